@@ -1,0 +1,39 @@
+"""Hamiltonians. To add one, see "Add a Hamiltonian" in CONTRIBUTING.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from latticear.hamiltonians.base import AbstractHamiltonian, Neighbourhoods, check_temperature
+from latticear.hamiltonians.ising import Ising
+
+__all__ = [
+    "HAMILTONIANS",
+    "AbstractHamiltonian",
+    "Ising",
+    "Neighbourhoods",
+    "check_temperature",
+    "hamiltonian_from_dict",
+]
+
+HAMILTONIANS: dict[str, type[AbstractHamiltonian]] = {cls.name: cls for cls in (Ising,)}
+"""What a config may name under `[hamiltonian]`."""
+
+
+def hamiltonian_from_dict(values: dict[str, Any]) -> AbstractHamiltonian:
+    """Build the Hamiltonian that `to_dict` described.
+
+    Raises:
+        ValueError: for a name that is not in `HAMILTONIANS` or a parameter that the system does not have.
+    """
+    parameters = dict(values)
+    name = parameters.pop("name", None)
+    if name not in HAMILTONIANS:
+        raise ValueError(f"Hamiltonian must be one of {sorted(HAMILTONIANS)}, got {name!r}")
+    for key in ("shape", "periodic"):
+        if isinstance(parameters.get(key), list):
+            parameters[key] = tuple(parameters[key])
+    try:
+        return HAMILTONIANS[name](**parameters)
+    except TypeError as error:
+        raise ValueError(f"{name} cannot be built from {parameters}: {error}") from error

@@ -1,0 +1,228 @@
+"""What every Hamiltonian is: site values, bonds, energies, the heat bath's conditionals.
+
+Index suffixes: b configuration, s site, k neighbour slot, q token.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from latticear.lattice import Lattice
+
+__all__ = ["AbstractHamiltonian", "Neighbourhoods", "check_temperature"]
+
+
+class Neighbourhoods(NamedTuple):
+    """The bonds seen from each site, padded to the largest number of neighbours K.
+
+    Attributes:
+        sites: int64 `(N, K)`; `sites[s, k]` is the k-th neighbour of s.
+        energies: float64 `(N, K, q, q)`; `energies[s, k, a, b]` is the energy of that bond when s holds token a and
+            the neighbour token b; zero in padded slots.
+    """
+
+    sites: Tensor
+    energies: Tensor
+
+
+class AbstractHamiltonian(ABC):
+    """A classical Hamiltonian with finitely many values per site and pair interactions on any list of bonds.
+
+    Energies are extensive, in the unit of the couplings, float64; every bond counts once. To add a system, give
+    `name`, `states`, `bond_energies`, `site_energies` and `parameters`; all else follows from them.
+    """
+
+    name: ClassVar[str]
+    lattice: Lattice
+
+    @property
+    @abstractmethod
+    def states(self) -> Tensor:
+        """The physical value of each token: float64 `(q,)`, `spin = states[token]`."""
+
+    @property
+    @abstractmethod
+    def bond_energies(self) -> Tensor:
+        """float64 `(n_bonds, q, q)`; `[b, t, u]` is the energy of bond b when its ends `bonds[b]` hold tokens t, u."""
+
+    @property
+    @abstractmethod
+    def site_energies(self) -> Tensor:
+        """float64 `(N, q)`; `[s, t]` is the energy in the field of token t at site s."""
+
+    @property
+    @abstractmethod
+    def parameters(self) -> dict[str, Any]:
+        """The constructor's keyword arguments, as JSON values."""
+
+    @property
+    def spin_flip(self) -> bool:
+        """True if the energy does not change under token -> q - 1 - token at every site."""
+        flipped = self.bond_energies.flip(1, 2)
+        return torch.equal(flipped, self.bond_energies) and torch.equal(
+            self.site_energies.flip(1), self.site_energies
+        )
+
+    @property
+    def lattice_symmetric(self) -> bool:
+        """True if the energy has the symmetries of the lattice: the same coupling on all bonds, one uniform field."""
+        pair, site = self.bond_energies, self.site_energies
+        return (
+            bool((pair == pair[:1]).all())
+            and torch.equal(pair[0], pair[0].T)
+            and bool((site == site[:1]).all())
+            and torch.equal(self.bonds, self.lattice.bonds)
+        )
+
+    @property
+    def bonds(self) -> Tensor:
+        """int64 `(n_bonds, 2)`: the pairs of sites that interact. Nearest neighbours unless a system says otherwise."""
+        return self.lattice.bonds
+
+    @property
+    def n_tokens(self) -> int:
+        """q, the number of values a site can take."""
+        return len(self.states)
+
+    @property
+    def n_sites(self) -> int:
+        """N = H W."""
+        return self.lattice.n_sites
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.lattice.shape
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.parameters.items())
+        return f"{type(self).__name__}({arguments})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values from which `hamiltonian_from_dict` builds the same Hamiltonian."""
+        return {"name": self.name, **self.parameters}
+
+    def spins(self, tokens: Tensor) -> Tensor:
+        """Physical values of tokens: float64, same shape."""
+        return self.states.to(tokens.device)[tokens.long()]
+
+    def tokens(self, spins: Tensor) -> Tensor:
+        """Tokens of physical values: uint8, same shape.
+
+        Raises:
+            ValueError: if a value is not one of `states`; names the first such value.
+        """
+        states = self.states.to(spins.device)
+        tokens = torch.bucketize(spins.double(), states).clamp_(max=len(states) - 1)
+        wrong = states[tokens] != spins
+        if wrong.any():
+            raise ValueError(
+                f"spins of {type(self).__name__} must be one of {self.states.tolist()}, "
+                f"got {spins[wrong][0].item():g} ({int(wrong.sum())} such values)"
+            )
+        return tokens.to(torch.uint8)
+
+    def energy(self, spins: Tensor, couplings: Tensor | None = None) -> Tensor:
+        """Energy of each configuration: float64 `(B,)`, extensive.
+
+        Args:
+            spins: `(B, H, W)`, values among `states`, any dtype.
+            couplings: optional factor on every bond's energy, `(n_bonds,)` or `(B, n_bonds)`: disorder that may
+                differ per configuration. None means 1.
+
+        Raises:
+            ValueError: for another shape or a value that is not a spin.
+        """
+        if spins.ndim != 3 or tuple(spins.shape[1:]) != self.shape:
+            expected = ("B", *self.shape)
+            raise ValueError(f"spins must have shape {_bare(expected)}, got {_bare(tuple(spins.shape))}")
+        if couplings is not None and couplings.shape[-1:] != (len(self.bonds),):
+            raise ValueError(
+                f"couplings must have shape (n_bonds,) or (B, n_bonds) with n_bonds = {len(self.bonds)}, "
+                f"got {_bare(tuple(couplings.shape))}"
+            )
+        return self.token_energy(self.tokens(spins), couplings)
+
+    def token_energy(self, tokens: Tensor, couplings: Tensor | None = None) -> Tensor:
+        """Energy of configurations given as tokens `(B, H, W)`, unchecked: float64 `(B,)`."""
+        flat = tokens.flatten(1).long()
+        i, j = self._on(flat.device, "bonds").T
+        table = self._on(flat.device, "bond_energies")
+        bond = torch.arange(len(i), device=flat.device)
+        energies_bb = table[bond, flat[:, i], flat[:, j]]
+        if couplings is not None:
+            energies_bb = energies_bb * couplings.to(energies_bb)
+        field = self._on(flat.device, "site_energies")
+        site = torch.arange(flat.shape[1], device=flat.device)
+        return energies_bb.sum(1) + field[site, flat].sum(1)
+
+    def conditional_energies(self, tokens: Tensor, sites: Tensor) -> Tensor:
+        """What a heat bath needs: the energy of each value a site could take, its neighbours as they are.
+
+        Args:
+            tokens: `(B, H, W)`.
+            sites: int64 `(n,)`, no two of them joined by a bond.
+
+        Returns:
+            float64 `(B, n, q)`; `[b, s, t]` is the energy of the bonds and the field of `sites[s]` if it held token t
+            in configuration b. Differences along the last axis are energy differences of the whole lattice.
+        """
+        flat = tokens.flatten(1).long()
+        around = self._on(flat.device, "neighbourhoods")
+        held_bsk = flat[:, around.sites[sites]]
+        tables_sktq = around.energies[sites].transpose(-1, -2)  # neighbour's token first
+        n, degree = held_bsk.shape[1:]
+        slot = torch.arange(n * degree, device=flat.device).view(n, degree)
+        energies = tables_sktq.flatten(0, 1)[slot, held_bsk].sum(2)
+        return energies + self._on(flat.device, "site_energies")[sites]
+
+    @cached_property
+    def neighbourhoods(self) -> Neighbourhoods:
+        """The bonds as each site sees them."""
+        seen: list[list[tuple[int, Tensor]]] = [[] for _ in range(self.n_sites)]
+        for (i, j), table in zip(self.bonds.tolist(), self.bond_energies, strict=True):
+            seen[i].append((j, table))
+            seen[j].append((i, table.T))
+        degree = max(map(len, seen), default=0)
+        q = self.n_tokens
+        sites = torch.zeros(self.n_sites, degree, dtype=torch.long)
+        energies = torch.zeros(self.n_sites, degree, q, q, dtype=torch.float64)
+        for site, bonds in enumerate(seen):
+            for k, (other, table) in enumerate(bonds):
+                sites[site, k], energies[site, k] = other, table
+        return Neighbourhoods(sites, energies)
+
+    def _on(self, device: torch.device, name: str) -> Any:
+        """A table of this Hamiltonian on a device, computed and copied once."""
+        cache = self.__dict__.setdefault("_tables", {})
+        if (name, device) not in cache:
+            table = getattr(self, name)
+            moved = (
+                Neighbourhoods(*(t.to(device) for t in table)) if isinstance(table, tuple) else table.to(device)
+            )
+            cache[name, device] = moved
+        return cache[name, device]
+
+
+def check_temperature(temperature: float) -> float:
+    """Return the temperature as a float.
+
+    Raises:
+        ValueError: unless it is a positive finite number; an antiferromagnet has a negative coupling, not a negative T.
+    """
+    value = float(temperature)
+    if not (value > 0 and value < float("inf") and 1 / value < float("inf")):
+        raise ValueError(
+            f"temperature must be positive and finite (k_B = 1, in units of the coupling), got {temperature!r}; "
+            f"an antiferromagnet has coupling < 0 and T > 0"
+        )
+    return value
+
+
+def _bare(shape: tuple[Any, ...]) -> str:
+    return "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"

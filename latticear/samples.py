@@ -1,0 +1,64 @@
+"""Configurations with what is known about them: the type that crosses the borders between parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Samples", "token_dtype"]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A batch of n configurations.
+
+    Attributes:
+        tokens: `(n, H, W)`, or `(n, C, H, W)` where a site has C components; smallest unsigned type that holds q.
+        log_q: float64 `(n,)`, nats: the log-probability with which the sampler drew each configuration, never
+            recomputed. None where no probability is known (Monte Carlo).
+        seed: of the stream they belong to.
+        condition: `(n, k)`, what the model was conditioned on; None where there is nothing.
+        provenance: where they come from, JSON values.
+    """
+
+    tokens: Tensor
+    log_q: Tensor | None
+    seed: int
+    condition: Tensor | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, part: slice) -> Samples:
+        """A slice of the batch."""
+        return replace(
+            self,
+            tokens=self.tokens[part],
+            log_q=None if self.log_q is None else self.log_q[part],
+            condition=None if self.condition is None else self.condition[part],
+        )
+
+    @staticmethod
+    def cat(batches: Sequence[Samples]) -> Samples:
+        """One batch of several that follow each other in one stream."""
+
+        def joined(parts: list[Tensor | None]) -> Tensor | None:
+            known = [part for part in parts if part is not None]
+            return torch.cat(known) if len(known) == len(parts) else None
+
+        return replace(
+            batches[0],
+            tokens=torch.cat([batch.tokens for batch in batches]),
+            log_q=joined([batch.log_q for batch in batches]),
+            condition=joined([batch.condition for batch in batches]),
+        )
+
+
+def token_dtype(n_tokens: int) -> torch.dtype:
+    """The smallest torch type that holds tokens 0..n_tokens - 1."""
+    return torch.uint8 if n_tokens <= 256 else torch.int32
