@@ -1,0 +1,88 @@
+"""Autoregressive neural samplers of lattice spin systems, with exact likelihoods and honest error bars.
+
+    import latticear as la
+
+    ising = la.Ising((8, 8))
+    model = la.PixelCNN((8, 8), spin_flip_symmetric=True, bias=ising.bias(2.269))
+    for step in la.fit(model, ising, temperature=2.269):
+        ...
+    print(la.estimate(model.sample(10_000), ising, temperature=2.269))
+
+Names are loaded when first used, so that `latticear --help` does not wait for PyTorch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from latticear.autocorrelation import TauInt, integrated_autocorrelation_time, mean_error
+    from latticear.configurations import read_batches, read_configurations, read_metadata
+    from latticear.datafile import SampleWriter
+    from latticear.estimate import Estimate, Estimates, UnreliableEstimateWarning
+    from latticear.estimators import estimate, estimate_chains, forward_ess, neural_mcmc, reweight
+    from latticear.exact import (
+        T_C,
+        ExactResult,
+        critical_temperature,
+        enumerate_states,
+        exact_result,
+        kaufman,
+        magnetization_resolved,
+        onsager,
+        transfer_matrix,
+    )
+    from latticear.hamiltonians import HAMILTONIANS, AbstractHamiltonian, Ising
+    from latticear.lattice import Lattice
+    from latticear.models import MODELS, AbstractModel, MaskedConv2d, PixelCNN, check_autoregressive
+    from latticear.montecarlo import monte_carlo
+    from latticear.observables import correlation
+    from latticear.rundir import load_model
+    from latticear.samples import Samples
+    from latticear.training import Step, TrainingError, fit, forward_kl, reverse_kl
+
+__version__ = version("latticear")
+
+_HOMES = {
+    "autocorrelation": ("TauInt", "integrated_autocorrelation_time", "mean_error"),
+    "configurations": ("read_batches", "read_configurations", "read_metadata"),
+    "datafile": ("SampleWriter",),
+    "estimate": ("Estimate", "Estimates", "UnreliableEstimateWarning"),
+    "estimators": ("estimate", "estimate_chains", "forward_ess", "neural_mcmc", "reweight"),
+    "exact": (
+        "T_C",
+        "ExactResult",
+        "critical_temperature",
+        "enumerate_states",
+        "exact_result",
+        "kaufman",
+        "magnetization_resolved",
+        "onsager",
+        "transfer_matrix",
+    ),
+    "hamiltonians": ("HAMILTONIANS", "AbstractHamiltonian", "Ising"),
+    "lattice": ("Lattice",),
+    "models": ("MODELS", "AbstractModel", "MaskedConv2d", "PixelCNN", "check_autoregressive"),
+    "montecarlo": ("monte_carlo",),
+    "observables": ("correlation",),
+    "rundir": ("load_model",),
+    "samples": ("Samples",),
+    "training": ("Step", "TrainingError", "fit", "forward_kl", "reverse_kl"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'latticear' has no attribute {name!r}")
+    value = getattr(import_module(f"latticear.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

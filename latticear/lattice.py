@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Lattice", "colour_graph"]
+__all__ = ["Lattice", "check_shape", "colour_graph"]
 
 
 class Lattice:
@@ -33,7 +33,7 @@ class Lattice:
     """
 
     def __init__(self, shape: tuple[int, int], periodic: bool | tuple[bool, bool] = True) -> None:
-        self.shape = _shape(shape)
+        self.shape = check_shape(shape)
         self.periodic = _periodic(periodic)
         for name, extent, wraps in zip("yx", self.shape, self.periodic, strict=True):
             if wraps and extent == 1:
@@ -123,7 +123,8 @@ def colour_graph(n_sites: int, bonds: Tensor) -> Tensor:
     return torch.tensor(colours)
 
 
-def _shape(shape: tuple[int, int]) -> tuple[int, int]:
+def check_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    """Return (H, W) as integers, or raise ValueError unless it is two positive integers."""
     message = f"shape must be two positive integers (H, W), got {shape!r}"
     try:
         height, width = (int(extent) for extent in shape)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from latticear.hamiltonians.base import AbstractHamiltonian, Neighbourhoods, check_temperature
+from latticear.hamiltonians.bias import BoltzmannBias
 from latticear.hamiltonians.ising import Ising
 
 __all__ = [
     "HAMILTONIANS",
     "AbstractHamiltonian",
+    "BoltzmannBias",
     "Ising",
     "Neighbourhoods",
     "check_temperature",

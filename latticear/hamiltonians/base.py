@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from latticear.hamiltonians.bias import BoltzmannBias
 from latticear.lattice import Lattice
 
 __all__ = ["AbstractHamiltonian", "Neighbourhoods", "check_temperature"]
@@ -64,9 +65,7 @@ class AbstractHamiltonian(ABC):
     def spin_flip(self) -> bool:
         """True if the energy does not change under token -> q - 1 - token at every site."""
         flipped = self.bond_energies.flip(1, 2)
-        return torch.equal(flipped, self.bond_energies) and torch.equal(
-            self.site_energies.flip(1), self.site_energies
-        )
+        return torch.equal(flipped, self.bond_energies) and torch.equal(self.site_energies.flip(1), self.site_energies)
 
     @property
     def lattice_symmetric(self) -> bool:
@@ -181,6 +180,10 @@ class AbstractHamiltonian(ABC):
         energies = tables_sktq.flatten(0, 1)[slot, held_bsk].sum(2)
         return energies + self._on(flat.device, "site_energies")[sites]
 
+    def bias(self, temperature: float) -> BoltzmannBias:
+        """The known-neighbour term, for a model to take at construction (`bias=hamiltonian.bias(temperature)`)."""
+        return BoltzmannBias(self, check_temperature(temperature))
+
     @cached_property
     def neighbourhoods(self) -> Neighbourhoods:
         """The bonds as each site sees them."""
@@ -202,9 +205,7 @@ class AbstractHamiltonian(ABC):
         cache = self.__dict__.setdefault("_tables", {})
         if (name, device) not in cache:
             table = getattr(self, name)
-            moved = (
-                Neighbourhoods(*(t.to(device) for t in table)) if isinstance(table, tuple) else table.to(device)
-            )
+            moved = Neighbourhoods(*(t.to(device) for t in table)) if isinstance(table, tuple) else table.to(device)
             cache[name, device] = moved
         return cache[name, device]
 

@@ -1,0 +1,240 @@
+"""TOML <-> schema <-> constructors: what a run is made of. The only file that knows pydantic."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+import tomli_w
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import ErrorDetails
+
+from latticear.exact import T_C
+from latticear.hamiltonians import HAMILTONIANS, AbstractHamiltonian, check_temperature
+from latticear.models import MODELS, AbstractModel
+from latticear.training import fit
+
+__all__ = [
+    "RunConfig",
+    "build_hamiltonian",
+    "build_model",
+    "config_tree",
+    "load_config",
+    "parse_config",
+    "resolve_device",
+    "to_toml",
+]
+
+Tree = dict[str, Any]
+
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class _Section(BaseModel):
+    model_config = _STRICT
+
+
+def _schema(name: str, of: Callable[..., Any], leave_out: Iterable[str], extra: Tree) -> type[_Section]:
+    """A section whose keys are the arguments of a constructor, with their types and defaults."""
+    hints = get_type_hints(of.__init__ if inspect.isclass(of) else of)
+    fields: Tree = {
+        key: (hints[key], ... if parameter.default is parameter.empty else parameter.default)
+        for key, parameter in inspect.signature(of).parameters.items()
+        if key not in leave_out
+    }
+    return create_model(name, __base__=_Section, **{**fields, **extra})
+
+
+def _family(members: Mapping[str, Any], leave_out: Iterable[str], extra: Tree) -> dict[str, type[_Section]]:
+    return {
+        name: _schema(cls.__name__, cls, leave_out, {**extra, "name": (Literal[name], name)})
+        for name, cls in members.items()
+    }
+
+
+_HAMILTONIANS = _family(HAMILTONIANS, (), {})
+_MODELS = _family(
+    MODELS,
+    {"shape", "n_tokens", "bias"},
+    {"spin_flip_symmetric": (bool | None, None), "boltzmann_bias": (bool, True)},
+)
+_TRAINING = _schema(
+    "Training",
+    fit,
+    {"model", "hamiltonian", "temperature", "seed", "data", "resume"},
+    {"data": (str, ""), "checkpoint_every": (int, Field(100, ge=1))},
+)
+
+
+class _Top(_Section):
+    temperature: float = T_C
+    seed: int = Field(0, ge=0, lt=2**63)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class RunConfig(BaseModel):
+    """One run, complete: temperature, seed, device and the sections `hamiltonian`, `model`, `training`."""
+
+    temperature: float
+    seed: int
+    device: str
+    hamiltonian: Tree
+    model: Tree
+    training: Tree
+
+
+def load_config(path: str | Path | None, overrides: Iterable[str] = (), values: Tree | None = None) -> RunConfig:
+    """A complete, checked run: `parse_config(config_tree(...))`."""
+    return parse_config(config_tree(path, overrides, values))
+
+
+def config_tree(path: str | Path | None, overrides: Iterable[str] = (), values: Tree | None = None) -> Tree:
+    """What was asked for, unchecked: a TOML file, then values such as command-line options, then overrides.
+
+    Args:
+        path: of the TOML file; None for none.
+        overrides: `section.key=value`, as `--set` takes them; the value is TOML, or a bare string.
+        values: nested dictionary.
+
+    Raises:
+        ValueError: for unreadable TOML or a malformed override.
+        OSError: if the file cannot be read.
+    """
+    tree: Tree = {}
+    if path is not None:
+        try:
+            tree = tomllib.loads(Path(path).read_text())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is not valid TOML: {error}") from error
+    _merge(tree, values or {})
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            raise ValueError(f"--set takes section.key=value, got {override!r}")
+        branch: Any = _toml_value(text)
+        for part in reversed(key.strip().split(".")):
+            branch = {part: branch}
+        if not isinstance(branch, dict):
+            raise ValueError(f"--set takes section.key=value, got {override!r}")
+        _merge(tree, branch)
+    return tree
+
+
+def parse_config(tree: Tree) -> RunConfig:
+    """Check a nested dictionary and fill in what it does not say.
+
+    Raises:
+        ValueError: for an unknown key (with the nearest valid name) or a value of the wrong kind.
+    """
+    sections = {key: tree.get(key, {}) for key in ("hamiltonian", "model", "training")}
+    for key, section in sections.items():
+        if not isinstance(section, dict):
+            raise ValueError(f"[{key}] must be a section of keys, got {section!r}")
+        sections[key] = dict(section)
+    tree = {key: value for key, value in tree.items() if key not in sections}
+    top = _validated(_Top, tree, "", also=sections)
+    sections["hamiltonian"].setdefault("name", "ising")
+    sections["model"].setdefault("name", "pixelcnn")
+    hamiltonian = _validated(_member(_HAMILTONIANS, sections, "hamiltonian"), sections["hamiltonian"], "hamiltonian.")
+    model = _validated(_member(_MODELS, sections, "model"), sections["model"], "model.")
+    training = _validated(_TRAINING, sections["training"], "training.")
+    config = RunConfig(**top, hamiltonian=hamiltonian, model=model, training=training)
+    check_temperature(config.temperature)
+    if config.model["spin_flip_symmetric"] is None:
+        config.model["spin_flip_symmetric"] = build_hamiltonian(config).spin_flip
+    return config
+
+
+def build_hamiltonian(config: RunConfig) -> AbstractHamiltonian:
+    """The Hamiltonian that the config names."""
+    arguments = {key: _tupled(value) for key, value in config.hamiltonian.items() if key != "name"}
+    return HAMILTONIANS[config.hamiltonian["name"]](**arguments)
+
+
+def build_model(config: RunConfig, hamiltonian: AbstractHamiltonian) -> AbstractModel:
+    """The network that the config names, for this Hamiltonian, with fresh weights that depend on the seed alone."""
+    arguments = {key: _tupled(value) for key, value in config.model.items() if key not in ("name", "boltzmann_bias")}
+    bias = hamiltonian.bias(config.temperature) if config.model["boltzmann_bias"] else None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return MODELS[config.model["name"]](hamiltonian.shape, hamiltonian.n_tokens, bias=bias, **arguments)
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of `--device auto|cpu|cuda`; auto takes CUDA where there is one.
+
+    Raises:
+        ValueError: for another name, or cuda where PyTorch sees none.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device must be auto, cpu or cuda, got {name!r}")
+    has_cuda = torch.cuda.is_available()
+    if name == "cuda" and not has_cuda:
+        raise ValueError("device cuda was asked for, but PyTorch sees no CUDA device; use --device auto or cpu")
+    return torch.device("cuda" if has_cuda and name != "cpu" else "cpu")
+
+
+def to_toml(config: RunConfig) -> str:
+    """The complete config as TOML; `load_config` reads it back unchanged."""
+    return tomli_w.dumps(_without_none(config.model_dump()))
+
+
+def _member(family: dict[str, type[_Section]], sections: Tree, section: str) -> type[_Section]:
+    name = sections[section]["name"]
+    if name not in family:
+        raise ValueError(f"{section}.name must be one of {sorted(family)}, got {name!r}{_nearest(str(name), family)}")
+    return family[name]
+
+
+def _validated(schema: type[_Section], tree: Tree, prefix: str, also: Iterable[str] = ()) -> Tree:
+    try:
+        return schema(**tree).model_dump()
+    except ValidationError as error:
+        known = [*schema.model_fields, *also]
+        raise ValueError("; ".join(_sentence(e, prefix, known) for e in error.errors())) from error
+    except TypeError as error:
+        raise ValueError(f"keys must be strings: {error}") from error
+
+
+def _sentence(error: ErrorDetails, prefix: str, known: Iterable[str]) -> str:
+    key = str(error["loc"][0]) if error["loc"] else ""
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {prefix + key!r}{_nearest(key, known, prefix)}"
+    if error["type"] == "missing":
+        return f"{prefix}{key} must be given"
+    what = error["msg"][0].lower() + error["msg"][1:]
+    return f"{prefix}{key}: {what}, got {error['input']!r}"
+
+
+def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    known = list(known)
+    near = difflib.get_close_matches(name, known, 1, 0.5)
+    return f"; did you mean {prefix + near[0]!r}?" if near else f"; valid: {', '.join(sorted(known))}"
+
+
+def _merge(tree: Tree, branch: Tree) -> None:
+    for key, value in branch.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = value
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _without_none(tree: Tree) -> Tree:
+    return {k: _without_none(v) if isinstance(v, dict) else v for k, v in tree.items() if v is not None}

@@ -1,0 +1,261 @@
+"""Reading configurations: the HDF5 files of `latticear.datafile`, and those of others, HDF5 or NumPy.
+
+Nothing that is read is executed: numbers, and JSON in attributes; no pickles.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from latticear.dataformat import FORMAT_VERSION, decode_attributes, same_value, short_repr, spin_table
+from latticear.hamiltonians import AbstractHamiltonian, hamiltonian_from_dict
+from latticear.journal import JournaledFile, journal_path
+from latticear.samples import Samples, token_dtype
+
+__all__ = ["read_batches", "read_configurations", "read_metadata"]
+
+_BLOCK_SITES = 2**22
+
+
+def read_configurations(
+    path: str | os.PathLike[str], hamiltonian: AbstractHamiltonian, *, temperature: float | None = None
+) -> Tensor:
+    """Read all configurations of a file as tokens `(n, H, W)`, smallest unsigned type.
+
+    Args:
+        path: an HDF5 file with `/spins` `(n, H, W)` or `/tokens`, by latticear or not; or spins in a `.npy`
+            file.
+        hamiltonian: what they are configurations of.
+        temperature: compared with the file's, if it states one.
+
+    Raises:
+        ValueError: if the file is damaged or of another kind, holds no such configurations or a value that is
+            no spin, or states another Hamiltonian or temperature.
+        OSError: if there is no such file, or it is being written.
+    """
+    path = Path(path)
+    if _is_npy(path):
+        return _all_tokens(path, _load_npy(path), hamiltonian, _spin_decoder(hamiltonian))
+    with _opened(path) as h5:
+        _check_origin(path, decode_attributes(h5.attrs), hamiltonian, temperature)
+        dataset = _configurations(path, h5)
+        is_tokens = dataset.name == "/tokens"
+        decoder = _token_decoder(hamiltonian.n_tokens) if is_tokens else _spin_decoder(hamiltonian)
+        if is_tokens and "states" in h5 and not np.array_equal(h5["states"][()], hamiltonian.states.cpu()):
+            raise ValueError(
+                f"{path} has the states {h5['states'][()].tolist()}, "
+                f"{type(hamiltonian).__name__} has {hamiltonian.states.tolist()}"
+            )
+        return _all_tokens(path, dataset, hamiltonian, decoder)
+
+
+def read_batches(path: str | os.PathLike[str], batch_size: int) -> Iterator[Samples]:
+    """Stream the samples of a file that latticear wrote, `batch_size` at a time, in their order.
+
+    Raises:
+        ValueError: if latticear did not write the file or it is damaged (damage in the data: when the
+            iterator gets there).
+        OSError: if there is no such file, or it is being written.
+    """
+    path = Path(path)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+    with _opened(path) as h5:
+        _check_ours(path, h5)
+    return _batches(path, batch_size)
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a file of configurations says of itself, as JSON values.
+
+    Returns:
+        `n_samples`; `shape`, of one configuration; `datasets`, name -> `{"shape", "dtype", "dims"}`;
+        `attributes`.
+
+    Raises:
+        ValueError, OSError: as `read_configurations`.
+    """
+    path = Path(path)
+    if _is_npy(path):
+        spins = _load_npy(path)
+        return _metadata(spins, {"spins": _described(spins, [])}, {})
+    with _opened(path) as h5:
+        datasets = {
+            name: _described(item, [dim.label for dim in item.dims])
+            for name, item in h5.items()
+            if isinstance(item, h5py.Dataset)
+        }
+        return _metadata(_configurations(path, h5), datasets, decode_attributes(h5.attrs))
+
+
+def _metadata(data: h5py.Dataset | np.ndarray, datasets: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "n_samples": int(data.shape[0]),
+        "shape": [int(extent) for extent in data.shape[1:]],
+        "datasets": datasets,
+        "attributes": attributes,
+    }
+
+
+def _described(data: h5py.Dataset | np.ndarray, dims: list[str]) -> dict[str, Any]:
+    return {"shape": list(data.shape), "dtype": str(data.dtype), "dims": dims}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file at the last commit of its writer, even a killed one; HDF5's failures become one line."""
+    with open(path, "rb"):
+        pass  # a missing file or a directory: the operating system's own words
+    journal = journal_path(path)
+    try:
+        if journal.exists() and journal.stat().st_size:
+            with _closing(JournaledFile(path, writable=False)) as file, h5py.File(file, "r") as h5:
+                yield h5
+        else:
+            with h5py.File(path, "r") as h5:
+                yield h5
+    except BlockingIOError as error:
+        message = f"{path} is being written; read it when its writer has closed it"
+        raise BlockingIOError(error.errno, message) from error
+    except (OSError, RuntimeError, KeyError) as error:
+        kind = "is damaged" if h5py.is_hdf5(path) else "is neither HDF5 nor .npy"
+        raise ValueError(f"{path} {kind}: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def _closing(file: JournaledFile) -> Iterator[JournaledFile]:
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+def _is_npy(path: Path) -> bool:
+    with open(path, "rb") as file:
+        magic = file.read(6)
+    if magic.startswith(b"PK\x03\x04"):
+        raise ValueError(f"{path} is an archive (.npz?): save the one array of spins with numpy.save")
+    return magic == b"\x93NUMPY"
+
+
+def _load_npy(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError, SyntaxError) as error:
+        raise ValueError(f"{path} is no readable .npy file of numbers: {error}") from error
+    return np.atleast_1d(array)
+
+
+def _configurations(path: Path, h5: h5py.File) -> h5py.Dataset:
+    for name in ("spins", "tokens"):
+        if isinstance(h5.get(name), h5py.Dataset) and h5[name].shape:
+            return h5[name]
+    raise ValueError(f"{path} must have a dataset /spins (n, H, W), it has {sorted(h5)}")
+
+
+def _check_ours(path: Path, h5: h5py.File) -> None:
+    stored = h5.attrs.get("format_version")
+    if stored is None:
+        raise ValueError(f"{path} was not written by latticear; read_configurations reads any file with /spins")
+    if stored > FORMAT_VERSION:
+        raise ValueError(f"{path} has format {stored}, this latticear reads up to {FORMAT_VERSION}: update it")
+
+
+def _check_origin(
+    path: Path, stored: dict[str, Any], hamiltonian: AbstractHamiltonian, temperature: float | None
+) -> None:
+    source = stored.get("hamiltonian")
+    given = decode_attributes({"": hamiltonian.to_dict()})[""]
+    if isinstance(source, dict) and source != given:
+        raise ValueError(f"{path} holds configurations of another Hamiltonian: {_differences(source, given)}")
+    t_stored = stored.get("temperature")
+    if temperature is not None and t_stored is not None and not same_value(float(t_stored), temperature):
+        raise ValueError(f"{path} holds configurations at temperature {t_stored}, asked for is {temperature}")
+
+
+def _differences(stored: dict[str, Any], given: dict[str, Any]) -> str:
+    names = [name for name in {**given, **stored} if stored.get(name) != given.get(name)]
+    return ", ".join(
+        f"{name} {short_repr(stored.get(name))} instead of {short_repr(given.get(name))}" for name in names
+    )
+
+
+def _spin_decoder(hamiltonian: AbstractHamiltonian) -> Callable[[np.ndarray], Tensor]:
+    """Spins to tokens; int8 by table, all else by `hamiltonian.tokens`, which names what is no spin."""
+    spins = spin_table(hamiltonian)
+    tokens_of = np.zeros(256, dtype=np.uint8)
+    if spins is not None:
+        tokens_of[spins.view(np.uint8)] = np.arange(len(spins))
+
+    def decode(block: np.ndarray) -> Tensor:
+        if spins is not None and block.dtype == np.int8:
+            tokens = tokens_of[block.view(np.uint8)]
+            if np.array_equal(spins[tokens], block):
+                return torch.from_numpy(tokens)
+        return hamiltonian.tokens(torch.from_numpy(np.asarray(block, dtype=np.float64)))
+
+    return decode
+
+
+def _token_decoder(n_tokens: int) -> Callable[[np.ndarray], Tensor]:
+    def decode(block: np.ndarray) -> Tensor:
+        if block.size and not (block.min() >= 0 and block.max() < n_tokens):
+            raise ValueError(f"tokens must lie in 0..{n_tokens - 1}, got {block.min()}..{block.max()}")
+        return torch.from_numpy(block.astype(np.int32)).to(token_dtype(n_tokens))
+
+    return decode
+
+
+def _all_tokens(
+    path: Path,
+    data: h5py.Dataset | np.ndarray,
+    hamiltonian: AbstractHamiltonian,
+    decode: Callable[[np.ndarray], Tensor],
+) -> Tensor:
+    """Decode in blocks: the intermediate float64 of a whole file would be eight times its size."""
+    if data.dtype.kind not in "iuf" or data.shape[1:] != hamiltonian.shape or data.ndim != 3:
+        expected = ", ".join(map(str, hamiltonian.shape))
+        raise ValueError(f"{path} must hold numbers of shape (n, {expected}), got {data.dtype} {data.shape}")
+    n = data.shape[0]
+    if n == 0:
+        raise ValueError(f"{path} holds no configuration")
+    try:
+        tokens = torch.empty(data.shape, dtype=token_dtype(hamiltonian.n_tokens))
+    except RuntimeError as error:
+        raise ValueError(f"{path} holds {n} configurations, which do not fit into memory") from error
+    step = max(1, _BLOCK_SITES // hamiltonian.n_sites)
+    for start in range(0, n, step):
+        try:
+            tokens[start : start + step] = decode(np.ascontiguousarray(data[start : start + step]))
+        except ValueError as error:
+            raise ValueError(f"{path}, configurations from {start}: {error}") from error
+    return tokens
+
+
+def _batches(path: Path, batch_size: int) -> Iterator[Samples]:
+    with _opened(path) as h5:
+        attributes = decode_attributes(h5.attrs)
+        dataset = _configurations(path, h5)
+        decode = (
+            _token_decoder(len(h5["states"]))
+            if dataset.name == "/tokens"
+            else _spin_decoder(hamiltonian_from_dict(attributes["hamiltonian"]))
+        )
+        for start in range(0, len(dataset), batch_size):
+            part = slice(start, start + batch_size)
+            yield Samples(
+                tokens=decode(dataset[part]),
+                log_q=torch.from_numpy(h5["log_q"][part]) if "log_q" in h5 else None,
+                seed=int(attributes["seed"]),
+                condition=torch.from_numpy(h5["condition"][part]) if "condition" in h5 else None,
+                provenance=attributes.get("provenance", {}),
+            )

@@ -1,0 +1,268 @@
+"""Writing configurations to an HDF5 file that survives whatever ends the process.
+
+What the file holds is said in `latticear.dataformat`; `latticear.configurations` reads it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from torch import Tensor
+
+from latticear.dataformat import (
+    Column,
+    columns_of,
+    complete_attributes,
+    decode_attributes,
+    empty_file,
+    same_value,
+    short_repr,
+    spin_table,
+)
+from latticear.hamiltonians import AbstractHamiltonian
+from latticear.journal import JournaledFile, journal_path
+from latticear.samples import Samples
+
+__all__ = ["SampleWriter"]
+
+_NOT_COMPARED = {"provenance", "latticear_version", "conventions", "units"}
+
+
+class SampleWriter:
+    """Write samples to an HDF5 file block by block, so that whatever ends the process leaves what it had.
+
+    The file changes by whole transactions (`latticear.journal`), at most one in `commit_seconds`: a killed
+    process loses what it wrote since the last, never the file. After a full disk, or an interrupt inside
+    `write`, the file is at its last commit. Use it as a context manager; leaving it commits what was written.
+
+    Args:
+        path: of the file; its directory must exist.
+        hamiltonian: which the samples are of.
+        attributes: what else the file says of itself: `seed` (required), `temperature`, `model`, `provenance`
+            and others; numbers, strings, or JSON values. `beta` follows from `temperature`.
+        append: continue the file if it exists. Its Hamiltonian and attributes must be the ones given here,
+            but for `provenance`, which stays that of the first run.
+        has_log_q: the samples carry `log_q`.
+        n_condition: numbers k of a sample's `condition`; 0 for none.
+        n_components: components C of a site; 0 for tokens `(n, H, W)` without that axis.
+        commit_seconds: shortest time between two commits, which cost some 10 ms each.
+
+    Attributes:
+        n_written: samples in the file, those of earlier runs included: where a continued stream goes on.
+
+    Raises:
+        FileExistsError: if the file exists and `append` is False.
+        ValueError: if the file to be continued is of something else, or no file of ours.
+        OSError: if the file cannot be made, or is open elsewhere (BlockingIOError).
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        hamiltonian: AbstractHamiltonian,
+        *,
+        attributes: Mapping[str, Any],
+        append: bool = False,
+        has_log_q: bool = True,
+        n_condition: int = 0,
+        n_components: int = 0,
+        commit_seconds: float = 1.0,
+    ) -> None:
+        self.path = Path(path)
+        self.n_written = 0
+        self._n_tokens = hamiltonian.n_tokens
+        self._spin_table = spin_table(hamiltonian)
+        self._attributes = complete_attributes(hamiltonian, attributes)
+        self._columns = columns_of(hamiltonian, has_log_q, n_condition, n_components)
+        self._commit_seconds = commit_seconds
+        if not self.path.exists():
+            _create(self.path, empty_file(hamiltonian, self._columns, self._attributes))
+        elif not append:
+            raise FileExistsError(f"{self.path} already exists; continue it with append (--append) or name another")
+        self._open()
+
+    def __enter__(self) -> SampleWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def write(self, samples: Samples, energy: Tensor) -> None:
+        """Append samples that follow the ones written so far in their stream.
+
+        Args:
+            samples: n of them, of the writer's seed.
+            energy: `(n,)`, extensive.
+
+        Raises:
+            ValueError: if shapes, tokens or seed are not those of this file; nothing is written.
+            OSError: if the disk is full or fails; the file is closed at its last commit.
+        """
+        if not self._release.alive:
+            raise ValueError(f"{self.path} is closed: open it again with append (--append)")
+        rows = self._rows(samples, energy)
+        with self._all_or_nothing():
+            stop = self.n_written + len(samples)
+            for name, values in rows.items():
+                self._datasets[name].resize(stop, axis=0)
+                self._datasets[name][self.n_written :] = values
+            if time.monotonic() - self._t_commit >= self._commit_seconds:
+                self._commit()
+            elif self._file.error is not None:
+                raise self._file.error
+            self.n_written = stop
+
+    def flush(self) -> None:
+        """Commit now: what has been written is kept, come what may.
+
+        Raises:
+            OSError: if the disk is full or fails; the file is closed at its last commit.
+        """
+        with self._all_or_nothing():
+            self._commit()
+
+    def close(self) -> None:
+        """Commit and close; does nothing the second time. Raises as `flush`."""
+        if self._release.alive:
+            self.flush()
+            self._release()
+
+    def _open(self) -> None:
+        try:
+            self._file = JournaledFile(self.path, writable=True)
+        except BlockingIOError as error:
+            raise BlockingIOError(error.errno, f"{self.path} is open elsewhere; close it there first") from error
+        try:
+            self._h5 = h5py.File(self._file, "r+")
+        except (OSError, RuntimeError) as error:
+            self._file.close()
+            raise _not_continued(self.path, f"it is no intact HDF5 file ({error})") from error
+        self._release = weakref.finalize(self, _release, self._h5, self._file)
+        try:
+            _check_same(self.path, decode_attributes(self._h5.attrs), self._attributes)
+            _check_columns(self.path, self._h5, self._columns)
+            self._keep_common_rows()
+        except BaseException:
+            self._release()
+            raise
+
+    def _keep_common_rows(self) -> None:
+        # Kept open: HDF5 compresses an incomplete chunk anew whenever its dataset is closed.
+        self._datasets = {name: self._h5[name] for name in (*self._columns, "sample")}
+        self.n_written = min(map(len, self._datasets.values()))
+        for name, dataset in self._datasets.items():
+            # HDF5 walks through all rows that it gives up, even 2^60 that a damaged header declares.
+            if len(dataset) > dataset.id.get_num_chunks() * dataset.chunks[0]:
+                raise _not_continued(self.path, f"it is damaged: {name} has not the data of {len(dataset)} rows")
+            dataset.resize(self.n_written, axis=0)
+        self._commit()
+
+    def _commit(self) -> None:
+        self._h5.flush()
+        self._file.commit()
+        self._n_kept = len(self._datasets["sample"])
+        self._t_commit = time.monotonic()
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            # HDF5's own state is unknown after a failure inside it: only the last commit counts.
+            cause = self._file.error or error
+            self._release()
+            self.n_written = self._n_kept
+            if not isinstance(cause, OSError):
+                raise cause from None
+            message = (
+                f"writing {self.path} failed ({cause.strerror or cause}); it keeps {self._n_kept} samples: "
+                f"free space and continue with append (--append)"
+            )
+            raise OSError(*((cause.errno,) if cause.errno else ()), message) from cause
+
+    def _rows(self, samples: Samples, energy: Tensor) -> dict[str, np.ndarray]:
+        """What to append to each dataset, checked."""
+        n, stop = len(samples), self.n_written + len(samples)
+        seed = self._attributes["seed"]
+        if samples.seed != seed:
+            raise ValueError(f"samples must be of this file's seed {seed}, got samples of seed {samples.seed}")
+        tokens = samples.tokens.cpu().numpy()
+        given = {"log_q": samples.log_q, "condition": samples.condition, "energy": energy}
+        rows = {name: value.detach().cpu().numpy() for name, value in given.items() if value is not None}
+        rows[next(iter(self._columns))] = tokens
+        _check_rows(self._columns, rows, n)
+        if n and int(tokens.max()) >= self._n_tokens:
+            raise ValueError(f"tokens must be below {self._n_tokens}, got {int(tokens.max())}")
+        if self._spin_table is not None:
+            rows["spins"] = self._spin_table[tokens]
+        return rows | {"sample": np.arange(self.n_written, stop)}
+
+
+def _create(path: Path, content: bytes) -> None:
+    """Write beside and rename: the file is never there without its header."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        journal_path(path).unlink(missing_ok=True)
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise type(error)(error.errno, f"{path} cannot be made: {os.strerror(error.errno or 0)}") from error
+
+
+def _release(h5: h5py.File, file: JournaledFile) -> None:
+    """Close at the last commit. HDF5 still writes while it closes: to memory, which is then dropped."""
+    file.error = file.error or OSError("closed")
+    with suppress(Exception):
+        h5.close()
+    file.close()
+
+
+def _check_same(path: Path, stored: dict[str, Any], given: dict[str, Any]) -> None:
+    if "format_version" not in stored:
+        raise _not_continued(path, "latticear did not write it")
+    for name in sorted((stored.keys() | given.keys()) - _NOT_COMPARED):
+        a, b = stored.get(name), given.get(name)
+        if not same_value(a, b):
+            raise _not_continued(path, f"its {name} is {short_repr(a)}, this run's is {short_repr(b)}")
+
+
+def _check_columns(path: Path, h5: h5py.File, columns: dict[str, Column]) -> None:
+    names = set(columns) | {dim for column in columns.values() for dim in column.dims}
+    names |= {"states", "token"} if "tokens" in columns else set()
+    if set(h5) != names:
+        raise _not_continued(path, f"it holds {sorted(h5)}, this run writes {sorted(names)}")
+    for name, column in columns.items():
+        stored, given = (h5[name].dtype, h5[name].shape[1:]), (column.dtype, column.shape)
+        if stored != given:
+            raise _not_continued(path, f"{name} of a sample is {_type(*stored)}, this run's is {_type(*given)}")
+
+
+def _not_continued(path: Path, why: str) -> ValueError:
+    return ValueError(f"{path} cannot be continued: {why}; name another file")
+
+
+def _type(dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:
+    return f"{dtype} {shape}"
+
+
+def _check_rows(columns: dict[str, Column], rows: dict[str, np.ndarray], n: int) -> None:
+    if set(rows) != set(columns):
+        raise ValueError(f"this file takes {sorted(columns)}, got samples with {sorted(rows)}")
+    for name, column in columns.items():
+        if rows[name].shape != (n, *column.shape):
+            raise ValueError(f"{name} must have shape {(n, *column.shape)}, got {rows[name].shape}")

@@ -1,0 +1,72 @@
+"""Which exact method can judge a system, and at what price."""
+
+from __future__ import annotations
+
+import torch
+
+from latticear.exact.enumeration import enumerate_states
+from latticear.exact.resolved import magnetization_resolved, resolved_work
+from latticear.exact.result import ExactResult
+from latticear.exact.strip import find_strip
+from latticear.exact.torus import kaufman
+from latticear.exact.transfer import transfer_matrix
+from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
+
+__all__ = ["exact_result"]
+
+# about five seconds each on one slow core
+MAX_RESOLVED = 3 * 2**30
+MAX_CONFIGURATIONS = 2**20
+MAX_TRANSFER = 2**30
+
+
+def exact_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactResult | None:
+    """The most complete exact result that takes about five seconds or less on one core, or None.
+
+    In this order: the transfer matrix resolved by magnetisation, enumeration, Kaufman's torus (any size, no
+    magnetisation), the plain transfer matrix (no magnetisation). They are chosen by the bonds and tables
+    alone.
+
+    Args:
+        hamiltonian: any system.
+        temperature: T > 0, in the unit of the couplings.
+
+    Raises:
+        ValueError: for a temperature that is not positive and finite.
+
+    Example:
+        >>> from latticear.hamiltonians import Ising
+        >>> exact_result(Ising((4, 4)), 2.0).method, exact_result(Ising((32, 32)), 2.0).method
+        ('magnetization_resolved', 'kaufman')
+        >>> exact_result(Ising((32, 32), field=0.1), 2.0) is None
+        True
+    """
+    check_temperature(temperature)
+    strip = find_strip(hamiltonian)
+    if strip is not None and resolved_work(strip, hamiltonian) <= MAX_RESOLVED:
+        try:
+            return magnetization_resolved(hamiltonian, temperature)
+        except ArithmeticError:  # a frustrated system near T = 0; the methods below work in logarithms
+            pass
+    if hamiltonian.n_tokens**hamiltonian.n_sites <= MAX_CONFIGURATIONS:
+        return enumerate_states(hamiltonian, temperature)
+    coupling = _torus_coupling(hamiltonian)
+    if coupling is not None:
+        return kaufman(hamiltonian.shape, temperature, coupling)
+    if strip is not None and strip.work * hamiltonian.n_tokens <= MAX_TRANSFER:
+        return transfer_matrix(hamiltonian, temperature)
+    return None
+
+
+def _torus_coupling(hamiltonian: AbstractHamiltonian) -> float | None:
+    """J if this is the zero-field Ising model that Kaufman solved, otherwise None."""
+    lattice, states = hamiltonian.lattice, hamiltonian.states
+    if lattice.periodic != (True, True) or states.tolist() != [-1, 1]:
+        return None
+    if not torch.equal(hamiltonian.bonds, lattice.bonds) or hamiltonian.site_energies.any():
+        return None
+    coupling = -hamiltonian.bond_energies[0, 0, 0]
+    if not (hamiltonian.bond_energies == -coupling * torch.outer(states, states)).all():
+        return None
+    frustrated = coupling < 0 and (lattice.shape[0] % 2 or lattice.shape[1] % 2)
+    return None if frustrated else float(coupling)

@@ -1,0 +1,85 @@
+"""What an exact method returns for a finite lattice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ExactResult"]
+
+
+@dataclass(frozen=True)
+class ExactResult:
+    """Exact thermodynamics of a finite lattice, free of statistical error.
+
+    Energies and the temperature share the unit of the couplings, k_B = 1, and m = M/N with M the sum of the
+    spins. What a method cannot give is None.
+
+    Attributes:
+        method: name of the function that computed it.
+        n_sites: N.
+        temperature: T.
+        log_z: ln Z, extensive.
+        energy_per_site: <E>/N.
+        heat_capacity_per_site: beta^2 var(E)/N.
+        abs_magnetization: <|m|>.
+        magnetization_squared: <m^2>.
+        magnetization_fourth: <m^4>.
+
+    Example:
+        >>> free = ExactResult("by hand", n_sites=4, temperature=2.0, log_z=2.0, energy_per_site=-0.5,
+        ...                    heat_capacity_per_site=0.1)
+        >>> free.free_energy_per_site, free.entropy_per_site
+        (-1.0, 0.25)
+    """
+
+    method: str
+    n_sites: int
+    temperature: float
+    log_z: float
+    energy_per_site: float | None
+    heat_capacity_per_site: float | None
+    abs_magnetization: float | None = None
+    magnetization_squared: float | None = None
+    magnetization_fourth: float | None = None
+
+    @property
+    def free_energy_per_site(self) -> float:
+        """F/N = -T ln Z / N."""
+        return -self.temperature * self.log_z / self.n_sites
+
+    @property
+    def entropy_per_site(self) -> float | None:
+        """S/N = beta (U - F)/N."""
+        if self.energy_per_site is None:
+            return None
+        return self.energy_per_site / self.temperature + self.log_z / self.n_sites
+
+    @property
+    def susceptibility(self) -> float | None:
+        """beta N (<m^2> - <|m|>^2)."""
+        if self.magnetization_squared is None or self.abs_magnetization is None:
+            return None
+        variance = self.magnetization_squared - self.abs_magnetization**2
+        return self.n_sites * variance / self.temperature
+
+    @property
+    def binder_cumulant(self) -> float | None:
+        """1 - <m^4> / (3 <m^2>^2)."""
+        if self.magnetization_fourth is None or not self.magnetization_squared:
+            return None
+        return 1 - self.magnetization_fourth / (3 * self.magnetization_squared**2)
+
+    def to_dict(self) -> dict[str, float]:
+        """The known quantities under the keys of `estimates.json`, plus `log_z`."""
+        keys = (
+            "free_energy_per_site",
+            "energy_per_site",
+            "entropy_per_site",
+            "heat_capacity_per_site",
+            "abs_magnetization",
+            "magnetization_squared",
+            "susceptibility",
+            "binder_cumulant",
+            "log_z",
+        )
+        return {key: value for key in keys if (value := getattr(self, key)) is not None}

@@ -1,0 +1,220 @@
+"""A system read row by row: what transfer matrices need to know about a Hamiltonian.
+
+A row state numbers the q^W token rows, the first site being the most significant digit in base q.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latticear.exact.mixture import Array
+from latticear.hamiltonians.base import AbstractHamiltonian
+
+__all__ = ["MAX_NUMBERS", "Ints", "Strip", "find_strip", "row_sums", "strip_of"]
+
+Ints = NDArray[np.int64]
+
+MAX_NUMBERS = 2**25  # three float64 arrays, in old and new, are 1.6 GB
+
+
+@dataclass(frozen=True)
+class Strip:
+    """H rows of W sites with pair energies inside a row and straight down to the next row only.
+
+    Attributes:
+        site_energies: `(H, W, q)`.
+        row_bonds: for each row the bonds inside it, (left column, right column, table `(q, q)`).
+        step_energies: `(H, W, q, q)`; `[r, c, t, u]` is the energy between rows r and r + 1 in column c when
+            the site of row r + 1 holds token t and that of row r token u. Step H - 1 leads from the last row
+            to the first.
+        wraps: whether the last row meets the first one (beyond what two rows share anyway).
+    """
+
+    site_energies: Array
+    row_bonds: list[list[tuple[int, int, Array]]]
+    step_energies: Array
+    wraps: bool
+
+    @property
+    def n_rows(self) -> int:
+        """H."""
+        return self.step_energies.shape[0]
+
+    @property
+    def width(self) -> int:
+        """W."""
+        return self.step_energies.shape[1]
+
+    @property
+    def n_tokens(self) -> int:
+        """q."""
+        return self.step_energies.shape[2]
+
+    @property
+    def n_states(self) -> int:
+        """q^W, the number of states of a row."""
+        return self.n_tokens**self.width
+
+    @property
+    def n_starts(self) -> int:
+        """Number of first rows that have to be told apart until the strip closes on itself."""
+        return self.n_states if self.wraps else 1
+
+    @property
+    def work(self) -> int:
+        """Number of weights that a sweep over all sites computes."""
+        return self.n_rows * self.width * self.n_states * self.n_starts
+
+    def row_energies(self, row: int) -> Array:
+        """Energy within one row of every row state, bonds and fields: `(q^W,)`."""
+        q, width = self.n_tokens, self.width
+        energies = row_sums(self.site_energies[row])
+        for left, right, table in self.row_bonds[row]:
+            view = energies.reshape(q**left, q, q ** (right - left - 1), q, q ** (width - right - 1))
+            view += table[None, :, None, :, None]
+        return energies
+
+    def pair_energies(self, step: int, starts: Ints) -> Array:
+        """Energy between rows `step` and `step + 1`, seen from the strip's open end: `(q^W, n)`.
+
+        `[s, k]` has the first row of the strip in state `starts[k]` and its partner, the second or the last
+        row, in state s.
+        """
+        tables = self.step_energies[step]
+        if step == self.n_rows - 1:
+            tables = tables.swapaxes(-1, -2)
+        energies = np.zeros((1, len(starts)))
+        for column, table in enumerate(tables):
+            token = starts // self.n_tokens ** (self.width - 1 - column) % self.n_tokens
+            energies = (energies[:, None] + table[:, token]).reshape(-1, len(starts))
+        return energies
+
+    def start_chunks(self, numbers: int) -> list[Ints]:
+        """The first rows in groups for which a sweep holds about so many weights at a time."""
+        size = max(1, numbers // self.n_states)
+        starts = np.arange(self.n_starts)
+        return [starts[k : k + size] for k in range(0, len(starts), size)]
+
+
+def row_sums(terms: Array) -> Array:
+    """Sum of a term per site, `(W, q)`, for every row state: `(q^W,)`."""
+    sums = np.zeros(1)
+    for term in terms:
+        sums = (sums[:, None] + term).reshape(-1)
+    return sums
+
+
+def find_strip(hamiltonian: AbstractHamiltonian) -> Strip | None:
+    """The cheaper direction for a transfer matrix to run in, or None if neither is legal or fits."""
+    fitting = [
+        strip
+        for transpose in (False, True)
+        if hamiltonian.n_tokens ** hamiltonian.shape[0 if transpose else 1] <= MAX_NUMBERS
+        and (strip := _read(hamiltonian, transpose)) is not None
+        and strip.n_states * strip.n_starts <= MAX_NUMBERS
+    ]
+    return min(fitting, key=lambda strip: strip.work, default=None)
+
+
+def strip_of(hamiltonian: AbstractHamiltonian) -> Strip:
+    """Like `find_strip`, with an explanation.
+
+    Raises:
+        ValueError: if a bond is neither within a row nor straight down, or if the vector of row states would
+            not fit.
+    """
+    strip = find_strip(hamiltonian)
+    if strip is None:
+        raise ValueError(_explain(hamiltonian))
+    return strip
+
+
+class _Ends(NamedTuple):
+    """The two ends of every bond, int64 `(n_bonds,)` each, and the shape they are read in."""
+
+    y1: Ints
+    x1: Ints
+    y2: Ints
+    x2: Ints
+    n_rows: int
+    width: int
+
+    @property
+    def rows_apart(self) -> Ints:
+        return np.abs(self.y1 - self.y2)
+
+    @property
+    def strays(self) -> NDArray[np.bool_]:
+        """Which bonds are neither within a row nor straight to the next row, around the boundary included."""
+        next_rows = (self.rows_apart == 1) | (self.rows_apart == self.n_rows - 1)
+        return (self.y1 != self.y2) & ~((self.x1 == self.x2) & next_rows)
+
+    @property
+    def wraps(self) -> bool:
+        return self.n_rows > 2 and bool((self.rows_apart == self.n_rows - 1).any())
+
+
+def _ends(hamiltonian: AbstractHamiltonian, transpose: bool) -> _Ends:
+    height, width = hamiltonian.shape
+    (y1, y2), (x1, x2) = (ends.T for ends in np.divmod(hamiltonian.bonds.numpy(), width))
+    return _Ends(x1, y1, x2, y2, width, height) if transpose else _Ends(y1, x1, y2, x2, height, width)
+
+
+def _read(hamiltonian: AbstractHamiltonian, transpose: bool) -> Strip | None:
+    """The system as rows (or, transposed, columns), None where a bond does not fit that picture."""
+    ends = _ends(hamiltonian, transpose)
+    if ends.strays.any():
+        return None
+    tables, q = hamiltonian.bond_energies.numpy(), hamiltonian.n_tokens
+    fields = hamiltonian.site_energies.numpy().reshape(*hamiltonian.shape, q)
+    return Strip(
+        site_energies=fields.swapaxes(0, 1) if transpose else fields,
+        row_bonds=_row_bonds(ends, tables),
+        step_energies=_step_energies(ends, tables),
+        wraps=ends.wraps,
+    )
+
+
+def _row_bonds(ends: _Ends, tables: Array) -> list[list[tuple[int, int, Array]]]:
+    bonds: list[list[tuple[int, int, Array]]] = [[] for _ in range(ends.n_rows)]
+    for b in np.flatnonzero(ends.y1 == ends.y2):
+        x1, x2 = int(ends.x1[b]), int(ends.x2[b])
+        bonds[ends.y1[b]].append((x1, x2, tables[b]) if x1 < x2 else (x2, x1, tables[b].T))
+    return bonds
+
+
+def _step_energies(ends: _Ends, tables: Array) -> Array:
+    y1, x1, y2, n_rows = ends.y1, ends.x1, ends.y2, ends.n_rows
+    steps = np.zeros((n_rows, ends.width, *tables.shape[1:]))
+    # of two rows, both steps join the same pairs of sites: one table carries both and the strip stays open
+    upward = (y1 != y2) & ((y1 - y2 == 1) | ((y2 - y1 == n_rows - 1) & (n_rows > 2)))
+    downward = (y1 != y2) & ~upward
+    np.add.at(steps, (y1[downward], x1[downward]), tables[downward].swapaxes(1, 2))
+    np.add.at(steps, (y2[upward], x1[upward]), tables[upward])
+    return steps
+
+
+def _explain(hamiltonian: AbstractHamiltonian) -> str:
+    """Why no transfer matrix can run."""
+    both = [_ends(hamiltonian, transpose) for transpose in (False, True)]
+    legal = [ends for ends in both if not ends.strays.any()]
+    if not legal:
+        bond = int(np.flatnonzero(both[0].strays)[0])
+        y1, x1, y2, x2 = (int(end[bond]) for end in both[0][:4])
+        return (
+            "the transfer matrix needs every bond within one row or between vertically adjacent sites of one "
+            f"column, got a bond from {(y1, x1)} to {(y2, x2)}; use enumerate_states on small lattices"
+        )
+    bits = math.log2(hamiltonian.n_tokens)
+    needed = min(bits * ends.width * (2 if ends.wraps else 1) for ends in legal)
+    limit = math.log2(MAX_NUMBERS)
+    return (
+        f"the transfer matrix of a {hamiltonian.shape} lattice with {hamiltonian.n_tokens} values a site "
+        f"would hold 2^{needed:.1f} numbers, at most 2^{limit:.0f} (about 2 GB) are allowed; use a strip of "
+        f"width {int(limit / bits)} or less if it is open lengthwise, {int(limit / 2 / bits)} if periodic"
+    )

@@ -1,0 +1,272 @@
+"""A file that changes by whole transactions, under an HDF5 file that must survive the death of its process.
+
+HDF5 writes its tables in place, so a process that dies between two writes leaves a file that nothing opens.
+Here new data go to the end of the file, where nothing refers to them yet; what is changed in place waits in
+memory until `commit`, which writes it to a journal beside the file, then to the file, and empties the
+journal. Whenever the process dies, file and journal together hold the last commit or the one before; the file
+alone does too, but for the milliseconds in which a commit is applied.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+try:
+    import fcntl
+
+    _CAN_LOCK = True
+except ImportError:
+    _CAN_LOCK = False
+
+__all__ = ["JournaledFile", "journal_path"]
+
+SECTOR = 512
+"""Bytes that a disk writes as a whole: a change in place is recognised as done or not done by sectors."""
+
+_MAGIC = b"latticear journal 1\n"
+_HEADER = struct.Struct("<20sQQI")  # magic, number of sectors, size of the file, checksum of what follows
+_ENTRY = struct.Struct("<QI512s")  # number of the sector, checksum of its old content, new content
+
+
+def journal_path(path: Path) -> Path:
+    """Where the journal of a file lies: beside it."""
+    return path.with_name(path.name + ".journal")
+
+
+class JournaledFile:
+    """What h5py takes instead of a file name; the file on disk changes in `commit` only.
+
+    A write that fails (disk full) raises nothing, since HDF5 cannot be unwound from there: the failure is
+    kept in `error`, later writes go to memory, and the next `commit` raises it. The file stays at its last
+    commit.
+
+    Args:
+        path: an existing file. A commit that its journal holds but the file does not is applied; in memory
+            only if the file is opened for reading.
+        writable: open for reading and writing, and lock the file against everyone else.
+
+    Raises:
+        OSError: if the file cannot be opened, or is open elsewhere (BlockingIOError).
+    """
+
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        self.error: BaseException | None = None
+        self._position = 0
+        self._applying = False
+        self._file = open(path, "r+b" if writable else "rb", buffering=0)  # noqa: SIM115
+        self._journal: io.FileIO | None = None
+        self._journal_path = journal_path(path)
+        try:
+            _lock(self._file, exclusive=writable)
+            self._size = self._committed = os.fstat(self._file.fileno()).st_size
+            self._changed: dict[int, bytearray] = {}
+            self._recover()
+            if writable:
+                self._journal = open(self._journal_path, "wb", buffering=0)  # noqa: SIM115
+        except BaseException:
+            self._file.close()
+            raise
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._position = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence] + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, n: int) -> bytes:
+        content = bytearray(n)
+        self.readinto(content)
+        return bytes(content)
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:
+        """Read from the file as it will be after the next commit; zeros beyond its end."""
+        view = memoryview(buffer).cast("B")
+        start, n = self._position, len(view)
+        done = _read_at(self._file, start, view)
+        view[done:] = bytes(n - done)
+        for sector, part, place in _sectors(start, n) if self._changed else ():
+            if sector in self._changed:
+                view[place] = self._changed[sector][part]
+        self._position += n
+        return n
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        view = memoryview(data).cast("B")
+        start, n = self._position, len(view)
+        old = min(max(self._end - start, 0), n)
+        self._change(start, view[:old])
+        if old < n:
+            self._append(start + old, view[old:])
+        self._position += n
+        self._size = max(self._size, self._position)
+        return n
+
+    def truncate(self, size: int) -> int:
+        """Set the size that the file will have after the next commit."""
+        self._size = size
+        return size
+
+    def flush(self) -> None:
+        """Nothing: HDF5 flushes more often than there is something to commit."""
+
+    def commit(self) -> None:
+        """Make the file what has been written, at once or not at all, and wait until the disk has it.
+
+        Raises:
+            OSError: of this or an earlier write; the file then stays as it was.
+        """
+        if self.error is not None:
+            raise self.error
+        if not self._changed and self._size == self._committed:
+            return
+        try:
+            self._commit()
+        except BaseException as error:
+            self.error = error
+            raise
+
+    def close(self) -> None:
+        """Forget what has not been committed."""
+        if self._journal is not None and not self._journal.closed:
+            self._journal.close()
+            if not self._applying:
+                _truncate(self._file, self._committed)
+                self._journal_path.unlink(missing_ok=True)
+        self._file.close()
+
+    @property
+    def _end(self) -> int:
+        """Where new data may be written at once: no sector from here on belongs to the last commit."""
+        return -(-self._committed // SECTOR) * SECTOR
+
+    def _change(self, start: int, view: memoryview) -> None:
+        for sector, part, place in _sectors(start, len(view)):
+            if sector not in self._changed:
+                self._changed[sector] = _sector(self._file, sector)
+            self._changed[sector][part] = view[place]
+
+    def _append(self, start: int, view: memoryview) -> None:
+        if self.error is None:
+            try:
+                _write_at(self._file, start, view)
+                return
+            except BaseException as error:  # an interrupt, too, must not unwind through HDF5
+                self.error = error
+        self._change(start, view)
+
+    def _commit(self) -> None:
+        assert self._journal is not None
+        os.fsync(self._file.fileno())
+        _write_at(self._journal, 0, self._record())
+        os.fsync(self._journal.fileno())
+        self._applying = True
+        self._apply()
+        _truncate(self._journal, 0)
+        self._applying = False
+
+    def _record(self) -> bytes:
+        entries = b"".join(
+            _ENTRY.pack(sector, zlib.crc32(_sector(self._file, sector)), content)
+            for sector, content in self._changed.items()
+        )
+        return _HEADER.pack(_MAGIC, len(self._changed), self._size, zlib.crc32(entries)) + entries
+
+    def _apply(self) -> None:
+        for sector, content in _runs(self._changed):
+            _write_at(self._file, sector * SECTOR, content)
+        _truncate(self._file, self._size)
+        os.fsync(self._file.fileno())
+        self._changed.clear()
+        self._committed = self._size
+
+    def _recover(self) -> None:
+        """Take over what the journal holds, unless it is incomplete (never applied) or of another file."""
+        try:
+            record = self._journal_path.read_bytes()
+        except FileNotFoundError:
+            return
+        size, entries = _parse(record)
+        if all(_belongs(_sector(self._file, sector), old, new) for sector, old, new in entries) and entries:
+            self._changed = {sector: bytearray(new) for sector, _, new in entries}
+            self._size = size
+            if self._file.writable():
+                self._apply()
+
+
+def _parse(record: bytes) -> tuple[int, list[tuple[int, int, bytes]]]:
+    if len(record) < _HEADER.size:
+        return 0, []
+    magic, n_sectors, size, checksum = _HEADER.unpack_from(record)
+    body = record[_HEADER.size :]
+    if magic != _MAGIC or len(body) < n_sectors * _ENTRY.size:
+        return 0, []
+    body = body[: n_sectors * _ENTRY.size]
+    return size, list(_ENTRY.iter_unpack(body)) if zlib.crc32(body) == checksum else []
+
+
+def _belongs(content: bytearray, old: int, new: bytes) -> bool:
+    return bytes(content) == new or zlib.crc32(content) == old
+
+
+def _sectors(start: int, n: int) -> list[tuple[int, slice, slice]]:
+    """The sectors that n bytes from start touch: number, part of the sector, place in those bytes."""
+    found = []
+    for sector in range(start // SECTOR, -(-(start + n) // SECTOR)):
+        first, last = max(start, sector * SECTOR), min(start + n, (sector + 1) * SECTOR)
+        part = slice(first - sector * SECTOR, last - sector * SECTOR)
+        found.append((sector, part, slice(first - start, last - start)))
+    return found if n else []
+
+
+def _runs(changed: dict[int, bytearray]) -> list[tuple[int, bytearray]]:
+    """Neighbouring sectors joined: first sector and content of each run."""
+    runs: list[tuple[int, bytearray]] = []
+    end = -1
+    for sector in sorted(changed):
+        if sector != end:
+            runs.append((sector, bytearray()))
+        runs[-1][1].extend(changed[sector])
+        end = sector + 1
+    return runs
+
+
+def _sector(file: io.FileIO, sector: int) -> bytearray:
+    """A sector of the file as it lies on disk; zeros beyond the end of the file."""
+    content = bytearray(SECTOR)
+    _read_at(file, sector * SECTOR, memoryview(content))
+    return content
+
+
+def _read_at(file: io.FileIO, start: int, view: memoryview) -> int:
+    file.seek(start)
+    done = 0
+    while done < len(view) and (n := file.readinto(view[done:])):
+        done += n
+    return done
+
+
+def _write_at(file: io.FileIO, start: int, data: bytes | bytearray | memoryview) -> None:
+    view = memoryview(data)
+    file.seek(start)
+    while view:
+        view = view[file.write(view) :]
+
+
+def _truncate(file: io.FileIO, size: int) -> None:
+    file.truncate(size)
+
+
+def _lock(file: io.FileIO, *, exclusive: bool) -> None:
+    if not _CAN_LOCK:
+        return  # not POSIX: nothing keeps two writers of one file apart
+    try:
+        fcntl.flock(file.fileno(), (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return  # a file system without locks

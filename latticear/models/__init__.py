@@ -1,0 +1,35 @@
+"""Networks. To add one, see "Add a model" in CONTRIBUTING.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from latticear.hamiltonians import hamiltonian_from_dict
+from latticear.models.base import AbstractModel, check_autoregressive
+from latticear.models.layers import MaskedConv2d
+from latticear.models.pixelcnn import PixelCNN
+
+__all__ = ["MODELS", "AbstractModel", "MaskedConv2d", "PixelCNN", "check_autoregressive", "model_from_dict"]
+
+MODELS: dict[str, type[AbstractModel]] = {cls.name: cls for cls in (PixelCNN,)}
+"""What a config may name under `[model]`; each is built by `cls(shape, n_tokens)` alone."""
+
+
+def model_from_dict(values: dict[str, Any]) -> AbstractModel:
+    """Build the network that `to_dict` described, with fresh weights.
+
+    Raises:
+        ValueError: for a name that is not in `MODELS` or an argument that the network does not have.
+    """
+    arguments = dict(values)
+    name = arguments.pop("name", None)
+    if name not in MODELS:
+        raise ValueError(f"model must be one of {sorted(MODELS)}, got {name!r}")
+    arguments["shape"] = tuple(arguments.get("shape", ()))
+    if arguments.get("bias") is not None:
+        target = arguments["bias"]
+        arguments["bias"] = hamiltonian_from_dict(target["hamiltonian"]).bias(target["temperature"])
+    try:
+        return MODELS[name](**arguments)
+    except TypeError as error:
+        raise ValueError(f"{name} cannot be built from {arguments}: {error}") from error

@@ -1,0 +1,233 @@
+"""What every model is: an exact log-probability of every configuration, and samples drawn with it."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from latticear.hamiltonians import BoltzmannBias
+from latticear.lattice import check_shape
+from latticear.samples import Samples
+from latticear.sampling import draw
+
+__all__ = ["AbstractModel", "check_autoregressive"]
+
+
+class AbstractModel(nn.Module, ABC):
+    """An autoregressive network over the tokens of a lattice.
+
+    `log q(tokens) = sum over sites of log q(token | tokens of lower rank)`: normalised by construction. To add a
+    network, give `name` and `_logits`, and call `_set_rank` at construction; all else follows. `forward` is `log_prob`, so that whatever wraps the
+    module (DDP, compile) sees the one thing that is trained.
+
+    Args:
+        shape: (H, W).
+        n_tokens: q >= 2.
+        spin_flip_symmetric: make the probability exactly invariant under token -> q - 1 - token everywhere.
+        bias: `hamiltonian.bias(temperature)`, exact energies of known neighbours to add to the logits; or None.
+
+    Raises:
+        ValueError: for q < 2, or a bias of another shape, number of tokens or symmetry.
+
+    Attributes:
+        rank: int64 `(H, W)`; sites of equal rank are independent given those of lower rank.
+        n_components: C, tokens at each site; 1 here.
+        n_condition: k, length of the condition vector; 0 for none.
+    """
+
+    name: ClassVar[str]
+    rank: Tensor
+    n_components: int = 1
+    n_condition: int = 0
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        n_tokens: int,
+        *,
+        spin_flip_symmetric: bool = False,
+        bias: BoltzmannBias | None = None,
+    ) -> None:
+        super().__init__()
+        self.shape = check_shape(shape)
+        if n_tokens < 2:
+            raise ValueError(f"n_tokens must be at least 2, got {n_tokens}")
+        self.n_tokens = n_tokens
+        self.spin_flip_symmetric = spin_flip_symmetric
+        if bias is not None and (bias.shape, bias.n_tokens) != (self.shape, n_tokens):
+            raise ValueError(
+                f"the bias is for shape {bias.shape} with {bias.n_tokens} tokens, the model for {self.shape} with {n_tokens}"
+            )
+        if bias is not None and spin_flip_symmetric and not bias.spin_flip:
+            raise ValueError("spin_flip_symmetric needs a Hamiltonian with that symmetry; the one of the bias has not")
+        self.bias = bias
+
+    def _set_rank(self, rank: Tensor) -> None:
+        """Declare the order of the sites, `(H, W)`; a bias then knows which bonds it may read."""
+        self.register_buffer("rank", rank, persistent=False)
+        if self.bias is not None:
+            self.bias.attach(rank)
+
+    @abstractmethod
+    def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
+        """Logits before symmetrisation, `(B, q, H, W)`; entry `[b, :, y, x]` reads only tokens of lower rank."""
+
+    def logits(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Unnormalised log-probabilities of each site given the sites of lower rank: `(B, q, H, W)`.
+
+        `logits[b, t, y, x]` belongs to token t at (y, x) given those tokens of configuration b that precede it.
+        With spin-flip symmetry, `l_t(s) = g_t(s) + g_flip(t)(flip s)`: equivariant, so the product is invariant.
+        """
+        learned = self._symmetric_logits(tokens, condition)
+        return learned if self.bias is None else learned + self.bias(tokens)
+
+    def _symmetric_logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
+        if not self.spin_flip_symmetric:
+            return self._logits(tokens, condition)
+        both = torch.cat([tokens, self.n_tokens - 1 - tokens])
+        twice = None if condition is None else torch.cat([condition, condition])
+        straight, flipped = self._logits(both, twice).chunk(2)
+        return straight + flipped.flip(1)
+
+    def log_prob(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Exact log-probability of each configuration, in nats: float64 `(B,)`.
+
+        Args:
+            tokens: integers `(B, H, W)`, or `(B, C, H, W)` for C > 1.
+            condition: `(B, k)` for a model with a condition, else None.
+
+        Raises:
+            ValueError: for another shape, or tokens outside 0..q-1.
+        """
+        self._check(tokens, condition)
+        log_p = self.logits(tokens, condition).double().log_softmax(1)
+        return log_p.gather(1, tokens.long().unsqueeze(1)).flatten(1).sum(1)
+
+    forward = log_prob
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        start: int = 0,
+        method: str = "reference",
+        condition: Tensor | None = None,
+    ) -> Samples:
+        """Draw n independent configurations with the log-probability each was drawn with.
+
+        Sample i of a seed is always the same: `sample(n, seed=s)` is the beginning of `sample(2 * n, seed=s)`, and
+        `start` continues where another call ended.
+
+        Args:
+            n: how many.
+            seed: in [0, 2^64).
+            start: index of the first sample in the stream of this seed.
+            method: how to draw, see `latticear.sampling.METHODS`.
+            condition: `(n, k)` or `(k,)` for a model with a condition.
+
+        Raises:
+            ValueError: for an unknown method, a seed out of range or n < 1.
+        """
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
+        return Samples.cat(list(self.sample_batches(n, seed=seed, start=start, method=method, condition=condition)))
+
+    def sample_batches(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        start: int = 0,
+        method: str = "reference",
+        condition: Tensor | None = None,
+        stream: int = 0,
+    ) -> Iterator[Samples]:
+        """The samples of `sample`, a batch at a time, in constant memory."""
+        self._check_condition(condition)
+        was_training = self.training
+        self.eval()  # no dropout in what is weighed
+        try:
+            yield from draw(self, n, seed=seed, start=start, method=method, condition=condition, stream=stream)
+        finally:
+            self.train(was_training)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values from which `model_from_dict` builds the same network, weights apart."""
+        names = inspect.signature(type(self)).parameters
+        values = {name: getattr(self, name) for name in names}
+        if self.bias is not None:
+            values["bias"] = self.bias.to_dict()
+        return {"name": self.name, **{k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}}
+
+    def _check(self, tokens: Tensor, condition: Tensor | None) -> None:
+        components = () if self.n_components == 1 else (self.n_components,)
+        expected = (*components, *self.shape)
+        if tuple(tokens.shape[1:]) != expected:
+            raise ValueError(f"tokens must have shape {('B', *expected)}, got {tuple(tokens.shape)}")
+        if tokens.is_floating_point():
+            raise ValueError(f"tokens must be integers 0..{self.n_tokens - 1}, got dtype {tokens.dtype}")
+        if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.n_tokens:
+            raise ValueError(
+                f"tokens must lie in 0..{self.n_tokens - 1}, got values {int(tokens.min())}..{int(tokens.max())}; "
+                f"spins become tokens by hamiltonian.tokens(spins)"
+            )
+        self._check_condition(condition)
+
+    def _check_condition(self, condition: Tensor | None) -> None:
+        given = 0 if condition is None else condition.shape[-1]
+        if given != self.n_condition:
+            raise ValueError(f"condition must have {self.n_condition} entries for this model, got {given}")
+
+
+@torch.no_grad()
+def check_autoregressive(model: AbstractModel, *, n_trials: int = 3, seed: int = 0) -> None:
+    """Prove by replacing tokens that no site's logits depend on a site of the same or a higher rank.
+
+    Every site in turn takes every other token, on random configurations, in a float64 copy of the network whose
+    weights are random (a zero weight would hide a connection).
+
+    Args:
+        model: any model; it is left as it is.
+        n_trials: random configurations tried.
+        seed: of the configurations and weights.
+
+    Raises:
+        ValueError: names the first pair (site that is read, site that reads it) that breaks the order.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    probe = copy.deepcopy(model).cpu().double().eval()
+    for weight in probe.parameters():
+        noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
+        weight.copy_(noise / max(1.0, weight[0].numel() ** 0.5) if weight.ndim > 1 else 0.1 * noise)
+    components = () if model.n_components == 1 else (model.n_components,)
+    rank = probe.rank.expand(*components, *model.shape).flatten()
+    condition = (
+        torch.randn(1, model.n_condition, generator=generator, dtype=torch.float64) if model.n_condition else None
+    )
+    for _ in range(n_trials):
+        size = (1, *components, *model.shape)
+        tokens = torch.randint(model.n_tokens, size, generator=generator)
+        for source in range(rank.numel()):
+            changed = tokens.repeat(model.n_tokens, *(1,) * (tokens.ndim - 1))
+            changed.flatten(1)[:, source] = torch.arange(model.n_tokens)
+            wide = None if condition is None else condition.expand(model.n_tokens, -1)
+            logits = probe.logits(changed, wide).flatten(2)
+            moved = (logits - logits[:1]).abs().amax((0, 1)) > 1e-10 * (1 + logits.abs().max())
+            wrong = moved & (rank <= rank[source])
+            if wrong.any():
+                reader = int(wrong.nonzero()[0, 0])
+                raise ValueError(
+                    f"not autoregressive: the logits of site {_site(reader, model)} (rank {int(rank[reader])}) depend "
+                    f"on the token of site {_site(source, model)} (rank {int(rank[source])})"
+                )
+
+
+def _site(index: int, model: AbstractModel) -> tuple[int, int]:
+    return divmod(index % (model.shape[0] * model.shape[1]), model.shape[1])

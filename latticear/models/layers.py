@@ -1,0 +1,95 @@
+"""Masked layers and the order they imply."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["MaskedConv2d", "Offset", "one_hot", "raster_rank", "wavefront_slope"]
+
+Offset = tuple[int, int]
+"""(dy, dx): a tap reads its input at (y + dy, x + dx)."""
+
+
+class MaskedConv2d(nn.Module):
+    """Convolution that sees only what precedes a site in raster order, padded with zeros at the edges.
+
+    Type A leaves the site itself out, for the first layer; Type B includes it. Only the rows of the kernel that a mask
+    may keep are stored. The mask is applied where the weight is used, so a masked weight has no influence, whatever its
+    value, and no gradient.
+
+    Args:
+        in_channels, out_channels: as in `torch.nn.Conv2d`.
+        kernel_size: odd; the extent k of the square kernel before masking.
+        mask_type: "A" or "B".
+
+    Shapes: `(B, in_channels, H, W)` to `(B, out_channels, H, W)`.
+
+    Raises:
+        ValueError: for an even kernel or another mask type.
+
+    References:
+        van den Oord, Kalchbrenner, Kavukcuoglu, "Pixel recurrent neural networks" (2016), arXiv 1601.06759, section 3.4.
+    """
+
+    mask: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, mask_type: str) -> None:
+        super().__init__()
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd and positive, got {kernel_size}")
+        if mask_type not in ("A", "B"):
+            raise ValueError(f"mask_type must be 'A' or 'B', got {mask_type!r}")
+        self.reach = kernel_size // 2
+        mask = torch.ones(self.reach + 1, kernel_size, dtype=torch.bool)
+        mask[-1, self.reach + (mask_type == "B") :] = False
+        self.register_buffer("mask", mask)
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *mask.shape))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        live = max(1, int(mask.sum()))
+        nn.init.normal_(self.weight, std=math.sqrt(2 / (in_channels * live)))  # He et al. 2015, over the live taps
+
+    @property
+    def offsets(self) -> list[Offset]:
+        """The live taps."""
+        return [(y - self.reach, x - self.reach) for y, x in self.mask.nonzero().tolist()]
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = torch.where(self.mask, self.weight, 0)  # not a product: 0 * nan would leak
+        return F.conv2d(F.pad(x, (self.reach, self.reach, self.reach, 0)), weight, self.bias)
+
+
+def one_hot(tokens: Tensor, n_tokens: int, dtype: torch.dtype) -> Tensor:
+    """Tokens `(B, H, W)` as indicator channels `(B, q, H, W)`."""
+    levels = torch.arange(n_tokens, device=tokens.device, dtype=tokens.dtype)
+    return (tokens.unsqueeze(1) == levels.view(-1, 1, 1)).to(dtype)
+
+
+def wavefront_slope(layers: Sequence[Iterable[Offset]], width: int) -> int:
+    """The smallest s such that all sites with equal s y + x can be drawn at once.
+
+    Token (y, x) is drawn at tick s y + x and readable one tick later. A layer's value at (y, x) is ready d ticks after
+    s y + x, where d is the largest of s dy + dx + d' over its taps (dy, dx), d' being that of its input; the logits
+    must have d <= 0. Capped at s = width, which is raster order.
+
+    Args:
+        layers: the offsets that each layer of a chain reads, from the tokens to the logits.
+        width: W.
+    """
+    for slope in range(1, width):
+        ready = 1
+        for offsets in layers:
+            ready = max((slope * dy + dx + ready for dy, dx in offsets), default=0)
+        if ready <= 0:
+            return slope
+    return width
+
+
+def raster_rank(shape: tuple[int, int], slope: int) -> Tensor:
+    """`rank[y, x] = slope * y + x`: int64 `(H, W)`."""
+    height, width = shape
+    return slope * torch.arange(height)[:, None] + torch.arange(width)

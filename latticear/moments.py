@@ -1,0 +1,48 @@
+"""Weighted averages of vectors that stream past, with errors."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["WeightedMoments"]
+
+Array = NDArray[np.float64]
+
+
+class WeightedMoments:
+    """Self-normalised average `sum w f / sum w` of vectors f, and its error, without storing them.
+
+    Sums are kept relative to the largest log weight seen so far, so no weight overflows.
+    """
+
+    def __init__(self) -> None:
+        self._top = -np.inf
+        self._sums: list[Array] | None = None
+        self._pivot: Array | None = None
+
+    def add(self, values: Array, log_w: Array) -> None:
+        """Add a batch: values `(B,)` or `(B, k)`, log weights `(B,)`."""
+        if self._pivot is None:
+            self._pivot = values.mean(0)  # differences from it lose no digits when squared
+        top = max(self._top, float(log_w.max()))
+        w = np.exp(log_w - top).reshape(-1, *[1] * (values.ndim - 1))
+        f = values - self._pivot
+        sums = [part.sum(0) for part in (w, w * f, w**2, w**2 * f, w**2 * f**2)]
+        if self._sums is not None:
+            scale = np.exp(self._top - top)
+            sums = [
+                new + old * factor
+                for new, old, factor in zip(sums, self._sums, [scale] * 2 + [scale**2] * 3, strict=True)
+            ]
+        self._top, self._sums = top, sums
+
+    def result(self) -> tuple[float | Array, float | Array]:
+        """The average and its standard deviation, `sqrt(sum w^2 (f - <f>)^2) / sum w`."""
+        assert self._sums is not None
+        assert self._pivot is not None
+        w, wf, w2, w2f, w2ff = self._sums
+        mean = wf / w
+        error = np.sqrt(np.maximum(w2ff - 2 * mean * w2f + mean**2 * w2, 0)) / w
+        mean, error = mean + self._pivot, error
+        return (mean, error) if np.ndim(mean) else (float(mean), float(error))

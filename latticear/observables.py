@@ -1,0 +1,118 @@
+"""Observables of a configuration, and thermodynamics from energies and magnetisations.
+
+Every estimator comes with its influence: what one sample adds to the error. For independent samples the error is
+`sqrt(mean(influence^2) / n)` (the delta method); for a chain it is that of the mean of the series of influences.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latticear.lattice import Lattice
+
+__all__ = ["THERMODYNAMIC", "Thermodynamics", "correlation", "thermodynamics", "thermodynamics_of_moments"]
+
+Array = NDArray[np.float64]
+
+THERMODYNAMIC = (
+    "energy_per_site",
+    "heat_capacity_per_site",
+    "abs_magnetization",
+    "magnetization_squared",
+    "susceptibility",
+    "binder_cumulant",
+)
+
+
+class Thermodynamics(NamedTuple):
+    """One quantity: its value, and the influence `(n, ...)` of each sample, of mean zero."""
+
+    value: float
+    influence: Array
+
+
+def thermodynamics(
+    energy: Array, m: Array, weights: Array, temperature: float, n_sites: int
+) -> dict[str, Thermodynamics]:
+    """Energies and magnetisations as averages, with the influence of each sample.
+
+    Args:
+        energy: extensive, any shape.
+        m: magnetisation per site, same shape.
+        weights: importance weights of mean one, same shape; ones for a chain.
+        temperature: T.
+        n_sites: N.
+    """
+    beta = 1 / temperature
+
+    def mean(f: Array) -> tuple[float, Array]:
+        average = float((weights * f).mean())
+        return average, f - average
+
+    u, d_u = mean(energy)
+    variance, d_variance = mean((energy - u) ** 2)
+    a, d_a = mean(np.abs(m))
+    m2, d_m2 = mean(m**2)
+    m4, d_m4 = mean(m**4)
+    quantities = {
+        "energy_per_site": (u / n_sites, d_u / n_sites),
+        "heat_capacity_per_site": (beta**2 * variance / n_sites, beta**2 * d_variance / n_sites),
+        "abs_magnetization": (a, d_a),
+        "magnetization_squared": (m2, d_m2),
+        "susceptibility": (beta * n_sites * (m2 - a**2), beta * n_sites * (d_m2 - 2 * a * d_a)),
+        "binder_cumulant": (1 - m4 / (3 * m2**2), (2 * m4 * d_m2 / m2 - d_m4) / (3 * m2**2)),
+    }
+    return {name: Thermodynamics(value, weights * change) for name, (value, change) in quantities.items()}
+
+
+def thermodynamics_of_moments(moments: Array, temperature: float, n_sites: int) -> dict[str, Array]:
+    """The same quantities from averages: what a jackknife evaluates with each block left out.
+
+    Args:
+        moments: `(..., 5)`, averages of e, e^2, |m|, m^2, m^4, where e is the energy minus any constant.
+        temperature: T.
+        n_sites: N.
+
+    Returns:
+        Arrays of shape `(...)`; `energy_per_site` is that of e.
+    """
+    e, e2, a, m2, m4 = np.moveaxis(moments, -1, 0)
+    beta = 1 / temperature
+    return {
+        "energy_per_site": e / n_sites,
+        "heat_capacity_per_site": beta**2 * (e2 - e**2) / n_sites,
+        "abs_magnetization": a,
+        "magnetization_squared": m2,
+        "susceptibility": beta * n_sites * (m2 - a**2),
+        "binder_cumulant": 1 - m4 / (3 * m2**2),
+    }
+
+
+def correlation(spins: Tensor, lattice: Lattice) -> Tensor:
+    """Two-point function `G(r) = <s_i s_j>`, disconnected, r = 0, 1, ... along the axes: float64 `(B, R + 1)`.
+
+    Averaged over all pairs of sites at distance r in each direction, then over the directions that have such pairs.
+    R is half the larger periodic extent (beyond it distances repeat), or the larger open extent minus one.
+
+    Args:
+        spins: float64 `(B, H, W)`.
+        lattice: gives the boundaries.
+    """
+    reach = [n // 2 if wraps else n - 1 for n, wraps in zip(lattice.shape, lattice.periodic, strict=True)]
+    result = spins.new_zeros(len(spins), max(reach) + 1)
+    for r in range(max(reach) + 1):
+        axes = [axis for axis in (0, 1) if r <= reach[axis]]
+        for axis in axes:
+            result[:, r] += _pair_average(spins, r, axis + 1, lattice.periodic[axis]) / len(axes)
+    return result
+
+
+def _pair_average(spins: Tensor, r: int, axis: int, periodic: bool) -> Tensor:
+    if periodic:
+        return (spins * spins.roll(-r, axis)).mean((1, 2))
+    extent = spins.shape[axis] - r
+    return (spins.narrow(axis, 0, extent) * spins.narrow(axis, r, extent)).mean((1, 2))

@@ -1,0 +1,104 @@
+"""The figures of a run, drawn beside a short Monte Carlo simulation of the same system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from latticear.estimators import estimate, estimate_chains, forward_ess
+from latticear.exact import exact_result
+from latticear.hamiltonians import AbstractHamiltonian
+from latticear.montecarlo import METHODS, monte_carlo
+from latticear.plotting import correlation_function, histogram, sample_grid, training_curve, weight_histogram
+from latticear.rundir import RunDirectory
+from latticear.samples import Samples
+from latticear.workflows import quiet, trained
+
+__all__ = ["report_run"]
+
+MAX_SITES = 2**20
+"""Sites drawn for the figures, in all: 16,384 configurations of 8x8."""
+
+
+def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[Path]:
+    """Write the figures of a run into `figures/` and yield their paths as they are made.
+
+    Training curve, samples beside Monte Carlo configurations, histograms of energy and magnetisation, correlation
+    function, and the weights with ESS and forward ESS.
+    """
+    matplotlib.use("agg")
+    config, hamiltonian, model = trained(path, device)
+    run = RunDirectory(path)
+    exact = exact_result(hamiltonian, config.temperature)
+    n = max(256, min(10_000, MAX_SITES // hamiltonian.n_sites))
+    samples = model.sample(n, seed=seed)
+    chains = list(_reference(hamiltonian, config.temperature, n, seed))
+    reference = Samples.cat(chains)
+    with quiet():
+        ours = estimate(samples, hamiltonian, config.temperature)
+        theirs = estimate_chains(chains, hamiltonian, config.temperature)
+    energy, m = _energy_and_m(samples, hamiltonian)
+    energy_mc, m_mc = _energy_and_m(reference, hamiltonian)
+    assert samples.log_q is not None
+    log_w = -energy * hamiltonian.n_sites / config.temperature - samples.log_q.cpu().numpy()
+    weights = np.exp(log_w - log_w.max())
+    forward = forward_ess(model, reference.tokens, hamiltonian, config.temperature)
+    text = (
+        f"ESS {ours['ess'].value:.3f}\nforward ESS {forward.value:.3f}\nPareto k {ours['pareto_k'].value:.2f}\nn = {n}"
+    )
+    title = f"{type(hamiltonian).__name__} {hamiltonian.shape[0]}x{hamiltonian.shape[1]}, T = {config.temperature:.4g}"
+
+    def draw_samples(figure: Figure) -> None:
+        left, right = figure.subplots(1, 2)
+        shown = 16
+        sample_grid(left, hamiltonian.spins(samples.tokens[:shown]).cpu().numpy(), 4, "model")
+        sample_grid(right, hamiltonian.spins(reference.tokens[:shown]).numpy(), 4, "Monte Carlo")
+
+    def draw_histograms(figure: Figure) -> None:
+        left, right = figure.subplots(1, 2)
+        histogram(left, energy, weights, energy_mc, "energy per site / J")
+        histogram(right, m, weights, m_mc, "magnetisation per site")
+
+    figures: dict[str, tuple[tuple[float, float], Callable[[Figure], object]]] = {
+        "training": (
+            (7, 4),
+            lambda f: training_curve(f.subplots(), run.metrics(), exact.free_energy_per_site if exact else None),
+        ),
+        "samples": ((9, 4.8), draw_samples),
+        "histograms": ((9, 4), draw_histograms),
+        "correlation": (
+            (6, 4),
+            lambda f: correlation_function(f.subplots(), ours["correlation"], theirs["correlation"]),
+        ),
+        "weights": ((6, 4), lambda f: weight_histogram(f.subplots(), log_w, text)),
+    }
+    for name, (size, draw) in figures.items():
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        figure.suptitle(title)
+        target = run.figures / f"{name}.png"
+        figure.savefig(target, dpi=150)
+        yield target
+
+
+def _reference(hamiltonian: AbstractHamiltonian, temperature: float, n: int, seed: int) -> Iterator[Samples]:
+    """Monte Carlo by the first method that serves the system, clusters preferred."""
+    for method in sorted(METHODS, key=lambda name: name != "swendsen-wang"):
+        try:
+            return monte_carlo(hamiltonian, temperature, n=n, method=method, seed=seed)
+        except ValueError:
+            continue
+    raise ValueError(f"no Monte Carlo method serves {hamiltonian}")
+
+
+def _energy_and_m(samples: Samples, hamiltonian: AbstractHamiltonian) -> tuple[np.ndarray, np.ndarray]:
+    """Energy and magnetisation per site."""
+    parts = samples.tokens.split(4096)
+    energy = torch.cat([hamiltonian.token_energy(part) for part in parts]) / hamiltonian.n_sites
+    m = torch.cat([hamiltonian.spins(part).mean((1, 2)) for part in parts])
+    return energy.cpu().numpy(), m.cpu().numpy()

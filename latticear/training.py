@@ -1,0 +1,369 @@
+"""Training: two objectives, and one loop that reads like its description.
+
+Nothing random is stored: the draws of a step are functions of (seed, step), so a resumed run continues bit for bit.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from latticear.hamiltonians import AbstractHamiltonian, check_temperature
+from latticear.models import AbstractModel
+from latticear.philox import TRAINING, check_seed
+from latticear.samples import Samples
+
+__all__ = [
+    "OBJECTIVES",
+    "Step",
+    "TrainingError",
+    "TrainingState",
+    "fit",
+    "forward_kl",
+    "learning_rate_factor",
+    "reverse_kl",
+]
+
+OBJECTIVES = ("reverse-kl", "forward-kl")
+SCHEDULES = ("cosine", "constant")
+Metrics = dict[str, float]
+
+
+class TrainingError(RuntimeError):
+    """The loss or its gradient stopped being a number; the model holds the weights from before that step."""
+
+
+@dataclass
+class TrainingState:
+    """Everything that a resumed run needs.
+
+    Attributes:
+        model: the network that is trained, with the weights of the last step.
+        optimizer: Adam and its moments.
+        average: exponential moving average of the weights, or None.
+        step: completed steps.
+    """
+
+    model: AbstractModel
+    optimizer: torch.optim.Optimizer
+    average: AveragedModel | None
+    step: int = 0
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights to sample with: the averaged ones where there is an average."""
+        best = self.model if self.average is None else self.average.module
+        return best.state_dict()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.step = int(state["step"])
+
+
+class Step(NamedTuple):
+    """What `fit` yields after each optimiser step.
+
+    Attributes:
+        step: completed steps, from 1.
+        loss: nats per site.
+        metrics: by name; free energies and energies per site, in units of the coupling; `ess` of the batch.
+        state: for checkpoints; it changes as training goes on.
+    """
+
+    step: int
+    loss: float
+    metrics: Metrics
+    state: TrainingState
+
+
+def reverse_kl(
+    model: nn.Module, hamiltonian: AbstractHamiltonian, beta: float, samples: Samples
+) -> tuple[Tensor, Metrics]:
+    """Surrogate whose gradient is that of KL(q || p), by the score function.
+
+    `grad = < (log_q + beta E - b) grad log_q >`, where the baseline b of a sample is the mean over the *other* samples
+    of the batch, so that the gradient has no bias.
+
+    Args:
+        model: called as `model(tokens)`, giving log_q `(B,)`.
+        hamiltonian: gives E.
+        beta: inverse temperature of this step.
+        samples: drawn from the model as it is now.
+
+    Returns:
+        A scalar, nats per site, whose value is without meaning, and metrics.
+
+    References:
+        Wu, Wang, Zhang (2019), arXiv 1809.10606, eq. 4; leave-one-out baseline: Kool, van Hoof, Welling (2019).
+    """
+    assert samples.log_q is not None
+    n, n_sites = len(samples), hamiltonian.n_sites
+    energy = hamiltonian.token_energy(samples.tokens)
+    log_ratio = samples.log_q + beta * energy
+    advantage = (log_ratio - log_ratio.mean()) * (n / (n - 1))
+    log_q = model(samples.tokens)
+    loss = (advantage * log_q).mean() / n_sites
+    return loss, {"kl_bound": log_ratio.mean().item() / n_sites}
+
+
+def forward_kl(model: nn.Module, tokens: Tensor) -> tuple[Tensor, Metrics]:
+    """Negative log-likelihood in nats per site: KL(p || q) up to a constant.
+
+    Args:
+        model: called as `model(tokens)`, giving log_q `(B,)`.
+        tokens: `(B, H, W)`, configurations of the target.
+    """
+    loss = -model(tokens).mean() / tokens[0].numel()
+    return loss, {}
+
+
+def fit(
+    model: AbstractModel,
+    hamiltonian: AbstractHamiltonian,
+    *,
+    temperature: float,
+    objective: str = "reverse-kl",
+    steps: int = 1000,
+    batch_size: int = 256,
+    seed: int = 0,
+    learning_rate: float = 3e-3,
+    schedule: str = "cosine",
+    warmup: int = 20,
+    clip_norm: float = 1.0,
+    ema_decay: float = 0.0,
+    anneal: float = 0.3,
+    held_out: float = 0.1,
+    augment: bool = True,
+    evaluate_every: int = 50,
+    data: Tensor | None = None,
+    resume: dict[str, Any] | None = None,
+) -> Iterator[Step]:
+    """Train a model on a Hamiltonian at a temperature; a generator that yields after every step.
+
+    When the generator ends, or is closed, the model holds the weights to sample with (the averaged ones if
+    `ema_decay` > 0).
+
+    Args:
+        model: trained in place, on the device it is on.
+        hamiltonian: the target.
+        temperature: T > 0, in units of the coupling.
+        objective: "reverse-kl" (variational free energy; needs no data) or "forward-kl" (maximum likelihood on `data`).
+        steps: optimiser steps of the whole run, on which the schedules count.
+        batch_size: configurations a step, at least 2.
+        seed: of the training's draws; samples drawn later with the same seed are independent of them.
+        learning_rate: of Adam, at the top of the schedule.
+        schedule: "cosine" (down to a hundredth) or "constant".
+        warmup: steps of linear increase of the learning rate.
+        clip_norm: largest norm of the gradient; 0 for no clipping.
+        ema_decay: decay of the exponential moving average of the weights; 0 for none.
+        anneal: reverse-kl only: fraction of the steps in which beta grows linearly from 0 to 1/T. Starting where the
+            uniform distribution is exact keeps the model from falling into one phase.
+        held_out: forward-kl only: fraction of the data, its end, that is not trained on.
+        augment: forward-kl only: apply random symmetries of the lattice, and the spin flip, where the Hamiltonian
+            has them.
+        evaluate_every: forward-kl only: steps between evaluations on the held-out data and on fresh samples.
+        data: tokens `(n, H, W)`; forward-kl only.
+        resume: what `Step.state.state_dict()` gave; goes on from there as if never stopped.
+
+    Raises:
+        ValueError: for a shape, token count or option that does not fit, before the first step.
+        TrainingError: when the loss or the gradient is not finite.
+    """
+    temperature = check_temperature(temperature)
+    _check_fit(model, hamiltonian, objective, schedule, steps, batch_size, anneal, held_out, ema_decay, seed)
+    if (data is None) != (objective == "reverse-kl"):
+        raise ValueError(f"data goes with objective='forward-kl' alone; objective is {objective!r}")
+    device = model.rank.device
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    average = (
+        AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=False) if ema_decay else None
+    )
+    state = TrainingState(model, optimizer, average)
+    if resume is not None:
+        state.load_state_dict(resume)
+    batches = None if data is None else _Data(data, hamiltonian, held_out, augment, seed, device)
+
+    def objective_of(step: int) -> tuple[Tensor, Metrics]:
+        if batches is None:
+            beta = min(1.0, (step + 1) / (anneal * steps)) / temperature if anneal else 1 / temperature
+            samples = _draw(model, batch_size, seed, step)
+            loss, metrics = reverse_kl(model, hamiltonian, beta, samples)
+            return loss, metrics | {"beta": beta} | batch_metrics(samples, hamiltonian, temperature)
+        loss, metrics = forward_kl(model, batches.draw(batch_size, step))
+        if (step + 1) % evaluate_every == 0 or step + 1 == steps:
+            held_out_metrics = batches.evaluate(model, batch_size)
+            metrics |= held_out_metrics | batch_metrics(_draw(model, batch_size, seed, step), hamiltonian, temperature)
+        return loss, metrics
+
+    return _loop(
+        state,
+        objective_of,
+        steps,
+        lambda s: learning_rate * learning_rate_factor(s, steps, warmup, schedule),
+        clip_norm,
+    )
+
+
+def _loop(state: TrainingState, objective_of: Any, steps: int, rate_of: Any, clip_norm: float) -> Iterator[Step]:
+    model, optimizer = state.model, state.optimizer
+    try:
+        while state.step < steps:
+            model.train()
+            rate = rate_of(state.step)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss, metrics = objective_of(state.step)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(model.parameters(), clip_norm or math.inf)
+            if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+                raise TrainingError(
+                    f"the loss stopped being finite at step {state.step + 1} (loss {loss.item()}, gradient norm "
+                    f"{norm.item()}); lower the learning rate or clip_norm"
+                )
+            optimizer.step()
+            if state.average is not None:
+                state.average.update_parameters(model)
+            state.step += 1
+            model.eval()
+            yield Step(
+                state.step,
+                loss.item(),
+                metrics | {"learning_rate": rate, "gradient_norm": norm.item()},
+                state,
+            )
+    finally:
+        model.eval()
+        model.load_state_dict(state.weights())
+
+
+def learning_rate_factor(step: int, steps: int, warmup: int, schedule: str) -> float:
+    """Fraction of the learning rate at a step counted from 0: linear warm-up, then constant or a cosine to 0.01."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if schedule == "constant":
+        return 1.0
+    progress = (step - warmup) / max(1, steps - warmup)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def batch_metrics(samples: Samples, hamiltonian: AbstractHamiltonian, temperature: float) -> Metrics:
+    """Variational free energy, energy and ESS of one batch of samples, at the target temperature, per site.
+
+    `free_energy_per_site` is `<E + T log_q> / N`, an upper bound of the true one; its error is statistical.
+    """
+    assert samples.log_q is not None
+    energy = hamiltonian.token_energy(samples.tokens)
+    bound = energy + temperature * samples.log_q
+    weights = (-bound / temperature).softmax(0)
+    n, n_sites = len(samples), hamiltonian.n_sites
+    return {
+        "free_energy_per_site": bound.mean().item() / n_sites,
+        "free_energy_error": bound.std().item() / n_sites / math.sqrt(n),
+        "energy_per_site": energy.mean().item() / n_sites,
+        "ess": 1 / (n * weights.square().sum().item()),
+    }
+
+
+def _draw(model: AbstractModel, n: int, seed: int, step: int) -> Samples:
+    return Samples.cat(list(model.sample_batches(n, seed=seed, start=step * n, stream=TRAINING)))
+
+
+class _Data:
+    """Configurations to learn from: a training part, a held-out part, and symmetries."""
+
+    def __init__(
+        self,
+        tokens: Tensor,
+        hamiltonian: AbstractHamiltonian,
+        held_out: float,
+        augment: bool,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        if tokens.ndim != 3 or tuple(tokens.shape[1:]) != hamiltonian.shape or tokens.is_floating_point():
+            raise ValueError(
+                f"data must be integer tokens of shape ('n', {hamiltonian.shape[0]}, {hamiltonian.shape[1]}), "
+                f"got {tokens.dtype} of shape {tuple(tokens.shape)}"
+            )
+        if tokens.numel() and int(tokens.max()) >= hamiltonian.n_tokens:
+            raise ValueError(f"data must hold tokens 0..{hamiltonian.n_tokens - 1}, got {int(tokens.max())}")
+        n_held = max(1, round(held_out * len(tokens))) if held_out else 0
+        if len(tokens) - n_held < 1:
+            raise ValueError(f"data must hold at least 2 configurations to keep some out, got {len(tokens)}")
+        # the end of a Monte Carlo series is the part least correlated with the rest
+        self.train, self.held = tokens[: len(tokens) - n_held], tokens[len(tokens) - n_held :]
+        self.lattice, self.seed, self.device = hamiltonian.lattice, seed, device
+        self.q = hamiltonian.n_tokens
+        self.turn = augment and hamiltonian.lattice_symmetric
+        self.flip = augment and hamiltonian.spin_flip
+
+    def draw(self, n: int, step: int) -> Tensor:
+        rng = np.random.default_rng([self.seed, TRAINING, step])
+        tokens = self.train[torch.from_numpy(rng.integers(len(self.train), size=n))]
+        if self.turn:
+            images = self.lattice.random_symmetries(n, rng)
+            tokens = tokens.flatten(1).gather(1, images).view_as(tokens)
+        if self.flip:
+            flipped = torch.from_numpy(rng.integers(2, size=(n, 1, 1))).bool()
+            tokens = torch.where(flipped, self.q - 1 - tokens, tokens)
+        return tokens.to(self.device)
+
+    @torch.no_grad()
+    def evaluate(self, model: AbstractModel, batch_size: int) -> Metrics:
+        """Held-out negative log-likelihood in nats per site, over at most 10,000 configurations."""
+        held = self.held[:10_000]
+        if not len(held):
+            return {}
+        model.eval()
+        total = sum(-model(part.to(self.device)).sum().item() for part in held.split(batch_size))
+        model.train()
+        return {"nll_held_out": total / held.numel()}
+
+
+def _check_fit(
+    model: AbstractModel,
+    hamiltonian: AbstractHamiltonian,
+    objective: str,
+    schedule: str,
+    steps: int,
+    batch_size: int,
+    anneal: float,
+    held_out: float,
+    ema_decay: float,
+    seed: int,
+) -> None:
+    check_seed(seed)
+    for name, value, known in (("objective", objective, OBJECTIVES), ("schedule", schedule, SCHEDULES)):
+        if value not in known:
+            near = difflib.get_close_matches(str(value), known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{name} must be one of {list(known)}, got {value!r}{hint}")
+    if (model.shape, model.n_tokens) != (hamiltonian.shape, hamiltonian.n_tokens):
+        raise ValueError(
+            f"the model is for shape {model.shape} with {model.n_tokens} tokens, the Hamiltonian for "
+            f"{hamiltonian.shape} with {hamiltonian.n_tokens}"
+        )
+    if steps < 1 or batch_size < 2:
+        raise ValueError(f"steps must be at least 1 and batch_size at least 2, got {steps} and {batch_size}")
+    for name, fraction in (("anneal", anneal), ("held_out", held_out), ("ema_decay", ema_decay)):
+        if not 0 <= fraction < 1:
+            raise ValueError(f"{name} must lie in [0, 1), got {fraction}")

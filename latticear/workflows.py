@@ -1,0 +1,370 @@
+"""What the verbs of the command line do, without printing: runs on disk, from configs to estimates and figures."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import platform
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from latticear.config import (
+    RunConfig,
+    build_hamiltonian,
+    build_model,
+    config_tree,
+    load_config,
+    parse_config,
+    resolve_device,
+    to_toml,
+)
+from latticear.configurations import read_configurations, read_metadata
+from latticear.datafile import SampleWriter
+from latticear.estimate import Estimates, UnreliableEstimateWarning, with_error
+from latticear.estimators import estimate_chains, forward_ess, neural_mcmc, reweight
+from latticear.exact import exact_result
+from latticear.hamiltonians import AbstractHamiltonian
+from latticear.models import AbstractModel
+from latticear.montecarlo import monte_carlo
+from latticear.rundir import RunDirectory, load_model
+from latticear.samples import Samples
+from latticear.training import Step, TrainingError, fit
+
+__all__ = ["describe", "estimate_run", "monte_carlo_run", "quiet", "sample_run", "train_run", "trained"]
+
+Report = Callable[[int, int, str], None]
+METHODS = ("is", "mcmc")
+
+
+def train_run(
+    out: Path,
+    config_path: Path | None,
+    overrides: Sequence[str],
+    values: dict[str, Any],
+    *,
+    resume: bool,
+    report: Report,
+) -> bool:
+    """Train as a config says, or continue the run in `out`; False if an interrupt stopped it (saved).
+
+    Raises:
+        ValueError: for a config that cannot be, or one that differs from that of the run to be continued.
+        FileExistsError: if `out` exists and `resume` is False.
+        TrainingError: when the loss stops being finite; names the last good checkpoint.
+        OSError: if something cannot be read or written.
+    """
+    asked = config_tree(config_path, overrides, values)
+    if resume and out.exists():
+        run = RunDirectory(out)
+        config = load_config(run.config_path)
+        _check_unchanged(asked, config.model_dump())
+    else:
+        config = parse_config(asked)
+    hamiltonian = build_hamiltonian(config)
+    device = resolve_device(config.device)
+    model = build_model(config, hamiltonian).to(device)
+    options = {k: v for k, v in config.training.items() if k not in ("data", "checkpoint_every")}
+    data = _training_data(config, hamiltonian)
+    if not (resume and out.exists()):
+        run = RunDirectory.create(out, to_toml(config), _environment(device))
+    latest = run.latest()
+    state = run.load_trainer(latest, device) if latest else None
+    steps = fit(
+        model,
+        hamiltonian,
+        temperature=config.temperature,
+        seed=config.seed,
+        data=data,
+        resume=state,
+        **options,
+    )
+    run.truncate_metrics(0 if state is None else int(state["step"]))
+    return _train(run, model, steps, config, report)
+
+
+def _train(run: RunDirectory, model: AbstractModel, steps: Iterator[Step], config: RunConfig, report: Report) -> bool:
+    total, every = config.training["steps"], config.training["checkpoint_every"]
+    judge = exact_result(build_hamiltonian(config), config.temperature)
+    t_start = time.monotonic()
+    with _StopSignals() as stop, (run.path / "metrics.jsonl").open("a") as metrics:
+        try:
+            for step in steps:
+                row = {
+                    "step": step.step,
+                    "elapsed": time.monotonic() - t_start,
+                    "loss": step.loss,
+                    **step.metrics,
+                }
+                metrics.write(json.dumps(row) + "\n")
+                report(step.step, total, _headline(step, judge.free_energy_per_site if judge else None))
+                if step.step % every == 0 or step.step == total or stop.requested:
+                    metrics.flush()
+                    run.save_checkpoint(model, step.state.weights(), step.state.state_dict())
+                if stop.requested and step.step < total:
+                    return False
+        except TrainingError as error:
+            latest = run.latest()
+            kept = f"the last good checkpoint is {latest}" if latest else "it came before the first checkpoint"
+            raise TrainingError(f"{error}; {kept}") from error
+        run.write_json(
+            "environment.json",
+            run.environment() | {"finished": _now(), "seconds": time.monotonic() - t_start},
+        )
+    return True
+
+
+def estimate_run(
+    path: Path,
+    n: int,
+    *,
+    temperatures: Sequence[float] | None,
+    method: str,
+    data: Path | None,
+    seed: int,
+    device: str,
+    report: Report,
+) -> list[Estimates]:
+    """Estimates from n fresh samples of a run; written to estimates.json where they are at its temperature.
+
+    Args:
+        path: run directory.
+        n: samples.
+        temperatures: where to reweight to; None for the temperature of the run.
+        method: "is" or "mcmc".
+        data: Monte Carlo configurations for the forward ESS, or None.
+        seed, device: of the sampling.
+        report: called with progress.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}")
+    config, hamiltonian, model = trained(path, device)
+    targets = list(temperatures or [config.temperature])
+    judges = [exact_result(hamiltonian, t) for t in targets]
+    target_data = None if data is None else read_configurations(data, hamiltonian, temperature=targets[0])
+    batches = _counted(model.sample_batches(n, seed=seed), n, report)
+    with quiet():
+        if method == "is":
+            results = reweight(batches, hamiltonian, targets, exact=judges)
+        elif len(targets) > 1:
+            raise ValueError("method mcmc takes one temperature at a time")
+        else:
+            results = [neural_mcmc(batches, hamiltonian, targets[0], seed=seed, exact=judges[0])]
+    if target_data is not None:
+        results[0]["forward_ess"] = forward_ess(model, target_data, hamiltonian, targets[0])
+        results[0].check_collapse()
+    if targets == [config.temperature]:
+        provenance = {"method": method, "seed": seed, "checkpoint": _step_of(path)}
+        RunDirectory(path).write_json("estimates.json", results[0].to_dict() | provenance)
+    return results
+
+
+def sample_run(path: Path, out: Path, n: int, *, seed: int, append: bool, device: str, report: Report) -> int:
+    """Stream samples of a run into an HDF5 file, up to n in all; returns how many it holds."""
+    config, hamiltonian, model = trained(path, device)
+    attributes = {
+        "seed": seed,
+        "temperature": config.temperature,
+        "model": model.to_dict(),
+        "provenance": {"run": str(path), "checkpoint": _step_of(path), "command": _command()},
+    }
+    with SampleWriter(out, hamiltonian, attributes=attributes, append=append) as writer:
+        done = writer.n_written
+        if done < n:
+            for batch in model.sample_batches(n - done, seed=seed, start=done):
+                writer.write(batch, hamiltonian.token_energy(batch.tokens))
+                report(writer.n_written, n, "")
+        return writer.n_written
+
+
+def monte_carlo_run(
+    out: Path,
+    config: RunConfig,
+    n: int,
+    *,
+    method: str,
+    seed: int,
+    device: str,
+    schedule: dict[str, int],
+    report: Report,
+) -> Estimates:
+    """Run Markov chains, write their configurations to an HDF5 file and return their averages."""
+    hamiltonian = build_hamiltonian(config)
+    chains = monte_carlo(
+        hamiltonian,
+        config.temperature,
+        n=n,
+        method=method,
+        seed=seed,
+        device=str(resolve_device(device)),
+        **schedule,
+    )
+    first = next(chains)
+    attributes = {
+        "seed": seed,
+        "temperature": config.temperature,
+        "provenance": first.provenance | {"command": _command()},
+    }
+    judge = exact_result(hamiltonian, config.temperature)
+    with SampleWriter(out, hamiltonian, attributes=attributes, has_log_q=False) as writer, quiet():
+        written = _written(itertools.chain([first], chains), writer, hamiltonian, n, report)
+        return estimate_chains(written, hamiltonian, config.temperature, exact=judge)
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What a run directory or a data file holds, as JSON values.
+
+    Raises:
+        OSError, ValueError: if it is neither.
+    """
+    if not path.is_dir():
+        return read_metadata(path)
+    run = RunDirectory(path)
+    metrics = run.metrics()
+    latest = run.latest()
+    content: dict[str, Any] = {
+        "config": load_config(run.config_path).model_dump(),
+        "environment": run.environment(),
+        "checkpoint": None if latest is None else latest.name,
+        "last_step": metrics[-1] if metrics else None,
+    }
+    if latest is not None:
+        content["n_parameters"] = sum(p.numel() for p in load_model(path).parameters())
+    estimates = path / "estimates.json"
+    return content | ({"estimates": json.loads(estimates.read_text())} if estimates.exists() else {})
+
+
+def trained(path: Path, device: str) -> tuple[RunConfig, AbstractHamiltonian, AbstractModel]:
+    """Config, Hamiltonian and network (newest checkpoint) of a run."""
+    config = load_config(RunDirectory(path).config_path)
+    return config, build_hamiltonian(config), load_model(path, resolve_device(device))
+
+
+def _written(
+    batches: Iterable[Samples], writer: SampleWriter, hamiltonian: AbstractHamiltonian, n: int, report: Report
+) -> Iterator[Samples]:
+    """The batches, each written to the file as it passes."""
+    for batch in batches:
+        writer.write(batch, hamiltonian.token_energy(batch.tokens))
+        report(writer.n_written, n, "")
+        yield batch
+
+
+def _counted(batches: Iterable[Samples], n: int, report: Report) -> Iterator[Samples]:
+    done = 0
+    for batch in batches:
+        done += len(batch)
+        report(done, n, "")
+        yield batch
+
+
+def _training_data(config: RunConfig, hamiltonian: AbstractHamiltonian) -> torch.Tensor | None:
+    wanted = config.training["objective"] == "forward-kl"
+    path = config.training["data"]
+    if wanted and not path:
+        raise ValueError("objective forward-kl needs configurations: give --data FILE (latticear mc makes one)")
+    if path and not wanted:
+        raise ValueError(f"data is given, but objective {config.training['objective']} uses none; use forward-kl")
+    return read_configurations(path, hamiltonian, temperature=config.temperature) if path else None
+
+
+def _check_unchanged(asked: dict[str, Any], stored: dict[str, Any], prefix: str = "") -> None:
+    """A resumed run keeps its config: what is asked again must be the same."""
+    for key, value in asked.items():
+        if isinstance(value, dict):
+            _check_unchanged(value, stored.get(key, {}), f"{prefix}{key}.")
+        elif stored.get(key) != value and list(stored.get(key) or ()) != value:
+            raise ValueError(
+                f"--resume continues a run as it was: {prefix}{key} is {stored.get(key)!r} there, got {value!r}; "
+                f"leave it out, or begin another run"
+            )
+
+
+def _headline(step: Step, exact_free_energy: float | None) -> str:
+    metrics = step.metrics
+    if "free_energy_per_site" not in metrics:
+        return f"nll/site {step.loss:.5f}"
+    text = f"F/N {with_error(metrics['free_energy_per_site'], metrics['free_energy_error'])}"
+    if exact_free_energy is not None:
+        text += f" exact {exact_free_energy:.6f}"
+    return f"{text} ESS {metrics['ess']:.2f}"
+
+
+class _StopSignals:
+    """While it lasts, the first SIGINT or SIGTERM only asks to stop after the current step; a second one interrupts."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: object) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """The table says what is unreliable; a Python warning beside it would say it twice."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnreliableEstimateWarning)
+        yield
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    return {
+        "command": _command(),
+        "started": _now(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "commit": _commit(),
+        "versions": {name: version(name) for name in ("latticear", "torch", "numpy", "scipy", "h5py")},
+    }
+
+
+def _commit() -> str | None:
+    """The commit of a source checkout; None for an installed package."""
+    source = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=source, capture_output=True, text=True, timeout=5, check=False
+        )
+    except OSError:
+        return None
+    return found.stdout.strip() or None
+
+
+def _command() -> str:
+    return shlex.join(sys.argv)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _step_of(path: Path) -> str | None:
+    latest = RunDirectory(path).latest()
+    return latest.name if latest else None
