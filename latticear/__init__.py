@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from latticear.autocorrelation import TauInt, integrated_autocorrelation_time, mean_error
+    from latticear.chains import estimate_chains, neural_mcmc
     from latticear.configurations import read_batches, read_configurations, read_metadata
     from latticear.datafile import SampleWriter
     from latticear.estimate import Estimate, Estimates, UnreliableEstimateWarning
-    from latticear.estimators import estimate, estimate_chains, forward_ess, neural_mcmc, reweight
     from latticear.exact import (
         T_C,
         ExactResult,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         transfer_matrix,
     )
     from latticear.hamiltonians import HAMILTONIANS, AbstractHamiltonian, Ising
+    from latticear.importance import estimate, forward_ess, reweight
     from latticear.lattice import Lattice
     from latticear.models import MODELS, AbstractModel, MaskedConv2d, PixelCNN, check_autoregressive
     from latticear.montecarlo import monte_carlo
@@ -50,7 +51,8 @@ _HOMES = {
     "configurations": ("read_batches", "read_configurations", "read_metadata"),
     "datafile": ("SampleWriter",),
     "estimate": ("Estimate", "Estimates", "UnreliableEstimateWarning"),
-    "estimators": ("estimate", "estimate_chains", "forward_ess", "neural_mcmc", "reweight"),
+    "chains": ("estimate_chains", "neural_mcmc"),
+    "importance": ("estimate", "forward_ess", "reweight"),
     "exact": (
         "T_C",
         "ExactResult",

@@ -6,6 +6,7 @@ Heavy imports happen inside commands, so that --help and --version answer at onc
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version

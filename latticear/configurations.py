@@ -78,8 +78,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What a file of configurations says of itself, as JSON values.
 
     Returns:
-        `n_samples`; `shape`, of one configuration; `datasets`, name -> `{"shape", "dtype", "dims"}`;
-        `attributes`.
+        `n_samples`; `shape`, of one configuration; `datasets`, name -> `{"shape", "dtype"}`; `attributes`.
 
     Raises:
         ValueError, OSError: as `read_configurations`.
@@ -87,13 +86,9 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     if _is_npy(path):
         spins = _load_npy(path)
-        return _metadata(spins, {"spins": _described(spins, [])}, {})
+        return _metadata(spins, {"spins": _described(spins)}, {})
     with _opened(path) as h5:
-        datasets = {
-            name: _described(item, [dim.label for dim in item.dims])
-            for name, item in h5.items()
-            if isinstance(item, h5py.Dataset)
-        }
+        datasets = {name: _described(item) for name, item in h5.items() if isinstance(item, h5py.Dataset)}
         return _metadata(_configurations(path, h5), datasets, decode_attributes(h5.attrs))
 
 
@@ -106,8 +101,8 @@ def _metadata(data: h5py.Dataset | np.ndarray, datasets: dict[str, Any], attribu
     }
 
 
-def _described(data: h5py.Dataset | np.ndarray, dims: list[str]) -> dict[str, Any]:
-    return {"shape": list(data.shape), "dtype": str(data.dtype), "dims": dims}
+def _described(data: h5py.Dataset | np.ndarray) -> dict[str, Any]:
+    return {"shape": list(data.shape or ()), "dtype": str(data.dtype)}
 
 
 @contextmanager

@@ -142,31 +142,33 @@ class SampleWriter:
         try:
             self._file = JournaledFile(self.path, writable=True)
         except BlockingIOError as error:
-            raise BlockingIOError(error.errno, f"{self.path} is open elsewhere; close it there first") from error
+            message = f"{self.path} is open elsewhere; close it there first"
+            raise BlockingIOError(error.errno, message) from error
         try:
             self._h5 = h5py.File(self._file, "r+")
         except (OSError, RuntimeError) as error:
             self._file.close()
-            raise _not_continued(self.path, f"it is no intact HDF5 file ({error})") from error
+            raise _damaged(self.path, error) from error
         self._release = weakref.finalize(self, _release, self._h5, self._file)
         try:
-            _check_same(self.path, decode_attributes(self._h5.attrs), self._attributes)
-            _check_columns(self.path, self._h5, self._columns)
-            self._keep_common_rows()
-        except BaseException:
+            self._check()
+        except BaseException as error:
             self._release()
+            if isinstance(error, OSError | RuntimeError | KeyError):
+                raise _damaged(self.path, error) from error
             raise
+        self.flush()
 
-    def _keep_common_rows(self) -> None:
+    def _check(self) -> None:
+        """Compare what the file holds with what is to be written; cut it to the rows that all datasets have."""
+        _check_same(self.path, decode_attributes(self._h5.attrs), self._attributes)
+        _check_columns(self.path, self._h5, self._columns)
         # Kept open: HDF5 compresses an incomplete chunk anew whenever its dataset is closed.
         self._datasets = {name: self._h5[name] for name in (*self._columns, "sample")}
-        self.n_written = min(map(len, self._datasets.values()))
-        for name, dataset in self._datasets.items():
-            # HDF5 walks through all rows that it gives up, even 2^60 that a damaged header declares.
-            if len(dataset) > dataset.id.get_num_chunks() * dataset.chunks[0]:
-                raise _not_continued(self.path, f"it is damaged: {name} has not the data of {len(dataset)} rows")
+        _check_rows_exist(self.path, self._datasets)
+        self.n_written = self._n_kept = min(map(len, self._datasets.values()))
+        for dataset in self._datasets.values():
             dataset.resize(self.n_written, axis=0)
-        self._commit()
 
     def _commit(self) -> None:
         self._h5.flush()
@@ -252,8 +254,19 @@ def _check_columns(path: Path, h5: h5py.File, columns: dict[str, Column]) -> Non
             raise _not_continued(path, f"{name} of a sample is {_type(*stored)}, this run's is {_type(*given)}")
 
 
+def _check_rows_exist(path: Path, datasets: dict[str, h5py.Dataset]) -> None:
+    """HDF5 walks through all rows that it gives up, even 2^60 that a damaged header declares."""
+    for name, dataset in datasets.items():
+        if len(dataset) > dataset.id.get_num_chunks() * dataset.chunks[0]:
+            raise _not_continued(path, f"it is damaged: {name} has not the data of {len(dataset)} rows")
+
+
 def _not_continued(path: Path, why: str) -> ValueError:
     return ValueError(f"{path} cannot be continued: {why}; name another file")
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return _not_continued(path, f"it is no intact HDF5 file ({' '.join(str(error).split())})")
 
 
 def _type(dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:

@@ -52,6 +52,9 @@ _CONVENTIONS = (
 _UNITS = {"energy": "coupling", "log_q": "nat", "temperature": "coupling", "beta": "1/coupling", "spins": "1"}
 _CHUNK_BYTES = 2**18
 _SCALAR_CHUNK = 4096
+# The oldest format with checksums of headers and of long attributes: damage is noticed. Later ones mark a file as open
+# for writing, and HDF5 then refuses one whose writer was killed.
+_HDF5_VERSION = ("v108", "v108")
 # Level 1 makes Ising spins 4.5 (T = 5) to 7 times (T_c) smaller; level 4 is half as fast for a quarter less.
 _GZIP: dict[str, Any] = {"compression": "gzip", "compression_opts": 1}
 
@@ -163,9 +166,9 @@ def columns_of(
 def empty_file(hamiltonian: AbstractHamiltonian, columns: dict[str, Column], attributes: dict[str, Any]) -> bytes:
     """The file before its first sample, made in memory: a disk that is full must not fail inside HDF5."""
     content = io.BytesIO()
-    with h5py.File(content, "w") as h5:
+    with h5py.File(content, "w", libver=_HDF5_VERSION) as h5:
         for name, value in attributes.items():
-            h5.attrs[name] = _encode(value)
+            _set_attribute(h5, name, _encode(value))
         _make_scale(h5, "sample", 0)
         for name, column in columns.items():
             compression = _GZIP if column.dtype.kind in "iu" else {}
@@ -187,11 +190,10 @@ def empty_file(hamiltonian: AbstractHamiltonian, columns: dict[str, Column], att
 def _attach_scales(h5: h5py.File, name: str, dims: tuple[str, ...]) -> None:
     dataset = h5[name]
     if name in _UNITS:
-        dataset.attrs["units"] = _UNITS[name]
+        _set_attribute(dataset, "units", _UNITS[name])
     for axis, dim in enumerate(dims):
         if dim not in h5:
             _make_scale(h5, dim, dataset.shape[axis])
-        dataset.dims[axis].label = dim
         dataset.dims[axis].attach_scale(h5[dim])
 
 
@@ -199,4 +201,13 @@ def _make_scale(h5: h5py.File, name: str, size: int) -> None:
     grows: dict[str, Any] = {"maxshape": (None,), "chunks": (_SCALAR_CHUNK,), "shuffle": True, **_GZIP}
     h5.create_dataset(name, data=np.arange(size), **(grows if name == "sample" else {}))
     h5[name].make_scale(name)
-    h5[name].dims[0].label = name
+
+
+def _set_attribute(target: h5py.File | h5py.Dataset, name: str, value: bool | int | float | str) -> None:
+    """Texts as fixed-length strings: those of variable length lie in a heap without checksums."""
+    if not isinstance(value, str):
+        target.attrs[name] = value
+        return
+    content = value.encode()
+    dtype = h5py.string_dtype("utf-8", max(1, len(content)))
+    target.attrs.create(name, np.array(content, dtype=dtype), dtype=dtype)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Estimate", "Estimates", "UnreliableEstimateWarning", "with_error"]
+__all__ = ["Estimate", "Estimates", "UnreliableEstimateWarning", "Value", "with_error"]
 
 Value = float | NDArray[np.float64]
 
@@ -103,8 +103,8 @@ class Estimates(dict[str, Estimate]):
         own, target = self["ess"].value, self["forward_ess"].value
         if target < own / 2:
             self.warnings += (
-                f"the model misses part of the distribution: ESS {own:.2g} on its own samples, {target:.2g} on those of "
-                f"the target",
+                f"the model misses part of the distribution: ESS {own:.2g} on its own samples, {target:.2g} on "
+                f"those of the target",
             )
             self.update({name: replace(estimate, reliable=False) for name, estimate in self.items()})
 

@@ -89,7 +89,7 @@ def histogram(ax: Axes, values: Array, weights: Array, reference: Array, label: 
         spacing.min() if len(spacing) else 1.0
     )  # lattice energies and magnetisations are discrete: never split a level
     step *= max(1, round((high - low) / step / 40))
-    edges = np.arange(low - step / 2, high + step, step)
+    edges = np.arange(low - step / 2, high + step, step).tolist()
     ax.hist(reference, edges, density=True, color=REFERENCE, alpha=0.45, label="Monte Carlo")
     ax.hist(
         values,

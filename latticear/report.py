@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from latticear.estimators import estimate, estimate_chains, forward_ess
+from latticear.chains import estimate_chains
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian
+from latticear.importance import estimate, forward_ess
 from latticear.montecarlo import METHODS, monte_carlo
 from latticear.plotting import correlation_function, histogram, sample_grid, training_curve, weight_histogram
 from latticear.rundir import RunDirectory

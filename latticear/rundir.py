@@ -1,6 +1,7 @@
 """The run directory: what a run was asked, what it did, and checkpoints that survive a kill at any moment.
 
-    run.toml  environment.json  metrics.jsonl  checkpoints/step-N/{model.safetensors, trainer.pt}  estimates.json  figures/
+    run.toml  environment.json  metrics.jsonl  estimates.json  figures/
+    checkpoints/step-N/{model.safetensors, trainer.pt}
 
 Everything is written beside and renamed, so a name that exists is complete.
 """
@@ -134,8 +135,8 @@ class RunDirectory:
             return torch.load(checkpoint / "trainer.pt", map_location=device, weights_only=True)
         except Exception as error:
             raise ValueError(
-                f"{checkpoint / 'trainer.pt'} cannot be read ({_first_line(error)}); remove {checkpoint} to resume from "
-                f"an earlier checkpoint"
+                f"{checkpoint / 'trainer.pt'} cannot be read ({_first_line(error)}); remove {checkpoint} to "
+                f"resume from an earlier checkpoint"
             ) from error
 
     def metrics(self) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from latticear.chains import estimate_chains, neural_mcmc
 from latticear.config import (
     RunConfig,
     build_hamiltonian,
@@ -34,9 +35,9 @@ from latticear.config import (
 from latticear.configurations import read_configurations, read_metadata
 from latticear.datafile import SampleWriter
 from latticear.estimate import Estimates, UnreliableEstimateWarning, with_error
-from latticear.estimators import estimate_chains, forward_ess, neural_mcmc, reweight
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian
+from latticear.importance import forward_ess, reweight
 from latticear.models import AbstractModel
 from latticear.montecarlo import monte_carlo
 from latticear.rundir import RunDirectory, load_model

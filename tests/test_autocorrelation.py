@@ -106,9 +106,7 @@ def test_short_chains_are_not_reliable():
     rng = np.random.default_rng(7)
     for _ in range(20):
         assert not integrated_autocorrelation_time(autoregressive(0.98, 1000, 1, rng)).reliable  # 20 tau
-        assert not integrated_autocorrelation_time(
-            autoregressive(0.98, 100, 100, rng)
-        ).reliable  # 2 tau a chain
+        assert not integrated_autocorrelation_time(autoregressive(0.98, 100, 100, rng)).reliable  # 2 tau a chain
         assert not integrated_autocorrelation_time(autoregressive(0.0, 20, 1, rng)).reliable
 
 

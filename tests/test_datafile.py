@@ -111,7 +111,7 @@ def test_metadata(tmp_path: Path) -> None:
     write(path, 10)
     found = json.loads(json.dumps(read_metadata(path)))
     assert (found["n_samples"], found["shape"]) == (10, [4, 6])
-    assert found["datasets"]["spins"] == {"shape": [10, 4, 6], "dtype": "int8", "dims": ["sample", "y", "x"]}
+    assert found["datasets"]["spins"] == {"shape": [10, 4, 6], "dtype": "int8"}
     assert set(found["datasets"]) == {"spins", "log_q", "energy", "sample", "y", "x"}
     attributes = found["attributes"]
     assert attributes["hamiltonian"] == ISING.to_dict()
@@ -379,9 +379,7 @@ def opens_alone(path: Path, n: int) -> bool:
     """True if the file without its journal is what it is with it."""
     try:
         with h5py.File(path) as h5:
-            return all(
-                len(h5[name]) == n and len(h5[name][()]) == n for name in ("spins", "energy", "sample")
-            )
+            return all(len(h5[name]) == n and len(h5[name][()]) == n for name in ("spins", "energy", "sample"))
     except (OSError, RuntimeError, KeyError):
         return False
 
@@ -411,17 +409,17 @@ path, random = Path({path!r}), random.Random(0)
 samples = stream(1000)
 def run():
     with SampleWriter(path, ISING, attributes=ATTRIBUTES, append=True, commit_seconds=0) as writer:
-        for start in range(writer.n_written, 1000, 3):
-            block = samples[start:start + 3]
+        for start in range(writer.n_written, 1000):
+            block = samples[start:start + 1]
             writer.write(block, ISING.token_energy(block.tokens))
 for _ in range(12):
     if (child := os.fork()) == 0:
         run()
         os._exit(0)
-    time.sleep(random.uniform(0.0, 0.3))
+    time.sleep(random.uniform(0.02, 0.2))
     os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    print(read_metadata(path)["n_samples"] if path.exists() else -1, flush=True)
+    killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    print(killed, read_metadata(path)["n_samples"] if path.exists() else 0)
 """
 
 
@@ -434,9 +432,11 @@ def test_killed_runs_continue(tmp_path: Path) -> None:
     path = tmp_path / "samples.h5"
     done = run_python(KILLED.format(tests=str(Path(__file__).parent), path=str(path)))
     assert (done.returncode, done.stderr) == (0, "")
-    lengths = [int(line) for line in done.stdout.split()]
+    runs = [line.split() for line in done.stdout.splitlines()]
+    lengths = [int(n) for _, n in runs]
     assert lengths == sorted(lengths)
-    assert 0 < lengths[-1] < 1000
+    assert lengths[-1] > 0
+    assert sum(killed == "True" for killed, _ in runs) >= 3
     write(path, 1000, append=True)
     (tmp_path / ".samples.h5.new").unlink(missing_ok=True)
     write(tmp_path / "whole.h5", 1000)
@@ -502,9 +502,7 @@ FAILURES = [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=["full", "interrupted"])
-def test_failure_at_every_write(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
-) -> None:
+def test_failure_at_every_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     write(tmp_path / "whole.h5", 150)
     for k, path in enumerate(tmp_path / f"{k}.h5" for k in range(1000)):
         SampleWriter(path, ISING, attributes=ATTRIBUTES).close()

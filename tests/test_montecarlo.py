@@ -1,7 +1,7 @@
 """Monte Carlo against enumeration, transfer matrix and known finite-size results.
 
 Seeds are fixed, so a test passes or fails for good. A chi-square fails for a right sampler with probability
-1e-4, and there are some 25 of them: a fresh set of seeds would raise a false alarm once in 400.
+1e-4, and there are 33 of them: a fresh set of seeds would raise a false alarm once in 300.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ class AbstractModel(nn.Module, ABC):
     """An autoregressive network over the tokens of a lattice.
 
     `log q(tokens) = sum over sites of log q(token | tokens of lower rank)`: normalised by construction. To add a
-    network, give `name` and `_logits`, and call `_set_rank` at construction; all else follows. `forward` is `log_prob`, so that whatever wraps the
-    module (DDP, compile) sees the one thing that is trained.
+    network, give `name` and `_logits`, and call `_set_rank` at construction; all else follows. `forward` is
+    `log_prob`, so that whatever wraps the module (DDP, compile) sees the one thing that is trained.
 
     Args:
         shape: (H, W).
@@ -62,7 +62,8 @@ class AbstractModel(nn.Module, ABC):
         self.spin_flip_symmetric = spin_flip_symmetric
         if bias is not None and (bias.shape, bias.n_tokens) != (self.shape, n_tokens):
             raise ValueError(
-                f"the bias is for shape {bias.shape} with {bias.n_tokens} tokens, the model for {self.shape} with {n_tokens}"
+                f"the bias is for shape {bias.shape} with {bias.n_tokens} tokens, "
+                f"the model for {self.shape} with {n_tokens}"
             )
         if bias is not None and spin_flip_symmetric and not bias.spin_flip:
             raise ValueError("spin_flip_symmetric needs a Hamiltonian with that symmetry; the one of the bias has not")

@@ -33,7 +33,7 @@ class MaskedConv2d(nn.Module):
         ValueError: for an even kernel or another mask type.
 
     References:
-        van den Oord, Kalchbrenner, Kavukcuoglu, "Pixel recurrent neural networks" (2016), arXiv 1601.06759, section 3.4.
+        van den Oord, Kalchbrenner, Kavukcuoglu, "Pixel recurrent neural networks" (2016), arXiv 1601.06759, sec. 3.4.
     """
 
     mask: Tensor

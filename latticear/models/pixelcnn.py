@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from latticear.hamiltonians import BoltzmannBias
@@ -65,17 +64,14 @@ class PixelCNN(AbstractModel):
             raise ValueError(f"kernel_size must be one integer or depth = {depth} of them, got {kernel_size}")
         self.width, self.depth = width, depth
         self.kernel_size = kernel_size if isinstance(kernel_size, int) else tuple(kernel_size)
-        self.layers = nn.ModuleList(
+        layers = [
             MaskedConv2d(width if i else n_tokens, width, kernel, "B" if i else "A") for i, kernel in enumerate(kernels)
-        )
+        ]
+        self.layers = nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())))
         self.head = nn.Conv2d(width, n_tokens, 1)
         nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)  # start close to the uniform distribution
-        nn.init.zeros_(self.head.bias)
-        taps = [layer.offsets for layer in self.layers]
-        self._set_rank(raster_rank(self.shape, wavefront_slope(taps, self.shape[1])))
+        slope = wavefront_slope([layer.offsets for layer in layers], self.shape[1])
+        self._set_rank(raster_rank(self.shape, slope))
 
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
-        x = one_hot(tokens, self.n_tokens, self.head.weight.dtype)
-        for layer in self.layers:
-            x = torch.relu(layer(x))
-        return self.head(x)
+        return self.head(self.layers(one_hot(tokens, self.n_tokens, self.head.weight.dtype)))

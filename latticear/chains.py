@@ -1,0 +1,187 @@
+"""Estimates from Markov chains: Monte Carlo's own, and those whose proposals are a model's samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latticear.autocorrelation import TauInt, mean_error
+from latticear.estimate import Estimate, Estimates
+from latticear.exact import ExactResult
+from latticear.hamiltonians import AbstractHamiltonian, check_temperature
+from latticear.measurement import Measurement, Observable, measurements
+from latticear.observables import thermodynamics
+from latticear.samples import Samples
+from latticear.weights import effective_sample_size
+
+__all__ = ["estimate_chains", "neural_mcmc"]
+
+Array = NDArray[np.float64]
+
+
+def neural_mcmc(
+    samples: Samples | Iterable[Samples],
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    *,
+    n_chains: int | None = None,
+    seed: int = 0,
+    observables: Mapping[str, Observable] | None = None,
+    exact: ExactResult | None = None,
+) -> Estimates:
+    """Observables by Metropolis chains whose proposals are the model's samples: a route apart from the weights' sums.
+
+    A proposal is accepted with probability `min(1, w' / w)`; the stationary distribution is exact. The first tenth of
+    each chain is dropped. Errors come from the integrated autocorrelation time of each estimator's series.
+
+    Args:
+        samples: drawn from a model, or an iterator of batches; n of them give chains of n / n_chains steps.
+        hamiltonian, temperature, observables, exact: as in `estimate`.
+        n_chains: chains side by side; by default one for each 1000 samples, at most 64.
+        seed: of the acceptances.
+
+    Returns:
+        As `estimate` without free energy, entropy and log_z; `tau_int` (1/2 for independent data) in each;
+        `diagnostics` has the acceptance rate.
+
+    Raises:
+        ValueError: for samples without log_q, or too few for the chains.
+
+    References:
+        Nicoli et al. (2020), arXiv 1910.13496, section III.
+    """
+    temperature = check_temperature(temperature)
+    parts = list(measurements(samples, hamiltonian, observables))
+    if any(part.log_q is None for part in parts):
+        raise ValueError("these samples have no log_q and cannot be proposals; for Monte Carlo use la.estimate_chains")
+    n = sum(len(part.energy) for part in parts)
+    n_chains = n_chains or max(1, min(64, n // 1000))
+    length = n // n_chains
+    if length < 20:
+        raise ValueError(f"{n_chains} chains need at least {20 * n_chains} samples, got {n}")
+    log_w = np.concatenate([-part.energy / temperature - part.log_q for part in parts if part.log_q is not None])
+    log_w = log_w[: length * n_chains].reshape(length, n_chains)
+    held, acceptance = _independence_metropolis(log_w, np.random.default_rng([seed, 0x6E6D63]))
+    held = held[length // 10 :]
+    energy = np.concatenate([part.energy for part in parts])[held]
+    m = np.concatenate([part.m for part in parts])[held]
+    series = {name: np.concatenate([part.values[name] for part in parts])[held] for name in parts[0].values}
+    return _chains(
+        energy,
+        m,
+        series,
+        hamiltonian.n_sites,
+        temperature,
+        exact,
+        {"acceptance": acceptance, "ess": effective_sample_size(log_w.ravel())},
+    )
+
+
+def estimate_chains(
+    batches: Iterable[Samples],
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    *,
+    observables: Mapping[str, Observable] | None = None,
+    exact: ExactResult | None = None,
+) -> Estimates:
+    """Observables from Monte Carlo chains, with errors from their autocorrelation.
+
+    Args:
+        batches: one batch a measurement, holding one configuration of every chain (`monte_carlo` yields them); a
+            trimmed last one is left out.
+        hamiltonian, temperature, observables, exact: as in `estimate`.
+
+    Returns:
+        As `neural_mcmc`; `diagnostics` has `tau_int` of the energy and of |m|, in measurements.
+
+    Raises:
+        ValueError: if there are fewer than two measurements.
+    """
+    temperature = check_temperature(temperature)
+    parts: list[Measurement] = []
+    for part in measurements(batches, hamiltonian, observables, chunk=None):
+        if parts and len(part.energy) < len(parts[0].energy):
+            break
+        parts.append(part)
+    if len(parts) < 2:
+        raise ValueError(f"chains need at least two measurements each, got {len(parts)}")
+    energy, m = np.stack([part.energy for part in parts]), np.stack([part.m for part in parts])
+    series = {name: np.stack([part.values[name] for part in parts]) for name in parts[0].values}
+    return _chains(energy, m, series, hamiltonian.n_sites, temperature, exact, {})
+
+
+def _chains(
+    energy: Array,
+    m: Array,
+    series: dict[str, Array],
+    n_sites: int,
+    temperature: float,
+    judge: ExactResult | None,
+    diagnostics: dict[str, float],
+) -> Estimates:
+    """Estimates of chains from energies and magnetisations `(T, R)` and series `(T, R, ...)`."""
+    quantities = thermodynamics(energy, m, np.ones_like(energy), temperature, n_sites)
+    known = {} if judge is None else judge.to_dict()
+    found: dict[str, tuple[float, TauInt]] = {}
+    for name, quantity in quantities.items():
+        _, error, tau = mean_error(quantity.influence)
+        found[name] = error, tau
+    moving = ("energy_per_site", "abs_magnetization")
+    reasons = [
+        f"the chains are too short for their autocorrelation ({name}: tau_int {found[name][1].tau:.3g} in "
+        f"{energy.shape[0]} steps of {energy.shape[1]} chains)"
+        for name in moving
+        if not found[name][1].reliable and found[name][0] > 0
+    ]
+    n = energy.size
+    estimates = {
+        name: Estimate(
+            quantity.value,
+            found[name][0],
+            n=n,
+            ess=min(1.0, 0.5 / found[name][1].tau),
+            exact=known.get(name),
+            tau_int=found[name][1].tau,
+            reliable=not reasons,
+        )
+        for name, quantity in quantities.items()
+    }
+    for name, values in series.items():
+        estimates[name] = _vector_chain(values, n, not reasons)
+    diagnostics = diagnostics | {
+        "tau_int_energy": found[moving[0]][1].tau,
+        "tau_int_abs_magnetization": found[moving[1]][1].tau,
+    }
+    result = Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons)
+    result.warn()
+    return result
+
+
+def _vector_chain(values: Array, n: int, reliable: bool) -> Estimate:
+    columns = values.reshape(*values.shape[:2], -1)
+    parts = [mean_error(columns[..., k]) for k in range(columns.shape[-1])]
+    shape = values.shape[2:]
+    means, errors = (np.array([part[i] for part in parts]).reshape(shape) for i in (0, 1))
+    tau = max(part[2].tau for part in parts)
+    ess = min(1.0, 0.5 / tau)
+    if not shape:
+        return Estimate(float(means), float(errors), n=n, ess=ess, tau_int=tau, reliable=reliable)
+    return Estimate(means, errors, n=n, ess=ess, tau_int=tau, reliable=reliable)
+
+
+def _independence_metropolis(log_w: Array, rng: np.random.Generator) -> tuple[NDArray[np.int64], float]:
+    """Indices of the samples that each chain holds after each proposal, `(T, R)`, and the acceptance rate."""
+    length, n_chains = log_w.shape
+    log_u = np.log1p(-rng.random(log_w.shape))  # in (-inf, 0]
+    proposals = np.arange(log_w.size).reshape(log_w.shape)
+    held = proposals.copy()
+    current, accepted = log_w[0].copy(), 0
+    for t in range(1, length):
+        accept = log_u[t] < log_w[t] - current
+        current = np.where(accept, log_w[t], current)
+        held[t] = np.where(accept, proposals[t], held[t - 1])
+        accepted += int(accept.sum())
+    return held, accepted / max(1, (length - 1) * n_chains)

@@ -1,0 +1,215 @@
+"""Importance sampling: free energies and observables from samples whose probability is known.
+
+Only three numbers of each configuration are kept (energy, magnetisation, log weight), so a million samples of any
+lattice stream through in little memory; vector observables are summed as they pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latticear.estimate import Estimate, Estimates, Value
+from latticear.exact import ExactResult
+from latticear.hamiltonians import AbstractHamiltonian, check_temperature
+from latticear.measurement import BUILT_IN, CHUNK, Observable, measurements
+from latticear.models import AbstractModel
+from latticear.moments import WeightedMoments
+from latticear.observables import Thermodynamics, thermodynamics, thermodynamics_of_moments
+from latticear.samples import Samples
+from latticear.weights import diagnose, log_mean_exp
+
+__all__ = ["estimate", "forward_ess", "reweight"]
+
+Array = NDArray[np.float64]
+
+N_BLOCKS = 100
+
+
+def estimate(
+    samples: Samples | Iterable[Samples],
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    *,
+    observables: Mapping[str, Observable] | None = None,
+    exact: ExactResult | None = None,
+) -> Estimates:
+    """Free energy and observables of the Boltzmann distribution by importance sampling, with error bars.
+
+    `Z = <w>_q` and `<O> = <w O>_q / <w>_q` with `w = exp(-beta E) / q`: asymptotically exact whatever the quality of
+    the model, which only sets the error. ln Z is corrected for the bias of the logarithm. Errors are one standard
+    deviation by the delta method; `jackknife_error` is a second opinion from 100 blocks. A warning is issued, and
+    `reliable` is False, where the weights say that the error bars cannot be trusted.
+
+    Args:
+        samples: drawn from a model, or an iterator of batches of them (`model.sample_batches`).
+        hamiltonian: the target.
+        temperature: T > 0; it may differ from the one trained at (reweighting).
+        observables: the user's own, by name: `fn(spins)` maps float64 `(B, H, W)` to `(B,)` or `(B, k)`.
+        exact: exact values to stand beside the estimates.
+
+    Returns:
+        `free_energy_per_site, energy_per_site, entropy_per_site, heat_capacity_per_site, abs_magnetization,
+        magnetization_squared, susceptibility, binder_cumulant, log_z, ess, pareto_k`, `correlation` (array over the
+        distance) and the user's own.
+
+    Raises:
+        ValueError: for samples without log_q, of another shape, or an observable of another shape.
+
+    References:
+        Nicoli et al., "Asymptotically unbiased estimation of physical observables with neural samplers",
+        Phys. Rev. E 101 (2020) 023304, arXiv 1910.13496.
+    """
+    return reweight(samples, hamiltonian, [temperature], observables=observables, exact=[exact])[0]
+
+
+def reweight(
+    samples: Samples | Iterable[Samples],
+    hamiltonian: AbstractHamiltonian,
+    temperatures: Sequence[float],
+    *,
+    observables: Mapping[str, Observable] | None = None,
+    exact: Sequence[ExactResult | None] | None = None,
+) -> list[Estimates]:
+    """Estimates at several temperatures from one pass over one set of samples.
+
+    Only `log_p = -beta E` changes from one temperature to the next; the ESS of each says how far this may go.
+    Arguments and results as in `estimate`, one for each temperature.
+    """
+    temperatures = [check_temperature(t) for t in temperatures]
+    judges = [None] * len(temperatures) if exact is None else exact
+    sums: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in temperatures]
+    columns: list[tuple[Array, Array, Array]] = []
+    for part in measurements(samples, hamiltonian, observables):
+        if part.log_q is None:
+            raise ValueError(
+                "these samples have no log_q and cannot be weighed; for Monte Carlo use la.estimate_chains"
+            )
+        columns.append((part.energy, part.m, part.log_q))
+        for temperature, of_this in zip(temperatures, sums, strict=True):
+            for name, values in part.values.items():
+                of_this[name].add(values, -part.energy / temperature - part.log_q)
+    if not columns:
+        raise ValueError("there are no samples to estimate from")
+    energy, m, log_q = (np.concatenate(column) for column in zip(*columns, strict=True))
+    results = [
+        _importance(energy, m, -energy / temperature - log_q, hamiltonian.n_sites, temperature, vectors, judge)
+        for temperature, vectors, judge in zip(temperatures, sums, judges, strict=True)
+    ]
+    for result in results:
+        result.warn()
+    return results
+
+
+@torch.no_grad()
+def forward_ess(model: AbstractModel, tokens: Tensor, hamiltonian: AbstractHamiltonian, temperature: float) -> Estimate:
+    """ESS seen from the target: `1 / (<w>_p <1/w>_p)` over configurations of the Boltzmann distribution.
+
+    A collapsed model has a high ESS on its own samples and a tiny one on these, because it misses part of them.
+
+    Args:
+        model: any model.
+        tokens: `(n, H, W)`, independent configurations of the target, e.g. from Monte Carlo.
+        hamiltonian, temperature: the target.
+
+    References:
+        Nicoli et al., "Estimation of thermodynamic observables in lattice field theories with deep generative
+        models", Phys. Rev. Lett. 126 (2021) 032001; forward ESS: Nicoli et al., arXiv 2302.14082.
+    """
+    temperature = check_temperature(temperature)
+    device = model.rank.device
+    parts = []
+    for part in tokens.split(CHUNK):
+        here = part.to(device)
+        parts.append(-hamiltonian.token_energy(here) / temperature - model.eval().log_prob(here))
+    log_w = torch.cat(parts).cpu().numpy()
+    log_mean, log_inverse = log_mean_exp(log_w), log_mean_exp(-log_w)
+    value = math.exp(-log_mean - log_inverse)
+    influence = value * (2 - np.exp(log_w - log_mean) - np.exp(-log_w - log_inverse))
+    return Estimate(value, _delta(influence), n=len(log_w), ess=value)
+
+
+def _importance(
+    energy: Array,
+    m: Array,
+    log_w: Array,
+    n_sites: int,
+    temperature: float,
+    vectors: dict[str, WeightedMoments],
+    judge: ExactResult | None,
+) -> Estimates:
+    n = len(log_w)
+    health = diagnose(log_w)
+    log_z = log_mean_exp(log_w)
+    w = np.exp(log_w - log_z)
+    quantities = thermodynamics(energy, m, w, temperature, n_sites)
+    # ln of a mean is low by var / 2n: its first correction
+    free = Thermodynamics(log_z + float(w.var()) / (2 * n), w - 1)
+    u = quantities["energy_per_site"]
+    quantities["log_z"] = free
+    quantities["free_energy_per_site"] = Thermodynamics(
+        -temperature * free.value / n_sites, -temperature * free.influence / n_sites
+    )
+    quantities["entropy_per_site"] = Thermodynamics(
+        u.value / temperature + free.value / n_sites, u.influence / temperature + free.influence / n_sites
+    )
+    jackknife = _jackknife(energy, m, w, temperature, n_sites)
+    errors = {name: _delta(quantities[name].influence) for name in BUILT_IN}
+    reasons = health.reasons + _disagreement(errors, jackknife)
+    known = {} if judge is None else judge.to_dict()
+
+    def told(value: Value, error: Value, name: str = "") -> Estimate:
+        return Estimate(
+            value,
+            error,
+            n=n,
+            ess=health.ess,
+            exact=known.get(name),
+            jackknife_error=jackknife.get(name),
+            reliable=not reasons,
+        )
+
+    estimates = {name: told(quantities[name].value, errors[name], name) for name in BUILT_IN}
+    estimates["ess"] = told(health.ess, _ess_error(w))
+    estimates["pareto_k"] = told(health.pareto_k, 0.0)
+    estimates |= {name: told(*moments.result()) for name, moments in vectors.items()}
+    return Estimates(estimates, temperature=temperature, n=n, diagnostics=health.to_dict(), reasons=reasons)
+
+
+def _disagreement(delta: dict[str, float], jackknife: dict[str, float]) -> list[str]:
+    """A reason for distrust where the two errors of a quantity differ by more than half."""
+    off = [name for name in BUILT_IN if delta[name] > 0 and not 0.67 < jackknife[name] / delta[name] < 1.5]
+    return [f"delta method and jackknife disagree on the error of {', '.join(off)}"] if off else []
+
+
+def _jackknife(energy: Array, m: Array, w: Array, temperature: float, n_sites: int) -> dict[str, float]:
+    """Errors from leaving out one of `N_BLOCKS` blocks at a time (Quenouille 1956, Tukey 1958)."""
+    n_blocks = min(N_BLOCKS, len(w))
+    shifted = energy - energy.mean()  # or the squares would cancel
+    features = np.stack([np.ones_like(w), shifted, shifted**2, np.abs(m), m**2, m**4], axis=-1) * w[:, None]
+    edges = np.linspace(0, len(w), n_blocks + 1).astype(int)
+    sums = np.add.reduceat(features, edges[:-1])
+    left = sums.sum(0) - sums
+    sizes = len(w) - np.diff(edges)
+    replicas = dict(thermodynamics_of_moments(left[:, 1:] / left[:, :1], temperature, n_sites))
+    replicas["log_z"] = np.log(left[:, 0] / sizes)
+    replicas["free_energy_per_site"] = -temperature * replicas["log_z"] / n_sites
+    replicas["entropy_per_site"] = replicas["energy_per_site"] / temperature + replicas["log_z"] / n_sites
+    scale = (n_blocks - 1) / n_blocks
+    return {name: float(np.sqrt(scale * ((values - values.mean()) ** 2).sum())) for name, values in replicas.items()}
+
+
+def _delta(influence: Array) -> float:
+    return float(np.sqrt((influence**2).mean() / len(influence)))
+
+
+def _ess_error(w: Array) -> float:
+    """Delta method for `<w>^2 / <w^2>`, weights of mean one."""
+    second = (w**2).mean()
+    return _delta((2 * (w - 1) - (w**2 - second) / second) / second)
