@@ -227,8 +227,7 @@ def _create(path: Path, content: bytes) -> None:
 
 
 def _release(h5: h5py.File, file: JournaledFile) -> None:
-    """Close at the last commit. HDF5 still writes while it closes: to memory, which is then dropped."""
-    file.error = file.error or OSError("closed")
+    """Close at the last commit: what HDF5 still writes while it closes is dropped."""
     with suppress(Exception):
         h5.close()
     file.close()

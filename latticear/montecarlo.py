@@ -141,7 +141,7 @@ class SwendsenWang:
         self._probability = -np.expm1(-2 / temperature * np.abs(couplings[order]))
         self._row_start = np.searchsorted(self._i, np.arange(self._n_nodes))
         self._rng = _random_stream(seed, self.name)
-        # Clusters are found on the CPU whatever the device; a view of these tokens is what changes there.
+        # Clusters are found on the CPU; on another device `tokens` follows as a copy.
         self._cpu_tokens = _start(hamiltonian, n_chains, self._rng)
         self.tokens = self._cpu_tokens.to(device)
 

@@ -399,6 +399,50 @@ def test_journal_of_another_file_is_ignored(tmp_path: Path, monkeypatch: pytest.
     assert_same_file(path, other)
 
 
+def half_committed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Overwrite the middle of a file, but die when the journal is complete and the file still untouched."""
+    path.write_bytes(b"a" * 3000)
+    file = journal.JournaledFile(path, writable=True)
+    file.seek(1000)
+    file.write(b"b" * 700)
+    monkeypatch.setattr(journal.JournaledFile, "_apply", lambda self: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        file.commit()
+    file.close()
+    monkeypatch.undo()
+
+
+def read_all(path: Path) -> bytes:
+    file = journal.JournaledFile(path, writable=False)
+    content = file.read(3000)
+    file.close()
+    return content
+
+
+def test_complete_journal_counts_and_a_damaged_one_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    half_committed(path, monkeypatch)
+    assert path.read_bytes() == b"a" * 3000
+    assert read_all(path) == b"a" * 1000 + b"b" * 700 + b"a" * 1300
+    record = bytearray(journal.journal_path(path).read_bytes())
+    record[300] ^= 1
+    journal.journal_path(path).write_bytes(record)
+    assert read_all(path) == b"a" * 3000
+
+
+def test_new_file_drops_the_journal_of_a_deleted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "samples.h5"
+    monkeypatch.setattr(journal.JournaledFile, "_apply", lambda self: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write(path, 100, commit_seconds=0)
+    monkeypatch.undo()
+    assert read_metadata(path)["n_samples"] == 100
+    path.unlink()
+    with SampleWriter(path, ISING, attributes=ATTRIBUTES) as writer:
+        assert writer.n_written == 0
+    assert read_metadata(path)["n_samples"] == 0
+
+
 KILLED = """
 import os, random, signal, sys, time, warnings
 warnings.simplefilter("ignore")
@@ -523,6 +567,21 @@ def test_failure_at_every_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         write(path, 150, append=True)
         assert_same_file(path, tmp_path / "whole.h5")
     assert k > 20
+
+
+def test_failure_is_raised_by_the_write_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = Ising((64, 64))
+    samples = Samples.cat([stream(1000, shape=system.shape)] * 4)  # 16 MB, more than HDF5 holds back
+    with SampleWriter(tmp_path / "samples.h5", system, attributes=ATTRIBUTES, commit_seconds=1e9) as writer:
+        writer.write(samples[:10], torch.zeros(10))
+        writer.flush()
+        writer.write(samples[10:20], torch.zeros(10))
+        FailingDisk(monkeypatch, OSError(errno.ENOSPC, "No space left on device"), 0)
+        with pytest.raises(OSError, match=r"No space left on device\); it keeps 10 samples"):
+            writer.write(samples[20:], torch.zeros(3980))
+        assert writer.n_written == 10
+    monkeypatch.undo()
+    assert torch.equal(read_configurations(writer.path, system), samples.tokens[:10])
 
 
 def test_no_room_for_a_new_file(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from latticear.hamiltonians.bias import BoltzmannBias
 from latticear.lattice import Lattice
+from latticear.samples import token_dtype
 
 __all__ = ["AbstractHamiltonian", "Neighbourhoods", "check_temperature"]
 
@@ -44,7 +45,7 @@ class AbstractHamiltonian(ABC):
     @property
     @abstractmethod
     def states(self) -> Tensor:
-        """The physical value of each token: float64 `(q,)`, `spin = states[token]`."""
+        """The physical value of each token, ascending: float64 `(q,)`, `spin = states[token]`."""
 
     @property
     @abstractmethod
@@ -111,7 +112,7 @@ class AbstractHamiltonian(ABC):
         return self.states.to(tokens.device)[tokens.long()]
 
     def tokens(self, spins: Tensor) -> Tensor:
-        """Tokens of physical values: uint8, same shape.
+        """Tokens of physical values: smallest unsigned type, same shape.
 
         Raises:
             ValueError: if a value is not one of `states`; names the first such value.
@@ -124,7 +125,7 @@ class AbstractHamiltonian(ABC):
                 f"spins of {type(self).__name__} must be one of {self.states.tolist()}, "
                 f"got {spins[wrong][0].item():g} ({int(wrong.sum())} such values)"
             )
-        return tokens.to(torch.uint8)
+        return tokens.to(token_dtype(self.n_tokens))
 
     def energy(self, spins: Tensor, couplings: Tensor | None = None) -> Tensor:
         """Energy of each configuration: float64 `(B,)`, extensive.
@@ -171,14 +172,16 @@ class AbstractHamiltonian(ABC):
             float64 `(B, n, q)`; `[b, s, t]` is the energy of the bonds and the field of `sites[s]` if it held token t
             in configuration b. Differences along the last axis are energy differences of the whole lattice.
         """
-        flat = tokens.flatten(1).long()
+        flat = tokens.flatten(1)
         around = self._on(flat.device, "neighbourhoods")
-        held_bsk = flat[:, around.sites[sites]]
-        tables_sktq = around.energies[sites].transpose(-1, -2)  # neighbour's token first
-        n, degree = held_bsk.shape[1:]
-        slot = torch.arange(n * degree, device=flat.device).view(n, degree)
-        energies = tables_sktq.flatten(0, 1)[slot, held_bsk].sum(2)
-        return energies + self._on(flat.device, "site_energies")[sites]
+        n, degree, q = len(sites), around.sites.shape[1], self.n_tokens
+        table_rq = around.energies[sites].transpose(-1, -2).reshape(-1, q)  # row (s, k, neighbour's token)
+        rows = flat.index_select(1, around.sites[sites].flatten()).long()
+        rows = (rows + q * torch.arange(n * degree, device=flat.device)).view(-1, n, degree)
+        energies = self._on(flat.device, "site_energies")[sites].repeat(len(flat), 1, 1)
+        for k in range(degree):  # selecting whole rows, slot by slot, is three times faster than one gather
+            energies += table_rq.index_select(0, rows[:, :, k].flatten()).view(-1, n, q)
+        return energies
 
     def bias(self, temperature: float) -> BoltzmannBias:
         """The known-neighbour term, for a model to take at construction (`bias=hamiltonian.bias(temperature)`)."""

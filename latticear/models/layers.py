@@ -60,13 +60,15 @@ class MaskedConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = torch.where(self.mask, self.weight, 0)  # not a product: 0 * nan would leak
-        return F.conv2d(F.pad(x, (self.reach, self.reach, self.reach, 0)), weight, self.bias)
+        padded = F.conv2d(x, weight, self.bias, padding=self.reach)
+        return padded[:, :, : x.shape[2]]  # the rows below come from the padding at the bottom, which is not needed
 
 
 def one_hot(tokens: Tensor, n_tokens: int, dtype: torch.dtype) -> Tensor:
     """Tokens `(B, H, W)` as indicator channels `(B, q, H, W)`."""
     levels = torch.arange(n_tokens, device=tokens.device, dtype=tokens.dtype)
-    return (tokens.unsqueeze(1) == levels.view(-1, 1, 1)).to(dtype)
+    channels = tokens.unsqueeze(1) == levels.view(-1, 1, 1)
+    return channels.to(dtype).contiguous(memory_format=torch.channels_last)  # the layout that CPU convolutions like
 
 
 def wavefront_slope(layers: Sequence[Iterable[Offset]], width: int) -> int:

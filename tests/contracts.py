@@ -1,0 +1,82 @@
+"""What every model must satisfy; `check_model` is the whole contract, run by test_models.py for each architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from latticear.exact import all_configurations
+from latticear.models import AbstractModel, check_autoregressive, model_from_dict
+
+__all__ = ["check_model", "peaked"]
+
+
+def peaked(model: AbstractModel, scale: float = 1.0, seed: int = 0) -> AbstractModel:
+    """A float64 copy with large random weights: a nearly uniform model would hide every mistake."""
+    generator = torch.Generator().manual_seed(seed)
+    model = model_from_dict(model.to_dict()).double().eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            fan_in = weight[0].numel() if weight.ndim > 1 else 1
+            weight.copy_(torch.randn(weight.shape, generator=generator) * scale * (2 / fan_in) ** 0.5)
+    return model
+
+
+def check_model(build: Callable[..., AbstractModel], n_tokens: int = 2) -> None:
+    """Check every clause of the contract for `build(shape, n_tokens, **options)`."""
+    for shape in ((3, 3), (2, 5), (4, 3)):
+        model = peaked(build(shape, n_tokens))
+        check_normalised(model)
+        check_autoregressive(model)
+        check_sampler(model)
+        check_saved(model)
+        check_gradients(build(shape, n_tokens))
+    check_flip(peaked(build((3, 4), n_tokens, spin_flip_symmetric=True)))
+
+
+def check_normalised(model: AbstractModel) -> None:
+    """The probabilities of all configurations sum to one."""
+    tokens = all_configurations(model.shape, model.n_tokens)
+    with torch.no_grad():
+        log_q = torch.cat([model.log_prob(part) for part in tokens.split(8192)])
+    assert abs(log_q.logsumexp(0).item()) < 1e-10
+    assert (log_q.max() - log_q.min()).item() > 2  # peaked, or the test would see little
+
+
+def check_sampler(model: AbstractModel) -> None:
+    """log_q of the sampler is the teacher-forced one; a stream does not depend on how it is cut."""
+    samples = model.sample(150, seed=3)
+    with torch.no_grad():
+        assert (model.log_prob(samples.tokens) - samples.log_q).abs().max() < 1e-10
+    rest = model.sample(90, seed=3, start=60)
+    assert torch.equal(samples.tokens[60:], rest.tokens)
+    assert torch.equal(samples.log_q[60:], rest.log_q)
+
+
+def check_saved(model: AbstractModel) -> None:
+    """Description and weights rebuild the model."""
+    again = model_from_dict(model.to_dict()).double()
+    again.load_state_dict(model.state_dict())
+    tokens = model.sample(8, seed=1).tokens
+    with torch.no_grad():
+        assert torch.equal(again.log_prob(tokens), model.log_prob(tokens))
+
+
+def check_gradients(model: AbstractModel) -> None:
+    """A fresh model gives every parameter a gradient."""
+    tokens = torch.randint(model.n_tokens, (64, *model.shape), generator=torch.Generator().manual_seed(0))
+    model.log_prob(tokens).sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def check_flip(model: AbstractModel) -> None:
+    """Spin-flip symmetry is exact, and not because the model is trivial."""
+    tokens = model.sample(64, seed=2).tokens
+    with torch.no_grad():
+        log_q, flipped = model.log_prob(tokens), model.log_prob(model.n_tokens - 1 - tokens)
+    assert (log_q - flipped).abs().max() < 1e-10
+    assert log_q.std() > 0.1
+

@@ -1,0 +1,52 @@
+"""Counter-based uniforms: known answers, independence of how they are asked for, and uniformity."""
+
+import pytest
+import torch
+from scipy import stats
+
+from latticear.philox import SAMPLING, TRAINING, philox4x32, uniforms
+
+
+# Random123's kat_vectors for philox4x32-10 (Salmon et al. 2011)
+@pytest.mark.parametrize(
+    ("counter", "key", "answer"),
+    [
+        ([0] * 4, [0] * 2, [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
+        ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 2, [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]),
+        (
+            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+            [0xA4093822, 0x299F31D0],
+            [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1],
+        ),
+    ],
+)
+def test_known_answers(counter: list[int], key: list[int], answer: list[int]):
+    words = philox4x32(tuple(torch.tensor([c]) for c in counter), tuple(key))
+    assert [int(w) for w in words] == answer
+
+
+def test_a_number_depends_only_on_seed_stream_sample_and_site():
+    whole = uniforms(7, 0, 20, 9)
+    assert torch.equal(uniforms(7, 5, 10, 9), whole[5:15])
+    assert torch.equal(uniforms(7, 0, 20, 4), whole[:, :4])
+    assert whole.dtype == torch.float64
+    assert whole.min() >= 0
+    assert whole.max() < 1
+    for other in (uniforms(8, 0, 20, 9), uniforms(7 + 2**32, 0, 20, 9), uniforms(7, 0, 20, 9, stream=TRAINING)):
+        assert not (other == whole).any()
+    assert not (uniforms(7, 2**32, 20, 9) == whole).any()
+    assert SAMPLING != TRAINING
+
+
+def test_uniform_and_uncorrelated():
+    # fixed seed; each p-value below 1e-4 with probability 1e-4 if the numbers are uniform
+    u = uniforms(0, 0, 20_000, 10).numpy()
+    assert stats.kstest(u.ravel(), "uniform").pvalue > 1e-4
+    for a, b in ((u[:, 0], u[:, 1]), (u[:-1, 0], u[1:, 0]), (u[:, 1], u[:, 2])):
+        assert stats.pearsonr(a, b).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.5, True, "0"])
+def test_bad_seed(seed: object):
+    with pytest.raises(ValueError, match="seed must be an integer"):
+        uniforms(seed, 0, 1, 1)
