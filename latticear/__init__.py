@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from latticear.chains import estimate_chains, neural_mcmc
     from latticear.configurations import read_batches, read_configurations, read_metadata
     from latticear.datafile import SampleWriter
-    from latticear.estimate import Estimate, Estimates, UnreliableEstimateWarning
+    from latticear.estimates import Estimate, Estimates, UnreliableEstimateWarning
     from latticear.exact import (
         T_C,
         ExactResult,
@@ -50,7 +50,7 @@ _HOMES = {
     "autocorrelation": ("TauInt", "integrated_autocorrelation_time", "mean_error"),
     "configurations": ("read_batches", "read_configurations", "read_metadata"),
     "datafile": ("SampleWriter",),
-    "estimate": ("Estimate", "Estimates", "UnreliableEstimateWarning"),
+    "estimates": ("Estimate", "Estimates", "UnreliableEstimateWarning"),
     "chains": ("estimate_chains", "neural_mcmc"),
     "importance": ("estimate", "forward_ess", "reweight"),
     "exact": (

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latticear.autocorrelation import TauInt, mean_error
-from latticear.estimate import Estimate, Estimates
+from latticear.estimates import Estimate, Estimates
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.measurement import Measurement, Observable, measurements

@@ -18,7 +18,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from latticear.estimate import Estimates
+    from latticear.estimates import Estimates
     from latticear.exact import ExactResult
 
 __all__ = ["app"]
@@ -289,7 +289,7 @@ def _one_line_errors() -> Iterator[None]:
     """What a user can mend becomes one line and exit code 1; anything else is a bug and keeps its traceback."""
     import warnings
 
-    from latticear.estimate import UnreliableEstimateWarning
+    from latticear.estimates import UnreliableEstimateWarning
     from latticear.training import TrainingError
 
     with warnings.catch_warnings():

@@ -32,7 +32,7 @@ __all__ = [
 
 Tree = dict[str, Any]
 
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class _Section(BaseModel):
@@ -61,7 +61,7 @@ _HAMILTONIANS = _family(HAMILTONIANS, (), {})
 _MODELS = _family(
     MODELS,
     {"shape", "n_tokens", "bias"},
-    {"spin_flip_symmetric": (bool | None, None), "boltzmann_bias": (bool, True)},
+    {"spin_flip_symmetric": (bool | Literal["auto"], "auto"), "boltzmann_bias": (bool, True)},
 )
 _TRAINING = _schema(
     "Training",
@@ -108,7 +108,7 @@ def config_tree(path: str | Path | None, overrides: Iterable[str] = (), values: 
     tree: Tree = {}
     if path is not None:
         try:
-            tree = tomllib.loads(Path(path).read_text())
+            tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not valid TOML: {error}") from error
     _merge(tree, values or {})
@@ -129,7 +129,7 @@ def parse_config(tree: Tree) -> RunConfig:
     """Check a nested dictionary and fill in what it does not say.
 
     Raises:
-        ValueError: for an unknown key (with the nearest valid name) or a value of the wrong kind.
+        ValueError: for an unknown key (with the nearest valid name), a value of the wrong kind, or no such system.
     """
     sections = {key: tree.get(key, {}) for key in ("hamiltonian", "model", "training")}
     for key, section in sections.items():
@@ -145,20 +145,28 @@ def parse_config(tree: Tree) -> RunConfig:
     training = _validated(_TRAINING, sections["training"], "training.")
     config = RunConfig(**top, hamiltonian=hamiltonian, model=model, training=training)
     check_temperature(config.temperature)
-    if config.model["spin_flip_symmetric"] is None:
-        config.model["spin_flip_symmetric"] = build_hamiltonian(config).spin_flip
+    _settle_symmetry(config.model, build_hamiltonian(config))
     return config
+
+
+def _settle_symmetry(model: Tree, hamiltonian: AbstractHamiltonian) -> None:
+    if model["spin_flip_symmetric"] == "auto":
+        model["spin_flip_symmetric"] = hamiltonian.spin_flip
+    if model["spin_flip_symmetric"] and not hamiltonian.spin_flip:
+        raise ValueError(
+            f"model.spin_flip_symmetric is true, but {hamiltonian} does not have that symmetry; leave it out"
+        )
 
 
 def build_hamiltonian(config: RunConfig) -> AbstractHamiltonian:
     """The Hamiltonian that the config names."""
-    arguments = {key: _tupled(value) for key, value in config.hamiltonian.items() if key != "name"}
+    arguments = {key: value for key, value in config.hamiltonian.items() if key != "name"}
     return HAMILTONIANS[config.hamiltonian["name"]](**arguments)
 
 
 def build_model(config: RunConfig, hamiltonian: AbstractHamiltonian) -> AbstractModel:
     """The network that the config names, for this Hamiltonian, with fresh weights that depend on the seed alone."""
-    arguments = {key: _tupled(value) for key, value in config.model.items() if key not in ("name", "boltzmann_bias")}
+    arguments = {key: value for key, value in config.model.items() if key not in ("name", "boltzmann_bias")}
     bias = hamiltonian.bias(config.temperature) if config.model["boltzmann_bias"] else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -186,29 +194,32 @@ def to_toml(config: RunConfig) -> str:
 
 def _member(family: dict[str, type[_Section]], sections: Tree, section: str) -> type[_Section]:
     name = sections[section]["name"]
-    if name not in family:
-        raise ValueError(f"{section}.name must be one of {sorted(family)}, got {name!r}{_nearest(str(name), family)}")
+    if str(name) not in family:
+        near = difflib.get_close_matches(str(name), family, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{section}.name must be one of {sorted(family)}, got {name!r}{hint}")
     return family[name]
 
 
 def _validated(schema: type[_Section], tree: Tree, prefix: str, also: Iterable[str] = ()) -> Tree:
     try:
-        return schema(**tree).model_dump()
+        return schema(**{key: _plain(value) for key, value in tree.items()}).model_dump()
     except ValidationError as error:
         known = [*schema.model_fields, *also]
-        raise ValueError("; ".join(_sentence(e, prefix, known) for e in error.errors())) from error
+        of_each_key = {str(e["loc"][0]): e for e in reversed(error.errors())}  # a union fails once for each member
+        sentences = [_sentence(e, key, tree.get(key), prefix, known) for key, e in reversed(of_each_key.items())]
+        raise ValueError("; ".join(sentences)) from error
     except TypeError as error:
         raise ValueError(f"keys must be strings: {error}") from error
 
 
-def _sentence(error: ErrorDetails, prefix: str, known: Iterable[str]) -> str:
-    key = str(error["loc"][0]) if error["loc"] else ""
+def _sentence(error: ErrorDetails, key: str, value: Any, prefix: str, known: Iterable[str]) -> str:
     if error["type"] == "extra_forbidden":
         return f"unknown key {prefix + key!r}{_nearest(key, known, prefix)}"
-    if error["type"] == "missing":
-        return f"{prefix}{key} must be given"
-    what = error["msg"][0].lower() + error["msg"][1:]
-    return f"{prefix}{key}: {what}, got {error['input']!r}"
+    if value is None:
+        hint = " (--size on the command line)" if key == "shape" else ""
+        return f"{prefix}{key} must be given{hint}"
+    return f"{prefix}{key}: {error['msg'][0].lower()}{error['msg'][1:]}, got {value!r}"
 
 
 def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
@@ -232,8 +243,11 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def _tupled(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _plain(value: Any) -> Any:
+    """What constructors take: lists as tuples, 1e3 as 1000."""
+    if isinstance(value, list):
+        return tuple(map(_plain, value))
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _without_none(tree: Tree) -> Tree:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latticear.estimate import Estimate, Estimates, Value
+from latticear.estimates import Estimate, Estimates, Value
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.measurement import BUILT_IN, CHUNK, Observable, measurements
@@ -161,7 +161,8 @@ def _importance(
     )
     jackknife = _jackknife(energy, m, w, temperature, n_sites)
     errors = {name: _delta(quantities[name].influence) for name in BUILT_IN}
-    reasons = health.reasons + _disagreement(errors, jackknife)
+    scale = {name: abs(quantities[name].value) for name in BUILT_IN}
+    reasons = health.reasons + _disagreement(errors, jackknife, scale)
     known = {} if judge is None else judge.to_dict()
 
     def told(value: Value, error: Value, name: str = "") -> Estimate:
@@ -182,9 +183,13 @@ def _importance(
     return Estimates(estimates, temperature=temperature, n=n, diagnostics=health.to_dict(), reasons=reasons)
 
 
-def _disagreement(delta: dict[str, float], jackknife: dict[str, float]) -> list[str]:
-    """A reason for distrust where the two errors of a quantity differ by more than half."""
-    off = [name for name in BUILT_IN if delta[name] > 0 and not 0.67 < jackknife[name] / delta[name] < 1.5]
+def _disagreement(delta: dict[str, float], jackknife: dict[str, float], scale: dict[str, float]) -> list[str]:
+    """A reason for distrust where the two errors of a quantity differ by more than half (and are not rounding)."""
+    off = [
+        name
+        for name in BUILT_IN
+        if delta[name] > 1e-12 * scale[name] and not 0.67 < jackknife[name] / delta[name] < 1.5
+    ]
     return [f"delta method and jackknife disagree on the error of {', '.join(off)}"] if off else []
 
 

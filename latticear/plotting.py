@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from latticear.estimate import Estimate
+from latticear.estimates import Estimate
 
 __all__ = ["correlation_function", "histogram", "sample_grid", "training_curve", "weight_histogram"]
 

@@ -8,6 +8,7 @@ Everything is written beside and renamed, so a name that exists is complete.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from latticear.models import AbstractModel, model_from_dict
@@ -49,22 +50,31 @@ class RunDirectory:
 
         Raises:
             FileExistsError: if the path exists.
+            OSError: if it cannot be made; nothing is left of it then.
         """
         path = Path(path)
         if path.exists():
             raise FileExistsError(f"{path} already exists; continue it with --resume or name another --out")
         beside = path.with_name(f".{path.name}.new")
         shutil.rmtree(beside, ignore_errors=True)
-        (beside / "checkpoints").mkdir(parents=True)
-        (beside / "run.toml").write_text(run_toml)
-        (beside / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
-        (beside / "metrics.jsonl").touch()
-        beside.rename(path)
+        try:
+            (beside / "checkpoints").mkdir(parents=True)
+            _write(beside / "run.toml", run_toml.encode())
+            _write(beside / "environment.json", _json(environment))
+            _write(beside / "metrics.jsonl", b"")
+            beside.rename(path)
+        except OSError as error:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise _not_written(path, error) from error
         return cls(path)
 
     @property
     def config_path(self) -> Path:
         return self.path / "run.toml"
+
+    @property
+    def _metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
 
     @property
     def figures(self) -> Path:
@@ -73,11 +83,20 @@ class RunDirectory:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def environment(self) -> dict[str, Any]:
-        return json.loads((self.path / "environment.json").read_text())
+    def read_json(self, name: str) -> dict[str, Any]:
+        """What `write_json` wrote; empty if there is no such file.
+
+        Raises:
+            ValueError: if it is not JSON.
+        """
+        file = self.path / name
+        try:
+            return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        except ValueError as error:
+            raise ValueError(f"{file} is damaged ({error})") from error
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
-        write_atomically(self.path / name, json.dumps(content, indent=2) + "\n")
+        write_atomically(self.path / name, _json(content))
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
@@ -102,47 +121,68 @@ class RunDirectory:
         target = self.path / "checkpoints" / f"step-{trainer['step']}"
         if target.exists():
             return target
-        beside = target.with_name(f".{target.name}.new")
+        beside = _beside(target)
         try:
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
-            tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-            save_file(tensors, beside / "model.safetensors", metadata={"model": json.dumps(model.to_dict())})
-            torch.save(trainer, beside / "trainer.pt")
-            for file in beside.iterdir():
-                _sync(file)
+            _write(beside / "model.safetensors", _safetensors(model, weights))
+            _write(beside / "trainer.pt", _pickled(trainer))
+            _sync(self._metrics)
             beside.rename(target)
             _sync(target.parent)
-        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap a full disk
+        except OSError as error:
             shutil.rmtree(beside, ignore_errors=True)
-            last = self.latest()
-            kept = f"the last good checkpoint is {last}" if last else "there is no earlier checkpoint"
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split("\n")[0]
-            raise OSError(
-                f"cannot write checkpoint {target} ({reason}); {kept}; free space and continue with --resume"
-            ) from error
-        for old in self.checkpoints()[:-KEEP]:
-            shutil.rmtree(old)
+            raise _not_written(target, error, self.last_good()) from error
+        self._clean()
         return target
+
+    def last_good(self) -> str:
+        """For messages: which checkpoint there is to go back to."""
+        latest = self.latest()
+        return f"the last good checkpoint is {latest}" if latest else "there is no checkpoint before it"
+
+    def discard_checkpoint(self, step: int) -> None:
+        """Remove the checkpoint of a step, if it is there."""
+        _remove(self.path / "checkpoints" / f"step-{step}")
+
+    def _clean(self) -> None:
+        """Remove old checkpoints, and what a kill left half written or half removed."""
+        for old in self.checkpoints()[:-KEEP]:
+            _remove(old)
+        for half in (self.path / "checkpoints").glob(".step-*.new"):
+            shutil.rmtree(half, ignore_errors=True)
 
     def load_trainer(self, checkpoint: Path, device: torch.device) -> dict[str, Any]:
         """State for resuming; nothing in the file is executed.
 
         Raises:
-            ValueError: if the file is damaged.
+            ValueError: if the file is damaged, or holds anything but numbers and texts.
+        """
+        file = checkpoint / "trainer.pt"
+        try:
+            return torch.load(file, map_location=device, weights_only=True)
+        except Exception as error:
+            reason = _first_line(error) if isinstance(error, OSError) else "damaged, or not written by latticear"
+            raise ValueError(
+                f"{file} cannot be read ({reason}); remove {checkpoint} to resume from an earlier checkpoint"
+            ) from error
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Append a line to metrics.jsonl.
+
+        Raises:
+            OSError: if the disk is full; half a line does no harm.
         """
         try:
-            return torch.load(checkpoint / "trainer.pt", map_location=device, weights_only=True)
-        except Exception as error:
-            raise ValueError(
-                f"{checkpoint / 'trainer.pt'} cannot be read ({_first_line(error)}); remove {checkpoint} to "
-                f"resume from an earlier checkpoint"
-            ) from error
+            with self._metrics.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise _not_written(self._metrics, error, self.last_good()) from error
 
     def metrics(self) -> list[dict[str, Any]]:
         """One dictionary for each logged step; a last line cut off by a kill is left out."""
         rows = []
-        for line in (self.path / "metrics.jsonl").read_text().splitlines():
+        for line in self._metrics.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 rows.append(json.loads(line))
             except json.JSONDecodeError:
@@ -152,7 +192,7 @@ class RunDirectory:
     def truncate_metrics(self, step: int) -> None:
         """Forget what was logged after a step: a resumed run logs it again."""
         rows = [json.dumps(row) + "\n" for row in self.metrics() if row["step"] <= step]
-        write_atomically(self.path / "metrics.jsonl", "".join(rows))
+        write_atomically(self._metrics, "".join(rows).encode())
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> AbstractModel:
@@ -191,16 +231,55 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Abstract
     return model.to(device).eval()
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Write a small file beside and rename it: it is never there half."""
-    beside = path.with_name(f".{path.name}.new")
+    beside = _beside(path)
     try:
-        beside.write_text(text)
-        _sync(beside)
+        _write(beside, content)
         beside.replace(path)
-    except OSError:
+    except OSError as error:
         beside.unlink(missing_ok=True)
-        raise
+        raise _not_written(path, error) from error
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write and wait until the disk has it."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder that is complete as long as it has its name."""
+    if folder.exists():
+        half = folder.rename(_beside(folder))
+        shutil.rmtree(half)
+
+
+def _safetensors(model: AbstractModel, weights: dict[str, Tensor]) -> bytes:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    return save(tensors, metadata={"model": json.dumps(model.to_dict())})
+
+
+def _pickled(trainer: dict[str, Any]) -> bytes:
+    """Made in memory: a disk that fills up inside `torch.save` ends the process."""
+    content = io.BytesIO()
+    torch.save(trainer, content)
+    return content.getvalue()
+
+
+def _not_written(path: Path, error: OSError, *remarks: str) -> OSError:
+    hints = [*remarks, "free space and continue with --resume"] if remarks else []
+    return OSError(error.errno, "; ".join([f"cannot write {path} ({error.strerror})", *hints]))
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def _step_of(checkpoint: Path) -> int:

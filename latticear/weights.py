@@ -58,6 +58,7 @@ def _generalised_pareto_shape(x: Array) -> float:
     n_grid = 30 + int(math.sqrt(m))
     quartile = x[int(m / 4 + 0.5) - 1]
     b = 1 / x[-1] + (1 - np.sqrt(n_grid / (np.arange(n_grid) + 0.5))) / (3 * quartile)
+    b = np.where(np.abs(b * x[-1]) < 1e-8, 1e-8 / x[-1], b)  # at b = 0 the likelihood has a limit, 0 / 0 in numbers
     k = np.log1p(-b[:, None] * x).mean(1)
     log_likelihood = m * (np.log(-b / k) - k - 1)
     posterior = np.exp(log_likelihood - logsumexp(log_likelihood))

@@ -34,7 +34,7 @@ from latticear.config import (
 )
 from latticear.configurations import read_configurations, read_metadata
 from latticear.datafile import SampleWriter
-from latticear.estimate import Estimates, UnreliableEstimateWarning, with_error
+from latticear.estimates import Estimates, UnreliableEstimateWarning, with_error
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.importance import forward_ess, reweight
@@ -67,64 +67,80 @@ def train_run(
         TrainingError: when the loss stops being finite; names the last good checkpoint.
         OSError: if something cannot be read or written.
     """
-    asked = config_tree(config_path, overrides, values)
-    if resume and out.exists():
-        run = RunDirectory(out)
-        config = load_config(run.config_path)
-        _check_unchanged(asked, config.model_dump())
-    else:
-        config = parse_config(asked)
+    run = RunDirectory(out) if resume and out.exists() else None
+    config = _asked(config_tree(config_path, overrides, values), run)
     hamiltonian = build_hamiltonian(config)
     device = resolve_device(config.device)
     model = build_model(config, hamiltonian).to(device)
-    options = {k: v for k, v in config.training.items() if k not in ("data", "checkpoint_every")}
-    data = _training_data(config, hamiltonian)
-    if not (resume and out.exists()):
+    latest = run.latest() if run else None
+    state = run.load_trainer(latest, device) if run and latest else None
+    steps = _steps(model, hamiltonian, config, state)
+    if run is None:
         run = RunDirectory.create(out, to_toml(config), _environment(device))
-    latest = run.latest()
-    state = run.load_trainer(latest, device) if latest else None
-    steps = fit(
-        model,
-        hamiltonian,
-        temperature=config.temperature,
-        seed=config.seed,
-        data=data,
-        resume=state,
-        **options,
-    )
     run.truncate_metrics(0 if state is None else int(state["step"]))
     return _train(run, model, steps, config, report)
+
+
+def _asked(tree: dict[str, Any], run: RunDirectory | None) -> RunConfig:
+    """The config that was asked for; a run that is continued keeps its own, but for the device."""
+    config = parse_config(tree) if run is None else load_config(run.config_path, values=tree)
+    if config.training["data"]:
+        config.training["data"] = str(Path(config.training["data"]).resolve())
+    if run is not None:
+        _check_unchanged(config.model_dump(exclude={"device"}), load_config(run.config_path).model_dump())
+    return config
+
+
+def _steps(
+    model: AbstractModel, hamiltonian: AbstractHamiltonian, config: RunConfig, state: dict[str, Any] | None
+) -> Iterator[Step]:
+    options = {k: v for k, v in config.training.items() if k not in ("data", "checkpoint_every")}
+    data = _training_data(config, hamiltonian)
+    try:
+        return fit(
+            model,
+            hamiltonian,
+            temperature=config.temperature,
+            seed=config.seed,
+            data=data,
+            resume=state,
+            **options,
+        )
+    except (RuntimeError, LookupError, TypeError, AttributeError) as error:
+        if state is None:
+            raise
+        raise ValueError(f"the newest checkpoint is not one of this run ({error}); remove it to resume") from error
 
 
 def _train(run: RunDirectory, model: AbstractModel, steps: Iterator[Step], config: RunConfig, report: Report) -> bool:
     total, every = config.training["steps"], config.training["checkpoint_every"]
     judge = exact_result(build_hamiltonian(config), config.temperature)
-    t_start = time.monotonic()
-    with _StopSignals() as stop, (run.path / "metrics.jsonl").open("a") as metrics:
+    rows = run.metrics()
+    t_start = time.monotonic() - (rows[-1]["elapsed"] if rows else 0.0)
+    done, known = 0, {"exact": judge.free_energy_per_site} if judge else {}
+    with _StopSignals() as stop:
         try:
             for step in steps:
-                row = {
-                    "step": step.step,
-                    "elapsed": time.monotonic() - t_start,
-                    "loss": step.loss,
-                    **step.metrics,
-                }
-                metrics.write(json.dumps(row) + "\n")
-                report(step.step, total, _headline(step, judge.free_energy_per_site if judge else None))
-                if step.step % every == 0 or step.step == total or stop.requested:
-                    metrics.flush()
-                    run.save_checkpoint(model, step.state.weights(), step.state.state_dict())
-                if stop.requested and step.step < total:
+                done = step.step
+                run.log({"step": done, "elapsed": time.monotonic() - t_start, "loss": step.loss, **step.metrics})
+                known |= {"loss": step.loss, **step.metrics}
+                report(done, total, _headline(known))
+                if done % every == 0 or done == total or stop.requested:
+                    run.save_checkpoint(model, _finite(step.state.weights()), step.state.state_dict())
+                if stop.requested and done < total:
                     return False
         except TrainingError as error:
-            latest = run.latest()
-            kept = f"the last good checkpoint is {latest}" if latest else "it came before the first checkpoint"
-            raise TrainingError(f"{error}; {kept}") from error
-        run.write_json(
-            "environment.json",
-            run.environment() | {"finished": _now(), "seconds": time.monotonic() - t_start},
-        )
+            run.discard_checkpoint(done)  # its weights are those that gave no finite loss
+            raise TrainingError(f"{error}; {run.last_good()}") from error
+    ended = {"finished": _now(), "seconds": time.monotonic() - t_start}
+    run.write_json("environment.json", ended | run.read_json("environment.json"))
     return True
+
+
+def _finite(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    if not all(weight.isfinite().all() for weight in weights.values()):
+        raise TrainingError("the weights stopped being finite; lower the learning rate")
+    return weights
 
 
 def estimate_run(
@@ -138,7 +154,7 @@ def estimate_run(
     device: str,
     report: Report,
 ) -> list[Estimates]:
-    """Estimates from n fresh samples of a run; written to estimates.json where they are at its temperature.
+    """Estimates from n fresh samples of a run.
 
     Args:
         path: run directory.
@@ -165,11 +181,17 @@ def estimate_run(
             results = [neural_mcmc(batches, hamiltonian, targets[0], seed=seed, exact=judges[0])]
     if target_data is not None:
         results[0]["forward_ess"] = forward_ess(model, target_data, hamiltonian, targets[0])
-        results[0].check_collapse()
-    if targets == [config.temperature]:
-        provenance = {"method": method, "seed": seed, "checkpoint": _step_of(path)}
-        RunDirectory(path).write_json("estimates.json", results[0].to_dict() | provenance)
+        if "ess" in results[0]:
+            results[0].check_collapse()
     return results
+
+
+def save_estimates(path: Path, results: Sequence[Estimates], *, seed: int) -> None:
+    """Write estimates.json if these are estimates by importance sampling at the temperature of the run."""
+    run = RunDirectory(path)
+    if [result.temperature for result in results] == [load_config(run.config_path).temperature]:
+        provenance = {"seed": seed, "checkpoint": _step_of(path)}
+        run.write_json("estimates.json", results[0].to_dict() | provenance)
 
 
 def sample_run(path: Path, out: Path, n: int, *, seed: int, append: bool, device: str, report: Report) -> int:

@@ -94,7 +94,9 @@ def test_masked_convolution_is_the_sum_over_its_taps():
 
 
 # design.md, section 5: 3x3 layers 2; 7x7 first, then 3x3: 4; all 7x7: 4
-@pytest.mark.parametrize(("kernels", "slope"), [((3, 3, 3), 2), ((7, 3, 3), 4), ((7, 7, 7), 4), ((1, 1), 1), ((5, 3), 3)])
+@pytest.mark.parametrize(
+    ("kernels", "slope"), [((3, 3, 3), 2), ((7, 3, 3), 4), ((7, 7, 7), 4), ((1, 1), 1), ((5, 3), 3)]
+)
 def test_slope(kernels: tuple[int, ...], slope: int):
     layers = [MaskedConv2d(1, 1, k, "B" if i else "A").offsets for i, k in enumerate(kernels)]
     assert wavefront_slope(layers, 9) == slope

@@ -148,14 +148,11 @@ def with_error(value: float, error: float) -> str:
         return f"{value:.6g}({error:.2g})"
     if error <= 0:
         return f"{value:.10g}(0)"
-    digits = 2 if f"{error:.1e}".startswith("1") else 1
-    error_text = f"{error:.{digits - 1}e}"  # rounds first: 0.0096 has its digit one place higher
-    if digits == 1 and error_text.startswith("1"):
-        digits = 2
-    decimals = digits - 1 - int(f"{error:.{digits - 1}e}".split("e")[1])
+    leading, exponent = f"{error:.0e}".split("e")  # rounded: 0.0096 counts as 0.01
+    decimals = (1 if leading == "1" else 0) - int(exponent)
     if decimals <= 0:
         return f"{round(value, decimals):.0f}({round(error, decimals):.0f})"
-    if error >= 1:
+    if round(error, decimals) >= 1:
         return f"{value:.{decimals}f}({error:.{decimals}f})"
     return f"{value:.{decimals}f}({round(error * 10**decimals)})"
 

@@ -1,0 +1,77 @@
+"""Estimators from moments, their influences, and the correlation function."""
+
+import numpy as np
+import pytest
+import torch
+
+from latticear.lattice import Lattice
+from latticear.observables import correlation, thermodynamics, thermodynamics_of_moments
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    weights = rng.exponential(size=400)
+    return rng.normal(-30, 4, size=400), rng.uniform(-1, 1, size=400), weights / weights.mean()
+
+
+def _moments(energy, m, weights):
+    features = np.stack([energy, energy**2, np.abs(m), m**2, m**4], axis=-1)
+    return (weights[:, None] * features).mean(0) / weights.mean()
+
+
+def test_both_routes_agree(data):
+    energy, m, weights = data
+    values = thermodynamics(energy, m, weights, 1.7, 25)
+    moments = thermodynamics_of_moments(_moments(energy, m, weights), 1.7, 25)
+    assert values.keys() == moments.keys()
+    for name, quantity in values.items():
+        assert quantity.value == pytest.approx(float(moments[name]), rel=1e-9), name
+
+
+def test_influence_is_the_derivative_in_a_sample_s_weight(data):
+    energy, m, weights = data
+    step = 1e-6
+    values = thermodynamics(energy, m, weights, 1.7, 25)
+    for k in (0, 17, 399):
+        more = weights.copy()
+        more[k] *= 1 + step
+        moved = thermodynamics_of_moments(_moments(energy, m, more), 1.7, 25)
+        base = thermodynamics_of_moments(_moments(energy, m, weights), 1.7, 25)
+        for name, quantity in values.items():
+            slope = (moved[name] - base[name]) / step * len(weights)
+            assert slope == pytest.approx(quantity.influence[k], rel=1e-3, abs=1e-5), name
+
+
+def test_influences_have_mean_zero(data):
+    for name, quantity in thermodynamics(*data, 1.7, 25).items():
+        assert abs(quantity.influence.mean()) < 1e-9, name
+
+
+@pytest.mark.parametrize("periodic", [True, False, (True, False)])
+@pytest.mark.parametrize("shape", [(4, 4), (3, 5), (1, 6)])
+def test_correlation_by_loops(shape, periodic):
+    if shape[0] == 1 and periodic is not False:
+        periodic = (False, True)
+    lattice = Lattice(shape, periodic)
+    spins = torch.randint(2, (3, *shape), generator=torch.Generator().manual_seed(0)).double() * 2 - 1
+    result = correlation(spins, lattice)
+    reach = [n // 2 if p else n - 1 for n, p in zip(shape, lattice.periodic, strict=True)]
+    assert result.shape == (3, max(reach) + 1)
+    for r in range(max(reach) + 1):
+        directions = []
+        for axis in (0, 1):
+            if r > reach[axis]:
+                continue
+            pairs = []
+            for y in range(shape[0]):
+                for x in range(shape[1]):
+                    there = [y, x]
+                    there[axis] += r
+                    if lattice.periodic[axis]:
+                        there[axis] %= shape[axis]
+                    if there[axis] < shape[axis]:
+                        pairs.append(spins[:, y, x] * spins[:, there[0], there[1]])
+            directions.append(torch.stack(pairs).mean(0))
+        assert torch.allclose(result[:, r], torch.stack(directions).mean(0))
+    assert (result[:, 0] == 1).all()
