@@ -18,6 +18,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from latticear.config import RunConfig
     from latticear.estimates import Estimates
     from latticear.exact import ExactResult
 
@@ -39,35 +40,44 @@ def _count(text: str) -> int:
         value = float(text)
     except ValueError:
         value = -1.0
-    if value < 1 or value != int(value):
-        raise typer.BadParameter(f"must be a whole number of at least 1 (1e6 works too), got {text!r}")
+    if not (value >= 1 and value.is_integer()):
+        raise ValueError(f"-n must be a whole number of at least 1 (1e6 works too), got {text!r}")
     return int(value)
 
 
-def _size(text: str) -> tuple[int, int]:
-    """L, or HxW."""
+def _size(text: str | None) -> dict[str, Any]:
+    """L, or HxW, as the config has it."""
+    if text is None:
+        return {}
     parts = text.lower().split("x")
-    if not (1 <= len(parts) <= 2 and all(part.isdigit() for part in parts)):
-        raise typer.BadParameter(f"must be L or HxW, e.g. 16 or 8x16, got {text!r}")
+    if not (1 <= len(parts) <= 2 and all(part.isdecimal() for part in parts)):
+        raise ValueError(f"--size must be L or HxW, e.g. 16 or 8x16, got {text!r}")
     height, width = int(parts[0]), int(parts[-1])
     if len(parts) == 1 and height < 2:
-        raise typer.BadParameter(f"must be at least 2, got {height}: one site is no lattice")
-    return height, width
+        raise ValueError(f"--size must be at least 2, got {height}: one site is no lattice")
+    return {"shape": [height, width]}
 
 
-Size = Annotated[Any, typer.Option("--size", parser=_size, metavar="L|HxW", help="Lattice size.")]
+def _temperatures(text: str | None) -> list[float] | None:
+    try:
+        return None if text is None else [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ValueError(f"--temperature must be a number or several, e.g. 2.2,2.3, got {text!r}") from error
+
+
+Size = Annotated[str | None, typer.Option(metavar="L|HxW", help="Lattice size.")]
 Temperature = Annotated[
     float | None,
     typer.Option(help="T, with k_B = 1 and in units of the coupling. Default: T_c of the square lattice."),
 ]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory to make.")]
 File = Annotated[Path, typer.Option("--out", "-o", help="HDF5 file to write.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any config key: section.key=value.")
 ]
-Number = Annotated[Any, typer.Option("-n", "--number", parser=_count, metavar="N", help="Configurations (1e6 works).")]
+Number = Annotated[str, typer.Option("-n", "--number", metavar="N", help="Configurations (1e6 works).")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output and nothing else.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, as train makes it.")]
 
@@ -90,7 +100,7 @@ def train(
     size: Size = None,
     temperature: Temperature = None,
     out: Out = None,
-    seed: Seed = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
     objective: Annotated[str | None, typer.Option(help="reverse-kl (needs no data) or forward-kl.")] = None,
     data: Annotated[Path | None, typer.Option(help="Configurations for forward-kl: HDF5 or NPY.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
@@ -100,25 +110,21 @@ def train(
     """Train a model at a temperature; Ctrl-C saves, --resume continues."""
     from latticear.workflows import train_run
 
-    values: dict[str, Any] = {"hamiltonian": {}, "training": {}}
-    for tree, key, value in (
-        (values["hamiltonian"], "shape", None if size is None else list(size)),
-        (values["training"], "objective", objective),
-        (values["training"], "data", None if data is None else str(data.resolve())),
-        (values, "temperature", temperature),
-        (values, "seed", seed),
-        (values, "device", device),
-    ):
-        if value is not None:
-            tree[key] = value
     if objective is None and data is not None:
-        values["training"]["objective"] = "forward-kl"
+        objective = "forward-kl"
     with _one_line_errors():
         if out is None:
             raise ValueError("train needs --out, the run directory to make")
+        values = {
+            **_given(temperature=temperature, seed=seed, device=device),
+            "hamiltonian": _size(size),
+            "training": _given(objective=objective, data=None if data is None else str(data)),
+        }
         console = _console()
         with _Progress(console) as progress:
             finished = train_run(out, config, sets or [], values, resume=resume, report=progress)
+        if progress.text:
+            console.print(progress.text)
         if not finished:
             console.print(f"interrupted: saved in {out}; continue with: latticear train --out {out} --resume")
             raise typer.Exit(INTERRUPTED)
@@ -139,28 +145,28 @@ def estimate(
     as_json: AsJson = False,
 ) -> None:
     """Free energy and observables of a run with error bars, beside exact results where there are any."""
-    from latticear.workflows import estimate_run
+    from latticear.workflows import estimate_run, save_estimates
 
     with _one_line_errors():
         console = _console(stderr=as_json)
-        temperatures = [float(part) for part in temperature.split(",")] if temperature else None
-        with _Progress(console, total=n, unit="samples") as progress:
+        with _Progress(console, unit="samples") as progress:
             results = estimate_run(
                 run,
-                n,
-                temperatures=temperatures,
+                _count(n),
+                temperatures=_temperatures(temperature),
                 method=method,
                 data=data,
-                seed=seed or 0,
+                seed=seed,
                 device=device,
                 report=progress,
             )
         if as_json:
             content = [result.to_dict() for result in results]
             typer.echo(json.dumps(content[0] if len(content) == 1 else {"estimates": content}))
-            return
-        for result in results:
-            _print_estimates(console, result)
+        else:
+            for result in results:
+                _print_estimates(console, result)
+        save_estimates(run, results, seed=seed)
 
 
 @app.command()
@@ -178,8 +184,8 @@ def sample(
     with _one_line_errors():
         console = _console()
         try:
-            with _Progress(console, total=n, unit="samples") as progress:
-                written = sample_run(run, out, n, seed=seed or 0, append=append, device=device, report=progress)
+            with _Progress(console, unit="samples") as progress:
+                written = sample_run(run, out, _count(n), seed=seed, append=append, device=device, report=progress)
         except KeyboardInterrupt:
             console.print(f"interrupted: {out} keeps what it has; continue with the same command and --append")
             raise typer.Exit(INTERRUPTED) from None
@@ -206,27 +212,26 @@ def mc(
 
     with _one_line_errors():
         console = _console(stderr=as_json)
-        schedule = {"n_chains": chains, "thermalization": thermalization, "thinning": thinning}
         try:
-            with _Progress(console, total=n, unit="configurations") as progress:
+            with _Progress(console, unit="configurations") as progress:
                 result = monte_carlo_run(
                     out,
                     _system(size, temperature, sets),
-                    n,
+                    _count(n),
                     method=method,
-                    seed=seed or 0,
+                    seed=seed,
                     device=device,
-                    schedule={key: value for key, value in schedule.items() if value is not None},
+                    schedule=_given(n_chains=chains, thermalization=thermalization, thinning=thinning),
                     report=progress,
                 )
         except KeyboardInterrupt:
             console.print(f"interrupted: {out} keeps what it has")
             raise typer.Exit(INTERRUPTED) from None
         if as_json:
-            typer.echo(json.dumps(result.to_dict()))
-            return
-        _print_estimates(console, result)
-        console.print(f"{out}: {result.n} configurations")
+            typer.echo(json.dumps({} if result is None else result.to_dict()))
+        elif result is not None:
+            _print_estimates(console, result)
+        console.print(f"{out}: {_count(n)} configurations")
 
 
 @app.command()
@@ -259,7 +264,7 @@ def report(run: Run, seed: Seed = 0, device: Device = "auto") -> None:
 
     with _one_line_errors():
         console = _console()
-        for path in report_run(run, seed=seed or 0, device=device):
+        for path in report_run(run, seed=seed, device=device):
             console.print(str(path))
 
 
@@ -274,14 +279,16 @@ def info(
         typer.echo(json.dumps(describe(path), indent=2))
 
 
-def _system(size: Any, temperature: float | None, sets: list[str] | None) -> Any:
+def _system(size: str | None, temperature: float | None, sets: list[str] | None) -> RunConfig:
     """The system that `--size`, `--temperature` and `--set` describe, as a run config."""
     from latticear.config import load_config
 
-    values: dict[str, Any] = {"hamiltonian": {} if size is None else {"shape": list(size)}}
-    if temperature is not None:
-        values["temperature"] = temperature
-    return load_config(None, sets or [], values)
+    return load_config(None, sets or [], {**_given(temperature=temperature), "hamiltonian": _size(size)})
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    """The options that were given."""
+    return {key: value for key, value in values.items() if value is not None}
 
 
 @contextmanager
@@ -301,17 +308,17 @@ def _one_line_errors() -> Iterator[None]:
 
 
 def _fail(error: Exception) -> NoReturn:
-    text = str(error)
+    text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    typer.echo(f"error: {text}", err=True)
+    typer.echo(f"error: {' '.join(text.split())}", err=True)
     raise typer.Exit(1)
 
 
 def _console(stderr: bool = False) -> Console:
     from rich.console import Console
 
-    console = Console(stderr=stderr, soft_wrap=True, highlight=False)
+    console = Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 120
     return console
@@ -320,7 +327,7 @@ def _console(stderr: bool = False) -> Console:
 class _Progress:
     """A progress bar on a terminal; silent when piped. Call it with how much is done and what to show."""
 
-    def __init__(self, console: Console, total: int | None = None, unit: str = "steps") -> None:
+    def __init__(self, console: Console, unit: str = "steps") -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
@@ -333,7 +340,8 @@ class _Progress:
             disable=not console.is_terminal,
             transient=True,
         )
-        self._task = self._bar.add_task("", total=total)
+        self._task = self._bar.add_task("", total=None)
+        self.text = ""
 
     def __enter__(self) -> _Progress:
         self._bar.start()
@@ -343,6 +351,7 @@ class _Progress:
         self._bar.stop()
 
     def __call__(self, done: int, total: int, text: str = "") -> None:
+        self.text = text
         self._bar.update(self._task, completed=done, total=total, description=text)
 
 
@@ -362,8 +371,8 @@ def _print_estimates(console: Console, result: Estimates) -> None:
                 "" if sigma is None else f"{sigma:+.1f} sigma",
             )
     console.print(table)
-    for key, value in result.diagnostics.items():
-        console.print(f"  {key} = {value:.4g}")
+    others = {key: value for key, value in result.diagnostics.items() if key not in (*result, "n")}
+    console.print(", ".join(f"{key} = {value:.3g}" for key, value in others.items()))
     for reason in result.warnings:
         console.print(f"WARNING: do not trust these error bars: {reason}", style="bold red")
 

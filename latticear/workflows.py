@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import itertools
-import json
-import platform
-import shlex
 import signal
-import subprocess
-import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +34,21 @@ from latticear.hamiltonians import AbstractHamiltonian
 from latticear.importance import forward_ess, reweight
 from latticear.models import AbstractModel
 from latticear.montecarlo import monte_carlo
+from latticear.provenance import command, environment, fingerprint, now
 from latticear.rundir import RunDirectory, load_model
 from latticear.samples import Samples
 from latticear.training import Step, TrainingError, fit
 
-__all__ = ["describe", "estimate_run", "monte_carlo_run", "quiet", "sample_run", "train_run", "trained"]
+__all__ = [
+    "describe",
+    "estimate_run",
+    "monte_carlo_run",
+    "quiet",
+    "sample_run",
+    "save_estimates",
+    "train_run",
+    "trained",
+]
 
 Report = Callable[[int, int, str], None]
 METHODS = ("is", "mcmc")
@@ -76,7 +80,7 @@ def train_run(
     state = run.load_trainer(latest, device) if run and latest else None
     steps = _steps(model, hamiltonian, config, state)
     if run is None:
-        run = RunDirectory.create(out, to_toml(config), _environment(device))
+        run = RunDirectory.create(out, to_toml(config), environment(device))
     run.truncate_metrics(0 if state is None else int(state["step"]))
     return _train(run, model, steps, config, report)
 
@@ -132,7 +136,7 @@ def _train(run: RunDirectory, model: AbstractModel, steps: Iterator[Step], confi
         except TrainingError as error:
             run.discard_checkpoint(done)  # its weights are those that gave no finite loss
             raise TrainingError(f"{error}; {run.last_good()}") from error
-    ended = {"finished": _now(), "seconds": time.monotonic() - t_start}
+    ended = {"finished": now(), "seconds": time.monotonic() - t_start}
     run.write_json("environment.json", ended | run.read_json("environment.json"))
     return True
 
@@ -187,11 +191,11 @@ def estimate_run(
 
 
 def save_estimates(path: Path, results: Sequence[Estimates], *, seed: int) -> None:
-    """Write estimates.json if these are estimates by importance sampling at the temperature of the run."""
+    """Write estimates.json, if these are at the temperature of the run and by importance sampling, which gives all."""
     run = RunDirectory(path)
-    if [result.temperature for result in results] == [load_config(run.config_path).temperature]:
-        provenance = {"seed": seed, "checkpoint": _step_of(path)}
-        run.write_json("estimates.json", results[0].to_dict() | provenance)
+    temperatures = [result.temperature for result in results]
+    if temperatures == [load_config(run.config_path).temperature] and "free_energy_per_site" in results[0]:
+        run.write_json("estimates.json", results[0].to_dict() | {"seed": seed, "checkpoint": _step_of(path)})
 
 
 def sample_run(path: Path, out: Path, n: int, *, seed: int, append: bool, device: str, report: Report) -> int:
@@ -201,7 +205,8 @@ def sample_run(path: Path, out: Path, n: int, *, seed: int, append: bool, device
         "seed": seed,
         "temperature": config.temperature,
         "model": model.to_dict(),
-        "provenance": {"run": str(path), "checkpoint": _step_of(path), "command": _command()},
+        "weights": fingerprint(model),
+        "provenance": {"run": str(path), "checkpoint": _step_of(path), "command": command()},
     }
     with SampleWriter(out, hamiltonian, attributes=attributes, append=append) as writer:
         done = writer.n_written
@@ -222,8 +227,11 @@ def monte_carlo_run(
     device: str,
     schedule: dict[str, int],
     report: Report,
-) -> Estimates:
-    """Run Markov chains, write their configurations to an HDF5 file and return their averages."""
+) -> Estimates | None:
+    """Run Markov chains, write their configurations to an HDF5 file and return their averages.
+
+    None where there are not two measurements of each chain, and so no error bars.
+    """
     hamiltonian = build_hamiltonian(config)
     chains = monte_carlo(
         hamiltonian,
@@ -238,12 +246,15 @@ def monte_carlo_run(
     attributes = {
         "seed": seed,
         "temperature": config.temperature,
-        "provenance": first.provenance | {"command": _command()},
+        "provenance": first.provenance | {"command": command()},
     }
     judge = exact_result(hamiltonian, config.temperature)
     with SampleWriter(out, hamiltonian, attributes=attributes, has_log_q=False) as writer, quiet():
         written = _written(itertools.chain([first], chains), writer, hamiltonian, n, report)
-        return estimate_chains(written, hamiltonian, config.temperature, exact=judge)
+        if n >= 2 * len(first):
+            return estimate_chains(written, hamiltonian, config.temperature, exact=judge)
+        collections.deque(written, maxlen=0)
+        return None
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -259,20 +270,30 @@ def describe(path: Path) -> dict[str, Any]:
     latest = run.latest()
     content: dict[str, Any] = {
         "config": load_config(run.config_path).model_dump(),
-        "environment": run.environment(),
+        "environment": run.read_json("environment.json"),
         "checkpoint": None if latest is None else latest.name,
         "last_step": metrics[-1] if metrics else None,
     }
     if latest is not None:
         content["n_parameters"] = sum(p.numel() for p in load_model(path).parameters())
-    estimates = path / "estimates.json"
-    return content | ({"estimates": json.loads(estimates.read_text())} if estimates.exists() else {})
+    estimates = run.read_json("estimates.json")
+    return content | ({"estimates": estimates} if estimates else {})
 
 
 def trained(path: Path, device: str) -> tuple[RunConfig, AbstractHamiltonian, AbstractModel]:
-    """Config, Hamiltonian and network (newest checkpoint) of a run."""
+    """Config, Hamiltonian and network (newest checkpoint) of a run.
+
+    Raises:
+        ValueError: if the checkpoint is of another lattice than the config.
+    """
     config = load_config(RunDirectory(path).config_path)
-    return config, build_hamiltonian(config), load_model(path, resolve_device(device))
+    hamiltonian, model = build_hamiltonian(config), load_model(path, resolve_device(device))
+    if (model.shape, model.n_tokens) != (hamiltonian.shape, hamiltonian.n_tokens):
+        raise ValueError(
+            f"the checkpoint of {path} is a model for shape {model.shape} with {model.n_tokens} tokens, its run.toml "
+            f"is for {hamiltonian.shape} with {hamiltonian.n_tokens}"
+        )
+    return config, hamiltonian, model
 
 
 def _written(
@@ -307,22 +328,22 @@ def _check_unchanged(asked: dict[str, Any], stored: dict[str, Any], prefix: str 
     """A resumed run keeps its config: what is asked again must be the same."""
     for key, value in asked.items():
         if isinstance(value, dict):
-            _check_unchanged(value, stored.get(key, {}), f"{prefix}{key}.")
-        elif stored.get(key) != value and list(stored.get(key) or ()) != value:
+            _check_unchanged(value, stored[key], f"{prefix}{key}.")
+        elif value != stored.get(key):
             raise ValueError(
                 f"--resume continues a run as it was: {prefix}{key} is {stored.get(key)!r} there, got {value!r}; "
                 f"leave it out, or begin another run"
             )
 
 
-def _headline(step: Step, exact_free_energy: float | None) -> str:
-    metrics = step.metrics
-    if "free_energy_per_site" not in metrics:
-        return f"nll/site {step.loss:.5f}"
-    text = f"F/N {with_error(metrics['free_energy_per_site'], metrics['free_energy_error'])}"
-    if exact_free_energy is not None:
-        text += f" exact {exact_free_energy:.6f}"
-    return f"{text} ESS {metrics['ess']:.2f}"
+def _headline(known: dict[str, float]) -> str:
+    """Where the training is; a free energy is of the last step that had one."""
+    text = "" if "kl_bound" in known else f"nll/site {known['loss']:.5f} "
+    if "free_energy_per_site" in known:
+        text += f"F/N {with_error(known['free_energy_per_site'], known['free_energy_error'])} "
+        text += f"exact {known['exact']:.6f} " if "exact" in known else ""
+        text += f"ESS {known['ess']:.2f}"
+    return text.rstrip()
 
 
 class _StopSignals:
@@ -353,39 +374,6 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnreliableEstimateWarning)
         yield
-
-
-def _environment(device: torch.device) -> dict[str, Any]:
-    return {
-        "command": _command(),
-        "started": _now(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
-        "threads": torch.get_num_threads(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "commit": _commit(),
-        "versions": {name: version(name) for name in ("latticear", "torch", "numpy", "scipy", "h5py")},
-    }
-
-
-def _commit() -> str | None:
-    """The commit of a source checkout; None for an installed package."""
-    source = Path(__file__).parent
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=source, capture_output=True, text=True, timeout=5, check=False
-        )
-    except OSError:
-        return None
-    return found.stdout.strip() or None
-
-
-def _command() -> str:
-    return shlex.join(sys.argv)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _step_of(path: Path) -> str | None:

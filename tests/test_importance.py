@@ -1,4 +1,4 @@
-"""Importance sampling: right by enumeration, errors that cover, warnings where they are due, memory that does not grow."""
+"""Importance sampling: right by enumeration, errors that cover, warnings where they are due."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ def test_every_quantity_agrees_with_enumeration(ising, model):
 
 
 def test_error_bars_cover(ising, model):
-    """200 repeats: z has variance one. Its sample variance has a standard deviation of sqrt(2 / 199) = 0.1 for normal z,
+    """200 repeats: z has variance one. Its sample variance has a standard deviation of sqrt(2 / 199) = 0.1 if z is normal,
     so a right error bar leaves (0.6, 1.45) about once in 10,000 for each of nine quantities (they are correlated)."""
     exact = enumerate_states(ising, TEMPERATURE).to_dict()
     n = 1000
