@@ -12,7 +12,10 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(READY)
-	PATH="$(CURDIR)/$(BIN):$$PATH" sh configs/demo.sh
+	rm -rf runs/demo
+	$(BIN)/latticear train configs/demo.toml --out runs/demo
+	$(BIN)/latticear estimate runs/demo -n 20000
+	$(BIN)/latticear report runs/demo
 
 test: $(READY) lint
 	$(BIN)/pytest -q -n 2 -m "not slow"

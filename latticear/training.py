@@ -141,7 +141,7 @@ def fit(
     *,
     temperature: float,
     objective: str = "reverse-kl",
-    steps: int = 1000,
+    steps: int = 500,
     batch_size: int = 256,
     seed: int = 0,
     learning_rate: float = 3e-3,

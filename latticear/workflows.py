@@ -119,9 +119,10 @@ def _steps(
 def _train(run: RunDirectory, model: AbstractModel, steps: Iterator[Step], config: RunConfig, report: Report) -> bool:
     total, every = config.training["steps"], config.training["checkpoint_every"]
     judge = exact_result(build_hamiltonian(config), config.temperature)
-    rows = run.metrics()
-    t_start = time.monotonic() - (rows[-1]["elapsed"] if rows else 0.0)
-    done, known = 0, {"exact": judge.free_energy_per_site} if judge else {}
+    known = {"exact": judge.free_energy_per_site} if judge else {}
+    before = run.metrics()[-1:]
+    done = before[0]["step"] if before else 0
+    t_start = time.monotonic() - (before[0]["elapsed"] if before else 0.0)
     with _StopSignals() as stop:
         try:
             for step in steps:

@@ -24,7 +24,7 @@ def test_normalised_over_4x4(name: str):
 
 
 def test_normalised_over_3x4_with_three_tokens():
-    contracts.check_normalised(contracts.peaked(PixelCNN((3, 4), 3, width=8, depth=3)))
+    contracts.check_normalised(contracts.peaked(PixelCNN((3, 4), 3, width=4, depth=2)))
 
 
 @pytest.mark.parametrize("shape", [(1, 6), (6, 1), (2, 2), (1, 2)])
@@ -34,7 +34,7 @@ def test_chains_and_thin_lattices(shape: tuple[int, int]):
     contracts.check_sampler(model)
 
 
-@pytest.mark.parametrize("kernel_size", [1, 3, 5, (7, 3, 1)])
+@pytest.mark.parametrize("kernel_size", [1, 3, 5, (7, 3, 1), None])
 def test_kernels(kernel_size: int | tuple[int, ...]):
     model = PixelCNN((4, 6), 2, width=8, depth=3, kernel_size=kernel_size)
     check_autoregressive(model)
@@ -46,6 +46,18 @@ class _Leaky(PixelCNN):
 
     def _logits(self, tokens, condition):
         return super()._logits(tokens.roll(-1, 2), condition)
+
+
+def test_the_default_kernel_leaves_no_blind_spot():
+    """The logits of a site depend on every site before it."""
+    model = contracts.peaked(PixelCNN((3, 5), 2, width=8))
+    assert model.kernel_size == (9, 3, 3)
+    tokens = torch.randint(2, (20, 3, 5), generator=torch.Generator().manual_seed(0))
+    for source in range(15):
+        changed = tokens.clone()
+        changed.flatten(1)[:, source] = 1 - changed.flatten(1)[:, source]
+        moved = (model.logits(changed) - model.logits(tokens)).abs().amax((0, 1)).flatten() > 1e-9
+        assert moved.tolist() == [reader > source for reader in range(15)]
 
 
 def test_a_leak_is_found():
@@ -163,7 +175,7 @@ def test_log_prob_is_float64_and_forward():
     [
         ({"kernel_size": 4}, "kernel_size must be odd"),
         ({"kernel_size": -1}, "kernel_size must be odd"),
-        ({"kernel_size": (3, 3)}, "kernel_size must be one integer or depth = 6"),
+        ({"kernel_size": (3, 3)}, "kernel_size must be one integer or depth = 3"),
         ({"n_tokens": 1}, "n_tokens must be at least 2"),
         ({"width": 0}, "width and depth must be at least 1"),
         ({"depth": 0}, "width and depth must be at least 1"),

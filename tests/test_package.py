@@ -14,7 +14,7 @@ FLOORS = [
     {"hamiltonians"},
     {"exact", "montecarlo", "sampling", "dataformat", "observables", "weights", "moments", "estimates"},
     {"models", "datafile", "configurations", "measurement"},
-    {"training", "importance", "chains", "rundir", "plotting"},
+    {"training", "importance", "chains", "rundir", "provenance", "plotting"},
     {"config"},
     {"workflows"},
     {"report"},
@@ -71,7 +71,9 @@ def test_table_of_contents_is_complete():
 
 
 def test_import_has_no_side_effects():
-    code = "import sys, latticear, latticear.cli; print([m for m in ('torch', 'numpy', 'pydantic') if m in sys.modules])"
+    code = (
+        "import sys, latticear, latticear.cli; print([m for m in ('torch', 'numpy', 'pydantic') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

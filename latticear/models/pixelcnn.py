@@ -22,7 +22,9 @@ class PixelCNN(AbstractModel):
         n_tokens: q >= 2.
         width: channels of the hidden layers.
         depth: number of masked layers, Type A included, output not counted.
-        kernel_size: odd; one for all masked layers, or one for each.
+        kernel_size: odd; one for all masked layers, or one for each. None makes the first layer see the whole lattice,
+            with kernel `2 max(H, W) - 1`, and the others 3x3: small kernels alone leave a blind spot, which on a torus
+            hides close neighbours around the boundary. The first layer has q input channels only, so this is cheap.
         spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
         bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
 
@@ -51,14 +53,16 @@ class PixelCNN(AbstractModel):
         n_tokens: int = 2,
         *,
         width: int = 32,
-        depth: int = 6,
-        kernel_size: int | Sequence[int] = 3,
+        depth: int = 3,
+        kernel_size: int | Sequence[int] | None = None,
         spin_flip_symmetric: bool = False,
         bias: BoltzmannBias | None = None,
     ) -> None:
         super().__init__(shape, n_tokens, spin_flip_symmetric=spin_flip_symmetric, bias=bias)
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
+        if kernel_size is None:
+            kernel_size = (2 * max(self.shape) - 1, *[3] * (depth - 1))
         kernels = [kernel_size] * depth if isinstance(kernel_size, int) else list(kernel_size)
         if len(kernels) != depth:
             raise ValueError(f"kernel_size must be one integer or depth = {depth} of them, got {kernel_size}")

@@ -1,0 +1,123 @@
+"""Figures show the numbers they are given: read back from the artists, and drawn without a warning."""
+
+import io
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from latticear.estimates import Estimate
+from latticear.plotting import correlation_function, histogram, sample_grid, training_curve, weight_histogram
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def ax():
+    figure = Figure()
+    axes = figure.subplots()
+    yield axes
+    figure.savefig(io.BytesIO(), format="png")  # warnings are errors
+
+
+def _row(step, value, error=0.01):
+    return {"step": step, "free_energy_per_site": value, "free_energy_error": error}
+
+
+def test_training_curve_is_the_excess_over_the_exact_value(ax):
+    rows = [_row(1, -1.5), {"step": 2, "loss": 0.1}, _row(3, -2.25), _row(4, -2.05)]
+    assert training_curve(ax, rows, exact=-2.125) is ax
+    excess, error = ax.get_lines()
+    np.testing.assert_array_equal(excess.get_xdata(), [1, 3, 4])
+    np.testing.assert_allclose(excess.get_ydata(), [0.625, np.nan, 0.075])  # a batch below the bound is noise
+    np.testing.assert_array_equal(error.get_ydata(), [0.01] * 3)
+    assert ax.get_yscale() == "log"
+
+
+def test_training_curve_without_an_exact_value_shows_the_free_energy_itself(ax):
+    training_curve(ax, [_row(k, -2 + 1 / k) for k in range(1, 20)])
+    np.testing.assert_allclose(ax.get_lines()[0].get_ydata(), [-2 + 1 / k for k in range(1, 20)])
+    low, high = ax.get_ylim()
+    assert low < -2 + 1 / 19 < high < -1  # the first steps do not squeeze the rest
+
+
+@pytest.mark.parametrize("exact", [None, -2.0])
+@pytest.mark.parametrize("n", [0, 1])
+def test_training_curve_of_hardly_anything(ax, n, exact):
+    training_curve(ax, [_row(k, -1.0) for k in range(n)], exact)
+
+
+def test_sample_grid_puts_every_configuration_in_its_frame(ax):
+    spins = RNG.choice([-1.0, 1.0], size=(6, 3, 5))
+    assert sample_grid(ax, spins, 2, "model") is ax
+    canvas = np.ma.filled(ax.get_images()[0].get_array(), np.nan)
+    assert canvas.shape == (3 * 4 + 1, 2 * 6 + 1)
+    for k in range(6):
+        y, x = divmod(k, 2)
+        np.testing.assert_array_equal(canvas[4 * y + 1 : 4 * y + 4, 6 * x + 1 : 6 * x + 6], spins[k])
+    assert np.isnan(canvas[::4]).all()
+    assert np.isnan(canvas[:, ::6]).all()
+    assert ax.get_title() == "model"
+
+
+def _densities(ax):
+    """(edges, heights) of the filled histogram and of the outlines."""
+    bars = ax.containers[0] if ax.containers else ax.patches
+    edges = [bar.get_x() for bar in bars] + [bars[-1].get_x() + bars[-1].get_width()]
+    return np.array(edges), np.array([bar.get_height() for bar in bars])
+
+
+def test_histogram_never_splits_a_level_and_weighs_the_samples(ax):
+    levels = np.array([-2.0, -1.5, -1.25, -1.0])
+    reference = np.repeat(levels, [4, 3, 2, 1])
+    values, weights = levels, np.array([4.0, 3.0, 2.0, 1.0])
+    assert histogram(ax, values, weights, reference, "energy") is ax
+    edges, heights = _densities(ax)
+    widths = np.diff(edges)
+    assert (heights * widths).sum() == pytest.approx(1)
+    inside = np.digitize(levels, edges) - 1
+    assert len(set(inside)) == 4
+    np.testing.assert_allclose((heights * widths)[inside], [0.4, 0.3, 0.2, 0.1])
+    weighted = next(p for p in ax.patches if p.get_label() == "model, weighted")
+    assert weighted.get_path().vertices[:, 1].max() == pytest.approx(heights.max())  # the same distribution
+
+
+@pytest.mark.parametrize(
+    ("values", "reference"),
+    [
+        (np.full(9, -2.0), np.full(9, -2.0)),
+        (np.full(9, -2.0), np.full(9, 2.0)),
+        (RNG.normal(size=500), RNG.normal(size=700)),
+        (np.array([-2, -2 + 4e-16, -1, 1]), np.array([-2.0])),
+    ],
+    ids=["one level", "two levels", "continuous", "rounding"],
+)
+def test_histogram_of_any_values_has_few_bins_and_all_of_the_weight(ax, values, reference):
+    histogram(ax, values, np.ones(len(values)), reference, "m")
+    edges, heights = _densities(ax)
+    assert len(heights) <= 100
+    assert (heights * np.diff(edges)).sum() == pytest.approx(1)
+
+
+def test_correlation_function_shows_both_with_error_bars(ax):
+    ours = Estimate(np.array([1.0, 0.7, 0.6]), np.array([0.0, 0.01, 0.02]), n=10, ess=1.0)
+    theirs = Estimate(np.array([1.0, 0.71, 0.62]), np.array([0.0, 0.01, 0.01]), n=10, ess=1.0)
+    assert correlation_function(ax, ours, theirs) is ax
+    shown = {container.get_label(): container for container in ax.containers}
+    np.testing.assert_array_equal(shown["model, weighted"].lines[0].get_xydata(), [[0, 1.0], [1, 0.7], [2, 0.6]])
+    np.testing.assert_array_equal(shown["Monte Carlo"].lines[0].get_ydata(), theirs.value)
+    bars = shown["model, weighted"].lines[2][0].get_segments()
+    np.testing.assert_allclose(bars[2], [[2, 0.58], [2, 0.62]])
+
+
+@pytest.mark.parametrize(
+    "log_w",
+    [RNG.normal(size=1000) + 5000, np.full(50, 3.0), np.array([-1e4, 0, 1e3]), np.array([1.0])],
+    ids=["far from zero", "perfect model", "wide", "one"],
+)
+def test_weight_histogram_counts_all_weights_relative_to_their_mean(ax, log_w):
+    assert weight_histogram(ax, log_w, "ESS 1") is ax
+    assert sum(bar.get_height() for bar in ax.containers[0]) == len(log_w)
+    if len(log_w) > 3:
+        assert ax.containers[0][0].get_x() < 0 < ax.containers[0][-1].get_x() + ax.containers[0][-1].get_width()
+    assert "ESS 1" in {text.get_text() for text in ax.texts}

@@ -1,0 +1,29 @@
+"""What a result says of its origin."""
+
+import json
+import sys
+
+import torch
+
+import latticear as la
+from latticear.provenance import command, environment, fingerprint
+
+
+def test_environment_is_json_with_versions_and_command(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["latticear", "train", "--out", "a run"])
+    found = environment(torch.device("cpu"))
+    assert json.loads(json.dumps(found)) == found
+    assert found["command"] == command() == "latticear train --out 'a run'"
+    assert found["versions"]["latticear"] == la.__version__
+    assert found["versions"]["torch"] == torch.__version__
+    assert found["threads"] == 1
+
+
+def test_fingerprint_names_the_weights():
+    model = la.PixelCNN((3, 3), width=4, depth=1)
+    before = fingerprint(model)
+    assert fingerprint(model) == before
+    assert len(before) == 16
+    with torch.no_grad():
+        model.head.bias[0] += 1e-6
+    assert fingerprint(model) != before
