@@ -43,7 +43,6 @@ def measure(size: int, batch: int, width: int, depth: int, symmetric: bool) -> d
     model = la.PixelCNN((size, size), 2, width=width, depth=depth, spin_flip_symmetric=symmetric, bias=bias)
     optimizer = torch.optim.Adam(model.parameters())
     samples = model.sample(batch)
-    loss, _ = reverse_kl(model, ising, 1 / la.T_C, samples)
 
     def forward_and_backward() -> None:
         reverse_kl(model, ising, 1 / la.T_C, samples)[0].backward()
@@ -54,7 +53,8 @@ def measure(size: int, batch: int, width: int, depth: int, symmetric: bool) -> d
     adam = best_of(optimizer.step)
     passes = 2 if symmetric else 1
     rows = batch * size**2 * passes
-    work = rows * (4 * 2 * width + (depth - 1) * 5 * width**2 + 2 * width)
+    first, *others = model.layers[::2]
+    work = rows * (len(first.offsets) * 2 * width + sum(len(layer.offsets) for layer in others) * width**2 + 2 * width)
     return {
         "size": size,
         "sampling": sampling,
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 16])
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--width", type=int, default=32)
-    parser.add_argument("--depth", type=int, default=6)
+    parser.add_argument("--depth", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--no-spin-flip", action="store_true")
     options = parser.parse_args()

@@ -129,7 +129,7 @@ def parse_config(tree: Tree) -> RunConfig:
     """Check a nested dictionary and fill in what it does not say.
 
     Raises:
-        ValueError: for an unknown key (with the nearest valid name), a value of the wrong kind, or no such system.
+        ValueError: for an unknown key (with the nearest valid name) or a value of the wrong kind.
     """
     sections = {key: tree.get(key, {}) for key in ("hamiltonian", "model", "training")}
     for key, section in sections.items():
@@ -145,17 +145,9 @@ def parse_config(tree: Tree) -> RunConfig:
     training = _validated(_TRAINING, sections["training"], "training.")
     config = RunConfig(**top, hamiltonian=hamiltonian, model=model, training=training)
     check_temperature(config.temperature)
-    _settle_symmetry(config.model, build_hamiltonian(config))
+    if config.model["spin_flip_symmetric"] == "auto":
+        config.model["spin_flip_symmetric"] = build_hamiltonian(config).spin_flip
     return config
-
-
-def _settle_symmetry(model: Tree, hamiltonian: AbstractHamiltonian) -> None:
-    if model["spin_flip_symmetric"] == "auto":
-        model["spin_flip_symmetric"] = hamiltonian.spin_flip
-    if model["spin_flip_symmetric"] and not hamiltonian.spin_flip:
-        raise ValueError(
-            f"model.spin_flip_symmetric is true, but {hamiltonian} does not have that symmetry; leave it out"
-        )
 
 
 def build_hamiltonian(config: RunConfig) -> AbstractHamiltonian:
@@ -165,7 +157,15 @@ def build_hamiltonian(config: RunConfig) -> AbstractHamiltonian:
 
 
 def build_model(config: RunConfig, hamiltonian: AbstractHamiltonian) -> AbstractModel:
-    """The network that the config names, for this Hamiltonian, with fresh weights that depend on the seed alone."""
+    """The network that the config names, for this Hamiltonian, with fresh weights that depend on the seed alone.
+
+    Raises:
+        ValueError: for an argument that makes no network, or a symmetry that the Hamiltonian does not have.
+    """
+    if config.model["spin_flip_symmetric"] and not hamiltonian.spin_flip:
+        raise ValueError(
+            f"model.spin_flip_symmetric is true, but {hamiltonian} does not have that symmetry; leave it out"
+        )
     arguments = {key: value for key, value in config.model.items() if key not in ("name", "boltzmann_bias")}
     bias = hamiltonian.bias(config.temperature) if config.model["boltzmann_bias"] else None
     with torch.random.fork_rng(devices=[]):
@@ -230,7 +230,9 @@ def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
 
 def _merge(tree: Tree, branch: Tree) -> None:
     for key, value in branch.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+        if isinstance(value, dict):
+            if not isinstance(tree.get(key), dict):
+                tree[key] = {}
             _merge(tree[key], value)
         else:
             tree[key] = value

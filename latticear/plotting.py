@@ -48,7 +48,8 @@ def training_curve(ax: Axes, metrics: Sequence[Mapping[str, Any]], exact: float 
             label="variational minus exact, one batch",
         )
         ax.plot(step, error, color=EXACT, lw=0.8, ls=":", label="statistical error of a batch")
-        ax.set_yscale("log")
+        if (gap > 0).any() or (error > 0).any():  # in its ground state a system has neither
+            ax.set_yscale("log")
         ax.set_ylabel("excess free energy per site / J")
     ax.set_xlabel("step")
     ax.legend(frameon=False)
@@ -85,9 +86,7 @@ def histogram(ax: Axes, values: Array, weights: Array, reference: Array, label: 
     """
     low, high = min(values.min(), reference.min()), max(values.max(), reference.max())
     spacing = np.diff(np.unique(np.concatenate([values, reference])))
-    step = (
-        spacing.min() if len(spacing) else 1.0
-    )  # lattice energies and magnetisations are discrete: never split a level
+    step = spacing.min() if len(spacing) else 1.0  # energies and magnetisations are discrete: never split a level
     step *= max(1, round((high - low) / step / 40))
     edges = np.arange(low - step / 2, high + step, step).tolist()
     ax.hist(reference, edges, density=True, color=REFERENCE, alpha=0.45, label="Monte Carlo")

@@ -221,7 +221,10 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Abstract
         weights = load_file(file, device=str(device))
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
         raise ValueError(f"{file} is not a readable checkpoint ({_first_line(error)})") from error
-    model = model_from_dict(description)
+    try:
+        model = model_from_dict(description)
+    except (ValueError, TypeError, LookupError, RuntimeError) as error:
+        raise ValueError(f"{file} describes no network of this version ({_first_line(error)})") from error
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

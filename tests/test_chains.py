@@ -18,7 +18,9 @@ def ising() -> la.Ising:
 
 @pytest.fixture(scope="module")
 def model(ising) -> la.PixelCNN:
-    return contracts.peaked(la.PixelCNN((3, 3), 2, width=4, depth=2, bias=ising.bias(TEMPERATURE)), scale=0.4)
+    return contracts.peaked(
+        la.PixelCNN((3, 3), 2, width=4, depth=2, kernel_size=3, bias=ising.bias(TEMPERATURE)), scale=0.4
+    )
 
 
 def test_neural_mcmc_agrees_with_enumeration(ising, model):

@@ -26,7 +26,9 @@ def ising() -> la.Ising:
 @pytest.fixture(scope="module")
 def model(ising) -> la.PixelCNN:
     """Close enough to the target to weigh well, wrong enough to need the weights."""
-    model = contracts.peaked(la.PixelCNN((3, 3), 2, width=4, depth=2, bias=ising.bias(TEMPERATURE)), scale=0.4)
+    model = contracts.peaked(
+        la.PixelCNN((3, 3), 2, width=4, depth=2, kernel_size=3, bias=ising.bias(TEMPERATURE)), scale=0.4
+    )
     return model
 
 
@@ -44,8 +46,8 @@ def test_every_quantity_agrees_with_enumeration(ising, model):
 
 
 def test_error_bars_cover(ising, model):
-    """200 repeats: z has variance one. Its sample variance has a standard deviation of sqrt(2 / 199) = 0.1 if z is normal,
-    so a right error bar leaves (0.6, 1.45) about once in 10,000 for each of nine quantities (they are correlated)."""
+    """200 repeats: z has variance one. The sample variance of 200 normal z has a standard deviation of 0.1, so a right
+    error bar leaves (0.6, 1.45) about once in 10,000 for each of nine quantities (which are correlated)."""
     exact = enumerate_states(ising, TEMPERATURE).to_dict()
     n = 1000
     samples = model.sample(200 * n, seed=11)
