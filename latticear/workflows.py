@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import itertools
 import signal
@@ -193,14 +192,18 @@ def estimate_run(
 
 def save_estimates(path: Path, results: Sequence[Estimates], *, seed: int) -> None:
     """Write estimates.json, if these are at the temperature of the run and by importance sampling, which gives all."""
-    run = RunDirectory(path)
-    temperatures = [result.temperature for result in results]
-    if temperatures == [load_config(run.config_path).temperature] and "free_energy_per_site" in results[0]:
-        run.write_json("estimates.json", results[0].to_dict() | {"seed": seed, "checkpoint": _step_of(path)})
+    run, first = RunDirectory(path), results[0]
+    at_home = len(results) == 1 and first.temperature == load_config(run.config_path).temperature
+    if at_home and "free_energy_per_site" in first:
+        run.write_json("estimates.json", first.to_dict() | {"seed": seed, "checkpoint": _step_of(path)})
 
 
 def sample_run(path: Path, out: Path, n: int, *, seed: int, append: bool, device: str, report: Report) -> int:
-    """Stream samples of a run into an HDF5 file, up to n in all; returns how many it holds."""
+    """Stream samples of a run into an HDF5 file, up to n in all; returns how many it holds.
+
+    Raises:
+        KeyboardInterrupt: if a signal stopped it; the file keeps what it has.
+    """
     config, hamiltonian, model = trained(path, device)
     attributes = {
         "seed": seed,
@@ -209,12 +212,12 @@ def sample_run(path: Path, out: Path, n: int, *, seed: int, append: bool, device
         "weights": fingerprint(model),
         "provenance": {"run": str(path), "checkpoint": _step_of(path), "command": command()},
     }
-    with SampleWriter(out, hamiltonian, attributes=attributes, append=append) as writer:
+    with _StopSignals() as stop, SampleWriter(out, hamiltonian, attributes=attributes, append=append) as writer:
         done = writer.n_written
         if done < n:
-            for batch in model.sample_batches(n - done, seed=seed, start=done):
-                writer.write(batch, hamiltonian.token_energy(batch.tokens))
-                report(writer.n_written, n, "")
+            batches = model.sample_batches(n - done, seed=seed, start=done)
+            for _ in _written(batches, writer, hamiltonian, n, report, stop):
+                pass
         return writer.n_written
 
 
@@ -250,11 +253,16 @@ def monte_carlo_run(
         "provenance": first.provenance | {"command": command()},
     }
     judge = exact_result(hamiltonian, config.temperature)
-    with SampleWriter(out, hamiltonian, attributes=attributes, has_log_q=False) as writer, quiet():
-        written = _written(itertools.chain([first], chains), writer, hamiltonian, n, report)
+    with (
+        quiet(),
+        _StopSignals() as stop,
+        SampleWriter(out, hamiltonian, attributes=attributes, has_log_q=False) as writer,
+    ):
+        written = _written(itertools.chain([first], chains), writer, hamiltonian, n, report, stop)
         if n >= 2 * len(first):
             return estimate_chains(written, hamiltonian, config.temperature, exact=judge)
-        collections.deque(written, maxlen=0)
+        for _ in written:
+            pass
         return None
 
 
@@ -298,12 +306,23 @@ def trained(path: Path, device: str) -> tuple[RunConfig, AbstractHamiltonian, Ab
 
 
 def _written(
-    batches: Iterable[Samples], writer: SampleWriter, hamiltonian: AbstractHamiltonian, n: int, report: Report
+    batches: Iterable[Samples],
+    writer: SampleWriter,
+    hamiltonian: AbstractHamiltonian,
+    n: int,
+    report: Report,
+    stop: _StopSignals,
 ) -> Iterator[Samples]:
-    """The batches, each written to the file as it passes."""
+    """The batches, each written to the file as it passes.
+
+    Raises:
+        KeyboardInterrupt: between two batches, if a signal asked to stop.
+    """
     for batch in batches:
         writer.write(batch, hamiltonian.token_energy(batch.tokens))
         report(writer.n_written, n, "")
+        if stop.requested:
+            raise KeyboardInterrupt
         yield batch
 
 
@@ -348,7 +367,7 @@ def _headline(known: dict[str, float]) -> str:
 
 
 class _StopSignals:
-    """While it lasts, the first SIGINT or SIGTERM only asks to stop after the current step; a second one interrupts."""
+    """While it lasts, the first SIGINT or SIGTERM only asks to stop at a good moment; a second one interrupts."""
 
     def __init__(self) -> None:
         self.requested = False

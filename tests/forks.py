@@ -27,7 +27,7 @@ class Finished(NamedTuple):
 
     Attributes:
         code: exit code; -n if signal n ended it.
-        stdout, stderr: what it wrote; on a terminal all is in stdout.
+        stdout, stderr: what it wrote; to a terminal, if it had one, by `stderr` or by both.
     """
 
     code: int
@@ -56,6 +56,7 @@ class Server:
         number: int = signal.SIGKILL,
         max_bytes: int | None = None,
         terminal: bool = False,
+        piped: bool = False,
     ) -> Finished:
         """Run `latticear *words` in a folder.
 
@@ -66,7 +67,8 @@ class Server:
             once: glob of a path, after whose appearance it is sent a signal.
             number: of the signal.
             max_bytes: largest file it may write; a write beyond fails, as on a full disk.
-            terminal: give it a terminal.
+            terminal: give it a terminal,
+            piped: but for its standard output.
         """
         request = locals()
         request.pop("self")
@@ -86,20 +88,20 @@ def _serve() -> None:
         tiny.train(Path(folder) / "run", "training.steps=1")  # what PyTorch does at its first step, done once
     for line in sys.stdin:
         request = json.loads(line)
-        outputs = [Path(request["folder"]) / f".{name}" for name in ("stdout", "stderr")]
+        files = [Path(request["folder"]) / f".{name}" for name in ("stdout", "stderr")]
+        outputs = files[: request["piped"]] if request["terminal"] else files
         pid, terminal = pty.fork() if request["terminal"] else (os.fork(), None)
         if pid == 0:
             os._exit(_verb(app, request, outputs))
         code, shown = _watch(pid, terminal, request)
-        texts = [shown, ""] if request["terminal"] else [path.read_text() for path in outputs]
-        print(json.dumps([code, *texts]), flush=True)
+        texts = [path.read_text() for path in outputs]
+        print(json.dumps([code, *texts, shown, ""][:3]), flush=True)
 
 
 def _verb(app: Any, request: dict[str, Any], outputs: list[Path]) -> int:
     os.chdir(request["folder"])
-    if not request["terminal"]:
-        for number, path in enumerate(outputs, start=1):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    for number, path in enumerate(outputs, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     if request["max_bytes"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["max_bytes"],) * 2)

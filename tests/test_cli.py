@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 import pytest
 import tiny
+import torch
 import xarray
 from typer.testing import CliRunner
 
@@ -282,6 +283,7 @@ def test_shell_completion():
         ("train --out {run} --resume --seed 1", "seed is 0 there, got 1"),
         ("train --out {run} --resume --size 6", "hamiltonian.shape is (4, 4) there, got (6, 6)"),
         ("train --out {run} --resume --set training.steps=99", "training.steps is 12 there, got 99"),
+        ("train --out foreign --resume", "the newest checkpoint is not one of this run"),
         ("train none.toml --out a", "none.toml: No such file or directory"),
         ("train . --out a", ".: Is a directory"),
         ("train text --out a", "text is not valid TOML"),
@@ -320,11 +322,13 @@ def test_a_mistake_is_one_line_that_says_what_to_do(tmp_path, monkeypatch, run, 
     Path("text").write_text("no numbers\n")
     Path("binary").write_bytes(b"\xff\xfe\x00")
     Path("cut.h5").write_bytes(data.read_bytes()[:-2000])
-    np.save("zeros.npy", np.zeros((5, 4, 4)))
+    np.save("zeros.npy", np.zeros((5, 4, 4), dtype=np.float32))
     np.save("flat.npy", np.ones((5, 16)))
     Path("evil.npy").write_bytes(b"\x93NUMPY" + pickle.dumps(print))
     shutil.copytree(run, "empty", ignore=lambda *_: ["step-8", "step-12"])
     shutil.copytree(run, "damaged")
+    shutil.copytree(run, "foreign")
+    torch.save({"step": 12, "model": {}}, "foreign/checkpoints/step-12/trainer.pt")
     Path("damaged/checkpoints/step-12/model.safetensors").write_bytes(b"damaged")
     before = sorted(Path().iterdir())
     assert words in _refusal(*shlex.split(command.format(run=run, data=data)))
@@ -440,9 +444,10 @@ def test_a_terminal_shows_progress(server, tmp_path):
     assert done.code == 0
     for word in ("steps", "/60", "F/N -2.", "exact -2.201329", "ESS 0.", "0:00:0", "finished: a"):
         assert word in done.stdout
-    done = server.run(tmp_path, "estimate", "a", "-n", "2000", "--json", terminal=True)
-    assert "samples" in done.stdout
-    assert "/2000" in done.stdout
+    done = server.run(tmp_path, "estimate", "a", "-n", "2000", "--json", terminal=True, piped=True)
+    assert "log_z" in json.loads(done.stdout)
+    assert "samples" in done.stderr
+    assert "/2000" in done.stderr
 
 
 def test_a_pipe_is_quiet(server, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from latticear.exact import all_configurations
 from latticear.hamiltonians import Ising
 from latticear.models import MODELS, AbstractModel, MaskedConv2d, PixelCNN, check_autoregressive, model_from_dict
-from latticear.models.layers import raster_rank, wavefront_slope
+from latticear.wavefront import raster_rank
 
 
 @pytest.mark.parametrize("n_tokens", [2, 3])
@@ -103,19 +103,6 @@ def test_masked_convolution_is_the_sum_over_its_taps():
                 if 0 <= y + dy < 4 and 0 <= j + dx < 6:
                     expected[:, :, y, j] += x[:, :, y + dy, j + dx] @ layer.weight[:, :, dy + 2, dx + 2].T
     assert (layer(x) - expected).abs().max() < 1e-12
-
-
-# design.md, section 5: 3x3 layers 2; 7x7 first, then 3x3: 4; all 7x7: 4
-@pytest.mark.parametrize(
-    ("kernels", "slope"), [((3, 3, 3), 2), ((7, 3, 3), 4), ((7, 7, 7), 4), ((1, 1), 1), ((5, 3), 3)]
-)
-def test_slope(kernels: tuple[int, ...], slope: int):
-    layers = [MaskedConv2d(1, 1, k, "B" if i else "A").offsets for i, k in enumerate(kernels)]
-    assert wavefront_slope(layers, 9) == slope
-    assert wavefront_slope(layers, 2) <= 2
-    model = PixelCNN((6, 9), 2, width=4, depth=len(kernels), kernel_size=kernels)
-    assert torch.equal(model.rank, raster_rank((6, 9), slope))
-    check_autoregressive(model)  # sites of equal rank do not read each other
 
 
 @pytest.mark.parametrize("periodic", [True, False, (True, False)])

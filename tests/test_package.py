@@ -10,8 +10,8 @@ import latticear
 PACKAGE = Path(latticear.__file__).parent
 
 FLOORS = [
-    {"philox", "samples", "lattice", "journal", "autocorrelation"},
-    {"hamiltonians"},
+    {"philox", "samples", "lattice", "journal", "autocorrelation", "wavefront", "ancestral"},
+    {"hamiltonians", "engine"},
     {"exact", "montecarlo", "sampling", "dataformat", "observables", "weights", "moments", "estimates"},
     {"models", "datafile", "configurations", "measurement"},
     {"training", "importance", "chains", "rundir", "provenance", "plotting"},
@@ -85,6 +85,7 @@ def test_every_module_has_a_test_file():
 
 
 _TESTED_ELSEWHERE = {
+    "ancestral",  # test_sampling
     "samples",  # test_models
     "journal",  # test_datafile
     "dataformat",  # test_datafile

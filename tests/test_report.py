@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import tiny
 
+import latticear as la
 from latticear import report
 from latticear.report import report_run
+from latticear.workflows import trained
 
 NAMES = ["training", "samples", "histograms", "correlation", "weights"]
 
@@ -34,6 +36,33 @@ def test_figures_of_a_run(tmp_path):
     for name in NAMES:
         assert np.array_equal(pictures[name], again[name])
         assert np.array_equal(pictures[name], other[name]) == (name == "training")
+
+
+def test_figures_are_given_what_they_say(tmp_path, monkeypatch):
+    drawn: dict[str, list] = {}
+    for name in ("sample_grid", "histogram", "training_curve", "weight_histogram", "correlation_function"):
+        monkeypatch.setattr(report, name, lambda ax, *given, name=name: drawn.setdefault(name, []).append(given))
+    run = tiny.train(tmp_path / "run")
+    list(report_run(run, seed=3))
+    _, ising, model = trained(run, "cpu")
+    samples = model.sample(256, seed=3)
+    energy, m = ising.token_energy(samples.tokens) / 16, ising.spins(samples.tokens).mean((1, 2))
+    log_w = -16 * energy / tiny.TEMPERATURE - samples.log_q
+    for values, (shown, weights, reference, _) in zip((energy, m), drawn["histogram"], strict=True):
+        np.testing.assert_array_equal(shown, values)
+        np.testing.assert_allclose(weights / weights.sum(), log_w.softmax(0), rtol=1e-12)
+        assert len(reference) == 256
+        assert abs(np.average(shown, weights=weights) - reference.mean()) < 0.3
+    np.testing.assert_allclose(drawn["weight_histogram"][0][0], log_w, rtol=1e-12)
+    rows, exact = drawn["training_curve"][0]
+    assert len(rows) == tiny.STEPS
+    grids = [given[0] for given in drawn["sample_grid"]]
+    np.testing.assert_array_equal(grids[0], ising.spins(samples.tokens[:16]))
+    assert grids[1].shape == (16, 4, 4)
+    assert exact == pytest.approx(la.kaufman(tiny.SIZE, tiny.TEMPERATURE).free_energy_per_site)
+    ours, theirs = drawn["correlation_function"][0]
+    assert ours.value[0] == theirs.value[0] == 1
+    assert (abs(ours.value - theirs.value) <= 5 * np.hypot(ours.error, theirs.error)).all()
 
 
 def test_figures_of_maximum_likelihood(tmp_path):

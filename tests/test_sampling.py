@@ -1,14 +1,15 @@
-"""The reference sampler draws from the distribution that the model states."""
+"""Streams of samples come from the distribution that the model states, however they are drawn and cut."""
 
 import contracts
 import pytest
 import torch
 from scipy import stats
 
+from latticear.ancestral import categorical
 from latticear.exact import all_configurations
 from latticear.models import PixelCNN
 from latticear.philox import uniforms
-from latticear.sampling import BLOCK, categorical, draw
+from latticear.sampling import BLOCK, draw
 
 
 def _counts(tokens: torch.Tensor, q: int) -> torch.Tensor:

@@ -347,6 +347,24 @@ def test_samples_are_not_continued_with_other_weights(copy, tmp_path):
     assert read_metadata(tmp_path / "s.h5")["n_samples"] == 20
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_an_export_between_two_batches(run, tmp_path, number):
+    reported = []
+
+    def interrupt(done: int, total: int, text: str) -> None:
+        reported.append(done)
+        os.kill(os.getpid(), number)
+
+    options = {"seed": 0, "device": "cpu", "report": interrupt}
+    with pytest.raises(KeyboardInterrupt):
+        sample_run(run, tmp_path / "s.h5", 1000, append=False, **options)
+    config = load_config(None, values=tiny.VALUES)
+    with pytest.raises(KeyboardInterrupt):
+        monte_carlo_run(tmp_path / "m.h5", config, 100, method="metropolis", schedule={"n_chains": 5}, **options)
+    assert [read_metadata(tmp_path / name)["n_samples"] for name in ("s.h5", "m.h5")] == reported
+    assert reported[1] == 5
+
+
 def test_chains_of_one_measurement_are_kept_without_error_bars(tmp_path):
     config = load_config(None, values=tiny.VALUES)
     options = {"method": "metropolis", "seed": 0, "device": "cpu", "report": tiny.silent}

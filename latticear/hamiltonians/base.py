@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from latticear.hamiltonians.bias import BoltzmannBias
+from latticear.hamiltonians.bias import BoltzmannBias, local_energies
 from latticear.lattice import Lattice
 from latticear.samples import token_dtype
 
@@ -172,16 +172,10 @@ class AbstractHamiltonian(ABC):
             float64 `(B, n, q)`; `[b, s, t]` is the energy of the bonds and the field of `sites[s]` if it held token t
             in configuration b. Differences along the last axis are energy differences of the whole lattice.
         """
-        flat = tokens.flatten(1)
-        around = self._on(flat.device, "neighbourhoods")
-        n, degree, q = len(sites), around.sites.shape[1], self.n_tokens
-        table_rq = around.energies[sites].transpose(-1, -2).reshape(-1, q)  # row (s, k, neighbour's token)
-        rows = flat.index_select(1, around.sites[sites].flatten()).long()
-        rows = (rows + q * torch.arange(n * degree, device=flat.device)).view(-1, n, degree)
-        energies = self._on(flat.device, "site_energies")[sites].repeat(len(flat), 1, 1)
-        for k in range(degree):  # selecting whole rows, slot by slot, is three times faster than one gather
-            energies += table_rq.index_select(0, rows[:, :, k].flatten()).view(-1, n, q)
-        return energies
+        around = self._on(tokens.device, "neighbourhoods")
+        tables = around.energies[sites].transpose(-1, -2)
+        field = self._on(tokens.device, "site_energies")[sites]
+        return local_energies(tokens.flatten(1), around.sites[sites], tables, field)
 
     def bias(self, temperature: float) -> BoltzmannBias:
         """The known-neighbour term, for a model to take at construction (`bias=hamiltonian.bias(temperature)`)."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from latticear.hamiltonians.base import AbstractHamiltonian
 
-__all__ = ["BoltzmannBias"]
+__all__ = ["BoltzmannBias", "local_energies"]
 
 
 class BoltzmannBias(nn.Module):
@@ -48,11 +48,13 @@ class BoltzmannBias(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits to add, float64 `(B, q, H, W)`, for tokens `(B, H, W)`."""
-        n, degree = self.sites.shape
-        held_bsk = tokens.flatten(1).long()[:, self.sites]
-        slot = torch.arange(n * degree, device=tokens.device).view(n, degree)
-        energy_bsq = self.energies.flatten(0, 1)[slot, held_bsk].sum(2) + self.field
-        return (energy_bsq / -self.temperature).transpose(1, 2).unflatten(2, self.shape)
+        every = torch.arange(len(self.sites), device=tokens.device)
+        return self.at(tokens.flatten(1), every).transpose(1, 2).unflatten(2, self.shape)
+
+    def at(self, tokens: Tensor, sites: Tensor) -> Tensor:
+        """The same for some sites: float64 `(B, n, q)`, for tokens `(B, N)` and sites `(n,)`."""
+        energies = local_energies(tokens, self.sites[sites], self.energies[sites], self.field[sites])
+        return energies / -self.temperature
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values: the Hamiltonian and the temperature."""
@@ -64,3 +66,22 @@ class BoltzmannBias(nn.Module):
         super()._apply(fn, recurse)
         self.energies, self.field = (t.to(self.sites.device) for t in exact)
         return self
+
+
+def local_energies(tokens: Tensor, neighbours: Tensor, tables: Tensor, field: Tensor) -> Tensor:
+    """Energy of each value that some sites could take, their neighbours as they are: float64 `(B, n, q)`.
+
+    Args:
+        tokens: `(B, N)`.
+        neighbours: int64 `(n, K)`, sites.
+        tables: float64 `(n, K, q, q)`, energies of the bonds; the neighbour's token comes first.
+        field: float64 `(n, q)`.
+    """
+    n, degree, q, _ = tables.shape
+    table_rq = tables.reshape(-1, q)  # row (s, k, neighbour's token)
+    rows = tokens.index_select(1, neighbours.flatten()).long()
+    rows = (rows + q * torch.arange(n * degree, device=tokens.device)).view(-1, n, degree)
+    energies = field.repeat(len(tokens), 1, 1)
+    for k in range(degree):  # selecting whole rows, slot by slot, is three times faster than one gather
+        energies += table_rq.index_select(0, rows[:, :, k].flatten()).view(-1, n, q)
+    return energies

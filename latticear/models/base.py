@@ -118,7 +118,7 @@ class AbstractModel(nn.Module, ABC):
         *,
         seed: int = 0,
         start: int = 0,
-        method: str = "reference",
+        method: str = "wavefront",
         condition: Tensor | None = None,
     ) -> Samples:
         """Draw n independent configurations with the log-probability each was drawn with.
@@ -130,7 +130,7 @@ class AbstractModel(nn.Module, ABC):
             n: how many.
             seed: in [0, 2^64).
             start: index of the first sample in the stream of this seed.
-            method: how to draw, see `latticear.sampling.METHODS`.
+            method: "wavefront", or "reference", the plain loop that it equals.
             condition: `(n, k)` or `(k,)` for a model with a condition.
 
         Raises:
@@ -146,7 +146,7 @@ class AbstractModel(nn.Module, ABC):
         *,
         seed: int = 0,
         start: int = 0,
-        method: str = "reference",
+        method: str = "wavefront",
         condition: Tensor | None = None,
         stream: int = 0,
     ) -> Iterator[Samples]:

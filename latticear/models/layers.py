@@ -1,18 +1,16 @@
-"""Masked layers and the order they imply."""
+"""Masked layers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["MaskedConv2d", "Offset", "one_hot", "raster_rank", "wavefront_slope"]
+from latticear.wavefront import Offset
 
-Offset = tuple[int, int]
-"""(dy, dx): a tap reads its input at (y + dy, x + dx)."""
+__all__ = ["MaskedConv2d"]
 
 
 class MaskedConv2d(nn.Module):
@@ -58,40 +56,11 @@ class MaskedConv2d(nn.Module):
         """The live taps."""
         return [(y - self.reach, x - self.reach) for y, x in self.mask.nonzero().tolist()]
 
+    def tap_weights(self) -> Tensor:
+        """The weights of the live taps, in the order of `offsets`: `(n_taps, in_channels, out_channels)`."""
+        return self.weight[:, :, self.mask].permute(2, 1, 0)
+
     def forward(self, x: Tensor) -> Tensor:
         weight = torch.where(self.mask, self.weight, 0)  # not a product: 0 * nan would leak
         padded = F.conv2d(x, weight, self.bias, padding=self.reach)
         return padded[:, :, : x.shape[2]]  # the rows below come from the padding at the bottom, which is not needed
-
-
-def one_hot(tokens: Tensor, n_tokens: int, dtype: torch.dtype) -> Tensor:
-    """Tokens `(B, H, W)` as indicator channels `(B, q, H, W)`."""
-    levels = torch.arange(n_tokens, device=tokens.device, dtype=tokens.dtype)
-    channels = tokens.unsqueeze(1) == levels.view(-1, 1, 1)
-    return channels.to(dtype).contiguous(memory_format=torch.channels_last)  # the layout that CPU convolutions like
-
-
-def wavefront_slope(layers: Sequence[Iterable[Offset]], width: int) -> int:
-    """The smallest s such that all sites with equal s y + x can be drawn at once.
-
-    Token (y, x) is drawn at tick s y + x and readable one tick later. A layer's value at (y, x) is ready d ticks after
-    s y + x, where d is the largest of s dy + dx + d' over its taps (dy, dx), d' being that of its input; the logits
-    must have d <= 0. Capped at s = width, which is raster order.
-
-    Args:
-        layers: the offsets that each layer of a chain reads, from the tokens to the logits.
-        width: W.
-    """
-    for slope in range(1, width):
-        ready = 1
-        for offsets in layers:
-            ready = max((slope * dy + dx + ready for dy, dx in offsets), default=0)
-        if ready <= 0:
-            return slope
-    return width
-
-
-def raster_rank(shape: tuple[int, int], slope: int) -> Tensor:
-    """`rank[y, x] = slope * y + x`: int64 `(H, W)`."""
-    height, width = shape
-    return slope * torch.arange(height)[:, None] + torch.arange(width)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.base import AbstractModel
-from latticear.models.layers import MaskedConv2d, one_hot, raster_rank, wavefront_slope
+from latticear.models.layers import MaskedConv2d
+from latticear.wavefront import one_hot, wavefront_rank
 
 __all__ = ["PixelCNN"]
 
@@ -74,8 +75,7 @@ class PixelCNN(AbstractModel):
         self.layers = nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())))
         self.head = nn.Conv2d(width, n_tokens, 1)
         nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)  # start close to the uniform distribution
-        slope = wavefront_slope([layer.offsets for layer in layers], self.shape[1])
-        self._set_rank(raster_rank(self.shape, slope))
+        self._set_rank(wavefront_rank(self))
 
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
         return self.head(self.layers(one_hot(tokens, self.n_tokens, self.head.weight.dtype)))

@@ -1,0 +1,185 @@
+"""What a network reads, and when it can be known: the schedule of the wavefront.
+
+All sites of one front, `s y + x = t`, are independent given the earlier fronts once the slope s is large enough, so
+they can be drawn together: `s (H - 1) + W` ticks instead of `H W`. Nothing is written by hand for a network. Its
+`_logits` is traced; layers say which offsets they read, and everything else must act on each site by itself. From the
+offsets follow, by a max-plus recursion, the slope and the tick at which each value is ready.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+__all__ = ["Graph", "Node", "Offset", "one_hot", "raster_rank", "trace", "wavefront_rank"]
+
+Offset = tuple[int, int]
+"""(dy, dx): a tap reads its input at (y + dy, x + dx)."""
+
+HERE: tuple[Offset, ...] = ((0, 0),)
+
+_MODULES = (nn.ReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout)
+_FUNCTIONS = {
+    *(torch.relu, torch.tanh, torch.sigmoid, torch.cat, torch.chunk, torch.add, torch.mul),
+    *(F.relu, F.elu, F.gelu, F.silu),
+    *(operator.add, operator.mul, operator.sub, operator.neg, operator.getitem),
+}
+"""What acts on each site by itself, channels being dimension 1 in `(B, C, H, W)` as in `(rows, C)`."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One value per site and channel.
+
+    Attributes:
+        name: unique.
+        channels: C; 0 for a tuple of values, which only the next nodes take apart.
+        inputs: names of the nodes it reads; empty for the one-hot tokens.
+        offsets: where it reads its input, inside the lattice from some site at least; `HERE` for what acts on each
+            site by itself.
+        layer: the module with the weights, for a node with taps; None for others.
+        apply: for a node without taps: its value from those of its inputs, by name, each `(rows, C)`.
+    """
+
+    name: str
+    channels: int
+    inputs: tuple[str, ...] = ()
+    offsets: tuple[Offset, ...] = HERE
+    layer: nn.Module | None = None
+    apply: Callable[[dict[str, Any]], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What a network computes site by site: nodes in order, the first the one-hot tokens, the last the logits."""
+
+    nodes: tuple[Node, ...]
+
+    def ready(self, slope: int) -> dict[str, int]:
+        """How many ticks after its front `s y + x` each node can be known: for tokens, one."""
+        times = {self.nodes[0].name: 1}
+        for node in self.nodes[1:]:
+            latest = max(times[name] for name in node.inputs)
+            times[node.name] = max((slope * dy + dx + latest for dy, dx in node.offsets), default=0)
+        return times
+
+    def slope(self, width: int) -> int:
+        """The smallest slope at which the logits of a front are known when it is drawn; at most W, raster order."""
+        last = self.nodes[-1].name
+        return next((s for s in range(1, width) if self.ready(s)[last] <= 0), width)
+
+
+def one_hot(tokens: Tensor, n_tokens: int, dtype: torch.dtype) -> Tensor:
+    """Tokens `(B, H, W)` as indicator channels `(B, q, H, W)`."""
+    levels = torch.arange(n_tokens, device=tokens.device, dtype=tokens.dtype)
+    channels = tokens.unsqueeze(1) == levels.view(-1, 1, 1)
+    return channels.to(dtype).contiguous(memory_format=torch.channels_last)  # the layout that CPU convolutions like
+
+
+def raster_rank(shape: tuple[int, int], slope: int) -> Tensor:
+    """`rank[y, x] = slope * y + x`: int64 `(H, W)`."""
+    height, width = shape
+    return slope * torch.arange(height)[:, None] + torch.arange(width)
+
+
+def wavefront_rank(model: Any) -> Tensor:
+    """The rank of a raster-ordered model: the tick `s y + x` of its own slope; raster order if it cannot be traced."""
+    graph, width = trace(model), model.shape[1]
+    return raster_rank(model.shape, width if graph is None else graph.slope(width))
+
+
+class _Tracer(fx.Tracer):
+    traced_func_name = "_logits"
+
+    def __init__(self) -> None:
+        super().__init__(autowrap_functions=(one_hot,))
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return hasattr(m, "offsets") or super().is_leaf_module(m, module_qualified_name)
+
+
+class _Channels(fx.Interpreter):
+    """Runs a traced network once to see how many channels each value has."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.found: dict[str, int] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        self.found[n.name] = value.shape[1] if isinstance(value, Tensor) and value.ndim == 4 else 0
+        return value
+
+
+@torch.no_grad()
+def trace(model: Any) -> Graph | None:
+    """The graph of a model's `_logits`, or None if it does more than offsets and functions of single sites can say.
+
+    Args:
+        model: a module with `shape` and `_logits(tokens, condition)`, in which `one_hot` embeds the tokens.
+    """
+    try:
+        traced = fx.GraphModule(model, _Tracer().trace(model))
+        channels = _Channels(traced)
+        channels.run(torch.zeros(1, *model.shape, dtype=torch.long, device=next(model.parameters()).device), None)
+    except Exception:  # code that cannot be traced may raise anything; such a network is drawn by the reference
+        return None
+    nodes: dict[fx.Node, Node] = {}
+    for at in traced.graph.nodes:
+        if at.op == "output":
+            result = at.args[0]
+            return Graph(tuple(nodes.values())) if result in nodes and next(reversed(nodes)) is result else None
+        if at.op in ("placeholder", "get_attr"):
+            continue
+        sources = [source for source in at.all_input_nodes if source in nodes]
+        if at.target is one_hot and at.args[0].target == "tokens" and not nodes:
+            nodes[at] = Node(at.name, channels.found[at.name])
+        elif sources:
+            node = _node(at, traced, channels.found[at.name])
+            if node is None or len(sources) < len(at.all_input_nodes):
+                return None
+            nodes[at] = replace(node, offsets=tuple(offset for offset in node.offsets if _fits(offset, model.shape)))
+        elif any(source.op == "placeholder" for source in at.all_input_nodes):
+            return None
+    return None
+
+
+def _node(at: fx.Node, traced: fx.GraphModule, channels: int) -> Node | None:
+    inputs = tuple(source.name for source in at.all_input_nodes)
+    if at.op == "call_module":
+        layer: Any = traced.get_submodule(str(at.target))
+        if hasattr(layer, "offsets"):
+            return Node(at.name, channels, inputs, tuple(layer.offsets), layer)
+        if _is_site_convolution(layer):
+            return Node(at.name, channels, inputs, HERE, layer)
+        if isinstance(layer, _MODULES):
+            return Node(at.name, channels, inputs, apply=lambda values: layer(values[inputs[0]]))
+    if at.op == "call_function" and at.target in _FUNCTIONS:
+        return Node(at.name, channels, inputs, apply=lambda values: _call(at, values))
+    return None
+
+
+def _call(at: fx.Node, values: dict[str, Any]) -> Any:
+    args, kwargs = fx.map_arg((at.args, at.kwargs), lambda source: values[source.name])
+    assert callable(at.target)
+    return at.target(*args, **kwargs)
+
+
+def _fits(offset: Offset, shape: tuple[int, int]) -> bool:
+    """False for a tap that lies outside the lattice wherever it is read from."""
+    return abs(offset[0]) < shape[0] and abs(offset[1]) < shape[1]
+
+
+def _is_site_convolution(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Conv2d) and (layer.kernel_size, layer.stride, layer.padding, layer.groups) == (
+        (1, 1),
+        (1, 1),
+        (0, 0),
+        1,
+    )

@@ -1,0 +1,191 @@
+"""The engine draws what the reference draws: the same tokens for the same numbers, in float64, for every network."""
+
+import contracts
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import latticear as la
+from latticear.ancestral import draw_reference
+from latticear.engine import Engine, _engine, draw_wavefront
+from latticear.models import AbstractModel, MaskedConv2d
+from latticear.philox import uniforms
+from latticear.wavefront import one_hot, raster_rank, trace, wavefront_rank
+
+
+def check_same(model: AbstractModel, n: int = 40, seed: int = 0) -> None:
+    """Token for token, and served by the engine, not by the fallback."""
+    u = uniforms(seed, 0, n, model.shape[0] * model.shape[1])
+    with torch.no_grad():
+        tokens, log_q = draw_reference(model, u)
+        fast, fast_log_q = draw_wavefront(model, u)
+    assert isinstance(_engine(model, n, next(model.parameters())), Engine)
+    assert torch.equal(fast, tokens)
+    assert (fast_log_q - log_q).abs().max() < 1e-10
+    assert (model.log_prob(tokens) - fast_log_q).abs().max() < 1e-10
+    assert len(tokens.unique(dim=0)) > 1
+
+
+def _model(shape, n_tokens=2, seed=0, **options) -> AbstractModel:
+    return contracts.peaked(la.PixelCNN(shape, n_tokens, **{"width": 6, "depth": 3, **options}), 0.7, seed)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (5, 7), (7, 3), (1, 6), (6, 1), (2, 2), (3, 10)])
+@pytest.mark.parametrize("kernel_size", [1, 3, 5, (7, 3, 1), (3, 1, 5), None])
+def test_shapes_and_kernels(shape, kernel_size):
+    check_same(_model(shape, kernel_size=kernel_size))
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.tuples(st.integers(1, 6), st.integers(1, 6)).filter(lambda shape: shape != (1, 1)),
+    st.lists(st.sampled_from([1, 3, 5]), min_size=1, max_size=4),
+    st.integers(2, 5),
+    st.booleans(),
+    st.integers(0, 10**6),
+)
+def test_any_pixelcnn(shape, kernels, q, flip, seed):
+    model = _model(shape, q, seed, depth=len(kernels), kernel_size=kernels, spin_flip_symmetric=flip)
+    u = uniforms(seed, 0, 20, shape[0] * shape[1])
+    assert torch.equal(draw_wavefront(model, u)[0], draw_reference(model, u)[0])
+
+
+@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize("flip", [True, False])
+def test_bias_and_symmetry(periodic, flip):
+    ising = la.Ising((4, 5), periodic=periodic)
+    check_same(_model((4, 5), kernel_size=3, spin_flip_symmetric=flip, bias=ising.bias(2.0)))
+
+
+class _Residual(la.PixelCNN):
+    """Other activations, sums and concatenations between layers: what acts on each site by itself is traced."""
+
+    def _logits(self, tokens, condition):
+        x = torch.tanh(self.layers[0](one_hot(tokens, self.n_tokens, self.head.weight.dtype)))
+        y = x + torch.sigmoid(self.layers[2](x))
+        a, b = torch.chunk(self.layers[4](y), 2, 1)
+        return self.head(torch.cat([b * 2, a - b], 1))
+
+
+def test_residuals_and_gates():
+    torch.manual_seed(0)
+    model = _Residual((4, 5), 3, width=6, depth=3, kernel_size=3).double()
+    torch.nn.init.normal_(model.head.weight)
+    assert trace(model) is not None
+    check_same(model)
+
+
+class _TwoStacks(AbstractModel):
+    """A stack that looks only at the rows above and runs ahead of the one that is drawn from, as in a gated network."""
+
+    name = "two_stacks"
+
+    def __init__(self, shape, n_tokens=2):
+        super().__init__(shape, n_tokens)
+        self.above = MaskedConv2d(n_tokens, 5, 3, "A")
+        self.above.mask[-1] = False  # the row above alone, all three columns
+        self.along = MaskedConv2d(n_tokens, 5, 3, "A")
+        self.along.mask[0] = False
+        self.mix = MaskedConv2d(5, 5, 3, "B")
+        self.mix.mask[-1] = True  # the site's right neighbour too, which knows nothing but the row above
+        self.head = torch.nn.Conv2d(5, n_tokens, 1)
+        self._set_rank(wavefront_rank(self))
+
+    def _logits(self, tokens, condition):
+        hot = one_hot(tokens, self.n_tokens, self.head.weight.dtype)
+        up = torch.tanh(self.above(hot))
+        return self.head(torch.relu(self.along(hot) + self.mix(up)))
+
+
+def test_stacks_that_are_ready_at_different_ticks():
+    model = _TwoStacks((5, 6)).double()
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight)
+    graph = trace(model)
+    times = graph.ready(graph.slope(6))
+    assert len(set(times.values())) > 2  # the tokens, and stacks that are not ready together
+    la.check_autoregressive(model)
+    check_same(model)
+
+
+def test_weights_are_read_anew():
+    model = _model((4, 4))
+    u = uniforms(0, 0, 30, 16)
+    before = draw_wavefront(model, u)[0]
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(-1.5)
+    assert not torch.equal(draw_wavefront(model, u)[0], before)
+    assert torch.equal(draw_wavefront(model, u)[0], draw_reference(model, u)[0])
+
+
+def test_a_second_draw_has_forgotten_the_first():
+    model = _model((6, 4), kernel_size=3)
+    first, second = uniforms(0, 0, 30, 24), uniforms(1, 0, 30, 24)
+    draw_wavefront(model, first)
+    assert torch.equal(draw_wavefront(model, second)[0], draw_reference(model, second)[0])
+
+
+def test_masked_weights_are_never_multiplied():
+    model = _model((4, 4), kernel_size=3)
+    u = uniforms(0, 0, 30, 16)
+    before = draw_wavefront(model, u)
+    with torch.no_grad():
+        for layer in model.layers[::2]:
+            layer.weight[:, :, ~layer.mask] = float("nan")
+    after = draw_wavefront(model, u)
+    assert torch.equal(before[0], after[0])
+    assert torch.equal(before[1], after[1])
+
+
+class _Untraceable(la.PixelCNN):
+    """Reads the tokens in a way that offsets do not describe: a sum over the rows above."""
+
+    def _logits(self, tokens, condition):
+        above = tokens.cumsum(1) - tokens
+        return super()._logits(tokens, condition) + above.sum(2, keepdim=True)[:, None].to(self.head.weight.dtype)
+
+
+def test_what_cannot_be_traced_is_drawn_by_the_reference():
+    torch.manual_seed(0)
+    model = _Untraceable((3, 4), 2, width=4, depth=2, kernel_size=3).double()
+    assert trace(model) is None
+    assert torch.equal(model.rank, raster_rank((3, 4), 4))
+    contracts.check_sampler(model)
+
+
+class _OtherOrder(la.PixelCNN):
+    """An order of its own, later than the taps require: right, but not the engine's."""
+
+    def _set_rank(self, rank):
+        super()._set_rank(rank * 3)
+
+
+def test_another_order_is_drawn_by_the_reference():
+    model = _OtherOrder((3, 4), 2, width=4, depth=2)
+    assert _engine(model, 8, next(model.parameters())) is None
+    contracts.check_sampler(model.double())
+
+
+def test_memory_grows_with_the_row_not_with_the_lattice():
+    """Rings hold the fronts that are still read: O(batch x L x channels)."""
+
+    def numbers(size):
+        model = la.PixelCNN((size, size), 2, width=8, depth=3, kernel_size=3)
+        engine = _engine(model, 16, next(model.parameters()))
+        return sum(ring.data.numel() for ring in engine.rings.values())
+
+    assert numbers(32) < 2.1 * numbers(16)
+    assert numbers(64) < 2.1 * numbers(32)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_is_the_cpu():
+    model = _model((5, 6), 3, kernel_size=3)
+    u = uniforms(0, 0, 40, 30)
+    here = draw_wavefront(model, u)
+    there = draw_wavefront(model.cuda(), u.cuda())
+    assert torch.equal(there[0].cpu(), here[0])
+    assert (there[1].cpu() - here[1]).abs().max() < 1e-10
