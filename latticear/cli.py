@@ -45,6 +45,17 @@ def _count(text: str) -> int:
     return int(value)
 
 
+def _seed(text: str | int) -> int:
+    """A seed that every file and generator takes."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**63:
+        raise typer.BadParameter(f"must be a whole number from 0 to 2^63 - 1, got {text!r}")
+    return value
+
+
 def _size(text: str | None) -> dict[str, Any]:
     """L, or HxW, as the config has it."""
     if text is None:
@@ -72,7 +83,7 @@ Temperature = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory to make.")]
 File = Annotated[Path, typer.Option("--out", "-o", help="HDF5 file to write.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything random.")]
+Seed = Annotated[Any, typer.Option("--seed", parser=_seed, metavar="N", help="Seed of everything random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any config key: section.key=value.")
@@ -100,7 +111,7 @@ def train(
     size: Size = None,
     temperature: Temperature = None,
     out: Out = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
+    seed: Seed = None,
     objective: Annotated[str | None, typer.Option(help="reverse-kl (needs no data) or forward-kl.")] = None,
     data: Annotated[Path | None, typer.Option(help="Configurations for forward-kl: HDF5 or NPY.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
@@ -373,8 +384,9 @@ def _print_estimates(console: Console, result: Estimates) -> None:
     console.print(table)
     others = {key: value for key, value in result.diagnostics.items() if key not in (*result, "n")}
     console.print(", ".join(f"{key} = {value:.3g}" for key, value in others.items()))
-    for reason in result.warnings:
-        console.print(f"WARNING: do not trust these error bars: {reason}", style="bold red")
+    if result.warnings:
+        reasons = "".join(f"\n  - {reason}" for reason in result.warnings)
+        console.print(f"WARNING: do not trust these error bars:{reasons}", style="bold red")
 
 
 def _print_exact(console: Console, result: ExactResult, title: str) -> None:

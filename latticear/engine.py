@@ -145,11 +145,12 @@ class Engine:
         """What to do at tick t before drawing: every node's front that becomes known now."""
         for node in self.graph.nodes[1:]:
             front = t - self.ready[node.name]
-            if not 0 <= front < self._n_fronts:
-                continue
-            yield self._taps(node, front) if node.layer is not None else self._pointwise(node, front)
-            if node.name in self.rings:
-                yield self._keep(node.name, front)
+            if 0 <= front < self._n_fronts:
+                yield self._taps(node, front) if node.layer is not None else self._pointwise(node, front)
+                if node.name in self.rings:
+                    yield self._keep(node.name, front)
+            elif front >= 0 and node.name in self.rings:
+                yield self._clear(node.name, front)  # what runs ahead is past the last site; others still read there
 
     def _taps(self, node: Node, front: int) -> Work:
         weights, (source,), name = self.weights[node.name], node.inputs, node.name
@@ -189,6 +190,10 @@ class Engine:
     def _keep(self, name: str, front: int) -> Work:
         ring, rows = self.rings[name], self._rows(front)
         return lambda values: ring.write(front, rows, values[name].view(len(rows), self.lanes, -1))
+
+    def _clear(self, name: str, front: int) -> Work:
+        ring = self.rings[name]
+        return lambda values: ring.clear(front, self.shape[0])
 
 
 class _Weights:
@@ -239,8 +244,15 @@ class _Ring:
 
     def write(self, front: int, rows: range, values: Tensor) -> None:
         """Store a front, `(rows, lanes, channels)`, and zeros where it has left the lattice."""
+        for slot in self._slots(front):
+            self.data[self._above + rows.start : self._above + rows.stop, :, slot] = values
+        self.clear(front, rows.start)
+
+    def clear(self, front: int, stop: int) -> None:
+        """Zeros in the rows before `stop`, which the front has left; those long left hold zeros already."""
         oldest = max(0, -((self._width + self._span - 1 - front) // self._slope))
-        first, stop = self._above + rows.start, self._above + rows.stop
-        for slot in (front % self._span, front % self._span + self._span):
-            self.data[first:stop, :, slot] = values
-            self.data[self._above + oldest : first, :, slot] = 0
+        for slot in self._slots(front):
+            self.data[self._above + oldest : self._above + stop, :, slot] = 0
+
+    def _slots(self, front: int) -> tuple[int, int]:
+        return front % self._span, front % self._span + self._span

@@ -134,6 +134,12 @@ def _check_estimates(content: dict) -> None:
         assert abs(quantities[key]["value"] - quantities[key]["exact"]) < 5 * quantities[key]["error"]
 
 
+def test_error_bars_that_cannot_be_trusted_are_not_shown_as_if_they_could(run):
+    warning = _ok("estimate", run, "-n", "100").split("WARNING: do not trust these error bars:\n")[1]
+    assert all(line.startswith("  - ") for line in warning.splitlines())
+    assert "effective samples (ESS 0." in warning
+
+
 def test_monte_carlo_then_maximum_likelihood_then_forward_ess(tmp_path):
     data, run = tmp_path / "mc.h5", tmp_path / "run"
     table = _ok(
@@ -336,7 +342,17 @@ def test_a_mistake_is_one_line_that_says_what_to_do(tmp_path, monkeypatch, run, 
 
 
 @pytest.mark.parametrize(
-    "command", ["", "trian", "estimate", "sample a", "exact --sise 4", "mc --seed=-1 -o m.h5", "estimate a --seed x"]
+    "command",
+    [
+        "",
+        "trian",
+        "estimate",
+        "sample a",
+        "exact --sise 4",
+        "mc --seed=-1 -o m.h5",
+        "mc --seed=1e30 -o m.h5",
+        "estimate a --seed x",
+    ],
 )
 def test_words_that_make_no_command_are_usage_errors(command):
     code, stdout, stderr = _run(*shlex.split(command))
@@ -354,12 +370,12 @@ def test_names_with_brackets_are_names(tmp_path):
 
 @pytest.mark.parametrize("objective", ["reverse-kl", "forward-kl"])
 def test_a_run_killed_at_random_moments_ends_bit_for_bit_as_if_not(server, tmp_path, data, objective):
-    """SIGKILL as soon as a certain file appears, then at random moments, ever later, until the run is through."""
+    """SIGKILL when the run begins, at its first checkpoints, then at random moments, ever later, until it is through."""
     words = [word for key in tiny.forward(data) for word in ("--set", key)] if objective == "forward-kl" else []
-    words += ["--set", "training.steps=30", "--set", "training.checkpoint_every=1", "--resume"]
+    words += ["--set", "training.steps=60", "--set", "training.checkpoint_every=1", "--resume"]
     assert server.run(tmp_path, "train", *tiny.OPTIONS, *words, "--out", "whole").code == 0
     command, stops = ("train", *tiny.OPTIONS, *words, "--out", "a"), set()
-    for once in (".a.new", "a", "a/checkpoints/.step-1.new", "a/checkpoints/.step-3.new"):
+    for once in ("a", "a/checkpoints/step-1", "a/checkpoints/step-5"):
         assert server.run(tmp_path, *command, once=once).code == -signal.SIGKILL
     rng, latest = random.Random(objective), RunDirectory(tmp_path / "a").latest
     for attempt in range(100):
@@ -368,10 +384,10 @@ def test_a_run_killed_at_random_moments_ends_bit_for_bit_as_if_not(server, tmp_p
             break
         assert (done.code, done.stderr) == (-signal.SIGKILL, "")
         stops.add(latest())
-    assert latest().name == "step-30"
+    assert latest().name == "step-60"
     assert len(stops) > 2
     assert tiny.content(tmp_path / "a") == tiny.content(tmp_path / "whole")
-    assert sorted(os.listdir(tmp_path / "a" / "checkpoints")) == ["step-29", "step-30"]
+    assert sorted(os.listdir(tmp_path / "a" / "checkpoints")) == ["step-59", "step-60"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -391,10 +407,11 @@ def test_ctrl_c_saves_and_says_how_to_go_on(server, tmp_path, number):
 
 
 def test_a_full_disk_stops_with_one_line_and_keeps_what_there_is(server, tmp_path):
-    command = ("train", *tiny.OPTIONS, "--set", "training.checkpoint_every=1", "--out", "a", "--resume")
+    words = ("--set", "training.checkpoint_every=1", "--set", "training.steps=40")
+    command = ("train", *tiny.OPTIONS, *words, "--out", "a", "--resume")
     whole = server.run(tmp_path, *command[:-2], "whole")
     assert whole.code == 0
-    sizes = [path.stat().st_size for path in (tmp_path / "whole" / "checkpoints" / "step-12").iterdir()]
+    sizes = [path.stat().st_size for path in (tmp_path / "whole" / "checkpoints" / "step-40").iterdir()]
     for limit in (min(sizes) // 2, max(sizes) - 100):
         done = server.run(tmp_path, *command, max_bytes=limit)
         assert (done.code, done.stderr.count("\n")) == (1, 1)
