@@ -28,8 +28,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+MODULES := $(patsubst latticear/%.py,latticear.%,$(filter-out %__init__.py,$(wildcard latticear/*.py)))
+
 docs: $(READY)
-	$(BIN)/pdoc --docformat google --math -o docs/api latticear
+	$(BIN)/pdoc --docformat google --math -o docs/api latticear $(MODULES) \
+		latticear.exact latticear.hamiltonians latticear.models
 
 clean:
 	rm -rf $(VENV) runs docs/api

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-__all__ = ["Autoregressive", "categorical", "draw_reference"]
+__all__ = ["Autoregressive", "Drawn", "Given", "categorical", "draw_front", "draw_reference"]
 
 
 class Autoregressive(Protocol):
@@ -22,32 +22,78 @@ class Autoregressive(Protocol):
     def logits(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor: ...
 
 
+class Given(NamedTuple):
+    """Sites that are held fixed.
+
+    Attributes:
+        tokens: int64 `(B, C H W)`; what is held, arbitrary elsewhere.
+        where: bool `(B, C H W)`, True where the token is held.
+    """
+
+    tokens: Tensor
+    where: Tensor
+
+
+class Drawn(NamedTuple):
+    """A block of configurations.
+
+    Attributes:
+        tokens: int64 `(B, H, W)`, or `(B, C, H, W)` for C > 1.
+        log_q: float64 `(B,)`, log-probability of the drawn sites, each given those of lower rank.
+        log_q_given: float64 `(B,)`, the same of the sites held fixed; zero where there are none.
+    """
+
+    tokens: Tensor
+    log_q: Tensor
+    log_q_given: Tensor
+
+
 def categorical(logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """Draw tokens by inversion, in float64, and give the log-probability they were drawn with.
+    """Draw tokens by inversion, in float64.
 
     Args:
         logits: `(..., q)`.
         u: float64 `(...)`, uniform in [0, 1).
 
     Returns:
-        tokens int64 `(...)` and log-probabilities float64 `(...)`.
+        tokens int64 `(...)`, and the log-probabilities of all tokens, float64 `(..., q)`.
     """
     log_p = logits.double().log_softmax(-1)
     cumulative = log_p.exp().cumsum(-1)[..., :-1]
-    tokens = (u[..., None] >= cumulative).sum(-1)
-    return tokens, log_p.gather(-1, tokens[..., None])[..., 0]
+    return (u[..., None] >= cumulative).sum(-1), log_p
 
 
-def draw_reference(model: Autoregressive, u: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def draw_front(logits: Tensor, u: Tensor, given: Given | None, dim: int) -> Drawn:
+    """Draw independent sites, but for those held fixed.
+
+    Args:
+        logits: `(..., q)`.
+        u: float64 `(...)`.
+        given: tokens and mask `(...)`, or None.
+        dim: the dimension of the sites, over which log-probabilities are summed.
+    """
+    tokens, log_p = categorical(logits, u)
+    if given is not None:
+        tokens = torch.where(given.where, given.tokens, tokens)
+    chosen = log_p.gather(-1, tokens[..., None])[..., 0]
+    if given is None:
+        log_q = chosen.sum(dim)
+        return Drawn(tokens, log_q, torch.zeros_like(log_q))
+    held = torch.where(given.where, chosen, 0)
+    return Drawn(tokens, torch.where(given.where, 0, chosen).sum(dim), held.sum(dim))
+
+
+@torch.no_grad()
+def draw_reference(
+    model: Autoregressive, u: Tensor, condition: Tensor | None = None, given: Given | None = None
+) -> Drawn:
     """Draw configurations with one pass of the whole network for each rank and component: slow, and plainly right.
 
     Args:
         model: the network.
         u: float64 `(B, C * H * W)`, uniform in [0, 1); entry `(b, c * H * W + site)` decides that token.
         condition: `(B, k)` or None.
-
-    Returns:
-        tokens `(B, H, W)`, or `(B, C, H, W)` for C > 1, and log_q float64 `(B,)`.
+        given: sites held fixed, or None.
     """
     height, width = model.shape
     n_components = model.n_components
@@ -55,13 +101,16 @@ def draw_reference(model: Autoregressive, u: Tensor, condition: Tensor | None = 
     tokens = torch.zeros(shape, dtype=torch.long, device=u.device)
     flat_bcs = tokens.view(len(u), n_components, -1)  # a view: writing here writes tokens
     u_bcs = u.view(flat_bcs.shape)
-    log_q = torch.zeros(len(u), dtype=torch.float64, device=u.device)
+    held = None if given is None else Given(*(part.view(flat_bcs.shape) for part in given))
+    log_q, log_q_given = (torch.zeros(len(u), dtype=torch.float64, device=u.device) for _ in range(2))
     rank = model.rank.flatten()
     for r in rank.unique().tolist():
         sites = (rank == r).nonzero()[:, 0]
         for c in range(n_components):
             logits_bqcs = model.logits(tokens, condition).flatten(-2).view(len(u), model.n_tokens, n_components, -1)
-            drawn, log_p = categorical(logits_bqcs[:, :, c, sites].transpose(1, 2), u_bcs[:, c, sites])
-            flat_bcs[:, c, sites] = drawn
-            log_q += log_p.sum(1)
-    return tokens, log_q
+            here = None if held is None else Given(*(part[:, c, sites] for part in held))
+            front = draw_front(logits_bqcs[:, :, c, sites].transpose(1, 2), u_bcs[:, c, sites], here, 1)
+            flat_bcs[:, c, sites] = front.tokens
+            log_q += front.log_q
+            log_q_given += front.log_q_given
+    return Drawn(tokens, log_q, log_q_given)

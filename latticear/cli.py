@@ -95,7 +95,6 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, as tr
 
 @app.callback(invoke_without_command=True)
 def main(
-    context: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     # OpenMP threads that spin while they wait make a busy machine ten times slower; PyTorch reads this at its import

@@ -196,7 +196,7 @@ def _spin_decoder(hamiltonian: AbstractHamiltonian) -> Callable[[np.ndarray], Te
             tokens = tokens_of[block.view(np.uint8)]
             if np.array_equal(spins[tokens], block):
                 return torch.from_numpy(tokens)
-        return hamiltonian.tokens(torch.from_numpy(np.asarray(block, dtype=np.float64)))
+        return hamiltonian.tokens(torch.from_numpy(np.array(block, dtype=np.float64)))
 
     return decode
 

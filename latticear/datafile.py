@@ -222,7 +222,8 @@ def _create(path: Path, content: bytes) -> None:
         journal_path(path).unlink(missing_ok=True)
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         raise type(error)(error.errno, f"{path} cannot be made: {os.strerror(error.errno or 0)}") from error
 
 

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from latticear.ancestral import Autoregressive, categorical, draw_reference
+from latticear.ancestral import Autoregressive, Drawn, Given, draw_front, draw_reference
 from latticear.wavefront import Graph, Node, Offset, raster_rank, trace
 
 __all__ = ["Engine", "draw_wavefront"]
@@ -28,7 +28,9 @@ Work = Callable[[Values], None]
 _engines: WeakKeyDictionary[Any, dict[Any, Engine | None]] = WeakKeyDictionary()
 
 
-def draw_wavefront(model: Autoregressive, u: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def draw_wavefront(
+    model: Autoregressive, u: Tensor, condition: Tensor | None = None, given: Given | None = None
+) -> Drawn:
     """Draw as `draw_reference` does, the same tokens for the same numbers, by the engine.
 
     A network that the engine cannot serve (one that is not traced, conditions, components, an order of its own) is
@@ -36,13 +38,13 @@ def draw_wavefront(model: Autoregressive, u: Tensor, condition: Tensor | None = 
     """
     first = next(iter(model.parameters()), None) if isinstance(model, nn.Module) else None
     if first is None or condition is not None:
-        return draw_reference(model, u, condition)
+        return draw_reference(model, u, condition, given)
     engines = _engines.setdefault(model, {})
     key = (len(u), first.device, first.dtype)
     if key not in engines:
         engines[key] = _engine(model, len(u), first)
     engine = engines[key]
-    return draw_reference(model, u) if engine is None else engine.draw(u)
+    return draw_reference(model, u, None, given) if engine is None else engine.draw(u, given)
 
 
 def _engine(model: Any, batch: int, like: Tensor) -> Engine | None:
@@ -82,24 +84,26 @@ class Engine:
         return self.slope * (self.shape[0] - 1) + self.shape[1]
 
     @torch.no_grad()
-    def draw(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens `(B, H, W)` and log_q float64 `(B,)` from uniform numbers `(B, H W)`."""
+    def draw(self, u: Tensor, given: Given | None = None) -> Drawn:
+        """Draw configurations from uniform numbers `(B, H W)`, but for the sites held fixed."""
         for weights in self.weights.values():
             weights.load()
         for ring in self.rings.values():
             ring.data.zero_()
         tokens = torch.zeros(u.shape, dtype=torch.long, device=u.device)
-        log_q = torch.zeros(self.batch, dtype=torch.float64, device=u.device)
+        log_q, log_q_given = (torch.zeros(self.batch, dtype=torch.float64, device=u.device) for _ in range(2))
         for t, works in self.ticks:
             values: Values = {}
             for work in works:
                 work(values)
             if t >= 0:
-                log_q += self._draw_front(t, values[self.graph.nodes[-1].name], u, tokens)
-        return tokens.view(-1, *self.shape), log_q
+                front = self._draw_front(t, values[self.graph.nodes[-1].name], u, tokens, given)
+                log_q += front.log_q
+                log_q_given += front.log_q_given
+        return Drawn(tokens.view(-1, *self.shape), log_q, log_q_given)
 
-    def _draw_front(self, t: int, logits: Tensor, u: Tensor, tokens: Tensor) -> Tensor:
-        """Draw the sites of front t into tokens; returns their log-probability, summed."""
+    def _draw_front(self, t: int, logits: Tensor, u: Tensor, tokens: Tensor, given: Given | None) -> Drawn:
+        """Draw the sites of front t, and write them into tokens and into the ring that the network reads."""
         sites = self._sites(t).to(u.device)
         logits_nbq = logits.view(len(sites), self.lanes, self.q)
         if self.flips:
@@ -107,12 +111,13 @@ class Engine:
             logits_nbq = straight + flipped.flip(-1)
         if self.bias is not None:
             logits_nbq = logits_nbq + self.bias.at(tokens, sites).transpose(0, 1)
-        drawn, log_p = categorical(logits_nbq, u[:, sites].T)
-        tokens[:, sites] = drawn.T
-        lanes = torch.cat([drawn, self.q - 1 - drawn], 1) if self.flips else drawn
+        held = None if given is None else Given(*(part[:, sites].T for part in given))
+        front = draw_front(logits_nbq, u[:, sites].T, held, 0)
+        tokens[:, sites] = front.tokens.T
+        lanes = torch.cat([front.tokens, self.q - 1 - front.tokens], 1) if self.flips else front.tokens
         hot = (lanes[..., None] == torch.arange(self.q, device=u.device)).to(self.like.dtype)
         self.rings[self.graph.nodes[0].name].write(t, self._rows(t), hot)
-        return log_p.sum(0)
+        return front
 
     def _rows(self, front: int) -> range:
         """The rows that a front crosses."""

@@ -100,7 +100,7 @@ class Estimates(dict[str, Estimate]):
 
     def check_collapse(self) -> None:
         """Compare the ESS on the model's own samples with the `forward_ess`, and say so where they disagree."""
-        own, target = self["ess"].value, self["forward_ess"].value
+        own, target = self.diagnostics["ess"], self["forward_ess"].value
         if target < own / 2:
             self.warnings += (
                 f"the model misses part of the distribution: ESS {own:.2g} on its own samples, {target:.2g} on "

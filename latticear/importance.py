@@ -30,6 +30,7 @@ __all__ = ["estimate", "forward_ess", "reweight"]
 Array = NDArray[np.float64]
 
 N_BLOCKS = 100
+MIN_SAMPLES = 10
 
 
 def estimate(
@@ -98,6 +99,8 @@ def reweight(
     if not columns:
         raise ValueError("there are no samples to estimate from")
     energy, m, log_q = (np.concatenate(column) for column in zip(*columns, strict=True))
+    if len(energy) < MIN_SAMPLES:
+        raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {len(energy)}")
     results = [
         _importance(energy, m, -energy / temperature - log_q, hamiltonian.n_sites, temperature, vectors, judge)
         for temperature, vectors, judge in zip(temperatures, sums, judges, strict=True)

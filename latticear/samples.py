@@ -18,11 +18,13 @@ class Samples:
 
     Attributes:
         tokens: `(n, H, W)`, or `(n, C, H, W)` where a site has C components; smallest unsigned type that holds q.
-        log_q: float64 `(n,)`, nats: the log-probability with which the sampler drew each configuration, never
-            recomputed. None where no probability is known (Monte Carlo).
+        log_q: float64 `(n,)`, nats: the log-probability with which the sampler drew each configuration, or the sites
+            it did draw, never recomputed. None where no probability is known (Monte Carlo).
         seed: of the stream they belong to.
         condition: `(n, k)`, what the model was conditioned on; None where there is nothing.
         provenance: where they come from, JSON values.
+        log_q_given: float64 `(n,)`, the log-probability of the sites that were held fixed, each given those of lower
+            rank; None where nothing was.
     """
 
     tokens: Tensor
@@ -30,6 +32,7 @@ class Samples:
     seed: int
     condition: Tensor | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    log_q_given: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -41,6 +44,7 @@ class Samples:
             tokens=self.tokens[part],
             log_q=None if self.log_q is None else self.log_q[part],
             condition=None if self.condition is None else self.condition[part],
+            log_q_given=None if self.log_q_given is None else self.log_q_given[part],
         )
 
     @staticmethod
@@ -56,6 +60,7 @@ class Samples:
             tokens=torch.cat([batch.tokens for batch in batches]),
             log_q=joined([batch.log_q for batch in batches]),
             condition=joined([batch.condition for batch in batches]),
+            log_q_given=joined([batch.log_q_given for batch in batches]),
         )
 
 

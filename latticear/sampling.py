@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from latticear.ancestral import Autoregressive, draw_reference
+from latticear.ancestral import Autoregressive, Drawn, Given, draw_reference
 from latticear.engine import draw_wavefront
 from latticear.philox import SAMPLING, check_seed, uniforms
 from latticear.samples import Samples, token_dtype
@@ -22,7 +22,7 @@ __all__ = ["BLOCK", "METHODS", "draw"]
 BLOCK = {"cpu": 64, "cuda": 4096}
 """Configurations drawn together, by device type."""
 
-Drawer = Callable[[Autoregressive, Tensor, Tensor | None], tuple[Tensor, Tensor]]
+Drawer = Callable[[Autoregressive, Tensor, Tensor | None, Given | None], Drawn]
 METHODS: dict[str, Drawer] = {"wavefront": draw_wavefront, "reference": draw_reference}
 """Ways to draw, by name; all give the same tokens for the same uniform numbers."""
 
@@ -36,6 +36,8 @@ def draw(
     start: int = 0,
     method: str = "wavefront",
     condition: Tensor | None = None,
+    given: Tensor | None = None,
+    where: Tensor | None = None,
     stream: int = SAMPLING,
 ) -> Iterator[Samples]:
     """Yield samples start .. start + n - 1 of the stream (model, seed), at most a block at a time.
@@ -47,10 +49,13 @@ def draw(
         start: index of the first sample.
         method: a key of `METHODS`.
         condition: `(n, k)`, one row for each sample, or `(k,)` for all.
+        given: tokens to hold fixed, `(H, W)` for all samples or `(n, H, W)`; with components `(C, H, W)`.
+        where: bool, True where they are held; of a shape that `given` has or may have.
         stream: `SAMPLING` or `TRAINING`.
 
     Raises:
-        ValueError: for an unknown method, a negative n or start, or a seed out of range.
+        ValueError: for an unknown method, a negative n or start, a seed out of range, or tokens or a mask that do not
+            fit.
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {sorted(METHODS)}, got {method!r}")
@@ -61,16 +66,47 @@ def draw(
     n_sites = model.n_components * math.prod(model.shape)
     if condition is not None:
         condition = condition.to(device).expand(n, -1)
+    held = _given(model, n, given, where)
     block, stop = BLOCK[device.type], start + n
     for first in range(start - start % block, stop, block):
         lo, hi = max(start, first), min(stop, first + block)
         u = uniforms(seed, first, block, n_sites, stream=stream, device=device)
         rows = torch.arange(first, first + block, device=device).clamp(lo, hi - 1) - start  # padding repeats a row
-        tokens, log_q = METHODS[method](model, u, None if condition is None else condition[rows])
+        drawn = METHODS[method](
+            model,
+            u,
+            None if condition is None else condition[rows],
+            None if held is None else Given(*(part[rows].flatten(1) for part in held)),
+        )
         part = slice(lo - first, hi - first)
         yield Samples(
-            tokens=tokens[part].to(token_dtype(model.n_tokens)),
-            log_q=log_q[part],
+            tokens=drawn.tokens[part].to(token_dtype(model.n_tokens)),
+            log_q=drawn.log_q[part],
             seed=seed,
             condition=None if condition is None else condition[lo - start : hi - start],
+            log_q_given=None if held is None else drawn.log_q_given[part],
         )
+
+
+def _given(model: Autoregressive, n: int, given: Tensor | None, where: Tensor | None) -> Given | None:
+    """Tokens and mask of every sample, `(n, H, W)` or `(n, C, H, W)`, without copying what all share."""
+    if given is None and where is None:
+        return None
+    if given is None or where is None:
+        raise ValueError("given and where go together: the tokens to hold fixed, and the mask of sites that hold them")
+    if where.dtype != torch.bool:
+        raise ValueError(f"where must be a mask of dtype bool, True where a token is held, got {where.dtype}")
+    size = (*(() if model.n_components == 1 else (model.n_components,)), *model.shape)
+    for name, value in (("given", given), ("where", where)):
+        if tuple(value.shape) not in (size, (n, *size)):
+            raise ValueError(f"{name} must have shape {size} or {(n, *size)}, got {tuple(value.shape)}")
+    if given.is_floating_point():
+        raise ValueError(f"given must hold integer tokens, got {given.dtype}; see hamiltonian.tokens")
+    held = given.expand(n, *size)[where.expand(n, *size)]
+    if held.numel() and not 0 <= int(held.min()) <= int(held.max()) < model.n_tokens:
+        raise ValueError(
+            f"given must hold tokens in 0..{model.n_tokens - 1}, got values {int(held.min())}..{int(held.max())}"
+        )
+    device = model.rank.device
+    tokens = torch.where(where, given, 0).long()  # what is not held may be anything
+    return Given(*(part.to(device).expand(n, *size) for part in (tokens, where)))

@@ -189,6 +189,7 @@ def fit(
     """
     temperature = check_temperature(temperature)
     _check_fit(model, hamiltonian, objective, schedule, steps, batch_size, anneal, held_out, ema_decay, seed)
+    _check_optimizer(learning_rate, warmup, clip_norm, evaluate_every)
     if (data is None) != (objective == "reverse-kl"):
         raise ValueError(f"data goes with objective='forward-kl' alone; objective is {objective!r}")
     device = model.rank.device
@@ -367,3 +368,14 @@ def _check_fit(
     for name, fraction in (("anneal", anneal), ("held_out", held_out), ("ema_decay", ema_decay)):
         if not 0 <= fraction < 1:
             raise ValueError(f"{name} must lie in [0, 1), got {fraction}")
+
+
+def _check_optimizer(learning_rate: float, warmup: int, clip_norm: float, evaluate_every: int) -> None:
+    if not 0 < learning_rate <= 1e30:
+        raise ValueError(f"learning_rate must be positive and finite, got {learning_rate}")
+    if not clip_norm >= 0:
+        raise ValueError(f"clip_norm must not be negative (0 for no clipping), got {clip_norm}")
+    if warmup < 0 or evaluate_every < 1:
+        raise ValueError(
+            f"warmup must not be negative and evaluate_every be at least 1, got {warmup} and {evaluate_every}"
+        )

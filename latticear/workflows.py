@@ -185,8 +185,7 @@ def estimate_run(
             results = [neural_mcmc(batches, hamiltonian, targets[0], seed=seed, exact=judges[0])]
     if target_data is not None:
         results[0]["forward_ess"] = forward_ess(model, target_data, hamiltonian, targets[0])
-        if "ess" in results[0]:
-            results[0].check_collapse()
+        results[0].check_collapse()
     return results
 
 

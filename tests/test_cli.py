@@ -328,7 +328,7 @@ def test_a_mistake_is_one_line_that_says_what_to_do(tmp_path, monkeypatch, run, 
     Path("text").write_text("no numbers\n")
     Path("binary").write_bytes(b"\xff\xfe\x00")
     Path("cut.h5").write_bytes(data.read_bytes()[:-2000])
-    np.save("zeros.npy", np.zeros((5, 4, 4), dtype=np.float32))
+    np.save("zeros.npy", np.zeros((5, 4, 4)))
     np.save("flat.npy", np.ones((5, 16)))
     Path("evil.npy").write_bytes(b"\x93NUMPY" + pickle.dumps(print))
     shutil.copytree(run, "empty", ignore=lambda *_: ["step-8", "step-12"])
@@ -370,7 +370,7 @@ def test_names_with_brackets_are_names(tmp_path):
 
 @pytest.mark.parametrize("objective", ["reverse-kl", "forward-kl"])
 def test_a_run_killed_at_random_moments_ends_bit_for_bit_as_if_not(server, tmp_path, data, objective):
-    """SIGKILL when the run begins, at its first checkpoints, then at random moments, ever later, until it is through."""
+    """SIGKILL when the run begins, at its first checkpoints, then at random moments, ever later, until the end."""
     words = [word for key in tiny.forward(data) for word in ("--set", key)] if objective == "forward-kl" else []
     words += ["--set", "training.steps=60", "--set", "training.checkpoint_every=1", "--resume"]
     assert server.run(tmp_path, "train", *tiny.OPTIONS, *words, "--out", "whole").code == 0

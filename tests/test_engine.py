@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import latticear as la
-from latticear.ancestral import draw_reference
+from latticear.ancestral import Given, draw_reference
 from latticear.engine import Engine, _engine, draw_wavefront
 from latticear.models import AbstractModel, MaskedConv2d
 from latticear.philox import uniforms
@@ -18,8 +18,8 @@ def check_same(model: AbstractModel, n: int = 40, seed: int = 0) -> None:
     """Token for token, and served by the engine, not by the fallback."""
     u = uniforms(seed, 0, n, model.shape[0] * model.shape[1])
     with torch.no_grad():
-        tokens, log_q = draw_reference(model, u)
-        fast, fast_log_q = draw_wavefront(model, u)
+        tokens, log_q, _ = draw_reference(model, u)
+        fast, fast_log_q, _ = draw_wavefront(model, u)
     assert isinstance(_engine(model, n, next(model.parameters())), Engine)
     assert torch.equal(fast, tokens)
     assert (fast_log_q - log_q).abs().max() < 1e-10
@@ -137,6 +137,20 @@ def test_masked_weights_are_never_multiplied():
     after = draw_wavefront(model, u)
     assert torch.equal(before[0], after[0])
     assert torch.equal(before[1], after[1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_conditional_draws_are_those_of_the_reference(seed):
+    generator = torch.Generator().manual_seed(seed)
+    model = _model((5, 6), 3, kernel_size=3, spin_flip_symmetric=bool(seed % 2))
+    given = Given(
+        torch.randint(3, (30, 30), generator=generator), torch.rand(30, 30, generator=generator) < 0.2 * (seed + 0.5)
+    )
+    u = uniforms(seed, 0, 30, 30)
+    slow, fast = draw_reference(model, u, None, given), draw_wavefront(model, u, None, given)
+    assert torch.equal(slow.tokens, fast.tokens)
+    assert (slow.log_q - fast.log_q).abs().max() < 1e-10
+    assert (slow.log_q_given - fast.log_q_given).abs().max() < 1e-10
 
 
 class _Untraceable(la.PixelCNN):

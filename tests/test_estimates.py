@@ -44,7 +44,7 @@ def test_json_has_no_nan():
 
 def _estimates(own: float, target: float) -> Estimates:
     values = {"ess": Estimate(own, 0.01, n=10, ess=own), "forward_ess": Estimate(target, 0.01, n=10, ess=target)}
-    return Estimates(values, temperature=1.0, n=10, diagnostics={})
+    return Estimates(values, temperature=1.0, n=10, diagnostics={"ess": own})
 
 
 def test_collapse_is_told():

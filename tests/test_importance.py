@@ -159,6 +159,8 @@ def test_samples_that_cannot_be_weighed(ising, model):
         la.estimate(Samples(samples.tokens, None, seed=0), ising, TEMPERATURE)
     with pytest.raises(ValueError, match="samples have shape"):
         la.estimate(samples, la.Ising((3, 4)), TEMPERATURE)
+    with pytest.raises(ValueError, match="needs at least 10 samples, got 3"):
+        la.estimate(samples[:3], ising, TEMPERATURE)
     with pytest.raises(ValueError, match="no samples"):
         la.estimate([], ising, TEMPERATURE)
     with pytest.raises(ValueError, match="temperature must be positive"):

@@ -26,10 +26,10 @@ def model_from_dict(values: dict[str, Any]) -> AbstractModel:
     if name not in MODELS:
         raise ValueError(f"model must be one of {sorted(MODELS)}, got {name!r}")
     arguments["shape"] = tuple(arguments.get("shape", ()))
-    if arguments.get("bias") is not None:
-        target = arguments["bias"]
-        arguments["bias"] = hamiltonian_from_dict(target["hamiltonian"]).bias(target["temperature"])
     try:
+        if arguments.get("bias") is not None:
+            target = arguments["bias"]
+            arguments["bias"] = hamiltonian_from_dict(target["hamiltonian"]).bias(target["temperature"])
         return MODELS[name](**arguments)
-    except TypeError as error:
+    except (TypeError, KeyError) as error:
         raise ValueError(f"{name} cannot be built from {arguments}: {error}") from error

@@ -120,6 +120,8 @@ class AbstractModel(nn.Module, ABC):
         start: int = 0,
         method: str = "wavefront",
         condition: Tensor | None = None,
+        given: Tensor | None = None,
+        where: Tensor | None = None,
     ) -> Samples:
         """Draw n independent configurations with the log-probability each was drawn with.
 
@@ -132,13 +134,20 @@ class AbstractModel(nn.Module, ABC):
             start: index of the first sample in the stream of this seed.
             method: "wavefront", or "reference", the plain loop that it equals.
             condition: `(n, k)` or `(k,)` for a model with a condition.
+            given: tokens to hold fixed, `(H, W)` or `(n, H, W)`; the rest is drawn. `log_q` is then that of the drawn
+                sites alone, so that weights `exp(-beta E) / q` estimate the Boltzmann distribution with those sites
+                fixed; `log_q_given` is that of the others.
+            where: bool mask of the same kind, True where a token is held.
 
         Raises:
-            ValueError: for an unknown method, a seed out of range or n < 1.
+            ValueError: for an unknown method, a seed out of range, n < 1, or tokens or a mask that do not fit.
         """
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
-        return Samples.cat(list(self.sample_batches(n, seed=seed, start=start, method=method, condition=condition)))
+        batches = self.sample_batches(
+            n, seed=seed, start=start, method=method, condition=condition, given=given, where=where
+        )
+        return Samples.cat(list(batches))
 
     def sample_batches(
         self,
@@ -148,6 +157,8 @@ class AbstractModel(nn.Module, ABC):
         start: int = 0,
         method: str = "wavefront",
         condition: Tensor | None = None,
+        given: Tensor | None = None,
+        where: Tensor | None = None,
         stream: int = 0,
     ) -> Iterator[Samples]:
         """The samples of `sample`, a batch at a time, in constant memory."""
@@ -155,7 +166,17 @@ class AbstractModel(nn.Module, ABC):
         was_training = self.training
         self.eval()  # no dropout in what is weighed
         try:
-            yield from draw(self, n, seed=seed, start=start, method=method, condition=condition, stream=stream)
+            yield from draw(
+                self,
+                n,
+                seed=seed,
+                start=start,
+                method=method,
+                condition=condition,
+                given=given,
+                where=where,
+                stream=stream,
+            )
         finally:
             self.train(was_training)
 
