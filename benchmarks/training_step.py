@@ -11,30 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import time
-from collections.abc import Callable
 
 import torch
+from timing import best_of, product_rate
 
 import latticear as la
 from latticear.training import reverse_kl
-
-
-def best_of(work: Callable[[], object], repeats: int = 5) -> float:
-    """Seconds of the fastest of some runs, after one to warm up."""
-    work()
-    times = []
-    for _ in range(repeats):
-        t_start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - t_start)
-    return min(times)
-
-
-def matrix_rate(rows: int, channels: int, taps: int) -> float:
-    """Multiply-adds a second of a product (rows, taps * channels) x (taps * channels, channels)."""
-    a, b = torch.randn(rows, taps * channels), torch.randn(taps * channels, channels)
-    return rows * taps * channels**2 / best_of(lambda: a @ b)
 
 
 def measure(size: int, batch: int, width: int, depth: int, symmetric: bool) -> dict[str, float]:
@@ -63,7 +45,7 @@ def measure(size: int, batch: int, width: int, depth: int, symmetric: bool) -> d
         "optimizer": adam,
         "step": sampling + both + adam,
         "network_passes_to_sample": len(model.rank.unique()),
-        "forward_ceiling": work / matrix_rate(min(rows, 32768), width, 5),
+        "forward_ceiling": work / product_rate(min(rows, 32768), width, 5),
     }
 
 

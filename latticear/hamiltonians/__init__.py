@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from latticear.hamiltonians.base import AbstractHamiltonian, Neighbourhoods, check_temperature
+from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
 from latticear.hamiltonians.bias import BoltzmannBias
 from latticear.hamiltonians.ising import Ising
+from latticear.hamiltonians.neighbourhoods import Neighbourhoods
 
 __all__ = [
     "HAMILTONIANS",

@@ -7,29 +7,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from latticear.hamiltonians.bias import BoltzmannBias, local_energies
+from latticear.hamiltonians.bias import BoltzmannBias
+from latticear.hamiltonians.neighbourhoods import Neighbourhoods, local_energies
 from latticear.lattice import Lattice
 from latticear.samples import token_dtype
 
-__all__ = ["AbstractHamiltonian", "Neighbourhoods", "check_temperature"]
-
-
-class Neighbourhoods(NamedTuple):
-    """The bonds seen from each site, padded to the largest number of neighbours K.
-
-    Attributes:
-        sites: int64 `(N, K)`; `sites[s, k]` is the k-th neighbour of s.
-        energies: float64 `(N, K, q, q)`; `energies[s, k, a, b]` is the energy of that bond when s holds token a and
-            the neighbour token b; zero in padded slots.
-    """
-
-    sites: Tensor
-    energies: Tensor
+__all__ = ["AbstractHamiltonian", "check_temperature"]
 
 
 class AbstractHamiltonian(ABC):
@@ -179,7 +167,14 @@ class AbstractHamiltonian(ABC):
 
     def bias(self, temperature: float) -> BoltzmannBias:
         """The known-neighbour term, for a model to take at construction (`bias=hamiltonian.bias(temperature)`)."""
-        return BoltzmannBias(self, check_temperature(temperature))
+        return BoltzmannBias(
+            self.neighbourhoods,
+            self.site_energies,
+            check_temperature(temperature),
+            shape=self.shape,
+            spin_flip=self.spin_flip,
+            hamiltonian=self.to_dict(),
+        )
 
     @cached_property
     def neighbourhoods(self) -> Neighbourhoods:

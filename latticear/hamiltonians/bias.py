@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from latticear.hamiltonians.base import AbstractHamiltonian
+from latticear.hamiltonians.neighbourhoods import Neighbourhoods, local_energies
 
-__all__ = ["BoltzmannBias", "local_energies"]
+__all__ = ["BoltzmannBias"]
 
 
 class BoltzmannBias(nn.Module):
@@ -19,26 +18,38 @@ class BoltzmannBias(nn.Module):
     A bond belongs to its end of higher rank, periodic wrap bonds included, so a network has to learn only what summing
     over the later sites adds. The term reads lower ranks alone: the product stays normalised and exact.
 
+    `hamiltonian.bias(temperature)` makes one.
+
     Args:
-        hamiltonian: gives the bonds and their energies.
+        around: the bonds, of N = H W sites.
+        field: float64 `(N, q)`, energies of each token in the field.
         temperature: T; it stays this one while training anneals beta.
+        shape: (H, W).
+        spin_flip: whether these energies have the spin-flip symmetry.
+        hamiltonian: JSON values of the Hamiltonian they belong to.
     """
 
     energies: Tensor
     sites: Tensor
     field: Tensor
 
-    def __init__(self, hamiltonian: AbstractHamiltonian, temperature: float) -> None:
+    def __init__(
+        self,
+        around: Neighbourhoods,
+        field: Tensor,
+        temperature: float,
+        *,
+        shape: tuple[int, int],
+        spin_flip: bool,
+        hamiltonian: dict[str, Any],
+    ) -> None:
         super().__init__()
-        self.temperature = temperature
-        self.description = hamiltonian.to_dict()
-        self.shape, self.n_tokens = hamiltonian.shape, hamiltonian.n_tokens
-        self.spin_flip = hamiltonian.spin_flip
-        around = hamiltonian.neighbourhoods
+        self.temperature, self.description = temperature, hamiltonian
+        self.shape, self.n_tokens, self.spin_flip = shape, field.shape[1], spin_flip
         self.register_buffer("sites", around.sites, persistent=False)
         # the neighbour's token first, then the site's own
         self.register_buffer("energies", around.energies.transpose(-1, -2).contiguous(), persistent=False)
-        self.register_buffer("field", hamiltonian.site_energies.clone(), persistent=False)
+        self.register_buffer("field", field.clone(), persistent=False)
 
     def attach(self, rank: Tensor) -> None:
         """Keep only the bonds to sites of lower rank, `rank` being that of the model, `(H, W)`."""
@@ -66,22 +77,3 @@ class BoltzmannBias(nn.Module):
         super()._apply(fn, recurse)
         self.energies, self.field = (t.to(self.sites.device) for t in exact)
         return self
-
-
-def local_energies(tokens: Tensor, neighbours: Tensor, tables: Tensor, field: Tensor) -> Tensor:
-    """Energy of each value that some sites could take, their neighbours as they are: float64 `(B, n, q)`.
-
-    Args:
-        tokens: `(B, N)`.
-        neighbours: int64 `(n, K)`, sites.
-        tables: float64 `(n, K, q, q)`, energies of the bonds; the neighbour's token comes first.
-        field: float64 `(n, q)`.
-    """
-    n, degree, q, _ = tables.shape
-    table_rq = tables.reshape(-1, q)  # row (s, k, neighbour's token)
-    rows = tokens.index_select(1, neighbours.flatten()).long()
-    rows = (rows + q * torch.arange(n * degree, device=tokens.device)).view(-1, n, degree)
-    energies = field.repeat(len(tokens), 1, 1)
-    for k in range(degree):  # selecting whole rows, slot by slot, is three times faster than one gather
-        energies += table_rq.index_select(0, rows[:, :, k].flatten()).view(-1, n, q)
-    return energies

@@ -1,0 +1,27 @@
+"""Clocks shared by the benchmarks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+__all__ = ["best_of", "product_rate"]
+
+
+def best_of(work: Callable[[], object], repeats: int = 5) -> float:
+    """Seconds of the fastest of some runs, after one to warm up."""
+    work()
+    times = []
+    for _ in range(repeats):
+        t_start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - t_start)
+    return min(times)
+
+
+def product_rate(rows: int, channels: int, taps: int) -> float:
+    """Multiply-adds a second of a plain product (rows, taps * channels) x (taps * channels, channels)."""
+    a, b = torch.randn(rows, taps * channels), torch.randn(taps * channels, channels)
+    return rows * taps * channels**2 / best_of(lambda: a @ b, 10)
