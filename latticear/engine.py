@@ -4,11 +4,12 @@ Only what depends on the newest tokens changes from one draw to the next, so eac
 its live taps alone, and all sites of a front are drawn together. Values are kept in rings, `[row][configuration][front]
 [channel]`: tap (dy, dx) of front t is front `t + s dy + dx` of another row, so neighbouring taps of one row are
 neighbouring numbers and a layer is one matrix product for each row of its kernel, without copying. A ring holds only
-the fronts that are still read, twice over, so that a slice never wraps around.
+the fronts (in raster order, the rows) that are still read.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
@@ -131,17 +132,17 @@ class Engine:
 
     def _ring(self, node: Node) -> _Ring | None:
         """Memory for the fronts of a node that others still read; None if all read it as it is computed."""
-        reads = [
-            (dy, self.ready[reader.name] - self.ready[node.name] - self.slope * dy - dx)
+        readers = [
+            reader
             for reader in self.graph.nodes
             if node.name in reader.inputs and not self._reads_at_once(reader, node.name)
-            for dy, dx in reader.offsets
         ]
-        if not reads and node.inputs:
+        if not readers and node.inputs:
             return None
-        above = max((-dy for dy, _ in reads), default=0)
-        span = max((back for _, back in reads), default=0) + 1
-        return _Ring(self, above, span, node.channels)
+        ahead = max((self.ready[reader.name] - self.ready[node.name] for reader in readers), default=0)
+        offsets = [offset for reader in readers for offset in reader.offsets] or [(0, 0)]
+        kind = _Rows if self.slope >= self.shape[1] else _Fronts
+        return kind(self, offsets, ahead, node.channels)
 
     def _reads_at_once(self, reader: Node, name: str) -> bool:
         return reader.offsets == ((0, 0),) and self.ready[reader.name] == self.ready[name]
@@ -229,35 +230,71 @@ class _Weights:
         self.bias = taps_kio.new_zeros(out) if layer.bias is None else layer.bias.detach()
 
 
-class _Ring:
-    """The last `span` fronts of a value, each stored twice: `(above + H, lanes, 2 span, channels)`.
+class _Ring(ABC):
+    """The values that are still read: `(rows, lanes, slots, channels)`; what lies outside the lattice reads as zero."""
 
-    Slots outside the lattice hold zeros, the padding of the convolutions.
-    """
-
-    def __init__(self, engine: Engine, above: int, span: int, channels: int) -> None:
-        height, self._width = engine.shape
-        self._slope, self._above, self._span = engine.slope, above, span
-        self.data = engine.like.new_zeros(above + height, engine.lanes, 2 * span, channels)
+    def __init__(self, engine: Engine, rows: int, slots: int, channels: int) -> None:
+        self._width, self._slope = engine.shape[1], engine.slope
+        self.data = engine.like.new_zeros(rows, engine.lanes, slots, channels)
 
     def read(self, front: int, rows: range, length: int) -> Tensor:
         """`length` fronts from `front` on, side by side: `(rows * lanes, length * channels)`, a view."""
         _, lanes, slots, channels = self.data.shape
-        part = self.data[self._above + rows.start : self._above + rows.stop, :, front % self._span :]
-        stride = slots * channels
-        return part.as_strided((len(rows) * lanes, length * channels), (stride, 1))
+        row, slot = self._place(front, rows.start)
+        size, strides = (len(rows) * lanes, length * channels), (slots * channels, 1)
+        return self.data.as_strided(size, strides, row * lanes * slots * channels + slot * channels)
+
+    @abstractmethod
+    def write(self, front: int, rows: range, values: Tensor) -> None:
+        """Store a front, `(rows, lanes, channels)`."""
+
+    @abstractmethod
+    def clear(self, front: int, stop: int) -> None:
+        """Make a front read as zero in the rows before `stop`, which it has left."""
+
+    @abstractmethod
+    def _place(self, front: int, row: int) -> tuple[int, int]:
+        """Row and slot of `data` that hold a front of a row."""
+
+
+class _Fronts(_Ring):
+    """Where a front crosses many rows: the last fronts of every row, each stored twice."""
+
+    def __init__(self, engine: Engine, offsets: list[Offset], ahead: int, channels: int) -> None:
+        self._above = max(-dy for dy, _ in offsets)
+        self._span = max(1, ahead + 1 + max(-engine.slope * dy - dx for dy, dx in offsets))
+        super().__init__(engine, self._above + engine.shape[0], 2 * self._span, channels)
+
+    def _place(self, front: int, row: int) -> tuple[int, int]:
+        return self._above + row, front % self._span
 
     def write(self, front: int, rows: range, values: Tensor) -> None:
-        """Store a front, `(rows, lanes, channels)`, and zeros where it has left the lattice."""
-        for slot in self._slots(front):
+        for slot in (front % self._span, front % self._span + self._span):
             self.data[self._above + rows.start : self._above + rows.stop, :, slot] = values
         self.clear(front, rows.start)
 
     def clear(self, front: int, stop: int) -> None:
-        """Zeros in the rows before `stop`, which the front has left; those long left hold zeros already."""
-        oldest = max(0, -((self._width + self._span - 1 - front) // self._slope))
-        for slot in self._slots(front):
-            self.data[self._above + oldest : self._above + stop, :, slot] = 0
+        # rows that the front has left; those left long ago hold zeros already
+        oldest = self._above + max(0, -((self._width + self._span - 1 - front) // self._slope))
+        for slot in (front % self._span, front % self._span + self._span):
+            self.data[oldest : self._above + stop, :, slot] = 0
 
-    def _slots(self, front: int) -> tuple[int, int]:
-        return front % self._span, front % self._span + self._span
+
+class _Rows(_Ring):
+    """In raster order, where a front is one site: the last rows as they lie, with zeros at both ends."""
+
+    def __init__(self, engine: Engine, offsets: list[Offset], ahead: int, channels: int) -> None:
+        self._left = max(0, *(-dx for _, dx in offsets))
+        right = max(0, *(dx for _, dx in offsets))
+        self._n_rows = 1 + max(-dy for dy, _ in offsets) + (ahead > 0)
+        super().__init__(engine, self._n_rows, self._left + engine.shape[1] + right, channels)
+
+    def _place(self, front: int, row: int) -> tuple[int, int]:
+        return row % self._n_rows, front - self._slope * row + self._left
+
+    def write(self, front: int, rows: range, values: Tensor) -> None:
+        row, slot = self._place(front, rows.start)
+        self.data[row, :, slot] = values[0]
+
+    def clear(self, front: int, stop: int) -> None:
+        """Nothing: a row is written over before it is read again."""

@@ -19,7 +19,7 @@ from latticear.samples import Samples, token_dtype
 
 __all__ = ["BLOCK", "METHODS", "draw"]
 
-BLOCK = {"cpu": 64, "cuda": 4096}
+BLOCK = {"cpu": 256, "cuda": 4096}
 """Configurations drawn together, by device type."""
 
 Drawer = Callable[[Autoregressive, Tensor, Tensor | None, Given | None], Drawn]

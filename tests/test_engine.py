@@ -182,12 +182,13 @@ def test_another_order_is_drawn_by_the_reference():
     contracts.check_sampler(model.double())
 
 
-def test_memory_grows_with_the_row_not_with_the_lattice():
-    """Rings hold the fronts that are still read: O(batch x L x channels)."""
+@pytest.mark.parametrize("kernels", [(3, 3, 3), (15, 3, 3)])
+def test_memory_grows_with_the_row_not_with_the_lattice(kernels):
+    """Rings hold what is still read: O(batch x L x channels), in wavefront and (with a wide kernel) in raster order."""
 
     def numbers(size):
-        model = la.PixelCNN((size, size), 2, width=8, depth=3, kernel_size=3)
-        engine = _engine(model, 16, next(model.parameters()))
+        model = la.PixelCNN((size, size), 2, width=8, depth=3, kernel_size=kernels)
+        engine = _engine(model, 4, next(model.parameters()))
         return sum(ring.data.numel() for ring in engine.rings.values())
 
     assert numbers(32) < 2.1 * numbers(16)
