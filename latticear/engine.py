@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import groupby
+from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -37,11 +38,12 @@ def draw_wavefront(
     A network that the engine cannot serve (one that is not traced, conditions, components, an order of its own) is
     drawn by the reference.
     """
-    first = next(iter(model.parameters()), None) if isinstance(model, nn.Module) else None
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    first = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     if first is None or condition is not None:
         return draw_reference(model, u, condition, given)
     engines = _engines.setdefault(model, {})
-    key = (len(u), first.device, first.dtype)
+    key = (len(u), first.device, first.dtype, *map(id, modules))  # another module would be another network
     if key not in engines:
         engines[key] = _engine(model, len(u), first)
     engine = engines[key]
@@ -77,6 +79,7 @@ class Engine:
         self.ready = graph.ready(self.slope)
         self.weights = {node.name: _Weights(node) for node in graph.nodes if node.layer is not None}
         self.rings = {node.name: ring for node in graph.nodes if (ring := self._ring(node)) is not None}
+        self._in_use = Lock()  # the rings serve one draw at a time
         first = min(self.ready.values())
         self.ticks = [(t, list(self._works(t))) for t in range(first, self._n_fronts)]
 
@@ -87,6 +90,10 @@ class Engine:
     @torch.no_grad()
     def draw(self, u: Tensor, given: Given | None = None) -> Drawn:
         """Draw configurations from uniform numbers `(B, H W)`, but for the sites held fixed."""
+        with self._in_use:
+            return self._draw(u, given)
+
+    def _draw(self, u: Tensor, given: Given | None) -> Drawn:
         for weights in self.weights.values():
             weights.load()
         for ring in self.rings.values():

@@ -1,5 +1,7 @@
 """The engine draws what the reference draws: the same tokens for the same numbers, in float64, for every network."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import contracts
 import pytest
 import torch
@@ -118,6 +120,24 @@ def test_weights_are_read_anew():
             weight.mul_(-1.5)
     assert not torch.equal(draw_wavefront(model, u)[0], before)
     assert torch.equal(draw_wavefront(model, u)[0], draw_reference(model, u)[0])
+
+
+def test_a_network_that_was_changed_is_traced_anew():
+    model = _model((4, 4))
+    u = uniforms(0, 0, 30, 16)
+    before = draw_wavefront(model, u).log_q
+    model.layers[1] = torch.nn.Tanh()
+    after, expected = draw_wavefront(model, u).log_q, draw_reference(model, u).log_q
+    assert (after - expected).abs().max() < 1e-10
+    assert (after - before).abs().max() > 1e-3
+
+
+def test_threads_draw_one_after_the_other():
+    model = _model((5, 5), kernel_size=3)
+    expected = [model.sample(300, seed=seed).tokens for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        drawn = list(pool.map(lambda seed: model.sample(300, seed=seed).tokens, range(4)))
+    assert all(torch.equal(a, b) for a, b in zip(drawn, expected, strict=True))
 
 
 def test_a_second_draw_has_forgotten_the_first():
