@@ -87,8 +87,6 @@ def test_every_module_has_a_test_file():
 _TESTED_ELSEWHERE = {
     "ancestral",  # test_sampling
     "samples",  # test_models
-    "journal",  # test_datafile
     "dataformat",  # test_datafile
-    "configurations",  # test_datafile
     "measurement",  # test_importance
 }

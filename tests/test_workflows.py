@@ -38,21 +38,6 @@ def _until(step: int):
     return report
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny.monte_carlo(tmp_path_factory.mktemp("data") / "mc.h5")
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return tiny.train(tmp_path_factory.mktemp("run") / "a")
-
-
-@pytest.fixture
-def copy(run, tmp_path):
-    return shutil.copytree(run, tmp_path / "copy")
-
-
 def _estimate(run, n=200, **changes):
     options = {"temperatures": None, "method": "is", "data": None, "seed": 0, "device": "cpu"} | changes
     return estimate_run(run, n, **options, report=tiny.silent)
