@@ -40,13 +40,12 @@ def training_curve(ax: Axes, metrics: Sequence[Mapping[str, Any]], exact: float 
             ax.set_ylim(tail.min() - 0.1 * np.ptp(tail) - 1e-3, tail.max() + 0.3 * np.ptp(tail) + 1e-3)
     else:
         gap = value - exact
-        ax.plot(
-            step,
-            np.where(gap > 0, gap, np.nan),
-            color=MODEL,
-            lw=0.8,
-            label="variational minus exact, one batch",
-        )
+        raw = np.where(gap > 0, gap, np.nan)
+        ax.plot(step, raw, color=MODEL, lw=0.6, alpha=0.5, label="variational minus exact, one batch")
+        if window := len(gap) // 25:
+            mean = np.convolve(gap, np.full(window, 1 / window), "valid")
+            smooth = np.where(mean > 0, mean, np.nan)
+            ax.plot(step[window - 1 :], smooth, color=MODEL, lw=1.6, label=f"its mean over {window} steps")
         ax.plot(step, error, color=EXACT, lw=0.8, ls=":", label="statistical error of a batch")
         if (gap > 0).any() or (error > 0).any():  # in its ground state a system has neither
             ax.set_yscale("log")
