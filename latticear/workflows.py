@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import signal
 import threading
 import time
@@ -32,7 +31,7 @@ from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.importance import forward_ess, reweight
 from latticear.models import AbstractModel
-from latticear.montecarlo import monte_carlo
+from latticear.montecarlo import default_schedule, monte_carlo
 from latticear.provenance import command, environment, fingerprint, now
 from latticear.rundir import RunDirectory, load_model
 from latticear.samples import Samples
@@ -236,20 +235,13 @@ def monte_carlo_run(
     None where there are not two measurements of each chain, and so no error bars.
     """
     hamiltonian = build_hamiltonian(config)
-    chains = monte_carlo(
-        hamiltonian,
-        config.temperature,
-        n=n,
-        method=method,
-        seed=seed,
-        device=str(resolve_device(device)),
-        **schedule,
-    )
-    first = next(chains)
+    plan = default_schedule(hamiltonian, method, n)._replace(**schedule)
+    where = str(resolve_device(device))
+    chains = monte_carlo(hamiltonian, config.temperature, n=n, method=method, seed=seed, device=where, **plan._asdict())
     attributes = {
         "seed": seed,
         "temperature": config.temperature,
-        "provenance": first.provenance | {"command": command()},
+        "provenance": {"method": method, **plan._asdict(), "command": command()},
     }
     judge = exact_result(hamiltonian, config.temperature)
     with (
@@ -257,8 +249,8 @@ def monte_carlo_run(
         _StopSignals() as stop,
         SampleWriter(out, hamiltonian, attributes=attributes, has_log_q=False) as writer,
     ):
-        written = _written(itertools.chain([first], chains), writer, hamiltonian, n, report, stop)
-        if n >= 2 * len(first):
+        written = _written(chains, writer, hamiltonian, n, report, stop)
+        if n >= 2 * plan.n_chains:
             return estimate_chains(written, hamiltonian, config.temperature, exact=judge)
         for _ in written:
             pass
