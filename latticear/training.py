@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.models import AbstractModel
@@ -141,14 +141,14 @@ def fit(
     *,
     temperature: float,
     objective: str = "reverse-kl",
-    steps: int = 500,
+    steps: int = 1000,
     batch_size: int = 256,
     seed: int = 0,
     learning_rate: float = 3e-3,
     schedule: str = "cosine",
     warmup: int = 20,
     clip_norm: float = 1.0,
-    ema_decay: float = 0.0,
+    ema_decay: float = 0.99,
     anneal: float = 0.3,
     held_out: float = 0.1,
     augment: bool = True,
@@ -173,7 +173,8 @@ def fit(
         schedule: "cosine" (down to a hundredth) or "constant".
         warmup: steps of linear increase of the learning rate.
         clip_norm: largest norm of the gradient; 0 for no clipping.
-        ema_decay: decay of the exponential moving average of the weights; 0 for none.
+        ema_decay: decay of the exponential moving average of the weights, which takes out the noise of the last
+            gradients; it warms up as (1 + k) / (10 + k) at step k. 0 for none.
         anneal: reverse-kl only: fraction of the steps in which beta grows linearly from 0 to 1/T. Starting where the
             uniform distribution is exact keeps the model from falling into one phase.
         held_out: forward-kl only: fraction of the data, its end, that is not trained on.
@@ -194,9 +195,7 @@ def fit(
         raise ValueError(f"data goes with objective='forward-kl' alone; objective is {objective!r}")
     device = model.rank.device
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    average = (
-        AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=False) if ema_decay else None
-    )
+    average = AveragedModel(model, multi_avg_fn=_moving_average(ema_decay)) if ema_decay else None
     state = TrainingState(model, optimizer, average)
     if resume is not None:
         state.load_state_dict(resume)
@@ -264,6 +263,19 @@ def learning_rate_factor(step: int, steps: int, warmup: int, schedule: str) -> f
         return 1.0
     progress = (step - warmup) / max(1, steps - warmup)
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Update of an exponential average that forgets the first, bad weights: a constant decay would keep them long."""
+
+    @torch.no_grad()
+    def update(averages: Any, weights: Any, n_averaged: Any) -> None:
+        k = int(n_averaged)
+        share = 1 - min(decay, (1 + k) / (10 + k))
+        for average, weight in zip(averages, weights, strict=True):
+            average.lerp_(weight, share)
+
+    return update
 
 
 def batch_metrics(samples: Samples, hamiltonian: AbstractHamiltonian, temperature: float) -> Metrics:

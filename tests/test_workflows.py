@@ -90,7 +90,7 @@ def test_a_finished_run_is_left_as_it_is(copy):
 
 
 def test_the_checkpoint_has_the_averaged_weights(tmp_path, data, monkeypatch):
-    """The average over the steps, begun with the first, of the weights that the optimiser left."""
+    """The average over the steps, begun with the first and warming up, of the weights that the optimiser left."""
     step, seen = torch.optim.Adam.step, []
 
     def stepping(optimizer):
@@ -100,8 +100,9 @@ def test_the_checkpoint_has_the_averaged_weights(tmp_path, data, monkeypatch):
     monkeypatch.setattr(torch.optim.Adam, "step", stepping)
     model = load_model(tiny.train(tmp_path / "run", *tiny.forward(data)))
     average = seen[0]
-    for weights in seen[1:]:
-        average = [0.6 * a + 0.4 * w for a, w in zip(average, weights, strict=True)]
+    for k, weights in enumerate(seen[1:], start=1):
+        decay = min(0.6, (1 + k) / (10 + k))
+        average = [decay * a + (1 - decay) * w for a, w in zip(average, weights, strict=True)]
     for saved, expected, raw in zip(model.parameters(), average, seen[-1], strict=True):
         torch.testing.assert_close(saved.data, expected, rtol=1e-5, atol=1e-7)
         assert not torch.equal(saved, raw)
