@@ -14,7 +14,7 @@ from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.measurement import Measurement, Observable, measurements
 from latticear.observables import thermodynamics
 from latticear.samples import Samples
-from latticear.weights import effective_sample_size
+from latticear.weights import balance_reasons, effective_sample_size, imbalance_of
 
 __all__ = ["estimate_chains", "neural_mcmc"]
 
@@ -53,7 +53,7 @@ def neural_mcmc(
         Nicoli et al. (2020), arXiv 1910.13496, section III.
     """
     temperature = check_temperature(temperature)
-    parts = list(measurements(samples, hamiltonian, observables))
+    parts = list(measurements(samples, hamiltonian, [temperature], observables))
     if any(part.log_q is None for part in parts):
         raise ValueError("these samples have no log_q and cannot be proposals; for Monte Carlo use la.estimate_chains")
     n = sum(len(part.energy) for part in parts)
@@ -67,10 +67,12 @@ def neural_mcmc(
     held = held[length // 10 :]
     energy = np.concatenate([part.energy for part in parts])[held]
     m = np.concatenate([part.m for part in parts])[held]
+    balance = np.concatenate([part.balance[:, 0] for part in parts])[held]
     series = {name: np.concatenate([part.values[name] for part in parts])[held] for name in parts[0].values}
     return _chains(
         energy,
         m,
+        balance,
         series,
         hamiltonian.n_sites,
         temperature,
@@ -102,20 +104,22 @@ def estimate_chains(
     """
     temperature = check_temperature(temperature)
     parts: list[Measurement] = []
-    for part in measurements(batches, hamiltonian, observables, chunk=None):
+    for part in measurements(batches, hamiltonian, [temperature], observables, chunk=None):
         if parts and len(part.energy) < len(parts[0].energy):
             break
         parts.append(part)
     if len(parts) < 2:
         raise ValueError(f"chains need at least two measurements each, got {len(parts)}")
     energy, m = np.stack([part.energy for part in parts]), np.stack([part.m for part in parts])
+    balance = np.stack([part.balance[:, 0] for part in parts])
     series = {name: np.stack([part.values[name] for part in parts]) for name in parts[0].values}
-    return _chains(energy, m, series, hamiltonian.n_sites, temperature, exact, {})
+    return _chains(energy, m, balance, series, hamiltonian.n_sites, temperature, exact, {})
 
 
 def _chains(
     energy: Array,
     m: Array,
+    balance: Array,
     series: dict[str, Array],
     n_sites: int,
     temperature: float,
@@ -136,6 +140,9 @@ def _chains(
         for name in moving
         if not found[name][1].reliable and found[name][0] > 0
     ]
+    moved, error, _ = mean_error(balance)
+    imbalance = imbalance_of(moved, error, n_sites)
+    reasons += balance_reasons(imbalance)
     n = energy.size
     estimates = {
         name: Estimate(
@@ -152,6 +159,7 @@ def _chains(
     for name, values in series.items():
         estimates[name] = _vector_chain(values, n, not reasons)
     diagnostics = diagnostics | {
+        "imbalance": imbalance,
         "tau_int_energy": found[moving[0]][1].tau,
         "tau_int_abs_magnetization": found[moving[1]][1].tau,
     }

@@ -373,12 +373,12 @@ def _print_estimates(console: Console, result: Estimates) -> None:
         table.add_column(heading, justify="left" if heading == "quantity" else "right")
     for name, estimate_ in result.items():
         if isinstance(estimate_.value, float):
-            sigma = estimate_.deviation
+            sigma = None if estimate_.deviation is None else float(estimate_.deviation)
             table.add_row(
                 name,
                 f"{estimate_.value:.2f}" if name == "pareto_k" else str(estimate_).removesuffix(" (unreliable)"),
                 "" if estimate_.exact is None else f"{estimate_.exact:.8g}",
-                "" if sigma is None else f"{sigma:+.1f} sigma",
+                "" if sigma is None else "differs" if abs(sigma) >= 1000 else f"{sigma:+.1f} sigma",
             )
     console.print(table)
     others = {key: value for key, value in result.diagnostics.items() if key not in (*result, "n")}

@@ -46,10 +46,16 @@ class Estimate:
 
     @property
     def deviation(self) -> Value | None:
-        """`(value - exact) / error`; None where nothing exact is known or the error is zero."""
-        if self.exact is None or not np.all(self.error):
+        """`(value - exact) / error`; 0 where the value is right to rounding, None where nothing exact is known.
+
+        An error smaller than rounding, 1e-13 of the value, counts as rounding.
+        """
+        if self.exact is None:
             return None
-        return (self.value - self.exact) / self.error
+        gap, rounding = self.value - self.exact, 1e-13 * np.abs(self.exact)
+        return np.where(np.abs(gap) <= 100 * rounding, 0.0, gap / np.maximum(self.error, np.maximum(rounding, 1e-300)))[
+            ()
+        ]
 
     def __str__(self) -> str:
         if np.ndim(self.value):
@@ -146,7 +152,7 @@ def with_error(value: float, error: float) -> str:
     """
     if not (math.isfinite(value) and math.isfinite(error)):
         return f"{value:.6g}({error:.2g})"
-    if error <= 0:
+    if error <= 1e-13 * abs(value):
         return f"{value:.10g}(0)"
     leading, exponent = f"{error:.0e}".split("e")  # rounded: 0.0096 counts as 0.01
     decimals = (1 if leading == "1" else 0) - int(exponent)

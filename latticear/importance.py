@@ -23,7 +23,7 @@ from latticear.models import AbstractModel
 from latticear.moments import WeightedMoments
 from latticear.observables import Thermodynamics, thermodynamics, thermodynamics_of_moments
 from latticear.samples import Samples
-from latticear.weights import diagnose, log_mean_exp
+from latticear.weights import balance_reasons, diagnose, imbalance_of, log_mean_exp
 
 __all__ = ["estimate", "forward_ess", "reweight"]
 
@@ -85,25 +85,29 @@ def reweight(
     """
     temperatures = [check_temperature(t) for t in temperatures]
     judges = [None] * len(temperatures) if exact is None else exact
+    if len(judges) != len(temperatures):
+        raise ValueError(f"exact must have one entry for each of {len(temperatures)} temperatures, got {len(judges)}")
     sums: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in temperatures]
-    columns: list[tuple[Array, Array, Array]] = []
-    for part in measurements(samples, hamiltonian, observables):
+    columns: list[tuple[Array, Array, Array, Array]] = []
+    for part in measurements(samples, hamiltonian, temperatures, observables):
         if part.log_q is None:
             raise ValueError(
                 "these samples have no log_q and cannot be weighed; for Monte Carlo use la.estimate_chains"
             )
-        columns.append((part.energy, part.m, part.log_q))
+        columns.append((part.energy, part.m, part.log_q, part.balance))
         for temperature, of_this in zip(temperatures, sums, strict=True):
             for name, values in part.values.items():
                 of_this[name].add(values, -part.energy / temperature - part.log_q)
     if not columns:
         raise ValueError("there are no samples to estimate from")
-    energy, m, log_q = (np.concatenate(column) for column in zip(*columns, strict=True))
+    energy, m, log_q, balance = (np.concatenate(column) for column in zip(*columns, strict=True))
     if len(energy) < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {len(energy)}")
     results = [
-        _importance(energy, m, -energy / temperature - log_q, hamiltonian.n_sites, temperature, vectors, judge)
-        for temperature, vectors, judge in zip(temperatures, sums, judges, strict=True)
+        _importance(
+            energy, m, -energy / temperature - log_q, balance[:, k], hamiltonian.n_sites, temperature, sums[k], judge
+        )
+        for k, (temperature, judge) in enumerate(zip(temperatures, judges, strict=True))
     ]
     for result in results:
         result.warn()
@@ -126,6 +130,13 @@ def forward_ess(model: AbstractModel, tokens: Tensor, hamiltonian: AbstractHamil
         models", Phys. Rev. Lett. 126 (2021) 032001; forward ESS: Nicoli et al., arXiv 2302.14082.
     """
     temperature = check_temperature(temperature)
+    sizes = (tuple(tokens.shape[1:]), model.n_tokens), (model.shape, hamiltonian.n_tokens)
+    if sizes[0] != sizes[1] or model.shape != hamiltonian.shape or len(tokens) < MIN_SAMPLES:
+        raise ValueError(
+            f"forward_ess needs at least {MIN_SAMPLES} configurations of one system: tokens have shape "
+            f"{tuple(tokens.shape)}, the model {model.shape} with {model.n_tokens} tokens, the Hamiltonian "
+            f"{hamiltonian.shape} with {hamiltonian.n_tokens}"
+        )
     device = model.rank.device
     parts = []
     for part in tokens.split(CHUNK):
@@ -142,6 +153,7 @@ def _importance(
     energy: Array,
     m: Array,
     log_w: Array,
+    balance: Array,
     n_sites: int,
     temperature: float,
     vectors: dict[str, WeightedMoments],
@@ -165,7 +177,9 @@ def _importance(
     jackknife = _jackknife(energy, m, w, temperature, n_sites)
     errors = {name: _delta(quantities[name].influence) for name in BUILT_IN}
     scale = {name: abs(quantities[name].value) for name in BUILT_IN}
-    reasons = health.reasons + _disagreement(errors, jackknife, scale)
+    moved = float((w * balance).mean())
+    imbalance = imbalance_of(moved, _delta(w * (balance - moved)), n_sites)
+    reasons = health.reasons + _disagreement(errors, jackknife, scale) + balance_reasons(imbalance)
     known = {} if judge is None else judge.to_dict()
 
     def told(value: Value, error: Value, name: str = "") -> Estimate:
@@ -183,7 +197,8 @@ def _importance(
     estimates["ess"] = told(health.ess, _ess_error(w))
     estimates["pareto_k"] = told(health.pareto_k, 0.0)
     estimates |= {name: told(*moments.result()) for name, moments in vectors.items()}
-    return Estimates(estimates, temperature=temperature, n=n, diagnostics=health.to_dict(), reasons=reasons)
+    diagnostics = health.to_dict() | {"imbalance": imbalance}
+    return Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons)
 
 
 def _disagreement(delta: dict[str, float], jackknife: dict[str, float], scale: dict[str, float]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,18 +43,25 @@ class Measurement(NamedTuple):
         energy: `(B,)`, extensive.
         m: `(B,)`, magnetisation per site.
         log_q: `(B,)`, the sampler's own; None for Monte Carlo.
+        balance: `(B, n_temperatures)`, what one heat-bath step at every site would on average add to the energy; its
+            mean over the Boltzmann distribution is zero (Callen's identity), over samples that miss part of it not.
         values: of the correlation function and the user's observables, `(B,)` or `(B, k)`, by name.
+
+    References:
+        H. B. Callen, Phys. Lett. 4 (1963) 161.
     """
 
     energy: Array
     m: Array
     log_q: Array | None
+    balance: Array
     values: dict[str, Array]
 
 
 def measurements(
     samples: Samples | Iterable[Samples],
     hamiltonian: AbstractHamiltonian,
+    temperatures: Sequence[float],
     observables: Mapping[str, Observable] | None,
     *,
     chunk: int | None = CHUNK,
@@ -64,11 +71,13 @@ def measurements(
     Args:
         samples: one batch or many.
         hamiltonian: gives energies and spins.
+        temperatures: of the targets.
         observables: the user's own: `fn(spins)` maps float64 `(B, H, W)` to `(B,)` or `(B, k)`.
         chunk: largest batch measured at once; None keeps the batches as they come.
 
     Raises:
-        ValueError: for samples of another shape, or an observable of another shape or with the name of a built-in one.
+        ValueError: for samples of another shape or with other tokens, or an observable of another shape, with values
+            that are not finite real numbers, or with the name of a built-in one.
     """
     wanted: dict[str, Observable] = {"correlation": lambda spins: correlation(spins, hamiltonian.lattice)}
     for name, fn in (observables or {}).items():
@@ -78,25 +87,49 @@ def measurements(
     for batch in [samples] if isinstance(samples, Samples) else samples:
         if tuple(batch.tokens.shape[1:]) != hamiltonian.shape:
             raise ValueError(f"samples have shape {tuple(batch.tokens.shape[1:])}, the Hamiltonian {hamiltonian.shape}")
+        if len(batch) and int(batch.tokens.max()) >= hamiltonian.n_tokens:
+            raise ValueError(
+                f"samples hold token {int(batch.tokens.max())}, the Hamiltonian has {hamiltonian.n_tokens}"
+            )
         for first in range(0, len(batch), chunk or len(batch)):
-            yield _measure(batch[first : first + (chunk or len(batch))], hamiltonian, wanted)
+            yield _measure(batch[first : first + (chunk or len(batch))], hamiltonian, temperatures, wanted)
 
 
-def _measure(batch: Samples, hamiltonian: AbstractHamiltonian, wanted: Mapping[str, Observable]) -> Measurement:
+def _measure(
+    batch: Samples,
+    hamiltonian: AbstractHamiltonian,
+    temperatures: Sequence[float],
+    wanted: Mapping[str, Observable],
+) -> Measurement:
     spins = hamiltonian.spins(batch.tokens)
     return Measurement(
         energy=hamiltonian.token_energy(batch.tokens).cpu().numpy(),
         m=spins.mean((1, 2)).cpu().numpy(),
         log_q=None if batch.log_q is None else batch.log_q.cpu().numpy(),
+        balance=_balance(batch, hamiltonian, temperatures),
         values={name: _evaluate(name, fn, spins) for name, fn in wanted.items()},
     )
 
 
+def _balance(batch: Samples, hamiltonian: AbstractHamiltonian, temperatures: Sequence[float]) -> Array:
+    tokens = batch.tokens
+    every = torch.arange(hamiltonian.n_sites, device=tokens.device)
+    energies = hamiltonian.conditional_energies(tokens, every)
+    now = energies.gather(2, tokens.flatten(1).long()[..., None])[..., 0]
+    free = (
+        1.0 if batch.where is None else (~batch.where.flatten(1)).double()
+    )  # what is held fixed is not in equilibrium
+    changes = [(((-energies / t).softmax(2) * energies).sum(2) - now) * free for t in temperatures]
+    return torch.stack([change.sum(1) for change in changes], 1).cpu().numpy()
+
+
 def _evaluate(name: str, fn: Observable, spins: Tensor) -> Array:
-    values = torch.as_tensor(fn(spins))
+    values = torch.as_tensor(fn(spins.clone()))  # a function may write into what it is given
     if values.ndim not in (1, 2) or len(values) != len(spins):
         raise ValueError(
             f"observable {name!r} must return shape (B,) or (B, k) for B = {len(spins)} configurations, "
             f"got {tuple(values.shape)}"
         )
+    if values.is_complex() or not values.isfinite().all():
+        raise ValueError(f"observable {name!r} must have finite real values; give real and imaginary parts as columns")
     return values.detach().cpu().double().numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,7 @@ def histogram(ax: Axes, values: Array, weights: Array, reference: Array, label: 
 def correlation_function(ax: Axes, model: Estimate, reference: Estimate) -> Axes:
     """G(r) along the axes with error bars: model against Monte Carlo."""
     r = np.arange(len(np.atleast_1d(model.value)))
+    r, model, reference = r[1:], *(_beyond_contact(estimate) for estimate in (model, reference))  # G(0) is known
     ax.errorbar(r, reference.value, reference.error, fmt="s", color=REFERENCE, ms=7, mfc="none", label="Monte Carlo")
     ax.errorbar(r, model.value, model.error, fmt="o", color=MODEL, ms=3.5, capsize=2, label="model, weighted")
     ax.set_xlabel("distance r / lattice spacing")
@@ -116,6 +118,10 @@ def correlation_function(ax: Axes, model: Estimate, reference: Estimate) -> Axes
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(frameon=False)
     return ax
+
+
+def _beyond_contact(estimate: Estimate) -> Estimate:
+    return replace(estimate, value=np.atleast_1d(estimate.value)[1:], error=np.atleast_1d(estimate.error)[1:])
 
 
 def weight_histogram(ax: Axes, log_w: Array, text: str) -> Axes:

@@ -8,11 +8,14 @@ Everything is written beside and renamed, so a name that exists is complete.
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +70,20 @@ class RunDirectory:
             shutil.rmtree(beside, ignore_errors=True)
             raise _not_written(path, error) from error
         return cls(path)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """While it lasts, no other process may train this run.
+
+        Raises:
+            BlockingIOError: if another one does.
+        """
+        with self.config_path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise BlockingIOError(f"{self.path} is being trained by another process") from error
+            yield
 
     @property
     def config_path(self) -> Path:

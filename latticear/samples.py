@@ -25,6 +25,7 @@ class Samples:
         provenance: where they come from, JSON values.
         log_q_given: float64 `(n,)`, the log-probability of the sites that were held fixed, each given those of lower
             rank; None where nothing was.
+        where: bool, of the shape of tokens, True at the sites held fixed; None where nothing was.
     """
 
     tokens: Tensor
@@ -33,6 +34,7 @@ class Samples:
     condition: Tensor | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     log_q_given: Tensor | None = None
+    where: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -45,6 +47,7 @@ class Samples:
             log_q=None if self.log_q is None else self.log_q[part],
             condition=None if self.condition is None else self.condition[part],
             log_q_given=None if self.log_q_given is None else self.log_q_given[part],
+            where=None if self.where is None else self.where[part],
         )
 
     @staticmethod
@@ -61,6 +64,7 @@ class Samples:
             log_q=joined([batch.log_q for batch in batches]),
             condition=joined([batch.condition for batch in batches]),
             log_q_given=joined([batch.log_q_given for batch in batches]),
+            where=joined([batch.where for batch in batches]),
         )
 
 

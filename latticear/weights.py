@@ -9,13 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-__all__ = ["WeightDiagnostics", "diagnose", "effective_sample_size", "log_mean_exp", "pareto_k"]
+__all__ = [
+    "WeightDiagnostics",
+    "balance_reasons",
+    "diagnose",
+    "effective_sample_size",
+    "imbalance_of",
+    "log_mean_exp",
+    "pareto_k",
+]
 
 Array = NDArray[np.float64]
 
 KHAT_LIMIT = 0.7
 MIN_EFFECTIVE = 100
 MAX_SHARE = 0.05
+MAX_IMBALANCE = 4.5
 
 
 def log_mean_exp(log_w: Array) -> float:
@@ -122,3 +131,29 @@ def diagnose(log_w: Array) -> WeightDiagnostics:
         kl=log_z - float(log_w.mean()),
         half_variance=float(log_w.var() / 2),
     )
+
+
+def imbalance_of(moved: float, error: float, n_sites: int) -> float:
+    """By how many errors the average change of the energy in a heat-bath step differs from zero.
+
+    Samples that lack what the target has (single flips of a ground state, say) all weigh the same and look perfect; a
+    heat bath would create what they lack, and so gives them away.
+
+    Args:
+        moved: average change of the energy, summed over a step at every site.
+        error: its standard deviation; zero if nothing fluctuates, which makes any change count.
+        n_sites: N; changes below rounding do not count.
+    """
+    if abs(moved) <= 1e-12 * n_sites:
+        return 0.0
+    return float(np.clip(moved / max(error, 1e-300), -1e6, 1e6))
+
+
+def balance_reasons(imbalance: float) -> list[str]:
+    """A reason for distrust if a heat bath would change the energy."""
+    if abs(imbalance) <= MAX_IMBALANCE:
+        return []
+    return [
+        f"a heat bath would change the energy by {abs(imbalance):.3g} of its errors: the samples miss part of the "
+        f"distribution"
+    ]

@@ -79,8 +79,9 @@ def train_run(
     steps = _steps(model, hamiltonian, config, state)
     if run is None:
         run = RunDirectory.create(out, to_toml(config), environment(device))
-    run.truncate_metrics(0 if state is None else int(state["step"]))
-    return _train(run, model, steps, config, report)
+    with run.locked():
+        run.truncate_metrics(0 if state is None else int(state["step"]))
+        return _train(run, model, steps, config, report)
 
 
 def _asked(tree: dict[str, Any], run: RunDirectory | None) -> RunConfig:
@@ -234,6 +235,8 @@ def monte_carlo_run(
 
     None where there are not two measurements of each chain, and so no error bars.
     """
+    if out.exists():
+        raise FileExistsError(f"{out} already exists; name another file")
     hamiltonian = build_hamiltonian(config)
     plan = default_schedule(hamiltonian, method, n)._replace(**schedule)
     where = str(resolve_device(device))

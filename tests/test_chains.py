@@ -86,6 +86,15 @@ def test_monte_carlo_agrees_with_enumeration(ising, method):
     assert estimates["correlation"].value.shape == estimates["correlation"].error.shape == (2,)
 
 
+def test_frozen_chains_are_told():
+    """At T = 0.4 no configuration but the ground state is seen: errors of zero, which say nothing."""
+    ising = la.Ising((4, 4))
+    with pytest.warns(la.UnreliableEstimateWarning, match="heat bath would change the energy"):
+        estimates = la.estimate_chains(la.monte_carlo(ising, 0.4, n=1000, method="swendsen-wang"), ising, 0.4)
+    assert estimates["energy_per_site"].error == 0
+    assert not estimates.reliable
+
+
 def test_short_chains_are_told(ising):
     chains = la.monte_carlo(la.Ising((8, 8)), 2.3, n=40, n_chains=4, thermalization=0, thinning=1, seed=0)
     with pytest.warns(la.UnreliableEstimateWarning, match="too short for their autocorrelation"):

@@ -33,7 +33,9 @@ def test_deviation_and_text():
     assert estimate.deviation == pytest.approx(-2.5)
     assert str(estimate) == "1.00(10)"
     assert str(Estimate(1.0, 0.1, n=100, ess=0.5, reliable=False)) == "1.00(10) (unreliable)"
-    assert Estimate(1.0, 0.0, n=100, ess=0.5, exact=1.0).deviation is None
+    assert Estimate(1.0, 0.0, n=100, ess=0.5, exact=1.0).deviation == 0
+    assert Estimate(1.0, 0.0, n=100, ess=0.5, exact=1.1).deviation < -1e6
+    assert Estimate(1.0, 0.1, n=100, ess=0.5).deviation is None
     assert str(Estimate(np.array([1.0, 2.0]), np.array([0.2, 0.3]), n=9, ess=1.0)) == "[1.0(2), 2.0(3)]"
 
 

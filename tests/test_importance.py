@@ -145,6 +145,8 @@ def _mean_m(samples, ising) -> float:
     [
         ({"bad": lambda spins: spins}, "observable 'bad' must return shape"),
         ({"bad": lambda spins: spins.mean()}, "must return shape"),
+        ({"bad": lambda spins: spins.mean((1, 2)) * 1j}, "must have finite real values"),
+        ({"bad": lambda spins: spins.mean((1, 2)).log()}, "must have finite real values"),
         ({"log_z": lambda spins: spins.mean((1, 2))}, "would hide the built-in one"),
     ],
 )
@@ -209,6 +211,33 @@ def test_the_exact_distribution_weighs_one(ising):
     assert abs(estimates["abs_magnetization"].deviation) < 4
 
 
+def test_samples_that_miss_what_a_heat_bath_would_make_are_told():
+    """Deep in the ordered phase the excitations are rare; a model that draws too few of them has equal weights on what
+    it draws. Its ESS is near one and its error bars are far too small; Callen's identity gives it away."""
+    ising, temperature = la.Ising((4, 4)), 1.0
+    p = _boltzmann(ising, temperature)
+    p = torch.where(p > 0.4, p, p * 1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", la.UnreliableEstimateWarning)
+        estimates = la.estimate(_Table((4, 4), p / p.sum()).sample(10_000, seed=1), ising, temperature)
+    assert estimates["ess"].value > 0.95
+    assert not estimates.reliable
+    assert any("heat bath" in reason for reason in estimates.warnings)
+    fair = la.estimate(_Table((4, 4), _boltzmann(ising, temperature)).sample(10_000, seed=1), ising, temperature)
+    assert fair.reliable, fair.warnings
+
+
+def test_imbalance_is_a_standard_score_for_a_right_estimate(ising, model):
+    """200 repeats: mean 0, variance 1; a sample variance beyond (0.6, 1.45) once in 10,000."""
+    samples = model.sample(200 * 1000, seed=21)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", la.UnreliableEstimateWarning)
+        parts = [la.estimate(samples[k * 1000 : (k + 1) * 1000], ising, TEMPERATURE) for k in range(200)]
+    scores = [part.diagnostics["imbalance"] for part in parts]
+    assert abs(np.mean(scores)) < 0.4
+    assert 0.6 < np.var(scores) < 1.45
+
+
 def test_forward_ess_shows_a_collapsed_model():
     """Below T_c a model of one phase weighs well on its own samples and badly on those of both phases."""
     ising, temperature = la.Ising((3, 3)), 1.5
@@ -216,10 +245,10 @@ def test_forward_ess_shows_a_collapsed_model():
     model = _Table((3, 3), _boltzmann(ising, temperature) * torch.where(up, 1.0, 1e-6))
     own = la.estimate(model.sample(2000, seed=0), ising, temperature)
     assert own["ess"].value > 0.99
+    assert own.reliable
     target = Samples.cat(list(la.monte_carlo(ising, temperature, n=4000, method="swendsen-wang", seed=0)))
     own["forward_ess"] = la.forward_ess(model, target.tokens, ising, temperature)
     assert own["forward_ess"].value < 1e-4
-    assert own.reliable
     own.check_collapse()
     assert not own.reliable
 

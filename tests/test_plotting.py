@@ -104,10 +104,12 @@ def test_correlation_function_shows_both_with_error_bars(ax):
     theirs = Estimate(np.array([1.0, 0.71, 0.62]), np.array([0.0, 0.01, 0.01]), n=10, ess=1.0)
     assert correlation_function(ax, ours, theirs) is ax
     shown = {container.get_label(): container for container in ax.containers}
-    np.testing.assert_array_equal(shown["model, weighted"].lines[0].get_xydata(), [[0, 1.0], [1, 0.7], [2, 0.6]])
-    np.testing.assert_array_equal(shown["Monte Carlo"].lines[0].get_ydata(), theirs.value)
+    np.testing.assert_array_equal(shown["model, weighted"].lines[0].get_xydata(), [[1, 0.7], [2, 0.6]])
+    np.testing.assert_array_equal(
+        shown["Monte Carlo"].lines[0].get_ydata(), theirs.value[1:]
+    )  # G(0) = 1 needs no picture
     bars = shown["model, weighted"].lines[2][0].get_segments()
-    np.testing.assert_allclose(bars[2], [[2, 0.58], [2, 0.62]])
+    np.testing.assert_allclose(bars[1], [[2, 0.58], [2, 0.62]])
 
 
 @pytest.mark.parametrize(

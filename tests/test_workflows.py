@@ -89,6 +89,11 @@ def test_a_finished_run_is_left_as_it_is(copy):
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
 
 
+def test_two_processes_do_not_train_one_run(copy):
+    with RunDirectory(copy).locked(), pytest.raises(OSError, match="is being trained by another process"):
+        tiny.train(copy, resume=True)
+
+
 def test_the_checkpoint_has_the_averaged_weights(tmp_path, data, monkeypatch):
     """The average over the steps, begun with the first and warming up, of the weights that the optimiser left."""
     step, seen = torch.optim.Adam.step, []

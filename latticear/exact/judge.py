@@ -41,7 +41,7 @@ def exact_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactR
         >>> exact_result(Ising((32, 32), field=0.1), 2.0) is None
         True
     """
-    check_temperature(temperature)
+    temperature = check_temperature(temperature)
     strip = find_strip(hamiltonian)
     if strip is not None and resolved_work(strip, hamiltonian) <= MAX_RESOLVED:
         try:

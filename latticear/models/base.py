@@ -67,7 +67,7 @@ class AbstractModel(nn.Module, ABC):
             )
         if bias is not None and spin_flip_symmetric and not bias.spin_flip:
             raise ValueError("spin_flip_symmetric needs a Hamiltonian with that symmetry; the one of the bias has not")
-        self.bias = bias
+        self.bias = copy.deepcopy(bias)  # it is about to learn the order of this model
 
     def _set_rank(self, rank: Tensor) -> None:
         """Declare the order of the sites, `(H, W)`; a bias then knows which bonds it may read."""
