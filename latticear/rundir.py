@@ -237,7 +237,9 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Abstract
             description = json.loads((content.metadata() or {})["model"])
         weights = load_file(file, device=str(device))
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
-        raise ValueError(f"{file} is not a readable checkpoint ({_first_line(error)})") from error
+        raise ValueError(
+            f"{file} is not a readable checkpoint ({_first_line(error)}); remove {checkpoint} to use the one before"
+        ) from error
     try:
         model = model_from_dict(description)
     except (ValueError, TypeError, LookupError, RuntimeError) as error:
