@@ -17,8 +17,9 @@ from torch import Tensor
 
 from latticear.estimates import Estimate, Estimates, Value
 from latticear.exact import ExactResult
+from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
-from latticear.measurement import BUILT_IN, CHUNK, Observable, measurements
+from latticear.measurement import CHUNK, Observable, measurements
 from latticear.models import AbstractModel
 from latticear.moments import WeightedMoments
 from latticear.observables import Thermodynamics, thermodynamics, thermodynamics_of_moments
@@ -175,8 +176,8 @@ def _importance(
         u.value / temperature + free.value / n_sites, u.influence / temperature + free.influence / n_sites
     )
     jackknife = _jackknife(energy, m, w, temperature, n_sites)
-    errors = {name: _delta(quantities[name].influence) for name in BUILT_IN}
-    scale = {name: abs(quantities[name].value) for name in BUILT_IN}
+    errors = {name: _delta(quantities[name].influence) for name in QUANTITIES}
+    scale = {name: abs(quantities[name].value) for name in QUANTITIES}
     moved = float((w * balance).mean())
     imbalance = imbalance_of(moved, _delta(w * (balance - moved)), n_sites)
     reasons = health.reasons + _disagreement(errors, jackknife, scale) + balance_reasons(imbalance)
@@ -193,7 +194,7 @@ def _importance(
             reliable=not reasons,
         )
 
-    estimates = {name: told(quantities[name].value, errors[name], name) for name in BUILT_IN}
+    estimates = {name: told(quantities[name].value, errors[name], name) for name in QUANTITIES}
     estimates["ess"] = told(health.ess, _ess_error(w))
     estimates["pareto_k"] = told(health.pareto_k, 0.0)
     estimates |= {name: told(*moments.result()) for name, moments in vectors.items()}
@@ -205,7 +206,7 @@ def _disagreement(delta: dict[str, float], jackknife: dict[str, float], scale: d
     """A reason for distrust where the two errors of a quantity differ by more than half (and are not rounding)."""
     off = [
         name
-        for name in BUILT_IN
+        for name in QUANTITIES
         if delta[name] > 1e-12 * scale[name] and not 0.67 < jackknife[name] / delta[name] < 1.5
     ]
     return [f"delta method and jackknife disagree on the error of {', '.join(off)}"] if off else []

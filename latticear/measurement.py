@@ -10,27 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.observables import correlation
 from latticear.samples import Samples
 
-__all__ = ["BUILT_IN", "Measurement", "Observable", "measurements"]
+__all__ = ["Measurement", "Observable", "measurements"]
 
 Array = NDArray[np.float64]
 Observable = Callable[[Tensor], Tensor]
-
-BUILT_IN = (
-    "free_energy_per_site",
-    "energy_per_site",
-    "entropy_per_site",
-    "heat_capacity_per_site",
-    "abs_magnetization",
-    "magnetization_squared",
-    "susceptibility",
-    "binder_cumulant",
-    "log_z",
-)
-"""Names of the scalar estimates, in the order of the tables."""
 
 CHUNK = 4096
 """Configurations measured at a time: measuring makes float64 copies."""
@@ -81,7 +69,7 @@ def measurements(
     """
     wanted: dict[str, Observable] = {"correlation": lambda spins: correlation(spins, hamiltonian.lattice)}
     for name, fn in (observables or {}).items():
-        if name in {*BUILT_IN, "ess", "pareto_k", "forward_ess", "correlation"}:
+        if name in {*QUANTITIES, "ess", "pareto_k", "forward_ess", "correlation"}:
             raise ValueError(f"observable {name!r} would hide the built-in one; give it another name")
         wanted[name] = fn
     for batch in [samples] if isinstance(samples, Samples) else samples:

@@ -14,18 +14,9 @@ from torch import Tensor
 
 from latticear.lattice import Lattice
 
-__all__ = ["THERMODYNAMIC", "Thermodynamics", "correlation", "thermodynamics", "thermodynamics_of_moments"]
+__all__ = ["Thermodynamics", "correlation", "thermodynamics", "thermodynamics_of_moments"]
 
 Array = NDArray[np.float64]
-
-THERMODYNAMIC = (
-    "energy_per_site",
-    "heat_capacity_per_site",
-    "abs_magnetization",
-    "magnetization_squared",
-    "susceptibility",
-    "binder_cumulant",
-)
 
 
 class Thermodynamics(NamedTuple):

@@ -7,11 +7,14 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import shutil
 
+import contracts
 import forks
 import matplotlib
 import pytest
 import tiny
 import torch
+
+import latticear as la
 
 torch.set_num_threads(1)
 matplotlib.use("agg")
@@ -36,3 +39,15 @@ def run(tmp_path_factory):
 @pytest.fixture
 def copy(run, tmp_path):
     return shutil.copytree(run, tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def ising() -> la.Ising:
+    """A small system, peaked and without symmetry."""
+    return la.Ising((3, 3), field=0.1)
+
+
+@pytest.fixture(scope="module")
+def model(ising) -> la.PixelCNN:
+    """For `ising` at T = 2: close enough to the target to weigh well, wrong enough to need the weights."""
+    return contracts.peaked(la.PixelCNN((3, 3), 2, width=4, depth=2, kernel_size=3, bias=ising.bias(2.0)), scale=0.4)

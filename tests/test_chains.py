@@ -1,6 +1,5 @@
 """Estimates from chains: neural MCMC and Monte Carlo, against enumeration."""
 
-import contracts
 import numpy as np
 import pytest
 
@@ -9,18 +8,6 @@ from latticear.chains import _independence_metropolis
 from latticear.exact import enumerate_states
 
 TEMPERATURE = 2.0
-
-
-@pytest.fixture(scope="module")
-def ising() -> la.Ising:
-    return la.Ising((3, 3), field=0.1)
-
-
-@pytest.fixture(scope="module")
-def model(ising) -> la.PixelCNN:
-    return contracts.peaked(
-        la.PixelCNN((3, 3), 2, width=4, depth=2, kernel_size=3, bias=ising.bias(TEMPERATURE)), scale=0.4
-    )
 
 
 def test_neural_mcmc_agrees_with_enumeration(ising, model):

@@ -19,7 +19,7 @@ import xarray
 from verbs import check_estimates, invoke, refusal, succeed
 
 import latticear as la
-from latticear.measurement import BUILT_IN
+from latticear.exact.result import QUANTITIES
 from latticear.rundir import load_model
 
 EXECUTABLE = Path(sys.executable).parent / "latticear"
@@ -31,7 +31,7 @@ def test_train_estimate_sample_and_their_files(tmp_path):
     assert f"finished: {run}; now: latticear estimate {run}" in succeed("train", *tiny.OPTIONS, "--out", run)
 
     table = succeed("estimate", run, "-n", "1e3")
-    for word in (*BUILT_IN, "ess", "pareto_k", "-2.2013295", "sigma", "T = 2.269, n = 1000"):
+    for word in (*QUANTITIES, "ess", "pareto_k", "-2.2013295", "sigma", "T = 2.269, n = 1000"):
         assert word in table
     stored = json.loads((run / "estimates.json").read_text())
     check_estimates(stored)
@@ -103,7 +103,7 @@ def test_exact_results_in_a_process_of_its_own():
     )
     assert done.stderr == b""
     found = json.loads(done.stdout)
-    assert tuple(found) == BUILT_IN
+    assert tuple(found) == QUANTITIES
     assert all(type(value) is float for value in found.values())
     assert found["free_energy_per_site"] == pytest.approx(-2.2013294994122557, rel=1e-12)
     assert "kaufman" in succeed("exact", "--size", "16")

@@ -4,32 +4,17 @@ import subprocess
 import sys
 import warnings
 
-import contracts
 import numpy as np
 import pytest
 import torch
 
 import latticear as la
 from latticear.exact import all_configurations, enumerate_states
-from latticear.measurement import BUILT_IN
+from latticear.exact.result import QUANTITIES
 from latticear.models import AbstractModel
 from latticear.samples import Samples
 
 TEMPERATURE = 2.0
-
-
-@pytest.fixture(scope="module")
-def ising() -> la.Ising:
-    return la.Ising((3, 3), field=0.1)
-
-
-@pytest.fixture(scope="module")
-def model(ising) -> la.PixelCNN:
-    """Close enough to the target to weigh well, wrong enough to need the weights."""
-    model = contracts.peaked(
-        la.PixelCNN((3, 3), 2, width=4, depth=2, kernel_size=3, bias=ising.bias(TEMPERATURE)), scale=0.4
-    )
-    return model
 
 
 def test_every_quantity_agrees_with_enumeration(ising, model):
@@ -37,7 +22,7 @@ def test_every_quantity_agrees_with_enumeration(ising, model):
     estimates = la.estimate(model.sample(50_000, seed=0), ising, TEMPERATURE, exact=exact)
     assert estimates.reliable, estimates.warnings
     judged = exact.to_dict()
-    assert set(judged) == set(BUILT_IN)
+    assert set(judged) == set(QUANTITIES)
     for name, value in judged.items():
         estimate = estimates[name]
         assert estimate.exact == value

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import latticear as la
 from latticear.cli import app
-from latticear.measurement import BUILT_IN
+from latticear.exact.result import QUANTITIES
 
 __all__ = ["check_estimates", "invoke", "refusal", "succeed"]
 
@@ -39,14 +39,14 @@ def refusal(*words: str) -> str:
 def check_estimates(content: dict) -> None:
     """The contract: these keys, value and error finite, exact where something is known."""
     quantities = {key: value for key, value in content.items() if isinstance(value, dict) and key != "diagnostics"}
-    assert quantities.keys() == {*BUILT_IN, "ess", "pareto_k", "correlation"}
-    for key in (*BUILT_IN, "ess", "pareto_k"):
+    assert quantities.keys() == {*QUANTITIES, "ess", "pareto_k", "correlation"}
+    for key in (*QUANTITIES, "ess", "pareto_k"):
         entry = quantities[key]
         assert math.isfinite(entry["value"])
         assert math.isfinite(entry["error"])
         assert (entry["error"] > 0) == (key != "pareto_k")
-        assert ("exact" in entry) == (key in BUILT_IN)
+        assert ("exact" in entry) == (key in QUANTITIES)
     exact = la.kaufman(tiny.SIZE, tiny.TEMPERATURE)
     assert quantities["free_energy_per_site"]["exact"] == pytest.approx(exact.free_energy_per_site, rel=1e-12)
-    for key in BUILT_IN:
+    for key in QUANTITIES:
         assert abs(quantities[key]["value"] - quantities[key]["exact"]) < 5 * quantities[key]["error"]

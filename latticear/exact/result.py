@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ExactResult"]
+__all__ = ["QUANTITIES", "ExactResult"]
+
+QUANTITIES = (
+    "free_energy_per_site",
+    "energy_per_site",
+    "entropy_per_site",
+    "heat_capacity_per_site",
+    "abs_magnetization",
+    "magnetization_squared",
+    "susceptibility",
+    "binder_cumulant",
+    "log_z",
+)
+"""Names of what is estimated and judged, in the order of the tables."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +84,4 @@ class ExactResult:
 
     def to_dict(self) -> dict[str, float]:
         """The known quantities under the keys of `estimates.json`, plus `log_z`."""
-        keys = (
-            "free_energy_per_site",
-            "energy_per_site",
-            "entropy_per_site",
-            "heat_capacity_per_site",
-            "abs_magnetization",
-            "magnetization_squared",
-            "susceptibility",
-            "binder_cumulant",
-            "log_z",
-        )
-        return {key: value for key in keys if (value := getattr(self, key)) is not None}
+        return {key: value for key in QUANTITIES if (value := getattr(self, key)) is not None}
