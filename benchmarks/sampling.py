@@ -30,20 +30,23 @@ def netket_rate(size: int, width: int, depth: int, kernel: int, batch: int) -> f
     """Configurations a second of NetKet's cached convolutional network, or None without NetKet."""
     if importlib.util.find_spec("netket") is None:
         return None
+    import jax
     import netket
-    from jax import block_until_ready
 
     space = netket.hilbert.Spin(0.5, size * size)
-    layers = depth + 1  # its last layer is a masked convolution as well
     model = netket.models.FastARNNConv2D(
-        hilbert=space, L=size, layers=layers, features=width, kernel_size=(kernel, kernel), param_dtype=float
+        hilbert=space,
+        layers=depth,  # the last gives the logits: a layer less than ours
+        features=width,
+        kernel_size=(kernel // 2 + 1, kernel),
+        activation=jax.nn.relu,
+        param_dtype=jax.numpy.float32,
     )
-    sampler = netket.sampler.ARDirectSampler(space)
-    state = netket.vqs.MCState(sampler, model, n_samples=batch)
+    state = netket.vqs.MCState(netket.sampler.ARDirectSampler(space), model, n_samples=batch)
 
     def draw() -> None:
         state.reset()
-        block_until_ready(state.sample())
+        jax.block_until_ready(state.sample())
 
     return batch / best_of(draw, 3)
 

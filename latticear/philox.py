@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from latticear.library import library
+
 __all__ = ["SAMPLING", "TRAINING", "check_seed", "philox4x32", "uniforms"]
 
 SAMPLING, TRAINING = 0, 1
@@ -55,6 +57,16 @@ def uniforms(
         ValueError: if the seed is not in [0, 2^64).
     """
     check_seed(seed)
+    kernels = library()
+    if kernels is not None and torch.device(device).type == "cpu":
+        u = torch.empty(n, n_sites, dtype=torch.float64)
+        kernels.latticear_uniforms(seed, stream, start, n, n_sites, u.data_ptr())
+        return u
+    return _uniforms(seed, start, n, n_sites, stream, device)
+
+
+def _uniforms(seed: int, start: int, n: int, n_sites: int, stream: int, device: torch.device | str) -> Tensor:
+    """The same by PyTorch, on any device."""
     sample = torch.arange(start, start + n, dtype=torch.int64, device=device)[:, None]
     pair = torch.arange((n_sites + 1) // 2, dtype=torch.int64, device=device)[None]
     counter = (sample & _MASK, sample >> 32, pair, torch.full_like(pair, stream))

@@ -7,24 +7,17 @@ was cut changes a bit (PyTorch's products differ in rounding with the number of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from latticear.ancestral import Autoregressive, Drawn, Given, draw_reference
-from latticear.engine import draw_wavefront
+from latticear.ancestral import Autoregressive, Given
+from latticear.engines import METHODS, drawer
 from latticear.philox import SAMPLING, check_seed, uniforms
 from latticear.samples import Samples, token_dtype
 
-__all__ = ["BLOCK", "METHODS", "draw"]
-
-BLOCK = {"cpu": 256, "cuda": 4096}
-"""Configurations drawn together, by device type."""
-
-Drawer = Callable[[Autoregressive, Tensor, Tensor | None, Given | None], Drawn]
-METHODS: dict[str, Drawer] = {"wavefront": draw_wavefront, "reference": draw_reference}
-"""Ways to draw, by name; all give the same tokens for the same uniform numbers."""
+__all__ = ["draw"]
 
 
 @torch.no_grad()
@@ -47,7 +40,7 @@ def draw(
         n: how many.
         seed: of the stream, in [0, 2^64).
         start: index of the first sample.
-        method: a key of `METHODS`.
+        method: one of `METHODS`.
         condition: `(n, k)`, one row for each sample, or `(k,)` for all.
         given: tokens to hold fixed, `(H, W)` for all samples or `(n, H, W)`; with components `(C, H, W)`.
         where: bool, True where they are held; of a shape that `given` has or may have.
@@ -58,7 +51,7 @@ def draw(
             fit.
     """
     if method not in METHODS:
-        raise ValueError(f"method must be one of {sorted(METHODS)}, got {method!r}")
+        raise ValueError(f"method must be one of {METHODS}, got {method!r}")
     if n < 0 or start < 0:
         raise ValueError(f"n and start must not be negative, got n={n}, start={start}")
     check_seed(seed)
@@ -67,13 +60,14 @@ def draw(
     if condition is not None:
         condition = condition.to(device).expand(n, -1)
     held = _given(model, n, given, where)
-    block, stop = BLOCK[device.type], start + n
-    for first in range(start - start % block, stop, block):
-        lo, hi = max(start, first), min(stop, first + block)
-        u = uniforms(seed, first, block, n_sites, stream=stream, device=device)
-        rows = torch.arange(first, first + block, device=device).clamp(lo, hi - 1) - start  # padding repeats a row
-        drawn = METHODS[method](
-            model,
+    artist, stop = drawer(model, method), start + n
+    block = artist.block
+    for begin in range(start - start % block, stop, block):
+        lo, hi = max(start, begin), min(stop, begin + block)
+        first, last = (begin, begin + block) if artist.padded else (lo, hi)
+        u = uniforms(seed, first, last - first, n_sites, stream=stream, device=device)
+        rows = torch.arange(first, last, device=device).clamp(lo, hi - 1) - start  # padding repeats a row
+        drawn = artist.draw(
             u,
             None if condition is None else condition[rows],
             None if held is None else Given(*(part[rows].flatten(1) for part in held)),

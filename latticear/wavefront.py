@@ -9,8 +9,9 @@ offsets follow, by a max-plus recursion, the slope and the tick at which each va
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -44,7 +45,9 @@ class Node:
         offsets: where it reads its input, inside the lattice from some site at least; `HERE` for what acts on each
             site by itself.
         layer: the module with the weights, for a node with taps; None for others.
-        apply: for a node without taps: its value from those of its inputs, by name, each `(rows, C)`.
+        function: for a node without taps: what computes its value.
+        arguments: positional ones of the function, with a traced node in place of each value.
+        options: keyword arguments of the function.
     """
 
     name: str
@@ -52,26 +55,58 @@ class Node:
     inputs: tuple[str, ...] = ()
     offsets: tuple[Offset, ...] = HERE
     layer: nn.Module | None = None
-    apply: Callable[[dict[str, Any]], Any] | None = None
+    function: Callable[..., Any] | None = None
+    arguments: tuple[Any, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """Those of a layer as they are now: live taps, `(n_taps, in_channels, out_channels)`, and bias."""
+        layer: Any = self.layer
+        if hasattr(layer, "tap_weights"):
+            every = {offset: k for k, offset in enumerate(layer.offsets)}
+            taps_kio = layer.tap_weights()[[every[offset] for offset in self.offsets]].detach()
+        else:
+            taps_kio = layer.weight[:, :, 0, 0].T[None].detach()
+        return taps_kio, taps_kio.new_zeros(self.channels) if layer.bias is None else layer.bias.detach()
+
+    def apply(self, values: Mapping[str, Any]) -> Any:
+        """The value of a node without taps from those of its inputs, by name, each `(rows, C)`."""
+        assert self.function is not None
+        arguments, options = fx.map_arg((self.arguments, dict(self.options)), lambda source: values[source.name])
+        return self.function(*arguments, **options)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """What a network computes site by site: nodes in order, the first the one-hot tokens, the last the logits."""
+    """What a network computes site by site.
+
+    Attributes:
+        nodes: in order, the first the one-hot tokens, the last the logits.
+        shape: (H, W) of the lattice.
+    """
 
     nodes: tuple[Node, ...]
+    shape: tuple[int, int]
 
     def ready(self, slope: int) -> dict[str, int]:
-        """How many ticks after its front `s y + x` each node can be known: for tokens, one."""
+        """How many ticks after its front `s y + x` each node can be known: for tokens, one.
+
+        In raster order (a slope of W) nothing need wait longer than for the end of the last row that it depends on.
+        """
         times = {self.nodes[0].name: 1}
+        above = {self.nodes[0].name: 0}  # how many rows further up the last row lies that a node depends on
         for node in self.nodes[1:]:
-            latest = max(times[name] for name in node.inputs)
-            times[node.name] = max((slope * dy + dx + latest for dy, dx in node.offsets), default=0)
+            reads = [(name, dy, slope * dy + dx + times[name]) for name in node.inputs for dy, dx in node.offsets]
+            above[node.name] = min((above[name] - dy for name, dy, _ in reads), default=0)
+            if slope == self.shape[1]:
+                reads = [(name, dy, min(time, slope * (1 - above[name] + dy))) for name, dy, time in reads]
+            times[node.name] = max((time for _, _, time in reads), default=0)
         return times
 
-    def slope(self, width: int) -> int:
+    @cached_property
+    def slope(self) -> int:
         """The smallest slope at which the logits of a front are known when it is drawn; at most W, raster order."""
-        last = self.nodes[-1].name
+        last, width = self.nodes[-1].name, self.shape[1]
         return next((s for s in range(1, width) if self.ready(s)[last] <= 0), width)
 
 
@@ -91,7 +126,7 @@ def raster_rank(shape: tuple[int, int], slope: int) -> Tensor:
 def wavefront_rank(model: Any) -> Tensor:
     """The rank of a raster-ordered model: the tick `s y + x` of its own slope; raster order if it cannot be traced."""
     graph, width = trace(model), model.shape[1]
-    return raster_rank(model.shape, width if graph is None else graph.slope(width))
+    return raster_rank(model.shape, width if graph is None else graph.slope)
 
 
 class _Tracer(fx.Tracer):
@@ -134,7 +169,11 @@ def trace(model: Any) -> Graph | None:
     for at in traced.graph.nodes:
         if at.op == "output":
             result = at.args[0]
-            return Graph(tuple(nodes.values())) if result in nodes and next(reversed(nodes)) is result else None
+            return (
+                Graph(tuple(nodes.values()), tuple(model.shape))
+                if result in nodes and next(reversed(nodes)) is result
+                else None
+            )
         if at.op in ("placeholder", "get_attr"):
             continue
         sources = [source for source in at.all_input_nodes if source in nodes]
@@ -159,16 +198,10 @@ def _node(at: fx.Node, traced: fx.GraphModule, channels: int) -> Node | None:
         if _is_site_convolution(layer):
             return Node(at.name, channels, inputs, HERE, layer)
         if isinstance(layer, _MODULES):
-            return Node(at.name, channels, inputs, apply=lambda values: layer(values[inputs[0]]))
+            return Node(at.name, channels, inputs, HERE, None, layer, at.args, at.kwargs)
     if at.op == "call_function" and at.target in _FUNCTIONS:
-        return Node(at.name, channels, inputs, apply=lambda values: _call(at, values))
+        return Node(at.name, channels, inputs, HERE, None, at.target, at.args, at.kwargs)
     return None
-
-
-def _call(at: fx.Node, values: dict[str, Any]) -> Any:
-    args, kwargs = fx.map_arg((at.args, at.kwargs), lambda source: values[source.name])
-    assert callable(at.target)
-    return at.target(*args, **kwargs)
 
 
 def _fits(offset: Offset, shape: tuple[int, int]) -> bool:

@@ -10,8 +10,8 @@ import latticear
 PACKAGE = Path(latticear.__file__).parent
 
 FLOORS = [
-    {"philox", "samples", "lattice", "journal", "autocorrelation", "wavefront", "ancestral"},
-    {"hamiltonians", "engine"},
+    {"library", "samples", "lattice", "journal", "autocorrelation", "wavefront", "ancestral"},
+    {"philox", "hamiltonians", "engines"},
     {"exact", "montecarlo", "sampling", "dataformat", "observables", "weights", "moments", "estimates"},
     {"models", "datafile", "configurations", "measurement"},
     {"training", "importance", "chains", "rundir", "provenance", "plotting"},

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from latticear.philox import SAMPLING, TRAINING, philox4x32, uniforms
+from latticear.philox import SAMPLING, TRAINING, _uniforms, philox4x32, uniforms
 
 
 # Random123's kat_vectors for philox4x32-10 (Salmon et al. 2011)
@@ -50,3 +50,9 @@ def test_uniform_and_uncorrelated():
 def test_bad_seed(seed: object):
     with pytest.raises(ValueError, match="seed must be an integer"):
         uniforms(seed, 0, 1, 1)
+
+
+@pytest.mark.parametrize("arguments", [(0, 0, 5, 7), (2**64 - 1, 2**40, 300, 16), (2**63, 2**32 - 3, 9, 1)])
+@pytest.mark.parametrize("stream", [SAMPLING, TRAINING])
+def test_compiled_numbers_are_those_of_pytorch(arguments: tuple[int, int, int, int], stream: int):
+    assert torch.equal(uniforms(*arguments, stream=stream), _uniforms(*arguments, stream, "cpu"))

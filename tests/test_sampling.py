@@ -7,10 +7,11 @@ from scipy import stats
 
 import latticear as la
 from latticear.ancestral import categorical
+from latticear.engines import drawer
 from latticear.exact import all_configurations
 from latticear.models import PixelCNN
 from latticear.philox import uniforms
-from latticear.sampling import BLOCK, draw
+from latticear.sampling import draw
 
 
 def _counts(tokens: torch.Tensor, q: int) -> torch.Tensor:
@@ -43,11 +44,13 @@ def test_frequencies_are_the_stated_probabilities(shape: tuple[int, int], q: int
     assert _p_value(_counts(tokens, q), wrong) < 1e-4  # the negative control: the test sees a small error
 
 
-def test_cuts_change_nothing_bit_for_bit():
+@pytest.mark.parametrize("method", ["wavefront", "reference"])
+def test_cuts_change_nothing_bit_for_bit(method):
     model = PixelCNN((4, 4), 2, width=8, depth=3)  # float32, where the number of rows changes the rounding
-    whole = model.sample(3 * BLOCK["cpu"] + 5, seed=9)
-    for start, n in ((0, 1), (1, BLOCK["cpu"]), (BLOCK["cpu"] - 1, 2), (150, 47)):
-        part = model.sample(n, seed=9, start=start)
+    block = drawer(model, method).block
+    whole = model.sample(3 * block + 5, seed=9, method=method)
+    for start, n in ((0, 1), (1, block), (block - 1, 2), (150, 47)):
+        part = model.sample(n, seed=9, start=start, method=method)
         assert torch.equal(part.tokens, whole.tokens[start : start + n])
         assert torch.equal(part.log_q, whole.log_q[start : start + n])
 
@@ -174,4 +177,4 @@ def test_cuda_draws_the_same_tokens_in_float64():
 def test_draw_is_lazy():
     model = PixelCNN((3, 3), 2, width=4, depth=2)
     first = next(draw(model, 10**9, seed=0))
-    assert len(first) == BLOCK["cpu"]
+    assert len(first) == drawer(model).block

@@ -1,67 +1,32 @@
-"""The wavefront engine: ancestral sampling at the price of a forward pass.
+"""The wavefront in PyTorch, on any device: ancestral sampling at the price of a forward pass.
 
 Only what depends on the newest tokens changes from one draw to the next, so each hidden value is computed once, from
-its live taps alone, and all sites of a front are drawn together. Values are kept in rings, `[row][configuration][front]
-[channel]`: tap (dy, dx) of front t is front `t + s dy + dx` of another row, so neighbouring taps of one row are
-neighbouring numbers and a layer is one matrix product for each row of its kernel, without copying. A ring holds only
-the fronts (in raster order, the rows) that are still read.
+its live taps alone, and all sites of a front are drawn together. A layer is one matrix product for each row of its
+kernel, read from rings (`latticear.engines.rings`) without copying.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from threading import Lock
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from latticear.ancestral import Autoregressive, Drawn, Given, draw_front, draw_reference
-from latticear.wavefront import Graph, Node, Offset, raster_rank, trace
+from latticear.ancestral import Drawn, Given, draw_front
+from latticear.engines.rings import Fronts, Ring, Rows
+from latticear.wavefront import Graph, Node, Offset
 
-__all__ = ["Engine", "draw_wavefront"]
+__all__ = ["Engine"]
 
 SMALL = 2**25
 """Multiply-adds of a product that one thread does alone (measured on two cores: half the time at L = 8 to 16)."""
 
 Values = dict[str, Any]
 Work = Callable[[Values], None]
-
-_engines: WeakKeyDictionary[Any, dict[Any, Engine | None]] = WeakKeyDictionary()
-
-
-def draw_wavefront(
-    model: Autoregressive, u: Tensor, condition: Tensor | None = None, given: Given | None = None
-) -> Drawn:
-    """Draw as `draw_reference` does, the same tokens for the same numbers, by the engine.
-
-    A network that the engine cannot serve (one that is not traced, conditions, components, an order of its own) is
-    drawn by the reference.
-    """
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    first = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    if first is None or condition is not None:
-        return draw_reference(model, u, condition, given)
-    engines = _engines.setdefault(model, {})
-    key = (len(u), first.device, first.dtype, *map(id, modules))  # another module would be another network
-    if key not in engines:
-        engines[key] = _engine(model, len(u), first)
-    engine = engines[key]
-    return draw_reference(model, u, None, given) if engine is None else engine.draw(u, given)
-
-
-def _engine(model: Any, batch: int, like: Tensor) -> Engine | None:
-    graph = trace(model) if model.n_components == 1 else None
-    if graph is None:
-        return None
-    slope = graph.slope(model.shape[1])
-    known = graph.ready(slope)[graph.nodes[-1].name] <= 0
-    same = torch.equal(model.rank.cpu(), raster_rank(model.shape, slope))
-    return Engine(model, graph, batch, like) if known and same else None
 
 
 class Engine:
@@ -74,12 +39,14 @@ class Engine:
         like: a tensor of the device and type of the network.
     """
 
+    padded = True
+
     def __init__(self, model: Any, graph: Graph, batch: int, like: Tensor) -> None:
         self.shape, self.q, self.bias = model.shape, model.n_tokens, model.bias
-        self.batch, self.graph, self.like = batch, graph, like.detach()
+        self.block, self.graph, self.like = batch, graph, like.detach()
         self.flips = model.spin_flip_symmetric
         self.lanes = batch * (1 + self.flips)  # the flipped configurations run beside the straight ones
-        self.slope = graph.slope(self.shape[1])
+        self.slope = graph.slope
         self.ready = graph.ready(self.slope)
         self.weights = {node.name: _Weights(node) for node in graph.nodes if node.layer is not None}
         self.rings = {node.name: ring for node in graph.nodes if (ring := self._ring(node)) is not None}
@@ -100,8 +67,8 @@ class Engine:
         return self.slope * (self.shape[0] - 1) + self.shape[1]
 
     @torch.no_grad()
-    def draw(self, u: Tensor, given: Given | None = None) -> Drawn:
-        """Draw configurations from uniform numbers `(B, H W)`, but for the sites held fixed."""
+    def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
+        """Draw configurations from uniform numbers `(B, H W)`, but for the sites held fixed; without a condition."""
         with self._in_use, _threads(1 if self._is_small else torch.get_num_threads()):
             return self._draw(u, given)
 
@@ -111,7 +78,7 @@ class Engine:
         for ring in self.rings.values():
             ring.data.zero_()
         tokens = torch.zeros(u.shape, dtype=torch.long, device=u.device)
-        log_q, log_q_given = (torch.zeros(self.batch, dtype=torch.float64, device=u.device) for _ in range(2))
+        log_q, log_q_given = (torch.zeros(self.block, dtype=torch.float64, device=u.device) for _ in range(2))
         for t, works in self.ticks:
             values: Values = {}
             for work in works:
@@ -149,7 +116,7 @@ class Engine:
         rows = torch.tensor(self._rows(front))
         return rows * self.shape[1] + front - self.slope * rows
 
-    def _ring(self, node: Node) -> _Ring | None:
+    def _ring(self, node: Node) -> Ring | None:
         """Memory for the fronts of a node that others still read; None if all read it as it is computed."""
         readers = [
             reader
@@ -160,8 +127,8 @@ class Engine:
             return None
         ahead = max((self.ready[reader.name] - self.ready[node.name] for reader in readers), default=0)
         offsets = [offset for reader in readers for offset in reader.offsets] or [(0, 0)]
-        kind = _Rows if self.slope >= self.shape[1] else _Fronts
-        return kind(self, offsets, ahead, node.channels)
+        kind = Rows if self.slope >= self.shape[1] else Fronts
+        return kind(self.graph.shape, self.slope, self.lanes, node.channels, offsets, ahead, self.like)
 
     def _reads_at_once(self, reader: Node, name: str) -> bool:
         return reader.offsets == ((0, 0),) and self.ready[reader.name] == self.ready[name]
@@ -206,11 +173,10 @@ class Engine:
             for source in node.inputs
             if not self._reads_at_once(node, source)
         }
-        assert node.apply is not None
-        apply, name = node.apply, node.name
+        name = node.name
         if late:
-            return lambda values: values.__setitem__(name, apply({**values, **late}))
-        return lambda values: values.__setitem__(name, apply(values))
+            return lambda values: values.__setitem__(name, node.apply({**values, **late}))
+        return lambda values: values.__setitem__(name, node.apply(values))
 
     def _keep(self, name: str, front: int) -> Work:
         ring, rows = self.rings[name], self._rows(front)
@@ -245,13 +211,14 @@ class _Weights:
     """
 
     def __init__(self, node: Node) -> None:
-        assert node.layer is not None
-        self.layer: Any = node.layer
-        every: list[Offset] = list(getattr(self.layer, "offsets", node.offsets))
-        runs = groupby(enumerate(sorted(node.offsets)), lambda pair: (pair[1][0], pair[1][1] - pair[0]))
-        offsets = [[offset for _, offset in run] for _, run in runs]
-        self.places: list[tuple[Offset, int]] = [(run[0], len(run)) for run in offsets]
-        self._taps = [[every.index(offset) for offset in run] for run in offsets]
+        self._node = node
+        self._taps: list[list[int]] = []
+        self.places: list[tuple[Offset, int]] = []
+        taps = sorted(enumerate(node.offsets), key=lambda pair: pair[1])
+        for _, group in groupby(enumerate(taps), lambda pair: (pair[1][1][0], pair[1][1][1] - pair[0])):
+            run = [tap for _, tap in group]
+            self._taps.append([k for k, _ in run])
+            self.places.append((run[0][1], len(run)))
         self.load()
 
     @property
@@ -261,78 +228,5 @@ class _Weights:
 
     def load(self) -> None:
         """Read the weights as they are now."""
-        layer = self.layer
-        taps_kio = layer.tap_weights() if hasattr(layer, "tap_weights") else layer.weight[:, :, 0, 0].T[None]
-        self.runs = [taps_kio[taps].detach().flatten(0, 1).contiguous() for taps in self._taps]
-        out = taps_kio.shape[2]
-        self.bias = taps_kio.new_zeros(out) if layer.bias is None else layer.bias.detach()
-
-
-class _Ring(ABC):
-    """The values that are still read: `(rows, lanes, slots, channels)`; what lies outside the lattice reads as zero."""
-
-    def __init__(self, engine: Engine, rows: int, slots: int, channels: int) -> None:
-        self._width, self._slope = engine.shape[1], engine.slope
-        self.data = engine.like.new_zeros(rows, engine.lanes, slots, channels)
-
-    def read(self, front: int, rows: range, length: int) -> Tensor:
-        """`length` fronts from `front` on, side by side: `(rows * lanes, length * channels)`, a view."""
-        _, lanes, slots, channels = self.data.shape
-        row, slot = self._place(front, rows.start)
-        size, strides = (len(rows) * lanes, length * channels), (slots * channels, 1)
-        return self.data.as_strided(size, strides, row * lanes * slots * channels + slot * channels)
-
-    @abstractmethod
-    def write(self, front: int, rows: range, values: Tensor) -> None:
-        """Store a front, `(rows, lanes, channels)`."""
-
-    @abstractmethod
-    def clear(self, front: int, stop: int) -> None:
-        """Make a front read as zero in the rows before `stop`, which it has left."""
-
-    @abstractmethod
-    def _place(self, front: int, row: int) -> tuple[int, int]:
-        """Row and slot of `data` that hold a front of a row."""
-
-
-class _Fronts(_Ring):
-    """Where a front crosses many rows: the last fronts of every row, each stored twice."""
-
-    def __init__(self, engine: Engine, offsets: list[Offset], ahead: int, channels: int) -> None:
-        self._above = max(-dy for dy, _ in offsets)
-        self._span = max(1, ahead + 1 + max(-engine.slope * dy - dx for dy, dx in offsets))
-        super().__init__(engine, self._above + engine.shape[0], 2 * self._span, channels)
-
-    def _place(self, front: int, row: int) -> tuple[int, int]:
-        return self._above + row, front % self._span
-
-    def write(self, front: int, rows: range, values: Tensor) -> None:
-        for slot in (front % self._span, front % self._span + self._span):
-            self.data[self._above + rows.start : self._above + rows.stop, :, slot] = values
-        self.clear(front, rows.start)
-
-    def clear(self, front: int, stop: int) -> None:
-        # rows that the front has left; those left long ago hold zeros already
-        oldest = self._above + max(0, -((self._width + self._span - 1 - front) // self._slope))
-        for slot in (front % self._span, front % self._span + self._span):
-            self.data[oldest : self._above + stop, :, slot] = 0
-
-
-class _Rows(_Ring):
-    """In raster order, where a front is one site: the last rows as they lie, with zeros at both ends."""
-
-    def __init__(self, engine: Engine, offsets: list[Offset], ahead: int, channels: int) -> None:
-        self._left = max(0, *(-dx for _, dx in offsets))
-        right = max(0, *(dx for _, dx in offsets))
-        self._n_rows = 1 + max(-dy for dy, _ in offsets) + (ahead > 0)
-        super().__init__(engine, self._n_rows, self._left + engine.shape[1] + right, channels)
-
-    def _place(self, front: int, row: int) -> tuple[int, int]:
-        return row % self._n_rows, front - self._slope * row + self._left
-
-    def write(self, front: int, rows: range, values: Tensor) -> None:
-        row, slot = self._place(front, rows.start)
-        self.data[row, :, slot] = values[0]
-
-    def clear(self, front: int, stop: int) -> None:
-        """Nothing: a row is written over before it is read again."""
+        taps_kio, self.bias = self._node.weights()
+        self.runs = [taps_kio[taps].flatten(0, 1).contiguous() for taps in self._taps]

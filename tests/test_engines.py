@@ -5,24 +5,24 @@ from concurrent.futures import ThreadPoolExecutor
 import contracts
 import pytest
 import torch
+from engines import draw_by_all, engines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import latticear as la
 from latticear.ancestral import Given, draw_reference
-from latticear.engine import Engine, _engine, draw_wavefront
+from latticear.engines import Reference, drawer
 from latticear.models import AbstractModel, MaskedConv2d
 from latticear.philox import uniforms
 from latticear.wavefront import one_hot, raster_rank, trace, wavefront_rank
 
 
 def check_same(model: AbstractModel, n: int = 40, seed: int = 0) -> None:
-    """Token for token, and served by the engine, not by the fallback."""
+    """Token for token, and served by the engines, not by the fallback."""
     u = uniforms(seed, 0, n, model.shape[0] * model.shape[1])
     with torch.no_grad():
         tokens, log_q, _ = draw_reference(model, u)
-        fast, fast_log_q, _ = draw_wavefront(model, u)
-    assert isinstance(_engine(model, n, next(model.parameters())), Engine)
+        fast, fast_log_q, _ = draw_by_all(model, u)
     assert torch.equal(fast, tokens)
     assert (fast_log_q - log_q).abs().max() < 1e-10
     assert (model.log_prob(tokens) - fast_log_q).abs().max() < 1e-10
@@ -50,7 +50,7 @@ def test_shapes_and_kernels(shape, kernel_size):
 def test_any_pixelcnn(shape, kernels, q, flip, seed):
     model = _model(shape, q, seed, depth=len(kernels), kernel_size=kernels, spin_flip_symmetric=flip)
     u = uniforms(seed, 0, 20, shape[0] * shape[1])
-    assert torch.equal(draw_wavefront(model, u)[0], draw_reference(model, u)[0])
+    assert torch.equal(draw_by_all(model, u)[0], draw_reference(model, u)[0])
 
 
 @pytest.mark.parametrize("periodic", [True, False])
@@ -105,7 +105,7 @@ def test_stacks_that_are_ready_at_different_ticks():
     for weight in model.parameters():
         torch.nn.init.normal_(weight)
     graph = trace(model)
-    times = graph.ready(graph.slope(6))
+    times = graph.ready(graph.slope)
     assert len(set(times.values())) > 2  # the tokens, and stacks that are not ready together
     la.check_autoregressive(model)
     check_same(model)
@@ -114,20 +114,20 @@ def test_stacks_that_are_ready_at_different_ticks():
 def test_weights_are_read_anew():
     model = _model((4, 4))
     u = uniforms(0, 0, 30, 16)
-    before = draw_wavefront(model, u)[0]
+    before = draw_by_all(model, u)[0]
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(-1.5)
-    assert not torch.equal(draw_wavefront(model, u)[0], before)
-    assert torch.equal(draw_wavefront(model, u)[0], draw_reference(model, u)[0])
+    assert not torch.equal(draw_by_all(model, u)[0], before)
+    assert torch.equal(draw_by_all(model, u)[0], draw_reference(model, u)[0])
 
 
 def test_a_network_that_was_changed_is_traced_anew():
     model = _model((4, 4))
     u = uniforms(0, 0, 30, 16)
-    before = draw_wavefront(model, u).log_q
+    before = draw_by_all(model, u).log_q
     model.layers[1] = torch.nn.Tanh()
-    after, expected = draw_wavefront(model, u).log_q, draw_reference(model, u).log_q
+    after, expected = draw_by_all(model, u).log_q, draw_reference(model, u).log_q
     assert (after - expected).abs().max() < 1e-10
     assert (after - before).abs().max() > 1e-3
 
@@ -143,18 +143,18 @@ def test_threads_draw_one_after_the_other():
 def test_a_second_draw_has_forgotten_the_first():
     model = _model((6, 4), kernel_size=3)
     first, second = uniforms(0, 0, 30, 24), uniforms(1, 0, 30, 24)
-    draw_wavefront(model, first)
-    assert torch.equal(draw_wavefront(model, second)[0], draw_reference(model, second)[0])
+    draw_by_all(model, first)
+    assert torch.equal(draw_by_all(model, second)[0], draw_reference(model, second)[0])
 
 
 def test_masked_weights_are_never_multiplied():
     model = _model((4, 4), kernel_size=3)
     u = uniforms(0, 0, 30, 16)
-    before = draw_wavefront(model, u)
+    before = draw_by_all(model, u)
     with torch.no_grad():
         for layer in model.layers[::2]:
             layer.weight[:, :, ~layer.mask] = float("nan")
-    after = draw_wavefront(model, u)
+    after = draw_by_all(model, u)
     assert torch.equal(before[0], after[0])
     assert torch.equal(before[1], after[1])
 
@@ -167,7 +167,7 @@ def test_conditional_draws_are_those_of_the_reference(seed):
         torch.randint(3, (30, 30), generator=generator), torch.rand(30, 30, generator=generator) < 0.2 * (seed + 0.5)
     )
     u = uniforms(seed, 0, 30, 30)
-    slow, fast = draw_reference(model, u, None, given), draw_wavefront(model, u, None, given)
+    slow, fast = draw_reference(model, u, None, given), draw_by_all(model, u, given)
     assert torch.equal(slow.tokens, fast.tokens)
     assert (slow.log_q - fast.log_q).abs().max() < 1e-10
     assert (slow.log_q_given - fast.log_q_given).abs().max() < 1e-10
@@ -198,7 +198,7 @@ class _OtherOrder(la.PixelCNN):
 
 def test_another_order_is_drawn_by_the_reference():
     model = _OtherOrder((3, 4), 2, width=4, depth=2)
-    assert _engine(model, 8, next(model.parameters())) is None
+    assert isinstance(drawer(model), Reference)
     contracts.check_sampler(model.double())
 
 
@@ -208,11 +208,12 @@ def test_memory_grows_with_the_row_not_with_the_lattice(kernels):
 
     def numbers(size):
         model = la.PixelCNN((size, size), 2, width=8, depth=3, kernel_size=kernels)
-        engine = _engine(model, 4, next(model.parameters()))
-        return sum(ring.data.numel() for ring in engine.rings.values())
+        portable, *compiled = engines(model, 4)
+        return [sum(ring.data.numel() for ring in portable.rings.values()), *(e._n_rings for e in compiled)]
 
-    assert numbers(32) < 2.1 * numbers(16)
-    assert numbers(64) < 2.1 * numbers(32)
+    for small, middle, large in zip(numbers(16), numbers(32), numbers(64), strict=True):
+        assert middle < 2.1 * small
+        assert large < 2.1 * middle
 
 
 @pytest.mark.gpu
@@ -220,7 +221,7 @@ def test_memory_grows_with_the_row_not_with_the_lattice(kernels):
 def test_cuda_is_the_cpu():
     model = _model((5, 6), 3, kernel_size=3)
     u = uniforms(0, 0, 40, 30)
-    here = draw_wavefront(model, u)
-    there = draw_wavefront(model.cuda(), u.cuda())
+    here = draw_by_all(model, u)
+    there = draw_by_all(model.cuda(), u.cuda())
     assert torch.equal(there[0].cpu(), here[0])
     assert (there[1].cpu() - here[1]).abs().max() < 1e-10

@@ -1,0 +1,82 @@
+"""Which drawer serves a network: the compiled engine, the one of PyTorch, or the plain reference."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from latticear.ancestral import Autoregressive, Drawn, Given, draw_reference
+from latticear.engines.lowering import lower
+from latticear.engines.native import NativeEngine
+from latticear.engines.portable import Engine
+from latticear.wavefront import raster_rank, trace
+
+__all__ = ["BLOCK", "METHODS", "Drawer", "drawer"]
+
+BLOCK = {"cpu": 256, "cuda": 4096}
+"""Configurations that PyTorch draws together, by device type."""
+
+METHODS = ("wavefront", "reference")
+"""Ways to draw, by name; all give the same tokens for the same uniform numbers."""
+
+_engines: WeakKeyDictionary[Any, dict[Any, Drawer | None]] = WeakKeyDictionary()
+
+
+class Drawer(Protocol):
+    """Draws configurations, a block at a time."""
+
+    @property
+    def block(self) -> int:
+        """How many are drawn in one call, at most."""
+
+    @property
+    def padded(self) -> bool:
+        """True if the rounding depends on how many are drawn, so that a block must always be full."""
+
+    def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
+        """Draw from uniform numbers, float64 `(B, C H W)`, but for the sites held fixed."""
+
+
+class Reference:
+    """One pass of the whole network for each rank."""
+
+    padded = True
+
+    def __init__(self, model: Autoregressive) -> None:
+        self._model = model
+        self.block = BLOCK[model.rank.device.type]
+
+    def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
+        return draw_reference(self._model, u, condition, given)
+
+
+def drawer(model: Autoregressive, method: str = "wavefront") -> Drawer:
+    """What draws from a model by a method of `METHODS`.
+
+    A network that no engine can serve (one that is not traced, conditions, components, an order of its own) is drawn
+    by the reference.
+    """
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    first = next((weight for module in modules for weight in module.parameters(False)), None)
+    if method == "reference" or first is None:
+        return Reference(model)
+    found = _engines.setdefault(model, {})
+    key = (first.device, first.dtype, *map(id, modules))  # another module would be another network
+    if key not in found:
+        found[key] = _engine(model, first)
+    return found[key] or Reference(model)
+
+
+def _engine(model: Any, like: Tensor) -> Drawer | None:
+    graph = trace(model) if model.n_components == 1 and model.n_condition == 0 else None
+    if graph is None:
+        return None
+    known = graph.ready(graph.slope)[graph.nodes[-1].name] <= 0
+    same = torch.equal(model.rank.cpu(), raster_rank(model.shape, graph.slope))
+    if not (known and same):
+        return None
+    nodes = lower(graph, like)
+    return Engine(model, graph, BLOCK[like.device.type], like) if nodes is None else NativeEngine(model, graph, nodes)

@@ -1,0 +1,130 @@
+"""The wavefront compiled for the CPU: as `latticear.engines.portable`, without a call for each product.
+
+The kernels (`latticear/kernels`, C) are built when the package is installed. Where they could not be built, or a
+network does what they do not know, `latticear.engines.portable` draws instead; the tokens are the same.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latticear.ancestral import Drawn, Given
+from latticear.engines.lowering import Lowered, NodeRecord, allocate
+from latticear.library import instruction_sets, library
+from latticear.wavefront import Graph
+
+__all__ = ["NativeEngine"]
+
+CONFIGURATIONS = 16
+"""Drawn together by one thread, one a lane of the processor's vectors."""
+
+
+class _Program(ctypes.Structure):
+    """`Program` of kernels/program.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("height", "width", "slope", "n_tokens", "flips", "n_nodes")),
+        ("nodes", ctypes.c_void_p),
+        ("degree", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("neighbours", "energies", "field")),
+        ("temperature", ctypes.c_double),
+    ]
+
+
+class _Block(ctypes.Structure):
+    """`Block` of kernels/program.h."""
+
+    _fields_ = [
+        ("n", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("u", "where", "tokens", "log_q", "log_q_given")),
+    ]
+
+
+class NativeEngine:
+    """A network compiled into a program for the kernels.
+
+    Args:
+        model: the network, on the CPU; its weights are read anew at each draw.
+        nodes: what it computes, from `lower`.
+        graph: the same, traced.
+    """
+
+    instruction_set = -1
+    """Which of `instruction_sets()`; the fastest unless told otherwise."""
+
+    padded = False  # each configuration is computed by itself, however many are drawn
+
+    def __init__(self, model: Any, graph: Graph, nodes: list[Lowered]) -> None:
+        self.shape, self.dtype = graph.shape, next(model.parameters()).dtype
+        self._nodes = nodes
+        self._n_rings = allocate(graph, nodes)
+        records = (NodeRecord * len(nodes))(*(node.record for node in nodes))
+        self._records, self._bias = records, model.bias  # the program points into them
+        self._program = _Program(
+            *self.shape, graph.slope, model.n_tokens, model.spin_flip_symmetric, len(nodes), ctypes.addressof(records)
+        )
+        self._works: list[Tensor] = []
+        self._in_use = Lock()
+
+    @property
+    def block(self) -> int:
+        """Configurations that keep every thread busy for a while."""
+        return max(256, 4 * CONFIGURATIONS * torch.get_num_threads())
+
+    def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
+        """Draw configurations from uniform numbers `(B, H W)`, but for the sites held fixed; without a condition."""
+        n, u = len(u), u.contiguous()
+        tokens = torch.empty(u.shape, dtype=torch.long) if given is None else given.tokens.long().clone()
+        where = None if given is None else given.where.contiguous()
+        log_q, log_q_given = (torch.empty(n, dtype=torch.float64) for _ in range(2))
+        n_groups = -(-n // CONFIGURATIONS)
+        n_threads = max(1, min(torch.get_num_threads(), n_groups))
+        cuts = [min(n, CONFIGURATIONS * (n_groups * k // n_threads)) for k in range(n_threads + 1)]
+        chosen = range(len(instruction_sets()))[self.instruction_set]
+        with self._in_use:
+            self._load()
+            self._reserve(n_threads)
+
+            def work(k: int) -> None:
+                first = cuts[k]
+                part = [None if t is None else t[first:].data_ptr() for t in (u, where, tokens, log_q, log_q_given)]
+                block = _Block(cuts[k + 1] - first, *part)
+                program, memory = ctypes.byref(self._program), self._works[k].data_ptr()
+                library().latticear_draw(program, ctypes.byref(block), chosen, *self._size, memory)
+
+            others = [_pool().submit(work, k) for k in range(1, n_threads)]
+            work(0)
+            for other in others:
+                other.result()
+        return Drawn(tokens.view(-1, *self.shape), log_q, log_q_given)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return int(self.dtype == torch.float64), self._n_rings
+
+    def _load(self) -> None:
+        """Read the weights as they are now."""
+        for node in self._nodes:
+            node.load()
+        if (bias := self._bias) is not None:
+            self._program.degree = bias.sites.shape[1]
+            self._program.neighbours, self._program.energies = bias.sites.data_ptr(), bias.energies.data_ptr()
+            self._program.field, self._program.temperature = bias.field.data_ptr(), bias.temperature
+
+    def _reserve(self, n_threads: int) -> None:
+        """Working memory for each thread."""
+        size = library().latticear_size_of_work(ctypes.byref(self._program), *self._size)
+        while len(self._works) < n_threads:
+            self._works.append(torch.empty(size, dtype=torch.uint8))
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="latticear")

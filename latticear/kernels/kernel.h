@@ -1,0 +1,168 @@
+/*
+ * The wavefront for one number type and instruction set; included by instruction_set.h once for each.
+ *
+ * REAL: the number type, BITS: the integer of its size, VECTOR: bytes of a vector, CHANNELS: output channels whose sums
+ * stay in registers, NAME(x): x with a suffix of its own.
+ *
+ * The lanes of a vector are configurations, so nothing in a draw depends on how many are drawn together. Taps outside
+ * the lattice are skipped, masked ones are not stored.
+ */
+
+#define REALV NAME(Real)
+#define LOAD(p) (*(const REALV *)(p))
+#define STORE(p, v) (*(REALV *)(p) = (v))
+
+/* Where the value of a node at a site lies: [channel][lane]. */
+static inline REAL *NAME(at)(const Node *node, const Work *work, int64_t y, int64_t x) {
+    const int64_t entry = y % node->rows * node->slots + x % node->slots;
+    return (REAL *)work->rings + (node->offset + entry * node->channels) * work->lanes;
+}
+
+/* out[channel][lane] = bias + sum over taps and input channels, all lanes of one site. */
+static void NAME(product)(const Node *node, int64_t c_in, int64_t n_live, const REAL *const *sources,
+                          const REAL *const *weights, REAL *out, int64_t lanes) {
+    const int64_t padded = (node->channels + 15) / 16 * 16;
+    for (int64_t lane = 0; lane < lanes; lane += NAME(STEP))
+        for (int64_t first = 0; first < node->channels; first += CHANNELS) {
+            const REAL *bias = (const REAL *)node->bias + first;
+            REALV sum[CHANNELS], zero = {0};
+#pragma GCC unroll 16
+            for (int k = 0; k < CHANNELS; k++) sum[k] = zero + bias[k];
+            for (int64_t tap = 0; tap < n_live; tap++) {
+                const REAL *source = sources[tap] + lane, *weight = weights[tap] + first;
+                for (int64_t c = 0; c < c_in; c++) {
+                    REALV x = LOAD(source + c * lanes);
+#pragma GCC unroll 16
+                    for (int k = 0; k < CHANNELS; k++) sum[k] += x * weight[k];
+                    weight += padded;
+                }
+            }
+            if (first + CHANNELS <= node->channels) {
+#pragma GCC unroll 16
+                for (int k = 0; k < CHANNELS; k++) STORE(out + (first + k) * lanes + lane, sum[k]);
+            } else {
+#pragma GCC unroll 16
+                for (int k = 0; k < CHANNELS; k++)
+                    if (first + k < node->channels) STORE(out + (first + k) * lanes + lane, sum[k]);
+            }
+        }
+}
+
+/* The same where the input is a token: its row of weights is looked up and added, nothing is multiplied. */
+static void NAME(embedding)(const Node *node, int64_t n_live, const int16_t *const *tokens,
+                            const REAL *const *weights, REAL *out, int64_t lanes) {
+    const int64_t padded = (node->channels + 15) / 16 * 16;
+    for (int64_t lane = 0; lane < lanes; lane++)
+        for (int64_t first = 0; first < padded; first += 16) {
+            REALV sum[16 / NAME(STEP)];
+            for (int k = 0; k < 16 / NAME(STEP); k++) sum[k] = LOAD((const REAL *)node->bias + first + k * NAME(STEP));
+            for (int64_t tap = 0; tap < n_live; tap++) {
+                const REAL *weight = weights[tap] + tokens[tap][lane] * padded + first;
+                for (int k = 0; k < 16 / NAME(STEP); k++) sum[k] += LOAD(weight + k * NAME(STEP));
+            }
+            for (int k = 0; k < 16 && first + k < node->channels; k++)
+                out[(first + k) * lanes + lane] = sum[k / NAME(STEP)][k % NAME(STEP)];
+        }
+}
+
+/* One node at one site. */
+static void NAME(evaluate)(const Program *p, const Node *node, const Work *work, int64_t y, int64_t x) {
+    const int64_t lanes = work->lanes, first = node->inputs[0];
+    REAL *out = NAME(at)(node, work, y, x);
+    if (node->kind == TAPS) {
+        const Node *input = &p->nodes[first];
+        const int64_t padded = (node->channels + 15) / 16 * 16, size = input->channels * padded;
+        const void **sources = work->pointers, **weights = sources + node->n_taps;
+        int64_t n_live = 0;
+        for (int64_t tap = 0; tap < node->n_taps; tap++) {
+            const int64_t v = y + node->taps[2 * tap], h = x + node->taps[2 * tap + 1];
+            if (v < 0 || v >= p->height || h < 0 || h >= p->width) continue;
+            sources[n_live] = first == 0 ? (const void *)(work->tokens + (v * p->width + h) * lanes)
+                                         : (const void *)NAME(at)(input, work, v, h);
+            weights[n_live++] = (const REAL *)node->weight + tap * size;
+        }
+        if (first == 0)
+            NAME(embedding)(node, n_live, (const int16_t *const *)sources, (const REAL *const *)weights, out, lanes);
+        else
+            NAME(product)(node, input->channels, n_live, (const REAL *const *)sources, (const REAL *const *)weights,
+                          out, lanes);
+        return;
+    }
+    if (node->kind == CONCATENATE) {
+        for (int64_t k = 0; k < node->n_inputs; k++) {
+            const int64_t size = p->nodes[node->inputs[k]].channels * lanes;
+            memcpy(out, NAME(at)(&p->nodes[node->inputs[k]], work, y, x), size * sizeof(REAL));
+            out += size;
+        }
+        return;
+    }
+    const REAL *a = NAME(at)(&p->nodes[first], work, y, x) + (node->kind == SLICE ? node->start * lanes : 0);
+    const REAL *b = node->n_inputs > 1 ? NAME(at)(&p->nodes[node->inputs[1]], work, y, x) : NULL;
+    const REAL constant = node->constant;
+    REALV zero = {0};
+#define UNARY(expression)                                                     \
+    for (int64_t k = 0; k < node->channels * lanes; k += NAME(STEP)) {        \
+        REALV v = LOAD(a + k);                                                \
+        STORE(out + k, expression);                                           \
+    }                                                                         \
+    break
+#define BINARY(expression)                                                    \
+    for (int64_t k = 0; k < node->channels * lanes; k += NAME(STEP)) {        \
+        REALV v = LOAD(a + k), w = zero + constant;                           \
+        if (b != NULL) w = LOAD(b + k);                                       \
+        STORE(out + k, expression);                                           \
+    }                                                                         \
+    break
+    switch (node->kind) {
+        case IDENTITY:
+        case SLICE: UNARY(v);
+        case NEGATIVE: UNARY(-v);
+        case RELU: UNARY(NAME(select)((NAME(Bits))(v > 0), v, zero));
+        case ELU: UNARY(NAME(select)((NAME(Bits))(v > 0), v, NAME(exponential)(v) - (REAL)1));
+        case SILU: UNARY(v * NAME(sigmoid)(v));
+        case SIGMOID: UNARY(NAME(sigmoid)(v));
+        case TANH: UNARY((REAL)2 * NAME(sigmoid)(v + v) - (REAL)1);
+        case ADD: BINARY(v + w);
+        case SUBTRACT: BINARY(v - w);
+        case MULTIPLY: BINARY(v * w);
+    }
+#undef UNARY
+#undef BINARY
+}
+
+/* Logits of one site in double precision, [token][configuration], spin-flip symmetrised. */
+static void NAME(logits)(const Program *p, const Work *work, int64_t y, int64_t x, double *logits) {
+    const REAL *value = NAME(at)(&p->nodes[p->n_nodes - 1], work, y, x);
+    for (int64_t t = 0; t < p->n_tokens; t++)
+        for (int b = 0; b < CONFIGURATIONS; b++) {
+            REAL sum = value[t * work->lanes + b];
+            if (p->flips) sum += value[(p->n_tokens - 1 - t) * work->lanes + CONFIGURATIONS + b];
+            logits[t * CONFIGURATIONS + b] = sum;
+        }
+}
+
+/* Draw up to CONFIGURATIONS configurations, from `first` on. */
+static void NAME(group)(const Program *p, const Block *block, int64_t first, Work *work) {
+    const int64_t n_fronts = p->slope * (p->height - 1) + p->width;
+    int64_t start = 0;
+    for (int64_t k = 0; k < p->n_nodes; k++)
+        if (p->nodes[k].ready < start) start = p->nodes[k].ready;
+    for (int64_t t = start; t < n_fronts; t++) {
+        for (int64_t k = 1; k < p->n_nodes; k++) {
+            const Node *node = &p->nodes[k];
+            const int64_t front = t - node->ready;
+            if (front < 0 || front >= n_fronts) continue;
+            for (int64_t y = first_row(p, front); y <= last_row(p, front); y++)
+                NAME(evaluate)(p, node, work, y, front - p->slope * y);
+        }
+        if (t < 0) continue;
+        for (int64_t y = first_row(p, t); y <= last_row(p, t); y++) {
+            NAME(logits)(p, work, y, t - p->slope * y, work->logits);
+            CATEGORICAL(p, block, first, y * p->width + t - p->slope * y, work);
+        }
+    }
+}
+
+#undef REALV
+#undef LOAD
+#undef STORE

@@ -1,0 +1,171 @@
+/*
+ * Ancestral sampling of a traced network on the CPU: the schedule and the rings of latticear/engines/portable.py, without the cost
+ * of a call for each product. Built once for each number type and instruction set; the machine's best is chosen when
+ * the library is asked.
+ */
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "program.h"
+
+/* Sums over sites of logits, and products of normalisations, whose logarithm is taken when they grow large. */
+typedef struct {
+    double chosen[CONFIGURATIONS], normalisation[CONFIGURATIONS];
+} Sums;
+
+typedef struct {
+    int64_t lanes;
+    int16_t *tokens; /* [site][lane] */
+    double *logits;  /* [token][configuration], twice */
+    const void **pointers;
+    Sums sums[2]; /* of the drawn sites and of those held fixed */
+    void *rings;
+} Work;
+
+static int64_t first_row(const Program *p, int64_t front) {
+    const int64_t late = front - p->width + 1;
+    return late <= 0 ? 0 : (late + p->slope - 1) / p->slope;
+}
+
+static int64_t last_row(const Program *p, int64_t front) {
+    return front / p->slope < p->height ? front / p->slope : p->height - 1;
+}
+
+static void account(Sums *sums, int lane, double chosen, double normalisation) {
+    sums->chosen[lane] += chosen;
+    sums->normalisation[lane] *= normalisation;
+    if (sums->normalisation[lane] > 1e280) {
+        sums->chosen[lane] -= log(sums->normalisation[lane]);
+        sums->normalisation[lane] = 1;
+    }
+}
+
+static void begin(Work *work) {
+    memset(work->sums, 0, sizeof work->sums);
+    for (int held = 0; held < 2; held++)
+        for (int b = 0; b < CONFIGURATIONS; b++) work->sums[held].normalisation[b] = 1;
+}
+
+static void finish(const Block *block, int64_t first, const Work *work) {
+    for (int b = 0; b < CONFIGURATIONS && first + b < block->n; b++) {
+        block->log_q[first + b] = work->sums[0].chosen[b] - log(work->sums[0].normalisation[b]);
+        block->log_q_given[first + b] = work->sums[1].chosen[b] - log(work->sums[1].normalisation[b]);
+    }
+}
+
+/* The known-neighbour term: minus the energies of the field and of the bonds to earlier sites, over the temperature. */
+static void add_bias(const Program *p, int64_t site, Work *work) {
+    const int64_t q = p->n_tokens;
+    for (int b = 0; b < CONFIGURATIONS; b++)
+        for (int64_t t = 0; t < q; t++) {
+            double energy = p->field[site * q + t];
+            for (int64_t k = 0; k < p->degree; k++) {
+                const int64_t bond = site * p->degree + k;
+                energy += p->energies[(bond * q + work->tokens[p->neighbours[bond] * work->lanes + b]) * q + t];
+            }
+            work->logits[t * CONFIGURATIONS + b] += energy / -p->temperature;
+        }
+}
+
+#define JOIN(a, b) a##_##b
+#define PASTE(a, b) JOIN(a, b)
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define X86
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512dq,avx512vl,fma")
+#define SET avx512
+#define VECTOR 64
+#define CHANNELS 16
+#include "instruction_set.h"
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#define SET avx2
+#define VECTOR 32
+#define CHANNELS 8
+#include "instruction_set.h"
+#pragma GCC pop_options
+#endif
+
+#define SET baseline
+#define VECTOR 16
+#define CHANNELS 8
+#include "instruction_set.h"
+
+typedef void Group(const Program *, const Block *, int64_t, Work *);
+
+typedef struct {
+    const char *name;
+    Group *group[2]; /* float, double */
+} InstructionSet;
+
+static const InstructionSet sets[] = {
+    {"baseline", {group_float_baseline, group_double_baseline}},
+#ifdef X86
+    {"avx2", {group_float_avx2, group_double_avx2}},
+    {"avx512", {group_float_avx512, group_double_avx512}},
+#endif
+};
+
+int64_t latticear_interface(void) { return INTERFACE; }
+
+/* How many instruction sets this machine has, the slowest first. */
+int64_t latticear_instruction_sets(void) {
+#ifdef X86
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 1;
+    return 2 + (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                __builtin_cpu_supports("avx512vl"));
+#else
+    return 1;
+#endif
+}
+
+const char *latticear_instruction_set(int64_t set) { return sets[set].name; }
+
+static int64_t most_taps(const Program *p) {
+    int64_t most = 0;
+    for (int64_t k = 0; k < p->n_nodes; k++)
+        if (p->nodes[k].n_taps > most) most = p->nodes[k].n_taps;
+    return most;
+}
+
+static int64_t n_lanes(const Program *p) { return CONFIGURATIONS * (1 + p->flips); }
+
+/* Bytes of each part of a thread's working memory: rings of `numbers` numbers a lane, logits, pointers, tokens. */
+static void sizes(const Program *p, int64_t is_double, int64_t numbers, int64_t parts[4]) {
+    parts[0] = numbers * n_lanes(p) * (is_double ? 8 : 4);
+    parts[1] = 2 * p->n_tokens * CONFIGURATIONS * (int64_t)sizeof(double);
+    parts[2] = 2 * most_taps(p) * (int64_t)sizeof(void *);
+    parts[3] = p->height * p->width * n_lanes(p) * (int64_t)sizeof(int16_t);
+}
+
+/* Bytes of working memory for one thread, with room to align it. */
+int64_t latticear_size_of_work(const Program *p, int64_t is_double, int64_t numbers) {
+    int64_t parts[4];
+    sizes(p, is_double, numbers, parts);
+    return 64 + parts[0] + parts[1] + parts[2] + parts[3];
+}
+
+/* Draw the configurations of a block. `memory` has the size above. Threads may share a program, not memory. */
+void latticear_draw(const Program *p, const Block *block, int64_t set, int64_t is_double, int64_t numbers,
+                    char *memory) {
+    Group *group = sets[set].group[is_double];
+    int64_t parts[4];
+    sizes(p, is_double, numbers, parts);
+    memory += -(uintptr_t)memory & 63;
+    Work work = {.lanes = n_lanes(p), .rings = memory};
+    work.logits = (double *)(memory += parts[0]);
+    work.pointers = (const void **)(memory += parts[1]);
+    work.tokens = (int16_t *)(memory += parts[2]);
+    memset(work.tokens, 0, (size_t)parts[3]);
+    for (int64_t first = 0; first < block->n; first += CONFIGURATIONS) {
+        begin(&work);
+        group(p, block, first, &work);
+        finish(block, first, &work);
+    }
+}

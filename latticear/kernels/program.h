@@ -1,0 +1,60 @@
+/* What latticear/engines and the kernels agree on; the structures are mirrored there field by field. */
+#ifndef LATTICEAR_PROGRAM_H
+#define LATTICEAR_PROGRAM_H
+
+#include <stdint.h>
+
+enum { INTERFACE = 1 }; /* to be raised with every change of the structures or functions */
+enum { CONFIGURATIONS = 16 }; /* drawn together, one a lane of the vectors */
+enum { MAX_INPUTS = 8, MAX_TOKENS = 1024 };
+
+enum kind {
+    TOKENS,
+    TAPS, /* a sum over taps of the input, weights times channels, plus a bias */
+    IDENTITY,
+    NEGATIVE,
+    RELU,
+    ELU,
+    SILU,
+    SIGMOID,
+    TANH,
+    ADD,
+    SUBTRACT,
+    MULTIPLY,
+    CONCATENATE,
+    SLICE, /* `start` is the first channel */
+};
+
+/* One value per site and channel. A ring keeps `slots` columns of `rows` rows; each entry is [channel][lane]. */
+typedef struct {
+    int64_t kind, channels, ready, slots, rows, offset; /* offset of the ring in the workspace, in numbers */
+    int64_t n_inputs, inputs[MAX_INPUTS];               /* indices of nodes */
+    int64_t start;                                      /* SLICE */
+    int64_t n_taps;                                     /* TAPS */
+    const int64_t *taps;                                /* (dy, dx) of each */
+    const void *weight;                                 /* [tap][input channel][padded channel] */
+    const void *bias;                                   /* [padded channel] */
+    double constant;                                    /* second operand of an arithmetic node with one input */
+} Node;
+
+typedef struct {
+    int64_t height, width, slope, n_tokens, flips; /* flips: lanes with every token q - 1 - t run beside the others */
+    int64_t n_nodes;                               /* the first is TOKENS, the last are the logits */
+    const Node *nodes;
+    int64_t degree; /* the known-neighbour term; `field` is NULL without it */
+    const int64_t *neighbours;  /* [site][degree] */
+    const double *energies;     /* [site][degree][token of the neighbour][token] */
+    const double *field;        /* [site][token] */
+    double temperature;
+} Program;
+
+/* Uniform numbers and results, [configuration][site]; `where` is NULL if nothing is held fixed. */
+typedef struct {
+    int64_t n;
+    const double *u;
+    const uint8_t *where;
+    int64_t *tokens; /* holds the given tokens on entry */
+    double *log_q, *log_q_given;
+} Block;
+
+#endif

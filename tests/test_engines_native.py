@@ -1,0 +1,147 @@
+"""The compiled engine: every function it knows, every instruction set, and what it leaves to PyTorch."""
+
+import contracts
+import pytest
+import torch
+import torch.nn.functional as F
+from engines import draw_by_all, engines
+from torch import nn
+
+import latticear as la
+from latticear.ancestral import draw_reference
+from latticear.engines import Engine, NativeEngine, drawer
+from latticear.library import instruction_sets
+from latticear.philox import uniforms
+from latticear.wavefront import one_hot, wavefront_rank
+
+pytestmark = pytest.mark.skipif(not instruction_sets(), reason="the kernels were not built: there was no C compiler")
+
+FUNCTIONS = {
+    "relu": torch.relu,
+    "elu": F.elu,
+    "silu": F.silu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "negative": lambda x: -x,
+    "shifted": lambda x: 0.5 + x + 1,
+    "scaled": lambda x: 2 * x * 0.25,
+    "less": lambda x: x - 0.3,
+    "difference": lambda x: x - torch.tanh(x),
+    "product": lambda x: x * torch.sigmoid(x),
+    "concatenated": lambda x: torch.cat([F.elu(x[0]), F.elu(-x[1])], 1) if isinstance(x, tuple) else x,
+    "halves": lambda x: torch.cat([torch.chunk(x, 3, dim=1)[2], torch.chunk(x, 3, 1)[0], torch.tanh(x)], dim=1),
+}
+MODULES = [nn.ReLU(), nn.ELU(), nn.SiLU(), nn.Sigmoid(), nn.Tanh(), nn.Identity(), nn.Dropout(0.5)]
+
+
+class _Activated(la.PixelCNN):
+    """A network whose hidden values go through any function, and come out in any number of channels."""
+
+    def __init__(self, function, shape=(4, 5), n_tokens=2, scale=1.0):
+        super().__init__(shape, n_tokens, width=9, depth=2, kernel_size=3)
+        self.function = function
+        with torch.no_grad():
+            channels = function(torch.zeros(1, 9, 1, 1)).shape[1]
+            self.head = nn.Conv2d(channels, n_tokens, 1)
+            for weight in self.parameters():
+                weight.normal_(std=scale * 0.7)
+        self._set_rank(wavefront_rank(self))
+
+    def _logits(self, tokens, condition):
+        hidden = self.layers[2](torch.relu(self.layers[0](one_hot(tokens, self.n_tokens, self.head.weight.dtype))))
+        return self.head(self.function(hidden))
+
+
+@pytest.mark.parametrize("function", [*FUNCTIONS.values(), *MODULES], ids=[*FUNCTIONS, *map(str, MODULES)])
+@pytest.mark.parametrize("scale", [1.0, 8.0])
+def test_every_function(function, scale):
+    """The logits, seen through log_q, to rounding: at ordinary values, and where exponentials saturate."""
+    torch.manual_seed(0)
+    model = _Activated(function, scale=scale).double().eval()
+    u = uniforms(0, 0, 50, 20)
+    drawn = draw_by_all(model, u)
+    assert torch.equal(drawn.tokens, draw_reference(model, u).tokens)
+    assert (model.log_prob(drawn.tokens) - drawn.log_q).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("function", [nn.ELU(alpha=0.5), nn.GELU(), F.gelu, lambda x: F.elu(x, 2.0), lambda x: 1 - x])
+def test_what_the_kernels_do_not_know_is_drawn_by_pytorch(function):
+    torch.manual_seed(0)
+    model = _Activated(function).double()
+    assert isinstance(drawer(model), Engine)
+    u = uniforms(0, 0, 50, 20)
+    drawn = draw_by_all(model, u, native=False)
+    assert torch.equal(drawn.tokens, draw_reference(model, u).tokens)
+
+
+@pytest.mark.parametrize("name", instruction_sets())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("q", "width", "flip"), [(2, 5, True), (3, 16, False), (11, 33, True)])
+def test_every_instruction_set(name, dtype, q, width, flip):
+    model = contracts.peaked(la.PixelCNN((5, 6), q, width=width, depth=3, kernel_size=3, spin_flip_symmetric=flip), 0.5)
+    u = uniforms(1, 0, 37, 30)
+    expected = draw_reference(model, u)
+    model = model.to(dtype)
+    engine = engines(model, 37)[-1]
+    assert isinstance(engine, NativeEngine)
+    engine.instruction_set = instruction_sets().index(name)
+    drawn = engine.draw(u)
+    if dtype == torch.float64:
+        assert torch.equal(drawn.tokens, expected.tokens)
+    tolerance = 1e-10 if dtype == torch.float64 else 2e-4
+    assert (model.log_prob(drawn.tokens) - drawn.log_q).abs().max() < tolerance
+    assert (drawn.tokens != expected.tokens).any((1, 2)).sum() <= 1  # a uniform within rounding of a probability
+
+
+def test_extreme_probabilities():
+    """Logits of +-1e4: a token of no probability is never drawn, and the certain one costs nothing."""
+    model = la.PixelCNN((3, 3), 3, width=4, depth=1, kernel_size=3).double()
+    with torch.no_grad():
+        model.head.weight.zero_()
+        model.head.bias.copy_(torch.tensor([-1e4, 1e4, 0.0]))
+    drawn = draw_by_all(model, uniforms(0, 0, 100, 9))
+    assert (drawn.tokens == 1).all()
+    assert (drawn.log_q == 0).all()
+
+
+def test_many_tokens_and_long_products_of_normalisations():
+    """256 tokens at 600 sites: the product of the sums of exponentials leaves the range of numbers."""
+    model = contracts.peaked(la.PixelCNN((20, 30), 256, width=8, depth=2, kernel_size=3), 0.3)
+    drawn = engines(model, 5)[-1].draw(uniforms(0, 0, 5, 600))
+    with torch.no_grad():
+        assert (model.log_prob(drawn.tokens) - drawn.log_q).abs().max() < 1e-8
+    assert drawn.log_q.max() < -1000
+
+
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 100])
+def test_threads_and_numbers_change_nothing(n):
+    """In float32, bit for bit: a configuration is computed by itself."""
+    model = la.PixelCNN((6, 7), 2, width=8, depth=3, kernel_size=3)
+    whole = model.sample(100, seed=3)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            part = model.sample(n, seed=3)
+            assert torch.equal(part.tokens, whole.tokens[:n])
+            assert torch.equal(part.log_q, whole.log_q[:n])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_bias_that_moved_is_read_where_it_is():
+    ising = la.Ising((4, 4))
+    model = contracts.peaked(la.PixelCNN((4, 4), 2, width=4, depth=2, bias=ising.bias(2.0)), 0.5)
+    u = uniforms(0, 0, 40, 16)
+    draw_by_all(model, u)
+    for name in ("energies", "field", "sites"):
+        setattr(model.bias, name, getattr(model.bias, name).clone())
+    model.bias.energies *= 3
+    assert torch.equal(drawer(model).draw(u).tokens, draw_reference(model, u).tokens)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_left_to_pytorch(dtype):
+    model = la.PixelCNN((4, 4), 2, width=4, depth=2).to(dtype)
+    assert isinstance(drawer(model), Engine)
+    assert len(model.sample(10)) == 10
