@@ -7,6 +7,8 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
+import torch  # noqa: F401  # first: the kernels then share its threads
+
 __all__ = ["instruction_sets", "library"]
 
 INTERFACE = 1
@@ -18,7 +20,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "latticear_instruction_sets": (_INTEGER,),
     "latticear_instruction_set": (ctypes.c_char_p, _INTEGER),
     "latticear_size_of_work": (_INTEGER, _POINTER, _INTEGER, _INTEGER),
-    "latticear_draw": (None, _POINTER, _POINTER, *(_INTEGER,) * 3, _POINTER),
+    "latticear_draw": (None, _POINTER, _POINTER, *(_INTEGER,) * 4, _POINTER),
     "latticear_uniforms": (None, *(ctypes.c_uint64,) * 3, _INTEGER, _INTEGER, _POINTER),
 }
 """Of the result and the arguments, as in the sources."""

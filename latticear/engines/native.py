@@ -7,8 +7,6 @@ network does what they do not know, `latticear.engines.portable` draws instead; 
 from __future__ import annotations
 
 import ctypes
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -70,7 +68,7 @@ class NativeEngine:
         self._program = _Program(
             *self.shape, graph.slope, model.n_tokens, model.spin_flip_symmetric, len(nodes), ctypes.addressof(records)
         )
-        self._works: list[Tensor] = []
+        self._memory = torch.empty(0, dtype=torch.uint8)
         self._in_use = Lock()
 
     @property
@@ -80,29 +78,21 @@ class NativeEngine:
 
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
         """Draw configurations from uniform numbers `(B, H W)`, but for the sites held fixed; without a condition."""
-        n, u = len(u), u.contiguous()
+        u = u.contiguous()
         tokens = torch.empty(u.shape, dtype=torch.long) if given is None else given.tokens.long().clone()
         where = None if given is None else given.where.contiguous()
-        log_q, log_q_given = (torch.empty(n, dtype=torch.float64) for _ in range(2))
-        n_groups = -(-n // CONFIGURATIONS)
-        n_threads = max(1, min(torch.get_num_threads(), n_groups))
-        cuts = [min(n, CONFIGURATIONS * (n_groups * k // n_threads)) for k in range(n_threads + 1)]
-        chosen = range(len(instruction_sets()))[self.instruction_set]
+        log_q, log_q_given = (torch.empty(len(u), dtype=torch.float64) for _ in range(2))
+        block = _Block(len(u), *(None if t is None else t.data_ptr() for t in (u, where, tokens, log_q, log_q_given)))
+        kernels, program, n_threads = library(), ctypes.byref(self._program), torch.get_num_threads()
         with self._in_use:
             self._load()
-            self._reserve(n_threads)
-
-            def work(k: int) -> None:
-                first = cuts[k]
-                part = [None if t is None else t[first:].data_ptr() for t in (u, where, tokens, log_q, log_q_given)]
-                block = _Block(cuts[k + 1] - first, *part)
-                program, memory = ctypes.byref(self._program), self._works[k].data_ptr()
-                library().latticear_draw(program, ctypes.byref(block), chosen, *self._size, memory)
-
-            others = [_pool().submit(work, k) for k in range(1, n_threads)]
-            work(0)
-            for other in others:
-                other.result()
+            size = n_threads * kernels.latticear_size_of_work(program, *self._size)
+            if len(self._memory) < size:
+                self._memory = torch.empty(size, dtype=torch.uint8)
+            chosen = range(len(instruction_sets()))[self.instruction_set]
+            kernels.latticear_draw(
+                program, ctypes.byref(block), chosen, *self._size, n_threads, self._memory.data_ptr()
+            )
         return Drawn(tokens.view(-1, *self.shape), log_q, log_q_given)
 
     @property
@@ -117,14 +107,3 @@ class NativeEngine:
             self._program.degree = bias.sites.shape[1]
             self._program.neighbours, self._program.energies = bias.sites.data_ptr(), bias.energies.data_ptr()
             self._program.field, self._program.temperature = bias.field.data_ptr(), bias.temperature
-
-    def _reserve(self, n_threads: int) -> None:
-        """Working memory for each thread."""
-        size = library().latticear_size_of_work(ctypes.byref(self._program), *self._size)
-        while len(self._works) < n_threads:
-            self._works.append(torch.empty(size, dtype=torch.uint8))
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="latticear")

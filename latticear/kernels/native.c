@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 #include "program.h"
 
 /* Sums over sites of logits, and products of normalisations, whose logarithm is taken when they grow large. */
@@ -151,21 +155,31 @@ int64_t latticear_size_of_work(const Program *p, int64_t is_double, int64_t numb
     return 64 + parts[0] + parts[1] + parts[2] + parts[3];
 }
 
-/* Draw the configurations of a block. `memory` has the size above. Threads may share a program, not memory. */
+/* Draw the configurations of a block, by some threads. `memory` has the size above for each of them. */
 void latticear_draw(const Program *p, const Block *block, int64_t set, int64_t is_double, int64_t numbers,
-                    char *memory) {
+                    int64_t n_threads, char *memory) {
     Group *group = sets[set].group[is_double];
+    const int64_t size = latticear_size_of_work(p, is_double, numbers);
     int64_t parts[4];
     sizes(p, is_double, numbers, parts);
-    memory += -(uintptr_t)memory & 63;
-    Work work = {.lanes = n_lanes(p), .rings = memory};
-    work.logits = (double *)(memory += parts[0]);
-    work.pointers = (const void **)(memory += parts[1]);
-    work.tokens = (int16_t *)(memory += parts[2]);
-    memset(work.tokens, 0, (size_t)parts[3]);
-    for (int64_t first = 0; first < block->n; first += CONFIGURATIONS) {
-        begin(&work);
-        group(p, block, first, &work);
-        finish(block, first, &work);
+#pragma omp parallel num_threads((int)n_threads)
+    {
+#ifdef _OPENMP
+        char *own = memory + size * omp_get_thread_num();
+#else
+        char *own = memory;
+#endif
+        own += -(uintptr_t)own & 63;
+        Work work = {.lanes = n_lanes(p), .rings = own};
+        work.logits = (double *)(own += parts[0]);
+        work.pointers = (const void **)(own += parts[1]);
+        work.tokens = (int16_t *)(own += parts[2]);
+        memset(work.tokens, 0, (size_t)parts[3]); /* the known-neighbour term reads later sites, and multiplies by 0 */
+#pragma omp for schedule(dynamic)
+        for (int64_t first = 0; first < block->n; first += CONFIGURATIONS) {
+            begin(&work);
+            group(p, block, first, &work);
+            finish(block, first, &work);
+        }
     }
 }
