@@ -9,21 +9,36 @@ offsets follow, by a max-plus recursion, the slope and the tick at which each va
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-__all__ = ["Graph", "Node", "Offset", "one_hot", "raster_rank", "trace", "wavefront_rank"]
+__all__ = [
+    "NEVER",
+    "Graph",
+    "Incremental",
+    "Node",
+    "Offset",
+    "Read",
+    "Schedule",
+    "one_hot",
+    "raster_rank",
+    "trace",
+    "wavefront_rank",
+]
 
 Offset = tuple[int, int]
 """(dy, dx): a tap reads its input at (y + dy, x + dx)."""
 
 HERE: tuple[Offset, ...] = ((0, 0),)
+
+NEVER = 2**30
+"""Ready time of what cannot be known in time at some slope."""
 
 _MODULES = (nn.ReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout)
 _FUNCTIONS = {
@@ -32,6 +47,23 @@ _FUNCTIONS = {
     *(operator.add, operator.mul, operator.sub, operator.neg, operator.getitem),
 }
 """What acts on each site by itself, channels being dimension 1 in `(B, C, H, W)` as in `(rows, C)`."""
+
+
+class Incremental(Protocol):
+    """A layer that offsets cannot describe: a recurrent state, a cache of keys and values, a strided level.
+
+    A module with these methods is not looked into; it computes its output front after front by itself. Its input is
+    read at the same site only, so whatever else it needs it remembers.
+    """
+
+    def ready(self, time: int, slope: int, shape: tuple[int, int]) -> int:
+        """How many ticks after its front the output is known if the input is known after `time`; `NEVER` if not."""
+
+    def begin(self, lanes: int, like: Tensor) -> Any:
+        """The state before the first front, for so many configurations, on the device and of the type of `like`."""
+
+    def step(self, state: Any, y: Tensor, x: Tensor, *inputs: Tensor) -> Tensor:
+        """Output at the sites `(y, x)` of the next front, `(n,)` each, from inputs there, all `(n, lanes, C)`."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +76,7 @@ class Node:
         inputs: names of the nodes it reads; empty for the one-hot tokens.
         offsets: where it reads its input, inside the lattice from some site at least; `HERE` for what acts on each
             site by itself.
-        layer: the module with the weights, for a node with taps; None for others.
+        layer: the module with the weights, for a node with taps; an `Incremental`; None for others.
         function: for a node without taps: what computes its value.
         arguments: positional ones of the function, with a traced node in place of each value.
         options: keyword arguments of the function.
@@ -58,6 +90,11 @@ class Node:
     function: Callable[..., Any] | None = None
     arguments: tuple[Any, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_incremental(self) -> bool:
+        """True if a layer computes this value front after front by itself."""
+        return _is_incremental(self.layer)
 
     def weights(self) -> tuple[Tensor, Tensor]:
         """Those of a layer as they are now: live taps, `(n_taps, in_channels, out_channels)`, and bias."""
@@ -88,26 +125,102 @@ class Graph:
     nodes: tuple[Node, ...]
     shape: tuple[int, int]
 
-    def ready(self, slope: int) -> dict[str, int]:
-        """How many ticks after its front `s y + x` each node can be known: for tokens, one.
-
-        In raster order (a slope of W) nothing need wait longer than for the end of the last row that it depends on.
-        """
-        times = {self.nodes[0].name: 1}
-        above = {self.nodes[0].name: 0}  # how many rows further up the last row lies that a node depends on
-        for node in self.nodes[1:]:
-            reads = [(name, dy, slope * dy + dx + times[name]) for name in node.inputs for dy, dx in node.offsets]
-            above[node.name] = min((above[name] - dy for name, dy, _ in reads), default=0)
-            if slope == self.shape[1]:
-                reads = [(name, dy, min(time, slope * (1 - above[name] + dy))) for name, dy, time in reads]
-            times[node.name] = max((time for _, _, time in reads), default=0)
-        return times
-
     @cached_property
-    def slope(self) -> int:
-        """The smallest slope at which the logits of a front are known when it is drawn; at most W, raster order."""
-        last, width = self.nodes[-1].name, self.shape[1]
-        return next((s for s in range(1, width) if self.ready(s)[last] <= 0), width)
+    def schedule(self) -> Schedule:
+        """The one of the smallest slope at which the logits of a front are known when it is drawn."""
+        width = self.shape[1]
+        return next((s for slope in range(1, width) if (s := Schedule(self, slope)).in_time), Schedule(self, width))
+
+
+class Schedule:
+    """When each value of a network is computed at some slope, and how long it is kept.
+
+    A front `s y + x = t` of a value is computed at tick t + ready. At a slope of W, which is raster order, a value that
+    depends on rows above only is computed a whole row at a time: row y at tick W y + ready. A stack that looks ahead
+    to the right, layer by layer, then waits for the end of the row above and for nothing else.
+
+    Attributes:
+        graph: the network.
+        slope: s.
+        ready: ticks, by name of the node; for tokens, one.
+        by_row: names of those that are computed a row at a time.
+    """
+
+    def __init__(self, graph: Graph, slope: int) -> None:
+        self.graph, self.slope = graph, slope
+        self._width = graph.shape[1]
+        tokens = graph.nodes[0].name
+        self.ready = {tokens: 1}
+        self.by_row: set[str] = set()
+        last = graph.nodes[-1].name  # drawn from site by site
+        above = {tokens: 0}  # how many rows further up the last row lies that a node depends on
+        for node in graph.nodes[1:]:
+            name = node.name
+            above[name] = min((above[source] - dy for source in node.inputs for dy, _ in node.offsets), default=1)
+            if self.is_raster and above[name] > 0 and name != last and not node.is_incremental:
+                self.by_row.add(name)
+            latest = [self._known(source, dy, dx, name) for source in node.inputs for dy, dx in node.offsets]
+            time, layer = max(latest, default=0), cast(Incremental, node.layer)
+            self.ready[name] = layer.ready(time, slope, graph.shape) if node.is_incremental else time
+
+    @property
+    def is_raster(self) -> bool:
+        """True if a front is one site."""
+        return self.slope == self._width
+
+    @property
+    def in_time(self) -> bool:
+        """True if the logits of a front are known when it is drawn."""
+        return self.ready[self.graph.nodes[-1].name] <= 0
+
+    @property
+    def n_fronts(self) -> int:
+        """Ticks at which tokens are drawn."""
+        return self.slope * (self.graph.shape[0] - 1) + self._width
+
+    def rows(self, front: int) -> range:
+        """The rows that a front crosses."""
+        height = self.graph.shape[0]
+        first = max(0, -((self._width - 1 - front) // self.slope))
+        return range(first, min(height - 1, front // self.slope) + 1)
+
+    def reads(self, name: str, exclude: Collection[str] = ()) -> list[Read]:
+        """How others read a node, and how it is drawn from if it is the last."""
+        readers = [node for node in self.graph.nodes if name in node.inputs and node.name not in exclude]
+        found = [
+            Read(self.ready[node.name] - self.ready[name], node.name in self.by_row, offset)
+            for node in readers
+            for offset in node.offsets
+        ]
+        return found or [Read(max(0, -self.ready[name]), False, (0, 0))]
+
+    def fronts_kept(self, reads: list[Read]) -> int:
+        """How many of a node's last fronts are still read."""
+        return max(1, *(read.ahead - self.slope * read.offset[0] - read.offset[1] + 1 for read in reads))
+
+    def rows_kept(self, reads: list[Read]) -> int:
+        """In raster order, how many of a node's last rows are still read."""
+        ends = [(read.ahead + (0 if read.by_row else self._width - 1), read.offset[0]) for read in reads]
+        return max(1, *(end // self._width - dy + 1 for end, dy in ends))
+
+    def _known(self, source: str, dy: int, dx: int, reader: str) -> int:
+        """Ticks after its own front (or row) at which a reader finds a source at an offset."""
+        end = 0 if source in self.by_row else self._width - 1 if reader in self.by_row else dx
+        return self.slope * dy + end + self.ready[source]
+
+
+class Read(NamedTuple):
+    """One tap on a value.
+
+    Attributes:
+        ahead: ticks by which the value is computed before its reader is.
+        by_row: whether the reader is computed a row at a time.
+        offset: of the tap.
+    """
+
+    ahead: int
+    by_row: bool
+    offset: Offset
 
 
 def one_hot(tokens: Tensor, n_tokens: int, dtype: torch.dtype) -> Tensor:
@@ -126,7 +239,7 @@ def raster_rank(shape: tuple[int, int], slope: int) -> Tensor:
 def wavefront_rank(model: Any) -> Tensor:
     """The rank of a raster-ordered model: the tick `s y + x` of its own slope; raster order if it cannot be traced."""
     graph, width = trace(model), model.shape[1]
-    return raster_rank(model.shape, width if graph is None else graph.slope)
+    return raster_rank(model.shape, width if graph is None else graph.schedule.slope)
 
 
 class _Tracer(fx.Tracer):
@@ -136,7 +249,7 @@ class _Tracer(fx.Tracer):
         super().__init__(autowrap_functions=(one_hot,))
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return hasattr(m, "offsets") or super().is_leaf_module(m, module_qualified_name)
+        return hasattr(m, "offsets") or _is_incremental(m) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Channels(fx.Interpreter):
@@ -193,6 +306,8 @@ def _node(at: fx.Node, traced: fx.GraphModule, channels: int) -> Node | None:
     inputs = tuple(source.name for source in at.all_input_nodes)
     if at.op == "call_module":
         layer: Any = traced.get_submodule(str(at.target))
+        if _is_incremental(layer):
+            return Node(at.name, channels, inputs, HERE, layer)
         if hasattr(layer, "offsets"):
             return Node(at.name, channels, inputs, tuple(layer.offsets), layer)
         if _is_site_convolution(layer):
@@ -207,6 +322,10 @@ def _node(at: fx.Node, traced: fx.GraphModule, channels: int) -> Node | None:
 def _fits(offset: Offset, shape: tuple[int, int]) -> bool:
     """False for a tap that lies outside the lattice wherever it is read from."""
     return abs(offset[0]) < shape[0] and abs(offset[1]) < shape[1]
+
+
+def _is_incremental(layer: nn.Module | None) -> bool:
+    return hasattr(layer, "begin") and hasattr(layer, "step")
 
 
 def _is_site_convolution(layer: nn.Module) -> bool:

@@ -105,7 +105,7 @@ def test_stacks_that_are_ready_at_different_ticks():
     for weight in model.parameters():
         torch.nn.init.normal_(weight)
     graph = trace(model)
-    times = graph.ready(graph.slope)
+    times = graph.schedule.ready
     assert len(set(times.values())) > 2  # the tokens, and stacks that are not ready together
     la.check_autoregressive(model)
     check_same(model)

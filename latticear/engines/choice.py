@@ -74,9 +74,8 @@ def _engine(model: Any, like: Tensor) -> Drawer | None:
     graph = trace(model) if model.n_components == 1 and model.n_condition == 0 else None
     if graph is None:
         return None
-    known = graph.ready(graph.slope)[graph.nodes[-1].name] <= 0
-    same = torch.equal(model.rank.cpu(), raster_rank(model.shape, graph.slope))
-    if not (known and same):
+    schedule = graph.schedule
+    if not (schedule.in_time and torch.equal(model.rank.cpu(), raster_rank(model.shape, schedule.slope))):
         return None
     nodes = lower(graph, like)
     return Engine(model, graph, BLOCK[like.device.type], like) if nodes is None else NativeEngine(model, graph, nodes)

@@ -49,7 +49,8 @@ class NodeRecord(ctypes.Structure):
     """`Node` of kernels/program.h."""
 
     _fields_ = [
-        *((name, ctypes.c_int64) for name in ("kind", "channels", "ready", "slots", "rows", "offset", "n_inputs")),
+        *((name, ctypes.c_int64) for name in ("kind", "channels", "ready", "by_row")),
+        *((name, ctypes.c_int64) for name in ("slots", "rows", "offset", "n_inputs")),
         ("inputs", ctypes.c_int64 * MAX_INPUTS),
         *((name, ctypes.c_int64) for name in ("start", "n_taps")),
         *((name, ctypes.c_void_p) for name in ("taps", "weight", "bias")),
@@ -108,6 +109,8 @@ def lower(graph: Graph, like: Tensor) -> list[Lowered] | None:
 
 
 def _lower(node: Node, index: dict[str, int], chunks: dict[str, Node]) -> Lowered | None:
+    if node.is_incremental:
+        return None
     if node.layer is not None:
         return Lowered("taps", node, [index[name] for name in node.inputs])
     function, arguments = node.function, node.arguments
@@ -154,19 +157,14 @@ def _dimension(node: Node, position: int) -> Any:
 
 def allocate(graph: Graph, nodes: list[Lowered]) -> int:
     """Give each node a ring that holds what is still read, and return the numbers that all rings take, a lane."""
-    height, width = graph.shape
-    times, slope, total = graph.ready(graph.slope), graph.slope, 0
-    for k, lowered in enumerate(nodes):
-        ready = times[lowered.node.name]
-        reads = [(times[r.node.name] - ready, dy, dx) for r in nodes if k in r.inputs for dy, dx in r.node.offsets]
-        if k == len(nodes) - 1:
-            reads.append((-ready, 0, 0))  # drawn from
-        span = max((ahead - slope * dy - dx + 1 for ahead, dy, dx in reads), default=1)
-        late = max((ahead for ahead, _, _ in reads), default=0)
-        rows = max((1 - dy for _, dy, _ in reads), default=1) + max(0, -(-late // width))
-        record = lowered.record
-        record.ready, record.slots, record.offset = ready, min(width, span), total
-        record.rows = min(height, rows) if slope == width else height
-        if k > 0:
+    (height, width), schedule, total = graph.shape, graph.schedule, 0
+    for lowered in nodes:
+        record, name = lowered.record, lowered.node.name
+        reads = schedule.reads(name)
+        record.ready, record.by_row, record.offset = schedule.ready[name], name in schedule.by_row, total
+        whole = schedule.is_raster and (record.by_row or any(read.by_row for read in reads))
+        record.slots = width if whole else min(width, schedule.fronts_kept(reads))
+        record.rows = min(height, schedule.rows_kept(reads)) if schedule.is_raster else height
+        if lowered.inputs:
             total += record.rows * record.slots * record.channels
     return total

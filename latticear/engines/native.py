@@ -66,7 +66,12 @@ class NativeEngine:
         records = (NodeRecord * len(nodes))(*(node.record for node in nodes))
         self._records, self._bias = records, model.bias  # the program points into them
         self._program = _Program(
-            *self.shape, graph.slope, model.n_tokens, model.spin_flip_symmetric, len(nodes), ctypes.addressof(records)
+            *self.shape,
+            graph.schedule.slope,
+            model.n_tokens,
+            model.spin_flip_symmetric,
+            len(nodes),
+            ctypes.addressof(records),
         )
         self._memory = torch.empty(0, dtype=torch.uint8)
         self._in_use = Lock()

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from latticear.ancestral import Drawn, Given, draw_front
-from latticear.engines.rings import Fronts, Ring, Rows
-from latticear.wavefront import Graph, Node, Offset
+from latticear.engines.rings import Fronts, Part, Ring, Rows
+from latticear.wavefront import Graph, Incremental, Node, Offset
 
 __all__ = ["Engine"]
 
@@ -46,25 +46,24 @@ class Engine:
         self.block, self.graph, self.like = batch, graph, like.detach()
         self.flips = model.spin_flip_symmetric
         self.lanes = batch * (1 + self.flips)  # the flipped configurations run beside the straight ones
-        self.slope = graph.slope
-        self.ready = graph.ready(self.slope)
-        self.weights = {node.name: _Weights(node) for node in graph.nodes if node.layer is not None}
+        self.schedule = graph.schedule
+        self.slope, self.ready, self.by_row = self.schedule.slope, self.schedule.ready, self.schedule.by_row
+        self.weights = {
+            node.name: _Weights(node) for node in graph.nodes if node.layer is not None and not node.is_incremental
+        }
+        self.states: dict[str, Any] = {}
         self.rings = {node.name: ring for node in graph.nodes if (ring := self._ring(node)) is not None}
         self._in_use = Lock()  # the rings serve one draw at a time
         first = min(self.ready.values())
-        self.ticks = [(t, list(self._works(t))) for t in range(first, self._n_fronts)]
+        self.ticks = [(t, list(self._works(t))) for t in range(first, self.schedule.n_fronts)]
 
     @property
     def _is_small(self) -> bool:
         """True if a tick's largest product takes less time than waking other threads for it."""
         height, width = self.shape
         rows = min(height, -(-width // self.slope)) * self.lanes
-        largest = max(weights.size for weights in self.weights.values())
+        largest = max((weights.size for weights in self.weights.values()), default=0)
         return self.like.device.type == "cpu" and rows * largest < SMALL
-
-    @property
-    def _n_fronts(self) -> int:
-        return self.slope * (self.shape[0] - 1) + self.shape[1]
 
     @torch.no_grad()
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
@@ -77,6 +76,9 @@ class Engine:
             weights.load()
         for ring in self.rings.values():
             ring.data.zero_()
+        for node in self.graph.nodes:
+            if node.is_incremental:
+                self.states[node.name] = cast(Incremental, node.layer).begin(self.lanes, self.like)
         tokens = torch.zeros(u.shape, dtype=torch.long, device=u.device)
         log_q, log_q_given = (torch.zeros(self.block, dtype=torch.float64, device=u.device) for _ in range(2))
         for t, works in self.ticks:
@@ -103,88 +105,118 @@ class Engine:
         tokens[:, sites] = front.tokens.T
         lanes = torch.cat([front.tokens, self.q - 1 - front.tokens], 1) if self.flips else front.tokens
         hot = (lanes[..., None] == torch.arange(self.q, device=u.device)).to(self.like.dtype)
-        self.rings[self.graph.nodes[0].name].write(t, self._rows(t), hot)
+        self.rings[self.graph.nodes[0].name].write(self._front(t), hot)
         return front
 
-    def _rows(self, front: int) -> range:
-        """The rows that a front crosses."""
-        height, width = self.shape
-        first = max(0, -((width - 1 - front) // self.slope))
-        return range(first, min(height - 1, front // self.slope) + 1)
-
     def _sites(self, front: int) -> Tensor:
-        rows = torch.tensor(self._rows(front))
+        rows = torch.tensor(self.schedule.rows(front))
         return rows * self.shape[1] + front - self.slope * rows
 
     def _ring(self, node: Node) -> Ring | None:
-        """Memory for the fronts of a node that others still read; None if all read it as it is computed."""
-        readers = [
-            reader
-            for reader in self.graph.nodes
-            if node.name in reader.inputs and not self._reads_at_once(reader, node.name)
-        ]
-        if not readers and node.inputs:
+        """Memory for what others still read of a node; None if all read it as it is computed."""
+        at_once = [reader.name for reader in self.graph.nodes if self._reads_at_once(reader, node.name)]
+        if node.inputs and all(name in at_once for name in self._readers(node.name)):
             return None
-        ahead = max((self.ready[reader.name] - self.ready[node.name] for reader in readers), default=0)
-        offsets = [offset for reader in readers for offset in reader.offsets] or [(0, 0)]
-        kind = Rows if self.slope >= self.shape[1] else Fronts
-        return kind(self.graph.shape, self.slope, self.lanes, node.channels, offsets, ahead, self.like)
+        reads = self.schedule.reads(node.name, at_once)
+        (height, width), slope = self.shape, self.slope
+        dy, dx = zip(*((0, 0), *(read.offset for read in reads)), strict=True)
+        if self.schedule.is_raster:
+            size = (self.schedule.rows_kept(reads), self.lanes, width + max(dx) - min(dx), node.channels)
+            return Rows(width, slope, self.like.new_zeros(size), left=-min(dx))
+        span = self.schedule.fronts_kept(reads)
+        data = self.like.new_zeros(height - min(dy), self.lanes, 2 * span, node.channels)
+        return Fronts(width, slope, data, above=-min(dy), span=span)
+
+    def _readers(self, name: str) -> list[str]:
+        return [node.name for node in self.graph.nodes if name in node.inputs]
 
     def _reads_at_once(self, reader: Node, name: str) -> bool:
-        return reader.offsets == ((0, 0),) and self.ready[reader.name] == self.ready[name]
+        same = self.ready[reader.name] == self.ready[name] and (reader.name in self.by_row) == (name in self.by_row)
+        return name in reader.inputs and reader.offsets == ((0, 0),) and same
 
     def _works(self, t: int) -> Iterator[Work]:
-        """What to do at tick t before drawing: every node's front that becomes known now."""
+        """What to do at tick t before drawing: every node's front, or row, that becomes known now."""
         for node in self.graph.nodes[1:]:
             front = t - self.ready[node.name]
-            if 0 <= front < self._n_fronts:
-                yield self._taps(node, front) if node.layer is not None else self._pointwise(node, front)
+            if part := self._part(node, front):
+                yield self._work(node, part)
                 if node.name in self.rings:
-                    yield self._keep(node.name, front)
-            elif front >= 0 and node.name in self.rings:
+                    yield self._keep(node.name, part)
+            elif front >= self.schedule.n_fronts and node.name in self.rings:
                 yield self._clear(node.name, front)  # what runs ahead is past the last site; others still read there
 
-    def _taps(self, node: Node, front: int) -> Work:
+    def _part(self, node: Node, front: int) -> Part | None:
+        """What is computed of a node, if anything."""
+        if not 0 <= front < self.schedule.n_fronts:
+            return None
+        if node.name not in self.by_row:
+            return self._front(front)
+        row, column = divmod(front, self.shape[1])
+        return None if column else Part(front, range(row, row + 1), self.shape[1])
+
+    def _front(self, front: int) -> Part:
+        return Part(front, self.schedule.rows(front))
+
+    def _work(self, node: Node, part: Part) -> Work:
+        if node.is_incremental:
+            return self._step(node, part)
+        return self._pointwise(node, part) if node.layer is None else self._taps(node, part)
+
+    def _taps(self, node: Node, part: Part) -> Work:
         weights, (source,), name = self.weights[node.name], node.inputs, node.name
         if self._reads_at_once(node, source):
             return lambda values: values.__setitem__(name, torch.addmm(weights.bias, values[source], weights.runs[0]))
-        rows = self._rows(front)
-        ring = self.rings[source]
-        views = [
-            ring.read(front + self.slope * dy + dx, range(rows.start + dy, rows.stop + dy), length)
-            for (dy, dx), length in weights.places
-        ]
-        n_rows = len(rows) * self.lanes
+        views = [self.rings[source].read(part, offset, length) for offset, length in weights.places]
+        size = len(part.rows) * self.lanes * part.columns
 
         def work(values: Values) -> None:
             if not views:
-                values[name] = weights.bias.expand(n_rows, -1)
+                values[name] = weights.bias.expand(size, -1)
                 return
-            out = torch.addmm(weights.bias, views[0], weights.runs[0])
+            out = torch.addmm(weights.bias, views[0].flatten(0, -2), weights.runs[0])
             for view, weight in zip(views[1:], weights.runs[1:], strict=True):
-                out.addmm_(view, weight)
+                out.addmm_(view.flatten(0, -2), weight)
             values[name] = out
 
         return work
 
-    def _pointwise(self, node: Node, front: int) -> Work:
-        late = {
-            source: self.rings[source].read(front, self._rows(front), 1)
+    def _pointwise(self, node: Node, part: Part) -> Work:
+        late, name = self._late(node, part), node.name
+        if late:
+            return lambda values: values.__setitem__(name, node.apply({**values, **_flat(late)}))
+        return lambda values: values.__setitem__(name, node.apply(values))
+
+    def _step(self, node: Node, part: Part) -> Work:
+        late, name, n_rows = self._late(node, part), node.name, len(part.rows)
+        y = torch.tensor(part.rows, device=self.like.device)
+        x, layer = part.front - self.slope * y, cast(Incremental, node.layer)
+
+        def work(values: Values) -> None:
+            known = {**values, **late}
+            inputs = [known[source].view(n_rows, self.lanes, -1) for source in node.inputs]
+            values[name] = layer.step(self.states[name], y, x, *inputs).reshape(n_rows * self.lanes, -1)
+
+        return work
+
+    def _late(self, node: Node, part: Part) -> Values:
+        """Inputs of a node that were computed before this tick, or as parts of another form."""
+        return {
+            source: self.rings[source].read(part, (0, 0), 1)
             for source in node.inputs
             if not self._reads_at_once(node, source)
         }
-        name = node.name
-        if late:
-            return lambda values: values.__setitem__(name, node.apply({**values, **late}))
-        return lambda values: values.__setitem__(name, node.apply(values))
 
-    def _keep(self, name: str, front: int) -> Work:
-        ring, rows = self.rings[name], self._rows(front)
-        return lambda values: ring.write(front, rows, values[name].view(len(rows), self.lanes, -1))
+    def _keep(self, name: str, part: Part) -> Work:
+        ring = self.rings[name]
+        return lambda values: ring.write(part, values[name])
 
     def _clear(self, name: str, front: int) -> Work:
         ring = self.rings[name]
         return lambda values: ring.clear(front, self.shape[0])
+
+
+def _flat(views: Values) -> Values:
+    return {name: view.flatten(0, -2) for name, view in views.items()}
 
 
 @contextmanager

@@ -152,6 +152,11 @@ static void NAME(group)(const Program *p, const Block *block, int64_t first, Wor
             const Node *node = &p->nodes[k];
             const int64_t front = t - node->ready;
             if (front < 0 || front >= n_fronts) continue;
+            if (node->by_row) {
+                if (front % p->width == 0)
+                    for (int64_t x = 0; x < p->width; x++) NAME(evaluate)(p, node, work, front / p->width, x);
+                continue;
+            }
             for (int64_t y = first_row(p, front); y <= last_row(p, front); y++)
                 NAME(evaluate)(p, node, work, y, front - p->slope * y);
         }

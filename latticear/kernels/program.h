@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum { INTERFACE = 1 }; /* to be raised with every change of the structures or functions */
+enum { INTERFACE = 2 }; /* to be raised with every change of the structures or functions */
 enum { CONFIGURATIONS = 16 }; /* drawn together, one a lane of the vectors */
 enum { MAX_INPUTS = 8, MAX_TOKENS = 1024 };
 
@@ -27,7 +27,8 @@ enum kind {
 
 /* One value per site and channel. A ring keeps `slots` columns of `rows` rows; each entry is [channel][lane]. */
 typedef struct {
-    int64_t kind, channels, ready, slots, rows, offset; /* offset of the ring in the workspace, in numbers */
+    int64_t kind, channels, ready, by_row; /* by_row: a whole row is computed at once */
+    int64_t slots, rows, offset;           /* offset of the ring in the workspace, in numbers */
     int64_t n_inputs, inputs[MAX_INPUTS];               /* indices of nodes */
     int64_t start;                                      /* SLICE */
     int64_t n_taps;                                     /* TAPS */

@@ -1,0 +1,163 @@
+"""Layers beyond plain taps: stacks that run ahead of the row, and layers that step front by front by themselves."""
+
+import itertools
+
+import contracts
+import pytest
+import torch
+from engines import draw_by_all, engines
+from torch import nn
+
+import latticear as la
+from latticear.ancestral import draw_reference
+from latticear.engines import Reference, drawer
+from latticear.models import AbstractModel, MaskedConv2d
+from latticear.philox import uniforms
+from latticear.wavefront import NEVER, one_hot, raster_rank, trace, wavefront_rank
+
+
+def check_same(model: AbstractModel, n: int = 40, native: bool = True) -> None:
+    la.check_autoregressive(model)
+    u = uniforms(0, 0, n, model.shape[0] * model.shape[1])
+    with torch.no_grad():
+        slow, fast = draw_reference(model, u), draw_by_all(model, u, native=native)
+    assert torch.equal(fast.tokens, slow.tokens)
+    assert (fast.log_q - slow.log_q).abs().max() < 1e-10
+    assert len(slow.tokens.unique(dim=0)) > 1
+
+
+class _DeepStack(AbstractModel):
+    """The vertical stack of a gated network: each layer reaches further to the right in the rows above."""
+
+    name = "deep_stack"
+
+    def __init__(self, shape, depth, kernel_size=3):
+        super().__init__(shape, 2)
+        self.vertical = nn.ModuleList(
+            MaskedConv2d(5 if k else 2, 5, kernel_size, "B" if k else "A") for k in range(depth)
+        )
+        self.vertical[0].mask[-1] = False  # rows above only; from then on both sides
+        for layer in self.vertical[1:]:
+            layer.mask[-1] = True
+        self.across = nn.ModuleList(nn.Conv2d(5, 5, 1) for _ in range(depth))
+        self.horizontal = nn.ModuleList(MaskedConv2d(5 if k else 2, 5, 3, "B" if k else "A") for k in range(depth))
+        for layer in self.horizontal:
+            layer.mask[0] = False
+        self.head = nn.Conv2d(5, 2, 1)
+        self._set_rank(wavefront_rank(self))
+
+    def _logits(self, tokens, condition):
+        v = h = one_hot(tokens, 2, self.head.weight.dtype)
+        for vertical, across, horizontal in zip(self.vertical, self.across, self.horizontal, strict=True):
+            v = torch.tanh(vertical(v))
+            h = torch.tanh(horizontal(h) + across(v))
+        return self.head(h)
+
+
+def _random(model: AbstractModel) -> AbstractModel:
+    torch.manual_seed(0)
+    for weight in model.parameters():
+        nn.init.normal_(weight, std=0.6)
+    return model.double()
+
+
+@pytest.mark.parametrize(
+    ("depth", "shape", "slope"),
+    [(1, (5, 9), 2), (2, (5, 9), 3), (4, (5, 9), 5), (4, (5, 5), 5), (4, (6, 4), 4), (6, (4, 3), 3), (3, (1, 6), 6)],
+)
+def test_stacks_that_run_ahead(depth, shape, slope):
+    """Depth + 1 is the slope; where the row is shorter, raster order, in which the rows above are known to the end."""
+    model = _random(_DeepStack(shape, depth))
+    assert trace(model).schedule.slope == slope
+    check_same(model)
+
+
+@pytest.mark.parametrize(("depth", "shape"), [(2, (4, 5)), (3, (5, 4)), (6, (4, 3))])
+def test_wide_stacks_in_raster_order(depth, shape):
+    check_same(_random(_DeepStack(shape, depth, kernel_size=7)))
+
+
+@pytest.mark.parametrize("width", [3, 4, 6, 9])
+def test_ready_times_against_brute_force(width):
+    """Site by site: whatever a value reads is computed no later than itself, and is a token drawn before."""
+    graph = trace(_DeepStack((5, width), 4))
+    schedule, rank = graph.schedule, raster_rank((5, width), graph.schedule.slope)
+    rows = width * torch.arange(5)[:, None].expand(5, width)
+    when = {name: (rows if name in schedule.by_row else rank) + ready for name, ready in schedule.ready.items()}
+    assert bool(schedule.by_row) == (width < 6)
+    for node in graph.nodes[1:]:
+        for y, x, (dy, dx), source in itertools.product(range(5), range(width), node.offsets, node.inputs):
+            if y + dy >= 0 and 0 <= x + dx < width:
+                assert when[source][y + dy, x + dx] <= when[node.name][y, x], (node.name, source)
+    assert (when[graph.nodes[-1].name] <= rank).all()
+
+
+class _RowMemory(nn.Module):
+    """A recurrent state along each row, `h(y, x) = tanh(in(y, x) + h(y, x - 1) / 2)`."""
+
+    def forward(self, x):
+        states, state = [], torch.zeros_like(x[..., 0])
+        for column in x.unbind(-1):
+            state = torch.tanh(column + state / 2)
+            states.append(state)
+        return torch.stack(states, -1)
+
+    def ready(self, time, slope, shape):
+        return time
+
+    def begin(self, lanes, like):
+        return {}
+
+    def step(self, state, y, x, inputs):
+        out = []
+        for row, value in zip(y.tolist(), inputs, strict=True):
+            state[row] = torch.tanh(value + state.get(row, torch.zeros_like(value)) / 2)
+            out.append(state[row])
+        return torch.stack(out)
+
+
+class _Mean(nn.Module):
+    """The mean over everything up to the site in raster order: what attention does, with equal weights."""
+
+    def forward(self, x):
+        return (x.flatten(2).cumsum(2) / (1 + torch.arange(x[0, 0].numel()))).view_as(x)
+
+    def ready(self, time, slope, shape):
+        return time if slope == shape[1] and time <= 0 else NEVER
+
+    def begin(self, lanes, like):
+        return {"sum": 0, "n": 0}
+
+    def step(self, state, y, x, inputs):
+        state["sum"], state["n"] = state["sum"] + inputs, state["n"] + 1
+        return state["sum"] / state["n"]
+
+
+class _WithMemory(la.PixelCNN):
+    def __init__(self, shape, memory, early=False):
+        super().__init__(shape, 2, width=5, depth=2, kernel_size=3)
+        self.memory, self.early = memory, early
+        self._set_rank(wavefront_rank(self))
+
+    def _logits(self, tokens, condition):
+        x = one_hot(tokens, 2, self.head.weight.dtype)
+        if self.early:
+            return self.head(self.layers(self.memory(x)))
+        x = self.layers[1](self.layers[0](x))
+        return self.head(self.layers[3](self.layers[2](self.memory(x) + x)))
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (1, 6), (5, 2)])
+@pytest.mark.parametrize("memory", [_RowMemory(), _Mean()])
+def test_layers_that_remember(shape, memory):
+    model = _random(_WithMemory(shape, memory))
+    plain = trace(la.PixelCNN(shape, 2, depth=2, kernel_size=3)).schedule.slope
+    assert trace(model).schedule.slope == (shape[1] if isinstance(memory, _Mean) else plain)
+    assert len(engines(model, 3)) == 1
+    check_same(model, native=False)
+    contracts.check_sampler(model)
+
+
+def test_a_layer_that_is_never_ready_is_drawn_by_the_reference():
+    model = _random(_WithMemory((3, 4), _Mean(), early=True))
+    assert isinstance(drawer(model), Reference)
