@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -17,7 +18,10 @@ from latticear.wavefront import raster_rank, trace
 __all__ = ["BLOCK", "METHODS", "Drawer", "drawer"]
 
 BLOCK = {"cpu": 256, "cuda": 4096}
-"""Configurations that PyTorch draws together, by device type."""
+"""Configurations that PyTorch draws together, at most, by device type."""
+
+SHARE = 8
+"""The rings take at most one part in so many of a CUDA device's memory."""
 
 METHODS = ("wavefront", "reference")
 """Ways to draw, by name; all give the same tokens for the same uniform numbers."""
@@ -78,4 +82,10 @@ def _engine(model: Any, like: Tensor) -> Drawer | None:
     if not (schedule.in_time and torch.equal(model.rank.cpu(), raster_rank(model.shape, schedule.slope))):
         return None
     nodes = lower(graph, like)
-    return Engine(model, graph, BLOCK[like.device.type], like) if nodes is None else NativeEngine(model, graph, nodes)
+    if nodes is not None:
+        return NativeEngine(model, graph, nodes)
+    block = BLOCK[like.device.type]
+    if like.device.type == "cuda":
+        room = torch.cuda.get_device_properties(like.device).total_memory // SHARE
+        block = min(block, 2 ** int(math.log2(max(1, room // Engine(model, graph, 1, like).memory))))
+    return Engine(model, graph, block, like)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from latticear.ancestral import Drawn, Given, draw_front
+from latticear.engines.capture import Captured
 from latticear.engines.rings import Fronts, Part, Ring, Rows
 from latticear.wavefront import Graph, Incremental, Node, Offset
 
@@ -54,8 +55,15 @@ class Engine:
         self.states: dict[str, Any] = {}
         self.rings = {node.name: ring for node in graph.nodes if (ring := self._ring(node)) is not None}
         self._in_use = Lock()  # the rings serve one draw at a time
-        first = min(self.ready.values())
-        self.ticks = [(t, list(self._works(t))) for t in range(first, self.schedule.n_fronts)]
+        self._captured: dict[bool, Captured] = {}
+        first, n_fronts = min(self.ready.values()), self.schedule.n_fronts
+        self.sites = [self._sites(t) for t in range(n_fronts)]
+        self.ticks = [(t, list(self._works(t))) for t in range(first, n_fronts)]
+
+    @property
+    def memory(self) -> int:
+        """Bytes of the rings."""
+        return sum(ring.data.nbytes for ring in self.rings.values())
 
     @property
     def _is_small(self) -> bool:
@@ -69,11 +77,15 @@ class Engine:
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
         """Draw configurations from uniform numbers `(B, H W)`, but for the sites held fixed; without a condition."""
         with self._in_use, _threads(1 if self._is_small else torch.get_num_threads()):
-            return self._draw(u, given)
+            for weights in self.weights.values():
+                weights.load()
+            if self.like.device.type != "cuda" or any(node.is_incremental for node in self.graph.nodes):
+                return self._draw(u, given)
+            if (given is None) not in self._captured:
+                self._captured[given is None] = Captured(self._draw, u, given)
+            return self._captured[given is None].draw(u, given)
 
     def _draw(self, u: Tensor, given: Given | None) -> Drawn:
-        for weights in self.weights.values():
-            weights.load()
         for ring in self.rings.values():
             ring.data.zero_()
         for node in self.graph.nodes:
@@ -93,7 +105,7 @@ class Engine:
 
     def _draw_front(self, t: int, logits: Tensor, u: Tensor, tokens: Tensor, given: Given | None) -> Drawn:
         """Draw the sites of front t, and write them into tokens and into the ring that the network reads."""
-        sites = self._sites(t).to(u.device)
+        sites = self.sites[t]
         logits_nbq = logits.view(len(sites), self.lanes, self.q)
         if self.flips:
             straight, flipped = logits_nbq.chunk(2, 1)
@@ -109,7 +121,7 @@ class Engine:
         return front
 
     def _sites(self, front: int) -> Tensor:
-        rows = torch.tensor(self.schedule.rows(front))
+        rows = torch.tensor(self.schedule.rows(front), device=self.like.device)
         return rows * self.shape[1] + front - self.slope * rows
 
     def _ring(self, node: Node) -> Ring | None:
@@ -251,7 +263,9 @@ class _Weights:
             run = [tap for _, tap in group]
             self._taps.append([k for k, _ in run])
             self.places.append((run[0][1], len(run)))
-        self.load()
+        taps_kio, bias = node.weights()
+        self.runs = [taps_kio[taps].flatten(0, 1).contiguous() for taps in self._taps]
+        self.bias = bias.clone()
 
     @property
     def size(self) -> int:
@@ -259,6 +273,8 @@ class _Weights:
         return sum(run.numel() for run in self.runs)
 
     def load(self) -> None:
-        """Read the weights as they are now."""
-        taps_kio, self.bias = self._node.weights()
-        self.runs = [taps_kio[taps].flatten(0, 1).contiguous() for taps in self._taps]
+        """Read the weights as they are now, into the same memory."""
+        taps_kio, bias = self._node.weights()
+        for run, taps in zip(self.runs, self._taps, strict=True):
+            run.copy_(taps_kio[taps].flatten(0, 1))
+        self.bias.copy_(bias)

@@ -1,0 +1,44 @@
+"""A draw recorded as a CUDA graph: hundreds of small kernels are launched by one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from latticear.ancestral import Drawn, Given
+
+__all__ = ["Captured"]
+
+
+class Captured:
+    """A draw whose kernels are recorded once and replayed.
+
+    Args:
+        draw: works on memory of its own, at the same place each time, and never waits for the device.
+        u: uniform numbers on a CUDA device; all later ones have this shape.
+        given: sites held fixed, or None; the same for all later draws.
+    """
+
+    def __init__(self, draw: Callable[[Tensor, Given | None], Drawn], u: Tensor, given: Given | None) -> None:
+        self._u = u.clone()
+        self._given = None if given is None else Given(*(part.clone() for part in given))
+        with torch.cuda.device(u.device):
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                draw(self._u, self._given)  # libraries allocate at their first call, which cannot be recorded
+            torch.cuda.current_stream().wait_stream(side)
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._drawn = draw(self._u, self._given)
+
+    def draw(self, u: Tensor, given: Given | None) -> Drawn:
+        """What the recorded function would return."""
+        self._u.copy_(u)
+        if self._given is not None and given is not None:
+            for mine, part in zip(self._given, given, strict=True):
+                mine.copy_(part)
+        self._graph.replay()
+        return Drawn(*(part.clone() for part in self._drawn))
