@@ -5,8 +5,8 @@ All in one run on one machine, warm, the best of some repetitions:
 - `/ forward`: time of the engine over one teacher-forced `log_prob` of the same batch; in brackets, at batch 16;
 - `naive /`: time of the loop of most public codes, one pass for each site, over that of the engine; the passes of the
   reference (one for each front) are timed, and their number is scaled to one for each site;
-- `/ NetKet`: configurations a second over those of NetKet's FastARNNConv2D of the same depth, width and kernel, float32,
-  jitted, where `pip install netket` has been run.
+- `/ NetKet`: configurations a second over those of NetKet's FastARNNConv2D of the same depth, width and kernel,
+  float32, jitted, where `pip install netket` has been run.
 
 `--memory` adds the peak memory of 10,000 configurations of 64x64 in one call. The last line is JSON.
 
