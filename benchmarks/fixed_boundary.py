@@ -2,7 +2,8 @@
 
 A network learns the open LxL Ising lattice at T > T_c. Then its boundary is held fixed, all up (`++`) or up in the
 upper half and down in the lower (`+-`), and the rest drawn. Importance weights make the free energies of both exact;
-their difference is that of the interface which `+-` forces through the lattice. The judge is the transfer matrix of the inner lattice, on which the boundary acts as a field. The last line is JSON.
+their difference is that of the interface which `+-` forces through the lattice. The judge is the transfer matrix of the
+inner lattice, on which the boundary acts as a field. The last line is JSON.
 
     python benchmarks/fixed_boundary.py [--sizes 8 16] [--temperature 2.6] [--steps 400] [-n 100000]
 """
