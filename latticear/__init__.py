@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from latticear.autocorrelation import TauInt, integrated_autocorrelation_time, mean_error
     from latticear.chains import estimate_chains, neural_mcmc
-    from latticear.configurations import read_batches, read_configurations, read_metadata
+    from latticear.configurations import read_batches, read_configurations, read_given, read_metadata
     from latticear.datafile import SampleWriter
     from latticear.estimates import Estimate, Estimates, UnreliableEstimateWarning
     from latticear.exact import (
@@ -48,7 +48,7 @@ __version__ = version("latticear")
 
 _HOMES = {
     "autocorrelation": ("TauInt", "integrated_autocorrelation_time", "mean_error"),
-    "configurations": ("read_batches", "read_configurations", "read_metadata"),
+    "configurations": ("read_batches", "read_configurations", "read_given", "read_metadata"),
     "datafile": ("SampleWriter",),
     "estimates": ("Estimate", "Estimates", "UnreliableEstimateWarning"),
     "chains": ("estimate_chains", "neural_mcmc"),

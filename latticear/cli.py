@@ -90,6 +90,7 @@ Sets = Annotated[
 ]
 Number = Annotated[str, typer.Option("-n", "--number", metavar="N", help="Configurations (1e6 works).")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output and nothing else.")]
+Given = Annotated[Path | None, typer.Option(metavar="FILE", help="HDF5: hold its /spins fixed where its /where is 1.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, as train makes it.")]
 
 
@@ -145,9 +146,7 @@ def train(
 def estimate(
     run: Run,
     n: Number = "10000",
-    temperature: Annotated[
-        str | None, typer.Option(help="Other temperatures, e.g. 2.2,2.3: reweights the same samples.")
-    ] = None,
+    temperature: Annotated[str | None, typer.Option(help="Others, e.g. 2.2,2.3: the same samples, reweighted.")] = None,
     method: Annotated[str, typer.Option(help="is (importance sampling) or mcmc (neural Metropolis chains).")] = "is",
     data: Annotated[Path | None, typer.Option(help="Monte Carlo configurations, for the forward ESS.")] = None,
     seed: Seed = 0,
@@ -186,6 +185,7 @@ def sample(
     n: Number = "10000",
     seed: Seed = 0,
     append: Annotated[bool, typer.Option(help="Continue the file up to N configurations in all.")] = False,
+    given: Given = None,
     device: Device = "auto",
 ) -> None:
     """Draw independent configurations with their log-probabilities into an HDF5 file."""
@@ -195,7 +195,9 @@ def sample(
         console = _console()
         try:
             with _Progress(console, unit="samples") as progress:
-                written = sample_run(run, out, _count(n), seed=seed, append=append, device=device, report=progress)
+                written = sample_run(
+                    run, out, _count(n), seed=seed, append=append, given=given, device=device, report=progress
+                )
         except KeyboardInterrupt:
             console.print(f"interrupted: {out} keeps what it has; continue with the same command and --append")
             raise typer.Exit(INTERRUPTED) from None

@@ -21,7 +21,7 @@ from latticear.hamiltonians import AbstractHamiltonian, hamiltonian_from_dict
 from latticear.journal import JournaledFile, journal_path
 from latticear.samples import Samples, token_dtype
 
-__all__ = ["read_batches", "read_configurations", "read_metadata"]
+__all__ = ["read_batches", "read_configurations", "read_given", "read_metadata"]
 
 _BLOCK_SITES = 2**22
 
@@ -39,7 +39,8 @@ def read_configurations(
 
     Raises:
         ValueError: if the file is damaged or of another kind, holds no such configurations or a value that is
-            no spin, or states another Hamiltonian or temperature.
+            no spin, states another Hamiltonian or temperature, or has `/where`: configurations with sites held
+            fixed, which `read_batches` reads, are no samples of the whole distribution.
         OSError: if there is no such file, or it is being written.
     """
     path = Path(path)
@@ -47,15 +48,39 @@ def read_configurations(
         return _all_tokens(path, _load_npy(path), hamiltonian, _spin_decoder(hamiltonian))
     with _opened(path) as h5:
         _check_origin(path, decode_attributes(h5.attrs), hamiltonian, temperature)
-        dataset = _configurations(path, h5)
-        is_tokens = dataset.name == "/tokens"
-        decoder = _token_decoder(hamiltonian.n_tokens) if is_tokens else _spin_decoder(hamiltonian)
-        if is_tokens and "states" in h5 and not np.array_equal(h5["states"][()], hamiltonian.states.cpu()):
+        if "where" in h5 or "log_q_given" in h5:
             raise ValueError(
-                f"{path} has the states {h5['states'][()].tolist()}, "
-                f"{type(hamiltonian).__name__} has {hamiltonian.states.tolist()}"
+                f"{path} holds configurations with sites held fixed (/where), which are no samples of the whole "
+                f"distribution; name a file of free ones"
             )
-        return _all_tokens(path, dataset, hamiltonian, decoder)
+        return _all_tokens(path, _configurations(path, h5), hamiltonian, _decoder(path, h5, hamiltonian))
+
+
+def read_given(path: str | os.PathLike[str], hamiltonian: AbstractHamiltonian) -> tuple[Tensor, Tensor]:
+    """Read configurations of which some sites are to be held fixed: `given` and `where` of `model.sample`.
+
+    Args:
+        path: an HDF5 file with `/spins` `(n, H, W)` or `/tokens`, by latticear or not, and `/where`, `(n, H, W)` or
+            `(H, W)` for all: 1 at the sites to be held, 0 elsewhere, where the configurations may hold anything.
+        hamiltonian: of the system to be drawn. The configurations may be of another one with the same states.
+
+    Returns:
+        Tokens `(n, H, W)`, smallest unsigned type, and a bool mask of that shape.
+
+    Raises:
+        ValueError: if the file is damaged or of another kind, has no such datasets, or a held value is no spin.
+        OSError: if there is no such file, or it is being written.
+    """
+    path = Path(path)
+    if _is_npy(path):
+        raise ValueError(f"{path} is a .npy file, which has no room for /where: write HDF5 with /spins and /where")
+    with _opened(path) as h5:
+        dataset = _configurations(path, h5)
+        _check_numbers(path, dataset, hamiltonian)
+        where = np.broadcast_to(_mask(path, h5, dataset.shape), dataset.shape)
+        values = dataset[()]
+        values[~where] = values[where][0]
+        return _all_tokens(path, values, hamiltonian, _decoder(path, h5, hamiltonian)), torch.from_numpy(where.copy())
 
 
 def read_batches(path: str | os.PathLike[str], batch_size: int) -> Iterator[Samples]:
@@ -157,6 +182,27 @@ def _configurations(path: Path, h5: h5py.File) -> h5py.Dataset:
     raise ValueError(f"{path} must have a dataset /spins (n, H, W), it has {sorted(h5)}")
 
 
+def _mask(path: Path, h5: h5py.File, shape: tuple[int, ...]) -> np.ndarray:
+    """`/where` as bool, of the shape of one configuration or of all."""
+    mask = h5.get("where")
+    if not isinstance(mask, h5py.Dataset):
+        raise ValueError(
+            f"{path} has no dataset /where, 1 at the sites to hold fixed and 0 elsewhere; add a mask of shape "
+            f"{shape[1:]}, or {shape} for one each: with h5py.File({str(path)!r}, 'r+') as h5: h5['where'] = mask"
+        )
+    if mask.dtype.kind not in "biuf" or mask.shape not in (shape[1:], shape):
+        raise ValueError(
+            f"{path}: /where must hold 0 or 1 in shape {shape[1:]} or {shape}, got {mask.dtype} {mask.shape}"
+        )
+    values = mask[()]
+    wrong = values[(values != 0) & (values != 1)]
+    if wrong.size:
+        raise ValueError(f"{path}: /where must be 1 at the sites to hold fixed and 0 elsewhere, got {wrong[0]}")
+    if not values.any():
+        raise ValueError(f"{path}: /where is 0 everywhere: there is no site to hold fixed")
+    return values.astype(bool)
+
+
 def _check_ours(path: Path, h5: h5py.File) -> None:
     stored = h5.attrs.get("format_version")
     if stored is None:
@@ -182,6 +228,18 @@ def _differences(stored: dict[str, Any], given: dict[str, Any]) -> str:
     return ", ".join(
         f"{name} {short_repr(stored.get(name))} instead of {short_repr(given.get(name))}" for name in names
     )
+
+
+def _decoder(path: Path, h5: h5py.File, hamiltonian: AbstractHamiltonian) -> Callable[[np.ndarray], Tensor]:
+    """What makes tokens of the configurations of a file."""
+    if _configurations(path, h5).name != "/tokens":
+        return _spin_decoder(hamiltonian)
+    if "states" in h5 and not np.array_equal(h5["states"][()], hamiltonian.states.cpu()):
+        raise ValueError(
+            f"{path} has the states {h5['states'][()].tolist()}, "
+            f"{type(hamiltonian).__name__} has {hamiltonian.states.tolist()}"
+        )
+    return _token_decoder(hamiltonian.n_tokens)
 
 
 def _spin_decoder(hamiltonian: AbstractHamiltonian) -> Callable[[np.ndarray], Tensor]:
@@ -210,6 +268,14 @@ def _token_decoder(n_tokens: int) -> Callable[[np.ndarray], Tensor]:
     return decode
 
 
+def _check_numbers(path: Path, data: h5py.Dataset | np.ndarray, hamiltonian: AbstractHamiltonian) -> None:
+    if data.dtype.kind not in "iuf" or data.shape[1:] != hamiltonian.shape or data.ndim != 3:
+        expected = ", ".join(map(str, hamiltonian.shape))
+        raise ValueError(f"{path} must hold numbers of shape (n, {expected}), got {data.dtype} {data.shape}")
+    if data.shape[0] == 0:
+        raise ValueError(f"{path} holds no configuration")
+
+
 def _all_tokens(
     path: Path,
     data: h5py.Dataset | np.ndarray,
@@ -217,12 +283,8 @@ def _all_tokens(
     decode: Callable[[np.ndarray], Tensor],
 ) -> Tensor:
     """Decode in blocks: the intermediate float64 of a whole file would be eight times its size."""
-    if data.dtype.kind not in "iuf" or data.shape[1:] != hamiltonian.shape or data.ndim != 3:
-        expected = ", ".join(map(str, hamiltonian.shape))
-        raise ValueError(f"{path} must hold numbers of shape (n, {expected}), got {data.dtype} {data.shape}")
+    _check_numbers(path, data, hamiltonian)
     n = data.shape[0]
-    if n == 0:
-        raise ValueError(f"{path} holds no configuration")
     try:
         tokens = torch.empty(data.shape, dtype=token_dtype(hamiltonian.n_tokens))
     except RuntimeError as error:
@@ -247,10 +309,12 @@ def _batches(path: Path, batch_size: int) -> Iterator[Samples]:
         )
         for start in range(0, len(dataset), batch_size):
             part = slice(start, start + batch_size)
+            names = ("log_q", "condition", "log_q_given")
+            columns = {name: torch.from_numpy(h5[name][part]) if name in h5 else None for name in names}
             yield Samples(
                 tokens=decode(dataset[part]),
-                log_q=torch.from_numpy(h5["log_q"][part]) if "log_q" in h5 else None,
                 seed=int(attributes["seed"]),
-                condition=torch.from_numpy(h5["condition"][part]) if "condition" in h5 else None,
                 provenance=attributes.get("provenance", {}),
+                where=torch.from_numpy(h5["where"][part]).bool() if "log_q_given" in h5 else None,
+                **columns,
             )

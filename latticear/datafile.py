@@ -54,6 +54,7 @@ class SampleWriter:
         has_log_q: the samples carry `log_q`.
         n_condition: numbers k of a sample's `condition`; 0 for none.
         n_components: components C of a site; 0 for tokens `(n, H, W)` without that axis.
+        has_given: the samples carry `log_q_given` and `where`: sites of them were held fixed.
         commit_seconds: shortest time between two commits, which cost some 10 ms each.
 
     Attributes:
@@ -75,6 +76,7 @@ class SampleWriter:
         has_log_q: bool = True,
         n_condition: int = 0,
         n_components: int = 0,
+        has_given: bool = False,
         commit_seconds: float = 1.0,
     ) -> None:
         self.path = Path(path)
@@ -82,7 +84,7 @@ class SampleWriter:
         self._n_tokens = hamiltonian.n_tokens
         self._spin_table = spin_table(hamiltonian)
         self._attributes = complete_attributes(hamiltonian, attributes)
-        self._columns = columns_of(hamiltonian, has_log_q, n_condition, n_components)
+        self._columns = columns_of(hamiltonian, has_log_q, n_condition, n_components, has_given)
         self._commit_seconds = commit_seconds
         if not self.path.exists():
             _create(self.path, empty_file(hamiltonian, self._columns, self._attributes))
@@ -200,7 +202,13 @@ class SampleWriter:
         if samples.seed != seed:
             raise ValueError(f"samples must be of this file's seed {seed}, got samples of seed {samples.seed}")
         tokens = samples.tokens.cpu().numpy()
-        given = {"log_q": samples.log_q, "condition": samples.condition, "energy": energy}
+        given = {
+            "log_q": samples.log_q,
+            "condition": samples.condition,
+            "log_q_given": samples.log_q_given,
+            "where": None if samples.where is None else samples.where.byte(),
+            "energy": energy,
+        }
         rows = {name: value.detach().cpu().numpy() for name, value in given.items() if value is not None}
         rows[next(iter(self._columns))] = tokens
         _check_rows(self._columns, rows, n)

@@ -8,6 +8,16 @@
     /energy     float64 (sample), extensive
     /condition  float64 (sample, condition_component), where there is one
 
+Where sites were held fixed, /log_q is that of the others, and there are
+
+    /log_q_given  float64 (sample), nats, of the sites held fixed
+    /where        uint8 of the shape of /spins, 1 at those sites, 0 where a spin was drawn
+
+with the attribute `given`, a fingerprint of what was held, and in `provenance.given` path, number n and provenance of
+the configurations given: sample i holds the sites of configuration i modulo n. Such configurations are no samples of
+the whole distribution. A file that is to be given has /spins or /tokens, and /where (sample, y, x), or (y, x) for all
+its configurations; what they are where it is 0 does not matter.
+
 The dimensions are datasets of indices, so that `xarray.open_dataset(path, engine="h5netcdf")` names them;
 attributes of the file say what the configurations are of. Structured values (Hamiltonian, model, provenance)
 are JSON."""
@@ -46,10 +56,19 @@ _CONVENTIONS = (
     "Configurations are rows of a square lattice (y, x). "
     "energy: extensive, every bond counted once, in the unit of the coupling. "
     "log_q: log-probability with which the sampler drew the configuration, in nats. "
+    "where: 1 at sites that were held fixed; log_q is then that of the other sites, "
+    "log_q_given that of these, each given those drawn or held before it. "
     "temperature: in the unit of the coupling, k_B = 1, beta = 1/temperature. "
     "sample: index in the stream of the seed."
 )
-_UNITS = {"energy": "coupling", "log_q": "nat", "temperature": "coupling", "beta": "1/coupling", "spins": "1"}
+_UNITS = {
+    "energy": "coupling",
+    "log_q": "nat",
+    "log_q_given": "nat",
+    "temperature": "coupling",
+    "beta": "1/coupling",
+    "spins": "1",
+}
 _CHUNK_BYTES = 2**18
 _SCALAR_CHUNK = 4096
 # The oldest format with checksums of headers and of long attributes: damage is noticed. Later ones mark a file as open
@@ -143,7 +162,7 @@ def complete_attributes(hamiltonian: AbstractHamiltonian, given: Mapping[str, An
 
 
 def columns_of(
-    hamiltonian: AbstractHamiltonian, has_log_q: bool, n_condition: int, n_components: int
+    hamiltonian: AbstractHamiltonian, has_log_q: bool, n_condition: int, n_components: int, has_given: bool
 ) -> dict[str, Column]:
     """The growing datasets; the configurations come first."""
     dims: tuple[str, ...] = ("sample", "y", "x")
@@ -160,6 +179,9 @@ def columns_of(
     columns["energy"] = Column(number, ("sample",), ())
     if n_condition:
         columns["condition"] = Column(number, ("sample", "condition_component"), (n_condition,))
+    if has_given:
+        columns["log_q_given"] = Column(number, ("sample",), ())
+        columns["where"] = Column(np.dtype(np.uint8), dims, shape)
     return columns
 
 

@@ -45,9 +45,10 @@ def estimate(
     """Free energy and observables of the Boltzmann distribution by importance sampling, with error bars.
 
     `Z = <w>_q` and `<O> = <w O>_q / <w>_q` with `w = exp(-beta E) / q`: asymptotically exact whatever the quality of
-    the model, which only sets the error. ln Z is corrected for the bias of the logarithm. Errors are one standard
-    deviation by the delta method; `jackknife_error` is a second opinion from 100 blocks. A warning is issued, and
-    `reliable` is False, where the weights say that the error bars cannot be trusted.
+    the model, which only sets the error. Samples with sites held fixed estimate the distribution with those sites fixed
+    (with several different sets of them, their mixture, each weighted by its Z). ln Z is corrected for the bias of the
+    logarithm. Errors are one standard deviation by the delta method; `jackknife_error` is a second opinion from 100
+    blocks. A warning is issued, and `reliable` is False, where the weights say that the error bars cannot be trusted.
 
     Args:
         samples: drawn from a model, or an iterator of batches of them (`model.sample_batches`).

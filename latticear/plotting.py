@@ -7,17 +7,31 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgba
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from latticear.estimates import Estimate
+from latticear.receptive import field_of, slope_of
 
-__all__ = ["correlation_function", "histogram", "sample_grid", "training_curve", "weight_histogram"]
+__all__ = [
+    "correlation_function",
+    "histogram",
+    "receptive_field",
+    "sample_grid",
+    "training_curve",
+    "wavefront",
+    "weight_histogram",
+]
 
 Array = NDArray[np.float64]
 
 MODEL, REFERENCE, EXACT = "#0b6e99", "#d1495b", "#333333"
+BLIND, LATER = "#f2b84b", "#e9e9e9"
 
 
 def training_curve(ax: Axes, metrics: Sequence[Mapping[str, Any]], exact: float | None = None) -> Axes:
@@ -134,3 +148,92 @@ def weight_histogram(ax: Axes, log_w: Array, text: str) -> Axes:
     ax.set_ylabel("samples")
     ax.text(0.03, 0.96, text, transform=ax.transAxes, va="top")
     return ax
+
+
+def receptive_field(ax: Axes, model: Any, site: tuple[int, int] | None = None) -> Axes:
+    """What is known at a site when it is drawn: what the network sees, its blind spot, what the bias knows.
+
+    Args:
+        ax: to draw on.
+        model: the network.
+        site: (y, x); None for the centre, (H // 2, W // 2).
+
+    Raises:
+        ValueError: for a site outside the lattice, or a network that offsets do not describe.
+    """
+    field = field_of(model, site or (model.shape[0] // 2, model.shape[1] // 2))
+    if field is None:
+        raise ValueError(f"offsets do not describe {type(model).__name__}; receptive.dependences says what it sees")
+    colours = np.full((*model.shape, 4), to_rgba(LATER))
+    colours[field.seen.numpy()] = to_rgba(MODEL)
+    colours[field.blind_spot.numpy()] = to_rgba(BLIND)
+    colours[field.site] = to_rgba(EXACT)
+    _cells(ax, colours)
+    dot = {"facecolor": "white", "edgecolor": EXACT}
+    for y, x in field.known.nonzero().tolist():
+        ax.add_patch(Circle((x, y), 0.2, **dot))
+    labels = {
+        EXACT: f"site {field.site}",
+        MODEL: f"seen: {int(field.seen.sum())}",
+        BLIND: f"blind spot: {int(field.blind_spot.sum())}",
+        LATER: "later",
+    }
+    handles = _keys(labels)
+    if ax.patches:
+        known = f"known to the bias: {len(ax.patches)}"
+        handles.append(Line2D([], [], ls="none", marker="o", mfc="white", mec=EXACT, label=known))
+    _legend(ax, handles)
+    return ax
+
+
+def wavefront(ax: Axes, model: Any, tick: int | None = None) -> Axes:
+    """The tick at which each site is drawn, as shade and, where there is room, as number; one front stands out.
+
+    Args:
+        ax: to draw on.
+        model: the network.
+        tick: of the front; None for the middle one.
+
+    Raises:
+        ValueError: for a tick at which nothing is drawn.
+    """
+    rank = model.rank.cpu().numpy()
+    ticks = int(rank.max()) + 1
+    tick = ticks // 2 if tick is None else tick
+    front = rank == tick
+    if not front.any():
+        raise ValueError(f"tick must be one of 0..{ticks - 1} at which a site is drawn, got {tick}")
+    blues = colormaps["Blues"]
+    colours = blues(0.15 + 0.6 * rank / ticks)
+    colours[rank > tick] = to_rgba(LATER)
+    colours[front] = to_rgba(BLIND)
+    _cells(ax, colours)
+    if max(model.shape) <= 20:
+        for (y, x), number in np.ndenumerate(rank):
+            ax.text(x, y, str(number), ha="center", va="center", fontsize=120 / max(12, *model.shape))
+    together = f"tick {tick}: {front.sum()} site{'s at once' if front.sum() > 1 else ''}"
+    _legend(ax, _keys({to_hex(blues(0.4)): "earlier", BLIND: together, LATER: "later"}))
+    formula = f"s = {slope_of(model)}: s (H \N{MINUS SIGN} 1) + W = {ticks} ticks instead of H W = {rank.size}"
+    ax.set_title(formula, fontsize="medium")
+    return ax
+
+
+def _cells(ax: Axes, colours: Array) -> None:
+    """The lattice, each site in its colour `(H, W, 4)`."""
+    height, width = colours.shape[:2]
+    ax.imshow(colours)
+    ax.set_xticks(np.arange(-0.5, width), [""] * (width + 1))
+    ax.set_yticks(np.arange(-0.5, height), [""] * (height + 1))
+    ax.grid(color="white", lw=1)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+def _keys(labels: Mapping[str, str]) -> list[Any]:
+    return [Patch(color=colour, label=label) for colour, label in labels.items()]
+
+
+def _legend(ax: Axes, handles: Sequence[Any]) -> None:
+    """Below the axes, in two columns."""
+    place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "frameon": False}
+    ax.legend(handles=handles, ncols=2, handlelength=1, handleheight=1, columnspacing=1, **place)

@@ -15,7 +15,14 @@ from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.importance import estimate, forward_ess
 from latticear.montecarlo import METHODS, monte_carlo
-from latticear.plotting import correlation_function, histogram, sample_grid, training_curve, weight_histogram
+from latticear.plotting import (
+    correlation_function,
+    histogram,
+    receptive_field,
+    sample_grid,
+    training_curve,
+    weight_histogram,
+)
 from latticear.rundir import RunDirectory
 from latticear.samples import Samples
 from latticear.workflows import quiet, trained
@@ -30,7 +37,7 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
     """Write the figures of a run into `figures/` and yield their paths as they are made.
 
     Training curve, samples beside Monte Carlo configurations, histograms of energy and magnetisation, correlation
-    function, and the weights with ESS and forward ESS.
+    function, receptive field, and the weights with ESS and forward ESS.
     """
     matplotlib.use("agg")
     config, hamiltonian, model = trained(path, device)
@@ -76,6 +83,7 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
             (6, 4),
             lambda f: correlation_function(f.subplots(), ours["correlation"], theirs["correlation"]),
         ),
+        "receptive_field": ((5, 6), lambda f: receptive_field(f.subplots(), model)),
         "weights": ((6, 4), lambda f: weight_histogram(f.subplots(), log_w, text)),
     }
     for name, (size, draw) in figures.items():

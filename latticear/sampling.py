@@ -97,7 +97,7 @@ def _given(model: Autoregressive, n: int, given: Tensor | None, where: Tensor | 
             raise ValueError(f"{name} must have shape {size} or {(n, *size)}, got {tuple(value.shape)}")
     if given.is_floating_point():
         raise ValueError(f"given must hold integer tokens, got {given.dtype}; see hamiltonian.tokens")
-    held = given.expand(n, *size)[where.expand(n, *size)]
+    held = torch.masked_select(given, where)  # of one sample, if all share both
     if held.numel() and not 0 <= int(held.min()) <= int(held.max()) < model.n_tokens:
         raise ValueError(
             f"given must hold tokens in 0..{model.n_tokens - 1}, got values {int(held.min())}..{int(held.max())}"

@@ -1,135 +1,21 @@
-"""What a network reads, and when it can be known: the schedule of the wavefront.
+"""When each value of a network can be known: the schedule of the wavefront.
 
 All sites of one front, `s y + x = t`, are independent given the earlier fronts once the slope s is large enough, so
-they can be drawn together: `s (H - 1) + W` ticks instead of `H W`. Nothing is written by hand for a network. Its
-`_logits` is traced; layers say which offsets they read, and everything else must act on each site by itself. From the
-offsets follow, by a max-plus recursion, the slope and the tick at which each value is ready.
+they can be drawn together: `s (H - 1) + W` ticks instead of `H W`. The slope and the tick at which each value is ready
+follow from the offsets that layers read, by a max-plus recursion.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any, NamedTuple, Protocol, cast
+from collections.abc import Collection
+from typing import Any, NamedTuple, cast
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import Tensor
 
-__all__ = [
-    "NEVER",
-    "Graph",
-    "Incremental",
-    "Node",
-    "Offset",
-    "Read",
-    "Schedule",
-    "one_hot",
-    "raster_rank",
-    "trace",
-    "wavefront_rank",
-]
+from latticear.tracing import Graph, Incremental, Offset, trace
 
-Offset = tuple[int, int]
-"""(dy, dx): a tap reads its input at (y + dy, x + dx)."""
-
-HERE: tuple[Offset, ...] = ((0, 0),)
-
-NEVER = 2**30
-"""Ready time of what cannot be known in time at some slope."""
-
-_MODULES = (nn.ReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout)
-_FUNCTIONS = {
-    *(torch.relu, torch.tanh, torch.sigmoid, torch.cat, torch.chunk, torch.add, torch.mul),
-    *(F.relu, F.elu, F.gelu, F.silu),
-    *(operator.add, operator.mul, operator.sub, operator.neg, operator.getitem),
-}
-"""What acts on each site by itself, channels being dimension 1 in `(B, C, H, W)` as in `(rows, C)`."""
-
-
-class Incremental(Protocol):
-    """A layer that offsets cannot describe: a recurrent state, a cache of keys and values, a strided level.
-
-    A module with these methods is not looked into; it computes its output front after front by itself. Its input is
-    read at the same site only, so whatever else it needs it remembers.
-    """
-
-    def ready(self, time: int, slope: int, shape: tuple[int, int]) -> int:
-        """How many ticks after its front the output is known if the input is known after `time`; `NEVER` if not."""
-
-    def begin(self, lanes: int, like: Tensor) -> Any:
-        """The state before the first front, for so many configurations, on the device and of the type of `like`."""
-
-    def step(self, state: Any, y: Tensor, x: Tensor, *inputs: Tensor) -> Tensor:
-        """Output at the sites `(y, x)` of the next front, `(n,)` each, from inputs there, all `(n, lanes, C)`."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """One value per site and channel.
-
-    Attributes:
-        name: unique.
-        channels: C; 0 for a tuple of values, which only the next nodes take apart.
-        inputs: names of the nodes it reads; empty for the one-hot tokens.
-        offsets: where it reads its input, inside the lattice from some site at least; `HERE` for what acts on each
-            site by itself.
-        layer: the module with the weights, for a node with taps; an `Incremental`; None for others.
-        function: for a node without taps: what computes its value.
-        arguments: positional ones of the function, with a traced node in place of each value.
-        options: keyword arguments of the function.
-    """
-
-    name: str
-    channels: int
-    inputs: tuple[str, ...] = ()
-    offsets: tuple[Offset, ...] = HERE
-    layer: nn.Module | None = None
-    function: Callable[..., Any] | None = None
-    arguments: tuple[Any, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_incremental(self) -> bool:
-        """True if a layer computes this value front after front by itself."""
-        return _is_incremental(self.layer)
-
-    def weights(self) -> tuple[Tensor, Tensor]:
-        """Those of a layer as they are now: live taps, `(n_taps, in_channels, out_channels)`, and bias."""
-        layer: Any = self.layer
-        if hasattr(layer, "tap_weights"):
-            every = {offset: k for k, offset in enumerate(layer.offsets)}
-            taps_kio = layer.tap_weights()[[every[offset] for offset in self.offsets]].detach()
-        else:
-            taps_kio = layer.weight[:, :, 0, 0].T[None].detach()
-        return taps_kio, taps_kio.new_zeros(self.channels) if layer.bias is None else layer.bias.detach()
-
-    def apply(self, values: Mapping[str, Any]) -> Any:
-        """The value of a node without taps from those of its inputs, by name, each `(rows, C)`."""
-        assert self.function is not None
-        arguments, options = fx.map_arg((self.arguments, dict(self.options)), lambda source: values[source.name])
-        return self.function(*arguments, **options)
-
-
-@dataclass(frozen=True)
-class Graph:
-    """What a network computes site by site.
-
-    Attributes:
-        nodes: in order, the first the one-hot tokens, the last the logits.
-        shape: (H, W) of the lattice.
-    """
-
-    nodes: tuple[Node, ...]
-    shape: tuple[int, int]
-
-    @cached_property
-    def schedule(self) -> Schedule:
-        """The one of the smallest slope at which the logits of a front are known when it is drawn."""
-        width = self.shape[1]
-        return next((s for slope in range(1, width) if (s := Schedule(self, slope)).in_time), Schedule(self, width))
+__all__ = ["Read", "Schedule", "raster_rank", "schedule_of", "wavefront_rank"]
 
 
 class Schedule:
@@ -139,9 +25,12 @@ class Schedule:
     depends on rows above only is computed a whole row at a time: row y at tick W y + ready. A stack that looks ahead
     to the right, layer by layer, then waits for the end of the row above and for nothing else.
 
-    Attributes:
+    Args:
         graph: the network.
-        slope: s.
+        slope: s, at most W.
+
+    Attributes:
+        graph, slope: as given.
         ready: ticks, by name of the node; for tokens, one.
         by_row: names of those that are computed a row at a time.
     """
@@ -223,115 +112,25 @@ class Read(NamedTuple):
     offset: Offset
 
 
-def one_hot(tokens: Tensor, n_tokens: int, dtype: torch.dtype) -> Tensor:
-    """Tokens `(B, H, W)` as indicator channels `(B, q, H, W)`."""
-    levels = torch.arange(n_tokens, device=tokens.device, dtype=tokens.dtype)
-    channels = tokens.unsqueeze(1) == levels.view(-1, 1, 1)
-    return channels.to(dtype).contiguous(memory_format=torch.channels_last)  # the layout that CPU convolutions like
-
-
 def raster_rank(shape: tuple[int, int], slope: int) -> Tensor:
     """`rank[y, x] = slope * y + x`: int64 `(H, W)`."""
     height, width = shape
     return slope * torch.arange(height)[:, None] + torch.arange(width)
 
 
+def schedule_of(model: Any) -> Schedule | None:
+    """The schedule of the smallest slope at which the logits of a front are known when it is drawn, at most W.
+
+    None for a network that cannot be traced.
+    """
+    graph, width = trace(model), model.shape[1]
+    if graph is None:
+        return None
+    schedules = (Schedule(graph, slope) for slope in range(1, width))
+    return next((schedule for schedule in schedules if schedule.in_time), Schedule(graph, width))
+
+
 def wavefront_rank(model: Any) -> Tensor:
     """The rank of a raster-ordered model: the tick `s y + x` of its own slope; raster order if it cannot be traced."""
-    graph, width = trace(model), model.shape[1]
-    return raster_rank(model.shape, width if graph is None else graph.schedule.slope)
-
-
-class _Tracer(fx.Tracer):
-    traced_func_name = "_logits"
-
-    def __init__(self) -> None:
-        super().__init__(autowrap_functions=(one_hot,))
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return hasattr(m, "offsets") or _is_incremental(m) or super().is_leaf_module(m, module_qualified_name)
-
-
-class _Channels(fx.Interpreter):
-    """Runs a traced network once to see how many channels each value has."""
-
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module)
-        self.found: dict[str, int] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        value = super().run_node(n)
-        self.found[n.name] = value.shape[1] if isinstance(value, Tensor) and value.ndim == 4 else 0
-        return value
-
-
-@torch.no_grad()
-def trace(model: Any) -> Graph | None:
-    """The graph of a model's `_logits`, or None if it does more than offsets and functions of single sites can say.
-
-    Args:
-        model: a module with `shape` and `_logits(tokens, condition)`, in which `one_hot` embeds the tokens.
-    """
-    try:
-        traced = fx.GraphModule(model, _Tracer().trace(model))
-        channels = _Channels(traced)
-        channels.run(torch.zeros(1, *model.shape, dtype=torch.long, device=next(model.parameters()).device), None)
-    except Exception:  # code that cannot be traced may raise anything; such a network is drawn by the reference
-        return None
-    nodes: dict[fx.Node, Node] = {}
-    for at in traced.graph.nodes:
-        if at.op == "output":
-            result = at.args[0]
-            return (
-                Graph(tuple(nodes.values()), tuple(model.shape))
-                if result in nodes and next(reversed(nodes)) is result
-                else None
-            )
-        if at.op in ("placeholder", "get_attr"):
-            continue
-        sources = [source for source in at.all_input_nodes if source in nodes]
-        if at.target is one_hot and at.args[0].target == "tokens" and not nodes:
-            nodes[at] = Node(at.name, channels.found[at.name])
-        elif sources:
-            node = _node(at, traced, channels.found[at.name])
-            if node is None or len(sources) < len(at.all_input_nodes):
-                return None
-            nodes[at] = replace(node, offsets=tuple(offset for offset in node.offsets if _fits(offset, model.shape)))
-        elif any(source.op == "placeholder" for source in at.all_input_nodes):
-            return None
-    return None
-
-
-def _node(at: fx.Node, traced: fx.GraphModule, channels: int) -> Node | None:
-    inputs = tuple(source.name for source in at.all_input_nodes)
-    if at.op == "call_module":
-        layer: Any = traced.get_submodule(str(at.target))
-        if _is_incremental(layer):
-            return Node(at.name, channels, inputs, HERE, layer)
-        if hasattr(layer, "offsets"):
-            return Node(at.name, channels, inputs, tuple(layer.offsets), layer)
-        if _is_site_convolution(layer):
-            return Node(at.name, channels, inputs, HERE, layer)
-        if isinstance(layer, _MODULES):
-            return Node(at.name, channels, inputs, HERE, None, layer, at.args, at.kwargs)
-    if at.op == "call_function" and at.target in _FUNCTIONS:
-        return Node(at.name, channels, inputs, HERE, None, at.target, at.args, at.kwargs)
-    return None
-
-
-def _fits(offset: Offset, shape: tuple[int, int]) -> bool:
-    """False for a tap that lies outside the lattice wherever it is read from."""
-    return abs(offset[0]) < shape[0] and abs(offset[1]) < shape[1]
-
-
-def _is_incremental(layer: nn.Module | None) -> bool:
-    return hasattr(layer, "begin") and hasattr(layer, "step")
-
-
-def _is_site_convolution(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Conv2d) and (layer.kernel_size, layer.stride, layer.padding, layer.groups) == (
-        (1, 1),
-        (1, 1),
-        (0, 0),
-        1,
-    )
+    schedule, width = schedule_of(model), model.shape[1]
+    return raster_rank(model.shape, width if schedule is None else schedule.slope)

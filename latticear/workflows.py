@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from latticear.chains import estimate_chains, neural_mcmc
+from latticear.conditional import read_held
 from latticear.config import (
     RunConfig,
     build_hamiltonian,
@@ -33,8 +33,10 @@ from latticear.importance import forward_ess, reweight
 from latticear.models import AbstractModel
 from latticear.montecarlo import default_schedule, monte_carlo
 from latticear.provenance import command, environment, fingerprint, now
+from latticear.receptive import summary
 from latticear.rundir import RunDirectory, load_model
 from latticear.samples import Samples
+from latticear.signals import StopSignals
 from latticear.training import Step, TrainingError, fit
 
 __all__ = [
@@ -122,7 +124,7 @@ def _train(run: RunDirectory, model: AbstractModel, steps: Iterator[Step], confi
     before = run.metrics()[-1:]
     done = before[0]["step"] if before else 0
     t_start = time.monotonic() - (before[0]["elapsed"] if before else 0.0)
-    with _StopSignals() as stop:
+    with StopSignals() as stop:
         try:
             for step in steps:
                 done = step.step
@@ -197,24 +199,44 @@ def save_estimates(path: Path, results: Sequence[Estimates], *, seed: int) -> No
         run.write_json("estimates.json", first.to_dict() | {"seed": seed, "checkpoint": _step_of(path)})
 
 
-def sample_run(path: Path, out: Path, n: int, *, seed: int, append: bool, device: str, report: Report) -> int:
+def sample_run(
+    path: Path,
+    out: Path,
+    n: int,
+    *,
+    seed: int,
+    append: bool,
+    device: str,
+    report: Report,
+    given: Path | None = None,
+) -> int:
     """Stream samples of a run into an HDF5 file, up to n in all; returns how many it holds.
 
+    With `given`, a file that `read_held` reads, its sites are held fixed.
+
     Raises:
+        ValueError: for a file or a number that does not fit.
         KeyboardInterrupt: if a signal stopped it; the file keeps what it has.
     """
     config, hamiltonian, model = trained(path, device)
+    held = None if given is None else read_held(given, hamiltonian, n)
+    provenance = {"run": str(path), "checkpoint": _step_of(path), "command": command()}
     attributes = {
         "seed": seed,
         "temperature": config.temperature,
         "model": model.to_dict(),
         "weights": fingerprint(model),
-        "provenance": {"run": str(path), "checkpoint": _step_of(path), "command": command()},
+        "given": None if held is None else held.fingerprint,
+        "provenance": provenance if held is None else provenance | {"given": held.origin},
     }
-    with _StopSignals() as stop, SampleWriter(out, hamiltonian, attributes=attributes, append=append) as writer:
+    with (
+        StopSignals() as stop,
+        SampleWriter(out, hamiltonian, attributes=attributes, append=append, has_given=held is not None) as writer,
+    ):
         done = writer.n_written
         if done < n:
-            batches = model.sample_batches(n - done, seed=seed, start=done)
+            draw = model.sample_batches if held is None else partial(held.sample_batches, model)
+            batches = draw(n - done, seed=seed, start=done)
             for _ in _written(batches, writer, hamiltonian, n, report, stop):
                 pass
         return writer.n_written
@@ -249,7 +271,7 @@ def monte_carlo_run(
     judge = exact_result(hamiltonian, config.temperature)
     with (
         quiet(),
-        _StopSignals() as stop,
+        StopSignals() as stop,
         SampleWriter(out, hamiltonian, attributes=attributes, has_log_q=False) as writer,
     ):
         written = _written(chains, writer, hamiltonian, n, report, stop)
@@ -278,7 +300,8 @@ def describe(path: Path) -> dict[str, Any]:
         "last_step": metrics[-1] if metrics else None,
     }
     if latest is not None:
-        content["n_parameters"] = sum(p.numel() for p in load_model(path).parameters())
+        model = load_model(path)
+        content |= {"n_parameters": sum(p.numel() for p in model.parameters()), "receptive_field": summary(model)}
     estimates = run.read_json("estimates.json")
     return content | ({"estimates": estimates} if estimates else {})
 
@@ -305,7 +328,7 @@ def _written(
     hamiltonian: AbstractHamiltonian,
     n: int,
     report: Report,
-    stop: _StopSignals,
+    stop: StopSignals,
 ) -> Iterator[Samples]:
     """The batches, each written to the file as it passes.
 
@@ -358,28 +381,6 @@ def _headline(known: dict[str, float]) -> str:
         text += f"exact {known['exact']:.6f} " if "exact" in known else ""
         text += f"ESS {known['ess']:.2f}"
     return text.rstrip()
-
-
-class _StopSignals:
-    """While it lasts, the first SIGINT or SIGTERM only asks to stop at a good moment; a second one interrupts."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _StopSignals:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: object) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from latticear.engines.native import NativeEngine
 from latticear.engines.portable import Engine
 from latticear.library import instruction_sets
 from latticear.models import AbstractModel
-from latticear.wavefront import trace
+from latticear.wavefront import schedule_of
 
 __all__ = ["draw_by_all", "engines"]
 
@@ -17,7 +17,7 @@ def engines(model: AbstractModel, n: int) -> list[Drawer]:
     """PyTorch's engine for blocks of n, and the compiled one where it was built and knows the network."""
     chosen = _engine(model, next(model.parameters()))
     assert isinstance(chosen, Engine | NativeEngine)
-    portable = Engine(model, trace(model), n, next(model.parameters()))
+    portable = Engine(model, schedule_of(model), n, next(model.parameters()))
     return [portable, chosen] if isinstance(chosen, NativeEngine) else [portable]
 
 

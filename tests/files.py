@@ -68,6 +68,13 @@ def write(path: Path, n: int, block: int = 100, **options: Any) -> None:
             writer.write(samples, ISING.token_energy(samples.tokens))
 
 
+def give(path: Path, spins: Any, where: Any, name: str = "spins") -> Path:
+    """A file as others write it: configurations, and the mask of the sites to hold fixed."""
+    with h5py.File(path, "w") as h5:
+        h5[name], h5["where"] = spins, where
+    return path
+
+
 def contents(path: Path) -> dict[str, np.ndarray]:
     with h5py.File(path) as h5:
         return {name: item[()] for name, item in h5.items()}

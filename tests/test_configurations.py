@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from files import ISING, stream, write
+from files import ISING, ThreeHalves, give, stream, write
 
-from latticear.configurations import read_batches, read_configurations, read_metadata
+from latticear.configurations import read_batches, read_configurations, read_given, read_metadata
 from latticear.datafile import SampleWriter
 from latticear.hamiltonians import Ising
 
@@ -61,6 +61,7 @@ def text(path: Path, content: str) -> Path:
 
 
 ONES = np.ones((3, 4, 6))
+MASK = np.arange(24).reshape(4, 6) % 3 == 0
 BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "missing": (lambda path: path, "No such file"),
     "directory": (lambda path: path.mkdir(), "Is a directory"),
@@ -95,6 +96,7 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda path: (npy(path, ONES), text(path.with_suffix(".npy"), "\x93NUMPY")),
         "is neither|no readable .npy",
     ),
+    "sites held fixed": (lambda path: give(path, ONES, MASK), "sites held fixed .* name a file of free ones"),
     "npz": (lambda path: np.savez(path.with_suffix(".npz"), spins=ONES), "is an archive"),
 }
 
@@ -106,6 +108,70 @@ def test_bad_input(tmp_path: Path, case: str) -> None:
     path = next(tmp_path.iterdir(), tmp_path / "data.h5")
     with pytest.raises((ValueError, OSError), match=message) as caught:
         read_configurations(path, ISING, temperature=2.5)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+# sites to be held fixed
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32])
+@pytest.mark.parametrize("n_masks", [0, 3])
+def test_given(tmp_path: Path, dtype: type, n_masks: int) -> None:
+    """One mask for all configurations, or one each; where it is 0 the spins may be anything."""
+    tokens = stream(3).tokens
+    where = np.stack([np.roll(MASK, k) for k in range(n_masks)]) if n_masks else MASK
+    for anything in (0, np.nan, 7):
+        spins = np.where(where, ISING.spins(tokens), anything)
+        found, mask = read_given(give(tmp_path / "given.h5", spins, where.astype(dtype)), ISING)
+        assert mask.dtype == torch.bool
+        assert mask.tolist() == np.broadcast_to(where, (3, 4, 6)).tolist()
+        assert found.dtype == torch.uint8
+        assert torch.equal(found[mask], tokens[mask])
+        assert found.max() <= 1
+
+
+def test_given_tokens_and_given_samples(tmp_path: Path) -> None:
+    path, system = tmp_path / "given.h5", ThreeHalves((4, 6))
+    tokens = stream(3, q=3).tokens
+    found, mask = read_given(give(path, tokens, MASK, name="tokens"), system)
+    assert torch.equal(found[mask], tokens[mask])
+    write(tmp_path / "samples.h5", 5)
+    with h5py.File(tmp_path / "samples.h5", "r+") as h5:
+        h5["where"] = MASK  # as the message says
+    found, mask = read_given(tmp_path / "samples.h5", Ising((4, 6)))  # of another field: the spins are the same
+    assert torch.equal(found[mask], stream(5).tokens[mask])
+
+
+BAD_GIVEN: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "missing": (lambda path: path, "No such file"),
+    "text": (lambda path: text(path, "1 -1 1"), "is neither HDF5 nor .npy"),
+    "truncated": (truncated, "is damaged"),
+    "npy": (lambda path: npy(path, ONES), "is a .npy file, which has no room for /where"),
+    "no where": (hdf5, r"no dataset /where.* of shape \(4, 6\), or \(3, 4, 6\) .*'r\+'\) as h5: h5\['where'\] = mask"),
+    "no spins": (lambda path: give(path, ONES, MASK, name="magnets"), "must have a dataset /spins"),
+    "no rows": (lambda path: give(path, ONES[:0], MASK), "holds no configuration"),
+    "shape": (lambda path: give(path, ONES[:, 1:], MASK), r"shape \(n, 4, 6\), got float64 \(3, 3, 6\)"),
+    "shape of where": (lambda path: give(path, ONES, MASK[1:]), r"in shape \(4, 6\) or \(3, 4, 6\), got bool \(3, 6\)"),
+    "number of masks": (lambda path: give(path, ONES, [MASK] * 2), r"or \(3, 4, 6\), got bool \(2, 4, 6\)"),
+    "words": (lambda path: give(path, ONES, [["held"] * 6] * 4), r"must hold 0 or 1 in shape .* got object \(4, 6\)"),
+    "two": (lambda path: give(path, ONES, 2 * MASK), "must be 1 at the sites to hold fixed and 0 elsewhere, got 2"),
+    "half": (lambda path: give(path, ONES, MASK / 2), "and 0 elsewhere, got 0.5"),
+    "nan": (lambda path: give(path, ONES, MASK * np.nan), "and 0 elsewhere, got nan"),
+    "spins as mask": (lambda path: give(path, ONES, -1 * MASK), "and 0 elsewhere, got -1"),
+    "nothing held": (lambda path: give(path, ONES, 0 * MASK), "0 everywhere: there is no site to hold fixed"),
+    "no spin": (lambda path: give(path, 3 * ONES, MASK), r"one of \[-1.0, 1.0\], got 3"),
+    "no token": (lambda path: give(path, np.uint8(2 * ONES), MASK, name="tokens"), r"must lie in 0..1, got 2..2"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_GIVEN)
+def test_bad_given(tmp_path: Path, case: str) -> None:
+    make, message = BAD_GIVEN[case]
+    make(tmp_path / "data.h5")
+    path = next(tmp_path.iterdir(), tmp_path / "data.h5")
+    with pytest.raises((ValueError, OSError), match=message) as caught:
+        read_given(path, ISING)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
 

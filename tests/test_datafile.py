@@ -90,6 +90,30 @@ def test_condition_components_and_no_log_q(tmp_path: Path) -> None:
     assert torch.equal(whole.condition, condition)
 
 
+def test_sites_held_fixed(tmp_path: Path) -> None:
+    path = tmp_path / "samples.h5"
+    where = torch.rand(250, 4, 6, generator=torch.Generator().manual_seed(0)) < 0.3
+    samples = replace(stream(250), where=where, log_q_given=stream(250).log_q - 1)
+    energy = ISING.token_energy(samples.tokens)
+    for stop in (100, 250):
+        with SampleWriter(path, ISING, attributes=ATTRIBUTES, append=True, has_given=True) as writer:
+            writer.write(samples[writer.n_written : stop], energy[writer.n_written : stop])
+    whole = Samples.cat(list(read_batches(path, 99)))
+    assert torch.equal(whole.tokens, samples.tokens)
+    for name in ("log_q", "log_q_given", "where"):
+        assert torch.equal(getattr(whole, name), getattr(samples, name)), name
+    with xarray.open_dataset(path, engine="h5netcdf") as data:
+        assert data["where"].dims == ("sample", "y", "x")
+        assert data["where"].dtype == np.uint8
+        assert data["log_q_given"].dims == ("sample",)
+        assert data["log_q_given"].attrs["units"] == "nat"
+    with (
+        SampleWriter(tmp_path / "free.h5", ISING, attributes=ATTRIBUTES) as writer,
+        pytest.raises(ValueError, match=r"this file takes .*, got samples with .*'log_q_given'.*'where'"),
+    ):
+        writer.write(samples, energy)
+
+
 def test_states_that_are_no_small_integers(tmp_path: Path) -> None:
     path = tmp_path / "samples.h5"
     system = ThreeHalves((4, 6))
@@ -160,6 +184,7 @@ def test_existing_file_is_not_overwritten(tmp_path: Path) -> None:
         ({"has_log_q": False}, "log_q"),
         ({"n_condition": 2}, "condition"),
         ({"n_components": 2}, "component"),
+        ({"has_given": True}, "this run writes .*'log_q_given'.*'where'"),
         ({"hamiltonian": Ising((4, 6))}, "its hamiltonian is .*'field': 0.25.*, this run's"),
     ],
 )

@@ -14,7 +14,8 @@ from latticear.ancestral import Given, draw_reference
 from latticear.engines import Reference, drawer
 from latticear.models import AbstractModel, MaskedConv2d
 from latticear.philox import uniforms
-from latticear.wavefront import one_hot, raster_rank, trace, wavefront_rank
+from latticear.tracing import one_hot, trace
+from latticear.wavefront import raster_rank, schedule_of, wavefront_rank
 
 
 def check_same(model: AbstractModel, n: int = 40, seed: int = 0) -> None:
@@ -104,8 +105,7 @@ def test_stacks_that_are_ready_at_different_ticks():
     model = _TwoStacks((5, 6)).double()
     for weight in model.parameters():
         torch.nn.init.normal_(weight)
-    graph = trace(model)
-    times = graph.schedule.ready
+    times = schedule_of(model).ready
     assert len(set(times.values())) > 2  # the tokens, and stacks that are not ready together
     la.check_autoregressive(model)
     check_same(model)

@@ -9,7 +9,7 @@ import latticear as la
 from latticear.ancestral import Given, draw_reference
 from latticear.engines import Engine
 from latticear.philox import uniforms
-from latticear.wavefront import trace
+from latticear.wavefront import schedule_of
 
 HOST = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 
@@ -32,7 +32,7 @@ def _model(**options):
 @pytest.mark.parametrize("holds", [True, False])
 def test_a_draw_never_waits_for_the_device(flip, holds):
     model = _model(spin_flip_symmetric=flip, bias=la.Ising((5, 6)).bias(2.0))
-    engine = Engine(model, trace(model), 8, next(model.parameters()))
+    engine = Engine(model, schedule_of(model), 8, next(model.parameters()))
     given = Given(torch.zeros(8, 30, dtype=torch.long), torch.rand(8, 30) < 0.3) if holds else None
     u = uniforms(0, 0, 8, 30)
     expected = engine.draw(u, None, given)
@@ -49,7 +49,7 @@ def test_the_check_sees_a_wait(wait):
 
 def test_memory_stays_where_it_is():
     model = _model()
-    engine = Engine(model, trace(model), 8, next(model.parameters()))
+    engine = Engine(model, schedule_of(model), 8, next(model.parameters()))
 
     def places():
         weights = [t.data_ptr() for w in engine.weights.values() for t in (*w.runs, w.bias)]
@@ -69,7 +69,7 @@ def test_memory_stays_where_it_is():
 @pytest.mark.parametrize("holds", [True, False])
 def test_replays_are_draws(holds):
     model = _model().cuda()
-    engine = Engine(model, trace(model), 8, next(model.parameters()))
+    engine = Engine(model, schedule_of(model), 8, next(model.parameters()))
     for seed in range(3):
         u = uniforms(seed, 0, 8, 30, device="cuda")
         where = torch.rand(8, 30, device="cuda") < 0.3

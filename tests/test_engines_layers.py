@@ -13,7 +13,8 @@ from latticear.ancestral import draw_reference
 from latticear.engines import Reference, drawer
 from latticear.models import AbstractModel, MaskedConv2d
 from latticear.philox import uniforms
-from latticear.wavefront import NEVER, one_hot, raster_rank, trace, wavefront_rank
+from latticear.tracing import NEVER, one_hot
+from latticear.wavefront import raster_rank, schedule_of, wavefront_rank
 
 
 def check_same(model: AbstractModel, n: int = 40, native: bool = True) -> None:
@@ -68,7 +69,7 @@ def _random(model: AbstractModel) -> AbstractModel:
 def test_stacks_that_run_ahead(depth, shape, slope):
     """Depth + 1 is the slope; where the row is shorter, raster order, in which the rows above are known to the end."""
     model = _random(_DeepStack(shape, depth))
-    assert trace(model).schedule.slope == slope
+    assert schedule_of(model).slope == slope
     check_same(model)
 
 
@@ -80,8 +81,8 @@ def test_wide_stacks_in_raster_order(depth, shape):
 @pytest.mark.parametrize("width", [3, 4, 6, 9])
 def test_ready_times_against_brute_force(width):
     """Site by site: whatever a value reads is computed no later than itself, and is a token drawn before."""
-    graph = trace(_DeepStack((5, width), 4))
-    schedule, rank = graph.schedule, raster_rank((5, width), graph.schedule.slope)
+    schedule = schedule_of(_DeepStack((5, width), 4))
+    graph, rank = schedule.graph, raster_rank((5, width), schedule.slope)
     rows = width * torch.arange(5)[:, None].expand(5, width)
     when = {name: (rows if name in schedule.by_row else rank) + ready for name, ready in schedule.ready.items()}
     assert bool(schedule.by_row) == (width < 6)
@@ -151,8 +152,8 @@ class _WithMemory(la.PixelCNN):
 @pytest.mark.parametrize("memory", [_RowMemory(), _Mean()])
 def test_layers_that_remember(shape, memory):
     model = _random(_WithMemory(shape, memory))
-    plain = trace(la.PixelCNN(shape, 2, depth=2, kernel_size=3)).schedule.slope
-    assert trace(model).schedule.slope == (shape[1] if isinstance(memory, _Mean) else plain)
+    plain = schedule_of(la.PixelCNN(shape, 2, depth=2, kernel_size=3)).slope
+    assert schedule_of(model).slope == (shape[1] if isinstance(memory, _Mean) else plain)
     assert len(engines(model, 3)) == 1
     check_same(model, native=False)
     contracts.check_sampler(model)

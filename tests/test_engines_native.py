@@ -12,7 +12,8 @@ from latticear.ancestral import draw_reference
 from latticear.engines import Engine, NativeEngine, drawer
 from latticear.library import instruction_sets
 from latticear.philox import uniforms
-from latticear.wavefront import one_hot, wavefront_rank
+from latticear.tracing import one_hot
+from latticear.wavefront import wavefront_rank
 
 pytestmark = pytest.mark.skipif(not instruction_sets(), reason="the kernels were not built: there was no C compiler")
 

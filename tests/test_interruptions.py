@@ -7,12 +7,17 @@ import random
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
+import torch
+from files import give
 from verbs import check_estimates, invoke, refusal, succeed
 
 from latticear import rundir
-from latticear.rundir import RunDirectory
+from latticear.configurations import read_batches
+from latticear.rundir import RunDirectory, load_model
+from latticear.samples import Samples
 
 # ends: kills, signals, a full disk
 
@@ -84,8 +89,10 @@ def test_estimates_are_shown_even_if_they_cannot_be_kept(copy, monkeypatch):
     check_estimates(json.loads(stdout))
 
 
-def test_an_interrupted_export_is_continued(server, copy, tmp_path):
-    command = ("sample", "copy", "-o", "s.h5", "-n", "3e4")
+@pytest.mark.parametrize("given", [(), ("--given", "given.h5")])
+def test_an_interrupted_export_is_continued(server, copy, tmp_path, given):
+    give(tmp_path / "given.h5", np.ones((1, 4, 4)), np.eye(4))
+    command = ("sample", "copy", *given, "-o", "s.h5", "-n", "3e4")
     done = server.run(tmp_path, *command, once="s.h5", number=signal.SIGINT)
     assert done.code == 130
     assert done.stdout == "interrupted: s.h5 keeps what it has; continue with the same command and --append\n"
@@ -93,6 +100,11 @@ def test_an_interrupted_export_is_continued(server, copy, tmp_path):
     assert kept < 30_000
     done = server.run(tmp_path, *command[:-1], str(kept + 100), "--append")
     assert done.stdout == f"s.h5: {kept + 100} configurations\n"
+    held = {"given": torch.ones(4, 4, dtype=torch.uint8), "where": torch.eye(4, dtype=torch.bool)} if given else {}
+    whole = load_model(copy).sample(kept + 100, **held)
+    stored = Samples.cat(list(read_batches(tmp_path / "s.h5", 1000)))
+    assert torch.equal(stored.tokens, whole.tokens)
+    assert torch.equal(stored.log_q, whole.log_q)
 
 
 def test_a_training_that_explodes_ends_with_one_line(tmp_path):

@@ -10,11 +10,12 @@ import latticear
 PACKAGE = Path(latticear.__file__).parent
 
 FLOORS = [
-    {"library", "samples", "lattice", "journal", "autocorrelation", "wavefront", "ancestral"},
+    {"library", "samples", "signals", "lattice", "journal", "autocorrelation", "tracing", "ancestral"},
+    {"wavefront"},
     {"philox", "hamiltonians", "engines"},
-    {"exact", "montecarlo", "sampling", "dataformat", "observables", "weights", "moments", "estimates"},
+    {"exact", "montecarlo", "sampling", "receptive", "dataformat", "observables", "weights", "moments", "estimates"},
     {"models", "datafile", "configurations", "measurement"},
-    {"training", "importance", "chains", "rundir", "provenance", "plotting"},
+    {"training", "importance", "chains", "rundir", "provenance", "plotting", "conditional"},
     {"config"},
     {"workflows"},
     {"report"},
@@ -88,5 +89,7 @@ _TESTED_ELSEWHERE = {
     "ancestral",  # test_sampling
     "samples",  # test_models
     "dataformat",  # test_datafile
+    "signals",  # test_workflows
+    "tracing",  # test_wavefront
     "measurement",  # test_importance
 }

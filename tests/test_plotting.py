@@ -4,10 +4,25 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+import latticear as la
 from latticear.estimates import Estimate
-from latticear.plotting import correlation_function, histogram, sample_grid, training_curve, weight_histogram
+from latticear.plotting import (
+    BLIND,
+    EXACT,
+    LATER,
+    MODEL,
+    correlation_function,
+    histogram,
+    receptive_field,
+    sample_grid,
+    training_curve,
+    wavefront,
+    weight_histogram,
+)
+from latticear.receptive import field_of
 
 RNG = np.random.default_rng(0)
 
@@ -123,3 +138,77 @@ def test_weight_histogram_counts_all_weights_relative_to_their_mean(ax, log_w):
     if len(log_w) > 3:
         assert ax.containers[0][0].get_x() < 0 < ax.containers[0][-1].get_x() + ax.containers[0][-1].get_width()
     assert "ESS 1" in {text.get_text() for text in ax.texts}
+
+
+def _colours(ax):
+    image = np.asarray(ax.get_images()[0].get_array())
+    return np.array([[to_hex(colour) for colour in row] for row in image])
+
+
+def _keys(ax):
+    legend = ax.get_legend()
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def test_receptive_field_colours_every_site_by_what_is_known_of_it(ax):
+    model = la.PixelCNN((4, 5), width=4, depth=1, kernel_size=3, bias=la.Ising((4, 5)).bias(2.0))
+    assert receptive_field(ax, model, (3, 4)) is ax
+    field = field_of(model, (3, 4))
+    expected = np.where(field.earlier, BLIND, LATER)
+    expected[2, 3:] = expected[3, 3] = MODEL
+    expected[3, 4] = EXACT
+    assert (_colours(ax) == expected).all()
+    dots = {tuple(int(z) for z in dot.center) for dot in ax.patches}  # (x, y)
+    assert dots == {(3, 3), (4, 2), (0, 3), (4, 0)}
+    assert _keys(ax) == ["site (3, 4)", "seen: 3", "blind spot: 16", "later", "known to the bias: 4"]
+
+
+def test_receptive_field_of_the_centre_without_a_bias(ax):
+    receptive_field(ax, la.PixelCNN((3, 5), width=4, depth=1))
+    colours = _colours(ax)
+    assert colours[1, 2] == EXACT
+    assert (colours.flatten()[:7] == MODEL).all()
+    assert (colours.flatten()[8:] == LATER).all()
+    assert _keys(ax) == ["site (1, 2)", "seen: 7", "blind spot: 0", "later"]
+
+
+class _Rolled(la.PixelCNN):
+    """What offsets do not describe."""
+
+    def _logits(self, tokens, condition):
+        return super()._logits(tokens.roll(1, 1), condition)
+
+
+def test_receptive_field_of_what_cannot_be_traced_is_refused(ax):
+    with pytest.raises(ValueError, match="offsets do not describe _Rolled"):
+        receptive_field(ax, _Rolled((3, 4), width=4))
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (1, 6), (6, 1), (3, 24)])
+def test_wavefront_shows_the_tick_of_every_site(ax, shape):
+    model = la.PixelCNN(shape, width=4, depth=2, kernel_size=3)
+    assert wavefront(ax, model) is ax
+    height, width = shape
+    slope = 1 if 1 in shape else 2
+    rank = slope * np.arange(height)[:, None] + np.arange(width)
+    ticks = slope * (height - 1) + width
+    front = rank == ticks // 2
+    colours = _colours(ax)
+    assert (colours[front] == BLIND).all()
+    assert (colours[rank > ticks // 2] == LATER).all()
+    assert not np.isin(colours[rank < ticks // 2], [BLIND, LATER]).any()
+    numbers = {tuple(int(z) for z in text.get_position()): text.get_text() for text in ax.texts}
+    every = {(x, y): str(rank[y, x]) for y in range(height) for x in range(width)}
+    assert numbers == (every if width <= 20 else {})
+    assert f"{ticks} ticks instead of H W = {height * width}" in ax.get_title()
+    assert ax.get_title().startswith(f"s = {slope}:")
+    assert _keys(ax)[1] == f"tick {ticks // 2}: {front.sum()} site{'s at once' if front.sum() > 1 else ''}"
+
+
+def test_wavefront_of_another_tick(ax):
+    model = la.PixelCNN((3, 4), width=4, kernel_size=3)
+    wavefront(ax, model, 0)
+    assert (_colours(ax) == BLIND).sum() == 1
+    for tick in (-1, 8):
+        with pytest.raises(ValueError, match=f"tick must be one of 0..7 at which a site is drawn, got {tick}"):
+            wavefront(ax, model, tick)

@@ -10,7 +10,7 @@ from latticear import report
 from latticear.report import report_run
 from latticear.workflows import trained
 
-NAMES = ["training", "samples", "histograms", "correlation", "weights"]
+NAMES = ["training", "samples", "histograms", "correlation", "receptive_field", "weights"]
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def test_figures_of_a_run(tmp_path):
     other = {path.stem: matplotlib.image.imread(path) for path in report_run(tmp_path / "run", seed=1)}
     for name in NAMES:
         assert np.array_equal(pictures[name], again[name])
-        assert np.array_equal(pictures[name], other[name]) == (name == "training")
+        assert np.array_equal(pictures[name], other[name]) == (name in ("training", "receptive_field"))
 
 
 def test_figures_are_given_what_they_say(tmp_path, monkeypatch):

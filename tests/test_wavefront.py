@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import latticear as la
-from latticear.wavefront import raster_rank, trace
+from latticear.wavefront import raster_rank, schedule_of
 
 
 # design: 3x3 layers 2; 7x7 first, then 3x3: 4; all 7x7: 4
@@ -15,7 +15,7 @@ from latticear.wavefront import raster_rank, trace
 )
 def test_slope(kernels, slope):
     model = la.PixelCNN((6, 9), 2, width=4, depth=len(kernels), kernel_size=kernels)
-    assert trace(model).schedule.slope == slope
+    assert schedule_of(model).slope == slope
     assert torch.equal(model.rank, raster_rank((6, 9), slope))
     la.check_autoregressive(model)  # sites of equal rank do not read each other
 
@@ -29,7 +29,7 @@ def test_no_smaller_slope_would_do(kernels):
     """By brute force: with one slope less, some site would read a token of its own front or a later one."""
     shape = (6, 9)
     model = la.PixelCNN(shape, 2, width=4, depth=len(kernels), kernel_size=kernels)
-    slope = trace(model).schedule.slope
+    slope = schedule_of(model).slope
     read = set(map(tuple, _receptive_field(model)))
     sites = list(itertools.product(range(shape[0]), range(shape[1])))
 
@@ -51,8 +51,8 @@ def _receptive_field(model):
 
 
 def test_tokens_are_ready_one_tick_after_they_are_drawn():
-    graph = trace(la.PixelCNN((6, 9), 2, width=4, depth=3, kernel_size=3))
-    times = graph.schedule.ready
+    schedule = schedule_of(la.PixelCNN((6, 9), 2, width=4, depth=3, kernel_size=3))
+    graph, times = schedule.graph, schedule.ready
     assert times[graph.nodes[0].name] == 1
     assert times[graph.nodes[-1].name] == 0
     assert all(time <= 1 for time in times.values())

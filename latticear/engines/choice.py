@@ -13,7 +13,7 @@ from latticear.ancestral import Autoregressive, Drawn, Given, draw_reference
 from latticear.engines.lowering import lower
 from latticear.engines.native import NativeEngine
 from latticear.engines.portable import Engine
-from latticear.wavefront import raster_rank, trace
+from latticear.wavefront import raster_rank, schedule_of
 
 __all__ = ["BLOCK", "METHODS", "Drawer", "drawer"]
 
@@ -75,17 +75,16 @@ def drawer(model: Autoregressive, method: str = "wavefront") -> Drawer:
 
 
 def _engine(model: Any, like: Tensor) -> Drawer | None:
-    graph = trace(model) if model.n_components == 1 and model.n_condition == 0 else None
-    if graph is None:
+    schedule = schedule_of(model) if model.n_components == 1 and model.n_condition == 0 else None
+    if schedule is None or not schedule.in_time:
         return None
-    schedule = graph.schedule
-    if not (schedule.in_time and torch.equal(model.rank.cpu(), raster_rank(model.shape, schedule.slope))):
+    if not torch.equal(model.rank.cpu(), raster_rank(model.shape, schedule.slope)):
         return None
-    nodes = lower(graph, like)
+    nodes = lower(schedule, like)
     if nodes is not None:
-        return NativeEngine(model, graph, nodes)
+        return NativeEngine(model, schedule, nodes)
     block = BLOCK[like.device.type]
     if like.device.type == "cuda":
         room = torch.cuda.get_device_properties(like.device).total_memory // SHARE
-        block = min(block, 2 ** int(math.log2(max(1, room // Engine(model, graph, 1, like).memory))))
-    return Engine(model, graph, block, like)
+        block = min(block, 2 ** int(math.log2(max(1, room // Engine(model, schedule, 1, like).memory))))
+    return Engine(model, schedule, block, like)

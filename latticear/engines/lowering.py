@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from latticear.library import library
-from latticear.wavefront import Graph, Node
+from latticear.tracing import Node
+from latticear.wavefront import Schedule
 
 __all__ = ["Lowered", "NodeRecord", "allocate", "lower"]
 
@@ -83,20 +84,20 @@ class Lowered:
             self._bias[: self.node.channels] = bias
 
 
-def lower(graph: Graph, like: Tensor) -> list[Lowered] | None:
-    """The nodes of a graph for the kernels, or None if they do not know one of them.
+def lower(schedule: Schedule, like: Tensor) -> list[Lowered] | None:
+    """The nodes of a network for the kernels, or None if they do not know one of them.
 
     Args:
-        graph: from `trace`.
+        schedule: of the network.
         like: a parameter of the network.
     """
     known = library() is not None and like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
-    if not known or graph.nodes[0].channels > MAX_TOKENS:
+    if not known or schedule.graph.nodes[0].channels > MAX_TOKENS:
         return None
-    lowered = [Lowered("tokens", graph.nodes[0], [])]
-    index = {graph.nodes[0].name: 0}
+    lowered = [Lowered("tokens", schedule.graph.nodes[0], [])]
+    index = {schedule.graph.nodes[0].name: 0}
     chunks: dict[str, Node] = {}
-    for node in graph.nodes[1:]:
+    for node in schedule.graph.nodes[1:]:
         if node.function is torch.chunk:
             chunks[node.name] = node
             continue
@@ -155,9 +156,9 @@ def _dimension(node: Node, position: int) -> Any:
     return node.options.get("dim", node.arguments[position] if len(node.arguments) > position else 0)
 
 
-def allocate(graph: Graph, nodes: list[Lowered]) -> int:
+def allocate(schedule: Schedule, nodes: list[Lowered]) -> int:
     """Give each node a ring that holds what is still read, and return the numbers that all rings take, a lane."""
-    (height, width), schedule, total = graph.shape, graph.schedule, 0
+    (height, width), total = schedule.graph.shape, 0
     for lowered in nodes:
         record, name = lowered.record, lowered.node.name
         reads = schedule.reads(name)

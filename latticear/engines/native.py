@@ -16,7 +16,7 @@ from torch import Tensor
 from latticear.ancestral import Drawn, Given
 from latticear.engines.lowering import Lowered, NodeRecord, allocate
 from latticear.library import instruction_sets, library
-from latticear.wavefront import Graph
+from latticear.wavefront import Schedule
 
 __all__ = ["NativeEngine"]
 
@@ -50,8 +50,8 @@ class NativeEngine:
 
     Args:
         model: the network, on the CPU; its weights are read anew at each draw.
-        nodes: what it computes, from `lower`.
-        graph: the same, traced.
+        schedule: when it computes what.
+        nodes: its values, from `lower`.
     """
 
     instruction_set = -1
@@ -59,15 +59,15 @@ class NativeEngine:
 
     padded = False  # each configuration is computed by itself, however many are drawn
 
-    def __init__(self, model: Any, graph: Graph, nodes: list[Lowered]) -> None:
-        self.shape, self.dtype = graph.shape, next(model.parameters()).dtype
+    def __init__(self, model: Any, schedule: Schedule, nodes: list[Lowered]) -> None:
+        self.shape, self.dtype = schedule.graph.shape, next(model.parameters()).dtype
         self._nodes = nodes
-        self._n_rings = allocate(graph, nodes)
+        self._n_rings = allocate(schedule, nodes)
         records = (NodeRecord * len(nodes))(*(node.record for node in nodes))
         self._records, self._bias = records, model.bias  # the program points into them
         self._program = _Program(
             *self.shape,
-            graph.schedule.slope,
+            schedule.slope,
             model.n_tokens,
             model.spin_flip_symmetric,
             len(nodes),

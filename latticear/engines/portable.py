@@ -19,7 +19,8 @@ from torch import Tensor
 from latticear.ancestral import Drawn, Given, draw_front
 from latticear.engines.capture import Captured
 from latticear.engines.rings import Fronts, Part, Ring, Rows
-from latticear.wavefront import Graph, Incremental, Node, Offset
+from latticear.tracing import Incremental, Node, Offset
+from latticear.wavefront import Schedule
 
 __all__ = ["Engine"]
 
@@ -35,25 +36,25 @@ class Engine:
 
     Args:
         model: the network; its weights are read anew at each call.
-        graph: what it computes.
+        schedule: when it computes what.
         batch: configurations drawn together.
         like: a tensor of the device and type of the network.
     """
 
     padded = True
 
-    def __init__(self, model: Any, graph: Graph, batch: int, like: Tensor) -> None:
+    def __init__(self, model: Any, schedule: Schedule, batch: int, like: Tensor) -> None:
         self.shape, self.q, self.bias = model.shape, model.n_tokens, model.bias
-        self.block, self.graph, self.like = batch, graph, like.detach()
+        self.block, self.like = batch, like.detach()
+        self.schedule, self.graph = schedule, schedule.graph
         self.flips = model.spin_flip_symmetric
         self.lanes = batch * (1 + self.flips)  # the flipped configurations run beside the straight ones
-        self.schedule = graph.schedule
         self.slope, self.ready, self.by_row = self.schedule.slope, self.schedule.ready, self.schedule.by_row
         self.weights = {
-            node.name: _Weights(node) for node in graph.nodes if node.layer is not None and not node.is_incremental
+            node.name: _Weights(node) for node in self.graph.nodes if node.layer is not None and not node.is_incremental
         }
         self.states: dict[str, Any] = {}
-        self.rings = {node.name: ring for node in graph.nodes if (ring := self._ring(node)) is not None}
+        self.rings = {node.name: ring for node in self.graph.nodes if (ring := self._ring(node)) is not None}
         self._in_use = Lock()  # the rings serve one draw at a time
         self._captured: dict[bool, Captured] = {}
         first, n_fronts = min(self.ready.values()), self.schedule.n_fronts

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latticear.wavefront import Offset
+from latticear.tracing import Offset
 
 __all__ = ["MaskedConv2d"]
 

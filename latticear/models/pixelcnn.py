@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.base import AbstractModel
 from latticear.models.layers import MaskedConv2d
-from latticear.wavefront import one_hot, wavefront_rank
+from latticear.tracing import one_hot
+from latticear.wavefront import wavefront_rank
 
 __all__ = ["PixelCNN"]
 

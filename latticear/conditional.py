@@ -1,0 +1,65 @@
+"""Samples with sites held fixed: a boundary, a defect, part of a measured configuration; any number of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from latticear.configurations import read_given, read_metadata
+from latticear.engines import drawer
+from latticear.hamiltonians import AbstractHamiltonian
+from latticear.models import AbstractModel
+from latticear.samples import Samples
+
+__all__ = ["Held", "read_held"]
+
+
+class Held(NamedTuple):
+    """K configurations that hold sites fixed. Sample i is drawn given configuration i modulo K.
+
+    Attributes:
+        tokens: `(K, H, W)`; what is held, arbitrary elsewhere.
+        where: bool `(K, H, W)`, True where the token is held.
+        origin: where they come from, JSON values.
+    """
+
+    tokens: Tensor
+    where: Tensor
+    origin: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """A name for what is held: 16 hexadecimal digits, others for other sites or tokens."""
+        held = torch.where(self.where, self.tokens.long() + 1, 0)
+        return hashlib.sha256(held.numpy().tobytes()).hexdigest()[:16]
+
+    def sample_batches(self, model: AbstractModel, n: int, *, seed: int, start: int = 0) -> Iterator[Samples]:
+        """Samples start .. start + n - 1 of the stream (model, seed, these), in constant memory."""
+        block, stop = drawer(model).block, start + n
+        for begin in range(start - start % block, stop, block):
+            first, last = max(start, begin), min(stop, begin + block)
+            rows = torch.arange(first, last) % len(self.tokens)
+            yield from model.sample_batches(
+                last - first, seed=seed, start=first, given=self.tokens[rows], where=self.where[rows]
+            )
+
+
+def read_held(path: Path, hamiltonian: AbstractHamiltonian, n: int) -> Held:
+    """Read the configurations that hold sites of n samples fixed.
+
+    Raises:
+        ValueError: if n is no multiple of their number, so that some would hold more samples than others; and as
+            `read_given`.
+        OSError: as `read_given`.
+    """
+    tokens, where = read_given(path, hamiltonian)
+    k = len(tokens)
+    if n % k:
+        raise ValueError(f"{path} gives {k} configurations: n must be a multiple of {k}, got {n}")
+    provenance = read_metadata(path)["attributes"].get("provenance")
+    return Held(tokens, where, {"path": str(path.resolve()), "n": k, "provenance": provenance})
