@@ -23,7 +23,7 @@ import subprocess
 import sys
 
 import torch
-from timing import best_of, product_rate
+from timing import best_of, keep_memory, product_rate
 
 import latticear as la
 from latticear.library import instruction_sets
@@ -107,6 +107,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_memory()
     print(
         f"{options.depth} layers {options.kernel}x{options.kernel} of {options.width} channels, batch {options.batch}, "
         f"{options.threads} threads, kernels {(instruction_sets() or ['not built'])[-1]}"

@@ -3,7 +3,7 @@
 Ceiling: the arithmetic of the live taps at the rate of a plain matrix product of the layer's shape in the same run.
 The last line is JSON.
 
-    python benchmarks/training_step.py [--sizes 8 16] [--batch 256] [--width 32] [--depth 6] [--threads 2]
+    python benchmarks/training_step.py [--sizes 8 16] [--batch 256] [--width 32] [--depth 6] [--threads 2] [--compile]
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+from typing import Any
 
 import torch
 from timing import best_of, product_rate
@@ -19,18 +20,19 @@ import latticear as la
 from latticear.training import reverse_kl
 
 
-def measure(size: int, batch: int, width: int, depth: int, symmetric: bool) -> dict[str, float]:
+def measure(size: int, batch: int, width: int, depth: int, symmetric: bool, compiled: bool) -> dict[str, float]:
     ising = la.Ising((size, size))
     bias = ising.bias(la.T_C)
     model = la.PixelCNN((size, size), 2, width=width, depth=depth, spin_flip_symmetric=symmetric, bias=bias)
     optimizer = torch.optim.Adam(model.parameters())
     samples = model.sample(batch)
+    network: Any = torch.compile(model) if compiled else model
 
     def forward_and_backward() -> None:
-        reverse_kl(model, ising, 1 / la.T_C, samples)[0].backward()
+        reverse_kl(network, ising, 1 / la.T_C, samples)[0].backward()
 
     sampling = best_of(lambda: model.sample(batch), 3)
-    forward = best_of(lambda: reverse_kl(model, ising, 1 / la.T_C, samples))
+    forward = best_of(lambda: reverse_kl(network, ising, 1 / la.T_C, samples))
     both = best_of(forward_and_backward)
     adam = best_of(optimizer.step)
     passes = 2 if symmetric else 1
@@ -57,10 +59,12 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--no-spin-flip", action="store_true")
+    parser.add_argument("--compile", action="store_true", help="the passes of the network by torch.compile")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     rows = [
-        measure(size, options.batch, options.width, options.depth, not options.no_spin_flip) for size in options.sizes
+        measure(size, options.batch, options.width, options.depth, not options.no_spin_flip, options.compile)
+        for size in options.sizes
     ]
     print("milliseconds a step; 'ceiling' is the forward pass at the rate of a plain matrix product")
     print("   L  sampling   forward  backward  optimiser      step   ceiling  passes to sample")

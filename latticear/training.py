@@ -153,6 +153,7 @@ def fit(
     held_out: float = 0.1,
     augment: bool = True,
     evaluate_every: int = 50,
+    compile: bool = False,
     data: Tensor | None = None,
     resume: dict[str, Any] | None = None,
 ) -> Iterator[Step]:
@@ -181,6 +182,8 @@ def fit(
         augment: forward-kl only: apply random symmetries of the lattice, and the spin flip, where the Hamiltonian
             has them.
         evaluate_every: forward-kl only: steps between evaluations on the held-out data and on fresh samples.
+        compile: run the passes of the network through `torch.compile`: it wants a compiler, and pays for large networks
+            only (benchmarks/training_step.py --compile).
         data: tokens `(n, H, W)`; forward-kl only.
         resume: what `Step.state.state_dict()` gave; goes on from there as if never stopped.
 
@@ -200,14 +203,15 @@ def fit(
     if resume is not None:
         state.load_state_dict(resume)
     batches = None if data is None else _Data(data, hamiltonian, held_out, augment, seed, device)
+    network: Any = torch.compile(model) if compile else model
 
     def objective_of(step: int) -> tuple[Tensor, Metrics]:
         if batches is None:
             beta = min(1.0, (step + 1) / (anneal * steps)) / temperature if anneal else 1 / temperature
             samples = _draw(model, batch_size, seed, step)
-            loss, metrics = reverse_kl(model, hamiltonian, beta, samples)
+            loss, metrics = reverse_kl(network, hamiltonian, beta, samples)
             return loss, metrics | {"beta": beta} | batch_metrics(samples, hamiltonian, temperature)
-        loss, metrics = forward_kl(model, batches.draw(batch_size, step))
+        loss, metrics = forward_kl(network, batches.draw(batch_size, step))
         if (step + 1) % evaluate_every == 0 or step + 1 == steps:
             held_out_metrics = batches.evaluate(model, batch_size)
             metrics |= held_out_metrics | batch_metrics(_draw(model, batch_size, seed, step), hamiltonian, temperature)

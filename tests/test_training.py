@@ -269,3 +269,24 @@ def test_cuda_trains(objective):
     *_, last = la.fit(model, ising, temperature=2.0, steps=5, batch_size=32, objective=objective, data=data)
     assert math.isfinite(last.loss)
     assert last.metrics["ess"] > 0
+
+
+def test_compile_is_asked_for(monkeypatch):
+    """The passes of the network go through `torch.compile` if told so, and nothing else changes."""
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda module: compiled.append(module) or module)
+    losses = [_losses(compile=False), _losses(compile=True)]
+    assert losses[0] == losses[1]
+    assert len(compiled) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's own
+def test_compiled_training_is_the_same_to_rounding():
+    assert _losses(compile=True) == pytest.approx(_losses(compile=False), rel=1e-4)
+
+
+def _losses(**options) -> list[float]:
+    torch.manual_seed(0)
+    model = la.PixelCNN((3, 3), 2, width=4, depth=2)
+    return [step.loss for step in la.fit(model, la.Ising((3, 3)), temperature=2.0, steps=5, batch_size=16, **options)]
