@@ -182,17 +182,30 @@ def _node(at: fx.Node, traced: fx.GraphModule, channels: int) -> Node | None:
     inputs = tuple(source.name for source in at.all_input_nodes)
     if at.op == "call_module":
         layer: Any = traced.get_submodule(str(at.target))
+        if layer._forward_hooks or layer._forward_pre_hooks:
+            return None
         if _is_incremental(layer):
             return Node(at.name, channels, inputs, HERE, layer)
         if hasattr(layer, "offsets"):
             return Node(at.name, channels, inputs, tuple(layer.offsets), layer)
         if _is_site_convolution(layer):
             return Node(at.name, channels, inputs, HERE, layer)
-        if isinstance(layer, _MODULES):
+        if isinstance(layer, _MODULES) and not getattr(layer, "inplace", False):
             return Node(at.name, channels, inputs, HERE, None, layer, at.args, at.kwargs)
-    if at.op == "call_function" and at.target in _FUNCTIONS:
+    if at.op == "call_function" and at.target in _FUNCTIONS and _acts_on_sites(at):
         return Node(at.name, channels, inputs, HERE, None, at.target, at.args, at.kwargs)
     return None
+
+
+def _acts_on_sites(at: fx.Node) -> bool:
+    """True for a call that means the same for `(rows, C)` as for `(B, C, H, W)`."""
+    if at.target is operator.getitem:
+        source, k = at.args
+        return isinstance(source, fx.Node) and source.target is torch.chunk and isinstance(k, int)
+    if at.target in (torch.cat, torch.chunk):
+        position = 1 if at.target is torch.cat else 2
+        return bool(at.kwargs.get("dim", at.args[position] if len(at.args) > position else 0) == 1)
+    return not (at.kwargs.get("inplace") or "out" in at.kwargs)
 
 
 def _fits(offset: Offset, shape: tuple[int, int]) -> bool:

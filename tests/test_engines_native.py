@@ -29,7 +29,8 @@ FUNCTIONS = {
     "less": lambda x: x - 0.3,
     "difference": lambda x: x - torch.tanh(x),
     "product": lambda x: x * torch.sigmoid(x),
-    "concatenated": lambda x: torch.cat([F.elu(x[0]), F.elu(-x[1])], 1) if isinstance(x, tuple) else x,
+    "concatenated": lambda x: torch.cat([F.elu(x), F.elu(-x)], 1),
+    "uneven": lambda x: torch.cat([torch.chunk(x, 2, 1)[1], torch.chunk(x, 2, 1)[0]], 1),
     "halves": lambda x: torch.cat([torch.chunk(x, 3, dim=1)[2], torch.chunk(x, 3, 1)[0], torch.tanh(x)], dim=1),
 }
 MODULES = [nn.ReLU(), nn.ELU(), nn.SiLU(), nn.Sigmoid(), nn.Tanh(), nn.Identity(), nn.Dropout(0.5)]
@@ -73,6 +74,36 @@ def test_what_the_kernels_do_not_know_is_drawn_by_pytorch(function):
     u = uniforms(0, 0, 50, 20)
     drawn = draw_by_all(model, u, native=False)
     assert torch.equal(drawn.tokens, draw_reference(model, u).tokens)
+
+
+def _hooked():
+    module = nn.Tanh()
+    module.register_forward_hook(lambda module, inputs, output: output * 2)
+    return module
+
+
+MISLEADING = {
+    "channels": lambda x: x[:, 2:5],
+    "inplace": lambda x: torch.cat([F.relu(x, inplace=True), x], 1),
+    "inplace module": nn.ReLU(inplace=True),
+    "broadcast": lambda x: torch.chunk(x, 9, 1)[0] * x,
+    "mean": lambda x: x - x.mean(1, keepdim=True),
+    "last chunk": lambda x: torch.chunk(x, 3, 1)[-1],
+    "alpha": lambda x: torch.add(x, torch.tanh(x), alpha=3),
+    "cast": lambda x: x.float().to(x.dtype),
+    "hook": _hooked(),
+    "zero of a method": lambda x: x.clamp(min=0),
+}
+
+
+@pytest.mark.parametrize("function", MISLEADING.values(), ids=MISLEADING)
+def test_what_may_be_misread_is_drawn_right(function):
+    """By whichever engine takes it."""
+    torch.manual_seed(0)
+    model = _Activated(function).double().eval()
+    drawn, expected = model.sample(50, seed=1), model.sample(50, seed=1, method="reference")
+    assert torch.equal(drawn.tokens, expected.tokens)
+    assert (model.log_prob(drawn.tokens) - drawn.log_q).abs().max() < 1e-10
 
 
 @pytest.mark.parametrize("name", instruction_sets())

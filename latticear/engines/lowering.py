@@ -91,69 +91,76 @@ def lower(schedule: Schedule, like: Tensor) -> list[Lowered] | None:
         schedule: of the network.
         like: a parameter of the network.
     """
+    tokens, *others = schedule.graph.nodes
     known = library() is not None and like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
-    if not known or schedule.graph.nodes[0].channels > MAX_TOKENS:
+    if not known or tokens.channels > MAX_TOKENS:
         return None
-    lowered = [Lowered("tokens", schedule.graph.nodes[0], [])]
-    index = {schedule.graph.nodes[0].name: 0}
-    chunks: dict[str, Node] = {}
-    for node in schedule.graph.nodes[1:]:
-        if node.function is torch.chunk:
-            chunks[node.name] = node
-            continue
-        found = _lower(node, index, chunks)
-        if found is None:
+    lowering = _Lowering(tokens)
+    return lowering.nodes if all(map(lowering.add, others)) else None
+
+
+class _Lowering:
+    """The nodes so far."""
+
+    def __init__(self, tokens: Node) -> None:
+        self.nodes = [Lowered("tokens", tokens, [])]
+        self._index = {tokens.name: 0}
+        self._chunks: dict[str, Node] = {}
+
+    def add(self, node: Node) -> bool:
+        """Add a node; False if the kernels do not know it."""
+        if node.function is torch.chunk:  # is read by the next nodes, from where it reads itself
+            self._chunks[node.name] = node
+            return True
+        lowered = self._lower(node)
+        if lowered is None:
+            return False
+        self._index[node.name] = len(self.nodes)
+        self.nodes.append(lowered)
+        return True
+
+    def _lower(self, node: Node) -> Lowered | None:
+        if node.is_incremental:
             return None
-        index[node.name] = len(lowered)
-        lowered.append(found)
-    return lowered
-
-
-def _lower(node: Node, index: dict[str, int], chunks: dict[str, Node]) -> Lowered | None:
-    if node.is_incremental:
-        return None
-    if node.layer is not None:
-        return Lowered("taps", node, [index[name] for name in node.inputs])
-    function, arguments = node.function, node.arguments
-    if function is operator.getitem and node.inputs[0] in chunks:
-        whole, k = chunks[node.inputs[0]], arguments[1]
-        if not isinstance(k, int) or k < 0 or _dimension(whole, 2) != 1:
+        if node.layer is not None:
+            return Lowered("taps", node, [self._index[node.inputs[0]]])
+        if node.function is operator.getitem:
+            return self._slice(node)
+        inputs = [self._index.get(name, 0) for name in node.inputs]
+        if 0 in inputs:  # tokens have no channels here, only rows of weights
             return None
-        return Lowered("slice", node, [index[whole.inputs[0]]], start=k * node.channels)
-    if function is torch.cat and _dimension(node, 1) == 1 and len(arguments[0]) <= MAX_INPUTS:
-        inputs = [index[part.name] for part in arguments[0]]
-        return Lowered("concatenate", node, inputs) if 0 not in inputs else None
-    if any(index.get(name, 0) == 0 for name in node.inputs):  # tokens have no channels here, only rows of weights
+        if node.function is torch.cat:
+            parts = [self._index[part.name] for part in node.arguments[0]]
+            return Lowered("concatenate", node, parts) if len(parts) <= MAX_INPUTS else None
+        if node.function in _BINARY:
+            return self._binary(node, _BINARY[node.function])
+        kind = _UNARY.get(type(node.function), _UNARY.get(node.function))
+        alpha = getattr(node.function, "alpha", node.options.get("alpha", 1.0))
+        return Lowered(kind, node, inputs) if kind and alpha == 1.0 and len(node.arguments) == 1 else None
+
+    def _slice(self, node: Node) -> Lowered | None:
+        whole = self._chunks[node.inputs[0]]
+        source = self._index[whole.inputs[0]]
+        if source == 0:
+            return None
+        n_chunks = whole.options.get("chunks", whole.arguments[1] if len(whole.arguments) > 1 else 1)
+        size = -(-self.nodes[source].node.channels // n_chunks)
+        start = node.arguments[1] * size if node.arguments[1] >= 0 else None
+        return None if start is None else Lowered("slice", node, [source], start=start)
+
+    def _binary(self, node: Node, kind: str) -> Lowered | None:
+        if len(node.arguments) != 2 or node.options:
+            return None
+        a, b = node.arguments
+        if isinstance(a, fx.Node) and isinstance(b, fx.Node):
+            inputs = [self._index[a.name], self._index[b.name]]
+            same = all(self.nodes[k].node.channels == node.channels for k in inputs)
+            return Lowered(kind, node, inputs) if same else None
+        if isinstance(a, int | float) and kind != "subtract":
+            a, b = b, a
+        if isinstance(a, fx.Node) and isinstance(b, int | float):
+            return Lowered(kind, node, [self._index[a.name]], constant=float(b))
         return None
-    if type(function) in _UNARY or function in _UNARY:
-        return _unary(node, index)
-    if function in _BINARY and len(arguments) == 2 and not node.options:
-        return _binary(node, _BINARY[function], index)
-    return None
-
-
-def _unary(node: Node, index: dict[str, int]) -> Lowered | None:
-    function: Any = node.function
-    if isinstance(function, nn.Module):
-        kind, plain = _UNARY[type(function)], getattr(function, "alpha", 1.0) == 1.0
-    else:
-        kind, plain = _UNARY[function], len(node.arguments) == 1 and node.options.get("alpha", 1.0) == 1.0
-    return Lowered(kind, node, [index[node.inputs[0]]]) if plain else None
-
-
-def _binary(node: Node, kind: str, index: dict[str, int]) -> Lowered | None:
-    a, b = node.arguments
-    if isinstance(a, fx.Node) and isinstance(b, fx.Node):
-        return Lowered(kind, node, [index[a.name], index[b.name]])
-    if isinstance(a, (int, float)) and kind != "subtract":
-        a, b = b, a
-    if isinstance(a, fx.Node) and isinstance(b, (int, float)):
-        return Lowered(kind, node, [index[a.name]], constant=float(b))
-    return None
-
-
-def _dimension(node: Node, position: int) -> Any:
-    return node.options.get("dim", node.arguments[position] if len(node.arguments) > position else 0)
 
 
 def allocate(schedule: Schedule, nodes: list[Lowered]) -> int:
