@@ -61,7 +61,8 @@ class Node:
         inputs: names of the nodes it reads; empty for the one-hot tokens.
         offsets: where it reads its input, inside the lattice from some site at least; `HERE` for what acts on each
             site by itself.
-        layer: the module with the weights, for a node with taps; an `Incremental`; None for others.
+        layer: the module with the weights, for a node with taps; an `Incremental`; what embeds the condition; None for
+            others.
         function: for a node without taps: what computes its value.
         arguments: positional ones of the function, with a traced node in place of each value.
         options: keyword arguments of the function.
@@ -77,9 +78,19 @@ class Node:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def is_constant(self) -> bool:
+        """True if this value is the same at every site, and follows from the condition alone."""
+        return _reads_condition(self.layer)
+
+    @property
     def is_incremental(self) -> bool:
         """True if a layer computes this value front after front by itself."""
         return _is_incremental(self.layer)
+
+    @property
+    def has_weights(self) -> bool:
+        """True if this value is a sum over taps."""
+        return self.layer is not None and not (self.is_constant or self.is_incremental)
 
     def weights(self) -> tuple[Tensor, Tensor]:
         """Those of a layer as they are now: live taps, `(n_taps, in_channels, out_channels)`, and bias."""
@@ -125,7 +136,8 @@ class _Tracer(fx.Tracer):
         super().__init__(autowrap_functions=(one_hot,))
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return hasattr(m, "offsets") or _is_incremental(m) or super().is_leaf_module(m, module_qualified_name)
+        ours = hasattr(m, "offsets") or _is_incremental(m) or _reads_condition(m)
+        return ours or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Channels(fx.Interpreter):
@@ -146,12 +158,15 @@ def trace(model: Any) -> Graph | None:
     """The graph of a model's `_logits`, or None if it does more than offsets and functions of single sites can say.
 
     Args:
-        model: a module with `shape` and `_logits(tokens, condition)`, in which `one_hot` embeds the tokens.
+        model: a module with `shape`, `n_condition` and `_logits(tokens, condition)`, in which `one_hot` embeds the
+            tokens and modules with `reads_condition = True` embed the condition, `(B, k)` to `(B, C, 1, 1)`.
     """
     try:
         traced = fx.GraphModule(model, _Tracer().trace(model))
         channels = _Channels(traced)
-        channels.run(torch.zeros(1, *model.shape, dtype=torch.long, device=next(model.parameters()).device), None)
+        like = next(model.parameters())
+        condition = like.new_zeros(1, model.n_condition) if model.n_condition else None
+        channels.run(torch.zeros(1, *model.shape, dtype=torch.long, device=like.device), condition)
     except Exception:  # code that cannot be traced may raise anything; such a network is drawn by the reference
         return None
     nodes: dict[fx.Node, Node] = {}
@@ -168,9 +183,12 @@ def trace(model: Any) -> Graph | None:
         sources = [source for source in at.all_input_nodes if source in nodes]
         if at.target is one_hot and at.args[0].target == "tokens" and not nodes:
             nodes[at] = Node(at.name, channels.found[at.name])
+        elif at.op == "call_module" and _reads_condition(layer := traced.get_submodule(str(at.target))):
+            nodes[at] = Node(at.name, channels.found[at.name], offsets=(), layer=layer)
         elif sources:
             node = _node(at, traced, channels.found[at.name])
-            if node is None or len(sources) < len(at.all_input_nodes):
+            varies = any(not nodes[source].is_constant for source in sources)
+            if node is None or not varies or len(sources) < len(at.all_input_nodes):
                 return None
             nodes[at] = replace(node, offsets=tuple(offset for offset in node.offsets if _fits(offset, model.shape)))
         elif any(source.op == "placeholder" for source in at.all_input_nodes):
@@ -211,6 +229,10 @@ def _acts_on_sites(at: fx.Node) -> bool:
 def _fits(offset: Offset, shape: tuple[int, int]) -> bool:
     """False for a tap that lies outside the lattice wherever it is read from."""
     return abs(offset[0]) < shape[0] and abs(offset[1]) < shape[1]
+
+
+def _reads_condition(layer: nn.Module | None) -> bool:
+    return getattr(layer, "reads_condition", False)
 
 
 def _is_incremental(layer: nn.Module | None) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from latticear.tracing import Graph, Incremental, Offset, trace
+from latticear.tracing import NEVER, Graph, Incremental, Offset, trace
 
 __all__ = ["Read", "Schedule", "raster_rank", "schedule_of", "wavefront_rank"]
 
@@ -45,6 +45,9 @@ class Schedule:
         above = {tokens: 0}  # how many rows further up the last row lies that a node depends on
         for node in graph.nodes[1:]:
             name = node.name
+            if node.is_constant:
+                above[name], self.ready[name] = NEVER, -NEVER
+                continue
             above[name] = min((above[source] - dy for source in node.inputs for dy, _ in node.offsets), default=1)
             if self.is_raster and above[name] > 0 and name != last and not node.is_incremental:
                 self.by_row.add(name)
@@ -91,6 +94,11 @@ class Schedule:
         """In raster order, how many of a node's last rows are still read."""
         ends = [(read.ahead + (0 if read.by_row else self._width - 1), read.offset[0]) for read in reads]
         return max(1, *(end // self._width - dy + 1 for end, dy in ends))
+
+    @property
+    def first_tick(self) -> int:
+        """When the first value is computed."""
+        return min(self.ready[node.name] for node in self.graph.nodes if not node.is_constant)
 
     def _known(self, source: str, dy: int, dx: int, reader: str) -> int:
         """Ticks after its own front (or row) at which a reader finds a source at an offset."""

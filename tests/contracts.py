@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from latticear.exact import all_configurations
+from latticear.hamiltonians import Ising
 from latticear.models import AbstractModel, check_autoregressive, model_from_dict
 
 __all__ = ["check_model", "peaked"]
@@ -33,6 +34,12 @@ def check_model(build: Callable[..., AbstractModel], n_tokens: int = 2) -> None:
         check_saved(model)
         check_gradients(build(shape, n_tokens))
     check_flip(peaked(build((3, 4), n_tokens, spin_flip_symmetric=True)))
+    check_condition(peaked(build((3, 4), n_tokens, n_condition=2)))
+    check_gradients(build((3, 4), n_tokens, n_condition=2))
+    if n_tokens == 2:
+        biased = peaked(build((3, 4), 2, spin_flip_symmetric=True, bias=Ising((3, 4)).bias(2.0)))
+        check_normalised(biased)
+        check_sampler(biased)
 
 
 def check_normalised(model: AbstractModel) -> None:
@@ -45,13 +52,29 @@ def check_normalised(model: AbstractModel) -> None:
 
 
 def check_sampler(model: AbstractModel) -> None:
-    """log_q of the sampler is the teacher-forced one; a stream does not depend on how it is cut."""
-    samples = model.sample(150, seed=3)
+    """The reference's tokens; log_q of the sampler is the teacher-forced one; a stream may be cut anywhere."""
+    samples, slow = model.sample(150, seed=3), model.sample(150, seed=3, method="reference")
+    assert torch.equal(samples.tokens, slow.tokens)
     with torch.no_grad():
         assert (model.log_prob(samples.tokens) - samples.log_q).abs().max() < 1e-10
     rest = model.sample(90, seed=3, start=60)
     assert torch.equal(samples.tokens[60:], rest.tokens)
     assert torch.equal(samples.log_q[60:], rest.log_q)
+
+
+def check_condition(model: AbstractModel) -> None:
+    """One for each configuration: normalised given any, it matters, and samples follow it."""
+    conditions = torch.randn(150, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    tokens = all_configurations(model.shape, model.n_tokens)[: 2**16]
+    with torch.no_grad():
+        if len(tokens) == model.n_tokens ** (model.shape[0] * model.shape[1]):
+            log_q = torch.cat([model.log_prob(t, conditions[:1].expand(len(t), 2)) for t in tokens.split(8192)])
+            assert abs(log_q.logsumexp(0).item()) < 1e-10
+        samples = model.sample(150, seed=3, condition=conditions)
+        slow = model.sample(150, seed=3, condition=conditions, method="reference")
+        assert torch.equal(samples.tokens, slow.tokens)
+        assert (model.log_prob(samples.tokens, conditions) - samples.log_q).abs().max() < 1e-10
+        assert (model.log_prob(samples.tokens, conditions.flip(0)) - samples.log_q).abs().max() > 1e-3
 
 
 def check_saved(model: AbstractModel) -> None:
@@ -65,8 +88,10 @@ def check_saved(model: AbstractModel) -> None:
 
 def check_gradients(model: AbstractModel) -> None:
     """A fresh model gives every parameter a gradient."""
-    tokens = torch.randint(model.n_tokens, (64, *model.shape), generator=torch.Generator().manual_seed(0))
-    model.log_prob(tokens).sum().backward()
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(model.n_tokens, (64, *model.shape), generator=generator)
+    condition = torch.randn(64, model.n_condition, generator=generator) if model.n_condition else None
+    model.log_prob(tokens, condition).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().max() > 0, name

@@ -21,11 +21,17 @@ def engines(model: AbstractModel, n: int) -> list[Drawer]:
     return [portable, chosen] if isinstance(chosen, NativeEngine) else [portable]
 
 
-def draw_by_all(model: AbstractModel, u: torch.Tensor, given: Given | None = None, native: bool = True) -> Drawn:
+def draw_by_all(
+    model: AbstractModel,
+    u: torch.Tensor,
+    given: Given | None = None,
+    native: bool = True,
+    condition: torch.Tensor | None = None,
+) -> Drawn:
     """The draw that all engines agree on, token for token; `native`: the compiled one is among them."""
     found = engines(model, len(u))
     assert not native or not instruction_sets() or len(found) == 2
-    first, *others = [engine.draw(u, None, given) for engine in found]
+    first, *others = [engine.draw(u, condition, given) for engine in found]
     for other in others:
         assert torch.equal(other.tokens, first.tokens)
         assert (other.log_q - first.log_q).abs().max() < 1e-10

@@ -11,7 +11,7 @@ from torch import nn
 import latticear as la
 from latticear.ancestral import draw_reference
 from latticear.engines import Reference, drawer
-from latticear.models import AbstractModel, MaskedConv2d
+from latticear.models import AbstractModel, ConditionEmbedding, MaskedConv2d
 from latticear.philox import uniforms
 from latticear.tracing import NEVER, one_hot
 from latticear.wavefront import raster_rank, schedule_of, wavefront_rank
@@ -162,3 +162,48 @@ def test_layers_that_remember(shape, memory):
 def test_a_layer_that_is_never_ready_is_drawn_by_the_reference():
     model = _random(_WithMemory((3, 4), _Mean(), early=True))
     assert isinstance(drawer(model), Reference)
+
+
+class _Conditional(_DeepStack):
+    """A condition that enters stacks of both kinds, by addition and as a gate."""
+
+    def __init__(self, shape, depth, flip=False):
+        super().__init__(shape, depth)
+        self.spin_flip_symmetric, self.n_condition = flip, 3
+        self.first, self.second = ConditionEmbedding(3, 5), ConditionEmbedding(3, 5)
+        self._set_rank(wavefront_rank(self))
+
+    def _logits(self, tokens, condition):
+        v = h = one_hot(tokens, 2, self.head.weight.dtype)
+        for vertical, across, horizontal in zip(self.vertical, self.across, self.horizontal, strict=True):
+            v = torch.tanh(vertical(v)) + self.first(condition)
+            h = torch.tanh(horizontal(h) + across(v)) * self.second(condition)
+        return self.head(h)
+
+
+@pytest.mark.parametrize(("shape", "depth"), [((4, 6), 2), ((4, 5), 4), ((5, 3), 4), ((1, 4), 2), ((4, 1), 2)])
+@pytest.mark.parametrize("flip", [True, False])
+def test_conditions(shape, depth, flip):
+    """One for each configuration, in wavefront and in raster order."""
+    model = _random(_Conditional(shape, depth, flip))
+    condition = torch.randn(40, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    u = uniforms(0, 0, 40, shape[0] * shape[1])
+    with torch.no_grad():
+        slow = draw_reference(model, u, condition)
+        other = draw_reference(model, u, condition.flip(0))
+    fast = draw_by_all(model, u, condition=condition)
+    assert torch.equal(fast.tokens, slow.tokens)
+    assert (fast.log_q - slow.log_q).abs().max() < 1e-10
+    assert not torch.equal(other.tokens, slow.tokens)
+
+
+def test_streams_with_a_condition():
+    """Cut anywhere, with a condition for each sample."""
+    model = _random(_Conditional((4, 6), 2))
+    condition = torch.randn(300, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    whole = model.sample(300, seed=1, condition=condition)
+    part = model.sample(70, seed=1, start=200, condition=condition[200:270])
+    assert torch.equal(part.tokens, whole.tokens[200:270])
+    assert torch.equal(part.log_q, whole.log_q[200:270])
+    with torch.no_grad():
+        assert (model.log_prob(whole.tokens, condition) - whole.log_q).abs().max() < 1e-10

@@ -9,6 +9,7 @@ import torch
 from latticear.exact import all_configurations
 from latticear.hamiltonians import Ising
 from latticear.models import MODELS, AbstractModel, MaskedConv2d, PixelCNN, check_autoregressive, model_from_dict
+from latticear.models.layers import MASKS
 from latticear.wavefront import raster_rank
 
 
@@ -39,6 +40,30 @@ def test_kernels(kernel_size: int | tuple[int, ...]):
     model = PixelCNN((4, 6), 2, width=8, depth=3, kernel_size=kernel_size)
     check_autoregressive(model)
     contracts.check_sampler(contracts.peaked(model))
+
+
+@pytest.mark.parametrize("dilation", [2, (1, 3, 1), (1, 2, 4)])
+def test_dilations(dilation: int | tuple[int, ...]):
+    model = PixelCNN((5, 7), 2, width=8, depth=3, kernel_size=3, dilation=dilation)
+    check_autoregressive(model)
+    contracts.check_sampler(contracts.peaked(model))
+
+
+@pytest.mark.parametrize("mask_type", MASKS)
+@pytest.mark.parametrize(("kernel_size", "dilation"), [(3, 1), (5, 2)])
+def test_what_a_mask_sees(mask_type: str, kernel_size: int, dilation: int):
+    """The offsets are the pixels that a layer reads, found by changing them."""
+    layer = MaskedConv2d(1, 1, kernel_size, mask_type, dilation).double()
+    torch.nn.init.uniform_(layer.weight, 1, 2)
+    pixels = torch.eye(15 * 15, dtype=torch.float64).view(-1, 1, 15, 15)
+    moved = (layer(pixels) - layer(0 * pixels[:1]))[:, 0, 7, 7].view(15, 15).nonzero() - 7
+    assert moved.tolist() == [list(offset) for offset in layer.offsets]
+    first, inclusive = mask_type[0].isupper() or mask_type.startswith("vertical"), mask_type.endswith("B")
+    reach = kernel_size // 2
+    above = reach * kernel_size if first else 0
+    own = (kernel_size if inclusive else 0) if mask_type.startswith("vertical") else reach + inclusive
+    assert len(layer.offsets) == above + own
+    assert all(dy % dilation == dx % dilation == 0 for dy, dx in layer.offsets)
 
 
 class _Leaky(PixelCNN):
@@ -242,10 +267,9 @@ class _Conditional(AbstractModel):
     """Independent sites whose field is the condition: the place of a condition in the contract."""
 
     name = "conditional"
-    n_condition = 1
 
     def __init__(self, shape, n_tokens=2):
-        super().__init__(shape, n_tokens)
+        super().__init__(shape, n_tokens, n_condition=1)
         self._set_rank(torch.zeros(self.shape, dtype=torch.long))
 
     def _logits(self, tokens, condition):

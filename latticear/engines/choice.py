@@ -60,7 +60,7 @@ class Reference:
 def drawer(model: Autoregressive, method: str = "wavefront") -> Drawer:
     """What draws from a model by a method of `METHODS`.
 
-    A network that no engine can serve (one that is not traced, conditions, components, an order of its own) is drawn
+    A network that no engine can serve (one that is not traced, components, an order of its own) is drawn
     by the reference.
     """
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
@@ -75,7 +75,7 @@ def drawer(model: Autoregressive, method: str = "wavefront") -> Drawer:
 
 
 def _engine(model: Any, like: Tensor) -> Drawer | None:
-    schedule = schedule_of(model) if model.n_components == 1 and model.n_condition == 0 else None
+    schedule = schedule_of(model) if model.n_components == 1 else None
     if schedule is None or not schedule.in_time:
         return None
     if not torch.equal(model.rank.cpu(), raster_rank(model.shape, schedule.slope)):

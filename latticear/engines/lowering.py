@@ -19,7 +19,7 @@ __all__ = ["Lowered", "NodeRecord", "allocate", "lower"]
 MAX_INPUTS, MAX_TOKENS = 8, 1024
 
 _ELEMENTWISE = ["identity", "negative", "relu", "elu", "silu", "sigmoid", "tanh", "add", "subtract", "multiply"]
-_KINDS = ["tokens", "taps", *_ELEMENTWISE, "concatenate", "slice"]
+_KINDS = ["tokens", "taps", *_ELEMENTWISE, "concatenate", "slice", "constant"]
 
 _UNARY: dict[Any, str] = {
     operator.neg: "negative",
@@ -67,7 +67,7 @@ class Lowered:
         self.record = NodeRecord(kind=_KINDS.index(kind), channels=node.channels, n_inputs=len(inputs))
         self.record.inputs[: len(inputs)] = inputs
         self.record.start, self.record.constant = start, constant
-        if node.layer is not None:
+        if node.has_weights:
             taps_kio, _ = node.weights()
             padded = -(-node.channels // 16) * 16
             self._weight = taps_kio.new_zeros(*taps_kio.shape[:2], padded)
@@ -78,7 +78,7 @@ class Lowered:
 
     def load(self) -> None:
         """Read the weights as they are now."""
-        if self.node.layer is not None:
+        if self.node.has_weights:
             taps_kio, bias = self.node.weights()
             self._weight[..., : self.node.channels] = taps_kio
             self._bias[: self.node.channels] = bias
@@ -105,6 +105,7 @@ class _Lowering:
     def __init__(self, tokens: Node) -> None:
         self.nodes = [Lowered("tokens", tokens, [])]
         self._index = {tokens.name: 0}
+        self._n_constants = 0
         self._chunks: dict[str, Node] = {}
 
     def add(self, node: Node) -> bool:
@@ -122,6 +123,9 @@ class _Lowering:
     def _lower(self, node: Node) -> Lowered | None:
         if node.is_incremental:
             return None
+        if node.is_constant:
+            self._n_constants += node.channels
+            return Lowered("constant", node, [], start=self._n_constants - node.channels)
         if node.layer is not None:
             return Lowered("taps", node, [self._index[node.inputs[0]]])
         if node.function is operator.getitem:
@@ -170,6 +174,10 @@ def allocate(schedule: Schedule, nodes: list[Lowered]) -> int:
         record, name = lowered.record, lowered.node.name
         reads = schedule.reads(name)
         record.ready, record.by_row, record.offset = schedule.ready[name], name in schedule.by_row, total
+        if lowered.node.is_constant:
+            record.rows = record.slots = 1
+            total += record.channels
+            continue
         whole = schedule.is_raster and (record.by_row or any(read.by_row for read in reads))
         record.slots = width if whole else min(width, schedule.fronts_kept(reads))
         record.rows = min(height, schedule.rows_kept(reads)) if schedule.is_raster else height

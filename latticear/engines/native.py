@@ -41,7 +41,8 @@ class _Block(ctypes.Structure):
 
     _fields_ = [
         ("n", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("u", "where", "tokens", "log_q", "log_q_given")),
+        *((name, ctypes.c_void_p) for name in ("u", "where", "tokens", "log_q", "log_q_given", "constants")),
+        ("n_constants", ctypes.c_int64),
     ]
 
 
@@ -82,12 +83,14 @@ class NativeEngine:
         return max(256, 4 * CONFIGURATIONS * torch.get_num_threads())
 
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
-        """Draw configurations from uniform numbers `(B, H W)`, but for the sites held fixed; without a condition."""
+        """Draw configurations from uniform numbers `(B, H W)`, but for the sites held fixed."""
         u = u.contiguous()
         tokens = torch.empty(u.shape, dtype=torch.long) if given is None else given.tokens.long().clone()
         where = None if given is None else given.where.contiguous()
         log_q, log_q_given = (torch.empty(len(u), dtype=torch.float64) for _ in range(2))
-        block = _Block(len(u), *(None if t is None else t.data_ptr() for t in (u, where, tokens, log_q, log_q_given)))
+        constants = self._constants(len(u), condition)
+        arrays = (u, where, tokens, log_q, log_q_given, constants)
+        block = _Block(len(u), *(None if t is None else t.data_ptr() for t in arrays), constants.shape[1])
         kernels, program, n_threads = library(), ctypes.byref(self._program), torch.get_num_threads()
         with self._in_use:
             self._load()
@@ -103,6 +106,13 @@ class NativeEngine:
     @property
     def _size(self) -> tuple[int, int]:
         return int(self.dtype == torch.float64), self._n_rings
+
+    @torch.no_grad()
+    def _constants(self, n: int, condition: Tensor | None) -> Tensor:
+        """What depends on the condition alone: `(n, columns)`."""
+        layers: list[Any] = [node.node.layer for node in self._nodes if node.node.is_constant]
+        values = [layer(condition).flatten(1) for layer in layers]
+        return torch.cat(values, 1).contiguous() if values else torch.zeros(n, 0)
 
     def _load(self) -> None:
         """Read the weights as they are now."""

@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from latticear.ancestral import Drawn, Given, draw_front
 from latticear.engines.capture import Captured
@@ -50,14 +50,15 @@ class Engine:
         self.flips = model.spin_flip_symmetric
         self.lanes = batch * (1 + self.flips)  # the flipped configurations run beside the straight ones
         self.slope, self.ready, self.by_row = self.schedule.slope, self.schedule.ready, self.schedule.by_row
-        self.weights = {
-            node.name: _Weights(node) for node in self.graph.nodes if node.layer is not None and not node.is_incremental
+        self.weights = {node.name: _Weights(node) for node in self.graph.nodes if node.has_weights}
+        self.constants = {
+            node.name: like.new_zeros(self.lanes, node.channels) for node in self.graph.nodes if node.is_constant
         }
         self.states: dict[str, Any] = {}
         self.rings = {node.name: ring for node in self.graph.nodes if (ring := self._ring(node)) is not None}
         self._in_use = Lock()  # the rings serve one draw at a time
         self._captured: dict[bool, Captured] = {}
-        first, n_fronts = min(self.ready.values()), self.schedule.n_fronts
+        first, n_fronts = self.schedule.first_tick, self.schedule.n_fronts
         self.sites = [self._sites(t) for t in range(n_fronts)]
         self.ticks = [(t, list(self._works(t))) for t in range(first, n_fronts)]
 
@@ -76,10 +77,14 @@ class Engine:
 
     @torch.no_grad()
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
-        """Draw configurations from uniform numbers `(B, H W)`, but for the sites held fixed; without a condition."""
+        """Draw configurations from uniform numbers `(B, H W)`, but for the sites held fixed."""
         with self._in_use, _threads(1 if self._is_small else torch.get_num_threads()):
             for weights in self.weights.values():
                 weights.load()
+            for node in self.graph.nodes:
+                if node.is_constant:
+                    value = cast(nn.Module, node.layer)(condition).flatten(1)
+                    self.constants[node.name].copy_(torch.cat([value] * (1 + self.flips)))
             if self.like.device.type != "cuda" or any(node.is_incremental for node in self.graph.nodes):
                 return self._draw(u, given)
             if (given is None) not in self._captured:
@@ -128,7 +133,7 @@ class Engine:
     def _ring(self, node: Node) -> Ring | None:
         """Memory for what others still read of a node; None if all read it as it is computed."""
         at_once = [reader.name for reader in self.graph.nodes if self._reads_at_once(reader, node.name)]
-        if node.inputs and all(name in at_once for name in self._readers(node.name)):
+        if node.is_constant or (node.inputs and all(name in at_once for name in self._readers(node.name))):
             return None
         reads = self.schedule.reads(node.name, at_once)
         (height, width), slope = self.shape, self.slope
@@ -149,7 +154,7 @@ class Engine:
 
     def _works(self, t: int) -> Iterator[Work]:
         """What to do at tick t before drawing: every node's front, or row, that becomes known now."""
-        for node in self.graph.nodes[1:]:
+        for node in (node for node in self.graph.nodes[1:] if not node.is_constant):
             front = t - self.ready[node.name]
             if part := self._part(node, front):
                 yield self._work(node, part)
@@ -214,10 +219,19 @@ class Engine:
     def _late(self, node: Node, part: Part) -> Values:
         """Inputs of a node that were computed before this tick, or as parts of another form."""
         return {
-            source: self.rings[source].read(part, (0, 0), 1)
+            source: self._everywhere(source, part)
+            if source in self.constants
+            else self.rings[source].read(part, (0, 0), 1)
             for source in node.inputs
             if not self._reads_at_once(node, source)
         }
+
+    def _everywhere(self, name: str, part: Part) -> Tensor:
+        """A constant at every site of a part."""
+        value = self.constants[name]
+        return (
+            value.expand(len(part.rows), -1, -1) if part.columns == 1 else value[:, None].expand(-1, part.columns, -1)
+        )
 
     def _keep(self, name: str, part: Part) -> Work:
         ring = self.rings[name]

@@ -141,17 +141,31 @@ static void NAME(logits)(const Program *p, const Work *work, int64_t y, int64_t 
         }
 }
 
+/* What does not depend on the site: its only entry, for all lanes. */
+static void NAME(constant)(const Node *node, const Block *block, int64_t first, const Work *work) {
+    REAL *out = NAME(at)(node, work, 0, 0);
+    for (int64_t lane = 0; lane < work->lanes; lane++) {
+        const int64_t b = first + lane % CONFIGURATIONS < block->n ? first + lane % CONFIGURATIONS : first;
+        const REAL *values = (const REAL *)block->constants + b * block->n_constants + node->start;
+        for (int64_t c = 0; c < node->channels; c++) out[c * work->lanes + lane] = values[c];
+    }
+}
+
 /* Draw up to CONFIGURATIONS configurations, from `first` on. */
 static void NAME(group)(const Program *p, const Block *block, int64_t first, Work *work) {
     const int64_t n_fronts = p->slope * (p->height - 1) + p->width;
     int64_t start = 0;
-    for (int64_t k = 0; k < p->n_nodes; k++)
-        if (p->nodes[k].ready < start) start = p->nodes[k].ready;
+    for (int64_t k = 0; k < p->n_nodes; k++) {
+        if (p->nodes[k].kind == CONSTANT)
+            NAME(constant)(&p->nodes[k], block, first, work);
+        else if (p->nodes[k].ready < start)
+            start = p->nodes[k].ready;
+    }
     for (int64_t t = start; t < n_fronts; t++) {
         for (int64_t k = 1; k < p->n_nodes; k++) {
             const Node *node = &p->nodes[k];
             const int64_t front = t - node->ready;
-            if (front < 0 || front >= n_fronts) continue;
+            if (node->kind == CONSTANT || front < 0 || front >= n_fronts) continue;
             if (node->by_row) {
                 if (front % p->width == 0)
                     for (int64_t x = 0; x < p->width; x++) NAME(evaluate)(p, node, work, front / p->width, x);

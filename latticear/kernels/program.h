@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum { INTERFACE = 2 }; /* to be raised with every change of the structures or functions */
+enum { INTERFACE = 3 }; /* to be raised with every change of the structures or functions */
 enum { CONFIGURATIONS = 16 }; /* drawn together, one a lane of the vectors */
 enum { MAX_INPUTS = 8, MAX_TOKENS = 1024 };
 
@@ -22,7 +22,8 @@ enum kind {
     SUBTRACT,
     MULTIPLY,
     CONCATENATE,
-    SLICE, /* `start` is the first channel */
+    SLICE,    /* `start` is the first channel */
+    CONSTANT, /* the same at every site; `start` is the first column of the constants of a block */
 };
 
 /* One value per site and channel. A ring keeps `slots` columns of `rows` rows; each entry is [channel][lane]. */
@@ -30,7 +31,7 @@ typedef struct {
     int64_t kind, channels, ready, by_row; /* by_row: a whole row is computed at once */
     int64_t slots, rows, offset;           /* offset of the ring in the workspace, in numbers */
     int64_t n_inputs, inputs[MAX_INPUTS];               /* indices of nodes */
-    int64_t start;                                      /* SLICE */
+    int64_t start;                                      /* SLICE, CONSTANT */
     int64_t n_taps;                                     /* TAPS */
     const int64_t *taps;                                /* (dy, dx) of each */
     const void *weight;                                 /* [tap][input channel][padded channel] */
@@ -56,6 +57,8 @@ typedef struct {
     const uint8_t *where;
     int64_t *tokens; /* holds the given tokens on entry */
     double *log_q, *log_q_given;
+    const void *constants; /* [configuration][column], of the type of the network */
+    int64_t n_constants;
 } Block;
 
 #endif

@@ -6,10 +6,18 @@ from typing import Any
 
 from latticear.hamiltonians import hamiltonian_from_dict
 from latticear.models.base import AbstractModel, check_autoregressive
-from latticear.models.layers import MaskedConv2d
+from latticear.models.layers import ConditionEmbedding, MaskedConv2d
 from latticear.models.pixelcnn import PixelCNN
 
-__all__ = ["MODELS", "AbstractModel", "MaskedConv2d", "PixelCNN", "check_autoregressive", "model_from_dict"]
+__all__ = [
+    "MODELS",
+    "AbstractModel",
+    "ConditionEmbedding",
+    "MaskedConv2d",
+    "PixelCNN",
+    "check_autoregressive",
+    "model_from_dict",
+]
 
 MODELS: dict[str, type[AbstractModel]] = {cls.name: cls for cls in (PixelCNN,)}
 """What a config may name under `[model]`; each is built by `cls(shape, n_tokens)` alone."""

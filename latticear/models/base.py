@@ -38,20 +38,19 @@ class AbstractModel(nn.Module, ABC):
         n_tokens: q >= 2.
         spin_flip_symmetric: make the probability exactly invariant under token -> q - 1 - token everywhere.
         bias: `hamiltonian.bias(temperature)`, exact energies of known neighbours to add to the logits; or None.
+        n_condition: k, length of the condition vector that each configuration comes with; 0 for none.
 
     Raises:
-        ValueError: for q < 2, or a bias of another shape, number of tokens or symmetry.
+        ValueError: for q < 2, a negative n_condition, or a bias of another shape, number of tokens or symmetry.
 
     Attributes:
         rank: int64 `(H, W)`; sites of equal rank are independent given those of lower rank.
         n_components: C, tokens at each site; 1 here.
-        n_condition: k, length of the condition vector; 0 for none.
     """
 
     name: ClassVar[str]
     rank: Tensor
     n_components: int = 1
-    n_condition: int = 0
 
     def __init__(
         self,
@@ -60,12 +59,15 @@ class AbstractModel(nn.Module, ABC):
         *,
         spin_flip_symmetric: bool = False,
         bias: BoltzmannBias | None = None,
+        n_condition: int = 0,
     ) -> None:
         super().__init__()
         self.shape = check_shape(shape)
         if n_tokens < 2:
             raise ValueError(f"n_tokens must be at least 2, got {n_tokens}")
-        self.n_tokens = n_tokens
+        if n_condition < 0:
+            raise ValueError(f"n_condition must not be negative, got {n_condition}")
+        self.n_tokens, self.n_condition = n_tokens, n_condition
         self.spin_flip_symmetric = spin_flip_symmetric
         if bias is not None and (bias.shape, bias.n_tokens) != (self.shape, n_tokens):
             raise ValueError(

@@ -1,8 +1,9 @@
-"""Masked layers."""
+"""Masked layers, and what brings a condition into them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,41 +11,58 @@ from torch import Tensor, nn
 
 from latticear.tracing import Offset
 
-__all__ = ["MaskedConv2d"]
+__all__ = ["MASKS", "ConditionEmbedding", "MaskedConv2d", "per_layer"]
+
+MASKS = ("A", "B", "vertical-A", "vertical-B", "horizontal-A", "horizontal-B")
+"""What a masked layer sees: all that precedes a site in raster order, the rows above it, or the part of its own row to
+the left; B includes the site itself (a vertical layer its whole row), A, for the first layer, does not."""
 
 
 class MaskedConv2d(nn.Module):
     """Convolution that sees only what precedes a site in raster order, padded with zeros at the edges.
 
-    Type A leaves the site itself out, for the first layer; Type B includes it. Only the rows of the kernel that a mask
-    may keep are stored. The mask is applied where the weight is used, so a masked weight has no influence, whatever its
-    value, and no gradient.
+    Type A leaves the site itself out, for the first layer; Type B includes it. The vertical types see the rows above
+    (B: and the own row, where the input knows only rows above), the horizontal ones the own row up to the site. Only
+    the rows of the kernel that a mask may keep are stored. The mask is applied where the weight is used, so a masked
+    weight has no influence, whatever its value, and no gradient.
 
     Args:
         in_channels, out_channels: as in `torch.nn.Conv2d`.
         kernel_size: odd; the extent k of the square kernel before masking.
-        mask_type: "A" or "B".
+        mask_type: one of `MASKS`.
+        dilation: distance of neighbouring taps.
 
     Shapes: `(B, in_channels, H, W)` to `(B, out_channels, H, W)`.
 
     Raises:
-        ValueError: for an even kernel or another mask type.
+        ValueError: for an even kernel, another mask type, or a dilation below 1.
 
     References:
-        van den Oord, Kalchbrenner, Kavukcuoglu, "Pixel recurrent neural networks" (2016), arXiv 1601.06759, sec. 3.4.
+        van den Oord, Kalchbrenner, Kavukcuoglu, "Pixel recurrent neural networks" (2016), arXiv 1601.06759, sec. 3.4;
+        van den Oord et al., "Conditional image generation with PixelCNN decoders" (2016), arXiv 1606.05328, for the
+        vertical and horizontal types.
     """
 
     mask: Tensor
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, mask_type: str) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, mask_type: str, dilation: int = 1
+    ) -> None:
         super().__init__()
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd and positive, got {kernel_size}")
-        if mask_type not in ("A", "B"):
-            raise ValueError(f"mask_type must be 'A' or 'B', got {mask_type!r}")
-        self.reach = kernel_size // 2
-        mask = torch.ones(self.reach + 1, kernel_size, dtype=torch.bool)
-        mask[-1, self.reach + (mask_type == "B") :] = False
+        if mask_type not in MASKS:
+            raise ValueError(f"mask_type must be one of {MASKS}, got {mask_type!r}")
+        if dilation < 1:
+            raise ValueError(f"dilation must be at least 1, got {dilation}")
+        self.reach, self.dilation = kernel_size // 2, dilation
+        stack, _, kind = mask_type.rpartition("-")
+        mask = torch.ones(1 if stack == "horizontal" else self.reach + 1, kernel_size, dtype=torch.bool)
+        own_row = mask[-1]
+        if stack == "vertical":
+            own_row[:] = kind == "B"
+        else:
+            own_row[self.reach + (kind == "B") :] = False
         self.register_buffer("mask", mask)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *mask.shape))
         self.bias = nn.Parameter(torch.zeros(out_channels))
@@ -54,7 +72,10 @@ class MaskedConv2d(nn.Module):
     @property
     def offsets(self) -> list[Offset]:
         """The live taps."""
-        return [(y - self.reach, x - self.reach) for y, x in self.mask.nonzero().tolist()]
+        bottom = len(self.mask) - 1
+        return [
+            ((y - bottom) * self.dilation, (x - self.reach) * self.dilation) for y, x in self.mask.nonzero().tolist()
+        ]
 
     def tap_weights(self) -> Tensor:
         """The weights of the live taps, in the order of `offsets`: `(n_taps, in_channels, out_channels)`."""
@@ -62,5 +83,34 @@ class MaskedConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = torch.where(self.mask, self.weight, 0)  # not a product: 0 * nan would leak
-        padded = F.conv2d(x, weight, self.bias, padding=self.reach)
+        padding = ((len(self.mask) - 1) * self.dilation, self.reach * self.dilation)
+        padded = F.conv2d(x, weight, self.bias, padding=padding, dilation=self.dilation)
         return padded[:, :, : x.shape[2]]  # the rows below come from the padding at the bottom, which is not needed
+
+
+class ConditionEmbedding(nn.Module):
+    """A linear map of the condition, added to every site of a hidden layer.
+
+    Shapes: `(B, n_condition)` to `(B, channels, 1, 1)`.
+    """
+
+    reads_condition = True
+
+    def __init__(self, n_condition: int, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_condition, channels)
+
+    def forward(self, condition: Tensor) -> Tensor:
+        return self.linear(condition)[:, :, None, None]
+
+
+def per_layer(name: str, value: int | Sequence[int], depth: int) -> list[int]:
+    """One value for each layer, from one for all or one for each.
+
+    Raises:
+        ValueError: if they are not as many as the layers; `name` is what they are called.
+    """
+    values = [value] * depth if isinstance(value, int) else list(value)
+    if len(values) != depth:
+        raise ValueError(f"{name} must be one integer or depth = {depth} of them, got {value}")
+    return values

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.base import AbstractModel
-from latticear.models.layers import MaskedConv2d
+from latticear.models.layers import ConditionEmbedding, MaskedConv2d, per_layer
 from latticear.tracing import one_hot
 from latticear.wavefront import wavefront_rank
 
@@ -27,11 +27,13 @@ class PixelCNN(AbstractModel):
         kernel_size: odd; one for all masked layers, or one for each. None makes the first layer see the whole lattice,
             with kernel `2 max(H, W) - 1`, and the others 3x3: small kernels alone leave a blind spot, which on a torus
             hides close neighbours around the boundary. The first layer has q input channels only, so this is cheap.
+        dilation: distance of neighbouring taps; one for all masked layers, or one for each.
         spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
         bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
+        n_condition: length of a condition vector, which enters every hidden layer; 0 for none.
 
     Raises:
-        ValueError: for an even kernel, q < 2, width or depth < 1, or a list of kernels that does not fit the depth.
+        ValueError: for an even kernel, q < 2, width, depth or dilation < 1, or a list that does not fit the depth.
 
     References:
         van den Oord, Kalchbrenner, Kavukcuoglu, "Pixel recurrent neural networks" (2016), arXiv 1601.06759;
@@ -57,26 +59,35 @@ class PixelCNN(AbstractModel):
         width: int = 32,
         depth: int = 3,
         kernel_size: int | Sequence[int] | None = None,
+        dilation: int | Sequence[int] = 1,
         spin_flip_symmetric: bool = False,
         bias: BoltzmannBias | None = None,
+        n_condition: int = 0,
     ) -> None:
-        super().__init__(shape, n_tokens, spin_flip_symmetric=spin_flip_symmetric, bias=bias)
+        super().__init__(shape, n_tokens, spin_flip_symmetric=spin_flip_symmetric, bias=bias, n_condition=n_condition)
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
         if kernel_size is None:
             kernel_size = (2 * max(self.shape) - 1, *[3] * (depth - 1))
-        kernels = [kernel_size] * depth if isinstance(kernel_size, int) else list(kernel_size)
-        if len(kernels) != depth:
-            raise ValueError(f"kernel_size must be one integer or depth = {depth} of them, got {kernel_size}")
+        kernels, dilations = per_layer("kernel_size", kernel_size, depth), per_layer("dilation", dilation, depth)
         self.width, self.depth = width, depth
         self.kernel_size = kernel_size if isinstance(kernel_size, int) else tuple(kernel_size)
+        self.dilation = dilation if isinstance(dilation, int) else tuple(dilation)
         layers = [
-            MaskedConv2d(width if i else n_tokens, width, kernel, "B" if i else "A") for i, kernel in enumerate(kernels)
+            MaskedConv2d(width if i else n_tokens, width, kernel, "B" if i else "A", spread)
+            for i, (kernel, spread) in enumerate(zip(kernels, dilations, strict=True))
         ]
         self.layers = nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())))
+        self.conditions = nn.ModuleList(ConditionEmbedding(n_condition, width) for _ in layers if n_condition)
         self.head = nn.Conv2d(width, n_tokens, 1)
         nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)  # start close to the uniform distribution
         self._set_rank(wavefront_rank(self))
 
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
-        return self.head(self.layers(one_hot(tokens, self.n_tokens, self.head.weight.dtype)))
+        x = one_hot(tokens, self.n_tokens, self.head.weight.dtype)
+        if not self.n_condition:
+            return self.head(self.layers(x))
+        layers = list(self.layers)
+        for layer, activation, embed in zip(layers[::2], layers[1::2], self.conditions, strict=True):
+            x = activation(layer(x) + embed(condition))
+        return self.head(x)
