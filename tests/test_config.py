@@ -136,8 +136,8 @@ def test_set_without_key_or_value_is_refused(override):
         ("model.n_tokens=3", "unknown key 'model.n_tokens'"),  # follows from the Hamiltonian
         ("training.temperature=3", "unknown key 'training.temperature'"),
         ("hamiltonian.name=isng", "hamiltonian.name must be one of ['ising'], got 'isng'; did you mean 'ising'?"),
-        ("model.name=pixelrnn", "model.name must be one of ['pixelcnn'], got 'pixelrnn'; did you mean 'pixelcnn'?"),
-        ("model.name=[1]", "model.name must be one of ['pixelcnn'], got [1]"),
+        ("model.name=pixelrnn", "got 'pixelrnn'; did you mean 'pixelcnn'?"),
+        ("model.name=[1]", "], got [1]"),
     ],
 )
 def test_unknown_names_come_with_the_nearest_valid_one(override, message):

@@ -6,20 +6,24 @@ from typing import Any
 
 from latticear.hamiltonians import hamiltonian_from_dict
 from latticear.models.base import AbstractModel, check_autoregressive
+from latticear.models.gated import GatedPixelCNN
 from latticear.models.layers import ConditionEmbedding, MaskedConv2d
 from latticear.models.pixelcnn import PixelCNN
+from latticear.models.residual import ResidualPixelCNN
 
 __all__ = [
     "MODELS",
     "AbstractModel",
     "ConditionEmbedding",
+    "GatedPixelCNN",
     "MaskedConv2d",
     "PixelCNN",
+    "ResidualPixelCNN",
     "check_autoregressive",
     "model_from_dict",
 ]
 
-MODELS: dict[str, type[AbstractModel]] = {cls.name: cls for cls in (PixelCNN,)}
+MODELS: dict[str, type[AbstractModel]] = {cls.name: cls for cls in (PixelCNN, ResidualPixelCNN, GatedPixelCNN)}
 """What a config may name under `[model]`; each is built by `cls(shape, n_tokens)` alone."""
 
 

@@ -1,0 +1,98 @@
+"""Residual PixelCNN: bottleneck blocks of masked convolutions."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from latticear.hamiltonians import BoltzmannBias
+from latticear.models.base import AbstractModel
+from latticear.models.layers import ConditionEmbedding, MaskedConv2d
+from latticear.tracing import one_hot
+from latticear.wavefront import wavefront_rank
+
+__all__ = ["ResidualPixelCNN"]
+
+
+class ResidualPixelCNN(AbstractModel):
+    """A 7x7 Type-A layer, residual blocks `1x1, masked 3x3, 1x1`, and a head of two 1x1 layers.
+
+    The stream has twice the channels of the bottleneck in which the blocks convolve. There is no residual around the
+    first layer: it would show a site its own token.
+
+    Args:
+        shape: (H, W).
+        n_tokens: q >= 2.
+        width: h, channels of the bottleneck; the stream has 2 h.
+        depth: masked layers: the first one and depth - 1 blocks.
+        kernel_size: odd, of the first layer; None spans the lattice, `2 max(H, W) - 1`, where 7 would leave a blind
+            spot.
+        block_kernel_size: odd, of the blocks.
+        spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
+        bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
+        n_condition: length of a condition vector, which enters every block; 0 for none.
+
+    Raises:
+        ValueError: for an even kernel, q < 2, width or depth < 1.
+
+    References:
+        van den Oord, Kalchbrenner, Kavukcuoglu, "Pixel recurrent neural networks" (2016), arXiv 1601.06759, table 1 and
+        figure 5.
+    """
+
+    name: ClassVar[str] = "residual"
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        n_tokens: int = 2,
+        *,
+        width: int = 16,
+        depth: int = 4,
+        kernel_size: int | None = 7,
+        block_kernel_size: int = 3,
+        spin_flip_symmetric: bool = False,
+        bias: BoltzmannBias | None = None,
+        n_condition: int = 0,
+    ) -> None:
+        super().__init__(shape, n_tokens, spin_flip_symmetric=spin_flip_symmetric, bias=bias, n_condition=n_condition)
+        if width < 1 or depth < 1:
+            raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
+        if kernel_size is None:
+            kernel_size = 2 * max(self.shape) - 1
+        self.width, self.depth = width, depth
+        self.kernel_size, self.block_kernel_size = kernel_size, block_kernel_size
+        self.first = MaskedConv2d(n_tokens, 2 * width, kernel_size, "A")
+        self.blocks = nn.ModuleList(_Block(width, block_kernel_size, n_condition) for _ in range(depth - 1))
+        self.hidden = nn.Conv2d(2 * width, width, 1)
+        self.head = nn.Conv2d(width, n_tokens, 1)
+        nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)  # start close to the uniform distribution
+        self.embed = ConditionEmbedding(n_condition, 2 * width) if n_condition else None
+        self._set_rank(wavefront_rank(self))
+
+    def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
+        x = self.first(one_hot(tokens, self.n_tokens, self.head.weight.dtype))
+        if self.embed is not None:
+            x = x + self.embed(condition)
+        for block in self.blocks:
+            x = block(x, condition)
+        return self.head(torch.relu(self.hidden(torch.relu(x))))
+
+
+class _Block(nn.Module):
+    """`x + W2 relu(conv relu(W1 relu(x)))`, channels 2 h -> h -> h -> 2 h."""
+
+    def __init__(self, width: int, kernel_size: int, n_condition: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(2 * width, width, 1)
+        self.convolve = MaskedConv2d(width, width, kernel_size, "B")
+        self.expand = nn.Conv2d(width, 2 * width, 1)
+        self.embed = ConditionEmbedding(n_condition, width) if n_condition else None
+
+    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        y = self.convolve(torch.relu(self.reduce(torch.relu(x))))
+        if self.embed is not None:
+            y = y + self.embed(condition)
+        return x + self.expand(torch.relu(y))
