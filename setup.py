@@ -7,7 +7,7 @@ from glob import glob
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import CompileError
+from setuptools.errors import CompileError, LinkError
 
 THREADS = "-fopenmp"
 
@@ -18,7 +18,7 @@ class Build(build_ext):
     def build_extension(self, ext: Extension) -> None:
         try:
             super().build_extension(ext)
-        except CompileError:
+        except (CompileError, LinkError):
             ext.extra_compile_args.remove(THREADS)
             ext.extra_link_args.remove(THREADS)
             super().build_extension(ext)

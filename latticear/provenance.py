@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from latticear.library import instruction_sets
 from latticear.models import AbstractModel
 
 __all__ = ["command", "environment", "fingerprint", "now"]
@@ -26,6 +27,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "started": now(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
         "threads": torch.get_num_threads(),
+        "kernels": (instruction_sets() or [None])[-1],
         "platform": platform.platform(),
         "python": platform.python_version(),
         "commit": _commit(),

@@ -7,7 +7,6 @@ and on a torus it hides close neighbours around the boundary. The bias knows its
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from latticear.probe import probe_of, randomise
 from latticear.tracing import Graph, trace
 from latticear.wavefront import raster_rank
 
@@ -86,13 +86,11 @@ def dependences(model: Any, *, n_trials: int = 3, seed: int = 0) -> Tensor:
         seed: of both.
     """
     generator = torch.Generator().manual_seed(seed)
-    probe = copy.deepcopy(model).cpu().double().eval()
+    probe = probe_of(model)
     size = (*(() if model.n_components == 1 else (model.n_components,)), *model.shape)
     moved = torch.zeros(math.prod(size), math.prod(size), dtype=torch.bool)
     for _ in range(n_trials):
-        for weight in probe.parameters():
-            noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
-            weight.copy_(noise / max(1.0, weight[0].numel() ** 0.5) if weight.ndim > 1 else 0.1 * noise)
+        randomise(probe, generator)
         tokens = torch.randint(model.n_tokens, size, generator=generator)
         condition = torch.randn(1, model.n_condition, generator=generator, dtype=torch.float64)
         given = condition.expand(model.n_tokens, -1) if model.n_condition else None

@@ -1,7 +1,8 @@
 """What a network reads, found from its code: the graph from which every schedule is derived.
 
 Nothing is written by hand for a network. Its `_logits` is traced; layers say which offsets they read, and everything
-else must act on each site by itself.
+else must act on each site by itself: common modules and functions, and modules that say so by `acts_on_sites = True`,
+which take `(rows, C)` as they take `(B, C, H, W)`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from threading import Lock, get_ident
 from typing import Any, Protocol
 
 import torch
@@ -129,14 +131,31 @@ def one_hot(tokens: Tensor, n_tokens: int, dtype: torch.dtype) -> Tensor:
     return channels.to(dtype).contiguous(memory_format=torch.channels_last)  # the layout that CPU convolutions like
 
 
+_tracing = Lock()
+"""fx patches modules for the whole process while it traces."""
+
+
 class _Tracer(fx.Tracer):
     traced_func_name = "_logits"
 
+    """Traces one network in one thread; meanwhile other threads may call modules, which fx has patched."""
+
     def __init__(self) -> None:
         super().__init__(autowrap_functions=(one_hot,))
+        self._thread = get_ident()
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        ours = hasattr(m, "offsets") or _is_incremental(m) or _reads_condition(m)
+        ours = hasattr(m, "offsets") or _is_incremental(m) or _reads_condition(m) or _declares_sites(m)
         return ours or super().is_leaf_module(m, module_qualified_name)
 
 
@@ -162,7 +181,8 @@ def trace(model: Any) -> Graph | None:
             tokens and modules with `reads_condition = True` embed the condition, `(B, k)` to `(B, C, 1, 1)`.
     """
     try:
-        traced = fx.GraphModule(model, _Tracer().trace(model))
+        with _tracing:
+            traced = fx.GraphModule(model, _Tracer().trace(model))
         channels = _Channels(traced)
         like = next(model.parameters())
         condition = like.new_zeros(1, model.n_condition) if model.n_condition else None
@@ -173,11 +193,9 @@ def trace(model: Any) -> Graph | None:
     for at in traced.graph.nodes:
         if at.op == "output":
             result = at.args[0]
-            return (
-                Graph(tuple(nodes.values()), tuple(model.shape))
-                if result in nodes and next(reversed(nodes)) is result
-                else None
-            )
+            whole = result in nodes and next(reversed(nodes)) is result
+            fits = whole and {channels.found[result.name], next(iter(nodes.values())).channels} == {model.n_tokens}
+            return Graph(tuple(nodes.values()), tuple(model.shape)) if fits else None
         if at.op in ("placeholder", "get_attr"):
             continue
         sources = [source for source in at.all_input_nodes if source in nodes]
@@ -208,7 +226,7 @@ def _node(at: fx.Node, traced: fx.GraphModule, channels: int) -> Node | None:
             return Node(at.name, channels, inputs, tuple(layer.offsets), layer)
         if _is_site_convolution(layer):
             return Node(at.name, channels, inputs, HERE, layer)
-        if isinstance(layer, _MODULES) and not getattr(layer, "inplace", False):
+        if _declares_sites(layer) or (isinstance(layer, _MODULES) and not getattr(layer, "inplace", False)):
             return Node(at.name, channels, inputs, HERE, None, layer, at.args, at.kwargs)
     if at.op == "call_function" and at.target in _FUNCTIONS and _acts_on_sites(at):
         return Node(at.name, channels, inputs, HERE, None, at.target, at.args, at.kwargs)
@@ -233,6 +251,10 @@ def _fits(offset: Offset, shape: tuple[int, int]) -> bool:
 
 def _reads_condition(layer: nn.Module | None) -> bool:
     return getattr(layer, "reads_condition", False)
+
+
+def _declares_sites(layer: nn.Module) -> bool:
+    return getattr(layer, "acts_on_sites", False)
 
 
 def _is_incremental(layer: nn.Module | None) -> bool:

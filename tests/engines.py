@@ -15,7 +15,7 @@ __all__ = ["draw_by_all", "engines"]
 
 def engines(model: AbstractModel, n: int) -> list[Drawer]:
     """PyTorch's engine for blocks of n, and the compiled one where it was built and knows the network."""
-    chosen = _engine(model, next(model.parameters()))
+    chosen = _engine(model)
     assert isinstance(chosen, Engine | NativeEngine)
     portable = Engine(model, schedule_of(model), n, next(model.parameters()))
     return [portable, chosen] if isinstance(chosen, NativeEngine) else [portable]

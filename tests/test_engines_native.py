@@ -1,5 +1,8 @@
 """The compiled engine: every function it knows, every instruction set, and what it leaves to PyTorch."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
 import contracts
 import pytest
 import torch
@@ -9,7 +12,7 @@ from torch import nn
 
 import latticear as la
 from latticear.ancestral import draw_reference
-from latticear.engines import Engine, NativeEngine, drawer
+from latticear.engines import Engine, NativeEngine, Reference, drawer
 from latticear.library import instruction_sets
 from latticear.philox import uniforms
 from latticear.tracing import one_hot
@@ -92,6 +95,11 @@ MISLEADING = {
     "alpha": lambda x: torch.add(x, torch.tanh(x), alpha=3),
     "cast": lambda x: x.float().to(x.dtype),
     "hook": _hooked(),
+    "one-channel gate": lambda x: torch.sigmoid(torch.chunk(x, 9, 1)[4]) * x,
+    "along a row": lambda x: torch.cat([x[..., :1] * 0, x[..., :-1]], -1),
+    "all chunks": lambda x: torch.cat(torch.chunk(x, 3, 1), 1),
+    "keywords": lambda x: torch.cat(tensors=(x, x), dim=1),
+    "negative dimension": lambda x: torch.cat([x, x], -3),
     "zero of a method": lambda x: x.clamp(min=0),
 }
 
@@ -177,3 +185,156 @@ def test_half_precision_is_left_to_pytorch(dtype):
     model = la.PixelCNN((4, 4), 2, width=4, depth=2).to(dtype)
     assert isinstance(drawer(model), Engine)
     assert len(model.sample(10)) == 10
+
+
+class _Encoded(la.PixelCNN):
+    """Sees the tokens through a function of them."""
+
+    def __init__(self, encode, n_tokens=2):
+        super().__init__((4, 5), n_tokens, width=6, depth=2, kernel_size=3)
+        self.encode = encode
+        with torch.no_grad():
+            channels = encode(torch.zeros(1, n_tokens, 1, 1)).shape[1]
+            self.layers[0] = la.MaskedConv2d(channels, 6, 3, "A")
+            for weight in self.parameters():
+                weight.normal_(std=0.7)
+        self._set_rank(wavefront_rank(self))
+
+    def _logits(self, tokens, condition):
+        return self.head(self.layers(self.encode(one_hot(tokens, self.n_tokens, self.head.weight.dtype))))
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda x: 2 * x - 1,
+        lambda x: torch.chunk(x, 2, 1)[1] - torch.chunk(x, 2, 1)[0],
+        lambda x: torch.cat([x, 1 - x], 1),
+        nn.Dropout(0.5),
+        nn.Conv2d(2, 3, 1),
+    ],
+    ids=["signs", "spin", "twice", "dropout", "embedding"],
+)
+def test_functions_of_the_tokens(encode):
+    torch.manual_seed(0)
+    model = _Encoded(encode).double().eval()
+    drawn, expected = model.sample(50, seed=1), model.sample(50, seed=1, method="reference")
+    assert torch.equal(drawn.tokens, expected.tokens)
+    assert (model.log_prob(drawn.tokens) - drawn.log_q).abs().max() < 1e-10
+
+
+def test_one_hot_of_another_number_of_tokens_is_left_to_the_reference():
+    model = _model_of_fewer_channels().double()
+    assert isinstance(drawer(model), Reference)
+    assert len(model.sample(5)) == 5
+
+
+def _model_of_fewer_channels():
+    class Fewer(la.PixelCNN):
+        def _logits(self, tokens, condition):
+            return self.head(self.layers(one_hot(tokens, self.n_tokens - 1, self.head.weight.dtype)))
+
+    model = Fewer((4, 4), 2, width=4, depth=2, kernel_size=3)
+    model.layers[0] = la.MaskedConv2d(1, 4, 3, "A")
+    return model
+
+
+class _Halved(la.PixelCNN):
+    """States other probabilities than its `_logits` do, which is all that engines read."""
+
+    def logits(self, tokens, condition=None):
+        return 0.5 * super().logits(tokens, condition)
+
+
+def test_an_engine_that_disagrees_with_the_network_is_not_used():
+    model = _Halved((4, 4), 2, width=4, depth=2).double()
+    with pytest.warns(UserWarning, match="drawn by the reference, slowly: an engine's log_q is off"):
+        assert isinstance(drawer(model), Reference)
+    samples = model.sample(20, seed=0)
+    assert (model.log_prob(samples.tokens) - samples.log_q).abs().max() < 1e-10
+
+
+class _Scaled(la.PixelCNN):
+    """Reads plain attributes and a buffer as numbers."""
+
+    def __init__(self):
+        super().__init__((4, 4), 2, width=4, depth=2, kernel_size=3)
+        self.scale, self.act, self.deep = 1.0, torch.tanh, False
+        self.register_buffer("beta", torch.tensor(1.0))
+
+    def _logits(self, tokens, condition):
+        x = self.act(self.layers[0](one_hot(tokens, 2, self.head.weight.dtype)))
+        x = self.layers[2](x) if self.deep else x
+        return self.head(x * self.scale) * self.beta.item()
+
+
+CHANGES = {
+    "number": lambda m: setattr(m, "scale", 3.0),
+    "function": lambda m: setattr(m, "act", torch.relu),
+    "branch": lambda m: setattr(m, "deep", True),
+    "buffer": lambda m: m.beta.fill_(4.0),
+    "flip": lambda m: setattr(m, "spin_flip_symmetric", True),
+    "mask": lambda m: m.layers[0].mask[0].fill_(False),
+    "loaded": lambda m: m.load_state_dict({**m.state_dict(), "beta": torch.tensor(2.0)}),
+    "hook": lambda m: m.layers[0].register_forward_hook(lambda module, inputs, output: 2 * output),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_after_the_first_draw_is_seen(change):
+    torch.manual_seed(0)
+    model = _Scaled().double()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.normal_()
+    model.sample(10)
+    change(model)
+    samples = model.sample(30, seed=1)
+    assert torch.equal(samples.tokens, model.sample(30, seed=1, method="reference").tokens)
+    assert (model.log_prob(samples.tokens) - samples.log_q).abs().max() < 1e-10
+
+
+def test_tables_that_are_not_contiguous():
+    class Random(la.Ising):
+        @property
+        def site_energies(self):
+            return torch.randn(2, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64).T
+
+    model = contracts.peaked(la.PixelCNN((4, 5), 2, width=4, depth=2, kernel_size=3), 0.5)
+    model.bias = Random((4, 5)).bias(2.0)
+    model.bias.attach(model.rank)
+    assert torch.equal(model.sample(40).tokens, model.sample(40, method="reference").tokens)
+
+
+def test_first_draw_in_inference_mode():
+    model = la.PixelCNN((4, 4), 2, width=4, depth=2)
+    with torch.inference_mode():
+        inside = model.sample(20)
+    assert torch.equal(model.sample(20).tokens, inside.tokens)
+
+
+def test_first_draws_from_many_threads():
+    """Tracing patches modules for the whole process: others must not notice."""
+    for seed in range(5):
+        model = la.PixelCNN((4, 5), 2, width=4, depth=3, kernel_size=3)
+        expected = model.sample(20, seed=seed, method="reference").tokens
+        with ThreadPoolExecutor(4) as pool:
+            drawn = list(pool.map(lambda _, m=model, s=seed: m.sample(20, seed=s).tokens, range(4)))
+        assert all(torch.equal(tokens, expected) for tokens in drawn)
+        assert nn.Linear(2, 2)(torch.zeros(1, 2)).shape == (1, 2)
+
+
+def test_modules_work_in_other_threads_while_networks_are_traced():
+    network, stop = nn.Sequential(nn.Linear(3, 3), nn.ReLU()), Event()
+
+    def evaluate():
+        while not stop.is_set():
+            network(torch.zeros(1, 3))
+        return True
+
+    with ThreadPoolExecutor(1) as pool:
+        busy = pool.submit(evaluate)
+        for _ in range(30):
+            la.PixelCNN((4, 4), 2, width=4, depth=2)
+        stop.set()
+        assert busy.result()

@@ -10,7 +10,7 @@ import latticear
 PACKAGE = Path(latticear.__file__).parent
 
 FLOORS = [
-    {"library", "samples", "signals", "lattice", "journal", "autocorrelation", "tracing", "ancestral"},
+    {"library", "samples", "signals", "lattice", "journal", "autocorrelation", "tracing", "probe", "ancestral"},
     {"wavefront"},
     {"philox", "hamiltonians", "engines"},
     {"exact", "montecarlo", "sampling", "receptive", "dataformat", "observables", "weights", "moments", "estimates"},
@@ -91,5 +91,6 @@ _TESTED_ELSEWHERE = {
     "dataformat",  # test_datafile
     "signals",  # test_workflows
     "tracing",  # test_wavefront
+    "probe",  # test_receptive
     "measurement",  # test_importance
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -13,6 +14,7 @@ from latticear.ancestral import Autoregressive, Drawn, Given, draw_reference
 from latticear.engines.lowering import lower
 from latticear.engines.native import NativeEngine
 from latticear.engines.portable import Engine
+from latticear.probe import probe_of, randomise
 from latticear.wavefront import raster_rank, schedule_of
 
 __all__ = ["BLOCK", "METHODS", "Drawer", "drawer"]
@@ -26,7 +28,7 @@ SHARE = 8
 METHODS = ("wavefront", "reference")
 """Ways to draw, by name; all give the same tokens for the same uniform numbers."""
 
-_engines: WeakKeyDictionary[Any, dict[Any, Drawer | None]] = WeakKeyDictionary()
+_engines: WeakKeyDictionary[Any, tuple[Any, Drawer | None]] = WeakKeyDictionary()
 
 
 class Drawer(Protocol):
@@ -60,31 +62,90 @@ class Reference:
 def drawer(model: Autoregressive, method: str = "wavefront") -> Drawer:
     """What draws from a model by a method of `METHODS`.
 
-    A network that no engine can serve (one that is not traced, components, an order of its own) is drawn
-    by the reference.
+    A network that no engine can serve (one that is not traced, components, an order of its own) is drawn by the
+    reference. An engine is trusted only if it draws from a copy with random weights with the probabilities that the
+    copy itself states, and is built anew when anything but the weights has changed.
     """
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    first = next((weight for module in modules for weight in module.parameters(False)), None)
-    if method == "reference" or first is None:
+    if method == "reference" or not isinstance(model, nn.Module) or next(model.parameters(), None) is None:
         return Reference(model)
-    found = _engines.setdefault(model, {})
-    key = (first.device, first.dtype, *map(id, modules))  # another module would be another network
-    if key not in found:
-        found[key] = _engine(model, first)
-    return found[key] or Reference(model)
+    key, known = _signature(model), _engines.get(model)
+    if known is None or known[0] != key:
+        with torch.inference_mode(False), torch.no_grad():
+            known = _engines[model] = (key, _engine(model))
+    return known[1] or Reference(model)
 
 
-def _engine(model: Any, like: Tensor) -> Drawer | None:
+def _signature(model: nn.Module) -> Any:
+    """All that tracing reads but the weights: modules, their plain attributes, their buffers and hooks."""
+    first = next(model.parameters())
+    parts: list[Any] = [first.device, first.dtype]
+    for module in model.modules():
+        plain = [
+            (name, repr(v) if isinstance(v, _PLAIN) else id(v)) for name, v in vars(module).items() if name[0] != "_"
+        ]
+        buffers = [(b.data_ptr(), 0 if b.is_inference() else b._version) for b in module.buffers(recurse=False)]
+        hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
+        parts.append((id(module), *(entry for entry in plain if entry[0] != "training"), *buffers, hooks))
+    return tuple(parts)
+
+
+_PLAIN = (int, float, str, bool, tuple, list, dict, type(None))
+
+
+def _engine(model: Any) -> Drawer | None:
     schedule = schedule_of(model) if model.n_components == 1 else None
     if schedule is None or not schedule.in_time:
         return None
     if not torch.equal(model.rank.cpu(), raster_rank(model.shape, schedule.slope)):
         return None
+    try:
+        worst = max(_error(engine, probe) for probe in [_random(model)] for engine in _built(probe, 4))
+    except Exception as error:  # of code that is not ours, or that we misread
+        worst, reason = math.inf, f"an engine raised {type(error).__name__}: {error}"
+    else:
+        reason = f"an engine's log_q is off by {worst:.1e}"
+    if worst > TOLERANCE:
+        warnings.warn(
+            f"{type(model).__name__} is drawn by the reference, slowly: {reason}. See 'Add a model' in CONTRIBUTING.md",
+            stacklevel=2,
+        )
+        return None
+    return _built(model, None)[0]
+
+
+TOLERANCE = 1e-8
+"""Relative difference, in float64, of the log_q that an engine draws with from the one that the network states."""
+
+
+def _random(model: Any) -> Any:
+    probe = probe_of(model)
+    randomise(probe, torch.Generator().manual_seed(0))
+    return probe
+
+
+def _error(engine: Drawer, probe: Any) -> float:
+    """How far the log_q of four configurations is from the one that the network states, relative to it."""
+    generator = torch.Generator().manual_seed(1)
+    u = torch.rand(4, math.prod(probe.shape), generator=generator, dtype=torch.float64)
+    condition = torch.randn(4, probe.n_condition, generator=generator, dtype=torch.float64)
+    given = condition if probe.n_condition else None
+    drawn = engine.draw(u, given)
+    stated = probe.log_prob(drawn.tokens, given)
+    error = ((drawn.log_q - stated) / (1 + stated.abs())).abs().max().item()
+    return math.inf if math.isnan(error) else error
+
+
+def _built(model: Any, block: int | None) -> list[Drawer]:
+    """The engines that can serve a model, the fastest first; PyTorch's draws blocks of a given or the usual size."""
+    schedule, like = schedule_of(model), next(model.parameters())
+    assert schedule is not None
     nodes = lower(schedule, like)
-    if nodes is not None:
-        return NativeEngine(model, schedule, nodes)
-    block = BLOCK[like.device.type]
-    if like.device.type == "cuda":
-        room = torch.cuda.get_device_properties(like.device).total_memory // SHARE
-        block = min(block, 2 ** int(math.log2(max(1, room // Engine(model, schedule, 1, like).memory))))
-    return Engine(model, schedule, block, like)
+    native: list[Drawer] = [] if nodes is None else [NativeEngine(model, schedule, nodes)]
+    if native and block is None:
+        return native
+    if block is None:
+        block = BLOCK[like.device.type]
+        if like.device.type == "cuda":
+            room = torch.cuda.get_device_properties(like.device).total_memory // SHARE
+            block = min(block, 2 ** int(math.log2(max(1, room // Engine(model, schedule, 1, like).memory))))
+    return [*native, Engine(model, schedule, block, like)]

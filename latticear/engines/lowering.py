@@ -131,7 +131,7 @@ class _Lowering:
         if node.function is operator.getitem:
             return self._slice(node)
         inputs = [self._index.get(name, 0) for name in node.inputs]
-        if 0 in inputs:  # tokens have no channels here, only rows of weights
+        if 0 in inputs or not node.arguments:  # tokens have no channels here, only rows of weights
             return None
         if node.function is torch.cat:
             parts = [self._index[part.name] for part in node.arguments[0]]

@@ -85,12 +85,15 @@ class NativeEngine:
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
         """Draw configurations from uniform numbers `(B, H W)`, but for the sites held fixed."""
         u = u.contiguous()
-        tokens = torch.empty(u.shape, dtype=torch.long) if given is None else given.tokens.long().clone()
+        tokens = (
+            torch.empty(u.shape, dtype=torch.long)
+            if given is None
+            else given.tokens.long().clone(memory_format=torch.contiguous_format)
+        )
         where = None if given is None else given.where.contiguous()
         log_q, log_q_given = (torch.empty(len(u), dtype=torch.float64) for _ in range(2))
         constants = self._constants(len(u), condition)
         arrays = (u, where, tokens, log_q, log_q_given, constants)
-        block = _Block(len(u), *(None if t is None else t.data_ptr() for t in arrays), constants.shape[1])
         kernels, program, n_threads = library(), ctypes.byref(self._program), torch.get_num_threads()
         with self._in_use:
             self._load()
@@ -98,9 +101,11 @@ class NativeEngine:
             if len(self._memory) < size:
                 self._memory = torch.empty(size, dtype=torch.uint8)
             chosen = range(len(instruction_sets()))[self.instruction_set]
-            kernels.latticear_draw(
-                program, ctypes.byref(block), chosen, *self._size, n_threads, self._memory.data_ptr()
-            )
+            for part in torch.arange(len(u)).split(2 * CONFIGURATIONS * n_threads):  # between which Ctrl-C is heard
+                first = int(part[0])
+                places = (None if t is None else t[first:].data_ptr() for t in arrays)
+                block = ctypes.byref(_Block(len(part), *places, constants.shape[1]))
+                kernels.latticear_draw(program, block, chosen, *self._size, n_threads, self._memory.data_ptr())
         return Drawn(tokens.view(-1, *self.shape), log_q, log_q_given)
 
     @property

@@ -149,6 +149,9 @@ class Engine:
         return [node.name for node in self.graph.nodes if name in node.inputs]
 
     def _reads_at_once(self, reader: Node, name: str) -> bool:
+        """True if a value is passed on within a tick; tokens, drawn at the end of one, are read from their ring."""
+        if name == self.graph.nodes[0].name:
+            return False
         same = self.ready[reader.name] == self.ready[name] and (reader.name in self.by_row) == (name in self.by_row)
         return name in reader.inputs and reader.offsets == ((0, 0),) and same
 

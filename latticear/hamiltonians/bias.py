@@ -49,7 +49,7 @@ class BoltzmannBias(nn.Module):
         self.register_buffer("sites", around.sites, persistent=False)
         # the neighbour's token first, then the site's own
         self.register_buffer("energies", around.energies.transpose(-1, -2).contiguous(), persistent=False)
-        self.register_buffer("field", field.clone(), persistent=False)
+        self.register_buffer("field", field.clone(memory_format=torch.contiguous_format), persistent=False)
 
     def attach(self, rank: Tensor) -> None:
         """Keep only the bonds to sites of lower rank, `rank` being that of the model, `(H, W)`."""

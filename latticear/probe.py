@@ -1,0 +1,24 @@
+"""A copy of a network on which its structure shows: float64, and no weight that happens to be zero."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["probe_of", "randomise"]
+
+
+def probe_of(model: Any) -> Any:
+    """A copy on the CPU, in float64 and evaluation mode; the model is left as it is."""
+    return copy.deepcopy(model).cpu().double().eval()
+
+
+@torch.no_grad()
+def randomise(probe: nn.Module, generator: torch.Generator) -> None:
+    """Draw all weights anew, of order one over the root of the number of inputs: a zero would hide a connection."""
+    for weight in probe.parameters():
+        noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
+        weight.copy_(noise / max(1.0, weight[0].numel() ** 0.5) if weight.ndim > 1 else 0.1 * noise)
