@@ -27,7 +27,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "started": now(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
         "threads": torch.get_num_threads(),
-        "kernels": (instruction_sets() or [None])[-1],
+        "kernels": next(reversed(instruction_sets()), None),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "commit": _commit(),
