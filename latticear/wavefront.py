@@ -54,6 +54,7 @@ class Schedule:
             latest = [self._known(source, dy, dx, name) for source in node.inputs for dy, dx in node.offsets]
             time, layer = max(latest, default=0), cast(Incremental, node.layer)
             self.ready[name] = layer.ready(time, slope, graph.shape) if node.is_incremental else time
+        self.ready[last] = max(self.ready[last], 0)  # no earlier than it is drawn from
 
     @property
     def is_raster(self) -> bool:
