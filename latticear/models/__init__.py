@@ -7,23 +7,50 @@ from typing import Any
 from latticear.hamiltonians import hamiltonian_from_dict
 from latticear.models.base import AbstractModel, check_autoregressive
 from latticear.models.gated import GatedPixelCNN
+from latticear.models.heads import LogisticMixture
 from latticear.models.layers import ConditionEmbedding, MaskedConv2d
+from latticear.models.made import MADE
+from latticear.models.mean_field import MeanField
 from latticear.models.pixelcnn import PixelCNN
+from latticear.models.pixelcnnpp import PixelCNNPlusPlus
+from latticear.models.pixelsnail import PixelSNAIL
+from latticear.models.recurrent import RecurrentPixelRNN
 from latticear.models.residual import ResidualPixelCNN
+from latticear.models.transformer import CausalTransformer
 
 __all__ = [
+    "MADE",
     "MODELS",
     "AbstractModel",
+    "CausalTransformer",
     "ConditionEmbedding",
     "GatedPixelCNN",
+    "LogisticMixture",
     "MaskedConv2d",
+    "MeanField",
     "PixelCNN",
+    "PixelCNNPlusPlus",
+    "PixelSNAIL",
+    "RecurrentPixelRNN",
     "ResidualPixelCNN",
     "check_autoregressive",
     "model_from_dict",
 ]
 
-MODELS: dict[str, type[AbstractModel]] = {cls.name: cls for cls in (PixelCNN, ResidualPixelCNN, GatedPixelCNN)}
+MODELS: dict[str, type[AbstractModel]] = {
+    cls.name: cls
+    for cls in (
+        PixelCNN,
+        ResidualPixelCNN,
+        GatedPixelCNN,
+        PixelCNNPlusPlus,
+        PixelSNAIL,
+        CausalTransformer,
+        MeanField,
+        MADE,
+        RecurrentPixelRNN,
+    )
+}
 """What a config may name under `[model]`; each is built by `cls(shape, n_tokens)` alone."""
 
 

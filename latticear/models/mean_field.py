@@ -1,0 +1,135 @@
+"""Mean-field theory as a sampler: sites that know nothing of each other."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latticear.hamiltonians import BoltzmannBias
+from latticear.models.base import AbstractModel
+from latticear.models.layers import ConditionEmbedding
+from latticear.models.made import Previous
+from latticear.tracing import NEVER, one_hot
+from latticear.wavefront import wavefront_rank
+
+__all__ = ["FlipMixture", "MeanField"]
+
+
+class MeanField(AbstractModel):
+    """An independent distribution at each site, `q(s) = prod_i p_i(s_i)`: the baseline that any network must beat.
+
+    Minimising its variational free energy is mean-field theory; it is exact for spins that do not interact. All sites
+    are drawn together. A product over two tokens that a spin flip leaves as it is could only be uniform; so with
+    `spin_flip_symmetric` the model is the equal mixture of the product and of its flip, `(q(s) + q(flip s)) / 2`: both
+    signs of a magnetisation with the weight they must have. Sites of a mixture are not independent (the first ones tell
+    which of the two the others belong to), and so they are drawn one after the other.
+
+    Args:
+        shape: (H, W).
+        n_tokens: q >= 2.
+        spin_flip_symmetric: the mixture, exactly symmetric under token -> q - 1 - token.
+        bias: `hamiltonian.bias(temperature)`, of which only the field on each site enters: the bonds of a product are
+            nobody's.
+        n_condition: length of a condition vector, a linear function of which is added to the logits; 0 for none.
+
+    Raises:
+        ValueError: for q < 2.
+
+    References:
+        Bishop, "Pattern recognition and machine learning" (2006), sec. 10.1; Wu, Wang, Zhang, "Solving statistical
+        mechanics using variational autoregressive networks" (2019), arXiv 1809.10606, who compare with it.
+
+    Example:
+        >>> model = MeanField((4, 6))
+        >>> samples = model.sample(5, seed=1)
+        >>> bool(((model.log_prob(samples.tokens) - samples.log_q).abs() < 1e-4).all())
+        True
+    """
+
+    name: ClassVar[str] = "mean_field"
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        n_tokens: int = 2,
+        *,
+        spin_flip_symmetric: bool = False,
+        bias: BoltzmannBias | None = None,
+        n_condition: int = 0,
+    ) -> None:
+        super().__init__(shape, n_tokens, spin_flip_symmetric=spin_flip_symmetric, bias=bias, n_condition=n_condition)
+        self.embed = ConditionEmbedding(n_condition, n_tokens * math.prod(self.shape)) if n_condition else None
+        self._set_rank(torch.zeros(self.shape, dtype=torch.long))  # of a bias, this keeps the field alone
+        if spin_flip_symmetric:
+            self.previous, self.mixture = Previous(self.shape, n_tokens), FlipMixture(self.shape, n_tokens)
+            self._set_rank(wavefront_rank(self))
+        else:
+            self.field = _small(n_tokens, self.shape)
+
+    def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
+        if not self.spin_flip_symmetric:
+            return _product(self.field, *self._embedded(condition)).expand(len(tokens), -1, -1, -1)
+        before = self.previous(one_hot(tokens, self.n_tokens, self.mixture.field.dtype))
+        return self.mixture(before, *self._embedded(condition))  # half: symmetrisation adds the other half
+
+    def _embedded(self, condition: Tensor | None) -> tuple[Tensor, ...]:
+        return () if self.embed is None else (self.embed(condition),)
+
+
+class FlipMixture(nn.Module):
+    """The mixture of a product and of its flip, site after site in raster order.
+
+    With p the product and p' its flip, `log r = log p(s_<i) - log p'(s_<i)` says which of the two the sites so far
+    belong to, and the next one follows `sigmoid(log r) p_i + sigmoid(-log r) p'_i`. Returned is half the logarithm.
+
+    Args:
+        shape: (H, W).
+        n_tokens: q.
+
+    Shapes: `(B, q, H, W)`, the one-hot tokens of the previous sites, and what is added to the logits of the product, if
+    anything, `(B, q H W, 1, 1)`; to `(B, q, H, W)`.
+    """
+
+    def __init__(self, shape: tuple[int, int], n_tokens: int) -> None:
+        super().__init__()
+        self.field = _small(n_tokens, shape)
+
+    def forward(self, before: Tensor, embedded: Tensor | None = None) -> Tensor:
+        log_p = _product(self.field, embedded).flatten(2).log_softmax(1)
+        gain = F.pad((log_p - log_p.flip(1))[..., :-1], (1, 0))  # of log r, at the previous site
+        log_r = (before.flatten(2) * gain).sum(1, keepdim=True).cumsum(2)
+        return _mixed(log_p, log_r).unflatten(2, before.shape[2:])
+
+    def ready(self, time: int, slope: int, shape: tuple[int, int]) -> int:
+        """At once, in raster order."""
+        return time if slope == shape[1] else NEVER
+
+    def begin(self, lanes: int, like: Tensor) -> dict[str, Any]:
+        """The number of sites so far, `log r`, `(lanes, 1)`, and its gain by each token of the last, `(lanes, q)`."""
+        return {"n": 0, "log_r": like.new_zeros(lanes, 1), "gain": like.new_zeros(lanes, len(self.field))}
+
+    def step(self, state: dict[str, Any], y: Tensor, x: Tensor, before: Tensor, *embedded: Tensor) -> Tensor:
+        """Output at the next site, `(1, lanes, q)`."""
+        n, constants = state["n"], [value[0] for value in embedded]
+        log_p = _product(self.field, *constants).flatten(2)[..., n].log_softmax(1)
+        state["log_r"] = state["log_r"] + (before[0] * state["gain"]).sum(1, keepdim=True)
+        state["n"], state["gain"] = n + 1, log_p - log_p.flip(1)
+        return _mixed(log_p, state["log_r"])[None]
+
+
+def _small(n_tokens: int, shape: tuple[int, int]) -> nn.Parameter:
+    """Logits close to those of the uniform distribution, not at it: there the gradient of a mixture vanishes."""
+    return nn.Parameter(0.01 * torch.randn(n_tokens, *shape))
+
+
+def _product(field: Tensor, embedded: Tensor | None = None) -> Tensor:
+    """Logits of the product: `(B, q, H, W)`, or `(1, q, H, W)` without a condition."""
+    return field[None] if embedded is None else field + embedded.view(-1, *field.shape)
+
+
+def _mixed(log_p: Tensor, log_r: Tensor) -> Tensor:
+    return torch.logaddexp(log_p + F.logsigmoid(log_r), log_p.flip(1) + F.logsigmoid(-log_r)) / 2

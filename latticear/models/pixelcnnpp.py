@@ -1,0 +1,307 @@
+"""PixelCNN++: two shifted streams, gated residual blocks with short cuts, coarser levels, ordered tokens."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latticear.hamiltonians import BoltzmannBias
+from latticear.models.base import AbstractModel
+from latticear.models.heads import LogisticMixture
+from latticear.models.layers import ConditionEmbedding, MaskedConv2d
+from latticear.tracing import Offset, one_hot
+from latticear.wavefront import wavefront_rank
+
+__all__ = ["PixelCNNPlusPlus", "ShiftedConv2d"]
+
+STREAMS = ("down", "down-right")
+"""What a shifted convolution sees: rows up to its own, to both sides or to the left only."""
+
+
+class PixelCNNPlusPlus(AbstractModel):
+    """Two streams, one of the rows above and one of the rows above and the own row to the left, in a U-Net.
+
+    On the way in each level has `depth` gated residual blocks in both streams; on the way out as many, which read the
+    values of the way in through short cuts, last first. Between levels the lattice is halved by strided convolutions,
+    of any H and W, and doubled again by transposed ones.
+
+    Other than published: weights are not normalised by their length; the up-sampled stream of rows above reaches the
+    finer level only within the other one, so that sites can be drawn front by front; output over the tokens is an
+    option beside the logistic mixture, and a mixture's bins are exact.
+
+    Args:
+        shape: (H, W).
+        n_tokens: q >= 2.
+        width: channels of each stream.
+        depth: gated residual blocks of a level on the way in, and as many on the way out.
+        kernel_size: k, odd; blocks see (k + 1)/2 x k sites in the stream of rows above, (k + 1)/2 squared in the other.
+        first_kernel_size: odd, 3 as published; of the layer that reads the tokens. None spans the lattice, with
+            `2 max(H, W) - 1`, where the others reach a few sites only: on a torus close neighbours lie far apart.
+        levels: resolutions, each half the one before. With more than one, sampling is by PyTorch's engine alone, which
+            computes the coarse values at all sites.
+        output: "categorical", a logit for each token, or "logistic", a mixture of logistics for tokens that are levels
+            of a quantity: fewer parameters where q is large, and near levels are likely together from the start.
+        n_mixtures: logistics in the mixture.
+        dropout: share of hidden values dropped in training by maximum likelihood; samples and weights never drop any.
+        spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
+        bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
+        n_condition: length of a condition vector, which enters every block; 0 for none.
+
+    Raises:
+        ValueError: for an even kernel, a first one of 1, q < 2, width or depth < 1, more levels than the lattice can be
+            halved, or an unknown output.
+
+    References:
+        Salimans, Karpathy, Chen, Kingma, "PixelCNN++: improving the PixelCNN with discretized logistic mixture
+        likelihood and other modifications" (2017), arXiv 1701.05517.
+    """
+
+    name: ClassVar[str] = "pixelcnnpp"
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        n_tokens: int = 2,
+        *,
+        width: int = 8,
+        depth: int = 1,
+        kernel_size: int = 3,
+        first_kernel_size: int | None = None,
+        levels: int = 1,
+        output: Literal["categorical", "logistic"] = "categorical",
+        n_mixtures: int = 5,
+        dropout: float = 0.0,
+        spin_flip_symmetric: bool = False,
+        bias: BoltzmannBias | None = None,
+        n_condition: int = 0,
+    ) -> None:
+        super().__init__(shape, n_tokens, spin_flip_symmetric=spin_flip_symmetric, bias=bias, n_condition=n_condition)
+        if width < 1 or depth < 1:
+            raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
+        if levels < 1 or (levels > 1 and 2 ** (levels - 1) >= max(self.shape)):
+            raise ValueError(f"levels must be at least 1 and leave more than one site, got {levels} for {self.shape}")
+        if output not in ("categorical", "logistic"):
+            raise ValueError(f'output must be "categorical" or "logistic", got {output!r}')
+        if first_kernel_size is None:
+            first_kernel_size = max(3, 2 * max(self.shape) - 1)
+        if first_kernel_size < 3:
+            raise ValueError(f"first_kernel_size must be at least 3 (1 sees nothing), got {first_kernel_size}")
+        self.width, self.depth, self.levels, self.dropout = width, depth, levels, dropout
+        self.kernel_size, self.first_kernel_size = kernel_size, first_kernel_size
+        self.output, self.n_mixtures = output, n_mixtures
+        self.above = MaskedConv2d(n_tokens, width, first_kernel_size, "vertical-A")
+        self.left = MaskedConv2d(n_tokens, width, first_kernel_size, "horizontal-A")
+        options = _Options(width, depth, kernel_size, dropout, n_condition)
+        self.body = _Level(self.shape, options, levels)
+        self.mixture = LogisticMixture(n_tokens, n_mixtures) if output == "logistic" else None
+        self.head = nn.Conv2d(width, n_tokens if self.mixture is None else self.mixture.n_parameters, 1)
+        nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)  # start close to the uniform distribution
+        if self.mixture is not None:
+            self.head.bias = nn.Parameter(self.mixture.broad())
+        self._set_rank(wavefront_rank(self))
+
+    def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
+        x = one_hot(tokens, self.n_tokens, self.head.weight.dtype)
+        above = self.above(x)
+        before = self.body(above, self.left(x) + above, condition)
+        out = self.head(F.elu(before))
+        return out if self.mixture is None else self.mixture(out)
+
+
+class ShiftedConv2d(nn.Module):
+    """Convolution that sees the rows up to its own and, in the down-right stream, nothing to the right.
+
+    It includes the site that it is at, so its input must not know the token there. Where the lattice has been halved,
+    a site stands `spacing` sites of it from the next, and `offsets` count those. A stride of 2 computes every second
+    site alone; an engine that computes all of them by `offsets` finds the same values there.
+
+    Args:
+        in_channels, out_channels: as in `torch.nn.Conv2d`.
+        kernel_size: k, odd; (k + 1)/2 rows by k columns, or by (k + 1)/2.
+        stream: one of `STREAMS`.
+        spacing: of the sites of its input on the lattice.
+        stride: 2 halves the lattice, rounding up.
+        scale: of the initial weights.
+
+    Shapes: `(B, in_channels, H, W)` to `(B, out_channels, ceil(H / stride), ceil(W / stride))`.
+
+    Attributes:
+        offsets: the taps, in sites of the lattice.
+
+    Raises:
+        ValueError: for an even kernel or another stream.
+
+    References:
+        Salimans et al. (2017), arXiv 1701.05517, section 2.3 and appendix.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stream: str,
+        *,
+        spacing: int = 1,
+        stride: int = 1,
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd and positive, got {kernel_size}")
+        if stream not in STREAMS:
+            raise ValueError(f"stream must be one of {STREAMS}, got {stream!r}")
+        self.reach, self.stride = kernel_size // 2, stride
+        rows, columns = self.reach + 1, kernel_size if stream == "down" else self.reach + 1
+        self.offsets: list[Offset] = [
+            ((y - self.reach) * spacing, (x - self.reach) * spacing) for y in range(rows) for x in range(columns)
+        ]
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, rows, columns))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        nn.init.normal_(self.weight, std=scale * (1.5 / self.weight[0].numel()) ** 0.5)  # keeps variance through ELU
+
+    def tap_weights(self) -> Tensor:
+        """In the order of `offsets`: `(n_taps, in_channels, out_channels)`."""
+        return self.weight.flatten(2).permute(2, 1, 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = (-(-extent // self.stride) for extent in x.shape[2:])
+        padded = F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.reach)
+        return padded[:, :, :height, :width]  # what lies beyond comes from padding below and to the right
+
+
+class _Options(NamedTuple):
+    """What all levels share."""
+
+    width: int
+    depth: int
+    kernel_size: int
+    dropout: float
+    n_condition: int
+
+
+class _Level(nn.Module):
+    """One resolution of the U-Net, and within it the coarser ones; returns the down-right stream."""
+
+    def __init__(self, shape: tuple[int, int], options: _Options, levels: int, spacing: int = 1) -> None:
+        super().__init__()
+        self.inwards = nn.ModuleList(_Blocks(options, spacing, False) for _ in range(options.depth))
+        self.outwards = nn.ModuleList(_Blocks(options, spacing, True) for _ in range(options.depth))
+        self.coarser = _Coarser(shape, options, levels - 1, spacing) if levels > 1 else None
+
+    def forward(self, above: Tensor, before: Tensor, condition: Tensor | None) -> Tensor:
+        passed = []
+        for blocks in self.inwards:
+            passed.append((above, before))
+            above, before = blocks(above, before, condition)
+        if self.coarser is not None:
+            before = before + self.coarser(above, before, condition)
+        for blocks, short_cut in zip(self.outwards, reversed(passed), strict=True):
+            above, before = blocks(above, before, condition, *short_cut)
+        return before
+
+
+class _Coarser(nn.Module):
+    """Half the resolution, and back."""
+
+    def __init__(self, shape: tuple[int, int], options: _Options, levels: int, spacing: int) -> None:
+        super().__init__()
+        width, kernel_size = options.width, options.kernel_size
+        half = (-(-shape[0] // 2), -(-shape[1] // 2))
+        self.above = ShiftedConv2d(width, width, kernel_size, "down", spacing=spacing, stride=2)
+        self.before = ShiftedConv2d(width, width, kernel_size, "down-right", spacing=spacing, stride=2)
+        self.level = _Level(half, options, levels, 2 * spacing)
+        self.grow = nn.Conv2d(width, 4 * width, 1)
+        self.spread = _Spread(shape, spacing)
+
+    def forward(self, above: Tensor, before: Tensor, condition: Tensor | None) -> Tensor:
+        inner = self.level(self.above(above), self.before(before), condition)
+        return self.spread(self.grow(F.elu(inner)))
+
+
+class _Spread(nn.Module):
+    """Each coarse site's channels to the 2x2 sites that it stands for, the end of a transposed convolution.
+
+    The coarse site (Y, X) knows what the first of its four sites, (2 Y, 2 X), knows, and that comes before the others.
+    Front by front (`latticear.tracing.Incremental`) what that first site was given is held for the other three.
+
+    Args:
+        shape: of the finer level; an odd extent loses what lies beyond.
+        spacing: of the finer level's sites on the lattice.
+
+    Shapes: `(B, 4 C, ceil(H / 2), ceil(W / 2))` to `(B, C, H, W)`.
+    """
+
+    def __init__(self, shape: tuple[int, int], spacing: int) -> None:
+        super().__init__()
+        self.shape, self.spacing = shape, spacing
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(x, 2)[:, :, : self.shape[0], : self.shape[1]]
+
+    def ready(self, time: int, slope: int, shape: tuple[int, int]) -> int:
+        return time
+
+    def begin(self, lanes: int, like: Tensor) -> dict[str, Tensor]:
+        return {}
+
+    def step(self, state: dict[str, Tensor], y: Tensor, x: Tensor, value: Tensor) -> Tensor:
+        if not state:
+            half = (-(-extent // 2) for extent in self.shape)
+            state["held"] = value.new_zeros(*half, *value.shape[1:])
+        cell, held = (y // (2 * self.spacing), x // (2 * self.spacing)), state["held"]
+        is_first = (y % (2 * self.spacing) == 0) & (x % (2 * self.spacing) == 0)
+        held[cell] = torch.where(is_first[:, None, None], value, held[cell])
+        quarter = 2 * (y // self.spacing % 2) + x // self.spacing % 2
+        return held[cell].unflatten(2, (-1, 4))[torch.arange(len(y), device=y.device), :, :, quarter]
+
+
+class _Blocks(nn.Module):
+    """A gated block of each stream; that of the rows above is read by the other one."""
+
+    def __init__(self, options: _Options, spacing: int, is_outwards: bool) -> None:
+        super().__init__()
+        width = options.width
+        self.above = _GatedBlock(options, "down", spacing, width if is_outwards else 0)
+        self.before = _GatedBlock(options, "down-right", spacing, 2 * width if is_outwards else width)
+
+    def forward(
+        self, above: Tensor, before: Tensor, condition: Tensor | None, *short_cut: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        if not short_cut:
+            above = self.above(above, condition)
+            return above, self.before(before, condition, above)
+        above_then, before_then = short_cut
+        above = self.above(above, condition, above_then)
+        return above, self.before(before, condition, torch.cat([above, before_then], 1))
+
+
+class _GatedBlock(nn.Module):
+    """`x + a sigmoid(b)`, where a and b come from two convolutions, the first of which hears a side channel too."""
+
+    def __init__(self, options: _Options, stream: str, spacing: int, n_side: int) -> None:
+        super().__init__()
+        width, kernel_size = options.width, options.kernel_size
+        self.first = ShiftedConv2d(2 * width, width, kernel_size, stream, spacing=spacing)
+        self.side = nn.Conv2d(2 * n_side, width, 1) if n_side else None
+        self.dropout = nn.Dropout(options.dropout)
+        self.second = ShiftedConv2d(2 * width, 2 * width, kernel_size, stream, spacing=spacing, scale=0.1)
+        self.embed = ConditionEmbedding(options.n_condition, 2 * width) if options.n_condition else None
+
+    def forward(self, x: Tensor, condition: Tensor | None, side: Tensor | None = None) -> Tensor:
+        hidden = self.first(_both_signs(x))
+        if self.side is not None and side is not None:
+            hidden = hidden + self.side(_both_signs(side))
+        update = self.second(self.dropout(_both_signs(hidden)))
+        if self.embed is not None:
+            update = update + self.embed(condition)
+        a, b = torch.chunk(update, 2, 1)
+        return x + a * torch.sigmoid(b)
+
+
+def _both_signs(x: Tensor) -> Tensor:
+    """Concatenated ELU: twice the channels."""
+    return F.elu(torch.cat([x, -x], 1))

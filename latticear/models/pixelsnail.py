@@ -1,0 +1,151 @@
+"""PixelSNAIL: masked convolutions for what is near, attention for what is far."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latticear.hamiltonians import BoltzmannBias
+from latticear.models.attention import CausalAttention, Positions, PreviousSite
+from latticear.models.base import AbstractModel
+from latticear.models.layers import ConditionEmbedding, MaskedConv2d
+from latticear.tracing import one_hot
+from latticear.wavefront import wavefront_rank
+
+__all__ = ["PixelSNAIL"]
+
+
+class PixelSNAIL(AbstractModel):
+    """Gated residual convolutions alternating with attention to everything before the site.
+
+    The convolutions look closely at what is near, a small kernel and a few of them being enough, and the attention
+    fetches from anywhere else: there is no blind spot. Positions, which the attention needs, are learned vectors for
+    rows and columns. Sampling keeps the keys and values of the sites drawn.
+
+    Args:
+        shape: (H, W).
+        n_tokens: q >= 2.
+        width: channels of the hidden layers; keys, queries and values have half as many.
+        depth: number of blocks, each of residual layers and one attention.
+        n_residual: gated residual layers in each block.
+        kernel_size: odd, at least 3; of the masked convolutions.
+        spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
+        bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
+        n_condition: length of a condition vector, which enters the gates of all residual layers; 0 for none.
+
+    Raises:
+        ValueError: for an even kernel or one of 1, q < 2, or width, depth or n_residual < 1.
+
+    References:
+        Chen, Mishra, Rohaninejad, Abbeel, "PixelSNAIL: an improved autoregressive generative model" (2017),
+        arXiv 1712.09763.
+
+    Example:
+        >>> model = PixelSNAIL((4, 6), n_tokens=2, width=8, depth=1)
+        >>> samples = model.sample(5, seed=1)
+        >>> bool(((model.log_prob(samples.tokens) - samples.log_q).abs() < 1e-4).all())
+        True
+    """
+
+    name: ClassVar[str] = "pixelsnail"
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        n_tokens: int = 2,
+        *,
+        width: int = 16,
+        depth: int = 2,
+        n_residual: int = 1,
+        kernel_size: int = 3,
+        spin_flip_symmetric: bool = False,
+        bias: BoltzmannBias | None = None,
+        n_condition: int = 0,
+    ) -> None:
+        super().__init__(shape, n_tokens, spin_flip_symmetric=spin_flip_symmetric, bias=bias, n_condition=n_condition)
+        if width < 1 or depth < 1 or n_residual < 1:
+            raise ValueError(
+                f"width, depth and n_residual must be at least 1, got width={width}, depth={depth}, "
+                f"n_residual={n_residual}"
+            )
+        if kernel_size < 3:
+            raise ValueError(f"kernel_size must be at least 3, got {kernel_size}")  # 1 would leave the attention alone
+        self.width, self.depth, self.n_residual, self.kernel_size = width, depth, n_residual, kernel_size
+        self.first = MaskedConv2d(n_tokens, width, kernel_size, "A")
+        self.positions = Positions(width, self.shape)
+        self.residuals = nn.ModuleList(
+            _GatedResidual(width, kernel_size, n_condition=n_condition) for _ in range(depth * n_residual)
+        )
+        self.attentions = nn.ModuleList(_AttentionBlock(width, n_tokens, self.shape) for _ in range(depth))
+        self.head = nn.Conv2d(width, n_tokens, 1)
+        nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)  # start close to the uniform distribution
+        self._set_rank(wavefront_rank(self))
+
+    def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
+        hot = one_hot(tokens, self.n_tokens, self.head.weight.dtype)
+        x = self.positions(self.first(hot))
+        residuals = iter(self.residuals)
+        for attention in self.attentions:
+            for _ in range(self.n_residual):
+                x = next(residuals)(x, condition=condition)
+            x = attention(x, hot)
+        return self.head(F.elu(x))
+
+
+class _GatedResidual(nn.Module):
+    """`x + a * sigmoid(b)`, where a and b come out of two convolutions with ELU before each.
+
+    Args:
+        channels: of x.
+        kernel_size: of the masked convolutions, Type B; 1 for what stays at each site.
+        n_more: channels of a second input, which is added after the first convolution; 0 for none.
+        n_condition: length of a condition, which enters a and b; 0 for none.
+    """
+
+    def __init__(self, channels: int, kernel_size: int, *, n_more: int = 0, n_condition: int = 0) -> None:
+        super().__init__()
+        self.first = _convolution(channels, channels, kernel_size)
+        self.more = nn.Conv2d(n_more, channels, 1, bias=False) if n_more else None
+        self.second = _convolution(channels, 2 * channels, kernel_size)
+        self.condition = ConditionEmbedding(n_condition, 2 * channels) if n_condition else None
+
+    def forward(self, x: Tensor, more: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
+        hidden = self.first(F.elu(x))
+        if self.more is not None and more is not None:
+            hidden = hidden + self.more(F.elu(more))
+        hidden = self.second(F.elu(hidden))
+        if self.condition is not None:
+            hidden = hidden + self.condition(condition)
+        a, b = torch.chunk(hidden, 2, 1)
+        return x + a * torch.sigmoid(b)
+
+
+class _AttentionBlock(nn.Module):
+    """Each site asks all earlier ones: queries from its features, keys and values from theirs and their tokens.
+
+    Keys and values are those of the site before, so attention up to the site itself is attention to what precedes it;
+    the first site finds a key and a value of zero.
+    """
+
+    def __init__(self, width: int, n_tokens: int, shape: tuple[int, int]) -> None:
+        super().__init__()
+        gathered = -(-width // 2)
+        self.content = _GatedResidual(width + n_tokens, 1)
+        self.key_value = PreviousSite(width + n_tokens, 2 * gathered, shape, bias=False)
+        self.question = _GatedResidual(width, 1)
+        self.query = nn.Conv2d(width, gathered, 1, bias=False)
+        self.attention = CausalAttention(gathered, 1, shape)
+        self.merge = _GatedResidual(width, 1, n_more=gathered)
+
+    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
+        keys_values = self.key_value(self.content(torch.cat([x, tokens], 1)))
+        return self.merge(x, self.attention(self.query(self.question(x)), keys_values))
+
+
+def _convolution(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
+    if kernel_size == 1:
+        return nn.Conv2d(in_channels, out_channels, 1)
+    return MaskedConv2d(in_channels, out_channels, kernel_size, "B")

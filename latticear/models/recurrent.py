@@ -1,0 +1,166 @@
+"""The recurrent baseline: a state at each site, made from the states to the left and above."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latticear.hamiltonians import BoltzmannBias
+from latticear.models.base import AbstractModel
+from latticear.models.layers import ConditionEmbedding, MaskedConv2d
+from latticear.tracing import NEVER, one_hot
+from latticear.wavefront import wavefront_rank
+
+__all__ = ["GatedRecurrence2d", "RecurrentPixelRNN"]
+
+
+class RecurrentPixelRNN(AbstractModel):
+    """A two-dimensional recurrent network: each site updates what it hears from its neighbours, and hands it on.
+
+    A masked 3x3 convolution reads the tokens around a site, recurrent layers follow, and one 1x1 output. States move
+    to the right and down, and with `look_ahead` also down to the left, which opens the view to the upper right: without
+    it a site knows only what is left of its own column, but all sites of a diagonal are drawn together.
+
+    Args:
+        shape: (H, W).
+        n_tokens: q >= 2.
+        width: channels of a state.
+        depth: number of recurrent layers.
+        look_ahead: whether a state is made from that to the upper right too. The slope is 2 with it and 1 without.
+        spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
+        bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
+        n_condition: length of a condition vector, which enters every recurrent layer; 0 for none.
+
+    Raises:
+        ValueError: for q < 2, width or depth < 1.
+
+    References:
+        van den Oord, Kalchbrenner, Kavukcuoglu, "Pixel recurrent neural networks" (2016), arXiv 1601.06759; for spins,
+        with states from the left and from above: Hibat-Allah, Ganahl, Hayward, Melko, Carrasquilla, "Recurrent neural
+        network wave functions" (2020), arXiv 2002.02973, here row by row instead of along a snake; the gate as in
+        Hibat-Allah, Melko, Carrasquilla, "Supplementing recurrent neural network wave functions with symmetry and
+        annealing to improve accuracy" (2022), arXiv 2207.14314.
+
+    Example:
+        >>> model = RecurrentPixelRNN((4, 6), n_tokens=2, width=8)
+        >>> samples = model.sample(5, seed=1)
+        >>> bool(((model.log_prob(samples.tokens) - samples.log_q).abs() < 1e-4).all())
+        True
+    """
+
+    name: ClassVar[str] = "recurrent"
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        n_tokens: int = 2,
+        *,
+        width: int = 32,
+        depth: int = 1,
+        look_ahead: bool = True,
+        spin_flip_symmetric: bool = False,
+        bias: BoltzmannBias | None = None,
+        n_condition: int = 0,
+    ) -> None:
+        super().__init__(shape, n_tokens, spin_flip_symmetric=spin_flip_symmetric, bias=bias, n_condition=n_condition)
+        if width < 1 or depth < 1:
+            raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
+        self.width, self.depth, self.look_ahead = width, depth, look_ahead
+        first = MaskedConv2d(n_tokens, 2 * width, 3, "A")
+        first.mask[0, 2] = look_ahead
+        between = [nn.Conv2d(width, 2 * width, 1) for _ in range(depth - 1)]
+        self.inputs = nn.ModuleList([first, *between])
+        self.layers = nn.ModuleList(GatedRecurrence2d(self.shape, width, look_ahead) for _ in range(depth))
+        self.conditions = nn.ModuleList(ConditionEmbedding(n_condition, 2 * width) for _ in range(depth) if n_condition)
+        self.head = nn.Conv2d(width, n_tokens, 1)
+        nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)  # start close to the uniform distribution
+        self._set_rank(wavefront_rank(self))
+
+    def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
+        x = one_hot(tokens, self.n_tokens, self.head.weight.dtype)
+        for i, (inputs, layer) in enumerate(zip(self.inputs, self.layers, strict=True)):
+            x = inputs(x)
+            if self.n_condition:
+                x = x + self.conditions[i](condition)
+            x = layer(x)
+        return self.head(x)
+
+
+class GatedRecurrence2d(nn.Module):
+    """A state at each site, from the states of its neighbours on the left, above and, if asked for, to the upper right.
+
+    `h = u c + (1 - u) W h'`, where h' are the states of these neighbours side by side, zero outside the lattice; the
+    gate is `u = sigmoid(a + U h')`, the candidate `c = tanh(b + V h')`, and a and b are the inputs. Fronts `s y + x`
+    are computed one after the other, in training as in sampling: s (H - 1) + W steps, with s = 2 or 1.
+
+    Args:
+        shape: (H, W).
+        channels: C of a state.
+        look_ahead: whether the state to the upper right is read.
+
+    Shapes: `(B, 2 C, H, W)`, gate before candidate, to `(B, C, H, W)`.
+    """
+
+    def __init__(self, shape: tuple[int, int], channels: int, look_ahead: bool) -> None:
+        super().__init__()
+        self.shape, self.channels, self.look_ahead = shape, channels, look_ahead
+        n = 3 if look_ahead else 2
+        self.weight = nn.Parameter(torch.randn(3 * channels, n * channels) / math.sqrt(n * channels))
+        with torch.no_grad():
+            self.weight[2 * channels :] = torch.eye(channels).repeat(1, n) / n  # what is handed on: their mean
+
+    def forward(self, x: Tensor) -> Tensor:
+        (height, width), slope = self.shape, 1 + self.look_ahead
+        fronts = _skewed(x, slope).permute(3, 2, 0, 1)  # (fronts, H, B, 2 C)
+        last = but_one = x.new_zeros(height + 1, len(x), self.channels)  # with a row of zeros above the lattice
+        states = []
+        for t, inputs in enumerate(fronts):
+            first, stop = max(0, -((width - 1 - t) // slope)), min(height - 1, t // slope) + 1  # rows that it crosses
+            above = [but_one, last] if self.look_ahead else [last]
+            neighbours = [last[first + 1 : stop + 1], *(row_above[first:stop] for row_above in above)]
+            front = self._update(inputs[first:stop], torch.cat(neighbours, -1))
+            last, but_one = F.pad(front, (0, 0, 0, 0, first + 1, height - stop)), last
+            states.append(last[1:])
+        return _straight(torch.stack(states, -1).permute(1, 2, 0, 3), slope, width)
+
+    def _update(self, inputs: Tensor, neighbours: Tensor) -> Tensor:
+        """New states, `(n, lanes, C)`, from inputs, `(n, lanes, 2 C)`, and the states of the neighbours."""
+        gate, candidate, carried = F.linear(neighbours, self.weight).chunk(3, -1)
+        from_gate, from_candidate = inputs.chunk(2, -1)
+        u = torch.sigmoid(gate + from_gate)
+        return u * torch.tanh(candidate + from_candidate) + (1 - u) * carried
+
+    def ready(self, time: int, slope: int, shape: tuple[int, int]) -> int:
+        """At once, if the neighbours belong to earlier fronts."""
+        return time if slope == shape[1] or slope > self.look_ahead else NEVER
+
+    def begin(self, lanes: int, like: Tensor) -> Tensor:
+        """The states of all sites, with zeros around them: `((H + 1) (W + 2), lanes, C)`."""
+        return like.new_zeros((self.shape[0] + 1) * (self.shape[1] + 2), lanes, self.channels)
+
+    def step(self, state: Tensor, y: Tensor, x: Tensor, inputs: Tensor) -> Tensor:
+        """States at the sites of the next front, `(n, lanes, C)`."""
+        stride = self.shape[1] + 2
+        here = (y + 1) * stride + x + 1
+        sources = [here - 1, here - stride, here - stride + 1][: 2 + self.look_ahead]
+        state[here] = self._update(inputs, torch.cat([state[source] for source in sources], -1))
+        return state[here]
+
+
+def _skewed(x: Tensor, slope: int) -> Tensor:
+    """Fronts as columns: `(B, C, H, W)` to `(B, C, H, slope (H - 1) + W)`, zeros where a front is outside."""
+    height, width = x.shape[2:]
+    n_fronts = slope * (height - 1) + width
+    padded = F.pad(x, (0, n_fronts + slope - width)).flatten(2)
+    return padded[..., : height * n_fronts].unflatten(2, (height, n_fronts))
+
+
+def _straight(fronts: Tensor, slope: int, width: int) -> Tensor:
+    """The inverse of `_skewed`."""
+    height, n_fronts = fronts.shape[2:]
+    padded = F.pad(fronts.flatten(2), (0, slope * height))
+    return padded.unflatten(2, (height, n_fronts + slope))[..., :width]
