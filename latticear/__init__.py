@@ -37,7 +37,23 @@ if TYPE_CHECKING:
     from latticear.hamiltonians import HAMILTONIANS, AbstractHamiltonian, Ising
     from latticear.importance import estimate, forward_ess, reweight
     from latticear.lattice import Lattice
-    from latticear.models import MODELS, AbstractModel, MaskedConv2d, PixelCNN, check_autoregressive
+    from latticear.models import (
+        MADE,
+        MODELS,
+        AbstractModel,
+        CausalTransformer,
+        ConditionEmbedding,
+        GatedPixelCNN,
+        LogisticMixture,
+        MaskedConv2d,
+        MeanField,
+        PixelCNN,
+        PixelCNNPlusPlus,
+        PixelSNAIL,
+        RecurrentPixelRNN,
+        ResidualPixelCNN,
+        check_autoregressive,
+    )
     from latticear.montecarlo import monte_carlo
     from latticear.observables import correlation
     from latticear.rundir import load_model
@@ -66,7 +82,23 @@ _HOMES = {
     ),
     "hamiltonians": ("HAMILTONIANS", "AbstractHamiltonian", "Ising"),
     "lattice": ("Lattice",),
-    "models": ("MODELS", "AbstractModel", "MaskedConv2d", "PixelCNN", "check_autoregressive"),
+    "models": (
+        "MADE",
+        "MODELS",
+        "AbstractModel",
+        "CausalTransformer",
+        "ConditionEmbedding",
+        "GatedPixelCNN",
+        "LogisticMixture",
+        "MaskedConv2d",
+        "MeanField",
+        "PixelCNN",
+        "PixelCNNPlusPlus",
+        "PixelSNAIL",
+        "RecurrentPixelRNN",
+        "ResidualPixelCNN",
+        "check_autoregressive",
+    ),
     "montecarlo": ("monte_carlo",),
     "observables": ("correlation",),
     "rundir": ("load_model",),
