@@ -3,35 +3,19 @@
 import errno
 import json
 import os
-import pickle
 import stat
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from rundirs import CPU, save_step, small_model
 
-import latticear as la
 from latticear import rundir
-from latticear.configurations import read_configurations
 from latticear.rundir import KEEP, RunDirectory, load_model, write_atomically
-
-CPU = torch.device("cpu")
 
 
 class Killed(BaseException):
     """Ends a process at a chosen moment: nothing may catch it."""
-
-
-def _model(seed: int = 0, shape: tuple[int, int] = (3, 4), width: int = 4) -> la.PixelCNN:
-    torch.manual_seed(seed)
-    return la.PixelCNN(shape, width=width, depth=1, bias=la.Ising(shape).bias(2.0))
-
-
-def _save(run: RunDirectory, step: int) -> Path:
-    model = _model(step)
-    return run.save_checkpoint(model, model.state_dict(), {"step": step, "moments": torch.full((3,), step)})
 
 
 def _check_complete(run: RunDirectory) -> None:
@@ -39,7 +23,7 @@ def _check_complete(run: RunDirectory) -> None:
     for checkpoint in run.checkpoints():
         step = int(checkpoint.name.removeprefix("step-"))
         assert run.load_trainer(checkpoint, CPU)["step"] == step
-        assert torch.equal(load_model(checkpoint).head.weight, _model(step).head.weight)
+        assert torch.equal(load_model(checkpoint).head.weight, small_model(step).head.weight)
 
 
 def _hidden(run: RunDirectory) -> list[str]:
@@ -102,7 +86,7 @@ def test_the_half_of_a_killed_creation_is_no_hindrance(tmp_path):
 
 
 def test_checkpoints_are_read_back(run):
-    model = _model(7)
+    model = small_model(7)
     weights = {name: w + 1 if name == "head.bias" else w for name, w in model.state_dict().items()}
     trainer = {"step": 7, "model": model.state_dict(), "average": None, "rate": 1e-3}
     path = run.save_checkpoint(model, weights, trainer)
@@ -120,7 +104,7 @@ def test_checkpoints_are_read_back(run):
 def test_checkpoints_are_as_readable_as_any_other_file(run):
     before = os.umask(0o022)
     try:
-        path = _save(run, 1)
+        path = save_step(run, 1)
     finally:
         os.umask(before)
     assert {stat.S_IMODE(file.stat().st_mode) for file in path.iterdir()} == {0o644}
@@ -128,7 +112,7 @@ def test_checkpoints_are_as_readable_as_any_other_file(run):
 
 def test_the_newest_checkpoints_are_kept_in_the_order_of_numbers(run):
     for step in (8, 9, 10, 100):
-        _save(run, step)
+        save_step(run, step)
     assert [path.name for path in run.checkpoints()] == ["step-10", "step-100"]
     assert len(run.checkpoints()) == KEEP
     assert run.latest().name == "step-100"
@@ -137,8 +121,8 @@ def test_the_newest_checkpoints_are_kept_in_the_order_of_numbers(run):
 
 
 def test_a_checkpoint_is_written_once(run):
-    first = _save(run, 1)
-    model = _model(5)
+    first = save_step(run, 1)
+    model = small_model(5)
     assert run.save_checkpoint(model, model.state_dict(), {"step": 1}) == first
     _check_complete(run)
 
@@ -161,19 +145,19 @@ def test_a_full_disk_costs_only_the_checkpoint_being_written(run, monkeypatch, k
     with monkeypatch.context() as patch:
         _fail_at(patch, k)
         with pytest.raises(OSError, match=r"step-1 \(No space left on device\); there is no checkpoint before it"):
-            _save(run, 1)
-    _save(run, 2)
+            save_step(run, 1)
+    save_step(run, 2)
     with monkeypatch.context() as patch:
         _fail_at(patch, k)
         with pytest.raises(
             OSError, match=r"cannot write .*step-3 .*the last good checkpoint is .*step-2; .*--resume"
         ) as failed:
-            _save(run, 3)
+            save_step(run, 3)
     assert failed.value.errno == errno.ENOSPC
     assert [path.name for path in run.checkpoints()] == ["step-2"]
     assert _hidden(run) == []
     _check_complete(run)
-    _save(run, 3)
+    save_step(run, 3)
     _check_complete(run)
 
 
@@ -217,14 +201,14 @@ def test_a_kill_at_any_moment_leaves_complete_checkpoints(tmp_path, monkeypatch,
             _kill_at(patch, k, after)
             try:
                 for step in (1, 2, 3):
-                    _save(run, step)
+                    save_step(run, step)
             except Killed:
                 pass
             else:
                 break
         _check_complete(run)
         survived.add(run.latest() and run.latest().name)
-        _save(run, 4)
+        save_step(run, 4)
         assert _hidden(run) == []
         assert run.latest().name == "step-4"
         _check_complete(run)
@@ -233,139 +217,26 @@ def test_a_kill_at_any_moment_leaves_complete_checkpoints(tmp_path, monkeypatch,
 
 
 def test_the_half_of_a_killed_checkpoint_is_passed_over_and_swept(run):
-    _save(run, 1)
+    save_step(run, 1)
     half = run.path / "checkpoints" / ".step-2.new"
     half.mkdir()
     (half / "model.safetensors").write_bytes(b"half")
     assert run.latest().name == "step-1"
-    _save(run, 3)
+    save_step(run, 3)
     assert not half.exists()
 
 
 def test_a_checkpoint_can_be_discarded(run):
-    _save(run, 1)
-    _save(run, 2)
+    save_step(run, 1)
+    save_step(run, 2)
     run.discard_checkpoint(2)
     run.discard_checkpoint(5)
     assert run.last_good() == f"the last good checkpoint is {run.path / 'checkpoints' / 'step-1'}"
 
 
-def test_a_run_without_checkpoint_has_no_model(run):
+def test_a_run_without_checkpoint_has_nosmall_model(run):
     with pytest.raises(FileNotFoundError, match=r"has no checkpoint yet; continue it with train --resume"):
         load_model(run.path)
-
-
-# damage
-
-
-@pytest.mark.parametrize("keep", [0, 1, 8, 100, -1])
-def test_cut_files_are_refused_by_name(run, keep):
-    checkpoint = _save(run, 1)
-    for name in ("model.safetensors", "trainer.pt"):
-        file = checkpoint / name
-        file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=r"model\.safetensors is not a readable checkpoint"):
-        load_model(run.path)
-    with pytest.raises(ValueError, match=r"trainer\.pt cannot be read .*; remove .*step-1 to resume from an earlier"):
-        run.load_trainer(checkpoint, CPU)
-
-
-def test_garbage_is_refused(run):
-    checkpoint = _save(run, 1)
-    for name in ("model.safetensors", "trainer.pt"):
-        (checkpoint / name).write_bytes(np.random.default_rng(0).bytes(5000))
-    with pytest.raises(ValueError, match="is not a readable checkpoint"):
-        load_model(run.path)
-    with pytest.raises(ValueError, match="cannot be read"):
-        run.load_trainer(checkpoint, CPU)
-    for name in ("model.safetensors", "trainer.pt"):
-        (checkpoint / name).unlink()
-    with pytest.raises(ValueError, match=r"trainer\.pt cannot be read \(.*No such file"):
-        run.load_trainer(checkpoint, CPU)
-    with pytest.raises(ValueError, match="is not a readable checkpoint"):
-        load_model(run.path)
-
-
-def _rewrite(run: RunDirectory, weights=None, **metadata: str) -> None:
-    model = _model(1)
-    path = _save(run, 1) / "model.safetensors"
-    save_file(weights or model.state_dict(), path, metadata={"model": json.dumps(model.to_dict())} | metadata)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "{", "5", "[]", "null", '"pixelcnn"', "{}", '{"name": "pixelcnn"}', '{"name": "transformer"}']
-    + [
-        json.dumps(_model().to_dict() | change)
-        for change in (
-            {"heads": 2},
-            {"width": "4"},
-            {"width": -4},
-            {"shape": 3},
-            {"shape": [3, 4, 5]},
-            {"bias": 5},
-            {"bias": {"temperature": 2.0}},
-            {"bias": {"hamiltonian": {"name": "potts"}, "temperature": 2.0}},
-            {"bias": {"hamiltonian": {"name": "ising", "shape": [3, 4]}, "temperature": -1}},
-        )
-    ],
-)
-def test_a_description_that_makes_no_network_is_refused(run, text):
-    _rewrite(run, model=text)
-    with pytest.raises(ValueError, match=r"model\.safetensors (describes no network|is not a readable checkpoint)"):
-        load_model(run.path)
-
-
-def test_weights_of_another_shape_are_refused(run):
-    for other in (_model(shape=(4, 3), width=5), _model(width=8), torch.nn.Linear(2, 3)):
-        _rewrite(run, weights=other.state_dict())
-        with pytest.raises(ValueError, match=r"the weights in .*model\.safetensors do not fit the pixelcnn"):
-            load_model(run.path)
-
-
-def test_safetensors_of_other_programs_are_refused(run):
-    path = _save(run, 1) / "model.safetensors"
-    save_file({"weight": torch.ones(3)}, path)
-    with pytest.raises(ValueError, match="is not a readable checkpoint"):
-        load_model(run.path)
-
-
-class _Payload:
-    """A pickle that would make a file when it is loaded."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return (Path.touch, (self.path,))
-
-
-def test_nothing_that_is_loaded_is_executed(run, tmp_path):
-    target = tmp_path / "executed"
-    checkpoint = _save(run, 1)
-    plain = pickle.dumps(_Payload(target))
-    zipped = tmp_path / "zipped.pt"
-    torch.save({"step": 1, "model": _Payload(target)}, zipped)
-    for content in (plain, zipped.read_bytes()):
-        for name in ("model.safetensors", "trainer.pt"):
-            (checkpoint / name).write_bytes(content)
-        with pytest.raises(ValueError, match=r"\(damaged, or not written by latticear\)"):
-            run.load_trainer(checkpoint, CPU)
-        with pytest.raises(ValueError, match="is not a readable checkpoint"):
-            load_model(run.path)
-    objects = np.empty(2, dtype=object)
-    objects[0] = _Payload(target)
-    np.save(tmp_path / "spins.npy", objects, allow_pickle=True)
-    (tmp_path / "plain.npy").write_bytes(plain)
-    for name in ("spins.npy", "plain.npy"):
-        with pytest.raises(ValueError, match=name):
-            read_configurations(tmp_path / name, la.Ising((3, 4)))
-    assert not target.exists()
-    pickle.loads(plain)
-    assert target.exists()  # it would have worked
-
-
-# small files
 
 
 def test_metrics_are_read_to_the_last_whole_line(run):
