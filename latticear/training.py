@@ -206,6 +206,7 @@ def fit(
     network: Any = torch.compile(model) if compile else model
 
     def objective_of(step: int) -> tuple[Tensor, Metrics]:
+        model.train(batches is not None)  # dropout would make the network that is scored another than the one that drew
         if batches is None:
             beta = min(1.0, (step + 1) / (anneal * steps)) / temperature if anneal else 1 / temperature
             samples = _draw(model, batch_size, seed, step)
@@ -230,7 +231,6 @@ def _loop(state: TrainingState, objective_of: Any, steps: int, rate_of: Any, cli
     model, optimizer = state.model, state.optimizer
     try:
         while state.step < steps:
-            model.train()
             rate = rate_of(state.step)
             for group in optimizer.param_groups:
                 group["lr"] = rate

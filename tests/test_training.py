@@ -290,3 +290,28 @@ def _losses(**options) -> list[float]:
     torch.manual_seed(0)
     model = la.PixelCNN((3, 3), 2, width=4, depth=2)
     return [step.loss for step in la.fit(model, la.Ising((3, 3)), temperature=2.0, steps=5, batch_size=16, **options)]
+
+
+class _Watch(torch.nn.Module):
+    """Notes the mode in which gradients are taken."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def forward(self, x):
+        if torch.is_grad_enabled():
+            self.seen.add(self.training)
+        return x
+
+
+@pytest.mark.parametrize("objective", ["reverse-kl", "forward-kl"])
+def test_dropout_acts_in_maximum_likelihood_alone(objective):
+    """The score function must be that of the network that drew the samples."""
+    model = la.PixelCNN((3, 3), 2, width=4, depth=2)
+    watch = _Watch()
+    model.layers.append(watch)
+    data = torch.randint(2, (40, 3, 3)) if objective == "forward-kl" else None
+    for _ in la.fit(model, la.Ising((3, 3)), temperature=2.0, steps=2, batch_size=8, objective=objective, data=data):
+        pass
+    assert watch.seen == {objective == "forward-kl"}
