@@ -1,5 +1,7 @@
 """Residual and gated networks: what they see, and that the compiled engine draws from them."""
 
+import math
+
 import contracts
 import pytest
 import torch
@@ -60,8 +62,13 @@ def test_bad_options(network, options):
         network((4, 4), 2, **options)
 
 
-def test_a_fresh_network_is_close_to_uniform():
-    for network in NETWORKS:
-        model = network((4, 4), 2)
-        tokens = torch.randint(2, (50, 4, 4))
-        assert (model.log_prob(tokens) + 16 * torch.log(torch.tensor(2.0))).abs().max() < 2, network
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_fresh_network_is_close_to_uniform(network):
+    """On average over initialisations, log q stays within about a nat of the 11 that 16 sites have."""
+    tokens = torch.randint(2, (50, 4, 4), generator=torch.Generator().manual_seed(0))
+    deviations = []
+    for seed in range(20):
+        torch.manual_seed(seed)
+        log_q = network((4, 4), 2).log_prob(tokens)
+        deviations.append((log_q + 16 * math.log(2)).abs().max().item())
+    assert sum(deviations) / 20 < 1.2
