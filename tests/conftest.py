@@ -20,6 +20,12 @@ torch.set_num_threads(1)
 matplotlib.use("agg")
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """Every test sees the same random numbers, whatever ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="module")
 def server():
     with forks.Server() as running:

@@ -132,7 +132,9 @@ def test_mean_field_finds_the_self_consistent_magnetisation(temperature: float, 
     ising, beta = Ising((3, 3), field=field), 1 / temperature
     tokens = all_configurations((3, 3), 2)
     energy, model = ising.energy(ising.spins(tokens)), MeanField((3, 3)).double()
-    optimiser = torch.optim.LBFGS(model.parameters(), max_iter=200, tolerance_grad=1e-12, tolerance_change=1e-15)
+    _set_field(model, torch.tensor([-0.1, 0.1], dtype=torch.float64).view(2, 1, 1))  # on the field's side
+    options = {"tolerance_grad": 1e-12, "tolerance_change": 1e-15, "line_search_fn": "strong_wolfe"}
+    optimiser = torch.optim.LBFGS(model.parameters(), max_iter=200, **options)
 
     def free_energy() -> torch.Tensor:
         optimiser.zero_grad()
