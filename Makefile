@@ -33,7 +33,7 @@ MODULES := $(patsubst latticear/%.py,latticear.%,$(filter-out %__init__.py,$(wil
 
 docs: $(READY)
 	$(BIN)/pdoc --docformat google --math -o docs/api latticear $(MODULES) \
-		latticear.engines latticear.exact latticear.hamiltonians latticear.models
+		latticear.cli latticear.engines latticear.exact latticear.hamiltonians latticear.models latticear.workflows
 
 clean:
 	rm -rf $(VENV) runs docs/api

@@ -55,10 +55,11 @@ if TYPE_CHECKING:
         check_autoregressive,
     )
     from latticear.montecarlo import monte_carlo
+    from latticear.objectives import forward_kl, reverse_kl
     from latticear.observables import correlation
     from latticear.rundir import load_model
     from latticear.samples import Samples
-    from latticear.training import Step, TrainingError, fit, forward_kl, reverse_kl
+    from latticear.training import Step, TrainingError, fit
 
 __version__ = version("latticear")
 
@@ -100,10 +101,11 @@ _HOMES = {
         "check_autoregressive",
     ),
     "montecarlo": ("monte_carlo",),
+    "objectives": ("forward_kl", "reverse_kl"),
     "observables": ("correlation",),
     "rundir": ("load_model",),
     "samples": ("Samples",),
-    "training": ("Step", "TrainingError", "fit", "forward_kl", "reverse_kl"),
+    "training": ("Step", "TrainingError", "fit"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

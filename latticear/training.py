@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from latticear.dataset import Dataset
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.models import AbstractModel
+from latticear.objectives import Metrics, batch_metrics, forward_kl, reverse_kl
 from latticear.philox import TRAINING, check_seed
 from latticear.samples import Samples
 
@@ -34,7 +35,6 @@ __all__ = [
 
 OBJECTIVES = ("reverse-kl", "forward-kl")
 SCHEDULES = ("cosine", "constant")
-Metrics = dict[str, float]
 
 
 class TrainingError(RuntimeError):
@@ -92,47 +92,6 @@ class Step(NamedTuple):
     loss: float
     metrics: Metrics
     state: TrainingState
-
-
-def reverse_kl(
-    model: nn.Module, hamiltonian: AbstractHamiltonian, beta: float, samples: Samples
-) -> tuple[Tensor, Metrics]:
-    """Surrogate whose gradient is that of KL(q || p), by the score function.
-
-    `grad = < (log_q + beta E - b) grad log_q >`, where the baseline b of a sample is the mean over the *other* samples
-    of the batch, so that the gradient has no bias.
-
-    Args:
-        model: called as `model(tokens)`, giving log_q `(B,)`.
-        hamiltonian: gives E.
-        beta: inverse temperature of this step.
-        samples: drawn from the model as it is now.
-
-    Returns:
-        A scalar, nats per site, whose value is without meaning, and metrics.
-
-    References:
-        Wu, Wang, Zhang (2019), arXiv 1809.10606, eq. 4; leave-one-out baseline: Kool, van Hoof, Welling (2019).
-    """
-    assert samples.log_q is not None
-    n, n_sites = len(samples), hamiltonian.n_sites
-    energy = hamiltonian.token_energy(samples.tokens)
-    log_ratio = samples.log_q + beta * energy
-    advantage = (log_ratio - log_ratio.mean()) * (n / (n - 1))
-    log_q = model(samples.tokens)
-    loss = (advantage * log_q).mean() / n_sites
-    return loss, {"kl_bound": log_ratio.mean().item() / n_sites}
-
-
-def forward_kl(model: nn.Module, tokens: Tensor) -> tuple[Tensor, Metrics]:
-    """Negative log-likelihood in nats per site: KL(p || q) up to a constant.
-
-    Args:
-        model: called as `model(tokens)`, giving log_q `(B,)`.
-        tokens: `(B, H, W)`, configurations of the target.
-    """
-    loss = -model(tokens).mean() / tokens[0].numel()
-    return loss, {}
 
 
 def fit(
@@ -202,7 +161,7 @@ def fit(
     state = TrainingState(model, optimizer, average)
     if resume is not None:
         state.load_state_dict(resume)
-    batches = None if data is None else _Data(data, hamiltonian, held_out, augment, seed, device)
+    batches = None if data is None else Dataset(data, hamiltonian, held_out, augment, seed, device)
     network: Any = torch.compile(model) if compile else model
 
     def objective_of(step: int) -> tuple[Tensor, Metrics]:
@@ -282,78 +241,8 @@ def _moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
     return update
 
 
-def batch_metrics(samples: Samples, hamiltonian: AbstractHamiltonian, temperature: float) -> Metrics:
-    """Variational free energy, energy and ESS of one batch of samples, at the target temperature, per site.
-
-    `free_energy_per_site` is `<E + T log_q> / N`, an upper bound of the true one; its error is statistical.
-    """
-    assert samples.log_q is not None
-    energy = hamiltonian.token_energy(samples.tokens)
-    bound = energy + temperature * samples.log_q
-    weights = (-bound / temperature).softmax(0)
-    n, n_sites = len(samples), hamiltonian.n_sites
-    return {
-        "free_energy_per_site": bound.mean().item() / n_sites,
-        "free_energy_error": bound.std().item() / n_sites / math.sqrt(n),
-        "energy_per_site": energy.mean().item() / n_sites,
-        "ess": 1 / (n * weights.square().sum().item()),
-    }
-
-
 def _draw(model: AbstractModel, n: int, seed: int, step: int) -> Samples:
     return Samples.cat(list(model.sample_batches(n, seed=seed, start=step * n, stream=TRAINING)))
-
-
-class _Data:
-    """Configurations to learn from: a training part, a held-out part, and symmetries."""
-
-    def __init__(
-        self,
-        tokens: Tensor,
-        hamiltonian: AbstractHamiltonian,
-        held_out: float,
-        augment: bool,
-        seed: int,
-        device: torch.device,
-    ) -> None:
-        if tokens.ndim != 3 or tuple(tokens.shape[1:]) != hamiltonian.shape or tokens.is_floating_point():
-            raise ValueError(
-                f"data must be integer tokens of shape ('n', {hamiltonian.shape[0]}, {hamiltonian.shape[1]}), "
-                f"got {tokens.dtype} of shape {tuple(tokens.shape)}"
-            )
-        if tokens.numel() and int(tokens.max()) >= hamiltonian.n_tokens:
-            raise ValueError(f"data must hold tokens 0..{hamiltonian.n_tokens - 1}, got {int(tokens.max())}")
-        n_held = max(1, round(held_out * len(tokens))) if held_out else 0
-        if len(tokens) - n_held < 1:
-            raise ValueError(f"data must hold at least 2 configurations to keep some out, got {len(tokens)}")
-        # the end of a Monte Carlo series is the part least correlated with the rest
-        self.train, self.held = tokens[: len(tokens) - n_held], tokens[len(tokens) - n_held :]
-        self.lattice, self.seed, self.device = hamiltonian.lattice, seed, device
-        self.q = hamiltonian.n_tokens
-        self.turn = augment and hamiltonian.lattice_symmetric
-        self.flip = augment and hamiltonian.spin_flip
-
-    def draw(self, n: int, step: int) -> Tensor:
-        rng = np.random.default_rng([self.seed, TRAINING, step])
-        tokens = self.train[torch.from_numpy(rng.integers(len(self.train), size=n))]
-        if self.turn:
-            images = self.lattice.random_symmetries(n, rng)
-            tokens = tokens.flatten(1).gather(1, images).view_as(tokens)
-        if self.flip:
-            flipped = torch.from_numpy(rng.integers(2, size=(n, 1, 1))).bool()
-            tokens = torch.where(flipped, self.q - 1 - tokens, tokens)
-        return tokens.to(self.device)
-
-    @torch.no_grad()
-    def evaluate(self, model: AbstractModel, batch_size: int) -> Metrics:
-        """Held-out negative log-likelihood in nats per site, over at most 10,000 configurations."""
-        held = self.held[:10_000]
-        if not len(held):
-            return {}
-        model.eval()
-        total = sum(-model(part.to(self.device)).sum().item() for part in held.split(batch_size))
-        model.train()
-        return {"nll_held_out": total / held.numel()}
 
 
 def _check_fit(

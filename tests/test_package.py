@@ -15,7 +15,9 @@ FLOORS = [
     {"philox", "hamiltonians", "engines"},
     {"exact", "montecarlo", "sampling", "receptive", "dataformat", "observables", "weights", "moments", "estimates"},
     {"models", "datafile", "configurations", "measurement"},
-    {"training", "importance", "chains", "rundir", "provenance", "plotting", "conditional"},
+    {"objectives", "importance", "chains", "rundir", "provenance", "plotting", "conditional"},
+    {"dataset"},
+    {"training"},
     {"config"},
     {"workflows"},
     {"report"},
@@ -90,6 +92,8 @@ _TESTED_ELSEWHERE = {
     "samples",  # test_models
     "dataformat",  # test_datafile
     "signals",  # test_workflows
+    "objectives",  # test_training
+    "dataset",  # test_training
     "tracing",  # test_wavefront
     "probe",  # test_receptive
     "measurement",  # test_importance

@@ -10,9 +10,10 @@ import torch
 
 import latticear as la
 from latticear.exact import all_configurations, enumerate_states
+from latticear.objectives import forward_kl, reverse_kl
 from latticear.philox import TRAINING
 from latticear.samples import Samples
-from latticear.training import OBJECTIVES, forward_kl, learning_rate_factor, reverse_kl
+from latticear.training import OBJECTIVES, learning_rate_factor
 
 
 def _tiny(shape=(3, 3), **options) -> la.PixelCNN:
@@ -187,14 +188,14 @@ def test_schedules():
 
 def test_augmentation_uses_the_symmetries_of_the_system():
     """One configuration becomes all its images: 4 x 4 translations, 8 turns and reflections, and the flip."""
-    from latticear.training import _Data
+    from latticear.dataset import Dataset
 
     ising = la.Ising((4, 4))
     token = torch.zeros(1, 4, 4, dtype=torch.uint8)
     token[0, 0, 0] = token[0, 0, 1] = token[0, 1, 0] = token[0, 2, 0] = 1  # no symmetry of its own
 
     def images(system):
-        data = _Data(token, system, 0.0, True, 0, torch.device("cpu"))
+        data = Dataset(token, system, 0.0, True, 0, torch.device("cpu"))
         drawn = data.draw(4000, 0)
         assert torch.allclose(system.token_energy(drawn), system.token_energy(token))
         return len(drawn.unique(dim=0))
@@ -206,11 +207,11 @@ def test_augmentation_uses_the_symmetries_of_the_system():
 
 
 def test_held_out_data_are_the_end_and_are_not_trained_on():
-    from latticear.training import _Data
+    from latticear.dataset import Dataset
 
     tokens = torch.zeros(100, 3, 3, dtype=torch.uint8)
     tokens[90:] = 1
-    data = _Data(tokens, la.Ising((3, 3), field=1.0), 0.1, True, 0, torch.device("cpu"))
+    data = Dataset(tokens, la.Ising((3, 3), field=1.0), 0.1, True, 0, torch.device("cpu"))
     assert len(data.held) == 10
     assert data.held.all()
     assert not data.draw(1000, 0).any()

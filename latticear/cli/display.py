@@ -1,0 +1,113 @@
+"""What a terminal shows: tables, progress, and errors of one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from latticear.estimates import Estimates
+    from latticear.exact import ExactResult
+
+__all__ = ["Progress", "one_line_errors", "open_console", "print_estimates", "print_exact"]
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """What a user can mend becomes one line and exit code 1; anything else is a bug and keeps its traceback."""
+    import warnings
+
+    from latticear.estimates import UnreliableEstimateWarning
+    from latticear.training import TrainingError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnreliableEstimateWarning)  # the table says it, loudly
+        try:
+            yield
+        except (ValueError, OSError, TrainingError, MemoryError) as error:
+            _fail(error)
+
+
+def _fail(error: Exception) -> NoReturn:
+    text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    typer.echo(f"error: {' '.join(text.split())}", err=True)
+    raise typer.Exit(1)
+
+
+def open_console(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    console = Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 120
+    return console
+
+
+class Progress:
+    """A progress bar on a terminal; silent when piped. Call it with how much is done and what to show."""
+
+    def __init__(self, console: Console, unit: str = "steps") -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn(unit),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=30),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=None)
+        self.text = ""
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, done: int, total: int, text: str = "") -> None:
+        self.text = text
+        self._bar.update(self._task, completed=done, total=total, description=text)
+
+
+def print_estimates(console: Console, result: Estimates) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"T = {result.temperature:g}, n = {result.n}")
+    for heading in ("quantity", "value", "exact", "deviation"):
+        table.add_column(heading, justify="left" if heading == "quantity" else "right")
+    for name, estimate_ in result.items():
+        if isinstance(estimate_.value, float):
+            sigma = None if estimate_.deviation is None else float(estimate_.deviation)
+            table.add_row(
+                name,
+                f"{estimate_.value:.2f}" if name == "pareto_k" else str(estimate_).removesuffix(" (unreliable)"),
+                "" if estimate_.exact is None else f"{estimate_.exact:.8g}",
+                "" if sigma is None else "differs" if abs(sigma) >= 1000 else f"{sigma:+.1f} sigma",
+            )
+    console.print(table)
+    others = {key: value for key, value in result.diagnostics.items() if key not in (*result, "n")}
+    console.print(", ".join(f"{key} = {value:.3g}" for key, value in others.items()))
+    if result.warnings:
+        reasons = "".join(f"\n  - {reason}" for reason in result.warnings)
+        console.print(f"WARNING: do not trust these error bars:{reasons}", style="bold red")
+
+
+def print_exact(console: Console, result: ExactResult, title: str) -> None:
+    from rich.table import Table
+
+    table = Table("quantity", "exact", title=f"{title}, T = {result.temperature:g} ({result.method})")
+    for name, value in result.to_dict().items():
+        table.add_row(name, f"{value:.12g}")
+    console.print(table)

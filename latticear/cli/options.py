@@ -1,0 +1,68 @@
+"""What options are called and how their texts are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def count_of(text: str) -> int:
+    """A whole number that may be written 1e7."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not (value >= 1 and value.is_integer()):
+        raise ValueError(f"-n must be a whole number of at least 1 (1e6 works too), got {text!r}")
+    return int(value)
+
+
+def seed_of(text: str | int) -> int:
+    """A seed that every file and generator takes."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**63:
+        raise typer.BadParameter(f"must be a whole number from 0 to 2^63 - 1, got {text!r}")
+    return value
+
+
+def shape_of(text: str | None) -> dict[str, Any]:
+    """L, or HxW, as the config has it."""
+    if text is None:
+        return {}
+    parts = text.lower().split("x")
+    if not (1 <= len(parts) <= 2 and all(part.isdecimal() for part in parts)):
+        raise ValueError(f"--size must be L or HxW, e.g. 16 or 8x16, got {text!r}")
+    height, width = int(parts[0]), int(parts[-1])
+    if len(parts) == 1 and height < 2:
+        raise ValueError(f"--size must be at least 2, got {height}: one site is no lattice")
+    return {"shape": [height, width]}
+
+
+def temperatures_of(text: str | None) -> list[float] | None:
+    try:
+        return None if text is None else [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ValueError(f"--temperature must be a number or several, e.g. 2.2,2.3, got {text!r}") from error
+
+
+Size = Annotated[str | None, typer.Option(metavar="L|HxW", help="Lattice size.")]
+Temperature = Annotated[
+    float | None,
+    typer.Option(help="T, with k_B = 1 and in units of the coupling. Default: T_c of the square lattice."),
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory to make.")]
+File = Annotated[Path, typer.Option("--out", "-o", help="HDF5 file to write.")]
+Seed = Annotated[Any, typer.Option("--seed", parser=seed_of, metavar="N", help="Seed of everything random.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any config key: section.key=value.")
+]
+Number = Annotated[str, typer.Option("-n", "--number", metavar="N", help="Configurations (1e6 works).")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output and nothing else.")]
+Given = Annotated[Path | None, typer.Option(metavar="FILE", help="HDF5: hold its /spins fixed where its /where is 1.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, as train makes it.")]

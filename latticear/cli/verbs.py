@@ -1,0 +1,255 @@
+"""The verbs of the command line.
+
+Heavy imports happen inside them, so that --help and --version answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from latticear.cli.display import Progress, one_line_errors, open_console, print_estimates, print_exact
+from latticear.cli.options import (
+    AsJson,
+    Device,
+    File,
+    Given,
+    Number,
+    Out,
+    Run,
+    Seed,
+    Sets,
+    Size,
+    Temperature,
+    count_of,
+    shape_of,
+    temperatures_of,
+)
+
+if TYPE_CHECKING:
+    from latticear.config import RunConfig
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Autoregressive neural samplers of lattice spin systems: train, sample, estimate with honest error bars.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+INTERRUPTED = 130
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    # OpenMP threads that spin while they wait make a busy machine ten times slower; PyTorch reads this at its import
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if show_version:
+        typer.echo(f"latticear {version('latticear')}")
+        raise typer.Exit
+
+
+@app.command()
+def train(
+    config: Annotated[Path | None, typer.Argument(help="TOML file of the run; see configs/.")] = None,
+    size: Size = None,
+    temperature: Temperature = None,
+    out: Out = None,
+    seed: Seed = None,
+    objective: Annotated[str | None, typer.Option(help="reverse-kl (needs no data) or forward-kl.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Configurations for forward-kl: HDF5 or NPY.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    resume: Annotated[bool, typer.Option(help="Continue the run in --out, or begin it if it is not there.")] = False,
+    sets: Sets = None,
+) -> None:
+    """Train a model at a temperature; Ctrl-C saves, --resume continues."""
+    from latticear.workflows import train_run
+
+    if objective is None and data is not None:
+        objective = "forward-kl"
+    with one_line_errors():
+        if out is None:
+            raise ValueError("train needs --out, the run directory to make")
+        values = {
+            **_given(temperature=temperature, seed=seed, device=device),
+            "hamiltonian": shape_of(size),
+            "training": _given(objective=objective, data=None if data is None else str(data)),
+        }
+        console = open_console()
+        with Progress(console) as progress:
+            finished = train_run(out, config, sets or [], values, resume=resume, report=progress)
+        if progress.text:
+            console.print(progress.text)
+        if not finished:
+            console.print(f"interrupted: saved in {out}; continue with: latticear train --out {out} --resume")
+            raise typer.Exit(INTERRUPTED)
+        console.print(f"finished: {out}; now: latticear estimate {out}")
+
+
+@app.command()
+def estimate(
+    run: Run,
+    n: Number = "10000",
+    temperature: Annotated[str | None, typer.Option(help="Others, e.g. 2.2,2.3: the same samples, reweighted.")] = None,
+    method: Annotated[str, typer.Option(help="is (importance sampling) or mcmc (neural Metropolis chains).")] = "is",
+    data: Annotated[Path | None, typer.Option(help="Monte Carlo configurations, for the forward ESS.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Free energy and observables of a run with error bars, beside exact results where there are any."""
+    from latticear.workflows import estimate_run, save_estimates
+
+    with one_line_errors():
+        console = open_console(stderr=as_json)
+        with Progress(console, unit="samples") as progress:
+            results = estimate_run(
+                run,
+                count_of(n),
+                temperatures=temperatures_of(temperature),
+                method=method,
+                data=data,
+                seed=seed,
+                device=device,
+                report=progress,
+            )
+        if as_json:
+            content = [result.to_dict() for result in results]
+            typer.echo(json.dumps(content[0] if len(content) == 1 else {"estimates": content}))
+        else:
+            for result in results:
+                print_estimates(console, result)
+        save_estimates(run, results, seed=seed)
+
+
+@app.command()
+def sample(
+    run: Run,
+    out: File,
+    n: Number = "10000",
+    seed: Seed = 0,
+    append: Annotated[bool, typer.Option(help="Continue the file up to N configurations in all.")] = False,
+    given: Given = None,
+    device: Device = "auto",
+) -> None:
+    """Draw independent configurations with their log-probabilities into an HDF5 file."""
+    from latticear.workflows import sample_run
+
+    with one_line_errors():
+        console = open_console()
+        try:
+            with Progress(console, unit="samples") as progress:
+                written = sample_run(
+                    run, out, count_of(n), seed=seed, append=append, given=given, device=device, report=progress
+                )
+        except KeyboardInterrupt:
+            console.print(f"interrupted: {out} keeps what it has; continue with the same command and --append")
+            raise typer.Exit(INTERRUPTED) from None
+        console.print(f"{out}: {written} configurations")
+
+
+@app.command()
+def mc(
+    out: File,
+    size: Size = None,
+    temperature: Temperature = None,
+    method: Annotated[str, typer.Option(help="metropolis or swendsen-wang.")] = "metropolis",
+    n: Number = "10000",
+    seed: Seed = 0,
+    chains: Annotated[int | None, typer.Option(help="Chains side by side.")] = None,
+    thermalization: Annotated[int | None, typer.Option(help="Sweeps left out at the start.")] = None,
+    thinning: Annotated[int | None, typer.Option(help="Sweeps from one measurement to the next.")] = None,
+    device: Device = "cpu",
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Monte Carlo: configurations into an HDF5 file, and averages with autocorrelation times."""
+    from latticear.workflows import monte_carlo_run
+
+    with one_line_errors():
+        console = open_console(stderr=as_json)
+        try:
+            with Progress(console, unit="configurations") as progress:
+                result = monte_carlo_run(
+                    out,
+                    _system(size, temperature, sets),
+                    count_of(n),
+                    method=method,
+                    seed=seed,
+                    device=device,
+                    schedule=_given(n_chains=chains, thermalization=thermalization, thinning=thinning),
+                    report=progress,
+                )
+        except KeyboardInterrupt:
+            console.print(f"interrupted: {out} keeps what it has")
+            raise typer.Exit(INTERRUPTED) from None
+        if as_json:
+            typer.echo(json.dumps({} if result is None else result.to_dict()))
+        elif result is not None:
+            print_estimates(console, result)
+        console.print(f"{out}: {count_of(n)} configurations")
+
+
+@app.command()
+def exact(
+    size: Size = None,
+    temperature: Temperature = None,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Exact results of a system: enumeration, transfer matrix or Kaufman's torus, whichever gives most."""
+    from latticear.config import build_hamiltonian
+    from latticear.exact import exact_result
+
+    with one_line_errors():
+        config = _system(size, temperature, sets)
+        hamiltonian = build_hamiltonian(config)
+        result = exact_result(hamiltonian, config.temperature)
+        if result is None:
+            raise ValueError(f"no exact method reaches {hamiltonian}; a smaller or zero-field periodic lattice has one")
+        if as_json:
+            typer.echo(json.dumps(result.to_dict()))
+            return
+        print_exact(open_console(), result, str(hamiltonian))
+
+
+@app.command()
+def report(run: Run, seed: Seed = 0, device: Device = "auto") -> None:
+    """Write figures of a run: training curve, samples, histograms, correlation function, weights."""
+    from latticear.report import report_run
+
+    with one_line_errors():
+        console = open_console()
+        for path in report_run(run, seed=seed, device=device):
+            console.print(str(path))
+
+
+@app.command()
+def info(
+    path: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="A run directory or an HDF5/NPY file.")],
+) -> None:
+    """Say what a run directory or a data file holds."""
+    from latticear.workflows import describe
+
+    with one_line_errors():
+        typer.echo(json.dumps(describe(path), indent=2))
+
+
+def _system(size: str | None, temperature: float | None, sets: list[str] | None) -> RunConfig:
+    """The system that `--size`, `--temperature` and `--set` describe, as a run config."""
+    from latticear.config import load_config
+
+    return load_config(None, sets or [], {**_given(temperature=temperature), "hamiltonian": shape_of(size)})
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    """The options that were given."""
+    return {key: value for key, value in values.items() if value is not None}

@@ -1,0 +1,19 @@
+"""What the verbs of the command line do, without printing: runs on disk, from configs to estimates and figures."""
+
+from latticear.workflows.describe import describe
+from latticear.workflows.draw import monte_carlo_run, sample_run
+from latticear.workflows.estimate import estimate_run, save_estimates
+from latticear.workflows.runs import Report, quiet, trained
+from latticear.workflows.train import train_run
+
+__all__ = [
+    "Report",
+    "describe",
+    "estimate_run",
+    "monte_carlo_run",
+    "quiet",
+    "sample_run",
+    "save_estimates",
+    "train_run",
+    "trained",
+]

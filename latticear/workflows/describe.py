@@ -1,0 +1,39 @@
+"""What a run directory or a data file holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from latticear.config import (
+    load_config,
+)
+from latticear.configurations import read_metadata
+from latticear.receptive import summary
+from latticear.rundir import RunDirectory, load_model
+
+__all__ = ["describe"]
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What a run directory or a data file holds, as JSON values.
+
+    Raises:
+        OSError, ValueError: if it is neither.
+    """
+    if not path.is_dir():
+        return read_metadata(path)
+    run = RunDirectory(path)
+    metrics = run.metrics()
+    latest = run.latest()
+    content: dict[str, Any] = {
+        "config": load_config(run.config_path).model_dump(),
+        "environment": run.read_json("environment.json"),
+        "checkpoint": None if latest is None else latest.name,
+        "last_step": metrics[-1] if metrics else None,
+    }
+    if latest is not None:
+        model = load_model(path)
+        content |= {"n_parameters": sum(p.numel() for p in model.parameters()), "receptive_field": summary(model)}
+    estimates = run.read_json("estimates.json")
+    return content | ({"estimates": estimates} if estimates else {})

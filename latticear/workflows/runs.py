@@ -1,0 +1,52 @@
+"""What all workflows need of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from latticear.config import (
+    RunConfig,
+    build_hamiltonian,
+    load_config,
+    resolve_device,
+)
+from latticear.estimates import UnreliableEstimateWarning
+from latticear.hamiltonians import AbstractHamiltonian
+from latticear.models import AbstractModel
+from latticear.rundir import RunDirectory, load_model
+
+__all__ = ["Report", "quiet", "step_of", "trained"]
+
+Report = Callable[[int, int, str], None]
+
+
+def trained(path: Path, device: str) -> tuple[RunConfig, AbstractHamiltonian, AbstractModel]:
+    """Config, Hamiltonian and network (newest checkpoint) of a run.
+
+    Raises:
+        ValueError: if the checkpoint is of another lattice than the config.
+    """
+    config = load_config(RunDirectory(path).config_path)
+    hamiltonian, model = build_hamiltonian(config), load_model(path, resolve_device(device))
+    if (model.shape, model.n_tokens) != (hamiltonian.shape, hamiltonian.n_tokens):
+        raise ValueError(
+            f"the checkpoint of {path} is a model for shape {model.shape} with {model.n_tokens} tokens, its run.toml "
+            f"is for {hamiltonian.shape} with {hamiltonian.n_tokens}"
+        )
+    return config, hamiltonian, model
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """The table says what is unreliable; a Python warning beside it would say it twice."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnreliableEstimateWarning)
+        yield
+
+
+def step_of(path: Path) -> str | None:
+    latest = RunDirectory(path).latest()
+    return latest.name if latest else None

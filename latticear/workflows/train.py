@@ -1,0 +1,160 @@
+"""Training runs on disk, begun and resumed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from latticear.config import (
+    RunConfig,
+    build_hamiltonian,
+    build_model,
+    config_tree,
+    load_config,
+    parse_config,
+    resolve_device,
+    to_toml,
+)
+from latticear.configurations import read_configurations
+from latticear.estimates import with_error
+from latticear.exact import exact_result
+from latticear.hamiltonians import AbstractHamiltonian
+from latticear.models import AbstractModel
+from latticear.provenance import environment, now
+from latticear.rundir import RunDirectory
+from latticear.signals import StopSignals
+from latticear.training import Step, TrainingError, fit
+from latticear.workflows.runs import Report
+
+__all__ = ["train_run"]
+
+
+def train_run(
+    out: Path,
+    config_path: Path | None,
+    overrides: Sequence[str],
+    values: dict[str, Any],
+    *,
+    resume: bool,
+    report: Report,
+) -> bool:
+    """Train as a config says, or continue the run in `out`; False if an interrupt stopped it (saved).
+
+    Raises:
+        ValueError: for a config that cannot be, or one that differs from that of the run to be continued.
+        FileExistsError: if `out` exists and `resume` is False.
+        TrainingError: when the loss stops being finite; names the last good checkpoint.
+        OSError: if something cannot be read or written.
+    """
+    run = RunDirectory(out) if resume and out.exists() else None
+    config = _asked(config_tree(config_path, overrides, values), run)
+    hamiltonian = build_hamiltonian(config)
+    device = resolve_device(config.device)
+    model = build_model(config, hamiltonian).to(device)
+    latest = run.latest() if run else None
+    state = run.load_trainer(latest, device) if run and latest else None
+    steps = _steps(model, hamiltonian, config, state)
+    if run is None:
+        run = RunDirectory.create(out, to_toml(config), environment(device))
+    with run.locked():
+        run.truncate_metrics(0 if state is None else int(state["step"]))
+        return _train(run, model, steps, config, report)
+
+
+def _asked(tree: dict[str, Any], run: RunDirectory | None) -> RunConfig:
+    """The config that was asked for; a run that is continued keeps its own, but for the device."""
+    config = parse_config(tree) if run is None else load_config(run.config_path, values=tree)
+    if config.training["data"]:
+        config.training["data"] = str(Path(config.training["data"]).resolve())
+    if run is not None:
+        _check_unchanged(config.model_dump(exclude={"device"}), load_config(run.config_path).model_dump())
+    return config
+
+
+def _steps(
+    model: AbstractModel, hamiltonian: AbstractHamiltonian, config: RunConfig, state: dict[str, Any] | None
+) -> Iterator[Step]:
+    options = {k: v for k, v in config.training.items() if k not in ("data", "checkpoint_every")}
+    data = _training_data(config, hamiltonian)
+    try:
+        return fit(
+            model,
+            hamiltonian,
+            temperature=config.temperature,
+            seed=config.seed,
+            data=data,
+            resume=state,
+            **options,
+        )
+    except (RuntimeError, LookupError, TypeError, AttributeError) as error:
+        if state is None:
+            raise
+        raise ValueError(f"the newest checkpoint is not one of this run ({error}); remove it to resume") from error
+
+
+def _train(run: RunDirectory, model: AbstractModel, steps: Iterator[Step], config: RunConfig, report: Report) -> bool:
+    total, every = config.training["steps"], config.training["checkpoint_every"]
+    judge = exact_result(build_hamiltonian(config), config.temperature)
+    known = {"exact": judge.free_energy_per_site} if judge else {}
+    before = run.metrics()[-1:]
+    done = before[0]["step"] if before else 0
+    t_start = time.monotonic() - (before[0]["elapsed"] if before else 0.0)
+    with StopSignals() as stop:
+        try:
+            for step in steps:
+                done = step.step
+                run.log({"step": done, "elapsed": time.monotonic() - t_start, "loss": step.loss, **step.metrics})
+                known |= {"loss": step.loss, **step.metrics}
+                report(done, total, _headline(known))
+                if done % every == 0 or done == total or stop.requested:
+                    run.save_checkpoint(model, _finite(step.state.weights()), step.state.state_dict())
+                if stop.requested and done < total:
+                    return False
+        except TrainingError as error:
+            run.discard_checkpoint(done)  # its weights are those that gave no finite loss
+            raise TrainingError(f"{error}; {run.last_good()}") from error
+    ended = {"finished": now(), "seconds": time.monotonic() - t_start}
+    run.write_json("environment.json", ended | run.read_json("environment.json"))
+    return True
+
+
+def _finite(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    if not all(weight.isfinite().all() for weight in weights.values()):
+        raise TrainingError("the weights stopped being finite; lower the learning rate")
+    return weights
+
+
+def _training_data(config: RunConfig, hamiltonian: AbstractHamiltonian) -> torch.Tensor | None:
+    wanted = config.training["objective"] == "forward-kl"
+    path = config.training["data"]
+    if wanted and not path:
+        raise ValueError("objective forward-kl needs configurations: give --data FILE (latticear mc makes one)")
+    if path and not wanted:
+        raise ValueError(f"data is given, but objective {config.training['objective']} uses none; use forward-kl")
+    return read_configurations(path, hamiltonian, temperature=config.temperature) if path else None
+
+
+def _check_unchanged(asked: dict[str, Any], stored: dict[str, Any], prefix: str = "") -> None:
+    """A resumed run keeps its config: what is asked again must be the same."""
+    for key, value in asked.items():
+        if isinstance(value, dict):
+            _check_unchanged(value, stored[key], f"{prefix}{key}.")
+        elif value != stored.get(key):
+            raise ValueError(
+                f"--resume continues a run as it was: {prefix}{key} is {stored.get(key)!r} there, got {value!r}; "
+                f"leave it out, or begin another run"
+            )
+
+
+def _headline(known: dict[str, float]) -> str:
+    """Where the training is; a free energy is of the last step that had one."""
+    text = "" if "kl_bound" in known else f"nll/site {known['loss']:.5f} "
+    if "free_energy_per_site" in known:
+        text += f"F/N {with_error(known['free_energy_per_site'], known['free_energy_error'])} "
+        text += f"exact {known['exact']:.6f} " if "exact" in known else ""
+        text += f"ESS {known['ess']:.2f}"
+    return text.rstrip()
