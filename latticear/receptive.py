@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from latticear.probe import probe_of, randomise
+from latticear.probe import probe_of, random_condition, randomise
 from latticear.tracing import Graph, trace
 from latticear.wavefront import raster_rank
 
@@ -92,8 +92,8 @@ def dependences(model: Any, *, n_trials: int = 3, seed: int = 0) -> Tensor:
     for _ in range(n_trials):
         randomise(probe, generator)
         tokens = torch.randint(model.n_tokens, size, generator=generator)
-        condition = torch.randn(1, model.n_condition, generator=generator, dtype=torch.float64)
-        given = condition.expand(model.n_tokens, -1) if model.n_condition else None
+        condition = random_condition(model, 1, generator)
+        given = None if condition is None else condition.expand(model.n_tokens, -1)
         for source in range(tokens.numel()):
             changed = tokens.repeat(model.n_tokens, *(1,) * tokens.ndim)
             changed.flatten(1)[:, source] = torch.arange(model.n_tokens)

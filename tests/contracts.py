@@ -34,12 +34,15 @@ def check_model(build: Callable[..., AbstractModel], n_tokens: int = 2) -> None:
         check_saved(model)
         check_gradients(build(shape, n_tokens))
     check_flip(peaked(build((3, 4), n_tokens, spin_flip_symmetric=True)))
-    check_condition(peaked(build((3, 4), n_tokens, n_condition=2)))
-    check_gradients(build((3, 4), n_tokens, n_condition=2))
+    for options in ({"n_condition": 2}, {"n_condition_maps": 2}, {"n_condition": 1, "n_condition_maps": 1}):
+        check_condition(peaked(build((3, 4), n_tokens, **options)))
+        check_gradients(build((3, 4), n_tokens, **options))
     if n_tokens == 2:
         biased = peaked(build((3, 4), 2, spin_flip_symmetric=True, bias=Ising((3, 4)).bias(2.0)))
         check_normalised(biased)
         check_sampler(biased)
+        many = build((3, 4), 2, spin_flip_symmetric=True, bias=Ising((3, 4)).bias(), n_condition=1, n_condition_maps=1)
+        check_condition(peaked(many))
 
 
 def check_normalised(model: AbstractModel) -> None:
@@ -63,18 +66,23 @@ def check_sampler(model: AbstractModel) -> None:
 
 
 def check_condition(model: AbstractModel) -> None:
-    """One for each configuration: normalised given any, it matters, and samples follow it."""
-    conditions = torch.randn(150, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    """One for each configuration: normalised given any, each entry matters, the order is kept, samples follow it."""
+    size = model.conditioning.size
+    conditions = 0.5 + torch.rand(150, size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     tokens = all_configurations(model.shape, model.n_tokens)[: 2**16]
+    check_autoregressive(model, n_trials=1)
     with torch.no_grad():
         if len(tokens) == model.n_tokens ** (model.shape[0] * model.shape[1]):
-            log_q = torch.cat([model.log_prob(t, conditions[:1].expand(len(t), 2)) for t in tokens.split(8192)])
+            log_q = torch.cat([model.log_prob(t, conditions[:1].expand(len(t), -1)) for t in tokens.split(8192)])
             assert abs(log_q.logsumexp(0).item()) < 1e-10
         samples = model.sample(150, seed=3, condition=conditions)
         slow = model.sample(150, seed=3, condition=conditions, method="reference")
         assert torch.equal(samples.tokens, slow.tokens)
         assert (model.log_prob(samples.tokens, conditions) - samples.log_q).abs().max() < 1e-10
-        assert (model.log_prob(samples.tokens, conditions.flip(0)) - samples.log_q).abs().max() > 1e-3
+        for entry in range(size):
+            moved = conditions.clone()
+            moved[:, entry] += 1
+            assert (model.log_prob(samples.tokens, moved) - samples.log_q).abs().max() > 0, entry
 
 
 def check_saved(model: AbstractModel) -> None:
@@ -90,7 +98,7 @@ def check_gradients(model: AbstractModel) -> None:
     """A fresh model gives every parameter a gradient."""
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(model.n_tokens, (64, *model.shape), generator=generator)
-    condition = torch.randn(64, model.n_condition, generator=generator) if model.n_condition else None
+    condition = 0.5 + torch.rand(64, model.conditioning.size, generator=generator) if model.conditioned else None
     model.log_prob(tokens, condition).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name

@@ -165,12 +165,16 @@ class AbstractHamiltonian(ABC):
         field = self._on(tokens.device, "site_energies")[sites]
         return local_energies(tokens.flatten(1), around.sites[sites], tables, field)
 
-    def bias(self, temperature: float) -> BoltzmannBias:
-        """The known-neighbour term, for a model to take at construction (`bias=hamiltonian.bias(temperature)`)."""
+    def bias(self, temperature: float | None = None) -> BoltzmannBias:
+        """The known-neighbour term, for a model to take at construction (`bias=hamiltonian.bias(temperature)`).
+
+        Args:
+            temperature: T; None for a model that serves many: the first entry of its condition is the temperature.
+        """
         return BoltzmannBias(
             self.neighbourhoods,
             self.site_energies,
-            check_temperature(temperature),
+            None if temperature is None else check_temperature(temperature),
             shape=self.shape,
             spin_flip=self.spin_flip,
             hamiltonian=self.to_dict(),

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.base import AbstractModel
-from latticear.models.layers import ConditionEmbedding, MaskedConv2d
+from latticear.models.conditions import Conditioning
+from latticear.models.layers import MaskedConv2d
 from latticear.tracing import one_hot
 from latticear.wavefront import wavefront_rank
 
@@ -34,6 +35,7 @@ class GatedPixelCNN(AbstractModel):
         spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
         bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
         n_condition: length of a condition vector, which enters every gate; 0 for none.
+        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
 
     Raises:
         ValueError: for an even kernel, q < 2, width or depth < 1.
@@ -57,8 +59,16 @@ class GatedPixelCNN(AbstractModel):
         spin_flip_symmetric: bool = False,
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
+        n_condition_maps: int = 0,
     ) -> None:
-        super().__init__(shape, n_tokens, spin_flip_symmetric=spin_flip_symmetric, bias=bias, n_condition=n_condition)
+        super().__init__(
+            shape,
+            n_tokens,
+            spin_flip_symmetric=spin_flip_symmetric,
+            bias=bias,
+            n_condition=n_condition,
+            n_condition_maps=n_condition_maps,
+        )
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
         if first_kernel_size is None:
@@ -66,7 +76,9 @@ class GatedPixelCNN(AbstractModel):
         self.width, self.depth = width, depth
         self.kernel_size, self.first_kernel_size = kernel_size, first_kernel_size
         self.layers = nn.ModuleList(
-            _GatedLayer(width if k else n_tokens, width, kernel_size if k else first_kernel_size, not k, n_condition)
+            _GatedLayer(
+                width if k else n_tokens, width, kernel_size if k else first_kernel_size, not k, self.conditioning
+            )
             for k in range(depth)
         )
         self.hidden = nn.Conv2d(width, width, 1)
@@ -84,7 +96,9 @@ class GatedPixelCNN(AbstractModel):
 class _GatedLayer(nn.Module):
     """One layer of both stacks; the first of them is strict and has no residual."""
 
-    def __init__(self, in_channels: int, width: int, kernel_size: int, is_first: bool, n_condition: int) -> None:
+    def __init__(
+        self, in_channels: int, width: int, kernel_size: int, is_first: bool, conditioning: Conditioning
+    ) -> None:
         super().__init__()
         kind = "A" if is_first else "B"
         self.is_first = is_first
@@ -92,7 +106,7 @@ class _GatedLayer(nn.Module):
         self.horizontal = MaskedConv2d(in_channels, 2 * width, kernel_size, f"horizontal-{kind}")
         self.across = nn.Conv2d(2 * width, 2 * width, 1)
         self.out = nn.Conv2d(width, width, 1)
-        self.embed = nn.ModuleList(ConditionEmbedding(n_condition, 2 * width) for _ in range(2 if n_condition else 0))
+        self.embed = conditioning.embeddings(2 * width, 2)
 
     def forward(self, vertical: Tensor, horizontal: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         v = self.vertical(vertical)

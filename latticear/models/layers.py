@@ -1,4 +1,4 @@
-"""Masked layers, and what brings a condition into them."""
+"""Masked layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from latticear.tracing import Offset
 
-__all__ = ["MASKS", "ConditionEmbedding", "MaskedConv2d", "per_layer"]
+__all__ = ["MASKS", "MaskedConv2d", "per_layer"]
 
 MASKS = ("A", "B", "vertical-A", "vertical-B", "horizontal-A", "horizontal-B")
 """What a masked layer sees: all that precedes a site in raster order, the rows above it, or the part of its own row to
@@ -86,22 +86,6 @@ class MaskedConv2d(nn.Module):
         padding = ((len(self.mask) - 1) * self.dilation, self.reach * self.dilation)
         padded = F.conv2d(x, weight, self.bias, padding=padding, dilation=self.dilation)
         return padded[:, :, : x.shape[2]]  # the rows below come from the padding at the bottom, which is not needed
-
-
-class ConditionEmbedding(nn.Module):
-    """A linear map of the condition, added to every site of a hidden layer.
-
-    Shapes: `(B, n_condition)` to `(B, channels, 1, 1)`.
-    """
-
-    reads_condition = True
-
-    def __init__(self, n_condition: int, channels: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(n_condition, channels)
-
-    def forward(self, condition: Tensor) -> Tensor:
-        return self.linear(condition)[:, :, None, None]
 
 
 def per_layer(name: str, value: int | Sequence[int], depth: int) -> list[int]:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.base import AbstractModel
-from latticear.models.layers import ConditionEmbedding, MaskedConv2d
+from latticear.models.conditions import Conditioning
+from latticear.models.layers import MaskedConv2d
 from latticear.tracing import one_hot
 from latticear.wavefront import wavefront_rank
 
@@ -33,6 +34,7 @@ class ResidualPixelCNN(AbstractModel):
         spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
         bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
         n_condition: length of a condition vector, which enters every block; 0 for none.
+        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
 
     Raises:
         ValueError: for an even kernel, q < 2, width or depth < 1.
@@ -56,8 +58,16 @@ class ResidualPixelCNN(AbstractModel):
         spin_flip_symmetric: bool = False,
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
+        n_condition_maps: int = 0,
     ) -> None:
-        super().__init__(shape, n_tokens, spin_flip_symmetric=spin_flip_symmetric, bias=bias, n_condition=n_condition)
+        super().__init__(
+            shape,
+            n_tokens,
+            spin_flip_symmetric=spin_flip_symmetric,
+            bias=bias,
+            n_condition=n_condition,
+            n_condition_maps=n_condition_maps,
+        )
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
         if kernel_size is None:
@@ -65,11 +75,11 @@ class ResidualPixelCNN(AbstractModel):
         self.width, self.depth = width, depth
         self.kernel_size, self.block_kernel_size = kernel_size, block_kernel_size
         self.first = MaskedConv2d(n_tokens, 2 * width, kernel_size, "A")
-        self.blocks = nn.ModuleList(_Block(width, block_kernel_size, n_condition) for _ in range(depth - 1))
+        self.blocks = nn.ModuleList(_Block(width, block_kernel_size, self.conditioning) for _ in range(depth - 1))
         self.hidden = nn.Conv2d(2 * width, width, 1)
         self.head = nn.Conv2d(width, n_tokens, 1)
         nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)  # start close to the uniform distribution
-        self.embed = ConditionEmbedding(n_condition, 2 * width) if n_condition else None
+        self.embed = self.conditioning.embedding(2 * width)
         self._set_rank(wavefront_rank(self))
 
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
@@ -84,12 +94,12 @@ class ResidualPixelCNN(AbstractModel):
 class _Block(nn.Module):
     """`x + W2 relu(conv relu(W1 relu(x)))`, channels 2 h -> h -> h -> 2 h."""
 
-    def __init__(self, width: int, kernel_size: int, n_condition: int) -> None:
+    def __init__(self, width: int, kernel_size: int, conditioning: Conditioning) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(2 * width, width, 1)
         self.convolve = MaskedConv2d(width, width, kernel_size, "B")
         self.expand = nn.Conv2d(width, 2 * width, 1)
-        self.embed = ConditionEmbedding(n_condition, width) if n_condition else None
+        self.embed = conditioning.embedding(width)
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
         y = self.convolve(torch.relu(self.reduce(torch.relu(x))))
