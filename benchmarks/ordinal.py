@@ -20,24 +20,16 @@ configurations, one count added to each level. The last line is JSON.
 
 from __future__ import annotations
 
-import argparse
-import copy
-import json
 import math
-import time
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
-import latticear as la
-from latticear.models.layers import MaskedConv2d
 
 Array = NDArray[np.float64]
-SIZE, N_LEVELS, RANGE, LAM = 8, 64, 1.4, 6.008
+SIZE, N_LEVELS, RANGE, LAM = 8, 64, 1.1, 6.008
 PHI: Array = RANGE * (2 * np.arange(N_LEVELS) / (N_LEVELS - 1) - 1)
 HEADS = {"softmax": "categorical", "mixture": "logistic"}
 BODIES = ((24, 1), (12, 2))  # width, depth

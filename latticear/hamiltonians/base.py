@@ -14,10 +14,11 @@ from torch import Tensor
 
 from latticear.hamiltonians.bias import BoltzmannBias
 from latticear.hamiltonians.neighbourhoods import Neighbourhoods, local_energies
+from latticear.hamiltonians.temperatures import check_temperature
 from latticear.lattice import Lattice
 from latticear.samples import token_dtype
 
-__all__ = ["AbstractHamiltonian", "check_temperature"]
+__all__ = ["AbstractHamiltonian"]
 
 
 class AbstractHamiltonian(ABC):
@@ -204,21 +205,6 @@ class AbstractHamiltonian(ABC):
             moved = Neighbourhoods(*(t.to(device) for t in table)) if isinstance(table, tuple) else table.to(device)
             cache[name, device] = moved
         return cache[name, device]
-
-
-def check_temperature(temperature: float) -> float:
-    """Return the temperature as a float.
-
-    Raises:
-        ValueError: unless it is a positive finite number; an antiferromagnet has a negative coupling, not a negative T.
-    """
-    value = float(temperature)
-    if not (value > 0 and value < float("inf") and 1 / value < float("inf")):
-        raise ValueError(
-            f"temperature must be positive and finite (k_B = 1, in units of the coupling), got {temperature!r}; "
-            f"an antiferromagnet has coupling < 0 and T > 0"
-        )
-    return value
 
 
 def _bare(shape: tuple[Any, ...]) -> str:
