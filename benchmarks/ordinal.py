@@ -40,7 +40,7 @@ Array = NDArray[np.float64]
 Levels = NDArray[np.int64]
 SIZE, N_LEVELS = 8, 64
 HEADS = {"softmax": "categorical", "mixture": "logistic"}
-BATCH, EVERY, PATIENCE, DROPOUT, EMA = 32, 25, 6, 0.3, 0.97
+BATCH, EVERY, PATIENCE, DROPOUT, EMA = 16, 25, 6, 0.3, 0.97
 
 
 class Field(NamedTuple):
@@ -103,9 +103,10 @@ def simulate(field: Field, n: int, *, annealing: int, sweeps: int, seed: int = 0
     single = np.exp(-field.potential)
     tokens = rng.choice(N_LEVELS, (n, SIZE, SIZE), p=single / single.sum())
     log_w = np.full(n, SIZE**2 * math.log(single.sum()))
-    for step in range(annealing):
-        log_w += field.bonds(tokens) / annealing
-        heat_bath(field, tokens, (step + 1) / annealing, rng)
+    couplings = 1 - np.linspace(1, 0, annealing + 1) ** 2  # slowly where the correlation length grows
+    for coupling, step in zip(couplings[1:], np.diff(couplings), strict=True):
+        log_w += step * field.bonds(tokens)
+        heat_bath(field, tokens, coupling, rng)
     for _ in range(sweeps):
         heat_bath(field, tokens, 1.0, rng)
     w = np.exp(log_w - log_w.max())
@@ -129,7 +130,7 @@ def train(model: la.AbstractModel, tokens: Tensor, valid: Tensor, rate: float, s
     for step in range(1, steps + 1):
         model.train()
         optimizer.zero_grad()
-        (nll_of := -model(tokens[torch.randint(len(tokens), (BATCH,))]).mean() / SIZE**2).backward()
+        (-model(tokens[torch.randint(len(tokens), (BATCH,))]).mean() / SIZE**2).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         average.update_parameters(model)

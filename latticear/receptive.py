@@ -8,6 +8,7 @@ and on a torus it hides close neighbours around the boundary. The bias knows its
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +19,19 @@ from latticear.probe import probe_of, random_condition, randomise
 from latticear.tracing import Graph, trace
 from latticear.wavefront import raster_rank
 
-__all__ = ["ReceptiveField", "dependences", "field_of", "slope_of", "summary"]
+__all__ = [
+    "ReceptiveField",
+    "ReceptiveFieldWarning",
+    "dependences",
+    "field_of",
+    "slope_of",
+    "summary",
+    "warn_of_short_reach",
+]
+
+
+class ReceptiveFieldWarning(UserWarning):
+    """A network cannot see across its lattice."""
 
 
 class ReceptiveField(NamedTuple):
@@ -129,6 +142,27 @@ def summary(model: Any) -> dict[str, Any]:
             "reaches_across": all(bool((last.seen | last.known)[around]) for around in across),
         }
     return {"slope": slope_of(model), "ticks": int(model.rank.max()) + 1, **known}
+
+
+def warn_of_short_reach(model: Any) -> None:
+    """Warn where the last site, which comes after all others, sees no token of some row or column.
+
+    Says nothing of a network that offsets do not describe.
+    """
+    height, width = model.shape
+    field = field_of(model, (height - 1, width - 1))
+    if field is None:
+        return
+    rows, columns = (int((field.seen | (field.earlier.logical_not())).any(axis).sum()) for axis in (1, 0))
+    if (rows, columns) == (height, width):
+        return
+    around = "" if model.bias is None else ", but for the neighbours that the bias knows"
+    warnings.warn(
+        f"{type(model).__name__}: the last site of {height}x{width} sees {rows} of {height} rows and {columns} of "
+        f"{width} columns{around}; a larger kernel_size, more depth or dilation reaches further",
+        ReceptiveFieldWarning,
+        stacklevel=4,
+    )
 
 
 def _seen(graph: Graph, site: tuple[int, int]) -> Tensor:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from latticear.cli.display import Progress, one_line_errors, open_console, print_estimates, print_exact
+from latticear.cli.display import Progress, notes, one_line_errors, open_console, print_estimates, print_exact
 from latticear.cli.options import (
     AsJson,
     Device,
@@ -87,7 +87,7 @@ def train(
             "training": _given(objective=objective, data=None if data is None else str(data)),
         }
         console = open_console()
-        with Progress(console) as progress:
+        with notes(console), Progress(console) as progress:
             finished = train_run(out, config, sets or [], values, resume=resume, report=progress)
         if progress.text:
             console.print(progress.text)

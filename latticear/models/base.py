@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from latticear.hamiltonians import BoltzmannBias
 from latticear.lattice import check_shape
 from latticear.models.conditions import ConditionEmbedding, Conditioning
-from latticear.receptive import dependences
+from latticear.receptive import dependences, warn_of_short_reach
 from latticear.samples import Samples
 from latticear.sampling import draw
 
@@ -94,6 +94,7 @@ class AbstractModel(nn.Module, ABC):
         self.register_buffer("rank", rank, persistent=False)
         if self.bias is not None:
             self.bias.attach(rank)
+        warn_of_short_reach(self)
 
     @property
     def conditioned(self) -> bool:
