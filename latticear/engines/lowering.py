@@ -93,7 +93,7 @@ def lower(schedule: Schedule, like: Tensor) -> list[Lowered] | None:
     """
     tokens, *others = schedule.graph.nodes
     known = library() is not None and like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
-    if not known or tokens.channels > MAX_TOKENS:
+    if not known or tokens.channels > MAX_TOKENS or schedule.graph.n_components > 1:
         return None
     lowering = _Lowering(tokens)
     return lowering.nodes if all(map(lowering.add, others)) else None
