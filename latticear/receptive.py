@@ -70,7 +70,7 @@ def field_of(model: Any, site: tuple[int, int]) -> ReceptiveField | None:
         return None
     order = raster_rank(model.shape, model.shape[1])
     seen = _seen(graph, site)
-    seen[site] = False  # of which a component sees those before it, and no network more
+    seen[site] &= model.n_components == 1  # a component sees those before it
     return ReceptiveField(site, seen, _known(model, site), order < order[site])
 
 
