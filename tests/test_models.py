@@ -13,7 +13,7 @@ from latticear.models.layers import MASKS
 from latticear.wavefront import raster_rank
 
 
-@pytest.mark.parametrize("n_tokens", [2, 3])
+@pytest.mark.parametrize("n_tokens", [2, 3, 8])
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_contract(name: str, n_tokens: int):
     contracts.check_model(MODELS[name], n_tokens)
