@@ -123,7 +123,7 @@ def test_the_vertical_stack_reads_all_groups_above_and_none_of_its_own_site():
 @pytest.mark.parametrize("mask_type", ["A", "B"])
 @pytest.mark.parametrize("kernel_size", [1, 5])
 def test_groups_start_with_signals_of_equal_size(mask_type, kernel_size):
-    """He initialisation over the live weights of each group: the variance of every output is 2, but of what reads nothing."""
+    """He initialisation over the live weights of each group: every output has variance 2, but what reads nothing."""
     layer = MaskedConv2d(300, 300, kernel_size, mask_type, n_components=3)
     n_live = layer.tap_weights().ne(0).sum((0, 1))
     variance = layer.tap_weights().square().sum((0, 1))

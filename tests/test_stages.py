@@ -73,7 +73,7 @@ class _Mixed(PixelCNN):
         x = torch.tanh(self.layers[0](one_hot(tokens, self.n_tokens, self.head.weight.dtype)))
         first, second = torch.chunk(x, 2, 1)
         y = torch.cat([first * 2, second + torch.sigmoid(first)], 1)
-        return self.after(self.head(torch.relu(self.layers[2](1 - y))))
+        return self.after(self.head(torch.relu(self.layers[2](1 + y))))
 
 
 class _Sum(nn.Module):
