@@ -36,6 +36,7 @@ class Schedule:
 
     Attributes:
         graph, slope, stages: as given.
+        stages_at: by name of the node, the stages at which something of it becomes known; 0 is always among them.
         ready: ticks, by name of the node; for tokens, one, with components zero.
         by_row: names of those that are computed a row at a time.
     """
@@ -45,7 +46,8 @@ class Schedule:
         self._width = graph.shape[1]
         tokens = graph.nodes[0].name
         self.ready = {tokens: 1 if graph.n_components == 1 else 0}
-        self._waiting = {node.name for node in graph.nodes if self.last_stage(node.name)}
+        self.stages_at = {name: _distinct(stage) for name, stage in stages.items()}
+        self._waiting = {name for name, distinct in self.stages_at.items() if len(distinct) > 1}
         self.by_row: set[str] = set()
         last = graph.nodes[-1].name  # drawn from site by site
         above = {tokens: 0}  # how many rows further up the last row lies that a node depends on
@@ -61,15 +63,6 @@ class Schedule:
             time, layer = max(latest, default=0), cast(Incremental, node.layer)
             self.ready[name] = layer.ready(time, slope, graph.shape) if node.is_incremental else time
         self.ready[last] = max(self.ready[last], 0)  # no earlier than it is drawn from
-
-    def last_stage(self, name: str) -> int:
-        """The stage after which all channels of a node are known."""
-        return max(self.stages_at(name))
-
-    def stages_at(self, name: str) -> set[int]:
-        """The stages at which something of a node becomes known; 0 at least."""
-        stages = self.stages[name]
-        return {0, *(torch.cat(stages) if isinstance(stages, tuple) else stages).tolist()}
 
     @property
     def is_raster(self) -> bool:
@@ -123,6 +116,10 @@ class Schedule:
         end = 0 if source in self.by_row else self._width - 1 if reader in self.by_row else dx
         drawn = source in self._waiting and (dy, dx) != (0, 0)
         return self.slope * dy + end + self.ready[source] + drawn
+
+
+def _distinct(stages: Tensor | tuple[Tensor, ...]) -> set[int]:
+    return {0, *(torch.cat(stages) if isinstance(stages, tuple) else stages).tolist()}
 
 
 class Read(NamedTuple):

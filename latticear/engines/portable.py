@@ -55,7 +55,7 @@ class Engine:
             (node.name, stage): _Weights(node, self._columns(node, stage))
             for node in self.graph.nodes
             if node.has_weights
-            for stage in self.schedule.stages_at(node.name)
+            for stage in self.schedule.stages_at[node.name]
         }
         self.constants = {
             node.name: like.new_zeros(self.lanes, node.channels) for node in self.graph.nodes if node.is_constant
@@ -177,10 +177,9 @@ class Engine:
 
     def _works(self, t: int, stage: int) -> Iterator[Work]:
         """What to do at tick t before drawing a component: every node's front, or row, that becomes known now."""
-        for node in (node for node in self.graph.nodes[1:] if not node.is_constant):
+        due = (node for node in self.graph.nodes[1:] if stage in self.schedule.stages_at[node.name])
+        for node in (node for node in due if not node.is_constant):
             front = t - self.ready[node.name]
-            if stage not in self.schedule.stages_at(node.name):
-                continue
             if part := self._part(node, front):
                 yield self._work(node, part, stage)
                 if node.name in self.rings:
