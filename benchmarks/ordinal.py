@@ -20,11 +20,8 @@ set is one. Beside them "histogram": sites alike and independent, one count adde
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
 import math
-import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +31,6 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import latticear as la
-from latticear.models.layers import MaskedConv2d
 
 Array = NDArray[np.float64]
 Levels = NDArray[np.int64]
