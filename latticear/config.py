@@ -66,7 +66,7 @@ _MODELS = _family(
 _TRAINING = _schema(
     "Training",
     fit,
-    {"model", "hamiltonian", "temperature", "seed", "data", "resume"},
+    {"model", "hamiltonian", "temperature", "seed", "data", "condition", "resume"},
     {"data": (str, ""), "checkpoint_every": (int, Field(100, ge=1))},
 )
 

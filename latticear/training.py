@@ -21,6 +21,7 @@ from latticear.models import AbstractModel
 from latticear.objectives import Metrics, batch_metrics, forward_kl, reverse_kl
 from latticear.philox import TRAINING, check_seed
 from latticear.samples import Samples
+from latticear.space import ConfigurationSpace
 
 __all__ = [
     "OBJECTIVES",
@@ -84,7 +85,8 @@ class Step(NamedTuple):
     Attributes:
         step: completed steps, from 1.
         loss: nats per site.
-        metrics: by name; free energies and energies per site, in units of the coupling; `ess` of the batch.
+        metrics: by name; free energies and energies per site, in units of the coupling; `ess` of the batch; of a grid
+            `nll_held_out` alone, in nats per site.
         state: for checkpoints; it changes as training goes on.
     """
 
@@ -96,9 +98,9 @@ class Step(NamedTuple):
 
 def fit(
     model: AbstractModel,
-    hamiltonian: AbstractHamiltonian,
+    hamiltonian: ConfigurationSpace,
     *,
-    temperature: float,
+    temperature: float | None = None,
     objective: str = "reverse-kl",
     steps: int = 1000,
     batch_size: int = 256,
@@ -114,17 +116,18 @@ def fit(
     evaluate_every: int = 50,
     compile: bool = False,
     data: Tensor | None = None,
+    condition: Tensor | None = None,
     resume: dict[str, Any] | None = None,
 ) -> Iterator[Step]:
-    """Train a model on a Hamiltonian at a temperature; a generator that yields after every step.
+    """Train a model on a Hamiltonian at a temperature, or on a grid; a generator that yields after every step.
 
     When the generator ends, or is closed, the model holds the weights to sample with (the averaged ones if
     `ema_decay` > 0).
 
     Args:
         model: trained in place, on the device it is on.
-        hamiltonian: the target.
-        temperature: T > 0, in units of the coupling.
+        hamiltonian: the target; or a `Grid`, which has no energy and is learned from `data` by forward-kl.
+        temperature: T > 0, in units of the coupling; None for a grid.
         objective: "reverse-kl" (variational free energy; needs no data) or "forward-kl" (maximum likelihood on `data`).
         steps: optimiser steps of the whole run, on which the schedules count.
         batch_size: configurations a step, at least 2.
@@ -139,18 +142,21 @@ def fit(
             uniform distribution is exact keeps the model from falling into one phase.
         held_out: forward-kl only: fraction of the data, its end, that is not trained on.
         augment: forward-kl only: apply random symmetries of the lattice, and the spin flip, where the Hamiltonian
-            has them.
-        evaluate_every: forward-kl only: steps between evaluations on the held-out data and on fresh samples.
+            has them; a grid has none.
+        evaluate_every: forward-kl only: steps between evaluations on the held-out data and, but for a grid, on fresh
+            samples.
         compile: run the passes of the network through `torch.compile`: it wants a compiler, and pays for large networks
             only (benchmarks/training_step.py --compile).
-        data: tokens `(n, H, W)`; forward-kl only.
+        data: tokens `(n, H, W)`, or `(n, C, H, W)` where a site has C components; forward-kl only.
+        condition: `(n, k)`, what each configuration of a grid comes with, for a model with n_condition = k.
         resume: what `Step.state.state_dict()` gave; goes on from there as if never stopped.
 
     Raises:
         ValueError: for a shape, token count or option that does not fit, before the first step.
         TrainingError: when the loss or the gradient is not finite.
     """
-    temperature = check_temperature(temperature)
+    energy = hamiltonian if isinstance(hamiltonian, AbstractHamiltonian) else None
+    temperature = _check_target(energy, temperature, objective, condition, model.n_condition)
     _check_fit(model, hamiltonian, objective, schedule, steps, batch_size, anneal, held_out, ema_decay, seed)
     _check_optimizer(learning_rate, warmup, clip_norm, evaluate_every)
     if (data is None) != (objective == "reverse-kl"):
@@ -161,20 +167,24 @@ def fit(
     state = TrainingState(model, optimizer, average)
     if resume is not None:
         state.load_state_dict(resume)
-    batches = None if data is None else Dataset(data, hamiltonian, held_out, augment, seed, device)
+    if condition is not None:
+        condition = condition.to(next(model.parameters()).dtype)
+    batches = None if data is None else Dataset(data, hamiltonian, held_out, augment, seed, device, condition)
     network: Any = torch.compile(model) if compile else model
 
     def objective_of(step: int) -> tuple[Tensor, Metrics]:
         model.train(batches is not None)  # dropout would make the network that is scored another than the one that drew
         if batches is None:
+            assert energy is not None
             beta = min(1.0, (step + 1) / (anneal * steps)) / temperature if anneal else 1 / temperature
             samples = _draw(model, batch_size, seed, step)
-            loss, metrics = reverse_kl(network, hamiltonian, beta, samples)
-            return loss, metrics | {"beta": beta} | batch_metrics(samples, hamiltonian, temperature)
-        loss, metrics = forward_kl(network, batches.draw(batch_size, step))
+            loss, metrics = reverse_kl(network, energy, beta, samples)
+            return loss, metrics | {"beta": beta} | batch_metrics(samples, energy, temperature)
+        loss, metrics = forward_kl(network, *batches.draw(batch_size, step))
         if (step + 1) % evaluate_every == 0 or step + 1 == steps:
-            held_out_metrics = batches.evaluate(model, batch_size)
-            metrics |= held_out_metrics | batch_metrics(_draw(model, batch_size, seed, step), hamiltonian, temperature)
+            metrics |= batches.evaluate(model, batch_size)
+            if energy is not None:
+                metrics |= batch_metrics(_draw(model, batch_size, seed, step), energy, temperature)
         return loss, metrics
 
     return _loop(
@@ -245,9 +255,36 @@ def _draw(model: AbstractModel, n: int, seed: int, step: int) -> Samples:
     return Samples.cat(list(model.sample_batches(n, seed=seed, start=step * n, stream=TRAINING)))
 
 
+def _check_target(
+    energy: AbstractHamiltonian | None,
+    temperature: float | None,
+    objective: str,
+    condition: Tensor | None,
+    n_condition: int,
+) -> float:
+    """The temperature; of a grid, which has none, a number that nothing reads."""
+    if energy is not None:
+        if condition is not None:
+            raise ValueError("condition goes with a Grid; a Hamiltonian at one temperature takes none")
+        if temperature is None:
+            raise ValueError(f"temperature must be given: the target is {energy} at a temperature")
+        return check_temperature(temperature)
+    if temperature is not None:
+        raise ValueError(f"a Grid has no energy and so no temperature, got {temperature}; leave it out")
+    if objective == "reverse-kl":
+        raise ValueError(
+            "objective 'reverse-kl' needs an energy, which a Grid has not; use objective='forward-kl' and give data"
+        )
+    if condition is not None and condition.shape[-1:] != (n_condition,):
+        raise ValueError(f"condition must have {n_condition} entries for this model, got shape {tuple(condition.shape)}")
+    if condition is None and n_condition:
+        raise ValueError(f"condition must be given: the model takes {n_condition} numbers with each configuration")
+    return math.nan
+
+
 def _check_fit(
     model: AbstractModel,
-    hamiltonian: AbstractHamiltonian,
+    hamiltonian: ConfigurationSpace,
     objective: str,
     schedule: str,
     steps: int,
@@ -263,16 +300,19 @@ def _check_fit(
             near = difflib.get_close_matches(str(value), known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"{name} must be one of {list(known)}, got {value!r}{hint}")
-    if (model.shape, model.n_tokens) != (hamiltonian.shape, hamiltonian.n_tokens):
-        raise ValueError(
-            f"the model is for shape {model.shape} with {model.n_tokens} tokens, the Hamiltonian for "
-            f"{hamiltonian.shape} with {hamiltonian.n_tokens}"
-        )
+    found, needed = _described(model), _described(hamiltonian)
+    if found != needed:
+        raise ValueError(f"the model is for {found}, the {hamiltonian.kind.capitalize()} for {needed}")
     if steps < 1 or batch_size < 2:
         raise ValueError(f"steps must be at least 1 and batch_size at least 2, got {steps} and {batch_size}")
     for name, fraction in (("anneal", anneal), ("held_out", held_out), ("ema_decay", ema_decay)):
         if not 0 <= fraction < 1:
             raise ValueError(f"{name} must lie in [0, 1), got {fraction}")
+
+
+def _described(what: AbstractModel | ConfigurationSpace) -> str:
+    components = f" and {what.n_components} components" if what.n_components > 1 else ""
+    return f"shape {what.shape} with {what.n_tokens} tokens{components}"
 
 
 def _check_optimizer(learning_rate: float, warmup: int, clip_norm: float, evaluate_every: int) -> None:

@@ -196,7 +196,7 @@ def test_augmentation_uses_the_symmetries_of_the_system():
 
     def images(system):
         data = Dataset(token, system, 0.0, True, 0, torch.device("cpu"))
-        drawn = data.draw(4000, 0)
+        drawn = data.draw(4000, 0).tokens
         assert torch.allclose(system.token_energy(drawn), system.token_energy(token))
         return len(drawn.unique(dim=0))
 
@@ -214,7 +214,7 @@ def test_held_out_data_are_the_end_and_are_not_trained_on():
     data = Dataset(tokens, la.Ising((3, 3), field=1.0), 0.1, True, 0, torch.device("cpu"))
     assert len(data.held) == 10
     assert data.held.all()
-    assert not data.draw(1000, 0).any()
+    assert not data.draw(1000, 0).tokens.any()
 
 
 @pytest.mark.parametrize(
