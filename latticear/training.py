@@ -276,7 +276,9 @@ def _check_target(
             "objective 'reverse-kl' needs an energy, which a Grid has not; use objective='forward-kl' and give data"
         )
     if condition is not None and condition.shape[-1:] != (n_condition,):
-        raise ValueError(f"condition must have {n_condition} entries for this model, got shape {tuple(condition.shape)}")
+        raise ValueError(
+            f"condition must have {n_condition} entries for this model, got shape {tuple(condition.shape)}"
+        )
     if condition is None and n_condition:
         raise ValueError(f"condition must be given: the model takes {n_condition} numbers with each configuration")
     return math.nan

@@ -13,12 +13,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from latticear.cli.display import Progress, one_line_errors, open_console, print_estimates, print_exact
+from latticear.cli.display import (
+    Progress,
+    one_line_errors,
+    open_console,
+    print_estimates,
+    print_exact,
+    print_likelihood,
+)
 from latticear.cli.options import (
     AsJson,
+    Condition,
     Device,
     File,
     Given,
+    Levels,
     Number,
     Out,
     Run,
@@ -27,6 +36,7 @@ from latticear.cli.options import (
     Size,
     Temperature,
     count_of,
+    grid_of,
     shape_of,
     temperatures_of,
 )
@@ -66,11 +76,12 @@ def train(
     seed: Seed = None,
     objective: Annotated[str | None, typer.Option(help="reverse-kl (needs no data) or forward-kl.")] = None,
     data: Annotated[Path | None, typer.Option(help="Configurations for forward-kl: HDF5 or NPY.")] = None,
+    levels: Levels = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     resume: Annotated[bool, typer.Option(help="Continue the run in --out, or begin it if it is not there.")] = False,
     sets: Sets = None,
 ) -> None:
-    """Train a model at a temperature; Ctrl-C saves, --resume continues."""
+    """Train a model at a temperature, or on a grid of integers; Ctrl-C saves, --resume continues."""
     from latticear.workflows import train_run
 
     if objective is None and data is not None:
@@ -80,7 +91,7 @@ def train(
             raise ValueError("train needs --out, the run directory to make")
         values = {
             **_given(temperature=temperature, seed=seed, device=device),
-            "hamiltonian": shape_of(size),
+            **grid_of(size, levels),
             "training": _given(objective=objective, data=None if data is None else str(data)),
         }
         console = open_console()
@@ -100,16 +111,22 @@ def estimate(
     n: Number = "10000",
     temperature: Annotated[str | None, typer.Option(help="Others, e.g. 2.2,2.3: the same samples, reweighted.")] = None,
     method: Annotated[str, typer.Option(help="is (importance sampling) or mcmc (neural Metropolis chains).")] = "is",
-    data: Annotated[Path | None, typer.Option(help="Monte Carlo configurations, for the forward ESS.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Configurations: for the forward ESS, or of a grid.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Free energy and observables of a run with error bars, beside exact results where there are any."""
-    from latticear.workflows import estimate_run, save_estimates
+    """Free energy and observables of a run with error bars, beside exact ones; of a grid, the held-out likelihood."""
+    from latticear.workflows import estimate_run, is_grid_run, likelihood_run, save_estimates
 
     with one_line_errors():
         console = open_console(stderr=as_json)
+        if is_grid_run(run):
+            if temperature is not None or method != "is":
+                raise ValueError(f"{run} is a run on a grid, which has no energy: leave --temperature and --method out")
+            likelihood = likelihood_run(run, n=count_of(n), data=data, device=device)
+            typer.echo(json.dumps(likelihood)) if as_json else print_likelihood(console, likelihood)
+            return
         with Progress(console, unit="samples") as progress:
             results = estimate_run(
                 run,
@@ -138,6 +155,7 @@ def sample(
     seed: Seed = 0,
     append: Annotated[bool, typer.Option(help="Continue the file up to N configurations in all.")] = False,
     given: Given = None,
+    condition: Condition = None,
     device: Device = "auto",
 ) -> None:
     """Draw independent configurations with their log-probabilities into an HDF5 file."""
@@ -148,7 +166,15 @@ def sample(
         try:
             with Progress(console, unit="samples") as progress:
                 written = sample_run(
-                    run, out, count_of(n), seed=seed, append=append, given=given, device=device, report=progress
+                    run,
+                    out,
+                    count_of(n),
+                    seed=seed,
+                    append=append,
+                    given=given,
+                    condition=condition,
+                    device=device,
+                    report=progress,
                 )
         except KeyboardInterrupt:
             console.print(f"interrupted: {out} keeps what it has; continue with the same command and --append")

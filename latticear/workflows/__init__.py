@@ -3,17 +3,21 @@
 from latticear.workflows.describe import describe
 from latticear.workflows.draw import monte_carlo_run, sample_run
 from latticear.workflows.estimate import estimate_run, save_estimates
-from latticear.workflows.runs import Report, quiet, trained
+from latticear.workflows.grids import is_grid_run, likelihood_run
+from latticear.workflows.runs import Report, quiet, trained, trained_any
 from latticear.workflows.train import train_run
 
 __all__ = [
     "Report",
     "describe",
     "estimate_run",
+    "is_grid_run",
+    "likelihood_run",
     "monte_carlo_run",
     "quiet",
     "sample_run",
     "save_estimates",
     "train_run",
     "trained",
+    "trained_any",
 ]

@@ -21,7 +21,9 @@ from latticear.montecarlo import default_schedule, monte_carlo
 from latticear.provenance import command, fingerprint
 from latticear.samples import Samples
 from latticear.signals import StopSignals
-from latticear.workflows.runs import Report, quiet, step_of, trained
+from latticear.space import ConfigurationSpace
+from latticear.workflows.grids import asked_condition
+from latticear.workflows.runs import Report, quiet, step_of, trained_any
 
 __all__ = ["monte_carlo_run", "sample_run"]
 
@@ -36,17 +38,22 @@ def sample_run(
     device: str,
     report: Report,
     given: Path | None = None,
+    condition: str | None = None,
 ) -> int:
     """Stream samples of a run into an HDF5 file, up to n in all; returns how many it holds.
 
-    With `given`, a file that `read_held` reads, its sites are held fixed.
+    With `given`, a file that `read_held` reads, its sites are held fixed. A model with a condition takes the one in
+    `condition`, a class or numbers with commas, or those in `/condition` of the file given.
 
     Raises:
         ValueError: for a file or a number that does not fit.
         KeyboardInterrupt: if a signal stopped it; the file keeps what it has.
     """
-    config, hamiltonian, model = trained(path, device)
-    held = None if given is None else read_held(given, hamiltonian, n)
+    config, space, model = trained_any(path, device)
+    held = None if given is None else read_held(given, space, n)
+    wanted = asked_condition(config, condition, given)
+    if held is not None and wanted is not None:
+        held = held._replace(condition=wanted.expand(len(held.tokens), -1))
     provenance = {"run": str(path), "checkpoint": step_of(path), "command": command()}
     attributes = {
         "seed": seed,
@@ -54,17 +61,27 @@ def sample_run(
         "model": model.to_dict(),
         "weights": fingerprint(model),
         "given": None if held is None else held.fingerprint,
+        "condition": condition,
         "provenance": provenance if held is None else provenance | {"given": held.origin},
     }
     with (
         StopSignals() as stop,
-        SampleWriter(out, hamiltonian, attributes=attributes, append=append, has_given=held is not None) as writer,
+        SampleWriter(
+            out,
+            space,
+            attributes=attributes,
+            append=append,
+            has_given=held is not None,
+            n_condition=model.n_condition,
+            n_components=space.n_components if space.n_components > 1 else 0,
+        ) as writer,
     ):
         done = writer.n_written
         if done < n:
-            draw = model.sample_batches if held is None else partial(held.sample_batches, model)
+            free = partial(model.sample_batches, condition=wanted)
+            draw = free if held is None else partial(held.sample_batches, model)
             batches = draw(n - done, seed=seed, start=done)
-            for _ in _written(batches, writer, hamiltonian, n, report, stop):
+            for _ in _written(batches, writer, space, n, report, stop):
                 pass
         return writer.n_written
 
@@ -112,7 +129,7 @@ def monte_carlo_run(
 def _written(
     batches: Iterable[Samples],
     writer: SampleWriter,
-    hamiltonian: AbstractHamiltonian,
+    space: ConfigurationSpace,
     n: int,
     report: Report,
     stop: StopSignals,
@@ -123,7 +140,7 @@ def _written(
         KeyboardInterrupt: between two batches, if a signal asked to stop.
     """
     for batch in batches:
-        writer.write(batch, hamiltonian.token_energy(batch.tokens))
+        writer.write(batch, space.token_energy(batch.tokens) if isinstance(space, AbstractHamiltonian) else None)
         report(writer.n_written, n, "")
         if stop.requested:
             raise KeyboardInterrupt
