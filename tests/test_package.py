@@ -13,7 +13,7 @@ FLOORS = [
     {"library", "samples", "signals", "lattice", "journal", "autocorrelation", "tracing", "probe", "ancestral"},
     {"wavefront", "space"},
     {"philox", "hamiltonians", "engines"},
-    {"grids", "glyphs"},
+    {"grids", "pictures"},
     {"exact", "montecarlo", "sampling", "receptive", "dataformat", "observables", "weights", "moments", "estimates"},
     {"models", "datafile", "configurations", "measurement", "conditions"},
     {"objectives", "importance", "chains", "rundir", "provenance", "plotting", "conditional", "likelihood"},
@@ -93,8 +93,6 @@ _TESTED_ELSEWHERE = {
     "ancestral",  # test_sampling
     "samples",  # test_models
     "space",  # test_grids and test_hamiltonians
-    "conditions",  # test_grids
-    "likelihood",  # test_grids
     "gridreport",  # test_report
     "dataformat",  # test_datafile
     "signals",  # test_workflows

@@ -21,7 +21,7 @@ from latticear.samples import token_dtype
 __all__ = ["glyphs"]
 
 FACES = [
-    FontProperties(family, weight=weight)
+    FontProperties(family=family, weight=weight)
     for family in ("DejaVu Sans", "DejaVu Serif", "DejaVu Sans Mono")
     for weight in ("normal", "bold")
 ]
