@@ -205,12 +205,10 @@ def parse_any(tree: Tree) -> AnyConfig:
         raise ValueError("training.objective reverse-kl needs an energy, which a [grid] has not; use forward-kl")
     top = _validated(_GridTop, tree, "", also=sections)
     sections["model"].setdefault("name", "pixelcnn")
-    return GridConfig(
-        **top,
-        grid=_validated(_GRID, sections["grid"], "grid."),
-        model=_validated(_member(_GRID_MODELS, sections, "model"), sections["model"], "model."),
-        training=_validated(_GRID_TRAINING, sections["training"], "training."),
-    )
+    training = _validated(_GRID_TRAINING, sections["training"], "training.")  # its data may say what the grid is
+    grid = _validated(_GRID, sections["grid"], "grid.")
+    model = _validated(_member(_GRID_MODELS, sections, "model"), sections["model"], "model.")
+    return GridConfig(**top, grid=grid, model=model, training=training)
 
 
 def _sections(tree: Tree, first: str) -> tuple[Tree, dict[str, Tree]]:
