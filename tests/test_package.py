@@ -11,6 +11,7 @@ PACKAGE = Path(latticear.__file__).parent
 
 FLOORS = [
     {"library", "samples", "signals", "lattice", "journal", "autocorrelation", "tracing", "probe", "ancestral"},
+    {"stages"},
     {"wavefront"},
     {"philox", "hamiltonians", "engines"},
     {"exact", "montecarlo", "sampling", "receptive", "dataformat", "observables", "weights", "moments", "estimates"},
