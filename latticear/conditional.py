@@ -38,14 +38,24 @@ class Held(NamedTuple):
         held = torch.where(self.where, self.tokens.long() + 1, 0)
         return hashlib.sha256(held.numpy().tobytes()).hexdigest()[:16]
 
-    def sample_batches(self, model: AbstractModel, n: int, *, seed: int, start: int = 0) -> Iterator[Samples]:
-        """Samples start .. start + n - 1 of the stream (model, seed, these), in constant memory."""
+    def sample_batches(
+        self, model: AbstractModel, n: int, *, seed: int, start: int = 0, condition: Tensor | None = None
+    ) -> Iterator[Samples]:
+        """Samples start .. start + n - 1 of the stream (model, seed, these), in constant memory.
+
+        `condition` is one row for all.
+        """
         block, stop = drawer(model).block, start + n
         for begin in range(start - start % block, stop, block):
             first, last = max(start, begin), min(stop, begin + block)
             rows = torch.arange(first, last) % len(self.tokens)
             yield from model.sample_batches(
-                last - first, seed=seed, start=first, given=self.tokens[rows], where=self.where[rows]
+                last - first,
+                seed=seed,
+                start=first,
+                condition=condition,
+                given=self.tokens[rows],
+                where=self.where[rows],
             )
 
 

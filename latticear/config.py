@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from latticear.exact import T_C
-from latticear.hamiltonians import HAMILTONIANS, AbstractHamiltonian, check_temperature
+from latticear.hamiltonians import HAMILTONIANS, AbstractHamiltonian, TemperatureRange, temperature_or_range
 from latticear.models import MODELS, AbstractModel
 from latticear.training import fit
 
@@ -72,20 +72,28 @@ _TRAINING = _schema(
 
 
 class _Top(_Section):
-    temperature: float = T_C
+    temperature: float | tuple[float, float] | str = T_C
     seed: int = Field(0, ge=0, lt=2**63)
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 class RunConfig(BaseModel):
-    """One run, complete: temperature, seed, device and the sections `hamiltonian`, `model`, `training`."""
+    """One run, complete: temperature, seed, device and the sections `hamiltonian`, `model`, `training`.
 
-    temperature: float
+    The temperature may be a range, `[1.5, 3.5]` in TOML or the text "1.5:3.5": the run then serves all of it.
+    """
+
+    temperature: float | tuple[float, float]
     seed: int
     device: str
     hamiltonian: Tree
     model: Tree
     training: Tree
+
+    @property
+    def served(self) -> float | TemperatureRange:
+        """The temperature, or the range of them, that the run serves."""
+        return temperature_or_range(self.temperature)
 
 
 def load_config(path: str | Path | None, overrides: Iterable[str] = (), values: Tree | None = None) -> RunConfig:
@@ -138,13 +146,15 @@ def parse_config(tree: Tree) -> RunConfig:
         sections[key] = dict(section)
     tree = {key: value for key, value in tree.items() if key not in sections}
     top = _validated(_Top, tree, "", also=sections)
+    top["temperature"] = _temperature(top["temperature"])
     sections["hamiltonian"].setdefault("name", "ising")
     sections["model"].setdefault("name", "pixelcnn")
     hamiltonian = _validated(_member(_HAMILTONIANS, sections, "hamiltonian"), sections["hamiltonian"], "hamiltonian.")
     model = _validated(_member(_MODELS, sections, "model"), sections["model"], "model.")
     training = _validated(_TRAINING, sections["training"], "training.")
     config = RunConfig(**top, hamiltonian=hamiltonian, model=model, training=training)
-    check_temperature(config.temperature)
+    if isinstance(config.served, TemperatureRange):
+        config.model["n_condition"] = config.model["n_condition"] or 1
     if config.model["spin_flip_symmetric"] == "auto":
         config.model["spin_flip_symmetric"] = build_hamiltonian(config).spin_flip
     return config
@@ -167,7 +177,8 @@ def build_model(config: RunConfig, hamiltonian: AbstractHamiltonian) -> Abstract
             f"model.spin_flip_symmetric is true, but {hamiltonian} does not have that symmetry; leave it out"
         )
     arguments = {key: value for key, value in config.model.items() if key not in ("name", "boltzmann_bias")}
-    bias = hamiltonian.bias(config.temperature) if config.model["boltzmann_bias"] else None
+    bias_temperature = None if isinstance(config.served, TemperatureRange) else config.served
+    bias = hamiltonian.bias(bias_temperature) if config.model["boltzmann_bias"] else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return MODELS[config.model["name"]](hamiltonian.shape, hamiltonian.n_tokens, bias=bias, **arguments)
@@ -190,6 +201,17 @@ def resolve_device(name: str) -> torch.device:
 def to_toml(config: RunConfig) -> str:
     """The complete config as TOML; `load_config` reads it back unchanged."""
     return tomli_w.dumps(_without_none(config.model_dump()))
+
+
+def _temperature(value: float | tuple[float, float] | str) -> float | tuple[float, float]:
+    if isinstance(value, str):
+        try:
+            low, high = (float(part) for part in value.split(":"))
+            value = low, high
+        except ValueError as error:
+            raise ValueError(f"temperature must be a number, or a range such as 1.5:3.5, got {value!r}") from error
+    checked = temperature_or_range(value)
+    return (checked.low, checked.high) if isinstance(checked, TemperatureRange) else checked
 
 
 def _member(family: dict[str, type[_Section]], sections: Tree, section: str) -> type[_Section]:

@@ -117,7 +117,14 @@ def reweight(
 
 
 @torch.no_grad()
-def forward_ess(model: AbstractModel, tokens: Tensor, hamiltonian: AbstractHamiltonian, temperature: float) -> Estimate:
+def forward_ess(
+    model: AbstractModel,
+    tokens: Tensor,
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    *,
+    condition: Tensor | None = None,
+) -> Estimate:
     """ESS seen from the target: `1 / (<w>_p <1/w>_p)` over configurations of the Boltzmann distribution.
 
     A collapsed model has a high ESS on its own samples and a tiny one on these, because it misses part of them.
@@ -126,6 +133,7 @@ def forward_ess(model: AbstractModel, tokens: Tensor, hamiltonian: AbstractHamil
         model: any model.
         tokens: `(n, H, W)`, independent configurations of the target, e.g. from Monte Carlo.
         hamiltonian, temperature: the target.
+        condition: one row for all, of a model that has one.
 
     References:
         Nicoli et al., "Estimation of thermodynamic observables in lattice field theories with deep generative
@@ -143,7 +151,8 @@ def forward_ess(model: AbstractModel, tokens: Tensor, hamiltonian: AbstractHamil
     parts = []
     for part in tokens.split(CHUNK):
         here = part.to(device)
-        parts.append(-hamiltonian.token_energy(here) / temperature - model.eval().log_prob(here))
+        given = None if condition is None else condition.to(device).expand(len(here), -1)
+        parts.append(-hamiltonian.token_energy(here) / temperature - model.eval().log_prob(here, given))
     log_w = torch.cat(parts).cpu().numpy()
     log_mean, log_inverse = log_mean_exp(log_w), log_mean_exp(-log_w)
     value = math.exp(-log_mean - log_inverse)

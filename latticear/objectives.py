@@ -15,18 +15,19 @@ Metrics = dict[str, float]
 
 
 def reverse_kl(
-    model: nn.Module, hamiltonian: AbstractHamiltonian, beta: float, samples: Samples
+    model: nn.Module, hamiltonian: AbstractHamiltonian, beta: float | Tensor, samples: Samples, *, n_groups: int = 1
 ) -> tuple[Tensor, Metrics]:
     """Surrogate whose gradient is that of KL(q || p), by the score function.
 
     `grad = < (log_q + beta E - b) grad log_q >`, where the baseline b of a sample is the mean over the *other* samples
-    of the batch, so that the gradient has no bias.
+    of its group, so that the gradient has no bias.
 
     Args:
-        model: called as `model(tokens)`, giving log_q `(B,)`.
+        model: called as `model(tokens, condition)`, giving log_q `(B,)`.
         hamiltonian: gives E.
-        beta: inverse temperature of this step.
+        beta: inverse temperature of this step, one or `(B,)`.
         samples: drawn from the model as it is now.
+        n_groups: the samples are so many groups of equal size, one after the other, each with one condition.
 
     Returns:
         A scalar, nats per site, whose value is without meaning, and metrics.
@@ -35,12 +36,12 @@ def reverse_kl(
         Wu, Wang, Zhang (2019), arXiv 1809.10606, eq. 4; leave-one-out baseline: Kool, van Hoof, Welling (2019).
     """
     assert samples.log_q is not None
-    n, n_sites = len(samples), hamiltonian.n_sites
+    n, n_sites = len(samples) // n_groups, hamiltonian.n_sites
     energy = hamiltonian.token_energy(samples.tokens)
-    log_ratio = samples.log_q + beta * energy
-    advantage = (log_ratio - log_ratio.mean()) * (n / (n - 1))
-    log_q = model(samples.tokens)
-    loss = (advantage * log_q).mean() / n_sites
+    log_ratio = (samples.log_q + beta * energy).view(n_groups, n)
+    advantage = (log_ratio - log_ratio.mean(1, keepdim=True)) * (n / (n - 1))
+    log_q = model(samples.tokens, samples.condition)
+    loss = (advantage.flatten() * log_q).mean() / n_sites
     return loss, {"kl_bound": log_ratio.mean().item() / n_sites}
 
 

@@ -15,10 +15,12 @@ from matplotlib.patches import Circle, Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from latticear.estimates import Estimate
+from latticear.estimates import Estimate, Estimates
+from latticear.exact import ExactResult
 from latticear.receptive import field_of, slope_of
 
 __all__ = [
+    "against_temperature",
     "correlation_function",
     "histogram",
     "receptive_field",
@@ -130,6 +132,30 @@ def correlation_function(ax: Axes, model: Estimate, reference: Estimate) -> Axes
     ax.set_xlabel("distance r / lattice spacing")
     ax.set_ylabel(r"$G(r) = \langle s_0 s_r \rangle$")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(frameon=False)
+    return ax
+
+
+def against_temperature(
+    ax: Axes, results: Sequence[Estimates], exact: Sequence[ExactResult], name: str, label: str
+) -> Axes:
+    """A quantity against the temperature: estimates with error bars, on the exact curve where it is known.
+
+    Args:
+        ax: to draw on.
+        results: estimates, each at a temperature of its own.
+        exact: exact results at any temperatures, ascending; those that do not know the quantity are passed over.
+        name: of the quantity, as in estimates.json.
+        label: of the axis.
+    """
+    curve = [(judge.temperature, judge.to_dict()[name]) for judge in exact if name in judge.to_dict()]
+    if curve:
+        ax.plot(*zip(*curve, strict=True), color=EXACT, lw=1, label="exact")
+    t = [result.temperature for result in results]
+    value, error = ([getattr(result[name], field) for result in results] for field in ("value", "error"))
+    ax.errorbar(t, value, error, fmt="o", color=MODEL, ms=3.5, capsize=2, label="model, weighted")
+    ax.set_xlabel("temperature / J")
+    ax.set_ylabel(label)
     ax.legend(frameon=False)
     return ax
 

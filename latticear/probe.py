@@ -6,9 +6,9 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-__all__ = ["probe_of", "randomise"]
+__all__ = ["probe_of", "random_condition", "randomise"]
 
 
 def probe_of(model: Any) -> Any:
@@ -22,3 +22,9 @@ def randomise(probe: nn.Module, generator: torch.Generator) -> None:
     for weight in probe.parameters():
         noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
         weight.copy_(noise / max(1.0, weight[0].numel() ** 0.5) if weight.ndim > 1 else 0.1 * noise)
+
+
+def random_condition(model: Any, n: int, generator: torch.Generator) -> Tensor | None:
+    """Conditions of n configurations, float64, positive as temperatures are; None for a model without."""
+    size = model.conditioning.size
+    return torch.rand(n, size, generator=generator, dtype=torch.float64) + 0.5 if size else None

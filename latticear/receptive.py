@@ -8,17 +8,30 @@ and on a torus it hides close neighbours around the boundary. The bias knows its
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from latticear.probe import probe_of, randomise
+from latticear.probe import probe_of, random_condition, randomise
 from latticear.tracing import Graph, trace
 from latticear.wavefront import raster_rank
 
-__all__ = ["ReceptiveField", "dependences", "field_of", "slope_of", "summary"]
+__all__ = [
+    "ReceptiveField",
+    "ReceptiveFieldWarning",
+    "dependences",
+    "field_of",
+    "slope_of",
+    "summary",
+    "warn_of_short_reach",
+]
+
+
+class ReceptiveFieldWarning(UserWarning):
+    """A network cannot see across its lattice."""
 
 
 class ReceptiveField(NamedTuple):
@@ -94,8 +107,8 @@ def dependences(model: Any, *, n_trials: int = 3, seed: int = 0) -> Tensor:
     for _ in range(n_trials):
         randomise(probe, generator)
         tokens = torch.randint(model.n_tokens, size, generator=generator)
-        condition = torch.randn(1, model.n_condition, generator=generator, dtype=torch.float64)
-        given = condition.expand(model.n_tokens, -1) if model.n_condition else None
+        condition = random_condition(model, 1, generator)
+        given = None if condition is None else condition.expand(model.n_tokens, -1)
         for source in range(tokens.numel()):
             changed = tokens.repeat(model.n_tokens, *(1,) * tokens.ndim)
             changed.flatten(1)[:, source] = torch.arange(model.n_tokens)
@@ -131,6 +144,27 @@ def summary(model: Any) -> dict[str, Any]:
             "reaches_across": all(bool((last.seen | last.known)[around]) for around in across),
         }
     return {"slope": slope_of(model), "ticks": int(model.rank.max()) + 1, **known}
+
+
+def warn_of_short_reach(model: Any) -> None:
+    """Warn where the last site, which comes after all others, sees no token of some row or column.
+
+    Says nothing of a network that offsets do not describe.
+    """
+    height, width = model.shape
+    field = field_of(model, (height - 1, width - 1))
+    if field is None:
+        return
+    rows, columns = (int((field.seen | (field.earlier.logical_not())).any(axis).sum()) for axis in (1, 0))
+    if (rows, columns) == (height, width):
+        return
+    around = "" if model.bias is None else ", but for the neighbours that the bias knows"
+    warnings.warn(
+        f"{type(model).__name__}: the last site of {height}x{width} sees {rows} of {height} rows and {columns} of "
+        f"{width} columns{around}; a larger kernel_size, more depth or dilation reaches further",
+        ReceptiveFieldWarning,
+        stacklevel=4,
+    )
 
 
 def _seen(graph: Graph, site: tuple[int, int]) -> Tensor:

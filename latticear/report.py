@@ -12,10 +12,12 @@ from matplotlib.figure import Figure
 
 from latticear.chains import estimate_chains
 from latticear.exact import exact_result
-from latticear.hamiltonians import AbstractHamiltonian
+from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange
 from latticear.importance import estimate, forward_ess
+from latticear.models import AbstractModel
 from latticear.montecarlo import METHODS, monte_carlo
 from latticear.plotting import (
+    against_temperature,
     correlation_function,
     histogram,
     receptive_field,
@@ -25,12 +27,22 @@ from latticear.plotting import (
 )
 from latticear.rundir import RunDirectory
 from latticear.samples import Samples
-from latticear.workflows import quiet, trained
+from latticear.workflows import condition_at, judged_temperature, quiet, trained
 
 __all__ = ["report_run"]
 
 MAX_SITES = 2**20
 """Sites drawn for the figures, in all: 16,384 configurations of 8x8."""
+
+N_POINTS, N_CURVE = 13, 61
+"""Temperatures of a range that are sampled, and at which the exact curve is drawn."""
+
+CURVES = {
+    "free_energy_per_site": "free energy per site / J",
+    "energy_per_site": "energy per site / J",
+    "heat_capacity_per_site": "heat capacity per site",
+    "abs_magnetization": r"$\langle |m| \rangle$",
+}
 
 
 def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[Path]:
@@ -42,24 +54,27 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
     matplotlib.use("agg")
     config, hamiltonian, model = trained(path, device)
     run = RunDirectory(path)
-    exact = exact_result(hamiltonian, config.temperature)
+    temperature = judged_temperature(config)
+    condition = condition_at(config, temperature)
+    exact = exact_result(hamiltonian, temperature)
     n = max(256, min(10_000, MAX_SITES // hamiltonian.n_sites))
-    samples = model.sample(n, seed=seed)
-    chains = list(_reference(hamiltonian, config.temperature, n, seed))
+    samples = model.sample(n, seed=seed, condition=condition)
+    chains = list(_reference(hamiltonian, temperature, n, seed))
     reference = Samples.cat(chains)
     with quiet():
-        ours = estimate(samples, hamiltonian, config.temperature)
-        theirs = estimate_chains(chains, hamiltonian, config.temperature)
+        ours = estimate(samples, hamiltonian, temperature)
+        theirs = estimate_chains(chains, hamiltonian, temperature)
     energy, m = _energy_and_m(samples, hamiltonian)
     energy_mc, m_mc = _energy_and_m(reference, hamiltonian)
     assert samples.log_q is not None
-    log_w = -energy * hamiltonian.n_sites / config.temperature - samples.log_q.cpu().numpy()
+    log_w = -energy * hamiltonian.n_sites / temperature - samples.log_q.cpu().numpy()
     weights = np.exp(log_w - log_w.max())
-    forward = forward_ess(model, reference.tokens, hamiltonian, config.temperature)
+    forward = forward_ess(model, reference.tokens, hamiltonian, temperature, condition=condition)
     text = (
         f"ESS {ours['ess'].value:.3f}\nforward ESS {forward.value:.3f}\nPareto k {ours['pareto_k'].value:.2f}\nn = {n}"
     )
-    title = f"{type(hamiltonian).__name__} {hamiltonian.shape[0]}x{hamiltonian.shape[1]}, T = {config.temperature:.4g}"
+    system = f"{type(hamiltonian).__name__} {hamiltonian.shape[0]}x{hamiltonian.shape[1]}"
+    title = f"{system}, T = {temperature:.4g}"
 
     def draw_samples(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
@@ -89,10 +104,33 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
     for name, (size, draw) in figures.items():
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
-        figure.suptitle(title)
-        target = run.figures / f"{name}.png"
-        figure.savefig(target, dpi=150)
-        yield target
+        yield _save(run, figure, name, title)
+    if isinstance(config.served, TemperatureRange):
+        figure = _temperatures(model, hamiltonian, config.served, n, seed)
+        yield _save(run, figure, "temperatures", f"{system}, one network")
+
+
+def _save(run: RunDirectory, figure: Figure, name: str, title: str) -> Path:
+    figure.suptitle(title)
+    target = run.figures / f"{name}.png"
+    figure.savefig(target, dpi=150)
+    return target
+
+
+def _temperatures(
+    model: AbstractModel, hamiltonian: AbstractHamiltonian, served: TemperatureRange, n: int, seed: int
+) -> Figure:
+    """Free energy, energy, heat capacity and magnetisation all along a range, and the exact curves."""
+    results = []
+    for k, t in enumerate(served.spread(N_POINTS)):
+        batches = model.sample_batches(n, seed=seed, start=k * n, condition=torch.tensor([t], dtype=torch.float64))
+        with quiet():
+            results.append(estimate(batches, hamiltonian, t))
+    exact = [judge for t in served.spread(N_CURVE) if (judge := exact_result(hamiltonian, t)) is not None]
+    figure = Figure(figsize=(9, 6.5), layout="constrained")
+    for ax, (name, label) in zip(figure.subplots(2, 2).flat, CURVES.items(), strict=True):
+        against_temperature(ax, results, exact, name, label)
+    return figure
 
 
 def _reference(hamiltonian: AbstractHamiltonian, temperature: float, n: int, seed: int) -> Iterator[Samples]:

@@ -83,8 +83,13 @@ class Node:
 
     @property
     def is_constant(self) -> bool:
-        """True if this value is the same at every site, and follows from the condition alone."""
+        """True if this value follows from the condition alone, and is the same at every site or a map."""
         return _reads_condition(self.layer)
+
+    @property
+    def is_map(self) -> bool:
+        """True if it is constant, and differs from site to site."""
+        return self.is_constant and getattr(self.layer, "per_site", False)
 
     @property
     def is_incremental(self) -> bool:
@@ -182,16 +187,16 @@ def trace(model: Any) -> Graph | None:
     """The graph of a model's `_logits`, or None if it does more than offsets and functions of single sites can say.
 
     Args:
-        model: a module with `shape`, `n_tokens`, `n_components`, `n_condition` and `_logits(tokens, condition)`, in
+        model: a module with `shape`, `n_tokens`, `n_components`, `conditioning` and `_logits(tokens, condition)`, in
             which `one_hot` embeds the tokens and modules with `reads_condition = True` embed the condition, `(B, k)`
-            to `(B, C, 1, 1)`.
+            to `(B, C, 1, 1)`, or, with `per_site = True`, to `(B, C, H, W)`.
     """
     try:
         with _tracing:
             traced = fx.GraphModule(model, _Tracer().trace(model))
         channels = _Channels(traced)
         like = next(model.parameters())
-        condition = like.new_zeros(1, model.n_condition) if model.n_condition else None
+        condition = like.new_zeros(1, model.conditioning.size) if model.conditioning.size else None
         size = (*(() if model.n_components == 1 else (model.n_components,)), *model.shape)
         channels.run(torch.zeros(1, *size, dtype=torch.long, device=like.device), condition)
     except Exception:  # code that cannot be traced may raise anything; such a network is drawn by the reference

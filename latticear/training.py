@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from latticear.dataset import Dataset
-from latticear.hamiltonians import AbstractHamiltonian, check_temperature
+from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, temperature_or_range
 from latticear.models import AbstractModel
 from latticear.objectives import Metrics, batch_metrics, forward_kl, reverse_kl
 from latticear.philox import TRAINING, check_seed
@@ -34,6 +35,9 @@ __all__ = [
 ]
 
 OBJECTIVES = ("reverse-kl", "forward-kl")
+GROUP = 16
+"""Configurations of a group that shares a temperature, at least: a baseline of fewer would be noise."""
+
 SCHEDULES = ("cosine", "constant")
 
 
@@ -98,7 +102,7 @@ def fit(
     model: AbstractModel,
     hamiltonian: AbstractHamiltonian,
     *,
-    temperature: float,
+    temperature: float | tuple[float, float],
     objective: str = "reverse-kl",
     steps: int = 1000,
     batch_size: int = 256,
@@ -124,7 +128,9 @@ def fit(
     Args:
         model: trained in place, on the device it is on.
         hamiltonian: the target.
-        temperature: T > 0, in units of the coupling.
+        temperature: T > 0, in units of the coupling; or `(low, high)`: reverse-kl only, for a model whose condition is
+            the temperature (`n_condition=1`). Each step then draws groups of at least 16 configurations, each group at
+            a temperature of its own, spread evenly, and the layers see the range as -1 to 1.
         objective: "reverse-kl" (variational free energy; needs no data) or "forward-kl" (maximum likelihood on `data`).
         steps: optimiser steps of the whole run, on which the schedules count.
         batch_size: configurations a step, at least 2.
@@ -150,12 +156,14 @@ def fit(
         ValueError: for a shape, token count or option that does not fit, before the first step.
         TrainingError: when the loss or the gradient is not finite.
     """
-    temperature = check_temperature(temperature)
+    temperature = temperature_or_range(temperature)
     _check_fit(model, hamiltonian, objective, schedule, steps, batch_size, anneal, held_out, ema_decay, seed)
     _check_optimizer(learning_rate, warmup, clip_norm, evaluate_every)
     if (data is None) != (objective == "reverse-kl"):
         raise ValueError(f"data goes with objective='forward-kl' alone; objective is {objective!r}")
+    _check_condition(model, temperature, objective)
     device = model.rank.device
+    targets = _Targets(model, temperature, batch_size, seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     average = AveragedModel(model, multi_avg_fn=_moving_average(ema_decay)) if ema_decay else None
     state = TrainingState(model, optimizer, average)
@@ -166,15 +174,20 @@ def fit(
 
     def objective_of(step: int) -> tuple[Tensor, Metrics]:
         model.train(batches is not None)  # dropout would make the network that is scored another than the one that drew
+        evaluates = (step + 1) % evaluate_every == 0 or step + 1 == steps
         if batches is None:
-            beta = min(1.0, (step + 1) / (anneal * steps)) / temperature if anneal else 1 / temperature
-            samples = _draw(model, batch_size, seed, step)
-            loss, metrics = reverse_kl(network, hamiltonian, beta, samples)
-            return loss, metrics | {"beta": beta} | batch_metrics(samples, hamiltonian, temperature)
-        loss, metrics = forward_kl(network, batches.draw(batch_size, step))
-        if (step + 1) % evaluate_every == 0 or step + 1 == steps:
-            held_out_metrics = batches.evaluate(model, batch_size)
-            metrics |= held_out_metrics | batch_metrics(_draw(model, batch_size, seed, step), hamiltonian, temperature)
+            share = min(1.0, (step + 1) / (anneal * steps)) if anneal else 1.0
+            samples, beta = targets.draw(step)
+            loss, metrics = reverse_kl(network, hamiltonian, share * beta, samples, n_groups=targets.n_groups)
+            metrics |= {"beta": share * float(beta.mean())}
+            if targets.n_groups == 1:
+                return loss, metrics | batch_metrics(samples, hamiltonian, targets.judged)
+        else:
+            loss, metrics = forward_kl(network, batches.draw(batch_size, step))
+            if evaluates:
+                metrics |= batches.evaluate(model, batch_size)
+        if evaluates:
+            metrics |= batch_metrics(targets.draw_judged(step), hamiltonian, targets.judged)
         return loss, metrics
 
     return _loop(
@@ -241,8 +254,45 @@ def _moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
     return update
 
 
-def _draw(model: AbstractModel, n: int, seed: int, step: int) -> Samples:
-    return Samples.cat(list(model.sample_batches(n, seed=seed, start=step * n, stream=TRAINING)))
+class _Targets:
+    """The temperatures that a model is trained for, and samples at them."""
+
+    def __init__(
+        self,
+        model: AbstractModel,
+        temperature: float | TemperatureRange,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self.model, self.temperature, self.n, self.seed = model, temperature, batch_size, seed
+        self.n_groups = 1
+        self.judged = temperature.middle if isinstance(temperature, TemperatureRange) else temperature
+        if isinstance(temperature, TemperatureRange):
+            self.n_groups = next(k for k in range(max(1, batch_size // GROUP), 0, -1) if batch_size % k == 0)
+            low, high = (torch.tensor([t], device=model.rank.device) for t in temperature)
+            model.set_condition_range(low, high)
+
+    def draw(self, step: int) -> tuple[Samples, Tensor]:
+        """A batch, and its inverse temperatures, one or `(B,)`."""
+        if not isinstance(self.temperature, TemperatureRange):
+            return self._samples(step, self.n), torch.tensor(1 / self.temperature, dtype=torch.float64)
+        rng = np.random.default_rng([self.seed, TRAINING, step])
+        share = (np.arange(self.n_groups) + rng.random(self.n_groups)) / self.n_groups  # one in each part of the range
+        low, high = self.temperature
+        temperatures = torch.from_numpy(np.repeat(low + (high - low) * share, self.n // self.n_groups))
+        temperatures = temperatures.to(self.model.rank.device)
+        return self._samples(step, self.n, temperatures[:, None]), 1 / temperatures
+
+    def draw_judged(self, step: int) -> Samples:
+        """A batch at the temperature that metrics are given for: the one there is, or the middle of the range."""
+        if not isinstance(self.temperature, TemperatureRange):
+            return self._samples(step, self.n)
+        condition = torch.tensor([self.judged], dtype=torch.float64, device=self.model.rank.device)
+        return self._samples(step, self.n, condition)
+
+    def _samples(self, step: int, n: int, condition: Tensor | None = None) -> Samples:
+        batches = self.model.sample_batches(n, seed=self.seed, start=step * n, stream=TRAINING, condition=condition)
+        return Samples.cat(list(batches))
 
 
 def _check_fit(
@@ -273,6 +323,25 @@ def _check_fit(
     for name, fraction in (("anneal", anneal), ("held_out", held_out), ("ema_decay", ema_decay)):
         if not 0 <= fraction < 1:
             raise ValueError(f"{name} must lie in [0, 1), got {fraction}")
+
+
+def _check_condition(model: AbstractModel, temperature: float | TemperatureRange, objective: str) -> None:
+    many = isinstance(temperature, TemperatureRange)
+    if many and objective != "reverse-kl":
+        raise ValueError(f"a range of temperatures needs objective 'reverse-kl', got {objective!r}")
+    if many and model.conditioning.size != 1:
+        raise ValueError(
+            f"a range of temperatures needs a model whose condition is the temperature: n_condition=1 and no maps, got "
+            f"{model.n_condition} and {model.n_condition_maps}"
+        )
+    if not many and model.conditioned:
+        raise ValueError(
+            f"the model has a condition of {model.conditioning.size} entries; train it for a range of temperatures, "
+            f"temperature=(low, high), or leave n_condition out"
+        )
+    fixed = None if model.bias is None else model.bias.temperature
+    if many and fixed is not None:
+        raise ValueError(f"the bias is for T = {fixed:g} alone; for a range of temperatures take hamiltonian.bias()")
 
 
 def _check_optimizer(learning_rate: float, warmup: int, clip_norm: float, evaluate_every: int) -> None:

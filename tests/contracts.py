@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ __all__ = ["check_components", "check_model", "every_configuration", "peaked", "
 
 SHAPES = {2: ((3, 3), (2, 5), (4, 3)), 3: ((2, 4), (3, 2)), 8: ((2, 2), (2, 3))}
 """Of the lattices that a network must serve, for each number of tokens."""
+
+CONDITIONS = ({"n_condition": 2}, {"n_condition_maps": 2}, {"n_condition": 1, "n_condition_maps": 1})
 
 SUMMED = 2**16
 """Configurations that are summed at most: all of SHAPES but 2x3 with eight tokens."""
@@ -38,9 +40,9 @@ def size_of(model: AbstractModel) -> tuple[int, ...]:
     return model.shape if model.n_components == 1 else (model.n_components, *model.shape)
 
 
-def every_configuration(model: AbstractModel) -> Tensor | None:
-    """All configurations of a model, components included; None if there are more than a million."""
-    if model.n_tokens ** math.prod(size_of(model)) > 2**20:
+def every_configuration(model: AbstractModel, most: int = 2**20) -> Tensor | None:
+    """All configurations of a model, components included; None if there are too many."""
+    if model.n_tokens ** math.prod(size_of(model)) > most:
         return None
     height, width = model.shape
     return all_configurations((model.n_components * height, width), model.n_tokens).view(-1, *size_of(model))
@@ -55,6 +57,8 @@ def check_model(build: Callable[..., AbstractModel], n_tokens: int = 2) -> None:
         biased = peaked(build((3, 4), 2, spin_flip_symmetric=True, bias=Ising((3, 4)).bias(2.0)))
         check_normalised(biased)
         check_sampler(biased)
+        many = build((3, 4), 2, spin_flip_symmetric=True, bias=Ising((3, 4)).bias(), n_condition=1, n_condition_maps=1)
+        check_condition(peaked(many))
 
 
 def check_components(build: Callable[..., AbstractModel], shape: tuple[int, int], n_tokens: int, n_components: int):
@@ -62,7 +66,7 @@ def check_components(build: Callable[..., AbstractModel], shape: tuple[int, int]
     build = functools.partial(build, n_components=n_components)
     check_plain(build, shape, n_tokens)
     check_held(peaked(build(shape, n_tokens)))
-    check_variants(build, shape, n_tokens)
+    check_variants(build, shape, n_tokens, CONDITIONS[2:])
 
 
 def check_plain(build: Callable[..., AbstractModel], shape: tuple[int, int], n_tokens: int) -> None:
@@ -76,11 +80,14 @@ def check_plain(build: Callable[..., AbstractModel], shape: tuple[int, int], n_t
     check_gradients(build(shape, n_tokens))
 
 
-def check_variants(build: Callable[..., AbstractModel], shape: tuple[int, int], n_tokens: int) -> None:
+def check_variants(
+    build: Callable[..., AbstractModel], shape: tuple[int, int], n_tokens: int, conditions: Sequence[dict] = CONDITIONS
+) -> None:
     """What holds with a symmetry and with a condition."""
     check_flip(peaked(build(shape, n_tokens, spin_flip_symmetric=True)))
-    check_condition(peaked(build(shape, n_tokens, n_condition=2)))
-    check_gradients(build(shape, n_tokens, n_condition=2))
+    for options in conditions:
+        check_condition(peaked(build(shape, n_tokens, **options)))
+        check_gradients(build(shape, n_tokens, **options))
 
 
 def check_normalised(model: AbstractModel) -> None:
@@ -120,18 +127,23 @@ def check_held(model: AbstractModel) -> None:
 
 
 def check_condition(model: AbstractModel) -> None:
-    """One for each configuration: normalised given any, it matters, and samples follow it."""
-    conditions = torch.randn(150, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    tokens = every_configuration(model)
+    """One for each configuration: normalised given any, each entry matters, the order is kept, samples follow it."""
+    size = model.conditioning.size
+    conditions = 0.5 + torch.rand(150, size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    tokens = every_configuration(model, SUMMED)
+    check_autoregressive(model, n_trials=1)
     with torch.no_grad():
-        if tokens is not None and len(tokens) <= SUMMED:
-            log_q = torch.cat([model.log_prob(t, conditions[:1].expand(len(t), 2)) for t in tokens.split(8192)])
+        if tokens is not None:
+            log_q = torch.cat([model.log_prob(t, conditions[:1].expand(len(t), -1)) for t in tokens.split(8192)])
             assert abs(log_q.logsumexp(0).item()) < 1e-10
         samples = model.sample(150, seed=3, condition=conditions)
         slow = model.sample(150, seed=3, condition=conditions, method="reference")
         assert torch.equal(samples.tokens, slow.tokens)
         assert (model.log_prob(samples.tokens, conditions) - samples.log_q).abs().max() < 1e-10
-        assert (model.log_prob(samples.tokens, conditions.flip(0)) - samples.log_q).abs().max() > 1e-3
+        for entry in range(size):
+            moved = conditions.clone()
+            moved[:, entry] += 1
+            assert (model.log_prob(samples.tokens, moved) - samples.log_q).abs().max() > 0, entry
 
 
 def check_saved(model: AbstractModel) -> None:
@@ -147,7 +159,7 @@ def check_gradients(model: AbstractModel) -> None:
     """A fresh model gives every parameter a gradient."""
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(model.n_tokens, (64, *size_of(model)), generator=generator)
-    condition = torch.randn(64, model.n_condition, generator=generator) if model.n_condition else None
+    condition = 0.5 + torch.rand(64, model.conditioning.size, generator=generator) if model.conditioned else None
     model.log_prob(tokens, condition).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name

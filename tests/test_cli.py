@@ -218,7 +218,10 @@ def test_shell_completion():
         ("estimate empty", "empty has no checkpoint yet; continue it with train --resume"),
         ("estimate damaged", "model.safetensors is not a readable checkpoint"),
         ("estimate {run} --method exact", "method must be one of ['is', 'mcmc'], got 'exact'"),
-        ("estimate {run} --temperature warm", "--temperature must be a number or several, e.g. 2.2,2.3, got 'warm'"),
+        (
+            "estimate {run} --temperature warm",
+            "must be a number or several, e.g. 2.1 2.269 2.5, got 'warm'",
+        ),
         ("estimate {run} --temperature 2,", "--temperature must be a number or several"),
         ("estimate {run} --temperature=-2", "temperature must be positive and finite"),
         ("estimate {run} --device cuda", "PyTorch sees no CUDA device"),

@@ -18,6 +18,7 @@ from latticear.engines.lowering import lower, steps_of
 from latticear.library import instruction_sets
 from latticear.models import AbstractModel, GatedPixelCNN, MaskedConv2d, PixelCNN, check_autoregressive
 from latticear.philox import uniforms
+from latticear.probe import random_condition
 from latticear.tracing import one_hot
 from latticear.wavefront import schedule_of, wavefront_rank
 
@@ -26,9 +27,7 @@ def check_same(model: AbstractModel, n: int = 20, seed: int = 0, engine: type = 
     """Token for token, by every engine, free, and with tokens held fixed; with a condition if the model takes one."""
     n_components, (height, width) = model.n_components, model.shape
     u, generator = uniforms(seed, 0, n, n_components * height * width), torch.Generator().manual_seed(seed)
-    condition = None
-    if model.n_condition:
-        condition = torch.randn(n, model.n_condition, dtype=torch.float64, generator=generator)
+    condition = random_condition(model, n, generator)
     held = Given(
         torch.randint(model.n_tokens, u.shape, generator=generator), torch.rand(u.shape, generator=generator) < 0.3
     )
@@ -71,7 +70,7 @@ def test_first_kernels(network, kernel_size):
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("shape", [(3, 8), (4, 3)])
 def test_symmetry_and_condition(network, shape):
-    check_same(_peaked(network, shape, 3, n_components=3, spin_flip_symmetric=True, n_condition=2))
+    check_same(_peaked(network, shape, 3, n_components=3, spin_flip_symmetric=True, n_condition=2, n_condition_maps=1))
 
 
 @settings(deadline=None, max_examples=8)

@@ -11,7 +11,8 @@ from torch import nn
 import latticear as la
 from latticear.ancestral import draw_reference
 from latticear.engines import Reference, drawer
-from latticear.models import AbstractModel, ConditionEmbedding, MaskedConv2d
+from latticear.models import AbstractModel, MaskedConv2d
+from latticear.models.conditions import Conditioning
 from latticear.philox import uniforms
 from latticear.tracing import NEVER, one_hot
 from latticear.wavefront import raster_rank, schedule_of, wavefront_rank
@@ -167,10 +168,10 @@ def test_a_layer_that_is_never_ready_is_drawn_by_the_reference():
 class _Conditional(_DeepStack):
     """A condition that enters stacks of both kinds, by addition and as a gate."""
 
-    def __init__(self, shape, depth, flip=False):
+    def __init__(self, shape, depth, flip=False, n=3, n_maps=0):
         super().__init__(shape, depth)
-        self.spin_flip_symmetric, self.n_condition = flip, 3
-        self.first, self.second = ConditionEmbedding(3, 5), ConditionEmbedding(3, 5)
+        self.spin_flip_symmetric, self.conditioning = flip, Conditioning(n, n_maps, shape)
+        self.first, self.second = self.conditioning.embeddings(5, 2)
         self._set_rank(wavefront_rank(self))
 
     def _logits(self, tokens, condition):
@@ -182,11 +183,12 @@ class _Conditional(_DeepStack):
 
 
 @pytest.mark.parametrize(("shape", "depth"), [((4, 6), 2), ((4, 5), 4), ((5, 3), 4), ((1, 4), 2), ((4, 1), 2)])
-@pytest.mark.parametrize("flip", [True, False])
-def test_conditions(shape, depth, flip):
+@pytest.mark.parametrize(("flip", "n", "n_maps"), [(True, 3, 0), (False, 3, 0), (True, 0, 2), (False, 1, 1)])
+def test_conditions(shape, depth, flip, n, n_maps):
     """One for each configuration, in wavefront and in raster order."""
-    model = _random(_Conditional(shape, depth, flip))
-    condition = torch.randn(40, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    model = _random(_Conditional(shape, depth, flip, n, n_maps))
+    size = model.conditioning.size
+    condition = torch.randn(40, size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     u = uniforms(0, 0, 40, shape[0] * shape[1])
     with torch.no_grad():
         slow = draw_reference(model, u, condition)
@@ -195,6 +197,24 @@ def test_conditions(shape, depth, flip):
     assert torch.equal(fast.tokens, slow.tokens)
     assert (fast.log_q - slow.log_q).abs().max() < 1e-10
     assert not torch.equal(other.tokens, slow.tokens)
+
+
+def test_a_temperature_for_each_configuration():
+    """The bias of both engines follows the condition."""
+    model = contracts.peaked(la.PixelCNN((4, 5), depth=2, n_condition=1, bias=la.Ising((4, 5)).bias()), 0.3)
+    condition = torch.linspace(0.5, 20, 40, dtype=torch.float64)[:, None]
+    u = uniforms(0, 0, 40, 20)
+    slow, fast = draw_reference(model, u, condition), draw_by_all(model, u, condition=condition)
+    assert torch.equal(fast.tokens, slow.tokens)
+    assert (fast.log_q - slow.log_q).abs().max() < 1e-10
+    order = slow.tokens.double().mean((1, 2)).sub(0.5).abs()
+    assert order[:10].mean() > order[-10:].mean()
+    with pytest.raises(ValueError, match="temperature and must be positive, got -1"):
+        model.sample(2, condition=torch.tensor([-1.0]))
+    with pytest.raises(ValueError, match="finite numbers"):
+        model.sample(2, condition=torch.tensor([float("nan")]))
+    with pytest.raises(ValueError, match="needs n_condition of at least 1"):
+        la.PixelCNN((4, 5), bias=la.Ising((4, 5)).bias())
 
 
 def test_streams_with_a_condition():

@@ -1,14 +1,18 @@
 """The receptive field from the taps is the one found by replacing tokens; what `info` says about it is counted anew."""
 
+import warnings
+
 import contracts
 import pytest
+import tiny
 import torch
 from test_engines import _Residual, _TwoStacks
 from test_models import _Leaky
+from verbs import succeed
 
 import latticear as la
 from latticear.models import AbstractModel
-from latticear.receptive import dependences, field_of, summary
+from latticear.receptive import ReceptiveFieldWarning, dependences, field_of, summary
 from latticear.wavefront import raster_rank
 
 
@@ -147,3 +151,45 @@ def test_reach_across_the_boundaries(shape, periodic, depth, expected):
 
 def test_summary_of_a_single_site():
     assert summary(_model((1, 1))) == {"slope": 1, "ticks": 1, "sees": 0.0, "blind_spot": 0, "reaches_across": True}
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (
+            lambda: la.PixelCNN((6, 8), depth=3, kernel_size=3),
+            r"CNN: .* 6x8 sees 4 of 6 rows and 4 of 8 columns;",
+        ),
+        (lambda: la.PixelCNN((4, 8), depth=3, kernel_size=3), r"sees 4 of 4 rows and 4 of 8 columns;"),
+        (
+            lambda: la.PixelCNN((6, 6), depth=2, kernel_size=3, bias=la.Ising((6, 6)).bias(2.0)),
+            r"3 of 6 rows and 3 of 6 columns, but for the neighbours that the bias knows;",
+        ),
+    ],
+)
+def test_a_network_that_cannot_see_across_says_so(build, words):
+    with pytest.warns(ReceptiveFieldWarning, match=words) as caught:
+        build()
+    assert caught[0].filename == __file__  # points at who built it
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: la.PixelCNN((6, 8)),
+        lambda: la.PixelCNN((4, 4), depth=3, kernel_size=3),
+        lambda: la.PixelCNN((1, 8), depth=1, kernel_size=15),
+        lambda: la.MODELS["recurrent"]((6, 8), 2),
+    ],
+)
+def test_others_say_nothing(build):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build()
+
+
+def test_train_notes_it_once(tmp_path):
+    words = succeed("train", *tiny.OPTIONS, "--set", "model.kernel_size=3", "--size", "6", "--out", tmp_path / "run")
+    (note,) = [line for line in words.splitlines() if line.startswith("note: ")]
+    assert "sees 3 of 6 rows" in note
+    assert "note" not in succeed("estimate", tmp_path / "run", "-n", "100")

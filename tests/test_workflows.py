@@ -213,8 +213,8 @@ def test_data_go_with_maximum_likelihood_alone(tmp_path, data):
 def test_a_loss_that_is_no_number_goes_back_to_a_checkpoint_that_gave_one(tmp_path, monkeypatch):
     true, calls = training.reverse_kl, iter(range(1000))
 
-    def poisoned(*args):
-        loss, metrics = true(*args)
+    def poisoned(*args, **options):
+        loss, metrics = true(*args, **options)
         return (loss * math.nan if next(calls) == 6 else loss), metrics
 
     monkeypatch.setattr(training, "reverse_kl", poisoned)

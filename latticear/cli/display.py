@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from latticear.estimates import Estimates
     from latticear.exact import ExactResult
 
-__all__ = ["Progress", "one_line_errors", "open_console", "print_estimates", "print_exact"]
+__all__ = ["Progress", "notes", "one_line_errors", "open_console", "print_estimates", "print_exact"]
 
 
 @contextmanager
@@ -23,14 +23,37 @@ def one_line_errors() -> Iterator[None]:
     import warnings
 
     from latticear.estimates import UnreliableEstimateWarning
+    from latticear.receptive import ReceptiveFieldWarning
     from latticear.training import TrainingError
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnreliableEstimateWarning)  # the table says it, loudly
+        warnings.simplefilter("ignore", ReceptiveFieldWarning)  # train says it, once
         try:
             yield
         except (ValueError, OSError, TrainingError, MemoryError) as error:
             _fail(error)
+
+
+@contextmanager
+def notes(console: Console) -> Iterator[None]:
+    """What a network says when it is built becomes a line of its own."""
+    import warnings
+
+    from latticear.receptive import ReceptiveFieldWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", ReceptiveFieldWarning)
+        show = warnings.showwarning
+
+        def note(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+            if issubclass(category, ReceptiveFieldWarning):
+                console.print(f"note: {message}")
+            else:
+                show(message, category, *rest)
+
+        warnings.showwarning = note  # type: ignore[assignment]
+        yield
 
 
 def _fail(error: Exception) -> NoReturn:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 
 def count_of(text: str) -> int:
@@ -44,16 +46,59 @@ def shape_of(text: str | None) -> dict[str, Any]:
 
 
 def temperatures_of(text: str | None) -> list[float] | None:
+    """One or several."""
     try:
         return None if text is None else [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise ValueError(f"--temperature must be a number or several, e.g. 2.2,2.3, got {text!r}") from error
+        raise ValueError(f"--temperature must be a number or several, e.g. 2.1 2.269 2.5, got {text!r}") from error
+
+
+class SeveralTemperatures(TyperCommand):
+    """A verb whose `--temperature` takes all the numbers that follow it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _joined(args))
+
+
+def _joined(args: list[str]) -> list[str]:
+    """`--temperature 2.1 2.269` as `--temperature 2.1,2.269`."""
+    joined: list[str] = []
+    for arg in args:
+        if _is_number(arg) and joined[-2:-1] == ["--temperature"] and _is_number(joined[-1]):
+            joined[-1] += f",{arg}"
+        else:
+            joined.append(arg)
+    return joined
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return all(math.isfinite(float(part)) for part in text.split(","))
+    except ValueError:
+        return False
 
 
 Size = Annotated[str | None, typer.Option(metavar="L|HxW", help="Lattice size.")]
 Temperature = Annotated[
     float | None,
     typer.Option(help="T, with k_B = 1 and in units of the coupling. Default: T_c of the square lattice."),
+]
+TemperatureOrRange = Annotated[
+    str | None,
+    typer.Option(
+        "--temperature",
+        metavar="T|LOW:HIGH",
+        help="T, with k_B = 1 and in units of the coupling, or a range for one network to serve. Default: T_c.",
+    ),
+]
+Temperatures = Annotated[
+    str | None,
+    typer.Option(
+        "--temperature",
+        metavar="T...",
+        help="One or several. Of a run at one temperature the same samples are reweighted; one that serves a range "
+        "draws others at each.",
+    ),
 ]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory to make.")]
 File = Annotated[Path, typer.Option("--out", "-o", help="HDF5 file to write.")]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from latticear.cli.display import Progress, one_line_errors, open_console, print_estimates, print_exact
+from latticear.cli.display import Progress, notes, one_line_errors, open_console, print_estimates, print_exact
 from latticear.cli.options import (
     AsJson,
     Device,
@@ -24,8 +24,11 @@ from latticear.cli.options import (
     Run,
     Seed,
     Sets,
+    SeveralTemperatures,
     Size,
     Temperature,
+    TemperatureOrRange,
+    Temperatures,
     count_of,
     shape_of,
     temperatures_of,
@@ -61,7 +64,7 @@ def main(
 def train(
     config: Annotated[Path | None, typer.Argument(help="TOML file of the run; see configs/.")] = None,
     size: Size = None,
-    temperature: Temperature = None,
+    temperature: TemperatureOrRange = None,
     out: Out = None,
     seed: Seed = None,
     objective: Annotated[str | None, typer.Option(help="reverse-kl (needs no data) or forward-kl.")] = None,
@@ -79,12 +82,12 @@ def train(
         if out is None:
             raise ValueError("train needs --out, the run directory to make")
         values = {
-            **_given(temperature=temperature, seed=seed, device=device),
+            **_given(temperature=_number_or_text(temperature), seed=seed, device=device),
             "hamiltonian": shape_of(size),
             "training": _given(objective=objective, data=None if data is None else str(data)),
         }
         console = open_console()
-        with Progress(console) as progress:
+        with notes(console), Progress(console) as progress:
             finished = train_run(out, config, sets or [], values, resume=resume, report=progress)
         if progress.text:
             console.print(progress.text)
@@ -94,11 +97,11 @@ def train(
         console.print(f"finished: {out}; now: latticear estimate {out}")
 
 
-@app.command()
+@app.command(cls=SeveralTemperatures)
 def estimate(
     run: Run,
     n: Number = "10000",
-    temperature: Annotated[str | None, typer.Option(help="Others, e.g. 2.2,2.3: the same samples, reweighted.")] = None,
+    temperature: Temperatures = None,
     method: Annotated[str, typer.Option(help="is (importance sampling) or mcmc (neural Metropolis chains).")] = "is",
     data: Annotated[Path | None, typer.Option(help="Monte Carlo configurations, for the forward ESS.")] = None,
     seed: Seed = 0,
@@ -138,6 +141,7 @@ def sample(
     seed: Seed = 0,
     append: Annotated[bool, typer.Option(help="Continue the file up to N configurations in all.")] = False,
     given: Given = None,
+    temperature: Annotated[float | None, typer.Option(help="T, of a run that serves a range.")] = None,
     device: Device = "auto",
 ) -> None:
     """Draw independent configurations with their log-probabilities into an HDF5 file."""
@@ -148,7 +152,15 @@ def sample(
         try:
             with Progress(console, unit="samples") as progress:
                 written = sample_run(
-                    run, out, count_of(n), seed=seed, append=append, given=given, device=device, report=progress
+                    run,
+                    out,
+                    count_of(n),
+                    seed=seed,
+                    append=append,
+                    given=given,
+                    temperature=temperature,
+                    device=device,
+                    report=progress,
                 )
         except KeyboardInterrupt:
             console.print(f"interrupted: {out} keeps what it has; continue with the same command and --append")
@@ -208,11 +220,12 @@ def exact(
     """Exact results of a system: enumeration, transfer matrix or Kaufman's torus, whichever gives most."""
     from latticear.config import build_hamiltonian
     from latticear.exact import exact_result
+    from latticear.workflows import single_temperature
 
     with one_line_errors():
         config = _system(size, temperature, sets)
         hamiltonian = build_hamiltonian(config)
-        result = exact_result(hamiltonian, config.temperature)
+        result = exact_result(hamiltonian, single_temperature(config))
         if result is None:
             raise ValueError(f"no exact method reaches {hamiltonian}; a smaller or zero-field periodic lattice has one")
         if as_json:
@@ -248,6 +261,13 @@ def _system(size: str | None, temperature: float | None, sets: list[str] | None)
     from latticear.config import load_config
 
     return load_config(None, sets or [], {**_given(temperature=temperature), "hamiltonian": shape_of(size)})
+
+
+def _number_or_text(text: str | None) -> float | str | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
 
 
 def _given(**values: Any) -> dict[str, Any]:

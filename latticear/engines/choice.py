@@ -14,7 +14,7 @@ from latticear.ancestral import Autoregressive, Drawn, Given, draw_reference
 from latticear.engines.lowering import lower
 from latticear.engines.native import NativeEngine
 from latticear.engines.portable import Engine
-from latticear.probe import probe_of, randomise
+from latticear.probe import probe_of, random_condition, randomise
 from latticear.wavefront import raster_rank, schedule_of
 
 __all__ = ["BLOCK", "METHODS", "Drawer", "drawer"]
@@ -127,10 +127,9 @@ def _error(engine: Drawer, probe: Any) -> float:
     """How far the log_q of four configurations is from the one that the network states, relative to it."""
     generator = torch.Generator().manual_seed(1)
     u = torch.rand(4, probe.n_components * math.prod(probe.shape), generator=generator, dtype=torch.float64)
-    condition = torch.randn(4, probe.n_condition, generator=generator, dtype=torch.float64)
-    given = condition if probe.n_condition else None
-    drawn = engine.draw(u, given)
-    stated = probe.log_prob(drawn.tokens, given)
+    condition = random_condition(probe, 4, generator)
+    drawn = engine.draw(u, condition)
+    stated = probe.log_prob(drawn.tokens, condition)
     error = ((drawn.log_q - stated) / (1 + stated.abs())).abs().max().item()
     return math.inf if math.isnan(error) else error
 

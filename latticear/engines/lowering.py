@@ -109,14 +109,15 @@ def lower(schedule: Schedule, like: Tensor) -> list[Lowered] | None:
     known = library() is not None and like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
     if not known or tokens.channels // schedule.graph.n_components > MAX_TOKENS:
         return None
-    lowering = _Lowering(tokens)
+    lowering = _Lowering(tokens, math.prod(schedule.graph.shape))
     return lowering.nodes if all(map(lowering.add, others)) else None
 
 
 class _Lowering:
     """The nodes so far."""
 
-    def __init__(self, tokens: Node) -> None:
+    def __init__(self, tokens: Node, n_sites: int) -> None:
+        self._n_sites = n_sites
         self.nodes = [Lowered("tokens", tokens, [])]
         self._index = {tokens.name: 0}
         self._n_constants = 0
@@ -138,8 +139,9 @@ class _Lowering:
         if node.is_incremental:
             return None
         if node.is_constant:
-            self._n_constants += node.channels
-            return Lowered("constant", node, [], start=self._n_constants - node.channels)
+            start = self._n_constants
+            self._n_constants += node.channels * (self._n_sites if node.is_map else 1)
+            return Lowered("constant", node, [], start=start)
         if node.layer is not None:
             return Lowered("taps", node, [self._index[node.inputs[0]]])
         if node.function is operator.getitem:
@@ -189,8 +191,8 @@ def allocate(schedule: Schedule, nodes: list[Lowered]) -> int:
         reads = schedule.reads(name)
         record.ready, record.by_row, record.offset = schedule.ready[name], name in schedule.by_row, total
         if lowered.node.is_constant:
-            record.rows = record.slots = 1
-            total += record.channels
+            record.rows, record.slots = (height, width) if lowered.node.is_map else (1, 1)
+            total += record.rows * record.slots * record.channels
             continue
         whole = schedule.is_raster and (record.by_row or any(read.by_row for read in reads))
         record.slots = width if whole else min(width, schedule.fronts_kept(reads))

@@ -34,7 +34,6 @@ class _Program(ctypes.Structure):
         ("steps", ctypes.c_void_p),
         ("degree", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("neighbours", "energies", "field")),
-        ("temperature", ctypes.c_double),
     ]
 
 
@@ -43,7 +42,8 @@ class _Block(ctypes.Structure):
 
     _fields_ = [
         ("n", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("u", "where", "tokens", "log_q", "log_q_given", "constants")),
+        *((name, ctypes.c_void_p) for name in ("u", "where", "tokens", "log_q", "log_q_given")),
+        *((name, ctypes.c_void_p) for name in ("temperatures", "constants")),
         ("n_constants", ctypes.c_int64),
     ]
 
@@ -100,8 +100,7 @@ class NativeEngine:
         )
         where = None if given is None else given.where.contiguous()
         log_q, log_q_given = (torch.empty(len(u), dtype=torch.float64) for _ in range(2))
-        constants = self._constants(len(u), condition)
-        arrays = (u, where, tokens, log_q, log_q_given, constants)
+        arrays = (u, where, tokens, log_q, log_q_given)
         kernels, program, n_threads = library(), ctypes.byref(self._program), torch.get_num_threads()
         with self._in_use:
             self._load()
@@ -111,8 +110,11 @@ class NativeEngine:
             chosen = range(len(instruction_sets()))[self.instruction_set]
             for part in torch.arange(len(u)).split(2 * CONFIGURATIONS * n_threads):  # between which Ctrl-C is heard
                 first = int(part[0])
-                places = (None if t is None else t[first:].data_ptr() for t in arrays)
-                block = ctypes.byref(_Block(len(part), *places, constants.shape[1]))
+                given_here = None if condition is None else condition[first : first + len(part)]
+                inputs = self._temperatures(len(part), given_here), self._constants(len(part), given_here)
+                places = [None if t is None else t[first:].data_ptr() for t in arrays]
+                places += [None if t is None else t.data_ptr() for t in inputs]
+                block = ctypes.byref(_Block(len(part), *places, inputs[1].shape[1]))
                 kernels.latticear_draw(program, block, chosen, *self._size, n_threads, self._memory.data_ptr())
         return Drawn(tokens.view(-1, *self._token_shape), log_q, log_q_given)
 
@@ -122,10 +124,13 @@ class NativeEngine:
 
     @torch.no_grad()
     def _constants(self, n: int, condition: Tensor | None) -> Tensor:
-        """What depends on the condition alone: `(n, columns)`."""
+        """What depends on the condition alone: `(n, columns)`, of each value all channels of a site together."""
         layers: list[Any] = [node.node.layer for node in self._nodes if node.node.is_constant]
-        values = [layer(condition).flatten(1) for layer in layers]
+        values = [layer(condition).movedim(1, -1).flatten(1) for layer in layers]
         return torch.cat(values, 1).contiguous() if values else torch.zeros(n, 0)
+
+    def _temperatures(self, n: int, condition: Tensor | None) -> Tensor | None:
+        return None if self._bias is None else self._bias.temperatures(n, condition).contiguous()
 
     def _load(self) -> None:
         """Read the weights as they are now."""
@@ -134,4 +139,4 @@ class NativeEngine:
         if (bias := self._bias) is not None:
             self._program.degree = bias.sites.shape[1]
             self._program.neighbours, self._program.energies = bias.sites.data_ptr(), bias.energies.data_ptr()
-            self._program.field, self._program.temperature = bias.field.data_ptr(), bias.temperature
+            self._program.field = bias.field.data_ptr()

@@ -8,6 +8,7 @@ each, which computes the channels that waited for the component before.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -58,8 +59,11 @@ class Engine:
             for stage in self.schedule.stages_at[node.name]
         }
         self.constants = {
-            node.name: like.new_zeros(self.lanes, node.channels) for node in self.graph.nodes if node.is_constant
+            node.name: like.new_zeros(math.prod(self.shape) if node.is_map else 1, self.lanes, node.channels)
+            for node in self.graph.nodes
+            if node.is_constant
         }
+        self.temperatures = torch.ones(batch, dtype=torch.float64, device=like.device)
         self.states: dict[str, Any] = {}
         self.rings = {node.name: ring for node in self.graph.nodes if (ring := self._ring(node)) is not None}
         self._in_use = Lock()  # the rings serve one draw at a time
@@ -91,8 +95,10 @@ class Engine:
                 weights.load()
             for node in self.graph.nodes:
                 if node.is_constant:
-                    value = cast(nn.Module, node.layer)(condition).flatten(1)
-                    self.constants[node.name].copy_(torch.cat([value] * (1 + self.flips)))
+                    value_sbc = cast(nn.Module, node.layer)(condition).flatten(2).permute(2, 0, 1)
+                    self.constants[node.name].copy_(torch.cat([value_sbc] * (1 + self.flips), 1))
+            if self.bias is not None:
+                self.temperatures.copy_(self.bias.temperatures(self.block, condition))
             if self.like.device.type != "cuda" or any(node.is_incremental for node in self.graph.nodes):
                 return self._draw(u, given)
             if (given is None) not in self._captured:
@@ -129,7 +135,7 @@ class Engine:
             straight, flipped = logits_nbq.chunk(2, 1)
             logits_nbq = straight + flipped.flip(-1)
         if self.bias is not None:
-            logits_nbq = logits_nbq + self.bias.at(tokens, sites).transpose(0, 1)
+            logits_nbq = logits_nbq + self.bias.at(tokens, sites, self.temperatures).transpose(0, 1)
         held = None if given is None else Given(*(part[:, sites].T for part in given))
         front = draw_front(logits_nbq, u[:, sites].T, held, 0)
         tokens[:, sites] = front.tokens.T
@@ -266,11 +272,18 @@ class Engine:
         }
 
     def _everywhere(self, name: str, part: Part) -> Tensor:
-        """A constant at every site of a part."""
-        value = self.constants[name]
-        return (
-            value.expand(len(part.rows), -1, -1) if part.columns == 1 else value[:, None].expand(-1, part.columns, -1)
-        )
+        """A constant at the sites of a part: `(rows, lanes, C)` of a front, `(lanes, columns, C)` of a row."""
+        values_slc, (_, width) = self.constants[name], self.shape
+        n = len(part.rows) * part.columns
+        if len(values_slc) == 1:  # the same everywhere
+            at_part = values_slc.expand(n, -1, -1)
+        else:
+            first = part.front + (width - self.slope) * part.rows.start
+            (_, lanes, channels), step = values_slc.shape, 1 if part.columns > 1 else width - self.slope
+            at_part = values_slc.as_strided(
+                (n, lanes, channels), (step * lanes * channels, channels, 1), first * lanes * channels
+            )
+        return at_part.transpose(0, 1) if part.columns > 1 else at_part
 
     def _keep(self, name: str, part: Part) -> Work:
         ring = self.rings[name]

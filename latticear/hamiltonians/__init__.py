@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
+from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.hamiltonians.bias import BoltzmannBias
 from latticear.hamiltonians.ising import Ising
 from latticear.hamiltonians.neighbourhoods import Neighbourhoods
+from latticear.hamiltonians.temperatures import TemperatureRange, check_temperature, temperature_or_range
 
 __all__ = [
     "HAMILTONIANS",
@@ -15,8 +16,10 @@ __all__ = [
     "BoltzmannBias",
     "Ising",
     "Neighbourhoods",
+    "TemperatureRange",
     "check_temperature",
     "hamiltonian_from_dict",
+    "temperature_or_range",
 ]
 
 HAMILTONIANS: dict[str, type[AbstractHamiltonian]] = {cls.name: cls for cls in (Ising,)}

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from latticear.hamiltonians.bias import BoltzmannBias
 from latticear.hamiltonians.neighbourhoods import Neighbourhoods, local_energies
+from latticear.hamiltonians.temperatures import check_temperature
 from latticear.lattice import Lattice
 from latticear.samples import token_dtype
 
-__all__ = ["AbstractHamiltonian", "check_temperature"]
+__all__ = ["AbstractHamiltonian"]
 
 
 class AbstractHamiltonian(ABC):
@@ -165,12 +166,16 @@ class AbstractHamiltonian(ABC):
         field = self._on(tokens.device, "site_energies")[sites]
         return local_energies(tokens.flatten(1), around.sites[sites], tables, field)
 
-    def bias(self, temperature: float) -> BoltzmannBias:
-        """The known-neighbour term, for a model to take at construction (`bias=hamiltonian.bias(temperature)`)."""
+    def bias(self, temperature: float | None = None) -> BoltzmannBias:
+        """The known-neighbour term, for a model to take at construction (`bias=hamiltonian.bias(temperature)`).
+
+        Args:
+            temperature: T; None for a model that serves many: the first entry of its condition is the temperature.
+        """
         return BoltzmannBias(
             self.neighbourhoods,
             self.site_energies,
-            check_temperature(temperature),
+            None if temperature is None else check_temperature(temperature),
             shape=self.shape,
             spin_flip=self.spin_flip,
             hamiltonian=self.to_dict(),
@@ -200,21 +205,6 @@ class AbstractHamiltonian(ABC):
             moved = Neighbourhoods(*(t.to(device) for t in table)) if isinstance(table, tuple) else table.to(device)
             cache[name, device] = moved
         return cache[name, device]
-
-
-def check_temperature(temperature: float) -> float:
-    """Return the temperature as a float.
-
-    Raises:
-        ValueError: unless it is a positive finite number; an antiferromagnet has a negative coupling, not a negative T.
-    """
-    value = float(temperature)
-    if not (value > 0 and value < float("inf") and 1 / value < float("inf")):
-        raise ValueError(
-            f"temperature must be positive and finite (k_B = 1, in units of the coupling), got {temperature!r}; "
-            f"an antiferromagnet has coupling < 0 and T > 0"
-        )
-    return value
 
 
 def _bare(shape: tuple[Any, ...]) -> str:

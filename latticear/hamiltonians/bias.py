@@ -23,7 +23,8 @@ class BoltzmannBias(nn.Module):
     Args:
         around: the bonds, of N = H W sites.
         field: float64 `(N, q)`, energies of each token in the field.
-        temperature: T; it stays this one while training anneals beta.
+        temperature: T; it stays this one while training anneals beta. None: the first entry of each configuration's
+            condition is its temperature.
         shape: (H, W).
         spin_flip: whether these energies have the spin-flip symmetry.
         hamiltonian: JSON values of the Hamiltonian they belong to.
@@ -37,7 +38,7 @@ class BoltzmannBias(nn.Module):
         self,
         around: Neighbourhoods,
         field: Tensor,
-        temperature: float,
+        temperature: float | None,
         *,
         shape: tuple[int, int],
         spin_flip: bool,
@@ -57,15 +58,31 @@ class BoltzmannBias(nn.Module):
         lower = flat[self.sites] < flat[:, None]
         self.energies *= lower[..., None, None]
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Logits to add, float64 `(B, q, H, W)`, for tokens `(B, H, W)`."""
+    def forward(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Logits to add, float64 `(B, q, H, W)`, for tokens `(B, H, W)` and their conditions."""
         every = torch.arange(len(self.sites), device=tokens.device)
-        return self.at(tokens.flatten(1), every).transpose(1, 2).unflatten(2, self.shape)
+        temperatures = self.temperatures(len(tokens), condition)
+        return self.at(tokens.flatten(1), every, temperatures).transpose(1, 2).unflatten(2, self.shape)
 
-    def at(self, tokens: Tensor, sites: Tensor) -> Tensor:
-        """The same for some sites: float64 `(B, n, q)`, for tokens `(B, N)` and sites `(n,)`."""
+    def at(self, tokens: Tensor, sites: Tensor, temperatures: Tensor) -> Tensor:
+        """The same for some sites: float64 `(B, n, q)`, for tokens `(B, N)`, sites `(n,)` and temperatures `(B,)`."""
         energies = local_energies(tokens, self.sites[sites], self.energies[sites], self.field[sites])
-        return energies / -self.temperature
+        return energies / -temperatures[:, None, None]
+
+    def temperatures(self, n: int, condition: Tensor | None) -> Tensor:
+        """T of n configurations, float64 `(n,)`, given their conditions."""
+        if self.temperature is not None:
+            return self.field.new_full((n,), self.temperature)
+        assert condition is not None
+        return condition[:, 0].double()
+
+    def check(self, condition: Tensor) -> None:
+        """Raise ValueError where a condition is no temperature and should be one."""
+        if self.temperature is None and condition.numel() and not (condition[..., 0] > 0).all():
+            raise ValueError(
+                f"the first entry of the condition is the temperature and must be positive, got "
+                f"{condition[..., 0].min().item():g}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values: the Hamiltonian and the temperature."""

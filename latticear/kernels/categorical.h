@@ -6,7 +6,7 @@ static void CATEGORICAL(const Program *p, const Block *block, int64_t first, int
     const int64_t q = p->n_tokens, n_sites = p->n_components * p->height * p->width;
     double *l = work->logits, *e = l + q * N, max[N], sum[N], target[N], chosen[N];
     int64_t token[N];
-    if (p->field != NULL) add_bias(p, site, work);
+    if (p->field != NULL) add_bias(p, block, first, site, work);
     for (int b = 0; b < N; b++) max[b] = l[b];
     for (int64_t t = 1; t < q; t++)
         for (int b = 0; b < N; b++) max[b] = l[t * N + b] > max[b] ? l[t * N + b] : max[b];

@@ -165,13 +165,13 @@ static void NAME(logits)(const Program *p, const Work *work, int64_t y, int64_t 
         }
 }
 
-/* What does not depend on the site: its only entry, for all lanes. */
+/* What follows from the condition, for all lanes. */
 static void NAME(constant)(const Node *node, const Block *block, int64_t first, const Work *work) {
     REAL *out = NAME(at)(node, work, 0, 0);
     for (int64_t lane = 0; lane < work->lanes; lane++) {
         const int64_t b = first + lane % CONFIGURATIONS < block->n ? first + lane % CONFIGURATIONS : first;
         const REAL *values = (const REAL *)block->constants + b * block->n_constants + node->start;
-        for (int64_t c = 0; c < node->channels; c++) out[c * work->lanes + lane] = values[c];
+        for (int64_t c = 0; c < node->slots * node->rows * node->channels; c++) out[c * work->lanes + lane] = values[c];
     }
 }
 

@@ -60,17 +60,19 @@ static void finish(const Block *block, int64_t first, const Work *work) {
 }
 
 /* The known-neighbour term: minus the energies of the field and of the bonds to earlier sites, over the temperature. */
-static void add_bias(const Program *p, int64_t site, Work *work) {
+static void add_bias(const Program *p, const Block *block, int64_t first, int64_t site, Work *work) {
     const int64_t q = p->n_tokens;
-    for (int b = 0; b < CONFIGURATIONS; b++)
+    for (int b = 0; b < CONFIGURATIONS; b++) {
+        const double temperature = block->temperatures[first + b < block->n ? first + b : first];
         for (int64_t t = 0; t < q; t++) {
             double energy = p->field[site * q + t];
             for (int64_t k = 0; k < p->degree; k++) {
                 const int64_t bond = site * p->degree + k;
                 energy += p->energies[(bond * q + work->tokens[p->neighbours[bond] * work->lanes + b]) * q + t];
             }
-            work->logits[t * CONFIGURATIONS + b] += energy / -p->temperature;
+            work->logits[t * CONFIGURATIONS + b] += energy / -temperature;
         }
+    }
 }
 
 #define JOIN(a, b) a##_##b

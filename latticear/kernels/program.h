@@ -23,10 +23,11 @@ enum kind {
     MULTIPLY,
     CONCATENATE,
     SLICE,    /* `start` is the first channel */
-    CONSTANT, /* the same at every site; `start` is the first column of the constants of a block */
+    CONSTANT, /* follows from the condition; `start` is the first column of the constants of a block */
 };
 
-/* One value per site and channel. A ring keeps `slots` columns of `rows` rows; each entry is [channel][lane]. */
+/* One value per site and channel. A ring keeps `slots` columns of `rows` rows; each entry is [channel][lane]. That of a
+   CONSTANT has one entry, or one for each site of the lattice. */
 typedef struct {
     int64_t kind, channels, ready, by_row; /* by_row: a whole row is computed at once */
     int64_t slots, rows, offset;           /* offset of the ring in the workspace, in numbers */
@@ -55,7 +56,6 @@ typedef struct {
     const int64_t *neighbours;  /* [site][degree] */
     const double *energies;     /* [site][degree][token of the neighbour][token] */
     const double *field;        /* [site][token] */
-    double temperature;
 } Program;
 
 /* Uniform numbers and results, [configuration][component][site]; `where` is NULL if nothing is held fixed. */
@@ -65,6 +65,7 @@ typedef struct {
     const uint8_t *where;
     int64_t *tokens; /* holds the given tokens on entry */
     double *log_q, *log_q_given;
+    const double *temperatures; /* [configuration], for the known-neighbour term */
     const void *constants; /* [configuration][column], of the type of the network */
     int64_t n_constants;
 } Block;

@@ -6,9 +6,10 @@ from typing import Any
 
 from latticear.hamiltonians import hamiltonian_from_dict
 from latticear.models.base import AbstractModel, check_autoregressive
+from latticear.models.conditions import ConditionEmbedding
 from latticear.models.gated import GatedPixelCNN
 from latticear.models.heads import LogisticMixture
-from latticear.models.layers import ConditionEmbedding, MaskedConv2d
+from latticear.models.layers import MaskedConv2d
 from latticear.models.made import MADE
 from latticear.models.mean_field import MeanField
 from latticear.models.pixelcnn import PixelCNN

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from latticear.hamiltonians import BoltzmannBias
 from latticear.lattice import check_shape
-from latticear.receptive import dependences
+from latticear.models.conditions import ConditionEmbedding, Conditioning
+from latticear.receptive import dependences, warn_of_short_reach
 from latticear.samples import Samples
 from latticear.sampling import draw
 
@@ -39,15 +40,19 @@ class AbstractModel(nn.Module, ABC):
         spin_flip_symmetric: make the probability exactly invariant under token -> q - 1 - token everywhere.
         bias: `hamiltonian.bias(temperature)`, exact energies of known neighbours to add to the logits; or None.
         n_condition: k, length of the condition vector that each configuration comes with; 0 for none.
+        n_condition_maps: condition maps, one value for each site in each, that each configuration comes with; 0 for
+            none.
         n_components: C, tokens at each site. Component c is given all components of the sites of lower rank and the
             components before c of its own site.
 
     Raises:
-        ValueError: for q < 2, a negative n_condition, n_components < 1, a bias of another shape, number of tokens or
-            symmetry, or any bias with components.
+        ValueError: for q < 2, a negative n_condition or n_condition_maps, n_components < 1, a bias of another shape,
+            number of tokens or symmetry, one whose temperature is the condition where there is none, or any bias with
+            components.
 
     Attributes:
         rank: int64 `(H, W)`; sites of equal rank are independent given those of lower rank.
+        conditioning: what a condition holds: `conditioning.size` numbers for each configuration.
     """
 
     name: ClassVar[str]
@@ -61,15 +66,19 @@ class AbstractModel(nn.Module, ABC):
         spin_flip_symmetric: bool = False,
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
+        n_condition_maps: int = 0,
         n_components: int = 1,
     ) -> None:
         super().__init__()
         self.shape = check_shape(shape)
         if n_tokens < 2:
             raise ValueError(f"n_tokens must be at least 2, got {n_tokens}")
-        if n_condition < 0:
-            raise ValueError(f"n_condition must not be negative, got {n_condition}")
-        self.n_tokens, self.n_condition = n_tokens, n_condition
+        if n_condition < 0 or n_condition_maps < 0:
+            raise ValueError(
+                f"n_condition and n_condition_maps must not be negative, got {n_condition} and {n_condition_maps}"
+            )
+        self.n_tokens, self.n_condition, self.n_condition_maps = n_tokens, n_condition, n_condition_maps
+        self.conditioning = Conditioning(n_condition, n_condition_maps, self.shape)
         if n_components < 1:
             raise ValueError(f"n_components must be at least 1, got {n_components}")
         self.n_components = n_components
@@ -86,6 +95,8 @@ class AbstractModel(nn.Module, ABC):
             )
         if bias is not None and spin_flip_symmetric and not bias.spin_flip:
             raise ValueError("spin_flip_symmetric needs a Hamiltonian with that symmetry; the one of the bias has not")
+        if bias is not None and bias.temperature is None and not n_condition:
+            raise ValueError("the temperature of the bias is the condition: the model needs n_condition of at least 1")
         self.bias = copy.deepcopy(bias)  # it is about to learn the order of this model
 
     def _set_rank(self, rank: Tensor) -> None:
@@ -93,6 +104,39 @@ class AbstractModel(nn.Module, ABC):
         self.register_buffer("rank", rank, persistent=False)
         if self.bias is not None:
             self.bias.attach(rank)
+        warn_of_short_reach(self)
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether configurations come with a condition."""
+        return self.conditioning.size > 0
+
+    def set_condition_range(self, low: Tensor, high: Tensor) -> None:
+        """Have the layers see condition vectors between low and high, `(k,)` each, as between -1 and 1."""
+        for module in self.modules():
+            if isinstance(module, ConditionEmbedding):
+                module.centre.copy_((low + high) / 2)
+                module.scale.copy_(torch.where(high > low, (high - low) / 2, 1.0))
+
+    def condition_of(self, vector: Tensor | None = None, maps: Tensor | None = None) -> Tensor:
+        """Conditions as this model takes them: float64 `(B, conditioning.size)`.
+
+        Args:
+            vector: `(B, k)`, or None where k = 0.
+            maps: `(B, n_condition_maps, H, W)`, or None where there are none.
+
+        Raises:
+            ValueError: for other shapes.
+        """
+        wanted = {"vector": (self.n_condition,), "maps": (self.n_condition_maps, *self.shape)}
+        parts = []
+        for (name, size), given in zip(wanted.items(), (vector, maps), strict=True):
+            if (given is None) != (size[0] == 0) or (given is not None and tuple(given.shape[1:]) != size):
+                got = None if given is None else tuple(given.shape)
+                raise ValueError(f"{name} of the condition must have shape {('B', *size)}, got {got}")
+            if given is not None:
+                parts.append(given.flatten(1).double())
+        return torch.cat(parts, 1)
 
     @abstractmethod
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
@@ -110,7 +154,7 @@ class AbstractModel(nn.Module, ABC):
         With spin-flip symmetry, `l_t(s) = g_t(s) + g_flip(t)(flip s)`: equivariant, so the product is invariant.
         """
         learned = self._symmetric_logits(tokens, condition)
-        return learned if self.bias is None else learned + self.bias(tokens)
+        return learned if self.bias is None else learned + self.bias(tokens, condition)
 
     def _symmetric_logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
         if not self.spin_flip_symmetric:
@@ -131,7 +175,7 @@ class AbstractModel(nn.Module, ABC):
 
         Args:
             tokens: integers `(B, H, W)`, or `(B, C, H, W)` for C > 1.
-            condition: `(B, k)` for a model with a condition, else None.
+            condition: `(B, conditioning.size)` for a model with a condition, else None; see `condition_of`.
 
         Raises:
             ValueError: for another shape, or tokens outside 0..q-1.
@@ -170,7 +214,7 @@ class AbstractModel(nn.Module, ABC):
             seed: in [0, 2^64).
             start: index of the first sample in the stream of this seed.
             method: "wavefront", or "reference", the plain loop that it equals.
-            condition: `(n, k)` or `(k,)` for a model with a condition.
+            condition: `(n, conditioning.size)`, or one row for all, for a model with a condition.
             given: tokens to hold fixed, `(H, W)` or `(n, H, W)`, with components `(C, H, W)` or `(n, C, H, W)`; the
                 rest is drawn. `log_q` is then that of the drawn sites alone, so that weights `exp(-beta E) / q`
                 estimate the Boltzmann distribution with those sites fixed; `log_q_given` is that of the others.
@@ -241,8 +285,17 @@ class AbstractModel(nn.Module, ABC):
 
     def _check_condition(self, condition: Tensor | None) -> None:
         given = 0 if condition is None else condition.shape[-1]
-        if given != self.n_condition:
-            raise ValueError(f"condition must have {self.n_condition} entries for this model, got {given}")
+        if given != self.conditioning.size:
+            raise ValueError(
+                f"condition must have {self.conditioning.size} entries for this model"
+                f"{' (condition_of joins vector and maps)' if self.n_condition_maps else ''}, got {given}"
+            )
+        if condition is None:
+            return
+        if not condition.isfinite().all():
+            raise ValueError("condition must be finite numbers, got nan or infinity")
+        if self.bias is not None:
+            self.bias.check(condition)
 
 
 def check_autoregressive(model: AbstractModel, *, n_trials: int = 3, seed: int = 0) -> None:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.base import AbstractModel
-from latticear.models.layers import ConditionEmbedding, MaskedConv2d, check_width, site_layer
+from latticear.models.conditions import Conditioning
+from latticear.models.layers import MaskedConv2d, check_width, site_layer
 from latticear.tracing import one_hot
 from latticear.wavefront import wavefront_rank
 
@@ -35,6 +36,7 @@ class GatedPixelCNN(AbstractModel):
         spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
         bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
         n_condition: length of a condition vector, which enters every gate; 0 for none.
+        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
         n_components: C, tokens at each site; component c is drawn given those before it and all earlier sites.
 
     Raises:
@@ -60,6 +62,7 @@ class GatedPixelCNN(AbstractModel):
         spin_flip_symmetric: bool = False,
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
+        n_condition_maps: int = 0,
         n_components: int = 1,
     ) -> None:
         super().__init__(
@@ -68,6 +71,7 @@ class GatedPixelCNN(AbstractModel):
             spin_flip_symmetric=spin_flip_symmetric,
             bias=bias,
             n_condition=n_condition,
+            n_condition_maps=n_condition_maps,
             n_components=n_components,
         )
         if width < 1 or depth < 1:
@@ -83,7 +87,7 @@ class GatedPixelCNN(AbstractModel):
                 width,
                 kernel_size if k else first_kernel_size,
                 not k,
-                n_condition,
+                self.conditioning,
                 n_components,
             )
             for k in range(depth)
@@ -104,7 +108,13 @@ class _GatedLayer(nn.Module):
     """One layer of both stacks; the first of them is strict and has no residual."""
 
     def __init__(
-        self, in_channels: int, width: int, kernel_size: int, is_first: bool, n_condition: int, n_components: int
+        self,
+        in_channels: int,
+        width: int,
+        kernel_size: int,
+        is_first: bool,
+        conditioning: Conditioning,
+        n_components: int,
     ) -> None:
         super().__init__()
         kind = "A" if is_first else "B"
@@ -115,7 +125,7 @@ class _GatedLayer(nn.Module):
         )
         self.across = nn.Conv2d(2 * width, 2 * width, 1)
         self.out = site_layer(width, width, n_components)
-        self.embed = nn.ModuleList(ConditionEmbedding(n_condition, 2 * width) for _ in range(2 if n_condition else 0))
+        self.embed = conditioning.embeddings(2 * width, 2)
 
     def forward(self, vertical: Tensor, horizontal: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         v = self.vertical(vertical)

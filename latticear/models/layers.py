@@ -1,4 +1,4 @@
-"""Masked layers, and what brings a condition into them."""
+"""Masked layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from latticear.tracing import Offset
 
-__all__ = ["MASKS", "ConditionEmbedding", "MaskedConv2d", "check_width", "per_layer", "site_layer"]
+__all__ = ["MASKS", "MaskedConv2d", "check_width", "per_layer", "site_layer"]
 
 MASKS = ("A", "B", "vertical-A", "vertical-B", "horizontal-A", "horizontal-B")
 """What a masked layer sees: all that precedes a site in raster order, the rows above it, or the part of its own row to
@@ -146,22 +146,6 @@ def check_width(width: int, n_components: int) -> None:
 def _groups(n_channels: int, n_components: int) -> Tensor:
     """The component that each channel belongs to, `(n_channels,)`."""
     return torch.arange(n_components).repeat_interleave(n_channels // n_components)
-
-
-class ConditionEmbedding(nn.Module):
-    """A linear map of the condition, added to every site of a hidden layer.
-
-    Shapes: `(B, n_condition)` to `(B, channels, 1, 1)`.
-    """
-
-    reads_condition = True
-
-    def __init__(self, n_condition: int, channels: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(n_condition, channels)
-
-    def forward(self, condition: Tensor) -> Tensor:
-        return self.linear(condition)[:, :, None, None]
 
 
 def per_layer(name: str, value: int | Sequence[int], depth: int) -> list[int]:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.base import AbstractModel
-from latticear.models.layers import ConditionEmbedding
 from latticear.tracing import NEVER, Offset, one_hot
 from latticear.wavefront import wavefront_rank
 
@@ -36,6 +35,7 @@ class MADE(AbstractModel):
         spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
         bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
         n_condition: length of a condition vector, which enters every hidden layer; 0 for none.
+        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
 
     Raises:
         ValueError: for q < 2, width or depth < 1.
@@ -65,14 +65,22 @@ class MADE(AbstractModel):
         spin_flip_symmetric: bool = False,
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
+        n_condition_maps: int = 0,
     ) -> None:
-        super().__init__(shape, n_tokens, spin_flip_symmetric=spin_flip_symmetric, bias=bias, n_condition=n_condition)
+        super().__init__(
+            shape,
+            n_tokens,
+            spin_flip_symmetric=spin_flip_symmetric,
+            bias=bias,
+            n_condition=n_condition,
+            n_condition_maps=n_condition_maps,
+        )
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
         self.width, self.depth = width, depth
         self.previous = Previous(self.shape, n_tokens)
         self.layers = nn.ModuleList(TriangularDense(self.shape, width if i else n_tokens, width) for i in range(depth))
-        self.conditions = nn.ModuleList(ConditionEmbedding(n_condition, width) for _ in self.layers if n_condition)
+        self.conditions = self.conditioning.embeddings(width, depth)
         self.head = TriangularDense(self.shape, width, n_tokens)
         with torch.no_grad():
             self.head.weight.mul_(0.1)  # start close to the uniform distribution
@@ -82,7 +90,7 @@ class MADE(AbstractModel):
         x = self.previous(one_hot(tokens, self.n_tokens, self.head.weight.dtype))
         for i, layer in enumerate(self.layers):
             x = layer(x)
-            if self.n_condition:
+            if self.conditioned:
                 x = x + self.conditions[i](condition)
             x = torch.relu(x)
         return self.head(x)

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.base import AbstractModel
-from latticear.models.layers import ConditionEmbedding
 from latticear.models.made import Previous
 from latticear.tracing import NEVER, one_hot
 from latticear.wavefront import wavefront_rank
@@ -35,6 +34,7 @@ class MeanField(AbstractModel):
         bias: `hamiltonian.bias(temperature)`, of which only the field on each site enters: the bonds of a product are
             nobody's.
         n_condition: length of a condition vector, a linear function of which is added to the logits; 0 for none.
+        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
 
     Raises:
         ValueError: for q < 2.
@@ -60,9 +60,17 @@ class MeanField(AbstractModel):
         spin_flip_symmetric: bool = False,
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
+        n_condition_maps: int = 0,
     ) -> None:
-        super().__init__(shape, n_tokens, spin_flip_symmetric=spin_flip_symmetric, bias=bias, n_condition=n_condition)
-        self.embed = ConditionEmbedding(n_condition, n_tokens * math.prod(self.shape)) if n_condition else None
+        super().__init__(
+            shape,
+            n_tokens,
+            spin_flip_symmetric=spin_flip_symmetric,
+            bias=bias,
+            n_condition=n_condition,
+            n_condition_maps=n_condition_maps,
+        )
+        self.embed = self.conditioning.embedding(n_tokens * (1 if n_condition_maps else math.prod(self.shape)))
         self._set_rank(torch.zeros(self.shape, dtype=torch.long))  # of a bias, this keeps the field alone
         if spin_flip_symmetric:
             self.previous, self.mixture = Previous(self.shape, n_tokens), FlipMixture(self.shape, n_tokens)
@@ -91,7 +99,7 @@ class FlipMixture(nn.Module):
         n_tokens: q.
 
     Shapes: `(B, q, H, W)`, the one-hot tokens of the previous sites, and what is added to the logits of the product, if
-    anything, `(B, q H W, 1, 1)`; to `(B, q, H, W)`.
+    anything, `(B, q H W, 1, 1)` or `(B, q, H, W)`; to `(B, q, H, W)`.
     """
 
     def __init__(self, shape: tuple[int, int], n_tokens: int) -> None:
@@ -114,8 +122,11 @@ class FlipMixture(nn.Module):
 
     def step(self, state: dict[str, Any], y: Tensor, x: Tensor, before: Tensor, *embedded: Tensor) -> Tensor:
         """Output at the next site, `(1, lanes, q)`."""
-        n, constants = state["n"], [value[0] for value in embedded]
-        log_p = _product(self.field, *constants).flatten(2)[..., n].log_softmax(1)
+        n, q = state["n"], len(self.field)
+        logits = self.field.flatten(1)[None, :, n]
+        for value in embedded:  # at this site, or at all
+            logits = logits + (value[0] if value.shape[2] == q else value[0].unflatten(1, (q, -1))[..., n])
+        log_p = logits.log_softmax(1)
         state["log_r"] = state["log_r"] + (before[0] * state["gain"]).sum(1, keepdim=True)
         state["n"], state["gain"] = n + 1, log_p - log_p.flip(1)
         return _mixed(log_p, state["log_r"])[None]
@@ -128,7 +139,9 @@ def _small(n_tokens: int, shape: tuple[int, int]) -> nn.Parameter:
 
 def _product(field: Tensor, embedded: Tensor | None = None) -> Tensor:
     """Logits of the product: `(B, q, H, W)`, or `(1, q, H, W)` without a condition."""
-    return field[None] if embedded is None else field + embedded.view(-1, *field.shape)
+    if embedded is None:
+        return field[None]
+    return field + (embedded if embedded.shape[1:] == field.shape else embedded.view(-1, *field.shape))
 
 
 def _mixed(log_p: Tensor, log_r: Tensor) -> Tensor:

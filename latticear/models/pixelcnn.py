@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.base import AbstractModel
-from latticear.models.layers import ConditionEmbedding, MaskedConv2d, check_width, per_layer, site_layer
+from latticear.models.layers import MaskedConv2d, check_width, per_layer, site_layer
 from latticear.tracing import one_hot
 from latticear.wavefront import wavefront_rank
 
@@ -31,6 +31,7 @@ class PixelCNN(AbstractModel):
         spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
         bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
         n_condition: length of a condition vector, which enters every hidden layer; 0 for none.
+        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
         n_components: C, tokens at each site; component c is drawn given those before it and all earlier sites.
 
     Raises:
@@ -65,6 +66,7 @@ class PixelCNN(AbstractModel):
         spin_flip_symmetric: bool = False,
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
+        n_condition_maps: int = 0,
         n_components: int = 1,
     ) -> None:
         super().__init__(
@@ -73,6 +75,7 @@ class PixelCNN(AbstractModel):
             spin_flip_symmetric=spin_flip_symmetric,
             bias=bias,
             n_condition=n_condition,
+            n_condition_maps=n_condition_maps,
             n_components=n_components,
         )
         if width < 1 or depth < 1:
@@ -96,14 +99,14 @@ class PixelCNN(AbstractModel):
             for i, (kernel, spread) in enumerate(zip(kernels, dilations, strict=True))
         ]
         self.layers = nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())))
-        self.conditions = nn.ModuleList(ConditionEmbedding(n_condition, width) for _ in layers if n_condition)
+        self.conditions = self.conditioning.embeddings(width, depth)
         self.head = site_layer(width, n_components * n_tokens, n_components)
         nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)  # start close to the uniform distribution
         self._set_rank(wavefront_rank(self))
 
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
         x = one_hot(tokens, self.n_tokens, self.head.weight.dtype)
-        if not self.n_condition:
+        if not self.conditioned:
             return self.head(self.layers(x))
         layers = list(self.layers)
         for layer, activation, embed in zip(layers[::2], layers[1::2], self.conditions, strict=True):

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.base import AbstractModel
+from latticear.models.conditions import Conditioning
 from latticear.models.heads import LogisticMixture
-from latticear.models.layers import ConditionEmbedding, MaskedConv2d
+from latticear.models.layers import MaskedConv2d
 from latticear.tracing import Offset, one_hot
 from latticear.wavefront import wavefront_rank
 
@@ -49,6 +50,7 @@ class PixelCNNPlusPlus(AbstractModel):
         spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
         bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
         n_condition: length of a condition vector, which enters every block; 0 for none.
+        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
 
     Raises:
         ValueError: for an even kernel, a first one of 1, q < 2, width or depth < 1, more levels than the lattice can be
@@ -77,8 +79,16 @@ class PixelCNNPlusPlus(AbstractModel):
         spin_flip_symmetric: bool = False,
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
+        n_condition_maps: int = 0,
     ) -> None:
-        super().__init__(shape, n_tokens, spin_flip_symmetric=spin_flip_symmetric, bias=bias, n_condition=n_condition)
+        super().__init__(
+            shape,
+            n_tokens,
+            spin_flip_symmetric=spin_flip_symmetric,
+            bias=bias,
+            n_condition=n_condition,
+            n_condition_maps=n_condition_maps,
+        )
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
         if levels < 1 or (levels > 1 and 2 ** (levels - 1) >= max(self.shape)):
@@ -94,7 +104,7 @@ class PixelCNNPlusPlus(AbstractModel):
         self.output, self.n_mixtures = output, n_mixtures
         self.above = MaskedConv2d(n_tokens, width, first_kernel_size, "vertical-A")
         self.left = MaskedConv2d(n_tokens, width, first_kernel_size, "horizontal-A")
-        options = _Options(width, depth, kernel_size, dropout, n_condition)
+        options = _Options(width, depth, kernel_size, dropout, self.conditioning)
         self.body = _Level(self.shape, options, levels)
         self.mixture = LogisticMixture(n_tokens, n_mixtures) if output == "logistic" else None
         self.head = nn.Conv2d(width, n_tokens if self.mixture is None else self.mixture.n_parameters, 1)
@@ -180,7 +190,7 @@ class _Options(NamedTuple):
     depth: int
     kernel_size: int
     dropout: float
-    n_condition: int
+    conditioning: Conditioning
 
 
 class _Level(nn.Module):
@@ -289,7 +299,7 @@ class _GatedBlock(nn.Module):
         self.side = nn.Conv2d(2 * n_side, width, 1) if n_side else None
         self.dropout = nn.Dropout(options.dropout)
         self.second = ShiftedConv2d(2 * width, 2 * width, kernel_size, stream, spacing=spacing, scale=0.1)
-        self.embed = ConditionEmbedding(options.n_condition, 2 * width) if options.n_condition else None
+        self.embed = options.conditioning.embedding(2 * width)
 
     def forward(self, x: Tensor, condition: Tensor | None, side: Tensor | None = None) -> Tensor:
         hidden = self.first(_both_signs(x))

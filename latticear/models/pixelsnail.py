@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.attention import CausalAttention, Positions, PreviousSite
 from latticear.models.base import AbstractModel
-from latticear.models.layers import ConditionEmbedding, MaskedConv2d
+from latticear.models.conditions import Conditioning
+from latticear.models.layers import MaskedConv2d
 from latticear.tracing import one_hot
 from latticear.wavefront import wavefront_rank
 
@@ -35,6 +36,7 @@ class PixelSNAIL(AbstractModel):
         spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
         bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
         n_condition: length of a condition vector, which enters the gates of all residual layers; 0 for none.
+        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
 
     Raises:
         ValueError: for an even kernel or one of 1, q < 2, or width, depth or n_residual < 1.
@@ -64,8 +66,16 @@ class PixelSNAIL(AbstractModel):
         spin_flip_symmetric: bool = False,
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
+        n_condition_maps: int = 0,
     ) -> None:
-        super().__init__(shape, n_tokens, spin_flip_symmetric=spin_flip_symmetric, bias=bias, n_condition=n_condition)
+        super().__init__(
+            shape,
+            n_tokens,
+            spin_flip_symmetric=spin_flip_symmetric,
+            bias=bias,
+            n_condition=n_condition,
+            n_condition_maps=n_condition_maps,
+        )
         if width < 1 or depth < 1 or n_residual < 1:
             raise ValueError(
                 f"width, depth and n_residual must be at least 1, got width={width}, depth={depth}, "
@@ -77,7 +87,7 @@ class PixelSNAIL(AbstractModel):
         self.first = MaskedConv2d(n_tokens, width, kernel_size, "A")
         self.positions = Positions(width, self.shape)
         self.residuals = nn.ModuleList(
-            _GatedResidual(width, kernel_size, n_condition=n_condition) for _ in range(depth * n_residual)
+            _GatedResidual(width, kernel_size, conditioning=self.conditioning) for _ in range(depth * n_residual)
         )
         self.attentions = nn.ModuleList(_AttentionBlock(width, n_tokens, self.shape) for _ in range(depth))
         self.head = nn.Conv2d(width, n_tokens, 1)
@@ -102,15 +112,17 @@ class _GatedResidual(nn.Module):
         channels: of x.
         kernel_size: of the masked convolutions, Type B; 1 for what stays at each site.
         n_more: channels of a second input, which is added after the first convolution; 0 for none.
-        n_condition: length of a condition, which enters a and b; 0 for none.
+        conditioning: what enters a and b; None for nothing.
     """
 
-    def __init__(self, channels: int, kernel_size: int, *, n_more: int = 0, n_condition: int = 0) -> None:
+    def __init__(
+        self, channels: int, kernel_size: int, *, n_more: int = 0, conditioning: Conditioning | None = None
+    ) -> None:
         super().__init__()
         self.first = _convolution(channels, channels, kernel_size)
         self.more = nn.Conv2d(n_more, channels, 1, bias=False) if n_more else None
         self.second = _convolution(channels, 2 * channels, kernel_size)
-        self.condition = ConditionEmbedding(n_condition, 2 * channels) if n_condition else None
+        self.condition = None if conditioning is None else conditioning.embedding(2 * channels)
 
     def forward(self, x: Tensor, more: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         hidden = self.first(F.elu(x))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.base import AbstractModel
-from latticear.models.layers import ConditionEmbedding, MaskedConv2d
+from latticear.models.layers import MaskedConv2d
 from latticear.tracing import NEVER, one_hot
 from latticear.wavefront import wavefront_rank
 
@@ -34,6 +34,7 @@ class RecurrentPixelRNN(AbstractModel):
         spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
         bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
         n_condition: length of a condition vector, which enters every recurrent layer; 0 for none.
+        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
 
     Raises:
         ValueError: for q < 2, width or depth < 1.
@@ -65,8 +66,16 @@ class RecurrentPixelRNN(AbstractModel):
         spin_flip_symmetric: bool = False,
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
+        n_condition_maps: int = 0,
     ) -> None:
-        super().__init__(shape, n_tokens, spin_flip_symmetric=spin_flip_symmetric, bias=bias, n_condition=n_condition)
+        super().__init__(
+            shape,
+            n_tokens,
+            spin_flip_symmetric=spin_flip_symmetric,
+            bias=bias,
+            n_condition=n_condition,
+            n_condition_maps=n_condition_maps,
+        )
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
         self.width, self.depth, self.look_ahead = width, depth, look_ahead
@@ -75,7 +84,7 @@ class RecurrentPixelRNN(AbstractModel):
         between = [nn.Conv2d(width, 2 * width, 1) for _ in range(depth - 1)]
         self.inputs = nn.ModuleList([first, *between])
         self.layers = nn.ModuleList(GatedRecurrence2d(self.shape, width, look_ahead) for _ in range(depth))
-        self.conditions = nn.ModuleList(ConditionEmbedding(n_condition, 2 * width) for _ in range(depth) if n_condition)
+        self.conditions = self.conditioning.embeddings(2 * width, depth)
         self.head = nn.Conv2d(width, n_tokens, 1)
         nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)  # start close to the uniform distribution
         self._set_rank(wavefront_rank(self))
@@ -84,7 +93,7 @@ class RecurrentPixelRNN(AbstractModel):
         x = one_hot(tokens, self.n_tokens, self.head.weight.dtype)
         for i, (inputs, layer) in enumerate(zip(self.inputs, self.layers, strict=True)):
             x = inputs(x)
-            if self.n_condition:
+            if self.conditioned:
                 x = x + self.conditions[i](condition)
             x = layer(x)
         return self.head(x)

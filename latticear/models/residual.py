@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.base import AbstractModel
-from latticear.models.layers import ConditionEmbedding, MaskedConv2d, check_width, site_layer
+from latticear.models.conditions import Conditioning
+from latticear.models.layers import MaskedConv2d, check_width, site_layer
 from latticear.tracing import one_hot
 from latticear.wavefront import wavefront_rank
 
@@ -33,6 +34,7 @@ class ResidualPixelCNN(AbstractModel):
         spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
         bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
         n_condition: length of a condition vector, which enters every block; 0 for none.
+        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
         n_components: C, tokens at each site; component c is drawn given those before it and all earlier sites.
 
     Raises:
@@ -58,6 +60,7 @@ class ResidualPixelCNN(AbstractModel):
         spin_flip_symmetric: bool = False,
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
+        n_condition_maps: int = 0,
         n_components: int = 1,
     ) -> None:
         super().__init__(
@@ -66,6 +69,7 @@ class ResidualPixelCNN(AbstractModel):
             spin_flip_symmetric=spin_flip_symmetric,
             bias=bias,
             n_condition=n_condition,
+            n_condition_maps=n_condition_maps,
             n_components=n_components,
         )
         if width < 1 or depth < 1:
@@ -77,12 +81,12 @@ class ResidualPixelCNN(AbstractModel):
         self.kernel_size, self.block_kernel_size = kernel_size, block_kernel_size
         self.first = MaskedConv2d(n_components * n_tokens, 2 * width, kernel_size, "A", n_components=n_components)
         self.blocks = nn.ModuleList(
-            _Block(width, block_kernel_size, n_condition, n_components) for _ in range(depth - 1)
+            _Block(width, block_kernel_size, self.conditioning, n_components) for _ in range(depth - 1)
         )
         self.hidden = site_layer(2 * width, width, n_components)
         self.head = site_layer(width, n_components * n_tokens, n_components)
         nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)  # start close to the uniform distribution
-        self.embed = ConditionEmbedding(n_condition, 2 * width) if n_condition else None
+        self.embed = self.conditioning.embedding(2 * width)
         self._set_rank(wavefront_rank(self))
 
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
@@ -97,12 +101,12 @@ class ResidualPixelCNN(AbstractModel):
 class _Block(nn.Module):
     """`x + W2 relu(conv relu(W1 relu(x)))`, channels 2 h -> h -> h -> 2 h."""
 
-    def __init__(self, width: int, kernel_size: int, n_condition: int, n_components: int) -> None:
+    def __init__(self, width: int, kernel_size: int, conditioning: Conditioning, n_components: int) -> None:
         super().__init__()
         self.reduce = site_layer(2 * width, width, n_components)
         self.convolve = MaskedConv2d(width, width, kernel_size, "B", n_components=n_components)
         self.expand = site_layer(width, 2 * width, n_components)
-        self.embed = ConditionEmbedding(n_condition, width) if n_condition else None
+        self.embed = conditioning.embedding(width)
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
         y = self.convolve(torch.relu(self.reduce(torch.relu(x))))

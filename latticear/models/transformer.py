@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.attention import CausalAttention, Positions, PreviousSite, SiteNorm
 from latticear.models.base import AbstractModel
-from latticear.models.layers import ConditionEmbedding
 from latticear.tracing import one_hot
 from latticear.wavefront import wavefront_rank
 
@@ -33,6 +32,7 @@ class CausalTransformer(AbstractModel):
         spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
         bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
         n_condition: length of a condition vector, which is added to what every site starts from; 0 for none.
+        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
 
     Raises:
         ValueError: for q < 2, width or depth < 1, or a width that heads does not divide.
@@ -64,13 +64,21 @@ class CausalTransformer(AbstractModel):
         spin_flip_symmetric: bool = False,
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
+        n_condition_maps: int = 0,
     ) -> None:
-        super().__init__(shape, n_tokens, spin_flip_symmetric=spin_flip_symmetric, bias=bias, n_condition=n_condition)
+        super().__init__(
+            shape,
+            n_tokens,
+            spin_flip_symmetric=spin_flip_symmetric,
+            bias=bias,
+            n_condition=n_condition,
+            n_condition_maps=n_condition_maps,
+        )
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
         self.width, self.depth, self.heads = width, depth, heads
         self.embedding = PreviousSite(n_tokens, width, self.shape, bias=True)
-        self.condition = ConditionEmbedding(n_condition, width) if n_condition else None
+        self.condition = self.conditioning.embedding(width)
         self.positions = Positions(width, self.shape)
         self.blocks = nn.Sequential(*(_Block(width, heads, self.shape) for _ in range(depth)))
         self.norm = SiteNorm(width)

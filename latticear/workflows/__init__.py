@@ -3,17 +3,20 @@
 from latticear.workflows.describe import describe
 from latticear.workflows.draw import monte_carlo_run, sample_run
 from latticear.workflows.estimate import estimate_run, save_estimates
-from latticear.workflows.runs import Report, quiet, trained
+from latticear.workflows.runs import Report, condition_at, judged_temperature, quiet, single_temperature, trained
 from latticear.workflows.train import train_run
 
 __all__ = [
     "Report",
+    "condition_at",
     "describe",
     "estimate_run",
+    "judged_temperature",
     "monte_carlo_run",
     "quiet",
     "sample_run",
     "save_estimates",
+    "single_temperature",
     "train_run",
     "trained",
 ]

@@ -16,12 +16,20 @@ from latticear.config import (
 from latticear.datafile import SampleWriter
 from latticear.estimates import Estimates
 from latticear.exact import exact_result
-from latticear.hamiltonians import AbstractHamiltonian
+from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, check_temperature
 from latticear.montecarlo import default_schedule, monte_carlo
 from latticear.provenance import command, fingerprint
 from latticear.samples import Samples
 from latticear.signals import StopSignals
-from latticear.workflows.runs import Report, quiet, step_of, trained
+from latticear.workflows.runs import (
+    Report,
+    condition_at,
+    judged_temperature,
+    quiet,
+    single_temperature,
+    step_of,
+    trained,
+)
 
 __all__ = ["monte_carlo_run", "sample_run"]
 
@@ -36,21 +44,25 @@ def sample_run(
     device: str,
     report: Report,
     given: Path | None = None,
+    temperature: float | None = None,
 ) -> int:
     """Stream samples of a run into an HDF5 file, up to n in all; returns how many it holds.
 
-    With `given`, a file that `read_held` reads, its sites are held fixed.
+    With `given`, a file that `read_held` reads, its sites are held fixed. `temperature` is for a run that serves a
+    range.
 
     Raises:
         ValueError: for a file or a number that does not fit.
         KeyboardInterrupt: if a signal stopped it; the file keeps what it has.
     """
     config, hamiltonian, model = trained(path, device)
+    temperature = _served(config, temperature)
+    condition = condition_at(config, temperature)
     held = None if given is None else read_held(given, hamiltonian, n)
     provenance = {"run": str(path), "checkpoint": step_of(path), "command": command()}
     attributes = {
         "seed": seed,
-        "temperature": config.temperature,
+        "temperature": temperature,
         "model": model.to_dict(),
         "weights": fingerprint(model),
         "given": None if held is None else held.fingerprint,
@@ -58,12 +70,19 @@ def sample_run(
     }
     with (
         StopSignals() as stop,
-        SampleWriter(out, hamiltonian, attributes=attributes, append=append, has_given=held is not None) as writer,
+        SampleWriter(
+            out,
+            hamiltonian,
+            attributes=attributes,
+            append=append,
+            n_condition=model.conditioning.size,
+            has_given=held is not None,
+        ) as writer,
     ):
         done = writer.n_written
         if done < n:
             draw = model.sample_batches if held is None else partial(held.sample_batches, model)
-            batches = draw(n - done, seed=seed, start=done)
+            batches = draw(n - done, seed=seed, start=done, condition=condition)
             for _ in _written(batches, writer, hamiltonian, n, report, stop):
                 pass
         return writer.n_written
@@ -86,16 +105,16 @@ def monte_carlo_run(
     """
     if out.exists():
         raise FileExistsError(f"{out} already exists; name another file")
-    hamiltonian = build_hamiltonian(config)
+    hamiltonian, temperature = build_hamiltonian(config), single_temperature(config)
     plan = default_schedule(hamiltonian, method, n)._replace(**schedule)
     where = str(resolve_device(device))
-    chains = monte_carlo(hamiltonian, config.temperature, n=n, method=method, seed=seed, device=where, **plan._asdict())
+    chains = monte_carlo(hamiltonian, temperature, n=n, method=method, seed=seed, device=where, **plan._asdict())
     attributes = {
         "seed": seed,
-        "temperature": config.temperature,
+        "temperature": temperature,
         "provenance": {"method": method, **plan._asdict(), "command": command()},
     }
-    judge = exact_result(hamiltonian, config.temperature)
+    judge = exact_result(hamiltonian, temperature)
     with (
         quiet(),
         StopSignals() as stop,
@@ -103,7 +122,7 @@ def monte_carlo_run(
     ):
         written = _written(chains, writer, hamiltonian, n, report, stop)
         if n >= 2 * plan.n_chains:
-            return estimate_chains(written, hamiltonian, config.temperature, exact=judge)
+            return estimate_chains(written, hamiltonian, temperature, exact=judge)
         for _ in written:
             pass
         return None
@@ -128,3 +147,13 @@ def _written(
         if stop.requested:
             raise KeyboardInterrupt
         yield batch
+
+
+def _served(config: RunConfig, temperature: float | None) -> float:
+    """The temperature to draw at: the one asked for, or that of the run."""
+    if temperature is not None and not isinstance(config.served, TemperatureRange) and temperature != config.served:
+        raise ValueError(
+            f"this run serves T = {config.served:g} alone, got {temperature:g}: train --temperature LOW:HIGH serves a "
+            f"range, and estimate --temperature reweights"
+        )
+    return judged_temperature(config) if temperature is None else check_temperature(temperature)

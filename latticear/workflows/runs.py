@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import torch
+
 from latticear.config import (
     RunConfig,
     build_hamiltonian,
@@ -14,11 +16,11 @@ from latticear.config import (
     resolve_device,
 )
 from latticear.estimates import UnreliableEstimateWarning
-from latticear.hamiltonians import AbstractHamiltonian
+from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange
 from latticear.models import AbstractModel
 from latticear.rundir import RunDirectory, load_model
 
-__all__ = ["Report", "quiet", "step_of", "trained"]
+__all__ = ["Report", "condition_at", "judged_temperature", "quiet", "single_temperature", "step_of", "trained"]
 
 Report = Callable[[int, int, str], None]
 
@@ -50,3 +52,24 @@ def quiet() -> Iterator[None]:
 def step_of(path: Path) -> str | None:
     latest = RunDirectory(path).latest()
     return latest.name if latest else None
+
+
+def judged_temperature(config: RunConfig) -> float:
+    """The temperature of a run, or the middle of its range."""
+    return config.served.middle if isinstance(config.served, TemperatureRange) else config.served
+
+
+def condition_at(config: RunConfig, temperature: float) -> torch.Tensor | None:
+    """What the network of a run is conditioned on at a temperature; None for a run that serves one alone."""
+    return torch.tensor([temperature], dtype=torch.float64) if isinstance(config.served, TemperatureRange) else None
+
+
+def single_temperature(config: RunConfig) -> float:
+    """The temperature, of what needs one.
+
+    Raises:
+        ValueError: if the config has a range.
+    """
+    if isinstance(config.served, TemperatureRange):
+        raise ValueError(f"one temperature is needed here, got the range {config.served}")
+    return config.served

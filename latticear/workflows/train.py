@@ -28,7 +28,7 @@ from latticear.provenance import environment, now
 from latticear.rundir import RunDirectory
 from latticear.signals import StopSignals
 from latticear.training import Step, TrainingError, fit
-from latticear.workflows.runs import Report
+from latticear.workflows.runs import Report, judged_temperature
 
 __all__ = ["train_run"]
 
@@ -84,7 +84,7 @@ def _steps(
         return fit(
             model,
             hamiltonian,
-            temperature=config.temperature,
+            temperature=config.served,
             seed=config.seed,
             data=data,
             resume=state,
@@ -98,7 +98,7 @@ def _steps(
 
 def _train(run: RunDirectory, model: AbstractModel, steps: Iterator[Step], config: RunConfig, report: Report) -> bool:
     total, every = config.training["steps"], config.training["checkpoint_every"]
-    judge = exact_result(build_hamiltonian(config), config.temperature)
+    judge = exact_result(build_hamiltonian(config), judged_temperature(config))
     known = {"exact": judge.free_energy_per_site} if judge else {}
     before = run.metrics()[-1:]
     done = before[0]["step"] if before else 0
@@ -135,7 +135,7 @@ def _training_data(config: RunConfig, hamiltonian: AbstractHamiltonian) -> torch
         raise ValueError("objective forward-kl needs configurations: give --data FILE (latticear mc makes one)")
     if path and not wanted:
         raise ValueError(f"data is given, but objective {config.training['objective']} uses none; use forward-kl")
-    return read_configurations(path, hamiltonian, temperature=config.temperature) if path else None
+    return read_configurations(path, hamiltonian, temperature=judged_temperature(config)) if path else None
 
 
 def _check_unchanged(asked: dict[str, Any], stored: dict[str, Any], prefix: str = "") -> None:

@@ -1,0 +1,64 @@
+"""Temperatures: one, or a range of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["TemperatureRange", "check_temperature", "temperature_or_range"]
+
+
+class TemperatureRange(NamedTuple):
+    """All temperatures from low to high.
+
+    Attributes:
+        low, high: T, in units of the coupling, 0 < low < high.
+    """
+
+    low: float
+    high: float
+
+    @property
+    def middle(self) -> float:
+        """Half way."""
+        return (self.low + self.high) / 2
+
+    def spread(self, n: int) -> list[float]:
+        """n temperatures at equal distances, both ends among them."""
+        return np.linspace(self.low, self.high, n).tolist()
+
+    def __str__(self) -> str:
+        return f"{self.low:g}:{self.high:g}"
+
+
+def temperature_or_range(value: float | Sequence[float]) -> float | TemperatureRange:
+    """Return a temperature as a float, and `(low, high)` as a range.
+
+    Raises:
+        ValueError: for a temperature that is not positive and finite, or a range without extent.
+    """
+    if isinstance(value, int | float):
+        return check_temperature(value)
+    if len(value) != 2:
+        raise ValueError(f"a range of temperatures is (low, high), got {tuple(value)}")
+    low, high = map(check_temperature, value)
+    if not low < high:
+        raise ValueError(f"a range of temperatures goes from low to high, got {low:g} to {high:g}")
+    return TemperatureRange(low, high)
+
+
+def check_temperature(temperature: float) -> float:
+    """Return the temperature as a float.
+
+    Raises:
+        ValueError: unless it is a positive finite number; an antiferromagnet has a negative coupling, not a negative T.
+    """
+    value = float(temperature)
+    if not (value > 0 and value < float("inf") and 1 / value < float("inf")):
+        raise ValueError(
+            f"temperature must be positive and finite (k_B = 1, in units of the coupling), got {temperature!r}; "
+            f"an antiferromagnet has coupling < 0 and T > 0"
+        )
+    return value
