@@ -11,6 +11,7 @@ PACKAGE = Path(latticear.__file__).parent
 
 FLOORS = [
     {"library", "samples", "signals", "lattice", "journal", "autocorrelation", "tracing", "probe", "ancestral"},
+    {"stages"},
     {"wavefront", "space"},
     {"philox", "hamiltonians", "engines"},
     {"grids", "pictures"},

@@ -47,8 +47,8 @@ class AbstractModel(nn.Module, ABC):
 
     Raises:
         ValueError: for q < 2, a negative n_condition or n_condition_maps, n_components < 1, a bias of another shape,
-            number of tokens or symmetry, any bias with components, or one whose temperature is the condition where
-            there is none.
+            number of tokens or symmetry, one whose temperature is the condition where there is none, or any bias with
+            components.
 
     Attributes:
         rank: int64 `(H, W)`; sites of equal rank are independent given those of lower rank.

@@ -159,14 +159,14 @@ def _served(
     config: AnyConfig, temperature: float | None, condition: str | None, given: Path | None
 ) -> tuple[float | None, torch.Tensor | None]:
     """The temperature to draw at, the one asked for or that of the run, and what the network is conditioned on."""
-    served = config.served
-    if isinstance(config, RunConfig) and isinstance(served, TemperatureRange):
+    if isinstance(config, RunConfig) and isinstance(config.served, TemperatureRange):
         here = judged_temperature(config) if temperature is None else check_temperature(temperature)
         return here, condition_at(config, here)
-    if temperature is not None and temperature != served:
-        alone = "has no temperature" if served is None else f"serves T = {served:g} alone"
+    alone = single_temperature(config) if isinstance(config, RunConfig) else None
+    if temperature is not None and temperature != alone:
+        serves = "has no temperature" if alone is None else f"serves T = {alone:g} alone"
         raise ValueError(
-            f"this run {alone}, got {temperature:g}: train --temperature LOW:HIGH serves a range, and estimate "
+            f"this run {serves}, got {temperature:g}: train --temperature LOW:HIGH serves a range, and estimate "
             f"--temperature reweights"
         )
-    return served, asked_condition(config, condition, given)
+    return alone, asked_condition(config, condition, given)
