@@ -104,7 +104,7 @@ class _GridTop(_Section):
 
 
 class _Top(_GridTop):
-    temperature: float = T_C
+    temperature: float | tuple[float, float] | str = T_C
 
 
 class RunConfig(BaseModel):
