@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from latticear.autocorrelation import TauInt, integrated_autocorrelation_time, mean_error
     from latticear.chains import estimate_chains, neural_mcmc
-    from latticear.configurations import read_batches, read_configurations, read_given, read_metadata
+    from latticear.configurations import read_batches, read_condition, read_configurations, read_given, read_metadata
     from latticear.datafile import SampleWriter
     from latticear.estimates import Estimate, Estimates, UnreliableEstimateWarning
     from latticear.exact import (
@@ -34,9 +34,11 @@ if TYPE_CHECKING:
         onsager,
         transfer_matrix,
     )
+    from latticear.grids import Grid
     from latticear.hamiltonians import HAMILTONIANS, AbstractHamiltonian, Ising
     from latticear.importance import estimate, forward_ess, reweight
     from latticear.lattice import Lattice
+    from latticear.likelihood import negative_log_likelihood
     from latticear.models import (
         MADE,
         MODELS,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from latticear.montecarlo import monte_carlo
     from latticear.objectives import forward_kl, reverse_kl
     from latticear.observables import correlation
+    from latticear.pictures import glyphs
     from latticear.rundir import load_model
     from latticear.samples import Samples
     from latticear.training import Step, TrainingError, fit
@@ -65,7 +68,7 @@ __version__ = version("latticear")
 
 _HOMES = {
     "autocorrelation": ("TauInt", "integrated_autocorrelation_time", "mean_error"),
-    "configurations": ("read_batches", "read_configurations", "read_given", "read_metadata"),
+    "configurations": ("read_batches", "read_condition", "read_configurations", "read_given", "read_metadata"),
     "datafile": ("SampleWriter",),
     "estimates": ("Estimate", "Estimates", "UnreliableEstimateWarning"),
     "chains": ("estimate_chains", "neural_mcmc"),
@@ -81,8 +84,10 @@ _HOMES = {
         "onsager",
         "transfer_matrix",
     ),
+    "grids": ("Grid",),
     "hamiltonians": ("HAMILTONIANS", "AbstractHamiltonian", "Ising"),
     "lattice": ("Lattice",),
+    "likelihood": ("negative_log_likelihood",),
     "models": (
         "MADE",
         "MODELS",
@@ -103,6 +108,7 @@ _HOMES = {
     "montecarlo": ("monte_carlo",),
     "objectives": ("forward_kl", "reverse_kl"),
     "observables": ("correlation",),
+    "pictures": ("glyphs",),
     "rundir": ("load_model",),
     "samples": ("Samples",),
     "training": ("Step", "TrainingError", "fit"),

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from latticear.configurations import read_given, read_metadata
 from latticear.engines import drawer
-from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
 from latticear.samples import Samples
+from latticear.space import ConfigurationSpace
 
 __all__ = ["Held", "read_held"]
 
@@ -23,28 +23,28 @@ class Held(NamedTuple):
     """K configurations that hold sites fixed. Sample i is drawn given configuration i modulo K.
 
     Attributes:
-        tokens: `(K, H, W)`; what is held, arbitrary elsewhere.
-        where: bool `(K, H, W)`, True where the token is held.
+        tokens: `(K, H, W)` or `(K, C, H, W)`; what is held, arbitrary elsewhere.
+        where: bool of that shape, True where the token is held.
         origin: where they come from, JSON values.
+        condition: `(K, k)`, what each of them comes with, for a model with a condition; or None.
     """
 
     tokens: Tensor
     where: Tensor
     origin: dict[str, Any]
+    condition: Tensor | None = None
 
     @property
     def fingerprint(self) -> str:
         """A name for what is held: 16 hexadecimal digits, others for other sites or tokens."""
         held = torch.where(self.where, self.tokens.long() + 1, 0)
-        return hashlib.sha256(held.numpy().tobytes()).hexdigest()[:16]
+        content = hashlib.sha256(held.numpy().tobytes())
+        if self.condition is not None:
+            content.update(self.condition.double().numpy().tobytes())
+        return content.hexdigest()[:16]
 
-    def sample_batches(
-        self, model: AbstractModel, n: int, *, seed: int, start: int = 0, condition: Tensor | None = None
-    ) -> Iterator[Samples]:
-        """Samples start .. start + n - 1 of the stream (model, seed, these), in constant memory.
-
-        `condition` is one row for all.
-        """
+    def sample_batches(self, model: AbstractModel, n: int, *, seed: int, start: int = 0) -> Iterator[Samples]:
+        """Samples start .. start + n - 1 of the stream (model, seed, these), in constant memory."""
         block, stop = drawer(model).block, start + n
         for begin in range(start - start % block, stop, block):
             first, last = max(start, begin), min(stop, begin + block)
@@ -53,13 +53,13 @@ class Held(NamedTuple):
                 last - first,
                 seed=seed,
                 start=first,
-                condition=condition,
                 given=self.tokens[rows],
                 where=self.where[rows],
+                condition=None if self.condition is None else self.condition[rows],
             )
 
 
-def read_held(path: Path, hamiltonian: AbstractHamiltonian, n: int) -> Held:
+def read_held(path: Path, hamiltonian: ConfigurationSpace, n: int) -> Held:
     """Read the configurations that hold sites of n samples fixed.
 
     Raises:

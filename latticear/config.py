@@ -7,24 +7,38 @@ import inspect
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, ClassVar, Literal, get_type_hints
 
 import tomli_w
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
+from latticear.configurations import MAX_CONDITION
 from latticear.exact import T_C
-from latticear.hamiltonians import HAMILTONIANS, AbstractHamiltonian, TemperatureRange, temperature_or_range
+from latticear.grids import Grid
+from latticear.hamiltonians import (
+    HAMILTONIANS,
+    AbstractHamiltonian,
+    BoltzmannBias,
+    TemperatureRange,
+    temperature_or_range,
+)
 from latticear.models import MODELS, AbstractModel
+from latticear.space import ConfigurationSpace
 from latticear.training import fit
 
 __all__ = [
+    "AnyConfig",
+    "GridConfig",
     "RunConfig",
     "build_hamiltonian",
     "build_model",
+    "build_space",
     "config_tree",
+    "load_any",
     "load_config",
+    "parse_any",
     "parse_config",
     "resolve_device",
     "to_toml",
@@ -66,15 +80,31 @@ _MODELS = _family(
 _TRAINING = _schema(
     "Training",
     fit,
-    {"model", "hamiltonian", "temperature", "seed", "data", "resume"},
+    {"model", "hamiltonian", "temperature", "seed", "data", "condition", "resume"},
     {"data": (str, ""), "checkpoint_every": (int, Field(100, ge=1))},
 )
 
+_GRID = _schema("Grid", Grid, (), {"n_classes": (int, Field(0, ge=0, le=MAX_CONDITION))})
+_GRID_MODELS = _family(MODELS, {"shape", "n_tokens", "bias", "n_components"}, {})
+_GRID_TRAINING = _schema(
+    "Training",
+    fit,
+    {"model", "hamiltonian", "temperature", "seed", "data", "condition", "resume", "anneal", "augment"},
+    {
+        "objective": (Literal["forward-kl"], "forward-kl"),
+        "data": (str, ...),
+        "checkpoint_every": (int, Field(100, ge=1)),
+    },
+)
 
-class _Top(_Section):
-    temperature: float | tuple[float, float] | str = T_C
+
+class _GridTop(_Section):
     seed: int = Field(0, ge=0, lt=2**63)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class _Top(_GridTop):
+    temperature: float | tuple[float, float] | str = T_C
 
 
 class RunConfig(BaseModel):
@@ -96,9 +126,29 @@ class RunConfig(BaseModel):
         return temperature_or_range(self.temperature)
 
 
+class GridConfig(BaseModel):
+    """One run on a grid, complete: seed, device and the sections `grid`, `model`, `training`; no temperature."""
+
+    served: ClassVar[None] = None
+
+    seed: int
+    device: str
+    grid: Tree
+    model: Tree
+    training: Tree
+
+
+AnyConfig = RunConfig | GridConfig
+
+
 def load_config(path: str | Path | None, overrides: Iterable[str] = (), values: Tree | None = None) -> RunConfig:
     """A complete, checked run: `parse_config(config_tree(...))`."""
     return parse_config(config_tree(path, overrides, values))
+
+
+def load_any(path: str | Path | None, overrides: Iterable[str] = (), values: Tree | None = None) -> AnyConfig:
+    """A complete, checked run on a Hamiltonian or on a grid: `parse_any(config_tree(...))`."""
+    return parse_any(config_tree(path, overrides, values))
 
 
 def config_tree(path: str | Path | None, overrides: Iterable[str] = (), values: Tree | None = None) -> Tree:
@@ -139,12 +189,9 @@ def parse_config(tree: Tree) -> RunConfig:
     Raises:
         ValueError: for an unknown key (with the nearest valid name) or a value of the wrong kind.
     """
-    sections = {key: tree.get(key, {}) for key in ("hamiltonian", "model", "training")}
-    for key, section in sections.items():
-        if not isinstance(section, dict):
-            raise ValueError(f"[{key}] must be a section of keys, got {section!r}")
-        sections[key] = dict(section)
-    tree = {key: value for key, value in tree.items() if key not in sections}
+    if "grid" in tree:
+        raise ValueError("this needs a Hamiltonian at a temperature; the configurations of a [grid] have no energy")
+    tree, sections = _sections(tree, "hamiltonian")
     top = _validated(_Top, tree, "", also=sections)
     top["temperature"] = _temperature(top["temperature"])
     sections["hamiltonian"].setdefault("name", "ising")
@@ -160,28 +207,77 @@ def parse_config(tree: Tree) -> RunConfig:
     return config
 
 
+def parse_any(tree: Tree) -> AnyConfig:
+    """`parse_config`, or where there is a `[grid]` instead of a `[hamiltonian]`, the same for a grid."""
+    if "grid" not in tree:
+        return parse_config(tree)
+    tree, sections = _sections(
+        {key: value for key, value in tree.items() if (key, value) != ("hamiltonian", {})}, "grid"
+    )
+    energies = [f"[{key}]" if key == "hamiltonian" else key for key in ("hamiltonian", "temperature") if key in tree]
+    if energies:
+        raise ValueError(f"{' and '.join(energies)} cannot go with a [grid], which has no energy; leave one out")
+    if sections["training"].get("objective") == "reverse-kl":
+        raise ValueError("training.objective reverse-kl needs an energy, which a [grid] has not; use forward-kl")
+    top = _validated(_GridTop, tree, "", also=sections)
+    sections["model"].setdefault("name", "pixelcnn")
+    training = _validated(_GRID_TRAINING, sections["training"], "training.")  # its data may say what the grid is
+    grid = _validated(_GRID, sections["grid"], "grid.")
+    model = _validated(_member(_GRID_MODELS, sections, "model"), sections["model"], "model.")
+    return GridConfig(**top, grid=grid, model=model, training=training)
+
+
+def _sections(tree: Tree, first: str) -> tuple[Tree, dict[str, Tree]]:
+    """What stands at the top, and the sections: the first of this name, `model` and `training`."""
+    sections = {key: tree.get(key, {}) for key in (first, "model", "training")}
+    for key, section in sections.items():
+        if not isinstance(section, dict):
+            raise ValueError(f"[{key}] must be a section of keys, got {section!r}")
+        sections[key] = dict(section)
+    return {key: value for key, value in tree.items() if key not in sections}, sections
+
+
+def build_space(config: AnyConfig) -> ConfigurationSpace:
+    """The Hamiltonian or the grid that the config names."""
+    if isinstance(config, RunConfig):
+        return build_hamiltonian(config)
+    return Grid(**{key: value for key, value in config.grid.items() if key != "n_classes"})
+
+
 def build_hamiltonian(config: RunConfig) -> AbstractHamiltonian:
     """The Hamiltonian that the config names."""
     arguments = {key: value for key, value in config.hamiltonian.items() if key != "name"}
     return HAMILTONIANS[config.hamiltonian["name"]](**arguments)
 
 
-def build_model(config: RunConfig, hamiltonian: AbstractHamiltonian) -> AbstractModel:
-    """The network that the config names, for this Hamiltonian, with fresh weights that depend on the seed alone.
+def build_model(config: AnyConfig, space: ConfigurationSpace) -> AbstractModel:
+    """The network that the config names, for this Hamiltonian or grid, with fresh weights of the seed alone.
 
     Raises:
-        ValueError: for an argument that makes no network, or a symmetry that the Hamiltonian does not have.
+        ValueError: for an argument that makes no network, a symmetry that the Hamiltonian does not have, or components
+            that the network cannot have.
     """
+    network = MODELS[config.model["name"]]
+    arguments = {key: value for key, value in config.model.items() if key not in ("name", "boltzmann_bias")}
+    if isinstance(config, RunConfig) and isinstance(space, AbstractHamiltonian):
+        arguments["bias"] = _bias(config, space)
+    if space.n_components > 1:
+        if "n_components" not in inspect.signature(network).parameters:
+            raise ValueError(f"model.name {network.name} has one component at a site, the data have {space.size[0]}")
+        arguments["n_components"] = space.n_components
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return network(space.shape, space.n_tokens, **arguments)
+
+
+def _bias(config: RunConfig, hamiltonian: AbstractHamiltonian) -> BoltzmannBias | None:
     if config.model["spin_flip_symmetric"] and not hamiltonian.spin_flip:
         raise ValueError(
             f"model.spin_flip_symmetric is true, but {hamiltonian} does not have that symmetry; leave it out"
         )
-    arguments = {key: value for key, value in config.model.items() if key not in ("name", "boltzmann_bias")}
-    bias_temperature = None if isinstance(config.served, TemperatureRange) else config.served
-    bias = hamiltonian.bias(bias_temperature) if config.model["boltzmann_bias"] else None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return MODELS[config.model["name"]](hamiltonian.shape, hamiltonian.n_tokens, bias=bias, **arguments)
+    if not config.model["boltzmann_bias"]:
+        return None
+    return hamiltonian.bias(None if isinstance(config.served, TemperatureRange) else config.served)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -198,8 +294,8 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda" if has_cuda and name != "cpu" else "cpu")
 
 
-def to_toml(config: RunConfig) -> str:
-    """The complete config as TOML; `load_config` reads it back unchanged."""
+def to_toml(config: AnyConfig) -> str:
+    """The complete config as TOML; `load_any` reads it back unchanged."""
     return tomli_w.dumps(_without_none(config.model_dump()))
 
 
@@ -239,7 +335,8 @@ def _sentence(error: ErrorDetails, key: str, value: Any, prefix: str, known: Ite
     if error["type"] == "extra_forbidden":
         return f"unknown key {prefix + key!r}{_nearest(key, known, prefix)}"
     if value is None:
-        hint = " (--size on the command line)" if key == "shape" else ""
+        option = {"shape": "--size", "levels": "--levels", "data": "--data"}.get(key)
+        hint = f" ({option} on the command line)" if option else ""
         return f"{prefix}{key} must be given{hint}"
     return f"{prefix}{key}: {error['msg'][0].lower()}{error['msg'][1:]}, got {value!r}"
 

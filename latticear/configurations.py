@@ -5,6 +5,7 @@ Nothing that is read is executed: numbers, and JSON in attributes; no pickles.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,24 +18,27 @@ import torch
 from torch import Tensor
 
 from latticear.dataformat import FORMAT_VERSION, decode_attributes, same_value, short_repr, spin_table
-from latticear.hamiltonians import AbstractHamiltonian, hamiltonian_from_dict
+from latticear.grids import space_of
 from latticear.journal import JournaledFile, journal_path
 from latticear.samples import Samples, token_dtype
+from latticear.space import ConfigurationSpace
 
-__all__ = ["read_batches", "read_configurations", "read_given", "read_metadata"]
+__all__ = ["read_batches", "read_condition", "read_configurations", "read_given", "read_metadata"]
 
 _BLOCK_SITES = 2**22
+MAX_CONDITION = 4096
+"""Classes, or numbers in a condition: more of them are a mistake."""
 
 
 def read_configurations(
-    path: str | os.PathLike[str], hamiltonian: AbstractHamiltonian, *, temperature: float | None = None
+    path: str | os.PathLike[str], hamiltonian: ConfigurationSpace, *, temperature: float | None = None
 ) -> Tensor:
-    """Read all configurations of a file as tokens `(n, H, W)`, smallest unsigned type.
+    """Read all configurations of a file as tokens `(n, H, W)` or `(n, C, H, W)`, smallest unsigned type.
 
     Args:
         path: an HDF5 file with `/spins` `(n, H, W)` or `/tokens`, by latticear or not; or spins in a `.npy`
             file.
-        hamiltonian: what they are configurations of.
+        hamiltonian: what they are configurations of; or a `Grid`.
         temperature: compared with the file's, if it states one.
 
     Raises:
@@ -56,7 +60,7 @@ def read_configurations(
         return _all_tokens(path, _configurations(path, h5), hamiltonian, _decoder(path, h5, hamiltonian))
 
 
-def read_given(path: str | os.PathLike[str], hamiltonian: AbstractHamiltonian) -> tuple[Tensor, Tensor]:
+def read_given(path: str | os.PathLike[str], hamiltonian: ConfigurationSpace) -> tuple[Tensor, Tensor]:
     """Read configurations of which some sites are to be held fixed: `given` and `where` of `model.sample`.
 
     Args:
@@ -81,6 +85,50 @@ def read_given(path: str | os.PathLike[str], hamiltonian: AbstractHamiltonian) -
         values = dataset[()]
         values[~where] = values[where][0]
         return _all_tokens(path, values, hamiltonian, _decoder(path, h5, hamiltonian)), torch.from_numpy(where.copy())
+
+
+def read_condition(path: str | os.PathLike[str]) -> np.ndarray | None:
+    """Read `/condition`: what each configuration of a file comes with.
+
+    Returns:
+        Labels int64 `(n,)` where it holds a column of integers, (n,) or (n, 1); numbers float64 `(n, k)` where it holds
+        anything else; None where there is no `/condition`, as in a `.npy` file. `latticear.conditions.encoded` makes of
+        them what a model takes.
+
+    Raises:
+        ValueError: if the file is damaged, or they are not one finite row for each configuration, or a label is
+            negative or 4096 and more.
+        OSError: if there is no such file, or it is being written.
+    """
+    path = Path(path)
+    if _is_npy(path):
+        return None
+    with _opened(path) as h5:
+        dataset = h5.get("condition")
+        if dataset is None:
+            return None
+        n = len(_configurations(path, h5))
+        shape = dataset.shape if isinstance(dataset, h5py.Dataset) and dataset.dtype.kind in "biuf" else None
+        if not shape or len(shape) > 2 or shape[0] != n or not 0 < math.prod(shape[1:]) <= MAX_CONDITION:
+            raise ValueError(
+                f"{path}: /condition must hold a label or up to {MAX_CONDITION} numbers for each of the {n} "
+                f"configurations, got {shape or dataset}"
+            )
+        values = dataset[()].reshape(n, -1)
+    if values.dtype.kind in "iu" and values.shape[1] == 1:
+        return _labels(path, values[:, 0])
+    values = values.astype(np.float64)
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values).all(1))[0])
+        raise ValueError(f"{path}: /condition must be finite, got {values[row].tolist()} in row {row}")
+    return values
+
+
+def _labels(path: Path, values: np.ndarray) -> np.ndarray:
+    wrong = values[(values < 0) | (values >= MAX_CONDITION)]
+    if wrong.size:
+        raise ValueError(f"{path}: labels in /condition must be 0, 1, ... up to {MAX_CONDITION - 1}, got {wrong[0]}")
+    return values.astype(np.int64)
 
 
 def read_batches(path: str | os.PathLike[str], batch_size: int) -> Iterator[Samples]:
@@ -190,7 +238,7 @@ def _mask(path: Path, h5: h5py.File, shape: tuple[int, ...]) -> np.ndarray:
             f"{path} has no dataset /where, 1 at the sites to hold fixed and 0 elsewhere; add a mask of shape "
             f"{shape[1:]}, or {shape} for one each: with h5py.File({str(path)!r}, 'r+') as h5: h5['where'] = mask"
         )
-    if mask.dtype.kind not in "biuf" or mask.shape not in (shape[1:], shape):
+    if mask.dtype.kind not in "biuf" or mask.shape not in (shape[-2:], shape[1:], shape):
         raise ValueError(
             f"{path}: /where must hold 0 or 1 in shape {shape[1:]} or {shape}, got {mask.dtype} {mask.shape}"
         )
@@ -212,8 +260,10 @@ def _check_ours(path: Path, h5: h5py.File) -> None:
 
 
 def _check_origin(
-    path: Path, stored: dict[str, Any], hamiltonian: AbstractHamiltonian, temperature: float | None
+    path: Path, stored: dict[str, Any], hamiltonian: ConfigurationSpace, temperature: float | None
 ) -> None:
+    if hamiltonian.kind == "grid":
+        return  # images, or the configurations of any system: what counts is that every value is one of the grid's
     source = stored.get("hamiltonian")
     given = decode_attributes({"": hamiltonian.to_dict()})[""]
     if isinstance(source, dict) and source != given:
@@ -230,7 +280,7 @@ def _differences(stored: dict[str, Any], given: dict[str, Any]) -> str:
     )
 
 
-def _decoder(path: Path, h5: h5py.File, hamiltonian: AbstractHamiltonian) -> Callable[[np.ndarray], Tensor]:
+def _decoder(path: Path, h5: h5py.File, hamiltonian: ConfigurationSpace) -> Callable[[np.ndarray], Tensor]:
     """What makes tokens of the configurations of a file."""
     if _configurations(path, h5).name != "/tokens":
         return _spin_decoder(hamiltonian)
@@ -242,7 +292,7 @@ def _decoder(path: Path, h5: h5py.File, hamiltonian: AbstractHamiltonian) -> Cal
     return _token_decoder(hamiltonian.n_tokens)
 
 
-def _spin_decoder(hamiltonian: AbstractHamiltonian) -> Callable[[np.ndarray], Tensor]:
+def _spin_decoder(hamiltonian: ConfigurationSpace) -> Callable[[np.ndarray], Tensor]:
     """Spins to tokens; int8 by table, all else by `hamiltonian.tokens`, which names what is no spin."""
     spins = spin_table(hamiltonian)
     tokens_of = np.zeros(256, dtype=np.uint8)
@@ -261,16 +311,17 @@ def _spin_decoder(hamiltonian: AbstractHamiltonian) -> Callable[[np.ndarray], Te
 
 def _token_decoder(n_tokens: int) -> Callable[[np.ndarray], Tensor]:
     def decode(block: np.ndarray) -> Tensor:
-        if block.size and not (block.min() >= 0 and block.max() < n_tokens):
-            raise ValueError(f"tokens must lie in 0..{n_tokens - 1}, got {block.min()}..{block.max()}")
+        whole = block.dtype.kind in "iu" or np.array_equal(block, np.trunc(block))
+        if block.size and not (whole and block.min() >= 0 and block.max() < n_tokens):
+            raise ValueError(f"tokens must be integers in 0..{n_tokens - 1}, got {block.min()}..{block.max()}")
         return torch.from_numpy(block.astype(np.int32)).to(token_dtype(n_tokens))
 
     return decode
 
 
-def _check_numbers(path: Path, data: h5py.Dataset | np.ndarray, hamiltonian: AbstractHamiltonian) -> None:
-    if data.dtype.kind not in "iuf" or data.shape[1:] != hamiltonian.shape or data.ndim != 3:
-        expected = ", ".join(map(str, hamiltonian.shape))
+def _check_numbers(path: Path, data: h5py.Dataset | np.ndarray, hamiltonian: ConfigurationSpace) -> None:
+    if data.dtype.kind not in "iuf" or data.shape[1:] != hamiltonian.size:
+        expected = ", ".join(map(str, hamiltonian.size))
         raise ValueError(f"{path} must hold numbers of shape (n, {expected}), got {data.dtype} {data.shape}")
     if data.shape[0] == 0:
         raise ValueError(f"{path} holds no configuration")
@@ -279,7 +330,7 @@ def _check_numbers(path: Path, data: h5py.Dataset | np.ndarray, hamiltonian: Abs
 def _all_tokens(
     path: Path,
     data: h5py.Dataset | np.ndarray,
-    hamiltonian: AbstractHamiltonian,
+    hamiltonian: ConfigurationSpace,
     decode: Callable[[np.ndarray], Tensor],
 ) -> Tensor:
     """Decode in blocks: the intermediate float64 of a whole file would be eight times its size."""
@@ -289,7 +340,7 @@ def _all_tokens(
         tokens = torch.empty(data.shape, dtype=token_dtype(hamiltonian.n_tokens))
     except RuntimeError as error:
         raise ValueError(f"{path} holds {n} configurations, which do not fit into memory") from error
-    step = max(1, _BLOCK_SITES // hamiltonian.n_sites)
+    step = max(1, _BLOCK_SITES // math.prod(hamiltonian.size))
     for start in range(0, n, step):
         try:
             tokens[start : start + step] = decode(np.ascontiguousarray(data[start : start + step]))
@@ -302,11 +353,7 @@ def _batches(path: Path, batch_size: int) -> Iterator[Samples]:
     with _opened(path) as h5:
         attributes = decode_attributes(h5.attrs)
         dataset = _configurations(path, h5)
-        decode = (
-            _token_decoder(len(h5["states"]))
-            if dataset.name == "/tokens"
-            else _spin_decoder(hamiltonian_from_dict(attributes["hamiltonian"]))
-        )
+        decode = _token_decoder(len(h5["states"])) if dataset.name == "/tokens" else _spin_decoder(space_of(attributes))
         for start in range(0, len(dataset), batch_size):
             part = slice(start, start + batch_size)
             names = ("log_q", "condition", "log_q_given")

@@ -28,9 +28,9 @@ from latticear.dataformat import (
     short_repr,
     spin_table,
 )
-from latticear.hamiltonians import AbstractHamiltonian
 from latticear.journal import JournaledFile, journal_path
 from latticear.samples import Samples
+from latticear.space import ConfigurationSpace
 
 __all__ = ["SampleWriter"]
 
@@ -46,7 +46,7 @@ class SampleWriter:
 
     Args:
         path: of the file; its directory must exist.
-        hamiltonian: which the samples are of.
+        hamiltonian: which the samples are of; or a `Grid`, whose samples have no energy.
         attributes: what else the file says of itself: `seed` (required), `temperature`, `model`, `provenance`
             and others; numbers, strings, or JSON values. `beta` follows from `temperature`.
         append: continue the file if it exists. Its Hamiltonian and attributes must be the ones given here,
@@ -69,7 +69,7 @@ class SampleWriter:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        hamiltonian: AbstractHamiltonian,
+        hamiltonian: ConfigurationSpace,
         *,
         attributes: Mapping[str, Any],
         append: bool = False,
@@ -100,12 +100,12 @@ class SampleWriter:
     ) -> None:
         self.close()
 
-    def write(self, samples: Samples, energy: Tensor) -> None:
+    def write(self, samples: Samples, energy: Tensor | None = None) -> None:
         """Append samples that follow the ones written so far in their stream.
 
         Args:
             samples: n of them, of the writer's seed.
-            energy: `(n,)`, extensive.
+            energy: `(n,)`, extensive; None for a grid.
 
         Raises:
             ValueError: if shapes, tokens or seed are not those of this file; nothing is written.
@@ -195,7 +195,7 @@ class SampleWriter:
             )
             raise OSError(*((cause.errno,) if cause.errno else ()), message) from cause
 
-    def _rows(self, samples: Samples, energy: Tensor) -> dict[str, np.ndarray]:
+    def _rows(self, samples: Samples, energy: Tensor | None) -> dict[str, np.ndarray]:
         """What to append to each dataset, checked."""
         n, stop = len(samples), self.n_written + len(samples)
         seed = self._attributes["seed"]

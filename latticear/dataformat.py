@@ -5,7 +5,7 @@
     /spins      int8 (sample[, component], y, x), or /tokens (smallest unsigned type) and /states
                 float64 (token) where a state is no small integer
     /log_q      float64 (sample), nats, where the sampler knows it
-    /energy     float64 (sample), extensive
+    /energy     float64 (sample), extensive, of a Hamiltonian; a grid has none
     /condition  float64 (sample, condition_component), where there is one
 
 Where sites were held fixed, /log_q is that of the others, and there are
@@ -19,7 +19,7 @@ the whole distribution. A file that is to be given has /spins or /tokens, and /w
 its configurations; what they are where it is 0 does not matter.
 
 The dimensions are datasets of indices, so that `xarray.open_dataset(path, engine="h5netcdf")` names them;
-attributes of the file say what the configurations are of. Structured values (Hamiltonian, model, provenance)
+attributes of the file say what the configurations are of. Structured values (Hamiltonian or grid, model, provenance)
 are JSON."""
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ import h5py
 import numpy as np
 import torch
 
-from latticear.hamiltonians import AbstractHamiltonian
+from latticear.space import ConfigurationSpace
 
 __all__ = [
     "FORMAT_VERSION",
@@ -59,6 +59,13 @@ _CONVENTIONS = (
     "where: 1 at sites that were held fixed; log_q is then that of the other sites, "
     "log_q_given that of these, each given those drawn or held before it. "
     "temperature: in the unit of the coupling, k_B = 1, beta = 1/temperature. "
+    "sample: index in the stream of the seed."
+)
+_GRID_CONVENTIONS = (
+    "Configurations are rows of a grid (y, x). The values of the tokens 0, 1, ... are ascending. "
+    "log_q: log-probability with which the sampler drew the configuration, in nats, given its condition. "
+    "where: 1 at sites that were held fixed; log_q is then that of the other sites, "
+    "log_q_given that of these, each given those drawn or held before it. "
     "sample: index in the stream of the seed."
 )
 _UNITS = {
@@ -97,9 +104,9 @@ class Column(NamedTuple):
         return (min(_SCALAR_CHUNK, max(1, _CHUNK_BYTES // (size * self.dtype.itemsize))), *self.shape)
 
 
-def spin_table(hamiltonian: AbstractHamiltonian) -> np.ndarray | None:
+def spin_table(space: ConfigurationSpace) -> np.ndarray | None:
     """The spin of each token as int8 `(q,)`; None where a state is no integer in -128..127."""
-    states = hamiltonian.states.double().cpu()
+    states = space.states.double().cpu()
     table = states.clamp(-128, 127).to(torch.int8)
     return table.numpy() if torch.equal(table.double(), states) else None
 
@@ -140,7 +147,7 @@ def _encode(value: Any) -> Any:
     return value if isinstance(value, bool | int | float | str) else json.dumps(value)
 
 
-def complete_attributes(hamiltonian: AbstractHamiltonian, given: Mapping[str, Any]) -> dict[str, Any]:
+def complete_attributes(space: ConfigurationSpace, given: Mapping[str, Any]) -> dict[str, Any]:
     """The given attributes and those every file has, as they will be read again.
 
     Raises:
@@ -152,8 +159,8 @@ def complete_attributes(hamiltonian: AbstractHamiltonian, given: Mapping[str, An
         **given,
         "format_version": FORMAT_VERSION,
         "latticear_version": version("latticear"),
-        "hamiltonian": hamiltonian.to_dict(),
-        "conventions": _CONVENTIONS,
+        space.kind: space.to_dict(),
+        "conventions": _CONVENTIONS if space.kind == "hamiltonian" else _GRID_CONVENTIONS,
         "units": _UNITS,
     }
     if given.get("temperature") is not None:
@@ -162,21 +169,22 @@ def complete_attributes(hamiltonian: AbstractHamiltonian, given: Mapping[str, An
 
 
 def columns_of(
-    hamiltonian: AbstractHamiltonian, has_log_q: bool, n_condition: int, n_components: int, has_given: bool
+    space: ConfigurationSpace, has_log_q: bool, n_condition: int, n_components: int, has_given: bool
 ) -> dict[str, Column]:
     """The growing datasets; the configurations come first."""
     dims: tuple[str, ...] = ("sample", "y", "x")
-    shape: tuple[int, ...] = hamiltonian.shape
+    shape: tuple[int, ...] = space.shape
     if n_components:
         dims, shape = ("sample", "component", "y", "x"), (n_components, *shape)
-    if spin_table(hamiltonian) is not None:
+    if spin_table(space) is not None:
         columns = {"spins": Column(np.dtype(np.int8), dims, shape)}
     else:
-        columns = {"tokens": Column(np.min_scalar_type(hamiltonian.n_tokens - 1), dims, shape)}
+        columns = {"tokens": Column(np.min_scalar_type(space.n_tokens - 1), dims, shape)}
     number = np.dtype(np.float64)
     if has_log_q:
         columns["log_q"] = Column(number, ("sample",), ())
-    columns["energy"] = Column(number, ("sample",), ())
+    if space.kind == "hamiltonian":
+        columns["energy"] = Column(number, ("sample",), ())
     if n_condition:
         columns["condition"] = Column(number, ("sample", "condition_component"), (n_condition,))
     if has_given:
@@ -185,7 +193,7 @@ def columns_of(
     return columns
 
 
-def empty_file(hamiltonian: AbstractHamiltonian, columns: dict[str, Column], attributes: dict[str, Any]) -> bytes:
+def empty_file(space: ConfigurationSpace, columns: dict[str, Column], attributes: dict[str, Any]) -> bytes:
     """The file before its first sample, made in memory: a disk that is full must not fail inside HDF5."""
     content = io.BytesIO()
     with h5py.File(content, "w", libver=_HDF5_VERSION) as h5:
@@ -204,7 +212,7 @@ def empty_file(hamiltonian: AbstractHamiltonian, columns: dict[str, Column], att
             )
             _attach_scales(h5, name, column.dims)
         if "tokens" in columns:
-            h5["states"] = hamiltonian.states.double().cpu().numpy()
+            h5["states"] = space.states.double().cpu().numpy()
             _attach_scales(h5, "states", ("token",))
     return content.getvalue()
 

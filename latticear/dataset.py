@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,49 +12,75 @@ from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
 from latticear.objectives import Metrics
 from latticear.philox import TRAINING
+from latticear.space import ConfigurationSpace
 
-__all__ = ["Dataset"]
+__all__ = ["Batch", "Dataset", "n_held_out"]
+
+
+class Batch(NamedTuple):
+    """Configurations drawn from the training part.
+
+    Attributes:
+        tokens: `(n, H, W)` or `(n, C, H, W)`.
+        condition: `(n, k)`, what each of them comes with; None where they come with nothing.
+    """
+
+    tokens: Tensor
+    condition: Tensor | None
 
 
 class Dataset:
-    """Configurations to learn from: a training part, a held-out part, and symmetries."""
+    """Configurations to learn from: a training part, a held-out part, and the symmetries of their Hamiltonian.
+
+    Args:
+        tokens: `(n, H, W)` or `(n, C, H, W)`.
+        space: what they are configurations of; a grid has no symmetries.
+        held_out: fraction, the end of the data, that is not trained on.
+        augment: apply the symmetries.
+        seed: of the draws.
+        device: where batches go.
+        condition: `(n, k)`, or None.
+
+    Raises:
+        ValueError: for tokens or conditions that do not fit, or too few of them.
+    """
 
     def __init__(
         self,
         tokens: Tensor,
-        hamiltonian: AbstractHamiltonian,
+        space: ConfigurationSpace,
         held_out: float,
         augment: bool,
         seed: int,
         device: torch.device,
+        condition: Tensor | None = None,
     ) -> None:
-        if tokens.ndim != 3 or tuple(tokens.shape[1:]) != hamiltonian.shape or tokens.is_floating_point():
-            raise ValueError(
-                f"data must be integer tokens of shape ('n', {hamiltonian.shape[0]}, {hamiltonian.shape[1]}), "
-                f"got {tokens.dtype} of shape {tuple(tokens.shape)}"
-            )
-        if tokens.numel() and int(tokens.max()) >= hamiltonian.n_tokens:
-            raise ValueError(f"data must hold tokens 0..{hamiltonian.n_tokens - 1}, got {int(tokens.max())}")
-        n_held = max(1, round(held_out * len(tokens))) if held_out else 0
-        if len(tokens) - n_held < 1:
+        _check_tokens(tokens, space)
+        n_train = len(tokens) - n_held_out(len(tokens), held_out)
+        if n_train < 1:
             raise ValueError(f"data must hold at least 2 configurations to keep some out, got {len(tokens)}")
         # the end of a Monte Carlo series is the part least correlated with the rest
-        self.train, self.held = tokens[: len(tokens) - n_held], tokens[len(tokens) - n_held :]
-        self.lattice, self.seed, self.device = hamiltonian.lattice, seed, device
-        self.q = hamiltonian.n_tokens
-        self.turn = augment and hamiltonian.lattice_symmetric
-        self.flip = augment and hamiltonian.spin_flip
+        self.train, self.held = tokens[:n_train], tokens[n_train:]
+        self.condition = None if condition is None else _checked_condition(condition, len(tokens)).to(device)
+        self.n_sites, self.seed, self.device = space.n_sites, seed, device
+        self.q = space.n_tokens
+        symmetric = space if augment and isinstance(space, AbstractHamiltonian) else None
+        self.turn = symmetric.lattice if symmetric and symmetric.lattice_symmetric else None
+        self.flip = symmetric is not None and symmetric.spin_flip
 
-    def draw(self, n: int, step: int) -> Tensor:
+    def draw(self, n: int, step: int) -> Batch:
+        """n configurations of the training part, each seen through a random symmetry: a function of (seed, step)."""
         rng = np.random.default_rng([self.seed, TRAINING, step])
-        tokens = self.train[torch.from_numpy(rng.integers(len(self.train), size=n))]
-        if self.turn:
-            images = self.lattice.random_symmetries(n, rng)
+        rows = torch.from_numpy(rng.integers(len(self.train), size=n))
+        tokens = self.train[rows]
+        if self.turn is not None:
+            images = self.turn.random_symmetries(n, rng)
             tokens = tokens.flatten(1).gather(1, images).view_as(tokens)
         if self.flip:
             flipped = torch.from_numpy(rng.integers(2, size=(n, 1, 1))).bool()
             tokens = torch.where(flipped, self.q - 1 - tokens, tokens)
-        return tokens.to(self.device)
+        condition = None if self.condition is None else self.condition[rows.to(self.device)]
+        return Batch(tokens.to(self.device), condition)
 
     @torch.no_grad()
     def evaluate(self, model: AbstractModel, batch_size: int) -> Metrics:
@@ -61,6 +89,40 @@ class Dataset:
         if not len(held):
             return {}
         model.eval()
-        total = sum(-model(part.to(self.device)).sum().item() for part in held.split(batch_size))
+        total = 0.0
+        for start in range(0, len(held), batch_size):
+            rows = slice(len(self.train) + start, len(self.train) + min(start + batch_size, len(held)))
+            condition = () if self.condition is None else (self.condition[rows],)
+            total -= model(held[start : start + batch_size].to(self.device), *condition).sum().item()
         model.train()
-        return {"nll_held_out": total / held.numel()}
+        return {"nll_held_out": total / (len(held) * self.n_sites)}
+
+
+def n_held_out(n: int, fraction: float) -> int:
+    """How many of n configurations, the last ones, are not trained on."""
+    return max(1, round(fraction * n)) if fraction else 0
+
+
+def _check_tokens(tokens: Tensor, space: ConfigurationSpace) -> None:
+    if tuple(tokens.shape[1:]) != space.size or tokens.is_floating_point():
+        expected = ", ".join(map(str, ("'n'", *space.size)))
+        raise ValueError(
+            f"data must be integer tokens of shape ({expected}), got {tokens.dtype} of shape {tuple(tokens.shape)}"
+        )
+    if not tokens.numel():
+        raise ValueError("data must hold at least 2 configurations to keep some out, got 0")
+    low, high = int(tokens.min()), int(tokens.max())
+    if low < 0 or high >= space.n_tokens:
+        raise ValueError(f"data must hold tokens 0..{space.n_tokens - 1}, got {low if low < 0 else high}")
+
+
+def _checked_condition(condition: Tensor, n: int) -> Tensor:
+    if condition.ndim != 2 or len(condition) != n or not condition.is_floating_point():
+        raise ValueError(
+            f"condition must be floating-point numbers of shape (n, k) with n = {n}, one row for each configuration, "
+            f"got {condition.dtype} of shape {tuple(condition.shape)}"
+        )
+    if not condition.isfinite().all():
+        row = int((~condition.isfinite()).any(1).nonzero()[0])
+        raise ValueError(f"condition must be finite, got {condition[row].tolist()} in row {row}")
+    return condition

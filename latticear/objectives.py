@@ -45,15 +45,18 @@ def reverse_kl(
     return loss, {"kl_bound": log_ratio.mean().item() / n_sites}
 
 
-def forward_kl(model: nn.Module, tokens: Tensor) -> tuple[Tensor, Metrics]:
+def forward_kl(model: nn.Module, tokens: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Metrics]:
     """Negative log-likelihood in nats per site: KL(p || q) up to a constant.
 
+    Per site means divided by N = H W, also where a site has C components; divided by C it is per component.
+
     Args:
-        model: called as `model(tokens)`, giving log_q `(B,)`.
-        tokens: `(B, H, W)`, configurations of the target.
+        model: called as `model(tokens)` or `model(tokens, condition)`, giving log_q `(B,)`.
+        tokens: `(B, H, W)` or `(B, C, H, W)`, configurations of the target.
+        condition: `(B, k)`, what each of them comes with; None for a model without a condition.
     """
-    loss = -model(tokens).mean() / tokens[0].numel()
-    return loss, {}
+    log_q = model(tokens) if condition is None else model(tokens, condition)
+    return -log_q.mean() / math.prod(tokens.shape[-2:]), {}
 
 
 def batch_metrics(samples: Samples, hamiltonian: AbstractHamiltonian, temperature: float) -> Metrics:

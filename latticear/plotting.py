@@ -21,8 +21,10 @@ from latticear.receptive import field_of, slope_of
 
 __all__ = [
     "against_temperature",
+    "completions",
     "correlation_function",
     "histogram",
+    "likelihood_curve",
     "receptive_field",
     "sample_grid",
     "training_curve",
@@ -87,6 +89,56 @@ def sample_grid(ax: Axes, spins: Array, columns: int, title: str) -> Axes:
     for spine in ax.spines.values():
         spine.set_visible(False)
     ax.set_title(title)
+    return ax
+
+
+def completions(ax: Axes, true: Array, where: NDArray[np.bool_], drawn: Array, title: str) -> Axes:
+    """A row for each configuration: what was held fixed, what was drawn around it, and what it was taken from.
+
+    Args:
+        ax: to draw on.
+        true: `(n, H, W)`.
+        where: `(n, H, W)`, True at the sites held.
+        drawn: `(n, m, H, W)`, m completions of each.
+        title: of the figure.
+    """
+    held = np.where(where, true, np.nan)
+    rows = np.concatenate([held[:, None], drawn, true[:, None]], axis=1)
+    columns, width = rows.shape[1], rows.shape[-1] + 1
+    sample_grid(ax, rows.reshape(-1, *rows.shape[2:]), columns, title)
+    ax.set_xticks(
+        [width / 2, (columns - 1) * width - (columns - 2) * width / 2, (columns - 0.5) * width],
+        ["held fixed", "drawn", "taken from"],
+    )
+    ax.tick_params(length=0)
+    return ax
+
+
+def likelihood_curve(ax: Axes, metrics: Sequence[Mapping[str, Any]], baseline: float | None = None) -> Axes:
+    """Negative log-likelihood per site against the step: of each batch, and of what is held out; in nats and bits.
+
+    Args:
+        ax: to draw on.
+        metrics: rows of metrics.jsonl.
+        baseline: that of a model to be beaten, nats per site, or None.
+    """
+    loss = np.array([(row["step"], row["loss"]) for row in metrics]).reshape(-1, 2)
+    held = [(row["step"], row["nll_held_out"]) for row in metrics if "nll_held_out" in row]
+    ax.plot(*loss.T, color=MODEL, lw=0.6, alpha=0.5, label="one batch")
+    if held:
+        ax.plot(*np.array(held).T, color=REFERENCE, marker="o", ms=3, lw=1.2, label="held out")
+    if baseline is not None:
+        ax.axhline(baseline, color=EXACT, lw=0.8, ls=":", label="independent sites")
+    tail = loss[len(loss) // 10 :, 1]  # the first steps would squeeze the rest
+    if len(tail):
+        top = max(tail.max(), baseline or 0.0)
+        ax.set_ylim(tail.min() - 0.05 * (top - tail.min()) - 1e-3, top + 0.05 * (top - tail.min()) + 1e-3)
+    ax.secondary_yaxis("right", functions=(lambda nats: nats / np.log(2), lambda bits: bits * np.log(2))).set_ylabel(
+        "bits per site"
+    )
+    ax.set_xlabel("step")
+    ax.set_ylabel("negative log-likelihood, nats per site")
+    ax.legend(frameon=False)
     return ax
 
 

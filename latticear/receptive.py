@@ -39,7 +39,7 @@ class ReceptiveField(NamedTuple):
 
     Attributes:
         site: (y, x).
-        seen: what the network's logits of this site depend on.
+        seen: what other sites the network's logits of this one depend on.
         known: sites whose bond with this one the bias knows exactly, around a periodic boundary too.
         earlier: what precedes this site in raster order.
     """
@@ -82,7 +82,9 @@ def field_of(model: Any, site: tuple[int, int]) -> ReceptiveField | None:
     if graph is None or any(node.is_incremental for node in graph.nodes):
         return None
     order = raster_rank(model.shape, model.shape[1])
-    return ReceptiveField(site, _seen(graph, site), _known(model, site), order < order[site])
+    seen = _seen(graph, site)
+    seen[site] &= model.n_components == 1  # a component sees those before it
+    return ReceptiveField(site, seen, _known(model, site), order < order[site])
 
 
 @torch.no_grad()
@@ -90,8 +92,8 @@ def dependences(model: Any, *, n_trials: int = 3, seed: int = 0) -> Tensor:
     """Which logits move when a token is replaced: bool `(C N, C N)`, C = 1 for most networks, N = H W.
 
     `dependences[i, j]` is True if the logits of site i, bias included, moved in any trial when site j took another
-    token. Each trial is a random configuration in a float64 copy of the network with random weights of its own (a zero
-    weight or a dead unit would hide a connection).
+    token; with components, entry `c N + i` is component c of site i. Each trial is a random configuration in a float64
+    copy of the network with random weights of its own (a zero weight or a dead unit would hide a connection).
 
     Args:
         model: any model; it is left as it is.

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from latticear.chains import estimate_chains
 from latticear.exact import exact_result
+from latticear.gridreport import report_grid
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange
 from latticear.importance import estimate, forward_ess
 from latticear.models import AbstractModel
@@ -27,7 +28,7 @@ from latticear.plotting import (
 )
 from latticear.rundir import RunDirectory
 from latticear.samples import Samples
-from latticear.workflows import condition_at, judged_temperature, quiet, trained
+from latticear.workflows import condition_at, is_grid_run, judged_temperature, quiet, trained
 
 __all__ = ["report_run"]
 
@@ -49,9 +50,12 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
     """Write the figures of a run into `figures/` and yield their paths as they are made.
 
     Training curve, samples beside Monte Carlo configurations, histograms of energy and magnetisation, correlation
-    function, receptive field, and the weights with ESS and forward ESS.
+    function, receptive field, and the weights with ESS and forward ESS. A run on a grid has what `report_grid` draws.
     """
     matplotlib.use("agg")
+    if is_grid_run(path):
+        yield from report_grid(path, seed=seed, device=device)
+        return
     config, hamiltonian, model = trained(path, device)
     run = RunDirectory(path)
     temperature = judged_temperature(config)

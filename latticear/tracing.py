@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-__all__ = ["NEVER", "Graph", "Incremental", "Node", "Offset", "one_hot", "trace"]
+__all__ = ["ELEMENTWISE", "HERE", "NEVER", "Graph", "Incremental", "Node", "Offset", "one_hot", "trace"]
 
 Offset = tuple[int, int]
 """(dy, dx): a tap reads its input at (y + dy, x + dx)."""
@@ -27,7 +27,9 @@ HERE: tuple[Offset, ...] = ((0, 0),)
 NEVER = 2**30
 """Ready time of what cannot be known in time at some slope."""
 
-_MODULES = (nn.ReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout)
+ELEMENTWISE = (nn.ReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout)
+"""Modules that act on each number by itself."""
+
 _FUNCTIONS = {
     *(torch.relu, torch.tanh, torch.sigmoid, torch.cat, torch.chunk, torch.add, torch.mul),
     *(F.relu, F.elu, F.gelu, F.silu),
@@ -121,18 +123,21 @@ class Graph:
     """What a network computes site by site.
 
     Attributes:
-        nodes: in order, the first the one-hot tokens, the last the logits.
+        nodes: in order, the first the one-hot tokens, the last the logits; with components, channel `c q + t` of both
+            belongs to token t of component c.
         shape: (H, W) of the lattice.
+        n_components: C, tokens at each site.
     """
 
     nodes: tuple[Node, ...]
     shape: tuple[int, int]
+    n_components: int = 1
 
 
 def one_hot(tokens: Tensor, n_tokens: int, dtype: torch.dtype) -> Tensor:
-    """Tokens `(B, H, W)` as indicator channels `(B, q, H, W)`."""
+    """Tokens as indicator channels: `(B, H, W)` to `(B, q, H, W)`, or `(B, C, H, W)` to `(B, C q, H, W)`."""
     levels = torch.arange(n_tokens, device=tokens.device, dtype=tokens.dtype)
-    channels = tokens.unsqueeze(1) == levels.view(-1, 1, 1)
+    channels = (tokens.unsqueeze(-3) == levels.view(-1, 1, 1)).flatten(1, -3)
     return channels.to(dtype).contiguous(memory_format=torch.channels_last)  # the layout that CPU convolutions like
 
 
@@ -182,9 +187,9 @@ def trace(model: Any) -> Graph | None:
     """The graph of a model's `_logits`, or None if it does more than offsets and functions of single sites can say.
 
     Args:
-        model: a module with `shape`, `conditioning` and `_logits(tokens, condition)`, in which `one_hot` embeds the
-            tokens and modules with `reads_condition = True` embed the condition, `(B, k)` to `(B, C, 1, 1)`, or, with
-            `per_site = True`, to `(B, C, H, W)`.
+        model: a module with `shape`, `n_tokens`, `n_components`, `conditioning` and `_logits(tokens, condition)`, in
+            which `one_hot` embeds the tokens and modules with `reads_condition = True` embed the condition, `(B, k)`
+            to `(B, C, 1, 1)`, or, with `per_site = True`, to `(B, C, H, W)`.
     """
     try:
         with _tracing:
@@ -192,7 +197,8 @@ def trace(model: Any) -> Graph | None:
         channels = _Channels(traced)
         like = next(model.parameters())
         condition = like.new_zeros(1, model.conditioning.size) if model.conditioning.size else None
-        channels.run(torch.zeros(1, *model.shape, dtype=torch.long, device=like.device), condition)
+        size = (*(() if model.n_components == 1 else (model.n_components,)), *model.shape)
+        channels.run(torch.zeros(1, *size, dtype=torch.long, device=like.device), condition)
     except Exception:  # code that cannot be traced may raise anything; such a network is drawn by the reference
         return None
     nodes: dict[fx.Node, Node] = {}
@@ -200,8 +206,9 @@ def trace(model: Any) -> Graph | None:
         if at.op == "output":
             result = at.args[0]
             whole = result in nodes and next(reversed(nodes)) is result
-            fits = whole and {channels.found[result.name], next(iter(nodes.values())).channels} == {model.n_tokens}
-            return Graph(tuple(nodes.values()), tuple(model.shape)) if fits else None
+            ends = {channels.found[result.name], next(iter(nodes.values())).channels} if whole else set()
+            fits = ends == {model.n_components * model.n_tokens}
+            return Graph(tuple(nodes.values()), tuple(model.shape), model.n_components) if fits else None
         if at.op in ("placeholder", "get_attr"):
             continue
         sources = [source for source in at.all_input_nodes if source in nodes]
@@ -232,7 +239,7 @@ def _node(at: fx.Node, traced: fx.GraphModule, channels: int) -> Node | None:
             return Node(at.name, channels, inputs, tuple(layer.offsets), layer)
         if _is_site_convolution(layer):
             return Node(at.name, channels, inputs, HERE, layer)
-        if _declares_sites(layer) or (isinstance(layer, _MODULES) and not getattr(layer, "inplace", False)):
+        if _declares_sites(layer) or (isinstance(layer, ELEMENTWISE) and not getattr(layer, "inplace", False)):
             return Node(at.name, channels, inputs, HERE, None, layer, at.args, at.kwargs)
     if at.op == "call_function" and at.target in _FUNCTIONS and _acts_on_sites(at):
         return Node(at.name, channels, inputs, HERE, None, at.target, at.args, at.kwargs)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -20,8 +19,9 @@ from latticear.dataset import Dataset
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, temperature_or_range
 from latticear.models import AbstractModel
 from latticear.objectives import Metrics, batch_metrics, forward_kl, reverse_kl
-from latticear.philox import TRAINING, check_seed
-from latticear.samples import Samples
+from latticear.philox import check_seed
+from latticear.space import ConfigurationSpace
+from latticear.targets import Targets
 
 __all__ = [
     "OBJECTIVES",
@@ -35,9 +35,6 @@ __all__ = [
 ]
 
 OBJECTIVES = ("reverse-kl", "forward-kl")
-GROUP = 16
-"""Configurations of a group that shares a temperature, at least: a baseline of fewer would be noise."""
-
 SCHEDULES = ("cosine", "constant")
 
 
@@ -88,7 +85,8 @@ class Step(NamedTuple):
     Attributes:
         step: completed steps, from 1.
         loss: nats per site.
-        metrics: by name; free energies and energies per site, in units of the coupling; `ess` of the batch.
+        metrics: by name; free energies and energies per site, in units of the coupling; `ess` of the batch; of a grid
+            `nll_held_out` alone, in nats per site.
         state: for checkpoints; it changes as training goes on.
     """
 
@@ -100,9 +98,9 @@ class Step(NamedTuple):
 
 def fit(
     model: AbstractModel,
-    hamiltonian: AbstractHamiltonian,
+    hamiltonian: ConfigurationSpace,
     *,
-    temperature: float | tuple[float, float],
+    temperature: float | tuple[float, float] | None = None,
     objective: str = "reverse-kl",
     steps: int = 1000,
     batch_size: int = 256,
@@ -118,19 +116,21 @@ def fit(
     evaluate_every: int = 50,
     compile: bool = False,
     data: Tensor | None = None,
+    condition: Tensor | None = None,
     resume: dict[str, Any] | None = None,
 ) -> Iterator[Step]:
-    """Train a model on a Hamiltonian at a temperature; a generator that yields after every step.
+    """Train a model on a Hamiltonian at a temperature, or on a grid; a generator that yields after every step.
 
     When the generator ends, or is closed, the model holds the weights to sample with (the averaged ones if
     `ema_decay` > 0).
 
     Args:
         model: trained in place, on the device it is on.
-        hamiltonian: the target.
-        temperature: T > 0, in units of the coupling; or `(low, high)`: reverse-kl only, for a model whose condition is
-            the temperature (`n_condition=1`). Each step then draws groups of at least 16 configurations, each group at
-            a temperature of its own, spread evenly, and the layers see the range as -1 to 1.
+        hamiltonian: the target; or a `Grid`, which has no energy and is learned from `data` by forward-kl.
+        temperature: T > 0, in units of the coupling; None for a grid. Or `(low, high)`: reverse-kl only, for a model
+            whose condition is the temperature (`n_condition=1`). Each step then draws groups of at least 16
+            configurations, each group at a temperature of its own, spread evenly, and the layers see the range as -1
+            to 1.
         objective: "reverse-kl" (variational free energy; needs no data) or "forward-kl" (maximum likelihood on `data`).
         steps: optimiser steps of the whole run, on which the schedules count.
         batch_size: configurations a step, at least 2.
@@ -145,49 +145,56 @@ def fit(
             uniform distribution is exact keeps the model from falling into one phase.
         held_out: forward-kl only: fraction of the data, its end, that is not trained on.
         augment: forward-kl only: apply random symmetries of the lattice, and the spin flip, where the Hamiltonian
-            has them.
-        evaluate_every: forward-kl only: steps between evaluations on the held-out data and on fresh samples.
+            has them; a grid has none.
+        evaluate_every: forward-kl only: steps between evaluations on the held-out data and, but for a grid, on fresh
+            samples.
         compile: run the passes of the network through `torch.compile`: it wants a compiler, and pays for large networks
             only (benchmarks/training_step.py --compile).
-        data: tokens `(n, H, W)`; forward-kl only.
+        data: tokens `(n, H, W)`, or `(n, C, H, W)` where a site has C components; forward-kl only.
+        condition: `(n, k)`, what each configuration of a grid comes with, for a model with n_condition = k.
         resume: what `Step.state.state_dict()` gave; goes on from there as if never stopped.
 
     Raises:
         ValueError: for a shape, token count or option that does not fit, before the first step.
         TrainingError: when the loss or the gradient is not finite.
     """
-    temperature = temperature_or_range(temperature)
+    energy = hamiltonian if isinstance(hamiltonian, AbstractHamiltonian) else None
+    served = _check_target(energy, temperature, objective)
+    _check_condition(model, served, objective, condition)
     _check_fit(model, hamiltonian, objective, schedule, steps, batch_size, anneal, held_out, ema_decay, seed)
     _check_optimizer(learning_rate, warmup, clip_norm, evaluate_every)
     if (data is None) != (objective == "reverse-kl"):
         raise ValueError(f"data goes with objective='forward-kl' alone; objective is {objective!r}")
-    _check_condition(model, temperature, objective)
     device = model.rank.device
-    targets = _Targets(model, temperature, batch_size, seed)
+    targets = None if served is None else Targets(model, served, batch_size, seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     average = AveragedModel(model, multi_avg_fn=_moving_average(ema_decay)) if ema_decay else None
     state = TrainingState(model, optimizer, average)
     if resume is not None:
         state.load_state_dict(resume)
-    batches = None if data is None else Dataset(data, hamiltonian, held_out, augment, seed, device)
+    if condition is not None:
+        condition = condition.to(next(model.parameters()).dtype)
+    batches = None if data is None else Dataset(data, hamiltonian, held_out, augment, seed, device, condition)
     network: Any = torch.compile(model) if compile else model
 
     def objective_of(step: int) -> tuple[Tensor, Metrics]:
         model.train(batches is not None)  # dropout would make the network that is scored another than the one that drew
         evaluates = (step + 1) % evaluate_every == 0 or step + 1 == steps
         if batches is None:
+            assert energy is not None
+            assert targets is not None
             share = min(1.0, (step + 1) / (anneal * steps)) if anneal else 1.0
             samples, beta = targets.draw(step)
-            loss, metrics = reverse_kl(network, hamiltonian, share * beta, samples, n_groups=targets.n_groups)
+            loss, metrics = reverse_kl(network, energy, share * beta, samples, n_groups=targets.n_groups)
             metrics |= {"beta": share * float(beta.mean())}
             if targets.n_groups == 1:
-                return loss, metrics | batch_metrics(samples, hamiltonian, targets.judged)
+                return loss, metrics | batch_metrics(samples, energy, targets.judged)
         else:
-            loss, metrics = forward_kl(network, batches.draw(batch_size, step))
+            loss, metrics = forward_kl(network, *batches.draw(batch_size, step))
             if evaluates:
                 metrics |= batches.evaluate(model, batch_size)
-        if evaluates:
-            metrics |= batch_metrics(targets.draw_judged(step), hamiltonian, targets.judged)
+        if evaluates and energy is not None and targets is not None:
+            metrics |= batch_metrics(targets.draw_judged(step), energy, targets.judged)
         return loss, metrics
 
     return _loop(
@@ -254,50 +261,57 @@ def _moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
     return update
 
 
-class _Targets:
-    """The temperatures that a model is trained for, and samples at them."""
+def _check_target(
+    energy: AbstractHamiltonian | None, temperature: float | tuple[float, float] | None, objective: str
+) -> float | TemperatureRange | None:
+    """The temperature or the range of them; None for a grid, which has none."""
+    if energy is not None:
+        if temperature is None:
+            raise ValueError(f"temperature must be given: the target is {energy} at a temperature")
+        return temperature_or_range(temperature)
+    if temperature is not None:
+        raise ValueError(f"a Grid has no energy and so no temperature, got {temperature}; leave it out")
+    if objective == "reverse-kl":
+        raise ValueError(
+            "objective 'reverse-kl' needs an energy, which a Grid has not; use objective='forward-kl' and give data"
+        )
+    return None
 
-    def __init__(
-        self,
-        model: AbstractModel,
-        temperature: float | TemperatureRange,
-        batch_size: int,
-        seed: int,
-    ) -> None:
-        self.model, self.temperature, self.n, self.seed = model, temperature, batch_size, seed
-        self.n_groups = 1
-        self.judged = temperature.middle if isinstance(temperature, TemperatureRange) else temperature
-        if isinstance(temperature, TemperatureRange):
-            self.n_groups = next(k for k in range(max(1, batch_size // GROUP), 0, -1) if batch_size % k == 0)
-            low, high = (torch.tensor([t], device=model.rank.device) for t in temperature)
-            model.set_condition_range(low, high)
 
-    def draw(self, step: int) -> tuple[Samples, Tensor]:
-        """A batch, and its inverse temperatures, one or `(B,)`."""
-        if not isinstance(self.temperature, TemperatureRange):
-            return self._samples(step, self.n), torch.tensor(1 / self.temperature, dtype=torch.float64)
-        rng = np.random.default_rng([self.seed, TRAINING, step])
-        share = (np.arange(self.n_groups) + rng.random(self.n_groups)) / self.n_groups  # one in each part of the range
-        low, high = self.temperature
-        temperatures = torch.from_numpy(np.repeat(low + (high - low) * share, self.n // self.n_groups))
-        temperatures = temperatures.to(self.model.rank.device)
-        return self._samples(step, self.n, temperatures[:, None]), 1 / temperatures
-
-    def draw_judged(self, step: int) -> Samples:
-        """A batch at the temperature that metrics are given for: the one there is, or the middle of the range."""
-        if not isinstance(self.temperature, TemperatureRange):
-            return self._samples(step, self.n)
-        condition = torch.tensor([self.judged], dtype=torch.float64, device=self.model.rank.device)
-        return self._samples(step, self.n, condition)
-
-    def _samples(self, step: int, n: int, condition: Tensor | None = None) -> Samples:
-        batches = self.model.sample_batches(n, seed=self.seed, start=step * n, stream=TRAINING, condition=condition)
-        return Samples.cat(list(batches))
+def _check_condition(
+    model: AbstractModel, served: float | TemperatureRange | None, objective: str, condition: Tensor | None
+) -> None:
+    size = model.conditioning.size
+    if served is None:
+        if condition is not None and condition.shape[-1:] != (size,):
+            raise ValueError(f"condition must have {size} entries for this model, got shape {tuple(condition.shape)}")
+        if condition is None and size:
+            raise ValueError(f"condition must be given: the model takes {size} numbers with each configuration")
+        return
+    if condition is not None:
+        raise ValueError("condition goes with a Grid; that of a Hamiltonian is its temperature")
+    if not isinstance(served, TemperatureRange):
+        if size:
+            raise ValueError(
+                f"the model has a condition of {size} entries; train it for a range of temperatures, "
+                f"temperature=(low, high), or leave n_condition out"
+            )
+        return
+    if objective != "reverse-kl":
+        raise ValueError(f"a range of temperatures needs objective 'reverse-kl', got {objective!r}")
+    if size != 1:
+        raise ValueError(
+            f"a range of temperatures needs a model whose condition is the temperature: n_condition=1 and no maps, got "
+            f"{model.n_condition} and {model.n_condition_maps}"
+        )
+    fixed = None if model.bias is None else model.bias.temperature
+    if fixed is not None:
+        raise ValueError(f"the bias is for T = {fixed:g} alone; for a range of temperatures take hamiltonian.bias()")
 
 
 def _check_fit(
     model: AbstractModel,
-    hamiltonian: AbstractHamiltonian,
+    hamiltonian: ConfigurationSpace,
     objective: str,
     schedule: str,
     steps: int,
@@ -313,11 +327,9 @@ def _check_fit(
             near = difflib.get_close_matches(str(value), known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"{name} must be one of {list(known)}, got {value!r}{hint}")
-    if (model.shape, model.n_tokens) != (hamiltonian.shape, hamiltonian.n_tokens):
-        raise ValueError(
-            f"the model is for shape {model.shape} with {model.n_tokens} tokens, the Hamiltonian for "
-            f"{hamiltonian.shape} with {hamiltonian.n_tokens}"
-        )
+    found, needed = _described(model), _described(hamiltonian)
+    if found != needed:
+        raise ValueError(f"the model is for {found}, the {hamiltonian.kind.capitalize()} for {needed}")
     if steps < 1 or batch_size < 2:
         raise ValueError(f"steps must be at least 1 and batch_size at least 2, got {steps} and {batch_size}")
     for name, fraction in (("anneal", anneal), ("held_out", held_out), ("ema_decay", ema_decay)):
@@ -325,23 +337,9 @@ def _check_fit(
             raise ValueError(f"{name} must lie in [0, 1), got {fraction}")
 
 
-def _check_condition(model: AbstractModel, temperature: float | TemperatureRange, objective: str) -> None:
-    many = isinstance(temperature, TemperatureRange)
-    if many and objective != "reverse-kl":
-        raise ValueError(f"a range of temperatures needs objective 'reverse-kl', got {objective!r}")
-    if many and model.conditioning.size != 1:
-        raise ValueError(
-            f"a range of temperatures needs a model whose condition is the temperature: n_condition=1 and no maps, got "
-            f"{model.n_condition} and {model.n_condition_maps}"
-        )
-    if not many and model.conditioned:
-        raise ValueError(
-            f"the model has a condition of {model.conditioning.size} entries; train it for a range of temperatures, "
-            f"temperature=(low, high), or leave n_condition out"
-        )
-    fixed = None if model.bias is None else model.bias.temperature
-    if many and fixed is not None:
-        raise ValueError(f"the bias is for T = {fixed:g} alone; for a range of temperatures take hamiltonian.bias()")
+def _described(what: AbstractModel | ConfigurationSpace) -> str:
+    components = f" and {what.n_components} components" if what.n_components > 1 else ""
+    return f"shape {what.shape} with {what.n_tokens} tokens{components}"
 
 
 def _check_optimizer(learning_rate: float, warmup: int, clip_norm: float, evaluate_every: int) -> None:

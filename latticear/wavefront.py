@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
+from latticear.stages import stages_in_order, stages_of
 from latticear.tracing import NEVER, Graph, Incremental, Offset, trace
 
 __all__ = ["Read", "Schedule", "raster_rank", "schedule_of", "wavefront_rank"]
@@ -25,21 +26,28 @@ class Schedule:
     depends on rows above only is computed a whole row at a time: row y at tick W y + ready. A stack that looks ahead
     to the right, layer by layer, then waits for the end of the row above and for nothing else.
 
+    Where a site has components, they are drawn one after the other within a tick. What waits for one of them is known
+    at its own site during that tick, and at other sites a tick later, as tokens are.
+
     Args:
         graph: the network.
         slope: s, at most W.
+        stages: of `graph`, from `stages_of`.
 
     Attributes:
-        graph, slope: as given.
-        ready: ticks, by name of the node; for tokens, one.
+        graph, slope, stages: as given.
+        stages_at: by name of the node, the stages at which something of it becomes known; 0 is always among them.
+        ready: ticks, by name of the node; for tokens, one, with components zero.
         by_row: names of those that are computed a row at a time.
     """
 
-    def __init__(self, graph: Graph, slope: int) -> None:
-        self.graph, self.slope = graph, slope
+    def __init__(self, graph: Graph, slope: int, stages: dict[str, Any]) -> None:
+        self.graph, self.slope, self.stages = graph, slope, stages
         self._width = graph.shape[1]
         tokens = graph.nodes[0].name
-        self.ready = {tokens: 1}
+        self.ready = {tokens: 1 if graph.n_components == 1 else 0}
+        self.stages_at = {name: _distinct(stage) for name, stage in stages.items()}
+        self._waiting = {name for name, distinct in self.stages_at.items() if len(distinct) > 1}
         self.by_row: set[str] = set()
         last = graph.nodes[-1].name  # drawn from site by site
         above = {tokens: 0}  # how many rows further up the last row lies that a node depends on
@@ -63,8 +71,10 @@ class Schedule:
 
     @property
     def in_time(self) -> bool:
-        """True if the logits of a front are known when it is drawn."""
-        return self.ready[self.graph.nodes[-1].name] <= 0
+        """True if the logits of a front, component by component, are known when it is drawn."""
+        steps_once = not any(node.is_incremental and node.name in self._waiting for node in self.graph.nodes)
+        in_order = self.graph.n_components == 1 or stages_in_order(self.graph, self.stages)
+        return self.ready[self.graph.nodes[-1].name] <= 0 and steps_once and in_order
 
     @property
     def n_fronts(self) -> int:
@@ -104,7 +114,12 @@ class Schedule:
     def _known(self, source: str, dy: int, dx: int, reader: str) -> int:
         """Ticks after its own front (or row) at which a reader finds a source at an offset."""
         end = 0 if source in self.by_row else self._width - 1 if reader in self.by_row else dx
-        return self.slope * dy + end + self.ready[source]
+        drawn = source in self._waiting and (dy, dx) != (0, 0)
+        return self.slope * dy + end + self.ready[source] + drawn
+
+
+def _distinct(stages: Tensor | tuple[Tensor, ...]) -> set[int]:
+    return {0, *(torch.cat(stages) if isinstance(stages, tuple) else stages).tolist()}
 
 
 class Read(NamedTuple):
@@ -135,8 +150,9 @@ def schedule_of(model: Any) -> Schedule | None:
     graph, width = trace(model), model.shape[1]
     if graph is None:
         return None
-    schedules = (Schedule(graph, slope) for slope in range(1, width))
-    return next((schedule for schedule in schedules if schedule.in_time), Schedule(graph, width))
+    stages = stages_of(graph)
+    schedules = (Schedule(graph, slope, stages) for slope in range(1, width))
+    return next((schedule for schedule in schedules if schedule.in_time), Schedule(graph, width, stages))
 
 
 def wavefront_rank(model: Any) -> Tensor:

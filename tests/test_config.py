@@ -8,7 +8,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latticear.config import build_hamiltonian, build_model, load_config, parse_config, resolve_device, to_toml
+from latticear.config import (
+    GridConfig,
+    build_hamiltonian,
+    build_model,
+    build_space,
+    load_any,
+    load_config,
+    parse_any,
+    parse_config,
+    resolve_device,
+    to_toml,
+)
 from latticear.exact import T_C
 from latticear.hamiltonians import Ising
 from latticear.models import MODELS, PixelCNN
@@ -38,9 +49,10 @@ def test_there_are_configs():
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_loads_builds_and_states_its_values(path):
-    config = load_config(path)
-    assert _build(config).shape == build_hamiltonian(config).shape
-    assert parse_config(config.model_dump()) == config
+    config = load_any(path)
+    space = build_space(config)
+    assert build_model(config, space).shape == space.shape
+    assert parse_any(config.model_dump()) == config
 
 
 def test_a_file_is_read_back_unchanged(tmp_path):
@@ -48,6 +60,55 @@ def test_a_file_is_read_back_unchanged(tmp_path):
     (tmp_path / "run.toml").write_bytes(to_toml(config).encode())
     assert load_config(tmp_path / "run.toml") == config
     assert _build(config).kernel_size == (5, 3)
+
+
+GRID = {"grid": {"shape": [4, 5], "levels": 3}, "training": {"data": "images.h5"}}
+
+
+def test_a_grid_stands_instead_of_a_hamiltonian(tmp_path):
+    config = load_any(None, ["grid.values=[-1, 0, 7]", "grid.n_classes=4", "model.n_condition=4"], GRID)
+    assert isinstance(config, GridConfig)
+    grid = build_space(config)
+    assert (grid.shape, grid.states.tolist()) == ((4, 5), [-1, 0, 7])
+    model = build_model(config, grid)
+    assert (model.shape, model.n_tokens, model.n_condition, model.bias) == ((4, 5), 3, 4, None)
+    assert not model.spin_flip_symmetric
+    (tmp_path / "run.toml").write_bytes(to_toml(config).encode())
+    assert load_any(tmp_path / "run.toml") == parse_any(config.model_dump()) == config
+    assert config.model_dump().keys() == {"seed", "device", "grid", "model", "training"}
+    assert not {"anneal", "augment"} & config.training.keys()
+
+
+def test_a_config_of_a_grid_is_none_of_a_hamiltonian():
+    with pytest.raises(ValueError, match="this needs a Hamiltonian at a temperature"):
+        load_config(None, values=GRID)
+    assert load_any(None, values={**GRID, "hamiltonian": {}}) == load_any(None, values=GRID)
+    assert load_any(None, values={"hamiltonian": {"shape": [4, 4]}}) == _load()
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("temperature=2", "temperature cannot go with a [grid]"),
+        ("hamiltonian.shape=[4, 5]", "[hamiltonian] cannot go with a [grid]"),
+        ("training.objective=reverse-kl", "training.objective reverse-kl needs an energy"),
+        ("training.anneal=0.5", "unknown key 'training.anneal'"),
+        ("model.bias=1", "unknown key 'model.bias'"),
+        ("grid.level=3", "unknown key 'grid.level'; did you mean 'grid.levels'?"),
+        ("grid.levels=2.5", "grid.levels: input should be a valid integer"),
+        ("grid.values=[0, 1]", "values must be levels = 3 integers"),
+        ("grid.values=[0, 0.5, 1]", "grid.values: input should be a valid integer"),
+        ("grid.n_classes=-1", "grid.n_classes: "),
+        ("grid.n_classes=5000", "grid.n_classes: "),
+        ("grid.n_components=0", "n_components must be an integer of at least 1"),
+        ("grid.shape=[4, 5, 6]", "grid.shape: "),
+        ("model.name=isng", "model.name must be one of"),
+    ],
+)
+def test_mistakes_of_a_grid_are_named(override, words):
+    with pytest.raises(ValueError, match=r".") as refused:
+        build_space(load_any(None, [override], GRID))
+    assert words in str(refused.value)
 
 
 @given(
@@ -69,7 +130,7 @@ def test_numbers_survive_the_file_to_the_last_bit(tmp_path_factory, temperature,
 def test_sections_have_the_arguments_and_defaults_of_the_constructors():
     config = _load()
     expected = {name: p.default for name, p in inspect.signature(fit).parameters.items()}
-    for name in ("model", "hamiltonian", "temperature", "seed", "resume"):
+    for name in ("model", "hamiltonian", "temperature", "seed", "condition", "resume"):
         del expected[name]
     assert config.training == expected | {"data": "", "checkpoint_every": 100}
     expected = {name: p.default for name, p in inspect.signature(PixelCNN).parameters.items()}

@@ -13,7 +13,7 @@ from latticear.models.layers import MASKS
 from latticear.wavefront import raster_rank
 
 
-@pytest.mark.parametrize("n_tokens", [2, 3])
+@pytest.mark.parametrize("n_tokens", [2, 3, 8])
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_contract(name: str, n_tokens: int):
     contracts.check_model(MODELS[name], n_tokens)
@@ -238,10 +238,9 @@ class _TwoComponents(AbstractModel):
     """Two tokens a site, the second a function of the first and of all earlier sites: the component contract."""
 
     name = "two_components"
-    n_components = 2
 
     def __init__(self, shape, n_tokens=2):
-        super().__init__(shape, n_tokens)
+        super().__init__(shape, n_tokens, n_components=2)
         self.weight = torch.nn.Parameter(torch.tensor([0.8, -1.3]))
         self._set_rank(raster_rank(self.shape, self.shape[1]))
 
@@ -251,7 +250,7 @@ class _TwoComponents(AbstractModel):
         first = self.weight[0] * before
         second = self.weight[1] * (x[:, 0] - before)
         up = torch.stack([first, second], 1)
-        return torch.stack([-up, up], 1)
+        return torch.stack([-up, up], 2).flatten(1, 2)
 
 
 def test_components_have_their_place_in_the_contract():

@@ -14,8 +14,10 @@ from latticear.plotting import (
     EXACT,
     LATER,
     MODEL,
+    completions,
     correlation_function,
     histogram,
+    likelihood_curve,
     receptive_field,
     sample_grid,
     training_curve,
@@ -212,3 +214,38 @@ def test_wavefront_of_another_tick(ax):
     for tick in (-1, 8):
         with pytest.raises(ValueError, match=f"tick must be one of 0..7 at which a site is drawn, got {tick}"):
             wavefront(ax, model, tick)
+
+
+def test_likelihood_curve_in_nats_and_bits(ax):
+    rows = [{"step": k, "loss": 1 / k} | ({"nll_held_out": 2 / k} if k % 5 == 0 else {}) for k in range(1, 21)]
+    assert likelihood_curve(ax, rows, baseline=0.6) is ax
+    batch, held, baseline = ax.get_lines()
+    np.testing.assert_allclose(batch.get_ydata(), [1 / k for k in range(1, 21)])
+    np.testing.assert_array_equal(held.get_xdata(), [5, 10, 15, 20])
+    np.testing.assert_allclose(held.get_ydata(), [0.4, 0.2, 2 / 15, 0.1])
+    assert set(baseline.get_ydata()) == {0.6}
+    low, high = ax.get_ylim()
+    assert low < 0.05 < 0.6 < high < 1  # the first steps do not squeeze the rest
+    ax.figure.savefig(io.BytesIO(), format="png")
+    (bits,) = ax.child_axes
+    np.testing.assert_allclose(bits.get_ylim(), np.array([low, high]) / np.log(2))
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_likelihood_curve_of_a_run_that_hardly_began(ax, n):
+    likelihood_curve(ax, [{"step": k, "loss": 1.0} for k in range(n)])
+
+
+def test_completions_hide_what_was_not_held(ax):
+    true, drawn = RNG.random((2, 4, 3)), RNG.random((2, 5, 4, 3))
+    where = np.zeros((2, 4, 3), bool)
+    where[0, :2], where[1, :, 1] = True, True
+    assert completions(ax, true, where, drawn, "title") is ax
+    canvas = np.ma.filled(ax.get_images()[0].get_array(), np.nan)
+    assert canvas.shape == (2 * 5 + 1, 7 * 4 + 1)
+    for row in range(2):
+        cells = [canvas[5 * row + 1 : 5 * row + 5, 4 * k + 1 : 4 * k + 4] for k in range(7)]
+        np.testing.assert_array_equal(cells[0], np.where(where[row], true[row], np.nan))
+        np.testing.assert_array_equal(cells[1:6], drawn[row])
+        np.testing.assert_array_equal(cells[6], true[row])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["held fixed", "drawn", "taken from"]

@@ -1,14 +1,17 @@
 """The report: five figures with something on them, for every kind of run."""
 
+import h5py
 import matplotlib.image
 import numpy as np
 import pytest
 import tiny
+import torch
 
 import latticear as la
-from latticear import report
+from latticear import gridreport, report
 from latticear.report import report_run
-from latticear.workflows import trained
+from latticear.rundir import load_model
+from latticear.workflows import train_run, trained
 
 NAMES = ["training", "samples", "histograms", "correlation", "receptive_field", "weights"]
 
@@ -77,3 +80,47 @@ def test_figures_of_a_system_without_symmetry_or_exact_result(tmp_path, monkeypa
 
 def test_a_run_in_its_ground_state_has_figures_too(tmp_path):
     _check_figures(tiny.train(tmp_path / "run", "temperature=0.05", "training.steps=2"))
+
+
+@pytest.mark.parametrize("held_out", [0.0, 0.2])
+def test_figures_of_a_grid(tmp_path, monkeypatch, held_out):
+    """Samples stand beside data of the same condition, and completions keep the upper half of theirs."""
+    drawn: dict[str, list] = {}
+    for name in ("sample_grid", "completions", "likelihood_curve"):
+        true = getattr(gridreport, name)
+        monkeypatch.setattr(
+            gridreport,
+            name,
+            lambda *given, true=true, name=name: drawn.setdefault(name, []).append(given) or true(*given),
+        )
+    tokens, labels = la.glyphs(50, (8, 9), 3, characters="01")
+    with h5py.File(tmp_path / "data.h5", "w") as h5:
+        h5["spins"], h5["condition"] = tokens.numpy(), labels.numpy()
+    values = {"grid": {"levels": 3}, "training": {"data": str(tmp_path / "data.h5"), "held_out": held_out}}
+    run = tmp_path / "run"
+    train_run(run, None, tiny.SETS, values, resume=False, report=tiny.silent)
+    paths = list(report_run(run, seed=3))
+    assert paths == [
+        run / "figures" / f"{name}.png" for name in ("training", "samples", "completions", "receptive_field")
+    ]
+    for path in paths:
+        assert 0.005 < (matplotlib.image.imread(path)[..., :3].min(-1) < 0.9).mean() < 0.9
+    condition = torch.eye(2)[labels[-36:]]
+    (_, ours, *_), (_, data, *_) = drawn["sample_grid"][:2]
+    np.testing.assert_array_equal(ours, load_model(run).sample(36, seed=3, condition=condition).tokens)
+    np.testing.assert_array_equal(data, tokens[-36:])
+    _, origin, where, completed, _ = drawn["completions"][0]
+    np.testing.assert_array_equal(origin, tokens[-8:])
+    assert where[:, :4].all()
+    assert not where[:, 4:].any()
+    np.testing.assert_array_equal(completed[:, :, :4], tokens[-8:, None, :4].expand(-1, 6, -1, -1))
+    assert len(drawn["likelihood_curve"][0][1]) == tiny.STEPS
+
+
+def test_components_are_shown_side_by_side():
+    grid = la.Grid((2, 3), 4, values=[0, 10, 20, 30], n_components=2)
+    tokens = torch.arange(24).view(2, 2, 2, 3) % 4
+    shown = gridreport.panels(grid, tokens)
+    assert shown.shape == (2, 2, 6)
+    np.testing.assert_array_equal(shown[1, :, 3:], 10 * tokens[1, 1])
+    np.testing.assert_array_equal(shown[0, :, :3], 10 * tokens[0, 0])

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import latticear as la
+from latticear.dataset import Dataset
 from latticear.exact import all_configurations, enumerate_states
 from latticear.objectives import forward_kl, reverse_kl
 from latticear.philox import TRAINING
@@ -188,15 +189,13 @@ def test_schedules():
 
 def test_augmentation_uses_the_symmetries_of_the_system():
     """One configuration becomes all its images: 4 x 4 translations, 8 turns and reflections, and the flip."""
-    from latticear.dataset import Dataset
-
     ising = la.Ising((4, 4))
     token = torch.zeros(1, 4, 4, dtype=torch.uint8)
     token[0, 0, 0] = token[0, 0, 1] = token[0, 1, 0] = token[0, 2, 0] = 1  # no symmetry of its own
 
     def images(system):
         data = Dataset(token, system, 0.0, True, 0, torch.device("cpu"))
-        drawn = data.draw(4000, 0)
+        drawn = data.draw(4000, 0).tokens
         assert torch.allclose(system.token_energy(drawn), system.token_energy(token))
         return len(drawn.unique(dim=0))
 
@@ -207,14 +206,12 @@ def test_augmentation_uses_the_symmetries_of_the_system():
 
 
 def test_held_out_data_are_the_end_and_are_not_trained_on():
-    from latticear.dataset import Dataset
-
     tokens = torch.zeros(100, 3, 3, dtype=torch.uint8)
     tokens[90:] = 1
     data = Dataset(tokens, la.Ising((3, 3), field=1.0), 0.1, True, 0, torch.device("cpu"))
     assert len(data.held) == 10
     assert data.held.all()
-    assert not data.draw(1000, 0).any()
+    assert not data.draw(1000, 0).tokens.any()
 
 
 @pytest.mark.parametrize(
@@ -244,6 +241,13 @@ def test_held_out_data_are_the_end_and_are_not_trained_on():
 def test_bad_options_fail_before_the_first_step(options, message):
     with pytest.raises(ValueError, match=message):
         la.fit(_tiny(), la.Ising((3, 3)), **{"temperature": 2.0, **options})
+
+
+def test_a_hamiltonian_needs_a_temperature_and_takes_no_condition():
+    with pytest.raises(ValueError, match="temperature must be given: the target is Ising"):
+        la.fit(_tiny(), la.Ising((3, 3)))
+    with pytest.raises(ValueError, match="condition goes with a Grid"):
+        la.fit(_tiny(), la.Ising((3, 3)), temperature=2.0, condition=torch.zeros(3, 1))
 
 
 def test_a_model_of_another_shape():

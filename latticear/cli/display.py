@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from rich.console import Console
 
     from latticear.estimates import Estimates
     from latticear.exact import ExactResult
 
-__all__ = ["Progress", "notes", "one_line_errors", "open_console", "print_estimates", "print_exact"]
+__all__ = [
+    "Progress",
+    "notes",
+    "one_line_errors",
+    "open_console",
+    "print_estimates",
+    "print_exact",
+    "print_likelihood",
+]
 
 
 @contextmanager
@@ -133,4 +143,18 @@ def print_exact(console: Console, result: ExactResult, title: str) -> None:
     table = Table("quantity", "exact", title=f"{title}, T = {result.temperature:g} ({result.method})")
     for name, value in result.to_dict().items():
         table.add_row(name, f"{value:.12g}")
+    console.print(table)
+
+
+def print_likelihood(console: Console, content: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from latticear.estimates import with_error
+
+    which = "held-out configurations" if content["held_out"] else "configurations"
+    table = Table("quantity", "value", "unit", title=f"{content['n']} {which} of {content['data']}")
+    for name, quantity in content.items():
+        if isinstance(quantity, dict):
+            unit = "nats" if name.startswith("nll") else "bits"
+            table.add_row(name, with_error(quantity["value"], quantity["error"]), unit)
     console.print(table)

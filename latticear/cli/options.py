@@ -78,6 +78,13 @@ def _is_number(text: str) -> bool:
         return False
 
 
+def grid_of(size: str | None, levels: int | None) -> dict[str, Any]:
+    """The section that --size and --levels describe: a grid where there are levels, else a Hamiltonian."""
+    if levels is None:
+        return {"hamiltonian": shape_of(size)}
+    return {"grid": {"levels": levels} | shape_of(size)}
+
+
 Size = Annotated[str | None, typer.Option(metavar="L|HxW", help="Lattice size.")]
 Temperature = Annotated[
     float | None,
@@ -110,4 +117,10 @@ Sets = Annotated[
 Number = Annotated[str, typer.Option("-n", "--number", metavar="N", help="Configurations (1e6 works).")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output and nothing else.")]
 Given = Annotated[Path | None, typer.Option(metavar="FILE", help="HDF5: hold its /spins fixed where its /where is 1.")]
+Condition = Annotated[
+    str | None, typer.Option(metavar="K|X,Y,...", help="For a model with a condition: a class, or numbers with commas.")
+]
+Levels = Annotated[
+    int | None, typer.Option(metavar="Q", help="Learn a grid of Q values, 0..Q-1, from --data; no Hamiltonian.")
+]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, as train makes it.")]

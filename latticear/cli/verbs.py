@@ -13,12 +13,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from latticear.cli.display import Progress, notes, one_line_errors, open_console, print_estimates, print_exact
+from latticear.cli.display import (
+    Progress,
+    notes,
+    one_line_errors,
+    open_console,
+    print_estimates,
+    print_exact,
+    print_likelihood,
+)
 from latticear.cli.options import (
     AsJson,
+    Condition,
     Device,
     File,
     Given,
+    Levels,
     Number,
     Out,
     Run,
@@ -30,6 +40,7 @@ from latticear.cli.options import (
     TemperatureOrRange,
     Temperatures,
     count_of,
+    grid_of,
     shape_of,
     temperatures_of,
 )
@@ -69,11 +80,12 @@ def train(
     seed: Seed = None,
     objective: Annotated[str | None, typer.Option(help="reverse-kl (needs no data) or forward-kl.")] = None,
     data: Annotated[Path | None, typer.Option(help="Configurations for forward-kl: HDF5 or NPY.")] = None,
+    levels: Levels = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     resume: Annotated[bool, typer.Option(help="Continue the run in --out, or begin it if it is not there.")] = False,
     sets: Sets = None,
 ) -> None:
-    """Train a model at a temperature; Ctrl-C saves, --resume continues."""
+    """Train a model at a temperature, or on a grid of integers; Ctrl-C saves, --resume continues."""
     from latticear.workflows import train_run
 
     if objective is None and data is not None:
@@ -83,7 +95,7 @@ def train(
             raise ValueError("train needs --out, the run directory to make")
         values = {
             **_given(temperature=_number_or_text(temperature), seed=seed, device=device),
-            "hamiltonian": shape_of(size),
+            **grid_of(size, levels),
             "training": _given(objective=objective, data=None if data is None else str(data)),
         }
         console = open_console()
@@ -103,16 +115,22 @@ def estimate(
     n: Number = "10000",
     temperature: Temperatures = None,
     method: Annotated[str, typer.Option(help="is (importance sampling) or mcmc (neural Metropolis chains).")] = "is",
-    data: Annotated[Path | None, typer.Option(help="Monte Carlo configurations, for the forward ESS.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Configurations: for the forward ESS, or of a grid.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Free energy and observables of a run with error bars, beside exact results where there are any."""
-    from latticear.workflows import estimate_run, save_estimates
+    """Free energy and observables of a run with error bars, beside exact ones; of a grid, the held-out likelihood."""
+    from latticear.workflows import estimate_run, is_grid_run, likelihood_run, save_estimates
 
     with one_line_errors():
         console = open_console(stderr=as_json)
+        if is_grid_run(run):
+            if temperature is not None or method != "is":
+                raise ValueError(f"{run} is a run on a grid, which has no energy: leave --temperature and --method out")
+            likelihood = likelihood_run(run, n=count_of(n), data=data, device=device)
+            typer.echo(json.dumps(likelihood)) if as_json else print_likelihood(console, likelihood)
+            return
         with Progress(console, unit="samples") as progress:
             results = estimate_run(
                 run,
@@ -142,6 +160,7 @@ def sample(
     append: Annotated[bool, typer.Option(help="Continue the file up to N configurations in all.")] = False,
     given: Given = None,
     temperature: Annotated[float | None, typer.Option(help="T, of a run that serves a range.")] = None,
+    condition: Condition = None,
     device: Device = "auto",
 ) -> None:
     """Draw independent configurations with their log-probabilities into an HDF5 file."""
@@ -159,6 +178,7 @@ def sample(
                     append=append,
                     given=given,
                     temperature=temperature,
+                    condition=condition,
                     device=device,
                     report=progress,
                 )

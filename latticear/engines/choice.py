@@ -62,7 +62,7 @@ class Reference:
 def drawer(model: Autoregressive, method: str = "wavefront") -> Drawer:
     """What draws from a model by a method of `METHODS`.
 
-    A network that no engine can serve (one that is not traced, components, an order of its own) is drawn by the
+    A network that no engine can serve (one that is not traced, an order of its own) is drawn by the
     reference. An engine is trusted only if it draws from a copy with random weights with the probabilities that the
     copy itself states, and is built anew when anything but the weights has changed.
     """
@@ -93,7 +93,7 @@ _PLAIN = (int, float, str, bool, tuple, list, dict, type(None))
 
 
 def _engine(model: Any) -> Drawer | None:
-    schedule = schedule_of(model) if model.n_components == 1 else None
+    schedule = schedule_of(model)
     if schedule is None or not schedule.in_time:
         return None
     if not torch.equal(model.rank.cpu(), raster_rank(model.shape, schedule.slope)):
@@ -126,7 +126,7 @@ def _random(model: Any) -> Any:
 def _error(engine: Drawer, probe: Any) -> float:
     """How far the log_q of four configurations is from the one that the network states, relative to it."""
     generator = torch.Generator().manual_seed(1)
-    u = torch.rand(4, math.prod(probe.shape), generator=generator, dtype=torch.float64)
+    u = torch.rand(4, probe.n_components * math.prod(probe.shape), generator=generator, dtype=torch.float64)
     condition = random_condition(probe, 4, generator)
     drawn = engine.draw(u, condition)
     stated = probe.log_prob(drawn.tokens, condition)

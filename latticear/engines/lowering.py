@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import operator
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from latticear.library import library
 from latticear.tracing import Node
 from latticear.wavefront import Schedule
 
-__all__ = ["Lowered", "NodeRecord", "allocate", "lower"]
+__all__ = ["Lowered", "NodeRecord", "StepRecord", "allocate", "lower", "steps_of"]
 
 MAX_INPUTS, MAX_TOKENS = 8, 1024
 
@@ -60,6 +61,12 @@ class NodeRecord(ctypes.Structure):
     ]
 
 
+class StepRecord(ctypes.Structure):
+    """`Step` of kernels/program.h."""
+
+    _fields_ = tuple((name, ctypes.c_int64) for name in ("node", "stage", "first", "stop", "n_here"))
+
+
 class Lowered:
     """A node as the kernels know it, and the memory that its record points to."""
 
@@ -71,8 +78,8 @@ class Lowered:
         if node.has_weights:
             taps_kio, _ = node.weights()
             padded = -(-node.channels // 16) * 16
-            self._weight = taps_kio.new_zeros(*taps_kio.shape[:2], padded)
-            self._bias = taps_kio.new_zeros(padded)
+            self._weight = _zeros(taps_kio, *taps_kio.shape[:2], padded)
+            self._bias = _zeros(taps_kio, padded)
             self._taps = torch.tensor(node.offsets, dtype=torch.long).view(-1, 2)
             self.record.n_taps, self.record.taps = len(self._taps), self._taps.data_ptr()
             self.record.weight, self.record.bias = self._weight.data_ptr(), self._bias.data_ptr()
@@ -85,6 +92,12 @@ class Lowered:
             self._bias[: self.node.channels] = bias
 
 
+def _zeros(like: Tensor, *shape: int) -> Tensor:
+    """Zeros with room behind them: the kernels read whole vectors from any channel on."""
+    size = math.prod(shape)
+    return like.new_zeros(size + 16)[:size].view(shape)
+
+
 def lower(schedule: Schedule, like: Tensor) -> list[Lowered] | None:
     """The nodes of a network for the kernels, or None if they do not know one of them.
 
@@ -94,7 +107,7 @@ def lower(schedule: Schedule, like: Tensor) -> list[Lowered] | None:
     """
     tokens, *others = schedule.graph.nodes
     known = library() is not None and like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
-    if not known or tokens.channels > MAX_TOKENS:
+    if not known or tokens.channels // schedule.graph.n_components > MAX_TOKENS:
         return None
     lowering = _Lowering(tokens, math.prod(schedule.graph.shape))
     return lowering.nodes if all(map(lowering.add, others)) else None
@@ -187,3 +200,26 @@ def allocate(schedule: Schedule, nodes: list[Lowered]) -> int:
         if lowered.inputs:
             total += record.rows * record.slots * record.channels
     return total
+
+
+def steps_of(schedule: Schedule, nodes: list[Lowered]) -> list[StepRecord]:
+    """What is computed at a tick: neighbouring channels of one node and one stage together, stage by stage."""
+    steps = []
+    for index, lowered in enumerate(nodes):
+        if index == 0 or lowered.node.is_constant:
+            continue
+        n_read = nodes[lowered.inputs[0]].node.channels if lowered.inputs else 0
+        stages = schedule.stages[lowered.node.name].tolist()
+        for stage, run in groupby(range(len(stages)), stages.__getitem__):
+            first, *_, stop = (*(channels := list(run)), channels[-1] + 1)
+            steps.append(StepRecord(index, stage, first, stop, _n_here(lowered.node, slice(first, stop), n_read)))
+    return sorted(steps, key=lambda step: step.stage)
+
+
+def _n_here(node: Node, channels: slice, n_read: int) -> int:
+    """How many of the first channels of a layer's input some output channels read at their own site."""
+    own_site = getattr(node.layer, "own_site", None)
+    if own_site is None:
+        return n_read
+    live = own_site[channels].any(0).nonzero()
+    return int(live.max()) + 1 if len(live) else 0

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from latticear.ancestral import Drawn, Given
-from latticear.engines.lowering import Lowered, NodeRecord, allocate
+from latticear.engines.lowering import Lowered, NodeRecord, StepRecord, allocate, steps_of
 from latticear.library import instruction_sets, library
 from latticear.wavefront import Schedule
 
@@ -30,6 +30,8 @@ class _Program(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("height", "width", "slope", "n_tokens", "flips", "n_nodes")),
         ("nodes", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("n_components", "n_steps")),
+        ("steps", ctypes.c_void_p),
         ("degree", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("neighbours", "energies", "field")),
     ]
@@ -65,6 +67,8 @@ class NativeEngine:
         self._nodes = nodes
         self._n_rings = allocate(schedule, nodes)
         records = (NodeRecord * len(nodes))(*(node.record for node in nodes))
+        steps = steps_of(schedule, nodes)
+        self._steps = (StepRecord * len(steps))(*steps)
         self._records, self._bias = records, model.bias  # the program points into them
         self._program = _Program(
             *self.shape,
@@ -73,7 +77,11 @@ class NativeEngine:
             model.spin_flip_symmetric,
             len(nodes),
             ctypes.addressof(records),
+            model.n_components,
+            len(steps),
+            ctypes.addressof(self._steps),
         )
+        self._token_shape = self.shape if model.n_components == 1 else (model.n_components, *self.shape)
         self._memory = torch.empty(0, dtype=torch.uint8)
         self._in_use = Lock()
 
@@ -83,7 +91,7 @@ class NativeEngine:
         return max(256, 4 * CONFIGURATIONS * torch.get_num_threads())
 
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
-        """Draw configurations from uniform numbers `(B, H W)`, but for the sites held fixed."""
+        """Draw configurations from uniform numbers `(B, C H W)`, but for the sites held fixed."""
         u = u.contiguous()
         tokens = (
             torch.empty(u.shape, dtype=torch.long)
@@ -108,7 +116,7 @@ class NativeEngine:
                 places += [None if t is None else t.data_ptr() for t in inputs]
                 block = ctypes.byref(_Block(len(part), *places, inputs[1].shape[1]))
                 kernels.latticear_draw(program, block, chosen, *self._size, n_threads, self._memory.data_ptr())
-        return Drawn(tokens.view(-1, *self.shape), log_q, log_q_given)
+        return Drawn(tokens.view(-1, *self._token_shape), log_q, log_q_given)
 
     @property
     def _size(self) -> tuple[int, int]:

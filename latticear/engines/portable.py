@@ -2,7 +2,8 @@
 
 Only what depends on the newest tokens changes from one draw to the next, so each hidden value is computed once, from
 its live taps alone, and all sites of a front are drawn together. A layer is one matrix product for each row of its
-kernel, read from rings (`latticear.engines.rings`) without copying.
+kernel, read from rings (`latticear.engines.rings`) without copying. Where a site has components, a tick has a pass for
+each, which computes the channels that waited for the component before.
 """
 
 from __future__ import annotations
@@ -45,13 +46,18 @@ class Engine:
     padded = True
 
     def __init__(self, model: Any, schedule: Schedule, batch: int, like: Tensor) -> None:
-        self.shape, self.q, self.bias = model.shape, model.n_tokens, model.bias
+        self.shape, self.q, self.bias, self.n_components = model.shape, model.n_tokens, model.bias, model.n_components
         self.block, self.like = batch, like.detach()
         self.schedule, self.graph = schedule, schedule.graph
         self.flips = model.spin_flip_symmetric
         self.lanes = batch * (1 + self.flips)  # the flipped configurations run beside the straight ones
         self.slope, self.ready, self.by_row = self.schedule.slope, self.schedule.ready, self.schedule.by_row
-        self.weights = {node.name: _Weights(node) for node in self.graph.nodes if node.has_weights}
+        self.weights = {
+            (node.name, stage): _Weights(node, self._columns(node, stage))
+            for node in self.graph.nodes
+            if node.has_weights
+            for stage in self.schedule.stages_at[node.name]
+        }
         self.constants = {
             node.name: like.new_zeros(math.prod(self.shape) if node.is_map else 1, self.lanes, node.channels)
             for node in self.graph.nodes
@@ -64,7 +70,9 @@ class Engine:
         self._captured: dict[bool, Captured] = {}
         first, n_fronts = self.schedule.first_tick, self.schedule.n_fronts
         self.sites = [self._sites(t) for t in range(n_fronts)]
-        self.ticks = [(t, list(self._works(t))) for t in range(first, n_fronts)]
+        self.ticks = [
+            (t, [list(self._works(t, stage)) for stage in range(self.n_components)]) for t in range(first, n_fronts)
+        ]
 
     @property
     def memory(self) -> int:
@@ -81,7 +89,7 @@ class Engine:
 
     @torch.no_grad()
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
-        """Draw configurations from uniform numbers `(B, H W)`, but for the sites held fixed."""
+        """Draw configurations from uniform numbers `(B, C H W)`, but for the sites held fixed."""
         with self._in_use, _threads(1 if self._is_small else torch.get_num_threads()):
             for weights in self.weights.values():
                 weights.load()
@@ -105,20 +113,24 @@ class Engine:
                 self.states[node.name] = cast(Incremental, node.layer).begin(self.lanes, self.like)
         tokens = torch.zeros(u.shape, dtype=torch.long, device=u.device)
         log_q, log_q_given = (torch.zeros(self.block, dtype=torch.float64, device=u.device) for _ in range(2))
-        for t, works in self.ticks:
+        for t, passes in self.ticks:
             values: Values = {}
-            for work in works:
-                work(values)
-            if t >= 0:
-                front = self._draw_front(t, values[self.graph.nodes[-1].name], u, tokens, given)
-                log_q += front.log_q
-                log_q_given += front.log_q_given
-        return Drawn(tokens.view(-1, *self.shape), log_q, log_q_given)
+            for component, works in enumerate(passes):
+                for work in works:
+                    work(values)
+                if t >= 0:
+                    front = self._draw_front(t, component, values[self.graph.nodes[-1].name], u, tokens, given)
+                    log_q += front.log_q
+                    log_q_given += front.log_q_given
+        size = self.shape if self.n_components == 1 else (self.n_components, *self.shape)
+        return Drawn(tokens.view(-1, *size), log_q, log_q_given)
 
-    def _draw_front(self, t: int, logits: Tensor, u: Tensor, tokens: Tensor, given: Given | None) -> Drawn:
-        """Draw the sites of front t, and write them into tokens and into the ring that the network reads."""
-        sites = self.sites[t]
-        logits_nbq = logits.view(len(sites), self.lanes, self.q)
+    def _draw_front(
+        self, t: int, component: int, logits: Tensor, u: Tensor, tokens: Tensor, given: Given | None
+    ) -> Drawn:
+        """Draw a component of front t, and write it into tokens and into the ring that the network reads."""
+        sites = self.sites[t] + component * self.shape[0] * self.shape[1] if component else self.sites[t]
+        logits_nbq = logits.view(len(sites), self.lanes, self.n_components, self.q)[:, :, component]
         if self.flips:
             straight, flipped = logits_nbq.chunk(2, 1)
             logits_nbq = straight + flipped.flip(-1)
@@ -127,10 +139,18 @@ class Engine:
         held = None if given is None else Given(*(part[:, sites].T for part in given))
         front = draw_front(logits_nbq, u[:, sites].T, held, 0)
         tokens[:, sites] = front.tokens.T
-        lanes = torch.cat([front.tokens, self.q - 1 - front.tokens], 1) if self.flips else front.tokens
-        hot = (lanes[..., None] == torch.arange(self.q, device=u.device)).to(self.like.dtype)
+        known_nbc = front.tokens[..., None]
+        if self.n_components > 1:  # components that follow are written as token 0, which no layer reads yet
+            known_nbc = tokens.view(self.block, self.n_components, -1)[:, :, self.sites[t]].permute(2, 0, 1)
+        lanes = torch.cat([known_nbc, self.q - 1 - known_nbc], 1) if self.flips else known_nbc
+        hot = (lanes[..., None] == torch.arange(self.q, device=u.device)).to(self.like.dtype).flatten(-2)
         self.rings[self.graph.nodes[0].name].write(self._front(t), hot)
         return front
+
+    def _columns(self, node: Node, stage: int) -> Tensor | None:
+        """The channels of a node that are computed at a stage; None for all."""
+        stages = self.schedule.stages[node.name].to(self.like.device)
+        return None if bool((stages == 0).all()) else (stages == stage).nonzero()[:, 0]
 
     def _sites(self, front: int) -> Tensor:
         rows = torch.tensor(self.schedule.rows(front), device=self.like.device)
@@ -161,12 +181,13 @@ class Engine:
         same = self.ready[reader.name] == self.ready[name] and (reader.name in self.by_row) == (name in self.by_row)
         return name in reader.inputs and reader.offsets == ((0, 0),) and same
 
-    def _works(self, t: int) -> Iterator[Work]:
-        """What to do at tick t before drawing: every node's front, or row, that becomes known now."""
-        for node in (node for node in self.graph.nodes[1:] if not node.is_constant):
+    def _works(self, t: int, stage: int) -> Iterator[Work]:
+        """What to do at tick t before drawing a component: every node's front, or row, that becomes known now."""
+        due = (node for node in self.graph.nodes[1:] if stage in self.schedule.stages_at[node.name])
+        for node in (node for node in due if not node.is_constant):
             front = t - self.ready[node.name]
             if part := self._part(node, front):
-                yield self._work(node, part)
+                yield self._work(node, part, stage)
                 if node.name in self.rings:
                     yield self._keep(node.name, part)
             elif front >= self.schedule.n_fronts and node.name in self.rings:
@@ -184,13 +205,28 @@ class Engine:
     def _front(self, front: int) -> Part:
         return Part(front, self.schedule.rows(front))
 
-    def _work(self, node: Node, part: Part) -> Work:
+    def _work(self, node: Node, part: Part, stage: int) -> Work:
         if node.is_incremental:
             return self._step(node, part)
-        return self._pointwise(node, part) if node.layer is None else self._taps(node, part)
+        if node.layer is None:
+            return self._pointwise(node, part)
+        weights = self.weights[node.name, stage]
+        taps = self._taps(node, part, weights)
+        return taps if weights.columns is None else self._into_columns(node, part, stage, weights.columns, taps)
 
-    def _taps(self, node: Node, part: Part) -> Work:
-        weights, (source,), name = self.weights[node.name], node.inputs, node.name
+    def _into_columns(self, node: Node, part: Part, stage: int, columns: Tensor, taps: Work) -> Work:
+        """Set some channels of a value, of which others are computed at other stages."""
+        name, size = node.name, (len(part.rows) * self.lanes * part.columns, node.channels)
+
+        def work(values: Values) -> None:
+            whole = values[name] if stage else self.like.new_zeros(size)
+            taps(values)
+            values[name] = whole.index_copy_(1, columns, values[name])
+
+        return work
+
+    def _taps(self, node: Node, part: Part, weights: _Weights) -> Work:
+        (source,), name = node.inputs, node.name
         if self._reads_at_once(node, source):
             return lambda values: values.__setitem__(name, torch.addmm(weights.bias, values[source], weights.runs[0]))
         views = [self.rings[source].read(part, offset, length) for offset, length in weights.places]
@@ -279,14 +315,19 @@ def _threads(n: int) -> Iterator[None]:
 class _Weights:
     """The live weights of a layer, one matrix for each run of neighbouring taps in a row of the kernel.
 
+    Args:
+        node: the layer's.
+        columns: its output channels that are meant; None for all.
+
     Attributes:
+        columns: as given.
         places: the first offset of each run and its number of taps.
         runs: `(taps * in_channels, out_channels)` each.
         bias: `(out_channels,)`.
     """
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
+    def __init__(self, node: Node, columns: Tensor | None) -> None:
+        self._node, self.columns = node, columns
         self._taps: list[list[int]] = []
         self.places: list[tuple[Offset, int]] = []
         taps = sorted(enumerate(node.offsets), key=lambda pair: pair[1])
@@ -294,7 +335,7 @@ class _Weights:
             run = [tap for _, tap in group]
             self._taps.append([k for k, _ in run])
             self.places.append((run[0][1], len(run)))
-        taps_kio, bias = node.weights()
+        taps_kio, bias = self._read()
         self.runs = [taps_kio[taps].flatten(0, 1).contiguous() for taps in self._taps]
         self.bias = bias.clone()
 
@@ -305,7 +346,11 @@ class _Weights:
 
     def load(self) -> None:
         """Read the weights as they are now, into the same memory."""
-        taps_kio, bias = self._node.weights()
+        taps_kio, bias = self._read()
         for run, taps in zip(self.runs, self._taps, strict=True):
             run.copy_(taps_kio[taps].flatten(0, 1))
         self.bias.copy_(bias)
+
+    def _read(self) -> tuple[Tensor, Tensor]:
+        taps_kio, bias = self._node.weights()
+        return (taps_kio, bias) if self.columns is None else (taps_kio[..., self.columns], bias[self.columns])

@@ -5,9 +5,9 @@ Index suffixes: b configuration, s site, k neighbour slot, q token.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -16,25 +16,21 @@ from latticear.hamiltonians.bias import BoltzmannBias
 from latticear.hamiltonians.neighbourhoods import Neighbourhoods, local_energies
 from latticear.hamiltonians.temperatures import check_temperature
 from latticear.lattice import Lattice
-from latticear.samples import token_dtype
+from latticear.space import ConfigurationSpace
 
 __all__ = ["AbstractHamiltonian"]
 
 
-class AbstractHamiltonian(ABC):
+class AbstractHamiltonian(ConfigurationSpace):
     """A classical Hamiltonian with finitely many values per site and pair interactions on any list of bonds.
 
     Energies are extensive, in the unit of the couplings, float64; every bond counts once. To add a system, give
     `name`, `states`, `bond_energies`, `site_energies` and `parameters`; all else follows from them.
     """
 
-    name: ClassVar[str]
+    kind: ClassVar[Literal["hamiltonian"]] = "hamiltonian"
+    noun: ClassVar[str] = "spins"
     lattice: Lattice
-
-    @property
-    @abstractmethod
-    def states(self) -> Tensor:
-        """The physical value of each token, ascending: float64 `(q,)`, `spin = states[token]`."""
 
     @property
     @abstractmethod
@@ -45,11 +41,6 @@ class AbstractHamiltonian(ABC):
     @abstractmethod
     def site_energies(self) -> Tensor:
         """float64 `(N, q)`; `[s, t]` is the energy in the field of token t at site s."""
-
-    @property
-    @abstractmethod
-    def parameters(self) -> dict[str, Any]:
-        """The constructor's keyword arguments, as JSON values."""
 
     @property
     def spin_flip(self) -> bool:
@@ -74,47 +65,8 @@ class AbstractHamiltonian(ABC):
         return self.lattice.bonds
 
     @property
-    def n_tokens(self) -> int:
-        """q, the number of values a site can take."""
-        return len(self.states)
-
-    @property
-    def n_sites(self) -> int:
-        """N = H W."""
-        return self.lattice.n_sites
-
-    @property
     def shape(self) -> tuple[int, int]:
-        """(H, W)."""
         return self.lattice.shape
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.parameters.items())
-        return f"{type(self).__name__}({arguments})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values from which `hamiltonian_from_dict` builds the same Hamiltonian."""
-        return {"name": self.name, **self.parameters}
-
-    def spins(self, tokens: Tensor) -> Tensor:
-        """Physical values of tokens: float64, same shape."""
-        return self.states.to(tokens.device)[tokens.long()]
-
-    def tokens(self, spins: Tensor) -> Tensor:
-        """Tokens of physical values: smallest unsigned type, same shape.
-
-        Raises:
-            ValueError: if a value is not one of `states`; names the first such value.
-        """
-        states = self.states.to(spins.device)
-        tokens = torch.bucketize(spins.double(), states).clamp_(max=len(states) - 1)
-        wrong = states[tokens] != spins
-        if wrong.any():
-            raise ValueError(
-                f"spins of {type(self).__name__} must be one of {self.states.tolist()}, "
-                f"got {spins[wrong][0].item():g} ({int(wrong.sum())} such values)"
-            )
-        return tokens.to(token_dtype(self.n_tokens))
 
     def energy(self, spins: Tensor, couplings: Tensor | None = None) -> Tensor:
         """Energy of each configuration: float64 `(B,)`, extensive.

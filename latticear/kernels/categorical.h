@@ -1,8 +1,9 @@
-/* Drawing the token of one site from its logits; included after the kernels for double, once an instruction set. */
+/* Drawing one token from its logits; included after the vectors for double, once an instruction set.
+ * `site` counts the sites of one component after those of another. */
 
 static void CATEGORICAL(const Program *p, const Block *block, int64_t first, int64_t site, Work *work) {
     enum { N = CONFIGURATIONS };
-    const int64_t q = p->n_tokens, n_sites = p->height * p->width;
+    const int64_t q = p->n_tokens, n_sites = p->n_components * p->height * p->width;
     double *l = work->logits, *e = l + q * N, max[N], sum[N], target[N], chosen[N];
     int64_t token[N];
     if (p->field != NULL) add_bias(p, block, first, site, work);

@@ -21,7 +21,7 @@ typedef struct {
 
 typedef struct {
     int64_t lanes;
-    int16_t *tokens; /* [site][lane] */
+    int16_t *tokens; /* [component][site][lane] */
     double *logits;  /* [token][configuration], twice */
     const void **pointers;
     Sums sums[2]; /* of the drawn sites and of those held fixed */
@@ -146,8 +146,8 @@ static int64_t n_lanes(const Program *p) { return CONFIGURATIONS * (1 + p->flips
 static void sizes(const Program *p, int64_t is_double, int64_t numbers, int64_t parts[4]) {
     parts[0] = numbers * n_lanes(p) * (is_double ? 8 : 4);
     parts[1] = 2 * p->n_tokens * CONFIGURATIONS * (int64_t)sizeof(double);
-    parts[2] = 2 * most_taps(p) * (int64_t)sizeof(void *);
-    parts[3] = p->height * p->width * n_lanes(p) * (int64_t)sizeof(int16_t);
+    parts[2] = 2 * most_taps(p) * p->n_components * (int64_t)sizeof(void *);
+    parts[3] = p->n_components * p->height * p->width * n_lanes(p) * (int64_t)sizeof(int16_t);
 }
 
 /* Bytes of working memory for one thread, with room to align it. */
@@ -173,6 +173,7 @@ void latticear_draw(const Program *p, const Block *block, int64_t set, int64_t i
 #endif
         own += -(uintptr_t)own & 63;
         Work work = {.lanes = n_lanes(p), .rings = own};
+        if (p->n_components > 1) memset(work.rings, 0, (size_t)parts[0]); /* read before they are known, times 0 */
         work.logits = (double *)(own += parts[0]);
         work.pointers = (const void **)(own += parts[1]);
         work.tokens = (int16_t *)(own += parts[2]);

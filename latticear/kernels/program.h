@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum { INTERFACE = 4 }; /* to be raised with every change of the structures or functions */
+enum { INTERFACE = 5 }; /* to be raised with every change of the structures or functions */
 enum { CONFIGURATIONS = 16 }; /* drawn together, one a lane of the vectors */
 enum { MAX_INPUTS = 8, MAX_TOKENS = 1024 };
 
@@ -40,17 +40,25 @@ typedef struct {
     double constant;                                    /* second operand of an arithmetic node with one input */
 } Node;
 
+/* Channels [first, stop) of a node, which wait for the first `stage` components of their own site. Of what a tap reads
+ * there, only the first `n_here` channels are known; the weights of those after them are zero. */
+typedef struct {
+    int64_t node, stage, first, stop, n_here;
+} Step;
+
 typedef struct {
     int64_t height, width, slope, n_tokens, flips; /* flips: lanes with every token q - 1 - t run beside the others */
     int64_t n_nodes;                               /* the first is TOKENS, the last are the logits */
     const Node *nodes;
+    int64_t n_components, n_steps; /* tokens and logits: channel c q + t belongs to token t of component c */
+    const Step *steps;             /* what is computed at a tick, stage by stage, in the order of the nodes */
     int64_t degree; /* the known-neighbour term; `field` is NULL without it */
     const int64_t *neighbours;  /* [site][degree] */
     const double *energies;     /* [site][degree][token of the neighbour][token] */
     const double *field;        /* [site][token] */
 } Program;
 
-/* Uniform numbers and results, [configuration][site]; `where` is NULL if nothing is held fixed. */
+/* Uniform numbers and results, [configuration][component][site]; `where` is NULL if nothing is held fixed. */
 typedef struct {
     int64_t n;
     const double *u;

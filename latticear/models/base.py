@@ -42,20 +42,21 @@ class AbstractModel(nn.Module, ABC):
         n_condition: k, length of the condition vector that each configuration comes with; 0 for none.
         n_condition_maps: condition maps, one value for each site in each, that each configuration comes with; 0 for
             none.
+        n_components: C, tokens at each site. Component c is given all components of the sites of lower rank and the
+            components before c of its own site.
 
     Raises:
-        ValueError: for q < 2, a negative n_condition or n_condition_maps, or a bias of another shape, number of tokens
-            or symmetry, or one whose temperature is the condition where there is none.
+        ValueError: for q < 2, a negative n_condition or n_condition_maps, n_components < 1, a bias of another shape,
+            number of tokens or symmetry, one whose temperature is the condition where there is none, or any bias with
+            components.
 
     Attributes:
         rank: int64 `(H, W)`; sites of equal rank are independent given those of lower rank.
-        n_components: C, tokens at each site; 1 here.
         conditioning: what a condition holds: `conditioning.size` numbers for each configuration.
     """
 
     name: ClassVar[str]
     rank: Tensor
-    n_components: int = 1
 
     def __init__(
         self,
@@ -66,6 +67,7 @@ class AbstractModel(nn.Module, ABC):
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
         n_condition_maps: int = 0,
+        n_components: int = 1,
     ) -> None:
         super().__init__()
         self.shape = check_shape(shape)
@@ -75,9 +77,17 @@ class AbstractModel(nn.Module, ABC):
             raise ValueError(
                 f"n_condition and n_condition_maps must not be negative, got {n_condition} and {n_condition_maps}"
             )
-        self.n_tokens, self.n_condition, self.n_condition_maps = n_tokens, n_condition, n_condition_maps
+        if n_components < 1:
+            raise ValueError(f"n_components must be at least 1, got {n_components}")
+        self.n_tokens, self.n_components = n_tokens, n_components
+        self.n_condition, self.n_condition_maps = n_condition, n_condition_maps
         self.conditioning = Conditioning(n_condition, n_condition_maps, self.shape)
         self.spin_flip_symmetric = spin_flip_symmetric
+        if bias is not None and n_components > 1:
+            raise ValueError(
+                f"the bias knows the energy of one token a site, the model has n_components = {n_components}; "
+                f"leave the bias out"
+            )
         if bias is not None and (bias.shape, bias.n_tokens) != (self.shape, n_tokens):
             raise ValueError(
                 f"the bias is for shape {bias.shape} with {bias.n_tokens} tokens, "
@@ -130,12 +140,17 @@ class AbstractModel(nn.Module, ABC):
 
     @abstractmethod
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
-        """Logits before symmetrisation, `(B, q, H, W)`; entry `[b, :, y, x]` reads only tokens of lower rank."""
+        """Logits before symmetrisation, `(B, q, H, W)`; entry `[b, :, y, x]` reads only tokens of lower rank.
+
+        With components `(B, C q, H, W)`: channel `c q + t` is that of token t of component c, which reads the earlier
+        components of its own site besides.
+        """
 
     def logits(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
         """Unnormalised log-probabilities of each site given the sites of lower rank: `(B, q, H, W)`.
 
-        `logits[b, t, y, x]` belongs to token t at (y, x) given those tokens of configuration b that precede it.
+        `logits[b, t, y, x]` belongs to token t at (y, x) given those tokens of configuration b that precede it. With
+        components `(B, q, C, H, W)`.
         With spin-flip symmetry, `l_t(s) = g_t(s) + g_flip(t)(flip s)`: equivariant, so the product is invariant.
         """
         learned = self._symmetric_logits(tokens, condition)
@@ -143,11 +158,17 @@ class AbstractModel(nn.Module, ABC):
 
     def _symmetric_logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
         if not self.spin_flip_symmetric:
-            return self._logits(tokens, condition)
+            return self._by_component(self._logits(tokens, condition))
         both = torch.cat([tokens, self.n_tokens - 1 - tokens])
         twice = None if condition is None else torch.cat([condition, condition])
-        straight, flipped = self._logits(both, twice).chunk(2)
+        straight, flipped = self._by_component(self._logits(both, twice)).chunk(2)
         return straight + flipped.flip(1)
+
+    def _by_component(self, logits: Tensor) -> Tensor:
+        """`(B, C q, H, W)` as `(B, q, C, H, W)` where there are components."""
+        if self.n_components == 1:
+            return logits
+        return logits.unflatten(1, (self.n_components, self.n_tokens)).transpose(1, 2)
 
     def log_prob(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
         """Exact log-probability of each configuration, in nats: float64 `(B,)`.
@@ -161,7 +182,7 @@ class AbstractModel(nn.Module, ABC):
         """
         if not torch.compiler.is_compiling():
             self._check(tokens, condition)
-        size = max(1, SITES[tokens.device.type] // math.prod(self.shape))
+        size = max(1, SITES[tokens.device.type] // math.prod(tokens.shape[1:]))
         conditions = repeat(None) if condition is None else condition.split(size)
         parts = [self._log_prob(*part) for part in zip(tokens.split(size), conditions, strict=False)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -194,9 +215,9 @@ class AbstractModel(nn.Module, ABC):
             start: index of the first sample in the stream of this seed.
             method: "wavefront", or "reference", the plain loop that it equals.
             condition: `(n, conditioning.size)`, or one row for all, for a model with a condition.
-            given: tokens to hold fixed, `(H, W)` or `(n, H, W)`; the rest is drawn. `log_q` is then that of the drawn
-                sites alone, so that weights `exp(-beta E) / q` estimate the Boltzmann distribution with those sites
-                fixed; `log_q_given` is that of the others.
+            given: tokens to hold fixed, `(H, W)` or `(n, H, W)`, with components `(C, H, W)` or `(n, C, H, W)`; the
+                rest is drawn. `log_q` is then that of the drawn sites alone, so that weights `exp(-beta E) / q`
+                estimate the Boltzmann distribution with those sites fixed; `log_q_given` is that of the others.
             where: bool mask of the same kind, True where a token is held.
 
         Raises:
@@ -280,6 +301,7 @@ class AbstractModel(nn.Module, ABC):
 def check_autoregressive(model: AbstractModel, *, n_trials: int = 3, seed: int = 0) -> None:
     """Prove by replacing tokens that no site's logits depend on a site of the same or a higher rank.
 
+    With components, those of component c may depend on components before c of their own site, and on no others there.
     Every site in turn takes every other token, on random configurations, in a float64 copy of the network whose
     weights are random (a zero weight would hide a connection).
 
@@ -292,15 +314,22 @@ def check_autoregressive(model: AbstractModel, *, n_trials: int = 3, seed: int =
         ValueError: names the first pair (site that is read, site that reads it) that breaks the order.
     """
     moved = dependences(model, n_trials=n_trials, seed=seed)
-    rank = model.rank.cpu().flatten().repeat(model.n_components)
-    wrong = moved & (rank[:, None] <= rank)
+    rank, n_sites = model.rank.cpu().flatten().repeat(model.n_components), math.prod(model.shape)
+    component = torch.arange(len(rank)) // n_sites
+    here = torch.arange(len(rank)) % n_sites
+    precedes = rank < rank[:, None]  # [reader, source]
+    precedes |= (here == here[:, None]) & (component < component[:, None])
+    wrong = moved & ~precedes
     if wrong.any():
         source, reader = wrong.T.nonzero()[0].tolist()
         raise ValueError(
-            f"not autoregressive: the logits of site {_site(reader, model)} (rank {int(rank[reader])}) depend "
-            f"on the token of site {_site(source, model)} (rank {int(rank[source])})"
+            f"not autoregressive: the logits of {_site(reader, model)} (rank {int(rank[reader])}) depend "
+            f"on the token of {_site(source, model)} (rank {int(rank[source])})"
         )
 
 
-def _site(index: int, model: AbstractModel) -> tuple[int, int]:
-    return divmod(index % (model.shape[0] * model.shape[1]), model.shape[1])
+def _site(index: int, model: AbstractModel) -> str:
+    """The site of an entry of `dependences`, and which of its components, in words."""
+    component, site = divmod(index, math.prod(model.shape))
+    place = f"site {divmod(site, model.shape[1])}"
+    return place if model.n_components == 1 else f"component {component} of {place}"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.base import AbstractModel
 from latticear.models.conditions import Conditioning
-from latticear.models.layers import MaskedConv2d
+from latticear.models.layers import MaskedConv2d, check_width, site_layer
 from latticear.tracing import one_hot
 from latticear.wavefront import wavefront_rank
 
@@ -23,7 +23,8 @@ class GatedPixelCNN(AbstractModel):
     Each layer convolves vertically over the rows above (to both sides, so that nothing within reach is missed) and
     horizontally along the row, where the vertical one enters through a 1x1 layer: `y = tanh(a) sigmoid(b)`. The
     horizontal stack has residuals, but none around the first layer, which would show a site its own token. The
-    vertical stack runs ahead of the row that is drawn, by one column a layer.
+    vertical stack runs ahead of the row that is drawn, by one column a layer. Where a site has components, the vertical
+    stack needs no groups of channels: it sees strictly above, where all are known.
 
     Args:
         shape: (H, W).
@@ -36,9 +37,11 @@ class GatedPixelCNN(AbstractModel):
         bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
         n_condition: length of a condition vector, which enters every gate; 0 for none.
         n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
+        n_components: C, tokens at each site; component c is drawn given those before it and all earlier sites.
 
     Raises:
-        ValueError: for an even kernel, q < 2, width or depth < 1.
+        ValueError: for an even kernel, q < 2, width or depth < 1, or components among which the width cannot be
+            divided.
 
     References:
         van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu, "Conditional image generation with PixelCNN
@@ -60,6 +63,7 @@ class GatedPixelCNN(AbstractModel):
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
         n_condition_maps: int = 0,
+        n_components: int = 1,
     ) -> None:
         super().__init__(
             shape,
@@ -68,21 +72,28 @@ class GatedPixelCNN(AbstractModel):
             bias=bias,
             n_condition=n_condition,
             n_condition_maps=n_condition_maps,
+            n_components=n_components,
         )
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
+        check_width(width, n_components)
         if first_kernel_size is None:
             first_kernel_size = 2 * max(self.shape) - 1
         self.width, self.depth = width, depth
         self.kernel_size, self.first_kernel_size = kernel_size, first_kernel_size
         self.layers = nn.ModuleList(
             _GatedLayer(
-                width if k else n_tokens, width, kernel_size if k else first_kernel_size, not k, self.conditioning
+                width if k else n_components * n_tokens,
+                width,
+                kernel_size if k else first_kernel_size,
+                not k,
+                self.conditioning,
+                n_components,
             )
             for k in range(depth)
         )
-        self.hidden = nn.Conv2d(width, width, 1)
-        self.head = nn.Conv2d(width, n_tokens, 1)
+        self.hidden = site_layer(width, width, n_components)
+        self.head = site_layer(width, n_components * n_tokens, n_components)
         nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)  # start close to the uniform distribution
         self._set_rank(wavefront_rank(self))
 
@@ -97,15 +108,23 @@ class _GatedLayer(nn.Module):
     """One layer of both stacks; the first of them is strict and has no residual."""
 
     def __init__(
-        self, in_channels: int, width: int, kernel_size: int, is_first: bool, conditioning: Conditioning
+        self,
+        in_channels: int,
+        width: int,
+        kernel_size: int,
+        is_first: bool,
+        conditioning: Conditioning,
+        n_components: int,
     ) -> None:
         super().__init__()
         kind = "A" if is_first else "B"
         self.is_first = is_first
         self.vertical = MaskedConv2d(in_channels, 2 * width, kernel_size, f"vertical-{kind}")
-        self.horizontal = MaskedConv2d(in_channels, 2 * width, kernel_size, f"horizontal-{kind}")
+        self.horizontal = MaskedConv2d(
+            in_channels, 2 * width, kernel_size, f"horizontal-{kind}", n_components=n_components, n_parts=2
+        )
         self.across = nn.Conv2d(2 * width, 2 * width, 1)
-        self.out = nn.Conv2d(width, width, 1)
+        self.out = site_layer(width, width, n_components)
         self.embed = conditioning.embeddings(2 * width, 2)
 
     def forward(self, vertical: Tensor, horizontal: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from latticear.tracing import Offset
 
-__all__ = ["MASKS", "MaskedConv2d", "per_layer"]
+__all__ = ["MASKS", "MaskedConv2d", "check_width", "per_layer", "site_layer"]
 
 MASKS = ("A", "B", "vertical-A", "vertical-B", "horizontal-A", "horizontal-B")
 """What a masked layer sees: all that precedes a site in raster order, the rows above it, or the part of its own row to
@@ -26,16 +26,24 @@ class MaskedConv2d(nn.Module):
     the rows of the kernel that a mask may keep are stored. The mask is applied where the weight is used, so a masked
     weight has no influence, whatever its value, and no gradient.
 
+    Where a site has C components, channels come in C groups of equal size, one after the other; group c holds what may
+    be known when component c is drawn. At the site itself, group c of the output reads groups < c (Type A) or <= c
+    (Type B) of the input; everywhere else it reads all. Of a vertical layer only Type A is needed, which has no groups.
+
     Args:
         in_channels, out_channels: as in `torch.nn.Conv2d`.
         kernel_size: odd; the extent k of the square kernel before masking.
         mask_type: one of `MASKS`.
         dilation: distance of neighbouring taps.
+        n_components: C.
+        n_parts: the output channels are so many parts side by side, each with C groups of its own, so that
+            `torch.chunk` takes them apart as a gate does.
 
     Shapes: `(B, in_channels, H, W)` to `(B, out_channels, H, W)`.
 
     Raises:
-        ValueError: for an even kernel, another mask type, or a dilation below 1.
+        ValueError: for an even kernel, another mask type, a dilation below 1, or channels that cannot be divided into
+            C groups.
 
     References:
         van den Oord, Kalchbrenner, Kavukcuoglu, "Pixel recurrent neural networks" (2016), arXiv 1601.06759, sec. 3.4;
@@ -44,9 +52,19 @@ class MaskedConv2d(nn.Module):
     """
 
     mask: Tensor
+    own_site: Tensor | None
+    """bool `(out_channels, in_channels)`: what an output channel reads of the site itself; None for all or nothing."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, mask_type: str, dilation: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        mask_type: str,
+        dilation: int = 1,
+        *,
+        n_components: int = 1,
+        n_parts: int = 1,
     ) -> None:
         super().__init__()
         if kernel_size < 1 or kernel_size % 2 == 0:
@@ -55,6 +73,11 @@ class MaskedConv2d(nn.Module):
             raise ValueError(f"mask_type must be one of {MASKS}, got {mask_type!r}")
         if dilation < 1:
             raise ValueError(f"dilation must be at least 1, got {dilation}")
+        if in_channels % n_components or out_channels % (n_components * n_parts):
+            raise ValueError(
+                f"channels must come in n_components = {n_components} groups of equal size, "
+                f"got in_channels={in_channels}, out_channels={out_channels} in {n_parts} parts"
+            )
         self.reach, self.dilation = kernel_size // 2, dilation
         stack, _, kind = mask_type.rpartition("-")
         mask = torch.ones(1 if stack == "horizontal" else self.reach + 1, kernel_size, dtype=torch.bool)
@@ -62,12 +85,19 @@ class MaskedConv2d(nn.Module):
         if stack == "vertical":
             own_row[:] = kind == "B"
         else:
-            own_row[self.reach + (kind == "B") :] = False
+            own_row[self.reach + (kind == "B" or n_components > 1) :] = False
         self.register_buffer("mask", mask)
+        grouped = n_components > 1 and stack != "vertical"
+        of_input = _groups(in_channels, n_components)
+        of_output = _groups(out_channels // n_parts, n_components).repeat(n_parts)[:, None]
+        self.register_buffer("own_site", (of_input < of_output + (kind == "B")) if grouped else None)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *mask.shape))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         live = max(1, int(mask.sum()))
         nn.init.normal_(self.weight, std=math.sqrt(2 / (in_channels * live)))  # He et al. 2015, over the live taps
+        if self.own_site is not None:
+            fan_in = in_channels * (int(mask.sum()) - 1) + self.own_site.sum(1)
+            self.weight.data *= (in_channels * live / fan_in.clamp(min=1)).sqrt().view(-1, 1, 1, 1)
 
     @property
     def offsets(self) -> list[Offset]:
@@ -79,13 +109,43 @@ class MaskedConv2d(nn.Module):
 
     def tap_weights(self) -> Tensor:
         """The weights of the live taps, in the order of `offsets`: `(n_taps, in_channels, out_channels)`."""
-        return self.weight[:, :, self.mask].permute(2, 1, 0)
+        return self._live_weight()[:, :, self.mask].permute(2, 1, 0)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = torch.where(self.mask, self.weight, 0)  # not a product: 0 * nan would leak
+        weight = self._live_weight()
         padding = ((len(self.mask) - 1) * self.dilation, self.reach * self.dilation)
         padded = F.conv2d(x, weight, self.bias, padding=padding, dilation=self.dilation)
         return padded[:, :, : x.shape[2]]  # the rows below come from the padding at the bottom, which is not needed
+
+    def _live_weight(self) -> Tensor:
+        weight = torch.where(self.mask, self.weight, 0)  # not a product: 0 * nan would leak
+        if self.own_site is None:
+            return weight
+        elsewhere = torch.ones_like(self.mask)
+        elsewhere[-1, self.reach] = False
+        return torch.where(self.own_site[:, :, None, None] | elsewhere, weight, 0)
+
+
+def site_layer(in_channels: int, out_channels: int, n_components: int) -> nn.Conv2d | MaskedConv2d:
+    """A 1x1 layer; where a site has components, each group of its channels reads no later one."""
+    if n_components == 1:
+        return nn.Conv2d(in_channels, out_channels, 1)
+    return MaskedConv2d(in_channels, out_channels, 1, "B", n_components=n_components)
+
+
+def check_width(width: int, n_components: int) -> None:
+    """Raise a ValueError if hidden channels cannot be divided among the components."""
+    if width % n_components:
+        below = width - width % n_components
+        raise ValueError(
+            f"width must be divisible by n_components = {n_components}, got {width}; "
+            f"the nearest that are: {max(below, n_components)} and {below + n_components}"
+        )
+
+
+def _groups(n_channels: int, n_components: int) -> Tensor:
+    """The component that each channel belongs to, `(n_channels,)`."""
+    return torch.arange(n_components).repeat_interleave(n_channels // n_components)
 
 
 def per_layer(name: str, value: int | Sequence[int], depth: int) -> list[int]:

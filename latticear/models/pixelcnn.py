@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.base import AbstractModel
-from latticear.models.layers import MaskedConv2d, per_layer
+from latticear.models.layers import MaskedConv2d, check_width, per_layer, site_layer
 from latticear.tracing import one_hot
 from latticear.wavefront import wavefront_rank
 
@@ -32,9 +32,11 @@ class PixelCNN(AbstractModel):
         bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
         n_condition: length of a condition vector, which enters every hidden layer; 0 for none.
         n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
+        n_components: C, tokens at each site; component c is drawn given those before it and all earlier sites.
 
     Raises:
-        ValueError: for an even kernel, q < 2, width, depth or dilation < 1, or a list that does not fit the depth.
+        ValueError: for an even kernel, q < 2, width, depth or dilation < 1, a list that does not fit the depth, or
+            components among which the width cannot be divided.
 
     References:
         van den Oord, Kalchbrenner, Kavukcuoglu, "Pixel recurrent neural networks" (2016), arXiv 1601.06759;
@@ -65,6 +67,7 @@ class PixelCNN(AbstractModel):
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
         n_condition_maps: int = 0,
+        n_components: int = 1,
     ) -> None:
         super().__init__(
             shape,
@@ -73,9 +76,11 @@ class PixelCNN(AbstractModel):
             bias=bias,
             n_condition=n_condition,
             n_condition_maps=n_condition_maps,
+            n_components=n_components,
         )
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
+        check_width(width, n_components)
         if kernel_size is None:
             kernel_size = (2 * max(self.shape) - 1, *[3] * (depth - 1))
         kernels, dilations = per_layer("kernel_size", kernel_size, depth), per_layer("dilation", dilation, depth)
@@ -83,12 +88,19 @@ class PixelCNN(AbstractModel):
         self.kernel_size = kernel_size if isinstance(kernel_size, int) else tuple(kernel_size)
         self.dilation = dilation if isinstance(dilation, int) else tuple(dilation)
         layers = [
-            MaskedConv2d(width if i else n_tokens, width, kernel, "B" if i else "A", spread)
+            MaskedConv2d(
+                width if i else n_components * n_tokens,
+                width,
+                kernel,
+                "B" if i else "A",
+                spread,
+                n_components=n_components,
+            )
             for i, (kernel, spread) in enumerate(zip(kernels, dilations, strict=True))
         ]
         self.layers = nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())))
         self.conditions = self.conditioning.embeddings(width, depth)
-        self.head = nn.Conv2d(width, n_tokens, 1)
+        self.head = site_layer(width, n_components * n_tokens, n_components)
         nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)  # start close to the uniform distribution
         self._set_rank(wavefront_rank(self))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.base import AbstractModel
 from latticear.models.conditions import Conditioning
-from latticear.models.layers import MaskedConv2d
+from latticear.models.layers import MaskedConv2d, check_width, site_layer
 from latticear.tracing import one_hot
 from latticear.wavefront import wavefront_rank
 
@@ -35,9 +35,11 @@ class ResidualPixelCNN(AbstractModel):
         bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
         n_condition: length of a condition vector, which enters every block; 0 for none.
         n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
+        n_components: C, tokens at each site; component c is drawn given those before it and all earlier sites.
 
     Raises:
-        ValueError: for an even kernel, q < 2, width or depth < 1.
+        ValueError: for an even kernel, q < 2, width or depth < 1, or components among which the width cannot be
+            divided.
 
     References:
         van den Oord, Kalchbrenner, Kavukcuoglu, "Pixel recurrent neural networks" (2016), arXiv 1601.06759, table 1 and
@@ -59,6 +61,7 @@ class ResidualPixelCNN(AbstractModel):
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
         n_condition_maps: int = 0,
+        n_components: int = 1,
     ) -> None:
         super().__init__(
             shape,
@@ -67,17 +70,21 @@ class ResidualPixelCNN(AbstractModel):
             bias=bias,
             n_condition=n_condition,
             n_condition_maps=n_condition_maps,
+            n_components=n_components,
         )
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
+        check_width(width, n_components)
         if kernel_size is None:
             kernel_size = 2 * max(self.shape) - 1
         self.width, self.depth = width, depth
         self.kernel_size, self.block_kernel_size = kernel_size, block_kernel_size
-        self.first = MaskedConv2d(n_tokens, 2 * width, kernel_size, "A")
-        self.blocks = nn.ModuleList(_Block(width, block_kernel_size, self.conditioning) for _ in range(depth - 1))
-        self.hidden = nn.Conv2d(2 * width, width, 1)
-        self.head = nn.Conv2d(width, n_tokens, 1)
+        self.first = MaskedConv2d(n_components * n_tokens, 2 * width, kernel_size, "A", n_components=n_components)
+        self.blocks = nn.ModuleList(
+            _Block(width, block_kernel_size, self.conditioning, n_components) for _ in range(depth - 1)
+        )
+        self.hidden = site_layer(2 * width, width, n_components)
+        self.head = site_layer(width, n_components * n_tokens, n_components)
         nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)  # start close to the uniform distribution
         self.embed = self.conditioning.embedding(2 * width)
         self._set_rank(wavefront_rank(self))
@@ -94,11 +101,11 @@ class ResidualPixelCNN(AbstractModel):
 class _Block(nn.Module):
     """`x + W2 relu(conv relu(W1 relu(x)))`, channels 2 h -> h -> h -> 2 h."""
 
-    def __init__(self, width: int, kernel_size: int, conditioning: Conditioning) -> None:
+    def __init__(self, width: int, kernel_size: int, conditioning: Conditioning, n_components: int) -> None:
         super().__init__()
-        self.reduce = nn.Conv2d(2 * width, width, 1)
-        self.convolve = MaskedConv2d(width, width, kernel_size, "B")
-        self.expand = nn.Conv2d(width, 2 * width, 1)
+        self.reduce = site_layer(2 * width, width, n_components)
+        self.convolve = MaskedConv2d(width, width, kernel_size, "B", n_components=n_components)
+        self.expand = site_layer(width, 2 * width, n_components)
         self.embed = conditioning.embedding(width)
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:

@@ -3,7 +3,16 @@
 from latticear.workflows.describe import describe
 from latticear.workflows.draw import monte_carlo_run, sample_run
 from latticear.workflows.estimate import estimate_run, save_estimates
-from latticear.workflows.runs import Report, condition_at, judged_temperature, quiet, single_temperature, trained
+from latticear.workflows.grids import is_grid_run, likelihood_run
+from latticear.workflows.runs import (
+    Report,
+    condition_at,
+    judged_temperature,
+    quiet,
+    single_temperature,
+    trained,
+    trained_any,
+)
 from latticear.workflows.train import train_run
 
 __all__ = [
@@ -11,7 +20,9 @@ __all__ = [
     "condition_at",
     "describe",
     "estimate_run",
+    "is_grid_run",
     "judged_temperature",
+    "likelihood_run",
     "monte_carlo_run",
     "quiet",
     "sample_run",
@@ -19,4 +30,5 @@ __all__ = [
     "single_temperature",
     "train_run",
     "trained",
+    "trained_any",
 ]

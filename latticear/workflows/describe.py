@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from latticear.config import (
-    load_config,
+    load_any,
 )
 from latticear.configurations import read_metadata
 from latticear.receptive import summary
@@ -27,7 +27,7 @@ def describe(path: Path) -> dict[str, Any]:
     metrics = run.metrics()
     latest = run.latest()
     content: dict[str, Any] = {
-        "config": load_config(run.config_path).model_dump(),
+        "config": load_any(run.config_path).model_dump(),
         "environment": run.read_json("environment.json"),
         "checkpoint": None if latest is None else latest.name,
         "last_step": metrics[-1] if metrics else None,

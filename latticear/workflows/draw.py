@@ -6,13 +6,11 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from latticear.chains import estimate_chains
 from latticear.conditional import read_held
-from latticear.config import (
-    RunConfig,
-    build_hamiltonian,
-    resolve_device,
-)
+from latticear.config import AnyConfig, RunConfig, build_hamiltonian, resolve_device
 from latticear.datafile import SampleWriter
 from latticear.estimates import Estimates
 from latticear.exact import exact_result
@@ -21,6 +19,8 @@ from latticear.montecarlo import default_schedule, monte_carlo
 from latticear.provenance import command, fingerprint
 from latticear.samples import Samples
 from latticear.signals import StopSignals
+from latticear.space import ConfigurationSpace
+from latticear.workflows.grids import asked_condition
 from latticear.workflows.runs import (
     Report,
     condition_at,
@@ -28,7 +28,7 @@ from latticear.workflows.runs import (
     quiet,
     single_temperature,
     step_of,
-    trained,
+    trained_any,
 )
 
 __all__ = ["monte_carlo_run", "sample_run"]
@@ -45,20 +45,23 @@ def sample_run(
     report: Report,
     given: Path | None = None,
     temperature: float | None = None,
+    condition: str | None = None,
 ) -> int:
     """Stream samples of a run into an HDF5 file, up to n in all; returns how many it holds.
 
     With `given`, a file that `read_held` reads, its sites are held fixed. `temperature` is for a run that serves a
-    range.
+    range. Another model with a condition takes the one in `condition`, a class or numbers with commas, or those in
+    `/condition` of the file given.
 
     Raises:
         ValueError: for a file or a number that does not fit.
         KeyboardInterrupt: if a signal stopped it; the file keeps what it has.
     """
-    config, hamiltonian, model = trained(path, device)
-    temperature = _served(config, temperature)
-    condition = condition_at(config, temperature)
-    held = None if given is None else read_held(given, hamiltonian, n)
+    config, space, model = trained_any(path, device)
+    temperature, wanted = _served(config, temperature, condition, given)
+    held = None if given is None else read_held(given, space, n)
+    if held is not None and wanted is not None:
+        held = held._replace(condition=wanted.expand(len(held.tokens), -1))
     provenance = {"run": str(path), "checkpoint": step_of(path), "command": command()}
     attributes = {
         "seed": seed,
@@ -66,24 +69,27 @@ def sample_run(
         "model": model.to_dict(),
         "weights": fingerprint(model),
         "given": None if held is None else held.fingerprint,
+        "condition": condition,
         "provenance": provenance if held is None else provenance | {"given": held.origin},
     }
     with (
         StopSignals() as stop,
         SampleWriter(
             out,
-            hamiltonian,
+            space,
             attributes=attributes,
             append=append,
-            n_condition=model.conditioning.size,
             has_given=held is not None,
+            n_condition=model.conditioning.size,
+            n_components=space.n_components if space.n_components > 1 else 0,
         ) as writer,
     ):
         done = writer.n_written
         if done < n:
-            draw = model.sample_batches if held is None else partial(held.sample_batches, model)
-            batches = draw(n - done, seed=seed, start=done, condition=condition)
-            for _ in _written(batches, writer, hamiltonian, n, report, stop):
+            free = partial(model.sample_batches, condition=wanted)
+            draw = free if held is None else partial(held.sample_batches, model)
+            batches = draw(n - done, seed=seed, start=done)
+            for _ in _written(batches, writer, space, n, report, stop):
                 pass
         return writer.n_written
 
@@ -131,7 +137,7 @@ def monte_carlo_run(
 def _written(
     batches: Iterable[Samples],
     writer: SampleWriter,
-    hamiltonian: AbstractHamiltonian,
+    space: ConfigurationSpace,
     n: int,
     report: Report,
     stop: StopSignals,
@@ -142,18 +148,25 @@ def _written(
         KeyboardInterrupt: between two batches, if a signal asked to stop.
     """
     for batch in batches:
-        writer.write(batch, hamiltonian.token_energy(batch.tokens))
+        writer.write(batch, space.token_energy(batch.tokens) if isinstance(space, AbstractHamiltonian) else None)
         report(writer.n_written, n, "")
         if stop.requested:
             raise KeyboardInterrupt
         yield batch
 
 
-def _served(config: RunConfig, temperature: float | None) -> float:
-    """The temperature to draw at: the one asked for, or that of the run."""
-    if temperature is not None and not isinstance(config.served, TemperatureRange) and temperature != config.served:
+def _served(
+    config: AnyConfig, temperature: float | None, condition: str | None, given: Path | None
+) -> tuple[float | None, torch.Tensor | None]:
+    """The temperature to draw at, the one asked for or that of the run, and what the network is conditioned on."""
+    if isinstance(config, RunConfig) and isinstance(config.served, TemperatureRange):
+        here = judged_temperature(config) if temperature is None else check_temperature(temperature)
+        return here, condition_at(config, here)
+    alone = single_temperature(config) if isinstance(config, RunConfig) else None
+    if temperature is not None and temperature != alone:
+        serves = "has no temperature" if alone is None else f"serves T = {alone:g} alone"
         raise ValueError(
-            f"this run serves T = {config.served:g} alone, got {temperature:g}: train --temperature LOW:HIGH serves a "
-            f"range, and estimate --temperature reweights"
+            f"this run {serves}, got {temperature:g}: train --temperature LOW:HIGH serves a range, and estimate "
+            f"--temperature reweights"
         )
-    return judged_temperature(config) if temperature is None else check_temperature(temperature)
+    return alone, asked_condition(config, condition, given)

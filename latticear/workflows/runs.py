@@ -10,8 +10,11 @@ from pathlib import Path
 import torch
 
 from latticear.config import (
+    AnyConfig,
     RunConfig,
     build_hamiltonian,
+    build_space,
+    load_any,
     load_config,
     resolve_device,
 )
@@ -19,8 +22,18 @@ from latticear.estimates import UnreliableEstimateWarning
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange
 from latticear.models import AbstractModel
 from latticear.rundir import RunDirectory, load_model
+from latticear.space import ConfigurationSpace
 
-__all__ = ["Report", "condition_at", "judged_temperature", "quiet", "single_temperature", "step_of", "trained"]
+__all__ = [
+    "Report",
+    "condition_at",
+    "judged_temperature",
+    "quiet",
+    "single_temperature",
+    "step_of",
+    "trained",
+    "trained_any",
+]
 
 Report = Callable[[int, int, str], None]
 
@@ -32,13 +45,25 @@ def trained(path: Path, device: str) -> tuple[RunConfig, AbstractHamiltonian, Ab
         ValueError: if the checkpoint is of another lattice than the config.
     """
     config = load_config(RunDirectory(path).config_path)
-    hamiltonian, model = build_hamiltonian(config), load_model(path, resolve_device(device))
-    if (model.shape, model.n_tokens) != (hamiltonian.shape, hamiltonian.n_tokens):
+    hamiltonian = build_hamiltonian(config)
+    return config, hamiltonian, _network(path, device, hamiltonian)
+
+
+def trained_any(path: Path, device: str) -> tuple[AnyConfig, ConfigurationSpace, AbstractModel]:
+    """Config, Hamiltonian or grid, and network of a run, as `trained`."""
+    config = load_any(RunDirectory(path).config_path)
+    space = build_space(config)
+    return config, space, _network(path, device, space)
+
+
+def _network(path: Path, device: str, space: ConfigurationSpace) -> AbstractModel:
+    model = load_model(path, resolve_device(device))
+    if (model.shape, model.n_tokens, model.n_components) != (space.shape, space.n_tokens, space.n_components):
         raise ValueError(
             f"the checkpoint of {path} is a model for shape {model.shape} with {model.n_tokens} tokens, its run.toml "
-            f"is for {hamiltonian.shape} with {hamiltonian.n_tokens}"
+            f"is for {space.shape} with {space.n_tokens}"
         )
-    return config, hamiltonian, model
+    return model
 
 
 @contextlib.contextmanager

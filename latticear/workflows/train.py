@@ -10,24 +10,27 @@ from typing import Any
 import torch
 
 from latticear.config import (
+    AnyConfig,
     RunConfig,
     build_hamiltonian,
     build_model,
+    build_space,
     config_tree,
-    load_config,
-    parse_config,
+    load_any,
+    parse_any,
     resolve_device,
     to_toml,
 )
 from latticear.configurations import read_configurations
 from latticear.estimates import with_error
-from latticear.exact import exact_result
-from latticear.hamiltonians import AbstractHamiltonian
+from latticear.exact import ExactResult, exact_result
 from latticear.models import AbstractModel
 from latticear.provenance import environment, now
 from latticear.rundir import RunDirectory
 from latticear.signals import StopSignals
+from latticear.space import ConfigurationSpace
 from latticear.training import Step, TrainingError, fit
+from latticear.workflows.grids import Configurations, check_classes, check_same_data, completed, grid_data
 from latticear.workflows.runs import Report, judged_temperature
 
 __all__ = ["train_run"]
@@ -52,41 +55,47 @@ def train_run(
     """
     run = RunDirectory(out) if resume and out.exists() else None
     config = _asked(config_tree(config_path, overrides, values), run)
-    hamiltonian = build_hamiltonian(config)
+    space = build_space(config)
+    data = _training_data(config, space, run)
     device = resolve_device(config.device)
-    model = build_model(config, hamiltonian).to(device)
+    model = build_model(config, space).to(device)
     latest = run.latest() if run else None
     state = run.load_trainer(latest, device) if run and latest else None
-    steps = _steps(model, hamiltonian, config, state)
+    steps = _steps(model, space, config, data, state)
     if run is None:
-        run = RunDirectory.create(out, to_toml(config), environment(device))
+        known = {} if isinstance(config, RunConfig) or data is None else {"data": data.fingerprint}
+        run = RunDirectory.create(out, to_toml(config), environment(device) | known)
     with run.locked():
         run.truncate_metrics(0 if state is None else int(state["step"]))
         return _train(run, model, steps, config, report)
 
 
-def _asked(tree: dict[str, Any], run: RunDirectory | None) -> RunConfig:
+def _asked(tree: dict[str, Any], run: RunDirectory | None) -> AnyConfig:
     """The config that was asked for; a run that is continued keeps its own, but for the device."""
-    config = parse_config(tree) if run is None else load_config(run.config_path, values=tree)
+    config = parse_any(completed(tree)) if run is None else load_any(run.config_path, values=tree)
     if config.training["data"]:
         config.training["data"] = str(Path(config.training["data"]).resolve())
     if run is not None:
-        _check_unchanged(config.model_dump(exclude={"device"}), load_config(run.config_path).model_dump())
+        _check_unchanged(config.model_dump(exclude={"device"}), load_any(run.config_path).model_dump())
     return config
 
 
 def _steps(
-    model: AbstractModel, hamiltonian: AbstractHamiltonian, config: RunConfig, state: dict[str, Any] | None
+    model: AbstractModel,
+    space: ConfigurationSpace,
+    config: AnyConfig,
+    data: Configurations | None,
+    state: dict[str, Any] | None,
 ) -> Iterator[Step]:
     options = {k: v for k, v in config.training.items() if k not in ("data", "checkpoint_every")}
-    data = _training_data(config, hamiltonian)
     try:
         return fit(
             model,
-            hamiltonian,
+            space,
             temperature=config.served,
             seed=config.seed,
-            data=data,
+            data=None if data is None else data.tokens,
+            condition=None if data is None else data.condition,
             resume=state,
             **options,
         )
@@ -96,9 +105,11 @@ def _steps(
         raise ValueError(f"the newest checkpoint is not one of this run ({error}); remove it to resume") from error
 
 
-def _train(run: RunDirectory, model: AbstractModel, steps: Iterator[Step], config: RunConfig, report: Report) -> bool:
+def _train(run: RunDirectory, model: AbstractModel, steps: Iterator[Step], config: AnyConfig, report: Report) -> bool:
     total, every = config.training["steps"], config.training["checkpoint_every"]
-    judge = exact_result(build_hamiltonian(config), judged_temperature(config))
+    judge = (
+        exact_result(build_hamiltonian(config), judged_temperature(config)) if isinstance(config, RunConfig) else None
+    )
     known = {"exact": judge.free_energy_per_site} if judge else {}
     before = run.metrics()[-1:]
     done = before[0]["step"] if before else 0
@@ -122,20 +133,33 @@ def _train(run: RunDirectory, model: AbstractModel, steps: Iterator[Step], confi
     return True
 
 
+def _judge(config: RunConfig) -> ExactResult | None:
+    return exact_result(build_hamiltonian(config), judged_temperature(config))
+
+
 def _finite(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     if not all(weight.isfinite().all() for weight in weights.values()):
         raise TrainingError("the weights stopped being finite; lower the learning rate")
     return weights
 
 
-def _training_data(config: RunConfig, hamiltonian: AbstractHamiltonian) -> torch.Tensor | None:
+def _training_data(config: AnyConfig, space: ConfigurationSpace, run: RunDirectory | None) -> Configurations | None:
+    """What is learned from: of a Hamiltonian configurations alone, or nothing where it is asked for energies."""
+    if not isinstance(config, RunConfig):
+        data = grid_data(config)
+        check_classes(data, config.training["held_out"], config.grid["n_classes"])
+        if run is not None:
+            check_same_data(run, data)
+        return data
     wanted = config.training["objective"] == "forward-kl"
     path = config.training["data"]
     if wanted and not path:
         raise ValueError("objective forward-kl needs configurations: give --data FILE (latticear mc makes one)")
     if path and not wanted:
         raise ValueError(f"data is given, but objective {config.training['objective']} uses none; use forward-kl")
-    return read_configurations(path, hamiltonian, temperature=judged_temperature(config)) if path else None
+    if not path:
+        return None
+    return Configurations(read_configurations(path, space, temperature=judged_temperature(config)), None)
 
 
 def _check_unchanged(asked: dict[str, Any], stored: dict[str, Any], prefix: str = "") -> None:
@@ -157,4 +181,6 @@ def _headline(known: dict[str, float]) -> str:
         text += f"F/N {with_error(known['free_energy_per_site'], known['free_energy_error'])} "
         text += f"exact {known['exact']:.6f} " if "exact" in known else ""
         text += f"ESS {known['ess']:.2f}"
+    elif "nll_held_out" in known:
+        text += f"held out {known['nll_held_out']:.5f}"
     return text.rstrip()

@@ -1,0 +1,88 @@
+"""The figures of a run on a grid, drawn beside the data it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latticear.config import GridConfig
+from latticear.models import AbstractModel
+from latticear.plotting import Array, completions, likelihood_curve, receptive_field, sample_grid
+from latticear.receptive import field_of
+from latticear.rundir import RunDirectory
+from latticear.space import ConfigurationSpace
+from latticear.workflows.grids import Configurations, grid_data
+from latticear.workflows.runs import trained_any
+
+__all__ = ["panels", "report_grid"]
+
+SHOWN, COMPLETED, DRAWN = 36, 8, 6
+"""Samples beside as many of the data; configurations that are completed, and how often each."""
+
+
+def report_grid(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[Path]:
+    """Write the figures of a run into `figures/` and yield their paths as they are made.
+
+    The likelihood during training, samples beside data (with the same conditions, the end of the data, which is what
+    was held out), the lower halves of such data drawn anew, and the receptive field where offsets describe it.
+    """
+    config, grid, model = trained_any(path, device)
+    assert isinstance(config, GridConfig)
+    run, data = RunDirectory(path), grid_data(config)
+    last = data.part(slice(-SHOWN, None))
+    samples = model.sample(len(last.tokens), seed=seed, condition=_on(model, last.condition))
+
+    def draw_samples(figure: Figure) -> None:
+        left, right = figure.subplots(1, 2)
+        columns = max(1, round(len(last.tokens) ** 0.5))
+        shown = len(last.tokens) // columns * columns
+        sample_grid(left, panels(grid, samples.tokens[:shown]), columns, "model")
+        sample_grid(right, panels(grid, last.tokens[:shown]), columns, "data")
+
+    figures: dict[str, tuple[tuple[float, float], Callable[[Figure], object]]] = {
+        "training": ((7, 4), lambda f: likelihood_curve(f.subplots(), run.metrics())),
+        "samples": ((9, 4.8), draw_samples),
+        "completions": ((7, 7), lambda f: _draw_completions(f, model, grid, data, seed)),
+    }
+    if field_of(model, (0, 0)) is not None:
+        figures["receptive_field"] = ((5, 6), lambda f: receptive_field(f.subplots(), model))
+    for name, (size, draw) in figures.items():
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        figure.suptitle(f"grid {grid.shape[0]}x{grid.shape[1]}, {grid.n_tokens} levels")
+        target = run.figures / f"{name}.png"
+        figure.savefig(target, dpi=150)
+        yield target
+
+
+def panels(grid: ConfigurationSpace, tokens: Tensor) -> Array:
+    """Values of configurations as pictures `(n, H, W)`; several components side by side, `(n, H, C W)`."""
+    return _side_by_side(grid.spins(tokens.cpu()).numpy())
+
+
+def _side_by_side(values: NDArray[Any]) -> NDArray[Any]:
+    return values if values.ndim == 3 else values.transpose(0, 2, 1, 3).reshape(len(values), values.shape[2], -1)
+
+
+def _draw_completions(
+    figure: Figure, model: AbstractModel, grid: ConfigurationSpace, data: Configurations, seed: int
+) -> None:
+    """The upper half of the last configurations, completed."""
+    tokens, condition = data.part(slice(-COMPLETED, None))
+    where = torch.zeros(tokens.shape, dtype=torch.bool)
+    where[..., : grid.shape[0] // 2, :] = True
+    repeated = [None if part is None else part.repeat_interleave(DRAWN, 0) for part in (tokens, where, condition)]
+    given, held, conditions = repeated
+    samples = model.sample(len(tokens) * DRAWN, seed=seed, given=given, where=held, condition=_on(model, conditions))
+    drawn = panels(grid, samples.tokens).reshape(len(tokens), DRAWN, grid.shape[0], -1)
+    completions(figure.subplots(), panels(grid, tokens), _side_by_side(where.numpy()), drawn, "lower half drawn anew")
+
+
+def _on(model: AbstractModel, condition: Tensor | None) -> Tensor | None:
+    return None if condition is None else condition.to(model.rank.device, next(model.parameters()).dtype)

@@ -1,0 +1,58 @@
+"""How well a model knows configurations that it has not seen: their likelihood, in nats and in bits."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from latticear.estimates import Estimate
+from latticear.models import AbstractModel
+
+__all__ = ["negative_log_likelihood"]
+
+
+@torch.no_grad()
+def negative_log_likelihood(
+    model: AbstractModel, tokens: Tensor, condition: Tensor | None = None, *, batch_size: int = 256
+) -> dict[str, Estimate]:
+    """Mean negative log-likelihood of configurations, exact for each of them, with its statistical error.
+
+    Per site is divided by N = H W, also where a site has C components; only then there is, besides, what falls on one
+    component (the "bits per dimension" of images). One bit is ln 2 nats.
+
+    Args:
+        model: as it is to be judged; dropout is off.
+        tokens: `(n, H, W)` or `(n, C, H, W)`, n >= 2.
+        condition: `(n, k)` for a model with a condition: the likelihood is that of tokens given it.
+        batch_size: configurations in one pass.
+
+    Returns:
+        `nll_per_site` in nats, `bits_per_site`; for C > 1 `nll_per_component`, `bits_per_component`. The error is the
+        standard deviation of the mean over independent configurations; those of a Markov chain have a larger one.
+
+    Raises:
+        ValueError: for fewer than 2 configurations, or what `log_prob` refuses.
+    """
+    if len(tokens) < 2:
+        raise ValueError(f"an error bar needs at least 2 configurations, got {len(tokens)}")
+    was_training, device = model.training, model.rank.device
+    model.eval()
+    parts = []
+    for start in range(0, len(tokens), batch_size):
+        rows = slice(start, start + batch_size)
+        given = None if condition is None else condition[rows].to(device, next(model.parameters()).dtype)
+        parts.append(-model.log_prob(tokens[rows].to(device), given).cpu())
+    model.train(was_training)
+    nll = torch.cat(parts)
+    value, error = nll.mean().item(), nll.std().item() / math.sqrt(len(nll))
+    n_sites = math.prod(model.shape)
+    scales = {"per_site": n_sites}
+    if model.n_components > 1:
+        scales["per_component"] = n_sites * model.n_components
+    return {
+        f"{unit}_{name}": Estimate(value / (scale * nats), error / (scale * nats), n=len(nll), ess=1.0)
+        for name, scale in scales.items()
+        for unit, nats in (("nll", 1.0), ("bits", math.log(2)))
+    }

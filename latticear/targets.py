@@ -1,0 +1,58 @@
+"""What a model is trained for: a temperature, or all of a range."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latticear.hamiltonians import TemperatureRange
+from latticear.models import AbstractModel
+from latticear.philox import TRAINING
+from latticear.samples import Samples
+
+__all__ = ["Targets"]
+
+GROUP = 16
+"""Configurations of a group that shares a temperature, at least: a baseline of fewer would be noise."""
+
+
+class Targets:
+    """The temperatures that a model is trained for, and samples at them."""
+
+    def __init__(
+        self,
+        model: AbstractModel,
+        temperature: float | TemperatureRange,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self.model, self.temperature, self.n, self.seed = model, temperature, batch_size, seed
+        self.n_groups = 1
+        self.judged = temperature.middle if isinstance(temperature, TemperatureRange) else temperature
+        if isinstance(temperature, TemperatureRange):
+            self.n_groups = next(k for k in range(max(1, batch_size // GROUP), 0, -1) if batch_size % k == 0)
+            low, high = (torch.tensor([t], device=model.rank.device) for t in temperature)
+            model.set_condition_range(low, high)
+
+    def draw(self, step: int) -> tuple[Samples, Tensor]:
+        """A batch, and its inverse temperatures, one or `(B,)`."""
+        if not isinstance(self.temperature, TemperatureRange):
+            return self._samples(step, self.n), torch.tensor(1 / self.temperature, dtype=torch.float64)
+        rng = np.random.default_rng([self.seed, TRAINING, step])
+        share = (np.arange(self.n_groups) + rng.random(self.n_groups)) / self.n_groups  # one in each part of the range
+        low, high = self.temperature
+        temperatures = torch.from_numpy(np.repeat(low + (high - low) * share, self.n // self.n_groups))
+        temperatures = temperatures.to(self.model.rank.device)
+        return self._samples(step, self.n, temperatures[:, None]), 1 / temperatures
+
+    def draw_judged(self, step: int) -> Samples:
+        """A batch at the temperature that metrics are given for: the one there is, or the middle of the range."""
+        if not isinstance(self.temperature, TemperatureRange):
+            return self._samples(step, self.n)
+        condition = torch.tensor([self.judged], dtype=torch.float64, device=self.model.rank.device)
+        return self._samples(step, self.n, condition)
+
+    def _samples(self, step: int, n: int, condition: Tensor | None = None) -> Samples:
+        batches = self.model.sample_batches(n, seed=self.seed, start=step * n, stream=TRAINING, condition=condition)
+        return Samples.cat(list(batches))
