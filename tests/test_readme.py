@@ -6,18 +6,23 @@ import re
 import runpy
 from pathlib import Path
 
+import contracts
 import pytest
 import torch
 from test_hamiltonians import test_conditional_energies_are_differences_of_the_whole_energy as check_conditional
 
+from latticear.engines import drawer
+from latticear.engines.native import NativeEngine
+from latticear.engines.portable import Engine
 from latticear.exact import enumerate_states, transfer_matrix
+from latticear.library import instruction_sets
+from latticear.models import MODELS
 
 ROOT = Path(__file__).parents[1]
 
 
-def _python_block(name: str) -> str:
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
-    return block
+def _python_block(name: str, k: int = 0) -> str:
+    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)[k]
 
 
 def test_readme_example(tmp_path):
@@ -46,6 +51,21 @@ def test_contributing_hamiltonian():
     strip, plain = transfer_matrix(potts, 1.0), enumerate_states(potts, 1.0)
     assert strip.log_z == pytest.approx(plain.log_z, rel=1e-12)
     assert potts.energy(torch.zeros(1, 3, 3)).item() == -18
+
+
+def test_contributing_model():
+    header = (
+        "from typing import ClassVar\nfrom torch import Tensor\nfrom latticear.hamiltonians import BoltzmannBias\n"
+        "from latticear.models import AbstractModel, MaskedConv2d\nfrom latticear.tracing import one_hot\n"
+        "from latticear.wavefront import wavefront_rank\n"
+    )
+    names: dict = {}
+    exec(header + _python_block("CONTRIBUTING.md", 1), names)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "logistic", names["LogisticRegression"])
+        for n_tokens in (2, 3):
+            contracts.check_model(MODELS["logistic"], n_tokens)
+        assert isinstance(drawer(MODELS["logistic"]((4, 4))), NativeEngine if instruction_sets() else Engine)
 
 
 def test_files_that_documents_name_exist():
