@@ -54,21 +54,10 @@ def test_a_uniform_model_has_the_bits_of_its_levels():
     assert found["bits_per_site"].error == pytest.approx(0, abs=1e-12)
 
 
-class _TwoComponents(la.MeanField):
-    """As if each site had two tokens: what the likelihood asks of a model with components."""
-
-    n_components = 2
-
-    def log_prob(self, tokens, condition=None):
-        return super().log_prob(tokens[:, 0], condition) + super().log_prob(tokens[:, 1], condition)
-
-    def _check(self, tokens, condition):
-        pass
-
-
 def test_components_count_apart():
-    model = _TwoComponents((3, 3), 4)
-    found = la.negative_log_likelihood(model, torch.randint(4, (10, 2, 3, 3)))
+    model, tokens = la.PixelCNN((3, 3), 4, n_components=2), torch.randint(4, (10, 2, 3, 3))
+    found = la.negative_log_likelihood(model, tokens)
+    assert found["nll_per_site"].value == pytest.approx(-model.log_prob(tokens).mean().item() / 9)
     assert found.keys() == {"nll_per_site", "bits_per_site", "nll_per_component", "bits_per_component"}
     assert found["nll_per_site"].value == pytest.approx(2 * found["nll_per_component"].value)
     assert found["bits_per_component"].value == pytest.approx(found["nll_per_component"].value / math.log(2))

@@ -212,6 +212,27 @@ def test_the_configurations_of_a_hamiltonian_can_be_learned_as_a_grid(data, tmp_
     assert "this needs a Hamiltonian at a temperature" in refusal("exact", "--set", "grid.levels=2")
 
 
+def test_components_from_the_data_to_the_figures(tmp_path):
+    """All that a run on a grid does, with two components at a site."""
+    tokens, _ = la.glyphs(200, SHAPE, 3)
+    np.save(tmp_path / "c.npy", torch.stack([tokens, 2 - tokens], 1).numpy())
+    run, out = tmp_path / "run", tmp_path / "s.h5"
+    succeed(
+        "train", "--data", tmp_path / "c.npy", "--levels", "3", "--out", run, *OPTIONS, "--set", "training.steps=40"
+    )
+    model = load_model(run)
+    assert (model.n_components, load_any(run / "run.toml").grid["n_components"]) == (2, 2)
+    found = json.loads(succeed("estimate", run, "--json"))
+    assert found["nll_per_site"]["value"] == pytest.approx(2 * found["nll_per_component"]["value"])
+    assert found["bits_per_component"]["value"] < math.log2(3)
+    succeed("sample", run, "-o", out, "-n", "10")
+    with xarray.open_dataset(out, engine="h5netcdf") as samples:
+        assert samples["spins"].dims == ("sample", "component", "y", "x")
+        np.testing.assert_array_equal(samples["spins"], model.sample(10, seed=0).tokens)
+    assert json.loads(succeed("estimate", run, "--data", out, "--json"))["n"] == 10
+    assert "completions.png" in succeed("report", run)
+
+
 # mistakes
 
 
