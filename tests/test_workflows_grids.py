@@ -15,7 +15,7 @@ from files import give
 from verbs import refusal, succeed
 
 import latticear as la
-from latticear.config import GridConfig, load_any, load_config
+from latticear.config import GridConfig, build_model, build_space, load_any, load_config
 from latticear.rundir import RunDirectory, load_model
 from latticear.workflows import describe, sample_run, train_run
 from latticear.workflows.grids import completed, held_out_data
@@ -145,6 +145,19 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(trained
             train_run(cut, None, sets, values, resume=True, report=until(step))
     assert train_run(cut, None, [], {}, resume=True, report=tiny.silent)
     assert tiny.content(cut) == tiny.content(trained)
+
+
+def test_a_run_is_what_fit_makes_of_the_same_data(trained, pictures):
+    config = load_any(trained / "run.toml")
+    grid = build_space(config)
+    model = build_model(config, grid)
+    tokens = la.read_configurations(pictures, grid)
+    condition = torch.eye(3)[torch.from_numpy(la.read_condition(pictures))]
+    options = {key: config.training[key] for key in ("objective", "steps", "batch_size", "ema_decay")}
+    for _ in la.fit(model, grid, data=tokens, condition=condition, **options):
+        pass
+    for name, weight in load_model(trained).state_dict().items():
+        assert torch.equal(weight, model.state_dict()[name])
 
 
 def test_progress_shows_the_likelihood(pictures, tmp_path):
