@@ -311,9 +311,10 @@ def _spin_decoder(hamiltonian: ConfigurationSpace) -> Callable[[np.ndarray], Ten
 
 def _token_decoder(n_tokens: int) -> Callable[[np.ndarray], Tensor]:
     def decode(block: np.ndarray) -> Tensor:
-        whole = block.dtype.kind in "iu" or np.array_equal(block, np.trunc(block))
-        if block.size and not (whole and block.min() >= 0 and block.max() < n_tokens):
-            raise ValueError(f"tokens must be integers in 0..{n_tokens - 1}, got {block.min()}..{block.max()}")
+        if block.size and not (block.min() >= 0 and block.max() < n_tokens):
+            raise ValueError(f"tokens must lie in 0..{n_tokens - 1}, got {block.min()}..{block.max()}")
+        if block.dtype.kind == "f" and not np.array_equal(block, np.trunc(block)):
+            raise ValueError(f"tokens must be integers, got {block[block != np.trunc(block)][0]}")
         return torch.from_numpy(block.astype(np.int32)).to(token_dtype(n_tokens))
 
     return decode

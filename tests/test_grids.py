@@ -172,11 +172,19 @@ def test_states_of_another_grid_are_refused(tmp_path):
         la.read_configurations(tmp_path / "s.h5", la.Grid((3, 4), 3, values=[0, 127, 255]))
 
 
-@pytest.mark.parametrize("values", [[[0.5]], [[-1]], [[3]], [[np.nan]]])
-def test_tokens_of_others_are_integers_below_the_levels(tmp_path, values):
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.5, "be integers, got 0.5"),
+        (-1, r"lie in 0\.\.2, got -1"),
+        (3, r"lie in 0\.\.2"),
+        (np.nan, r"lie in 0\.\.2, got nan"),
+    ],
+)
+def test_tokens_of_others_are_integers_below_the_levels(tmp_path, value, words):
     with h5py.File(tmp_path / "t.h5", "w") as h5:
-        h5["tokens"] = np.broadcast_to(np.array(values), (5, 3, 4))
-    with pytest.raises(ValueError, match=r"tokens must be integers in 0\.\.2"):
+        h5["tokens"] = np.full((5, 3, 4), value)
+    with pytest.raises(ValueError, match=f"tokens must {words}"):
         la.read_configurations(tmp_path / "t.h5", PLAIN)
 
 
