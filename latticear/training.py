@@ -313,6 +313,8 @@ def _check_fit(
             near = difflib.get_close_matches(str(value), known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"{name} must be one of {list(known)}, got {value!r}{hint}")
+    if model.n_components > 1:
+        raise ValueError(f"the model has n_components = {model.n_components}, a Hamiltonian one token a site")
     if (model.shape, model.n_tokens) != (hamiltonian.shape, hamiltonian.n_tokens):
         raise ValueError(
             f"the model is for shape {model.shape} with {model.n_tokens} tokens, the Hamiltonian for "
