@@ -85,7 +85,7 @@ _TRAINING = _schema(
 )
 
 _GRID = _schema("Grid", Grid, (), {"n_classes": (int, Field(0, ge=0, le=MAX_CONDITION))})
-_GRID_MODELS = _family(MODELS, {"shape", "n_tokens", "bias", "n_components"}, {})
+_GRID_MODELS = _family(MODELS, {"shape", "n_tokens", "bias", "n_components", "n_condition_maps"}, {})
 _GRID_TRAINING = _schema(
     "Training",
     fit,

@@ -324,6 +324,25 @@ def test_samples_are_not_continued_with_another_condition(trained, tmp_path):
         sample_run(trained, tmp_path / "s.h5", 9, append=True, condition="2", **options)
 
 
+def test_completions_are_not_continued_with_other_classes(trained, pictures, tmp_path):
+    """What is held has a fingerprint, and the classes that come with it are part of it."""
+    tokens = la.read_configurations(pictures, la.Grid(SHAPE, 3))[:2].numpy()
+    options = {"seed": 0, "device": "cpu", "report": tiny.silent, "given": tmp_path / "g.h5"}
+    for labels in ([0, 1], [0, 2]):
+        with h5py.File(give(options["given"], tokens, np.ones(SHAPE)), "r+") as h5:
+            h5["condition"] = labels
+        if labels == [0, 1]:
+            sample_run(trained, tmp_path / "s.h5", 4, append=False, **options)
+    with pytest.raises(ValueError, match="cannot be continued: its given is"):
+        sample_run(trained, tmp_path / "s.h5", 8, append=True, **options)
+
+
+def test_a_temperature_is_no_condition_and_a_class_no_temperature(trained, run, tmp_path):
+    words = ("-o", tmp_path / "s.h5", "-n", "4")
+    assert "this run has no temperature, got 2" in refusal("sample", trained, *words, "--temperature", "2")
+    assert "the model takes no condition, got '1'" in refusal("sample", run, *words, "--condition", "1")
+
+
 def test_description_before_the_first_checkpoint(mine):
     shutil.rmtree(mine / "checkpoints")
     assert describe(mine)["checkpoint"] is None

@@ -23,7 +23,7 @@ from latticear.config import (
 )
 from latticear.configurations import read_configurations
 from latticear.estimates import with_error
-from latticear.exact import ExactResult, exact_result
+from latticear.exact import exact_result
 from latticear.models import AbstractModel
 from latticear.provenance import environment, now
 from latticear.rundir import RunDirectory
@@ -131,10 +131,6 @@ def _train(run: RunDirectory, model: AbstractModel, steps: Iterator[Step], confi
     ended = {"finished": now(), "seconds": time.monotonic() - t_start}
     run.write_json("environment.json", ended | run.read_json("environment.json"))
     return True
-
-
-def _judge(config: RunConfig) -> ExactResult | None:
-    return exact_result(build_hamiltonian(config), judged_temperature(config))
 
 
 def _finite(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
