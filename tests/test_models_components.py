@@ -42,7 +42,7 @@ def _build(network):
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize(
     ("shape", "q", "n_components"),
-    [((2, 3), 2, 2), ((2, 2), 3, 2), ((2, 1), 8, 2), ((2, 2), 2, 3), ((2, 1), 3, 3)],
+    [((2, 3), 2, 2), ((2, 2), 3, 2), ((2, 1), 8, 2), ((2, 1), 3, 3)],
 )
 def test_contract(network, shape, q, n_components):
     contracts.check_components(_build(network), shape, q, n_components)
