@@ -72,3 +72,15 @@ def test_a_fresh_network_is_close_to_uniform(network):
         log_q = network((4, 4), 2).log_prob(tokens)
         deviations.append((log_q + 16 * math.log(2)).abs().max().item())
     assert sum(deviations) / 20 < 1.2
+
+
+@pytest.mark.parametrize("cls", [ResidualPixelCNN, GatedPixelCNN])
+def test_the_head_has_a_width_of_its_own(cls):
+    model = cls((3, 4), 2, width=4, head_width=10)
+    assert (model.hidden.out_channels, model.head.in_channels) == (10, 10)
+    contracts.check_sampler(contracts.peaked(model))
+    assert contracts.peaked(model).head_width == 10
+    with pytest.raises(ValueError, match="head_width must be at least 1, got 0"):
+        cls((3, 4), 2, head_width=0)
+    with pytest.raises(ValueError, match="head_width must be divisible by n_components = 2, got 3"):
+        cls((3, 4), 2, width=4, head_width=3, n_components=2)

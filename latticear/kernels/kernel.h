@@ -21,16 +21,16 @@ static inline REAL *NAME(at)(const Node *node, const Work *work, int64_t y, int6
 /* out[channel][lane] = bias + sum over taps and input channels, all lanes of one site; `here` is the tap on the site. */
 static void NAME(product)(const Node *node, const Step *step, int64_t c_in, int64_t n_live, int64_t here,
                           const REAL *const *sources, const REAL *const *weights, REAL *out, int64_t lanes) {
-    const int64_t padded = (node->channels + 15) / 16 * 16;
+    const int64_t padded = (node->channels + 15) / 16 * 16, stop = step->stop, n_here = step->n_here;
     for (int64_t lane = 0; lane < lanes; lane += NAME(STEP))
-        for (int64_t first = step->first; first < step->stop; first += CHANNELS) {
+        for (int64_t first = step->first; first < stop; first += CHANNELS) {
             const REAL *bias = (const REAL *)node->bias + first;
             REALV sum[CHANNELS], zero = {0};
 #pragma GCC unroll 16
             for (int k = 0; k < CHANNELS; k++) sum[k] = zero + bias[k];
             for (int64_t tap = 0; tap < n_live; tap++) {
                 const REAL *source = sources[tap] + lane, *weight = weights[tap] + first;
-                const int64_t n_read = tap == here ? step->n_here : c_in;
+                const int64_t n_read = tap == here ? n_here : c_in;
                 for (int64_t c = 0; c < n_read; c++) {
                     REALV x = LOAD(source + c * lanes);
 #pragma GCC unroll 16
@@ -38,13 +38,13 @@ static void NAME(product)(const Node *node, const Step *step, int64_t c_in, int6
                     weight += padded;
                 }
             }
-            if (first + CHANNELS <= step->stop) {
+            if (first + CHANNELS <= stop) {
 #pragma GCC unroll 16
                 for (int k = 0; k < CHANNELS; k++) STORE(out + (first + k) * lanes + lane, sum[k]);
             } else {
 #pragma GCC unroll 16
                 for (int k = 0; k < CHANNELS; k++)
-                    if (first + k < step->stop) STORE(out + (first + k) * lanes + lane, sum[k]);
+                    if (first + k < stop) STORE(out + (first + k) * lanes + lane, sum[k]);
             }
         }
 }
@@ -52,16 +52,16 @@ static void NAME(product)(const Node *node, const Step *step, int64_t c_in, int6
 /* The same where the input is a token: its row of weights is looked up and added, nothing is multiplied. */
 static void NAME(embedding)(const Node *node, const Step *step, int64_t n_live, const int16_t *const *tokens,
                             const REAL *const *weights, REAL *out, int64_t lanes) {
-    const int64_t padded = (node->channels + 15) / 16 * 16;
+    const int64_t padded = (node->channels + 15) / 16 * 16, start = step->first, stop = step->stop;
     for (int64_t lane = 0; lane < lanes; lane++)
-        for (int64_t first = step->first; first < step->stop; first += 16) {
+        for (int64_t first = start; first < stop; first += 16) {
             REALV sum[16 / NAME(STEP)];
             for (int k = 0; k < 16 / NAME(STEP); k++) sum[k] = LOAD((const REAL *)node->bias + first + k * NAME(STEP));
             for (int64_t tap = 0; tap < n_live; tap++) {
                 const REAL *weight = weights[tap] + tokens[tap][lane] * padded + first;
                 for (int k = 0; k < 16 / NAME(STEP); k++) sum[k] += LOAD(weight + k * NAME(STEP));
             }
-            for (int k = 0; k < 16 && first + k < step->stop; k++)
+            for (int k = 0; k < 16 && first + k < stop; k++)
                 out[(first + k) * lanes + lane] = sum[k / NAME(STEP)][k % NAME(STEP)];
         }
 }

@@ -33,6 +33,7 @@ class GatedPixelCNN(AbstractModel):
         depth: gated layers, the Type-A layer included.
         kernel_size: odd; of all layers but the first.
         first_kernel_size: odd; of the Type-A layer; None spans the lattice, `2 max(H, W) - 1`.
+        head_width: channels between the two layers of the head; None for the width.
         spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
         bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
         n_condition: length of a condition vector, which enters every gate; 0 for none.
@@ -59,6 +60,7 @@ class GatedPixelCNN(AbstractModel):
         depth: int = 3,
         kernel_size: int = 3,
         first_kernel_size: int | None = 7,
+        head_width: int | None = None,
         spin_flip_symmetric: bool = False,
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
@@ -77,9 +79,11 @@ class GatedPixelCNN(AbstractModel):
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
         check_width(width, n_components)
+        head_width = width if head_width is None else head_width
+        check_width(head_width, n_components, "head_width")
         if first_kernel_size is None:
             first_kernel_size = 2 * max(self.shape) - 1
-        self.width, self.depth = width, depth
+        self.width, self.depth, self.head_width = width, depth, head_width
         self.kernel_size, self.first_kernel_size = kernel_size, first_kernel_size
         self.layers = nn.ModuleList(
             _GatedLayer(
@@ -92,9 +96,9 @@ class GatedPixelCNN(AbstractModel):
             )
             for k in range(depth)
         )
-        self.hidden = site_layer(width, width, n_components)
-        self.head = site_layer(width, n_components * n_tokens, n_components)
-        nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)  # start close to the uniform distribution
+        self.hidden = site_layer(width, head_width, n_components)
+        self.head = site_layer(head_width, n_components * n_tokens, n_components)
+        nn.init.normal_(self.head.weight, std=0.1 * head_width**-0.5)  # start close to the uniform distribution
         self._set_rank(wavefront_rank(self))
 
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:

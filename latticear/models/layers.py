@@ -133,12 +133,14 @@ def site_layer(in_channels: int, out_channels: int, n_components: int) -> nn.Con
     return MaskedConv2d(in_channels, out_channels, 1, "B", n_components=n_components)
 
 
-def check_width(width: int, n_components: int) -> None:
-    """Raise a ValueError if hidden channels cannot be divided among the components."""
+def check_width(width: int, n_components: int, name: str = "width") -> None:
+    """Raise a ValueError if there are no hidden channels, or they cannot be divided among the components."""
+    if width < 1:
+        raise ValueError(f"{name} must be at least 1, got {width}")
     if width % n_components:
         below = width - width % n_components
         raise ValueError(
-            f"width must be divisible by n_components = {n_components}, got {width}; "
+            f"{name} must be divisible by n_components = {n_components}, got {width}; "
             f"the nearest that are: {max(below, n_components)} and {below + n_components}"
         )
 

@@ -31,6 +31,7 @@ class ResidualPixelCNN(AbstractModel):
         kernel_size: odd, of the first layer; None spans the lattice, `2 max(H, W) - 1`, where 7 would leave a blind
             spot.
         block_kernel_size: odd, of the blocks.
+        head_width: channels between the two layers of the head; None for h.
         spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
         bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
         n_condition: length of a condition vector, which enters every block; 0 for none.
@@ -57,6 +58,7 @@ class ResidualPixelCNN(AbstractModel):
         depth: int = 4,
         kernel_size: int | None = 7,
         block_kernel_size: int = 3,
+        head_width: int | None = None,
         spin_flip_symmetric: bool = False,
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
@@ -75,17 +77,19 @@ class ResidualPixelCNN(AbstractModel):
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
         check_width(width, n_components)
+        head_width = width if head_width is None else head_width
+        check_width(head_width, n_components, "head_width")
         if kernel_size is None:
             kernel_size = 2 * max(self.shape) - 1
-        self.width, self.depth = width, depth
+        self.width, self.depth, self.head_width = width, depth, head_width
         self.kernel_size, self.block_kernel_size = kernel_size, block_kernel_size
         self.first = MaskedConv2d(n_components * n_tokens, 2 * width, kernel_size, "A", n_components=n_components)
         self.blocks = nn.ModuleList(
             _Block(width, block_kernel_size, self.conditioning, n_components) for _ in range(depth - 1)
         )
-        self.hidden = site_layer(2 * width, width, n_components)
-        self.head = site_layer(width, n_components * n_tokens, n_components)
-        nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)  # start close to the uniform distribution
+        self.hidden = site_layer(2 * width, head_width, n_components)
+        self.head = site_layer(head_width, n_components * n_tokens, n_components)
+        nn.init.normal_(self.head.weight, std=0.1 * head_width**-0.5)  # start close to the uniform distribution
         self.embed = self.conditioning.embedding(2 * width)
         self._set_rank(wavefront_rank(self))
 
