@@ -226,7 +226,7 @@ def study(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def draw(studies: dict[str, Any], path: str) -> None:
     """One panel a field: held-out NLL against the number of configurations."""
-    figure = Figure(figsize=(4.2 * len(studies), 3.8), layout="constrained")
+    figure = Figure(figsize=(4.6 * len(studies), 4.4), layout="constrained")
     for ax, (name, found) in zip(figure.subplots(1, len(studies), squeeze=False)[0], studies.items(), strict=True):
         n = [point["n"] for point in found["points"]]
         for head, label, colour in (("softmax", "softmax", REFERENCE), ("mixture", "mixture of logistics", MODEL)):
@@ -239,7 +239,7 @@ def draw(studies: dict[str, Any], path: str) -> None:
         ax.set(xlabel="configurations, training and validation", ylabel="held-out NLL / nats per site")
         ax.set_xticks(n, [str(i) for i in n])
         ax.minorticks_off()
-    ax.legend(frameon=False)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(path, dpi=120)
 
 
