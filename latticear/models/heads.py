@@ -1,17 +1,48 @@
-"""Heads for ordinal tokens: levels on a line, of which near ones should be likely together."""
+"""Ordinal tokens, levels on a line: numbers for a network to read, and a head in which near levels are near."""
 
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["LogisticMixture"]
+from latticear.tracing import Offset
+
+__all__ = ["LevelValues", "LogisticMixture"]
 
 LOG_SCALES = (-20.0, 20.0)
 """Where log-scales are held: beyond, a logistic is a step or a plane on [-1, 1] to all digits of float32."""
+
+
+class LevelValues(nn.Module):
+    """Tokens as numbers instead of names: the value of the level, `v_t = -1 + 2 t / (q - 1)`, and a one.
+
+    The one tells a site with a value of zero from a place outside the lattice, where convolutions read zeros.
+
+    Shapes: one-hot `(B, q, H, W)` to `(B, 2, H, W)`.
+
+    References:
+        Salimans, Karpathy, Chen, Kingma, "PixelCNN++" (2017), arXiv 1701.05517, and its published code.
+    """
+
+    offsets: ClassVar[list[Offset]] = [(0, 0)]
+    bias = None
+    values: Tensor
+
+    def __init__(self, n_tokens: int) -> None:
+        super().__init__()
+        values = torch.stack([torch.linspace(-1, 1, n_tokens), torch.ones(n_tokens)], 1)
+        self.register_buffer("values", values, persistent=False)
+
+    def tap_weights(self) -> Tensor:
+        """Of the one tap: `(1, q, 2)`."""
+        return self.values[None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.values.T[:, :, None, None])
 
 
 class LogisticMixture(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models.base import AbstractModel
 from latticear.models.conditions import Conditioning
-from latticear.models.heads import LogisticMixture
+from latticear.models.heads import LevelValues, LogisticMixture
 from latticear.models.layers import MaskedConv2d
 from latticear.tracing import Offset, one_hot
 from latticear.wavefront import wavefront_rank
@@ -43,8 +43,9 @@ class PixelCNNPlusPlus(AbstractModel):
             `2 max(H, W) - 1`, where the others reach a few sites only: on a torus close neighbours lie far apart.
         levels: resolutions, each half the one before. With more than one, sampling is by PyTorch's engine alone, which
             computes the coarse values at all sites.
-        output: "categorical", a logit for each token, or "logistic", a mixture of logistics for tokens that are levels
-            of a quantity: fewer parameters where q is large, and near levels are likely together from the start.
+        output: "categorical", a logit for each token, or "logistic", for tokens that are levels of a quantity: they are
+            read as numbers and drawn from a mixture of logistics, so that near levels are alike from the start, with
+            fewer parameters where q is large.
         n_mixtures: logistics in the mixture.
         dropout: share of hidden values dropped in training by maximum likelihood; samples and weights never drop any.
         spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
@@ -102,8 +103,10 @@ class PixelCNNPlusPlus(AbstractModel):
         self.width, self.depth, self.levels, self.dropout = width, depth, levels, dropout
         self.kernel_size, self.first_kernel_size = kernel_size, first_kernel_size
         self.output, self.n_mixtures = output, n_mixtures
-        self.above = MaskedConv2d(n_tokens, width, first_kernel_size, "vertical-A")
-        self.left = MaskedConv2d(n_tokens, width, first_kernel_size, "horizontal-A")
+        self.values = LevelValues(n_tokens) if output == "logistic" else None
+        in_channels = n_tokens if self.values is None else 2
+        self.above = MaskedConv2d(in_channels, width, first_kernel_size, "vertical-A")
+        self.left = MaskedConv2d(in_channels, width, first_kernel_size, "horizontal-A")
         options = _Options(width, depth, kernel_size, dropout, self.conditioning)
         self.body = _Level(self.shape, options, levels)
         self.mixture = LogisticMixture(n_tokens, n_mixtures) if output == "logistic" else None
@@ -115,6 +118,7 @@ class PixelCNNPlusPlus(AbstractModel):
 
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
         x = one_hot(tokens, self.n_tokens, self.head.weight.dtype)
+        x = x if self.values is None else self.values(x)
         above = self.above(x)
         before = self.body(above, self.left(x) + above, condition)
         out = self.head(F.elu(before))
