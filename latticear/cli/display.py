@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from latticear.estimates import Estimates
     from latticear.exact import ExactResult
 
-__all__ = ["Progress", "one_line_errors", "open_console", "print_estimates", "print_exact"]
+__all__ = ["Progress", "one_line_errors", "open_console", "print_comparison", "print_estimates", "print_exact"]
 
 
 @contextmanager
@@ -102,6 +102,53 @@ def print_estimates(console: Console, result: Estimates) -> None:
     if result.warnings:
         reasons = "".join(f"\n  - {reason}" for reason in result.warnings)
         console.print(f"WARNING: do not trust these error bars:{reasons}", style="bold red")
+
+
+def print_comparison(console: Console, rows: list[dict[str, Any]], *, minutes: float, n: int) -> None:
+    """Rows of `compare_runs`: a table, then a line for whatever failed or cannot be trusted."""
+    from rich.table import Table
+
+    systems = {_system(row) for row in rows if "error" not in row}
+    shared = f", {systems.pop()}" if len(systems) == 1 else ""
+    table = Table(title=f"{minutes:g} minutes each{shared}, n = {n}")
+    table.add_column("config", overflow="fold")
+    if not shared:
+        table.add_column("system", overflow="fold")
+    headings = ("parameters", "steps", "seconds", "KL(q||p)", "ESS", "error of F/N", "deviation", "samples/s")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        if "error" in row:
+            table.add_row(row["name"], "failed")
+        else:
+            table.add_row(row["name"], *([] if shared else [_system(row)]), *_cells(row))
+    console.print(table)
+    for row in rows:
+        if "error" in row:
+            console.print(f"{row['name']} failed: {row['error']}", style="bold red")
+        for reason in row.get("warnings", []):
+            console.print(f"{row['name']}: {reason}", style="bold red")
+
+
+def _system(row: dict[str, Any]) -> str:
+    height, width = row["hamiltonian"]["shape"]
+    return f"{row['hamiltonian']['name']} {height}x{width}, T = {row['temperature']:.5g}"
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    from latticear.estimates import with_error
+
+    kl, ess = row["kl"], row["ess"]
+    return [
+        str(row["parameters"]),
+        str(row["steps"]),
+        f"{row['seconds']:.0f}",
+        with_error(kl["value"], kl["error"]),
+        with_error(ess["value"], ess["error"]),
+        f"{row['free_energy_per_site']['error']:.1e}",
+        "" if row["deviation"] is None else f"{row['deviation']:+.1f} sigma",
+        f"{row['samples_per_second']:.0f}",
+    ]
 
 
 def print_exact(console: Console, result: ExactResult, title: str) -> None:

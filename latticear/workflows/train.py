@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ from latticear.signals import StopSignals
 from latticear.training import Step, TrainingError, fit
 from latticear.workflows.runs import Report
 
-__all__ = ["train_run"]
+__all__ = ["asked_config", "begin", "train_run"]
 
 
 def train_run(
@@ -41,8 +42,11 @@ def train_run(
     *,
     resume: bool,
     report: Report,
+    seconds: float = math.inf,
 ) -> bool:
-    """Train as a config says, or continue the run in `out`; False if an interrupt stopped it (saved).
+    """Train as a config says, or continue the run in `out`; False if it was stopped (saved) before its last step.
+
+    An interrupt stops it, or a training that has taken so many `seconds`.
 
     Raises:
         ValueError: for a config that cannot be, or one that differs from that of the run to be continued.
@@ -51,21 +55,21 @@ def train_run(
         OSError: if something cannot be read or written.
     """
     run = RunDirectory(out) if resume and out.exists() else None
-    config = _asked(config_tree(config_path, overrides, values), run)
+    config = asked_config(config_tree(config_path, overrides, values), run)
     hamiltonian = build_hamiltonian(config)
     device = resolve_device(config.device)
     model = build_model(config, hamiltonian).to(device)
     latest = run.latest() if run else None
     state = run.load_trainer(latest, device) if run and latest else None
-    steps = _steps(model, hamiltonian, config, state)
+    steps = begin(model, hamiltonian, config, state)
     if run is None:
         run = RunDirectory.create(out, to_toml(config), environment(device))
     with run.locked():
         run.truncate_metrics(0 if state is None else int(state["step"]))
-        return _train(run, model, steps, config, report)
+        return _train(run, model, steps, config, report, seconds)
 
 
-def _asked(tree: dict[str, Any], run: RunDirectory | None) -> RunConfig:
+def asked_config(tree: dict[str, Any], run: RunDirectory | None = None) -> RunConfig:
     """The config that was asked for; a run that is continued keeps its own, but for the device."""
     config = parse_config(tree) if run is None else load_config(run.config_path, values=tree)
     if config.training["data"]:
@@ -75,9 +79,15 @@ def _asked(tree: dict[str, Any], run: RunDirectory | None) -> RunConfig:
     return config
 
 
-def _steps(
-    model: AbstractModel, hamiltonian: AbstractHamiltonian, config: RunConfig, state: dict[str, Any] | None
+def begin(
+    model: AbstractModel, hamiltonian: AbstractHamiltonian, config: RunConfig, state: dict[str, Any] | None = None
 ) -> Iterator[Step]:
+    """The steps of the training that a config describes, from the beginning or from a stored state.
+
+    Raises:
+        ValueError: for options that cannot be, data that do not fit, or the state of another run.
+        OSError: if the data cannot be read.
+    """
     options = {k: v for k, v in config.training.items() if k not in ("data", "checkpoint_every")}
     data = _training_data(config, hamiltonian)
     try:
@@ -96,7 +106,9 @@ def _steps(
         raise ValueError(f"the newest checkpoint is not one of this run ({error}); remove it to resume") from error
 
 
-def _train(run: RunDirectory, model: AbstractModel, steps: Iterator[Step], config: RunConfig, report: Report) -> bool:
+def _train(
+    run: RunDirectory, model: AbstractModel, steps: Iterator[Step], config: RunConfig, report: Report, seconds: float
+) -> bool:
     total, every = config.training["steps"], config.training["checkpoint_every"]
     judge = exact_result(build_hamiltonian(config), config.temperature)
     known = {"exact": judge.free_energy_per_site} if judge else {}
@@ -106,13 +118,14 @@ def _train(run: RunDirectory, model: AbstractModel, steps: Iterator[Step], confi
     with StopSignals() as stop:
         try:
             for step in steps:
-                done = step.step
-                run.log({"step": done, "elapsed": time.monotonic() - t_start, "loss": step.loss, **step.metrics})
+                done, elapsed = step.step, time.monotonic() - t_start
+                ends = stop.requested or elapsed > seconds
+                run.log({"step": done, "elapsed": elapsed, "loss": step.loss, **step.metrics})
                 known |= {"loss": step.loss, **step.metrics}
                 report(done, total, _headline(known))
-                if done % every == 0 or done == total or stop.requested:
+                if done % every == 0 or done == total or ends:
                     run.save_checkpoint(model, _finite(step.state.weights()), step.state.state_dict())
-                if stop.requested and done < total:
+                if ends and done < total:
                     return False
         except TrainingError as error:
             run.discard_checkpoint(done)  # its weights are those that gave no finite loss
