@@ -29,7 +29,7 @@ from latticear.config import (
 )
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian
-from latticear.importance import estimate
+from latticear.importance import MIN_SAMPLES, estimate
 from latticear.models import AbstractModel
 from latticear.provenance import environment
 from latticear.rundir import RunDirectory
@@ -52,7 +52,7 @@ SHARE = 0.02
 """Of the time budget that the warm-up may take beyond them."""
 
 OVERRUN = 1.5
-"""Of the budget: a training that takes longer, because the machine became slower, is stopped there."""
+"""Times the budget: a training that takes longer, because the machine became slower, is stopped there."""
 
 RECORD = "comparison.json"
 
@@ -67,6 +67,7 @@ def compare_runs(
     n: int,
     report: Report,
     clock: Clock = time.perf_counter,
+    overrun: float = OVERRUN,
 ) -> Iterator[Row]:
     """Train each config for so many minutes and weigh n samples of it; yields a row when it is done.
 
@@ -80,8 +81,9 @@ def compare_runs(
         minutes: of training; those of the warm-up, of weighing and of checkpoints come on top.
         n: samples.
         report: called with progress.
-        clock: in seconds, of the budget and of the rate of sampling. `time.process_time` is fair on a machine that does
-            other work too, with one thread; nothing is stopped for an overrun then.
+        clock: in seconds, of the plan and of the rate of sampling; `time.process_time`, with one thread, is fair on a
+            machine that does other work too.
+        overrun: a training is stopped at so many times its minutes by the clock on the wall.
 
     Yields:
         Rows of JSON values: `name`, `config`, `run`, `model`, `hamiltonian`, `temperature`, `parameters`, `steps`,
@@ -96,6 +98,8 @@ def compare_runs(
     names = names_of(configs)
     if not (math.isfinite(minutes) and minutes > 0):
         raise ValueError(f"--minutes must be positive and finite, got {minutes}")
+    if n < MIN_SAMPLES:
+        raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {n}")
     out.mkdir(parents=True, exist_ok=True)
     for name, config in zip(names, configs, strict=True):
         about = {"name": name, "config": str(config)}
@@ -105,7 +109,7 @@ def compare_runs(
 
         try:
             asked = asked_config(config_tree(config, overrides, values))
-            yield about | _row(out / name, asked, minutes, n, told, clock)
+            yield about | _row(out / name, asked, minutes, n, told, clock, overrun)
         except (ValueError, OSError, TrainingError, MemoryError) as error:
             yield about | {"error": " ".join(_sentence(error).split())}
 
@@ -131,12 +135,12 @@ def names_of(configs: Sequence[Path]) -> list[str]:
     return names
 
 
-def _row(path: Path, asked: RunConfig, minutes: float, n: int, report: Report, clock: Clock) -> Row:
+def _row(path: Path, asked: RunConfig, minutes: float, n: int, report: Report, clock: Clock, overrun: float) -> Row:
     run = _planned(path, asked, minutes, clock)
     record = run.read_json(RECORD)
     if record.get("row", {}).get("n") == n:
         return {"run": str(path), **record["row"]}
-    _finish_training(run, OVERRUN * 60 * minutes if clock is time.perf_counter else math.inf, report)
+    _finish_training(run, 60 * minutes * overrun, report)
     row = _weighed(run, n, resolve_device(asked.device), report, clock)
     run.write_json(RECORD, record | {"row": row})
     return {"run": str(path), **row}

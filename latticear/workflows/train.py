@@ -119,10 +119,10 @@ def _train(
         try:
             for step in steps:
                 done, elapsed = step.step, time.monotonic() - t_start
-                ends = stop.requested or elapsed > seconds
                 run.log({"step": done, "elapsed": elapsed, "loss": step.loss, **step.metrics})
                 known |= {"loss": step.loss, **step.metrics}
                 report(done, total, _headline(known))
+                ends = stop.requested or elapsed > seconds
                 if done % every == 0 or done == total or ends:
                     run.save_checkpoint(model, _finite(step.state.weights()), step.state.state_dict())
                 if ends and done < total:
