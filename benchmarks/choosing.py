@@ -5,7 +5,7 @@ known-neighbour term of the Hamiltonian (`boltzmann_bias = false`). The time is 
 other work on the machine does not decide. The numbers go into docs/networks.md, between two marks, after each run; the
 same command goes on where it was stopped. Ceiling: KL 0, ESS 1. The last line is JSON.
 
-    python benchmarks/choosing.py [--minutes 0.6 1.0] [--networks gated recurrent] [--jobs 1] [--out runs/choosing]
+    python benchmarks/choosing.py [--minutes 0.6 0.8] [--networks gated recurrent] [--jobs 1] [--out runs/choosing]
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def write(rows: dict[Job, dict[str, Any]], minutes: dict[int, float]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, nargs=2, default=[0.6, 1.0], help="at 8x8 and at 16x16")
+    parser.add_argument("--minutes", type=float, nargs=2, default=[0.6, 0.8], help="at 8x8 and at 16x16")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side, one thread each")
     parser.add_argument("--out", type=Path, default=Path("runs/choosing"))

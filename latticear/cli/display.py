@@ -94,7 +94,7 @@ def print_estimates(console: Console, result: Estimates) -> None:
                 name,
                 f"{estimate_.value:.2f}" if name == "pareto_k" else str(estimate_).removesuffix(" (unreliable)"),
                 "" if estimate_.exact is None else f"{estimate_.exact:.8g}",
-                "" if sigma is None else "differs" if abs(sigma) >= 1000 else f"{sigma:+.1f} sigma",
+                _deviation(sigma),
             )
     console.print(table)
     others = {key: value for key, value in result.diagnostics.items() if key not in (*result, "n")}
@@ -102,6 +102,10 @@ def print_estimates(console: Console, result: Estimates) -> None:
     if result.warnings:
         reasons = "".join(f"\n  - {reason}" for reason in result.warnings)
         console.print(f"WARNING: do not trust these error bars:{reasons}", style="bold red")
+
+
+def _deviation(sigma: float | None) -> str:
+    return "" if sigma is None else "differs" if abs(sigma) >= 1000 else f"{sigma:+.1f} sigma"
 
 
 def print_comparison(console: Console, rows: list[dict[str, Any]], *, minutes: float, n: int) -> None:
@@ -146,7 +150,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         with_error(kl["value"], kl["error"]),
         with_error(ess["value"], ess["error"]),
         f"{row['free_energy_per_site']['error']:.1e}",
-        "" if row["deviation"] is None else f"{row['deviation']:+.1f} sigma",
+        _deviation(row["deviation"]),
         f"{row['samples_per_second']:.0f}",
     ]
 
