@@ -46,7 +46,7 @@ def tree(job: Job) -> dict[str, Any]:
     span = 2 * job.size - 1
     small, fast = ({"batch_size": 64, "learning_rate": rate} for rate in (3e-3, 5e-3))  # many steps in a short time
     model, training = {
-        "mean_field": ({}, {"batch_size": 256, "learning_rate": 0.02, "anneal": 0.5}),
+        "mean_field": ({}, {"batch_size": 256, "learning_rate": 0.1, "anneal": 0.8}),
         "made": ({"width": 4, "depth": 2}, {"batch_size": 256, "learning_rate": 1e-3}),
         "recurrent": ({"width": 32}, small),
         "pixelcnn": ({"width": 32, "depth": 3, "kernel_size": [span, 3, 3]}, fast),
@@ -91,7 +91,7 @@ def run(job: Job, out: Path, minutes: float) -> dict[str, Any]:
 
 def table(rows: dict[Job, dict[str, Any]], size: int) -> list[str]:
     """Markdown of one lattice."""
-    more = ["KL without bias", "ESS without bias"] if size == 16 else []
+    more = ["steps without bias", "KL without bias", "ESS without bias"] if size == 16 else []
     head = [
         "network",
         "parameters",
@@ -108,7 +108,7 @@ def table(rows: dict[Job, dict[str, Any]], size: int) -> list[str]:
         row, bare = rows.get(Job(network, size, True)), rows.get(Job(network, size, False))
         cells = ["-"] * 7 if row is None else cells_of(row)
         if size == 16:
-            cells += ["-"] * 2 if bare is None else [number(bare, "kl"), number(bare, "ess")]
+            cells += ["-"] * 3 if bare is None else [f"{bare['steps']:,}", number(bare, "kl"), number(bare, "ess")]
         lines.append(f"| `{network}` | {' | '.join(cells)} |")
     return lines
 
