@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 __all__ = [
+    "Divergence",
     "WeightDiagnostics",
     "balance_reasons",
     "diagnose",
+    "divergence",
     "effective_sample_size",
     "imbalance_of",
     "log_mean_exp",
@@ -131,6 +134,32 @@ def diagnose(log_w: Array) -> WeightDiagnostics:
         kl=log_z - float(log_w.mean()),
         half_variance=float(log_w.var() / 2),
     )
+
+
+class Divergence(NamedTuple):
+    """KL(q || p) in nats with its standard deviation; `exact` says whether ln Z was known."""
+
+    value: float
+    error: float
+    exact: bool
+
+
+def divergence(log_w: Array, log_z: float | None = None) -> Divergence:
+    """`ln Z - <log w>` over independent samples: a plain average, and without bias, where ln Z is known.
+
+    Args:
+        log_w: float64 `(n,)`.
+        log_z: ln Z of the target; None for the estimate `ln <w>` in its place, with the error of both together by the
+            delta method. It is too low as long as n is too small to find the large weights.
+    """
+    if log_z is not None:
+        return Divergence(log_z - float(log_w.mean()), _standard_error(log_w), True)
+    estimate = log_mean_exp(log_w)
+    return Divergence(estimate - float(log_w.mean()), _standard_error(np.exp(log_w - estimate) - log_w), False)
+
+
+def _standard_error(values: Array) -> float:
+    return float(values.std() / math.sqrt(len(values)))
 
 
 def imbalance_of(moved: float, error: float, n_sites: int) -> float:

@@ -21,6 +21,7 @@ __all__ = [
     "notes",
     "one_line_errors",
     "open_console",
+    "print_comparison",
     "print_estimates",
     "print_exact",
     "print_likelihood",
@@ -127,7 +128,7 @@ def print_estimates(console: Console, result: Estimates) -> None:
                 name,
                 f"{estimate_.value:.2f}" if name == "pareto_k" else str(estimate_).removesuffix(" (unreliable)"),
                 "" if estimate_.exact is None else f"{estimate_.exact:.8g}",
-                "" if sigma is None else "differs" if abs(sigma) >= 1000 else f"{sigma:+.1f} sigma",
+                _deviation(sigma),
             )
     console.print(table)
     others = {key: value for key, value in result.diagnostics.items() if key not in (*result, "n")}
@@ -135,6 +136,57 @@ def print_estimates(console: Console, result: Estimates) -> None:
     if result.warnings:
         reasons = "".join(f"\n  - {reason}" for reason in result.warnings)
         console.print(f"WARNING: do not trust these error bars:{reasons}", style="bold red")
+
+
+def _deviation(sigma: float | None) -> str:
+    return "" if sigma is None else "differs" if abs(sigma) >= 1000 else f"{sigma:+.1f} sigma"
+
+
+def print_comparison(console: Console, rows: list[dict[str, Any]], *, minutes: float, n: int) -> None:
+    """Rows of `compare_runs`: a table, then a line for whatever failed or cannot be trusted."""
+    from rich.table import Table
+
+    systems = {_system(row) for row in rows if "error" not in row}
+    shared = f", {systems.pop()}" if len(systems) == 1 else ""
+    table = Table(title=f"{minutes:g} minutes each{shared}, n = {n}")
+    table.add_column("config", overflow="fold")
+    if not shared:
+        table.add_column("system", overflow="fold")
+    headings = ("parameters", "steps", "seconds", "KL(q||p)", "ESS", "error of F/N", "deviation", "samples/s")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        if "error" in row:
+            table.add_row(row["name"], "failed")
+        else:
+            table.add_row(row["name"], *([] if shared else [_system(row)]), *_cells(row))
+    console.print(table)
+    for row in rows:
+        if "error" in row:
+            console.print(f"{row['name']} failed: {row['error']}", style="bold red")
+        for reason in row.get("warnings", []):
+            console.print(f"{row['name']}: {reason}", style="bold red")
+
+
+def _system(row: dict[str, Any]) -> str:
+    height, width = row["hamiltonian"]["shape"]
+    return f"{row['hamiltonian']['name']} {height}x{width}, T = {row['temperature']:.5g}"
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    from latticear.estimates import with_error
+
+    kl, ess = row["kl"], row["ess"]
+    return [
+        str(row["parameters"]),
+        str(row["steps"]),
+        f"{row['seconds']:.0f}",
+        with_error(kl["value"], kl["error"]),
+        with_error(ess["value"], ess["error"]),
+        f"{row['free_energy_per_site']['error']:.1e}",
+        _deviation(row["deviation"]),
+        f"{row['samples_per_second']:.0f}",
+    ]
 
 
 def print_exact(console: Console, result: ExactResult, title: str) -> None:

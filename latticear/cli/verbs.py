@@ -18,6 +18,7 @@ from latticear.cli.display import (
     notes,
     one_line_errors,
     open_console,
+    print_comparison,
     print_estimates,
     print_exact,
     print_likelihood,
@@ -107,6 +108,44 @@ def train(
             console.print(f"interrupted: saved in {out}; continue with: latticear train --out {out} --resume")
             raise typer.Exit(INTERRUPTED)
         console.print(f"finished: {out}; now: latticear estimate {out}")
+
+
+@app.command()
+def compare(
+    configs: Annotated[list[Path] | None, typer.Argument(metavar="CONFIG...", help="TOML files of the runs.")] = None,
+    minutes: Annotated[float, typer.Option(help="Time to train each of them; 0.1 works too.")] = 5.0,
+    n: Number = "10000",
+    size: Size = None,
+    temperature: Temperature = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run directories.")] = Path("runs/compare"),
+    seed: Seed = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train configs for the same time; quality, speed and size side by side. The same command continues."""
+    from latticear.workflows import compare_runs
+
+    rows: list[dict[str, Any]] = []
+    with one_line_errors():
+        values = {**_given(temperature=temperature, seed=seed, device=device), "hamiltonian": shape_of(size)}
+        console = open_console(stderr=as_json)
+        options: dict[str, Any] = {"minutes": minutes, "n": count_of(n)}
+        try:
+            with notes(console), Progress(console, unit="") as progress:
+                for row in compare_runs(configs or [], out, sets or [], values, **options, report=progress):
+                    rows.append(row)
+        except KeyboardInterrupt:
+            if not as_json:
+                print_comparison(console, rows, **options)
+            console.print(f"interrupted: {len(rows)} of {len(configs or [])} are done; the same command goes on")
+            raise typer.Exit(INTERRUPTED) from None
+        if as_json:
+            typer.echo(json.dumps({"rows": rows}))
+        else:
+            print_comparison(console, rows, **options)
+        if any("error" in row for row in rows):
+            raise typer.Exit(1)
 
 
 @app.command(cls=SeveralTemperatures)

@@ -1,5 +1,6 @@
 """What the verbs of the command line do, without printing: runs on disk, from configs to estimates and figures."""
 
+from latticear.workflows.compare import compare_runs
 from latticear.workflows.describe import describe
 from latticear.workflows.draw import monte_carlo_run, sample_run
 from latticear.workflows.estimate import estimate_run, save_estimates
@@ -17,6 +18,7 @@ from latticear.workflows.train import train_run
 
 __all__ = [
     "Report",
+    "compare_runs",
     "condition_at",
     "describe",
     "estimate_run",

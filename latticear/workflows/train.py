@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,7 +34,7 @@ from latticear.training import Step, TrainingError, fit
 from latticear.workflows.grids import Configurations, check_classes, check_same_data, completed, grid_data
 from latticear.workflows.runs import Report, judged_temperature
 
-__all__ = ["train_run"]
+__all__ = ["asked_config", "begin", "train_run", "training_data"]
 
 
 def train_run(
@@ -44,8 +45,11 @@ def train_run(
     *,
     resume: bool,
     report: Report,
+    seconds: float = math.inf,
 ) -> bool:
-    """Train as a config says, or continue the run in `out`; False if an interrupt stopped it (saved).
+    """Train as a config says, or continue the run in `out`; False if it was stopped (saved) before its last step.
+
+    An interrupt stops it, or a training that has taken so many `seconds`.
 
     Raises:
         ValueError: for a config that cannot be, or one that differs from that of the run to be continued.
@@ -54,23 +58,23 @@ def train_run(
         OSError: if something cannot be read or written.
     """
     run = RunDirectory(out) if resume and out.exists() else None
-    config = _asked(config_tree(config_path, overrides, values), run)
+    config = asked_config(config_tree(config_path, overrides, values), run)
     space = build_space(config)
-    data = _training_data(config, space, run)
+    data = training_data(config, space, run)
     device = resolve_device(config.device)
     model = build_model(config, space).to(device)
     latest = run.latest() if run else None
     state = run.load_trainer(latest, device) if run and latest else None
-    steps = _steps(model, space, config, data, state)
+    steps = begin(model, space, config, data, state)
     if run is None:
         known = {} if isinstance(config, RunConfig) or data is None else {"data": data.fingerprint}
         run = RunDirectory.create(out, to_toml(config), environment(device) | known)
     with run.locked():
         run.truncate_metrics(0 if state is None else int(state["step"]))
-        return _train(run, model, steps, config, report)
+        return _train(run, model, steps, config, report, seconds)
 
 
-def _asked(tree: dict[str, Any], run: RunDirectory | None) -> AnyConfig:
+def asked_config(tree: dict[str, Any], run: RunDirectory | None = None) -> AnyConfig:
     """The config that was asked for; a run that is continued keeps its own, but for the device."""
     config = parse_any(completed(tree)) if run is None else load_any(run.config_path, values=tree)
     if config.training["data"]:
@@ -80,13 +84,19 @@ def _asked(tree: dict[str, Any], run: RunDirectory | None) -> AnyConfig:
     return config
 
 
-def _steps(
+def begin(
     model: AbstractModel,
     space: ConfigurationSpace,
     config: AnyConfig,
     data: Configurations | None,
-    state: dict[str, Any] | None,
+    state: dict[str, Any] | None = None,
 ) -> Iterator[Step]:
+    """The steps of the training that a config describes, from the beginning or from a stored state.
+
+    Raises:
+        ValueError: for options that cannot be, data that do not fit, or the state of another run.
+        OSError: if the data cannot be read.
+    """
     options = {k: v for k, v in config.training.items() if k not in ("data", "checkpoint_every")}
     try:
         return fit(
@@ -105,7 +115,9 @@ def _steps(
         raise ValueError(f"the newest checkpoint is not one of this run ({error}); remove it to resume") from error
 
 
-def _train(run: RunDirectory, model: AbstractModel, steps: Iterator[Step], config: AnyConfig, report: Report) -> bool:
+def _train(
+    run: RunDirectory, model: AbstractModel, steps: Iterator[Step], config: AnyConfig, report: Report, seconds: float
+) -> bool:
     total, every = config.training["steps"], config.training["checkpoint_every"]
     judge = (
         exact_result(build_hamiltonian(config), judged_temperature(config)) if isinstance(config, RunConfig) else None
@@ -117,13 +129,14 @@ def _train(run: RunDirectory, model: AbstractModel, steps: Iterator[Step], confi
     with StopSignals() as stop:
         try:
             for step in steps:
-                done = step.step
-                run.log({"step": done, "elapsed": time.monotonic() - t_start, "loss": step.loss, **step.metrics})
+                done, elapsed = step.step, time.monotonic() - t_start
+                run.log({"step": done, "elapsed": elapsed, "loss": step.loss, **step.metrics})
                 known |= {"loss": step.loss, **step.metrics}
                 report(done, total, _headline(known))
-                if done % every == 0 or done == total or stop.requested:
+                ends = stop.requested or elapsed > seconds
+                if done % every == 0 or done == total or ends:
                     run.save_checkpoint(model, _finite(step.state.weights()), step.state.state_dict())
-                if stop.requested and done < total:
+                if ends and done < total:
                     return False
         except TrainingError as error:
             run.discard_checkpoint(done)  # its weights are those that gave no finite loss
@@ -139,7 +152,9 @@ def _finite(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return weights
 
 
-def _training_data(config: AnyConfig, space: ConfigurationSpace, run: RunDirectory | None) -> Configurations | None:
+def training_data(
+    config: AnyConfig, space: ConfigurationSpace, run: RunDirectory | None = None
+) -> Configurations | None:
     """What is learned from: of a Hamiltonian configurations alone, or nothing where it is asked for energies."""
     if not isinstance(config, RunConfig):
         data = grid_data(config)
