@@ -300,3 +300,11 @@ def test_no_config_and_one_given_twice_are_refused(pair, tmp_path):
     assert "is given twice" in refusal("compare", pair[0], pair[0], "--out", tmp_path / "out")
     (tmp_path / "file").write_text("")
     assert "file" in refusal("compare", *pair, "--out", tmp_path / "file")
+
+
+def test_what_has_no_energy_or_no_single_temperature_is_said_in_its_row(pair, tmp_path):
+    many = tmp_path / "range.toml"
+    many.write_text("temperature = [1.5, 3.5]\n" + pair[0].read_text())
+    first, second = rows_of([many, pair[0]], tmp_path / "out")
+    assert "one temperature is needed here, got the range 1.5:3.5" in first["error"]
+    assert second["n"] == N

@@ -3,6 +3,7 @@
 import itertools
 from decimal import Decimal, localcontext
 
+import contracts
 import pytest
 import torch
 from engines import draw_by_all, engines
@@ -10,8 +11,8 @@ from torch import Tensor, nn
 
 from latticear.ancestral import draw_reference
 from latticear.engines import Reference, drawer
-from latticear.models import PixelCNN, check_autoregressive
-from latticear.models.heads import LogisticMixture
+from latticear.models import PixelCNN, PixelCNNPlusPlus, check_autoregressive
+from latticear.models.heads import LevelValues, LogisticMixture
 from latticear.philox import uniforms
 from latticear.tracing import one_hot
 from latticear.wavefront import wavefront_rank
@@ -170,3 +171,21 @@ def test_the_engine_takes_a_module_that_declares_to_act_on_sites():
     assert (fast.log_q - slow.log_q).abs().max() < 1e-10
     model.mixture.acts_on_sites = False
     assert isinstance(drawer(model), Reference)
+
+
+def test_level_values_are_those_of_the_mixture_and_a_one():
+    values = LevelValues(5).double()
+    tokens = torch.arange(5).view(1, 1, 5)
+    out = values(one_hot(tokens, 5, torch.float64))
+    assert torch.equal(out[0, 0, 0], torch.linspace(-1, 1, 5, dtype=torch.float64))
+    assert (out[0, 1] == 1).all()
+
+
+def test_a_network_that_reads_levels_orders_them():
+    """With a kernel of one tap the logits are affine in the value of the neighbour, for any weights."""
+    model = contracts.peaked(PixelCNNPlusPlus((1, 4), 9, output="logistic", width=4))
+    tokens = torch.tensor([[[t, 0, 0, 0]] for t in range(9)])
+    with torch.no_grad():
+        read = model.left(model.values(one_hot(tokens, 9, torch.float64)))[:, :, 0, 1]
+    assert (read[2:] - 2 * read[1:-1] + read[:-2]).abs().max() < 1e-12
+    assert read.std(0).min() > 1e-3

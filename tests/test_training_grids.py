@@ -153,3 +153,32 @@ def test_cuda_trains_with_conditions():
     )
     assert math.isfinite(last.metrics["nll_held_out"])
     assert la.negative_log_likelihood(model, tokens, condition)["nll_per_site"].value > 0
+
+
+def test_condition_maps_are_learned():
+    """Each configuration repeats its map but for a tenth of the sites; an unconditional model sees coin flips."""
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randint(2, (1200, 1, 4, 4), generator=generator)
+    changed = torch.rand(1200, 4, 4, generator=generator) < 0.1
+    tokens = torch.where(changed, 1 - maps[:, 0], maps[:, 0])
+    nll = {}
+    for n_maps in (0, 1):
+        torch.manual_seed(0)
+        model = la.PixelCNN((4, 4), 2, width=8, depth=2, n_condition_maps=n_maps)
+        condition = model.condition_of(maps=maps) if n_maps else None
+        grid, options = la.Grid((4, 4), 2), {"steps": 150, "batch_size": 64, "learning_rate": 1e-2}
+        *_, last = la.fit(model, grid, objective="forward-kl", data=tokens, condition=condition, **options)
+        nll[n_maps] = last.metrics["nll_held_out"]
+    entropy = -(0.1 * math.log(0.1) + 0.9 * math.log(0.9))
+    assert nll[0] == pytest.approx(math.log(2), abs=0.02)
+    assert nll[1] == pytest.approx(entropy, abs=0.05)
+
+
+def test_vector_and_maps_are_joined_in_their_order():
+    model = la.PixelCNN((2, 3), 2, n_condition=2, n_condition_maps=1)
+    vector, maps = torch.tensor([[1.0, 2.0]]), torch.arange(3.0, 9.0).view(1, 1, 2, 3)
+    assert model.condition_of(vector, maps).tolist() == [[1, 2, 3, 4, 5, 6, 7, 8]]
+    with pytest.raises(ValueError, match=r"maps of the condition must have shape \('B', 1, 2, 3\), got None"):
+        model.condition_of(vector)
+    with pytest.raises(ValueError, match="vector of the condition must have shape"):
+        model.condition_of(vector[:, :1], maps)
