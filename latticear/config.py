@@ -55,7 +55,7 @@ class _Section(BaseModel):
 
 def _schema(name: str, of: Callable[..., Any], leave_out: Iterable[str], extra: Tree) -> type[_Section]:
     """A section whose keys are the arguments of a constructor, with their types and defaults."""
-    hints = get_type_hints(of.__init__ if inspect.isclass(of) else of)
+    hints = get_type_hints(AbstractModel.__init__) | get_type_hints(of.__init__ if inspect.isclass(of) else of)
     fields: Tree = {
         key: (hints[key], ... if parameter.default is parameter.empty else parameter.default)
         for key, parameter in inspect.signature(of).parameters.items()

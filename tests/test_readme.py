@@ -55,8 +55,8 @@ def test_contributing_hamiltonian():
 
 def test_contributing_model():
     header = (
-        "from typing import ClassVar\nfrom torch import Tensor\nfrom latticear.hamiltonians import BoltzmannBias\n"
-        "from latticear.models import AbstractModel, MaskedConv2d\nfrom latticear.tracing import one_hot\n"
+        "from typing import ClassVar, Unpack\nfrom torch import Tensor\nfrom latticear.models import MaskedConv2d\n"
+        "from latticear.models.base import AbstractModel, Common\nfrom latticear.tracing import one_hot\n"
         "from latticear.wavefront import wavefront_rank\n"
     )
     names: dict = {}

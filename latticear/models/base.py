@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import repeat
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +20,20 @@ from latticear.receptive import dependences, warn_of_short_reach
 from latticear.samples import Samples
 from latticear.sampling import draw
 
-__all__ = ["AbstractModel", "check_autoregressive"]
+__all__ = ["AbstractModel", "Common", "check_autoregressive"]
 
 
 SITES = {"cpu": 2**14, "cuda": 2**26}
 """Sites that one pass of a network takes at a time: what stays in the cache (a third of the time at L = 32)."""
+
+
+class Common(TypedDict, total=False):
+    """Options that every network takes and hands to `AbstractModel`, where they are described."""
+
+    spin_flip_symmetric: bool
+    bias: BoltzmannBias | None
+    n_condition: int
+    n_condition_maps: int
 
 
 class AbstractModel(nn.Module, ABC):
@@ -37,7 +46,8 @@ class AbstractModel(nn.Module, ABC):
     Args:
         shape: (H, W).
         n_tokens: q >= 2.
-        spin_flip_symmetric: make the probability exactly invariant under token -> q - 1 - token everywhere.
+        spin_flip_symmetric: make the probability exactly invariant under token -> q - 1 - token everywhere, at twice
+            the work.
         bias: `hamiltonian.bias(temperature)`, exact energies of known neighbours to add to the logits; or None.
         n_condition: k, length of the condition vector that each configuration comes with; 0 for none.
         n_condition_maps: condition maps, one value for each site in each, that each configuration comes with; 0 for
@@ -98,6 +108,16 @@ class AbstractModel(nn.Module, ABC):
         if bias is not None and bias.temperature is None and not n_condition:
             raise ValueError("the temperature of the bias is the condition: the model needs n_condition of at least 1")
         self.bias = copy.deepcopy(bias)  # it is about to learn the order of this model
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Spell out what `**common` stands for: configs and `to_dict` read the signature of a network."""
+        super().__init_subclass__(**kwargs)
+        signature = inspect.signature(cls.__init__)
+        _, *own = signature.parameters.values()
+        if own and own[-1].kind is inspect.Parameter.VAR_KEYWORD:
+            shared = inspect.signature(AbstractModel.__init__).parameters
+            own[-1:] = [shared[name] for name in Common.__annotations__]
+        cls.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
 
     def _set_rank(self, rank: Tensor) -> None:
         """Declare the order of the sites, `(H, W)`; a bias then knows which bonds it may read."""

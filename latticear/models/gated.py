@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 from torch import Tensor, nn
 
-from latticear.hamiltonians import BoltzmannBias
-from latticear.models.base import AbstractModel
+from latticear.models.base import AbstractModel, Common
 from latticear.models.conditions import Conditioning
 from latticear.models.layers import MaskedConv2d, check_width, site_layer
 from latticear.tracing import one_hot
@@ -34,11 +33,9 @@ class GatedPixelCNN(AbstractModel):
         kernel_size: odd; of all layers but the first.
         first_kernel_size: odd; of the Type-A layer; None spans the lattice, `2 max(H, W) - 1`.
         head_width: channels between the two layers of the head; None for the width.
-        spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
-        bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
-        n_condition: length of a condition vector, which enters every gate; 0 for none.
-        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
         n_components: C, tokens at each site; component c is drawn given those before it and all earlier sites.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
+            enters every gate.
 
     Raises:
         ValueError: for an even kernel, q < 2, width or depth < 1, or components among which the width cannot be
@@ -61,21 +58,10 @@ class GatedPixelCNN(AbstractModel):
         kernel_size: int = 3,
         first_kernel_size: int | None = 7,
         head_width: int | None = None,
-        spin_flip_symmetric: bool = False,
-        bias: BoltzmannBias | None = None,
-        n_condition: int = 0,
-        n_condition_maps: int = 0,
         n_components: int = 1,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(
-            shape,
-            n_tokens,
-            spin_flip_symmetric=spin_flip_symmetric,
-            bias=bias,
-            n_condition=n_condition,
-            n_condition_maps=n_condition_maps,
-            n_components=n_components,
-        )
+        super().__init__(shape, n_tokens, n_components=n_components, **common)
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
         check_width(width, n_components)

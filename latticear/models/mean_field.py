@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latticear.hamiltonians import BoltzmannBias
-from latticear.models.base import AbstractModel
+from latticear.models.base import AbstractModel, Common
 from latticear.models.made import Previous
 from latticear.tracing import NEVER, one_hot
 from latticear.wavefront import wavefront_rank
@@ -30,11 +29,9 @@ class MeanField(AbstractModel):
     Args:
         shape: (H, W).
         n_tokens: q >= 2.
-        spin_flip_symmetric: the mixture, exactly symmetric under token -> q - 1 - token.
-        bias: `hamiltonian.bias(temperature)`, of which only the field on each site enters: the bonds of a product are
-            nobody's.
-        n_condition: length of a condition vector, a linear function of which is added to the logits; 0 for none.
-        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`. The symmetric
+            network is the mixture; of a bias only the field on each site enters, the bonds of a product are nobody's;
+            the condition is embedded and added to the logits.
 
     Raises:
         ValueError: for q < 2.
@@ -56,23 +53,12 @@ class MeanField(AbstractModel):
         self,
         shape: tuple[int, int],
         n_tokens: int = 2,
-        *,
-        spin_flip_symmetric: bool = False,
-        bias: BoltzmannBias | None = None,
-        n_condition: int = 0,
-        n_condition_maps: int = 0,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(
-            shape,
-            n_tokens,
-            spin_flip_symmetric=spin_flip_symmetric,
-            bias=bias,
-            n_condition=n_condition,
-            n_condition_maps=n_condition_maps,
-        )
-        self.embed = self.conditioning.embedding(n_tokens * (1 if n_condition_maps else math.prod(self.shape)))
+        super().__init__(shape, n_tokens, **common)
+        self.embed = self.conditioning.embedding(n_tokens * (1 if self.n_condition_maps else math.prod(self.shape)))
         self._set_rank(torch.zeros(self.shape, dtype=torch.long))  # of a bias, this keeps the field alone
-        if spin_flip_symmetric:
+        if self.spin_flip_symmetric:
             self.previous, self.mixture = Previous(self.shape, n_tokens), FlipMixture(self.shape, n_tokens)
             self._set_rank(wavefront_rank(self))
         else:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from torch import Tensor, nn
 
-from latticear.hamiltonians import BoltzmannBias
-from latticear.models.base import AbstractModel
+from latticear.models.base import AbstractModel, Common
 from latticear.models.layers import MaskedConv2d, check_width, per_layer, site_layer
 from latticear.tracing import one_hot
 from latticear.wavefront import wavefront_rank
@@ -28,11 +27,9 @@ class PixelCNN(AbstractModel):
             with kernel `2 max(H, W) - 1`, and the others 3x3: small kernels alone leave a blind spot, which on a torus
             hides close neighbours around the boundary. The first layer has q input channels only, so this is cheap.
         dilation: distance of neighbouring taps; one for all masked layers, or one for each.
-        spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
-        bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
-        n_condition: length of a condition vector, which enters every hidden layer; 0 for none.
-        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
         n_components: C, tokens at each site; component c is drawn given those before it and all earlier sites.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
+            enters every hidden layer.
 
     Raises:
         ValueError: for an even kernel, q < 2, width, depth or dilation < 1, a list that does not fit the depth, or
@@ -63,21 +60,10 @@ class PixelCNN(AbstractModel):
         depth: int = 3,
         kernel_size: int | Sequence[int] | None = None,
         dilation: int | Sequence[int] = 1,
-        spin_flip_symmetric: bool = False,
-        bias: BoltzmannBias | None = None,
-        n_condition: int = 0,
-        n_condition_maps: int = 0,
         n_components: int = 1,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(
-            shape,
-            n_tokens,
-            spin_flip_symmetric=spin_flip_symmetric,
-            bias=bias,
-            n_condition=n_condition,
-            n_condition_maps=n_condition_maps,
-            n_components=n_components,
-        )
+        super().__init__(shape, n_tokens, n_components=n_components, **common)
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
         check_width(width, n_components)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Unpack
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latticear.hamiltonians import BoltzmannBias
-from latticear.models.base import AbstractModel
+from latticear.models.base import AbstractModel, Common
 from latticear.models.conditions import Conditioning
 from latticear.models.heads import LevelValues, LogisticMixture
 from latticear.models.layers import MaskedConv2d
@@ -48,10 +47,8 @@ class PixelCNNPlusPlus(AbstractModel):
             fewer parameters where q is large.
         n_mixtures: logistics in the mixture.
         dropout: share of hidden values dropped in training by maximum likelihood; samples and weights never drop any.
-        spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
-        bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
-        n_condition: length of a condition vector, which enters every block; 0 for none.
-        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
+            enters every block.
 
     Raises:
         ValueError: for an even kernel, a first one of 1, q < 2, width or depth < 1, more levels than the lattice can be
@@ -77,19 +74,9 @@ class PixelCNNPlusPlus(AbstractModel):
         output: Literal["categorical", "logistic"] = "categorical",
         n_mixtures: int = 5,
         dropout: float = 0.0,
-        spin_flip_symmetric: bool = False,
-        bias: BoltzmannBias | None = None,
-        n_condition: int = 0,
-        n_condition_maps: int = 0,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(
-            shape,
-            n_tokens,
-            spin_flip_symmetric=spin_flip_symmetric,
-            bias=bias,
-            n_condition=n_condition,
-            n_condition_maps=n_condition_maps,
-        )
+        super().__init__(shape, n_tokens, **common)
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
         if levels < 1 or (levels > 1 and 2 ** (levels - 1) >= max(self.shape)):

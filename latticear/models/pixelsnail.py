@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latticear.hamiltonians import BoltzmannBias
 from latticear.models.attention import CausalAttention, Positions, PreviousSite
-from latticear.models.base import AbstractModel
+from latticear.models.base import AbstractModel, Common
 from latticear.models.conditions import Conditioning
 from latticear.models.layers import MaskedConv2d
 from latticear.tracing import one_hot
@@ -33,10 +32,8 @@ class PixelSNAIL(AbstractModel):
         depth: number of blocks, each of residual layers and one attention.
         n_residual: gated residual layers in each block.
         kernel_size: odd, at least 3; of the masked convolutions.
-        spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
-        bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
-        n_condition: length of a condition vector, which enters the gates of all residual layers; 0 for none.
-        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
+            enters the gates of all residual layers.
 
     Raises:
         ValueError: for an even kernel or one of 1, q < 2, or width, depth or n_residual < 1.
@@ -63,19 +60,9 @@ class PixelSNAIL(AbstractModel):
         depth: int = 2,
         n_residual: int = 1,
         kernel_size: int = 3,
-        spin_flip_symmetric: bool = False,
-        bias: BoltzmannBias | None = None,
-        n_condition: int = 0,
-        n_condition_maps: int = 0,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(
-            shape,
-            n_tokens,
-            spin_flip_symmetric=spin_flip_symmetric,
-            bias=bias,
-            n_condition=n_condition,
-            n_condition_maps=n_condition_maps,
-        )
+        super().__init__(shape, n_tokens, **common)
         if width < 1 or depth < 1 or n_residual < 1:
             raise ValueError(
                 f"width, depth and n_residual must be at least 1, got width={width}, depth={depth}, "

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latticear.hamiltonians import BoltzmannBias
-from latticear.models.base import AbstractModel
+from latticear.models.base import AbstractModel, Common
 from latticear.models.layers import MaskedConv2d
 from latticear.tracing import NEVER, one_hot
 from latticear.wavefront import wavefront_rank
@@ -31,10 +30,8 @@ class RecurrentPixelRNN(AbstractModel):
         width: channels of a state.
         depth: number of recurrent layers.
         look_ahead: whether a state is made from that to the upper right too. The slope is 2 with it and 1 without.
-        spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
-        bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
-        n_condition: length of a condition vector, which enters every recurrent layer; 0 for none.
-        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
+            enters every recurrent layer.
 
     Raises:
         ValueError: for q < 2, width or depth < 1.
@@ -63,19 +60,9 @@ class RecurrentPixelRNN(AbstractModel):
         width: int = 32,
         depth: int = 1,
         look_ahead: bool = True,
-        spin_flip_symmetric: bool = False,
-        bias: BoltzmannBias | None = None,
-        n_condition: int = 0,
-        n_condition_maps: int = 0,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(
-            shape,
-            n_tokens,
-            spin_flip_symmetric=spin_flip_symmetric,
-            bias=bias,
-            n_condition=n_condition,
-            n_condition_maps=n_condition_maps,
-        )
+        super().__init__(shape, n_tokens, **common)
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
         self.width, self.depth, self.look_ahead = width, depth, look_ahead

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latticear.hamiltonians import BoltzmannBias
 from latticear.models.attention import CausalAttention, Positions, PreviousSite, SiteNorm
-from latticear.models.base import AbstractModel
+from latticear.models.base import AbstractModel, Common
 from latticear.tracing import one_hot
 from latticear.wavefront import wavefront_rank
 
@@ -29,10 +28,8 @@ class CausalTransformer(AbstractModel):
         width: channels; a multiple of heads.
         depth: number of blocks.
         heads: of each attention.
-        spin_flip_symmetric: exact symmetry under token -> q - 1 - token, at twice the work.
-        bias: `hamiltonian.bias(temperature)`: exact energies of known neighbours, added to the logits.
-        n_condition: length of a condition vector, which is added to what every site starts from; 0 for none.
-        n_condition_maps: condition maps, one value for each site in each, that enter in the same places; 0 for none.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
+            is added to what every site starts from.
 
     Raises:
         ValueError: for q < 2, width or depth < 1, or a width that heads does not divide.
@@ -61,19 +58,9 @@ class CausalTransformer(AbstractModel):
         width: int = 32,
         depth: int = 2,
         heads: int = 4,
-        spin_flip_symmetric: bool = False,
-        bias: BoltzmannBias | None = None,
-        n_condition: int = 0,
-        n_condition_maps: int = 0,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(
-            shape,
-            n_tokens,
-            spin_flip_symmetric=spin_flip_symmetric,
-            bias=bias,
-            n_condition=n_condition,
-            n_condition_maps=n_condition_maps,
-        )
+        super().__init__(shape, n_tokens, **common)
         if width < 1 or depth < 1:
             raise ValueError(f"width and depth must be at least 1, got width={width}, depth={depth}")
         self.width, self.depth, self.heads = width, depth, heads
