@@ -263,7 +263,12 @@ def _check_origin(
     path: Path, stored: dict[str, Any], hamiltonian: ConfigurationSpace, temperature: float | None
 ) -> None:
     if hamiltonian.kind == "grid":
-        return  # images, or the configurations of any system: what counts is that every value is one of the grid's
+        # images, or the configurations of any system: what counts is that every value is one of the grid's
+        declared = stored.get("grid")
+        given = decode_attributes({"": hamiltonian.to_dict()})[""]
+        if isinstance(declared, dict) and declared != given:
+            raise ValueError(f"{path} holds configurations of another grid: {_differences(declared, given)}")
+        return
     source = stored.get("hamiltonian")
     given = decode_attributes({"": hamiltonian.to_dict()})[""]
     if isinstance(source, dict) and source != given:

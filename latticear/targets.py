@@ -14,7 +14,7 @@ from latticear.samples import Samples
 __all__ = ["Targets"]
 
 GROUP = 16
-"""Configurations of a group that shares a temperature, at least: a baseline of fewer would be noise."""
+"""Configurations of a group that shares a temperature: a baseline of fewer would be noise."""
 
 
 class Targets:
@@ -31,7 +31,12 @@ class Targets:
         self.n_groups = 1
         self.judged = temperature.middle if isinstance(temperature, TemperatureRange) else temperature
         if isinstance(temperature, TemperatureRange):
-            self.n_groups = next(k for k in range(max(1, batch_size // GROUP), 0, -1) if batch_size % k == 0)
+            if batch_size % GROUP:
+                raise ValueError(
+                    f"batch_size must be a multiple of {GROUP} for a range of temperatures, in groups at one each, got "
+                    f"{batch_size}"
+                )
+            self.n_groups = batch_size // GROUP
             low, high = (torch.tensor([t], device=model.rank.device) for t in temperature)
             model.set_condition_range(low, high)
 

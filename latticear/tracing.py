@@ -70,6 +70,7 @@ class Node:
         function: for a node without taps: what computes its value.
         arguments: positional ones of the function, with a traced node in place of each value.
         options: keyword arguments of the function.
+        per_site: of a constant, whether it differs from site to site.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Node:
     function: Callable[..., Any] | None = None
     arguments: tuple[Any, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    per_site: bool = False
 
     @property
     def is_constant(self) -> bool:
@@ -89,7 +91,7 @@ class Node:
     @property
     def is_map(self) -> bool:
         """True if it is constant, and differs from site to site."""
-        return self.is_constant and getattr(self.layer, "per_site", False)
+        return self.is_constant and self.per_site
 
     @property
     def is_incremental(self) -> bool:
@@ -136,6 +138,8 @@ class Graph:
 
 def one_hot(tokens: Tensor, n_tokens: int, dtype: torch.dtype) -> Tensor:
     """Tokens as indicator channels: `(B, H, W)` to `(B, q, H, W)`, or `(B, C, H, W)` to `(B, C q, H, W)`."""
+    if n_tokens - 1 > torch.iinfo(tokens.dtype).max:  # or the levels would wrap around
+        tokens = tokens.long()
     levels = torch.arange(n_tokens, device=tokens.device, dtype=tokens.dtype)
     channels = (tokens.unsqueeze(-3) == levels.view(-1, 1, 1)).flatten(1, -3)
     return channels.to(dtype).contiguous(memory_format=torch.channels_last)  # the layout that CPU convolutions like
@@ -170,15 +174,18 @@ class _Tracer(fx.Tracer):
 
 
 class _Channels(fx.Interpreter):
-    """Runs a traced network once to see how many channels each value has."""
+    """Runs a traced network once to see how many channels each value has, and which are maps."""
 
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
         self.found: dict[str, int] = {}
+        self.maps: set[str] = set()
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         self.found[n.name] = value.shape[1] if isinstance(value, Tensor) and value.ndim == 4 else 0
+        if self.found[n.name] and value.shape[2:] != (1, 1):
+            self.maps.add(n.name)
         return value
 
 
@@ -189,7 +196,7 @@ def trace(model: Any) -> Graph | None:
     Args:
         model: a module with `shape`, `n_tokens`, `n_components`, `conditioning` and `_logits(tokens, condition)`, in
             which `one_hot` embeds the tokens and modules with `reads_condition = True` embed the condition, `(B, k)`
-            to `(B, C, 1, 1)`, or, with `per_site = True`, to `(B, C, H, W)`.
+            to `(B, C, 1, 1)` or `(B, C, H, W)`.
     """
     try:
         with _tracing:
@@ -215,7 +222,8 @@ def trace(model: Any) -> Graph | None:
         if at.target is one_hot and at.args[0].target == "tokens" and not nodes:
             nodes[at] = Node(at.name, channels.found[at.name])
         elif at.op == "call_module" and _reads_condition(layer := traced.get_submodule(str(at.target))):
-            nodes[at] = Node(at.name, channels.found[at.name], offsets=(), layer=layer)
+            is_map = at.name in channels.maps
+            nodes[at] = Node(at.name, channels.found[at.name], offsets=(), layer=layer, per_site=is_map)
         elif sources:
             node = _node(at, traced, channels.found[at.name])
             varies = any(not nodes[source].is_constant for source in sources)

@@ -128,7 +128,7 @@ def fit(
         model: trained in place, on the device it is on.
         hamiltonian: the target; or a `Grid`, which has no energy and is learned from `data` by forward-kl.
         temperature: T > 0, in units of the coupling; None for a grid. Or `(low, high)`: reverse-kl only, for a model
-            whose condition is the temperature (`n_condition=1`). Each step then draws groups of at least 16
+            whose condition is the temperature (`n_condition=1`). Each step then draws groups of 16
             configurations, each group at a temperature of its own, spread evenly, and the layers see the range as -1
             to 1.
         objective: "reverse-kl" (variational free energy; needs no data) or "forward-kl" (maximum likelihood on `data`).
@@ -187,7 +187,7 @@ def fit(
             samples, beta = targets.draw(step)
             loss, metrics = reverse_kl(network, energy, share * beta, samples, n_groups=targets.n_groups)
             metrics |= {"beta": share * float(beta.mean())}
-            if targets.n_groups == 1:
+            if not isinstance(served, TemperatureRange):
                 return loss, metrics | batch_metrics(samples, energy, targets.judged)
         else:
             loss, metrics = forward_kl(network, *batches.draw(batch_size, step))

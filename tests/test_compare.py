@@ -186,7 +186,7 @@ def test_a_machine_that_became_slower_stops_the_training_and_the_row_says_so(tmp
     (row,) = rows_of(pair[:1], out, overrun=1.5)
     assert (row["steps"], row["planned_steps"]) == (8, STEPS)  # 8 * 2.5 > 1.5 * 12
     assert row["seconds"] == 20 * STEP
-    assert row["warnings"][0] == f"stopped after 8 of {STEPS} steps, which took 5 s: not fully trained"
+    assert row["warnings"][0] == f"stopped after 8 of {STEPS} steps and 5 s: not fully trained"
     assert load_model(row["run"]).sample(1).log_q.isfinite().all()
 
     record = out / "wide" / "comparison.json"

@@ -188,15 +188,17 @@ def _random(model: AbstractModel) -> AbstractModel:
 
 
 @pytest.mark.parametrize("head", [nn.Conv2d(4, 4, 1), _Sum()])
-def test_what_mixes_components_is_left_to_the_reference(head):
+def test_what_mixes_components_is_refused(head):
     model = _random(_Mixed((3, 4), head=head))
     with pytest.raises(ValueError, match="not autoregressive"):
         check_autoregressive(model)
-    assert isinstance(drawer(model), Reference)
+    with pytest.raises(ValueError, match="_Mixed is not autoregressive"):
+        drawer(model)
 
 
-def test_a_leak_is_left_to_the_reference():
-    assert isinstance(drawer(_OwnGroup((3, 4), n_components=2)), Reference)
+def test_a_leak_is_refused():
+    with pytest.raises(ValueError, match="_OwnGroup is not autoregressive"):
+        drawer(_OwnGroup((3, 4), n_components=2))
 
 
 class _WithMemory(PixelCNN):

@@ -42,6 +42,8 @@ def one_line_errors() -> Iterator[None]:
         warnings.simplefilter("ignore", ReceptiveFieldWarning)  # train says it, once
         try:
             yield
+        except OverflowError as error:
+            _fail(ValueError(f"numbers out of range, as at a temperature close to zero: {error}"))
         except (ValueError, OSError, TrainingError, MemoryError) as error:
             _fail(error)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -65,14 +67,29 @@ def drawer(model: Autoregressive, method: str = "wavefront") -> Drawer:
     A network that no engine can serve (one that is not traced, an order of its own) is drawn by the
     reference. An engine is trusted only if it draws from a copy with random weights with the probabilities that the
     copy itself states, and is built anew when anything but the weights has changed.
+
+    Raises:
+        ValueError: for a network whose layers read what they must not.
     """
     if method == "reference" or not isinstance(model, nn.Module) or next(model.parameters(), None) is None:
         return Reference(model)
     key, known = _signature(model), _engines.get(model)
     if known is None or known[0] != key:
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad(), _evaluating(model):
             known = _engines[model] = (key, _engine(model))
     return known[1] or Reference(model)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Trace what samples are drawn from: a network may do otherwise in training."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def _signature(model: nn.Module) -> Any:
@@ -80,22 +97,38 @@ def _signature(model: nn.Module) -> Any:
     first = next(model.parameters())
     parts: list[Any] = [first.device, first.dtype]
     for module in model.modules():
-        plain = [
-            (name, repr(v) if isinstance(v, _PLAIN) else id(v)) for name, v in vars(module).items() if name[0] != "_"
-        ]
+        plain = [(name, _trace_of(value)) for name, value in vars(module).items() if name not in _OF_TORCH]
         buffers = [(b.data_ptr(), 0 if b.is_inference() else b._version) for b in module.buffers(recurse=False)]
         hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
-        parts.append((id(module), *(entry for entry in plain if entry[0] != "training"), *buffers, hooks))
+        parts.append((id(module), *plain, *buffers, hooks))
     return tuple(parts)
 
+
+_OF_TORCH = frozenset(vars(nn.Module()))
+"""What every module has: parameters, buffers and children, which are seen otherwise, and the mode."""
 
 _PLAIN = (int, float, str, bool, tuple, list, dict, type(None))
 
 
+def _trace_of(value: Any) -> Any:
+    """What changes with a value: itself, or the identity of an object and its own plain attributes."""
+    if isinstance(value, _PLAIN):
+        return repr(value)
+    within = {} if isinstance(value, nn.Module | Tensor) else getattr(value, "__dict__", {})
+    return id(value), *((name, repr(v)) for name, v in within.items() if isinstance(v, _PLAIN))
+
+
 def _engine(model: Any) -> Drawer | None:
     schedule = schedule_of(model)
-    if schedule is None or not schedule.in_time:
+    if schedule is None:
         return None
+    if not schedule.in_time:
+        if any(node.is_incremental for node in schedule.graph.nodes):
+            return None
+        raise ValueError(
+            f"{type(model).__name__} is not autoregressive: its layers read the token of their own site or of later "
+            f"ones; la.check_autoregressive(model) names the sites"
+        )
     if not torch.equal(model.rank.cpu(), raster_rank(model.shape, schedule.slope)):
         return None
     try:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import ctypes
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from latticear.ancestral import Drawn, Given
 from latticear.engines.lowering import Lowered, NodeRecord, StepRecord, allocate, steps_of
 from latticear.library import instruction_sets, library
+from latticear.tracing import Node
 from latticear.wavefront import Schedule
 
 __all__ = ["NativeEngine"]
@@ -111,10 +112,11 @@ class NativeEngine:
             for part in torch.arange(len(u)).split(2 * CONFIGURATIONS * n_threads):  # between which Ctrl-C is heard
                 first = int(part[0])
                 given_here = None if condition is None else condition[first : first + len(part)]
-                inputs = self._temperatures(len(part), given_here), self._constants(len(part), given_here)
+                inputs = self._temperatures(len(part), given_here), self._constants(given_here)
                 places = [None if t is None else t[first:].data_ptr() for t in arrays]
                 places += [None if t is None else t.data_ptr() for t in inputs]
-                block = ctypes.byref(_Block(len(part), *places, inputs[1].shape[1]))
+                n_constants = 0 if inputs[1] is None else inputs[1].shape[1]
+                block = ctypes.byref(_Block(len(part), *places, n_constants))
                 kernels.latticear_draw(program, block, chosen, *self._size, n_threads, self._memory.data_ptr())
         return Drawn(tokens.view(-1, *self._token_shape), log_q, log_q_given)
 
@@ -123,11 +125,21 @@ class NativeEngine:
         return int(self.dtype == torch.float64), self._n_rings
 
     @torch.no_grad()
-    def _constants(self, n: int, condition: Tensor | None) -> Tensor:
-        """What depends on the condition alone: `(n, columns)`, of each value all channels of a site together."""
-        layers: list[Any] = [node.node.layer for node in self._nodes if node.node.is_constant]
-        values = [layer(condition).movedim(1, -1).flatten(1) for layer in layers]
-        return torch.cat(values, 1).contiguous() if values else torch.zeros(n, 0)
+    def _constants(self, condition: Tensor | None) -> Tensor | None:
+        """What depends on the condition alone: `(n, columns)`, of each value all channels of a site together.
+
+        Computed for a fixed number of configurations at a time, the last ones padded: the rounding of PyTorch's
+        products depends on how many there are.
+        """
+        nodes = [node.node for node in self._nodes if node.node.is_constant]
+        if condition is None or not nodes:
+            return None
+        rows = torch.arange(-(-len(condition) // CONFIGURATIONS) * CONFIGURATIONS).clamp(max=len(condition) - 1)
+        parts = [
+            torch.cat([_constant(node, c, self.shape) for node in nodes], 1)
+            for c in condition[rows].split(CONFIGURATIONS)
+        ]
+        return torch.cat(parts)[: len(condition)].contiguous()
 
     def _temperatures(self, n: int, condition: Tensor | None) -> Tensor | None:
         return None if self._bias is None else self._bias.temperatures(n, condition).contiguous()
@@ -140,3 +152,12 @@ class NativeEngine:
             self._program.degree = bias.sites.shape[1]
             self._program.neighbours, self._program.energies = bias.sites.data_ptr(), bias.energies.data_ptr()
             self._program.field = bias.field.data_ptr()
+
+
+def _constant(node: Node, condition: Tensor, shape: tuple[int, int]) -> Tensor:
+    """The value of a node for some conditions, `(n, sites * channels)`; the kernels trust its size."""
+    value = cast(nn.Module, node.layer)(condition)
+    expected = (len(condition), node.channels, *(shape if node.is_map else (1, 1)))
+    if tuple(value.shape) != expected:
+        raise ValueError(f"{type(node.layer).__name__} must embed a condition as {expected}, got {tuple(value.shape)}")
+    return value.movedim(1, -1).flatten(1)

@@ -39,7 +39,7 @@ def temperature_or_range(value: float | Sequence[float]) -> float | TemperatureR
     Raises:
         ValueError: for a temperature that is not positive and finite, or a range without extent.
     """
-    if isinstance(value, int | float):
+    if not isinstance(value, Sequence):
         return check_temperature(value)
     if len(value) != 2:
         raise ValueError(f"a range of temperatures is (low, high), got {tuple(value)}")

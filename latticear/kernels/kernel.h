@@ -141,7 +141,7 @@ static void NAME(evaluate)(const Program *p, const Step *step, const Work *work,
         case IDENTITY:
         case SLICE: UNARY(v);
         case NEGATIVE: UNARY(-v);
-        case RELU: UNARY(NAME(select)((NAME(Bits))(v > 0), v, zero));
+        case RELU: UNARY(NAME(select)((NAME(Bits))(v <= 0), zero, v)); /* which keeps a NaN */
         case ELU: UNARY(NAME(select)((NAME(Bits))(v > 0), v, NAME(exponential)(v) - (REAL)1));
         case SILU: UNARY(v * NAME(sigmoid)(v));
         case SIGMOID: UNARY(NAME(sigmoid)(v));

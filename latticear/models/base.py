@@ -156,6 +156,12 @@ class AbstractModel(nn.Module, ABC):
                 raise ValueError(f"{name} of the condition must have shape {('B', *size)}, got {got}")
             if given is not None:
                 parts.append(given.flatten(1).double())
+        if len({len(part) for part in parts}) != 1:
+            raise ValueError(
+                f"vector and maps must be of the same configurations, got {[len(part) for part in parts]} of them"
+                if parts
+                else "this model takes no condition"
+            )
         return torch.cat(parts, 1)
 
     @abstractmethod
@@ -195,13 +201,15 @@ class AbstractModel(nn.Module, ABC):
 
         Args:
             tokens: integers `(B, H, W)`, or `(B, C, H, W)` for C > 1.
-            condition: `(B, conditioning.size)` for a model with a condition, else None; see `condition_of`.
+            condition: `(B, conditioning.size)`, or one row for all, for a model with a condition, else None; see
+                `condition_of`.
 
         Raises:
             ValueError: for another shape, or tokens outside 0..q-1.
         """
         if not torch.compiler.is_compiling():
             self._check(tokens, condition)
+        condition = None if condition is None else condition.expand(len(tokens), -1)
         size = max(1, SITES[tokens.device.type] // math.prod(tokens.shape[1:]))
         conditions = repeat(None) if condition is None else condition.split(size)
         parts = [self._log_prob(*part) for part in zip(tokens.split(size), conditions, strict=False)]
@@ -263,7 +271,7 @@ class AbstractModel(nn.Module, ABC):
         stream: int = 0,
     ) -> Iterator[Samples]:
         """The samples of `sample`, a batch at a time, in constant memory."""
-        self._check_condition(condition)
+        self._check_condition(condition, n)
         was_training = self.training
         self.eval()  # no dropout in what is weighed
         try:
@@ -294,24 +302,30 @@ class AbstractModel(nn.Module, ABC):
         expected = (*components, *self.shape)
         if tuple(tokens.shape[1:]) != expected:
             raise ValueError(f"tokens must have shape {('B', *expected)}, got {tuple(tokens.shape)}")
-        if tokens.is_floating_point():
+        if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
             raise ValueError(f"tokens must be integers 0..{self.n_tokens - 1}, got dtype {tokens.dtype}")
         if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.n_tokens:
             raise ValueError(
                 f"tokens must lie in 0..{self.n_tokens - 1}, got values {int(tokens.min())}..{int(tokens.max())}; "
                 f"spins become tokens by hamiltonian.tokens(spins)"
             )
-        self._check_condition(condition)
+        self._check_condition(condition, len(tokens))
 
-    def _check_condition(self, condition: Tensor | None) -> None:
-        given = 0 if condition is None else condition.shape[-1]
-        if given != self.conditioning.size:
-            raise ValueError(
-                f"condition must have {self.conditioning.size} entries for this model"
-                f"{' (condition_of joins vector and maps)' if self.n_condition_maps else ''}, got {given}"
-            )
+    def _check_condition(self, condition: Tensor | None, n: int) -> None:
+        size = self.conditioning.size
         if condition is None:
+            if size:
+                raise ValueError(f"condition must have {size} entries for this model, got none")
             return
+        if not isinstance(condition, Tensor) or condition.is_complex() or condition.dtype == torch.bool:
+            got = condition.dtype if isinstance(condition, Tensor) else type(condition).__name__
+            raise ValueError(f"condition must be a tensor of real numbers, got {got}")
+        if tuple(condition.shape) not in ((size,), (1, size), (n, size)) or not size:
+            hint = "; condition_of joins vector and maps" if self.n_condition_maps else ""
+            raise ValueError(
+                f"condition must have {size} entries for this model, shape {(size,)} or {(n, size)}, got "
+                f"{tuple(condition.shape)}{hint}"
+            )
         if not condition.isfinite().all():
             raise ValueError("condition must be finite numbers, got nan or infinity")
         if self.bias is not None:

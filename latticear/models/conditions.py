@@ -54,9 +54,6 @@ class ConditionEmbedding(nn.Module):
     Args:
         conditioning: what there is.
         channels: of the hidden layer.
-
-    Attributes:
-        per_site: whether the value differs from site to site.
     """
 
     reads_condition = True
@@ -66,7 +63,7 @@ class ConditionEmbedding(nn.Module):
     def __init__(self, conditioning: Conditioning, channels: int) -> None:
         super().__init__()
         n, n_maps, shape = conditioning
-        self.conditioning, self.channels, self.per_site = conditioning, channels, n_maps > 0
+        self.conditioning, self.channels = conditioning, channels
         self.register_buffer("centre", torch.zeros(n))
         self.register_buffer("scale", torch.ones(n))
         self.of_vector = nn.Sequential(nn.Linear(n, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, channels)) if n else None

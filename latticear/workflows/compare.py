@@ -55,6 +55,9 @@ SHARE = 0.02
 OVERRUN = 1.5
 """Times the budget: a training that takes longer, because the machine became slower, is stopped there."""
 
+UNDERRUN = 0.75
+"""A training that took a smaller share of its budget is marked."""
+
 RECORD = "comparison.json"
 
 
@@ -102,17 +105,28 @@ def compare_runs(
     if n < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {n}")
     out.mkdir(parents=True, exist_ok=True)
-    for name, config in zip(names, configs, strict=True):
+    asked = [_asked(config, overrides, values) for config in configs]  # mistakes show before an hour of training
+    for name, config, plan in zip(names, configs, asked, strict=True):
         about = {"name": name, "config": str(config)}
 
         def told(done: int, total: int, text: str, name: str = name) -> None:
             report(done, total, f"{name}: {text}")
 
+        if isinstance(plan, str):
+            yield about | {"error": plan}
+            continue
         try:
-            asked = _with_energy(asked_config(config_tree(config, overrides, values)))
-            yield about | _row(out / name, asked, minutes, n, told, clock, overrun)
+            yield about | _row(out / name, plan, minutes, n, told, clock, overrun)
         except (ValueError, OSError, TrainingError, MemoryError) as error:
-            yield about | {"error": " ".join(_sentence(error).split())}
+            yield about | {"error": _sentence(error)}
+
+
+def _asked(config: Path, overrides: Sequence[str], values: dict[str, Any]) -> RunConfig | str:
+    """A config, or what is wrong with it."""
+    try:
+        return _with_energy(asked_config(config_tree(config, overrides, values)))
+    except (ValueError, OSError) as error:
+        return _sentence(error)
 
 
 def names_of(configs: Sequence[Path]) -> list[str]:
@@ -149,7 +163,7 @@ def _row(path: Path, asked: RunConfig, minutes: float, n: int, report: Report, c
     if record.get("row", {}).get("n") == n:
         return {"run": str(path), **record["row"]}
     _finish_training(run, 60 * minutes * overrun, report)
-    row = _weighed(run, n, resolve_device(asked.device), report, clock)
+    row = _weighed(run, n, 60 * minutes, resolve_device(asked.device), report, clock)
     run.write_json(RECORD, record | {"row": row})
     return {"run": str(path), **row}
 
@@ -228,7 +242,7 @@ def _progress(run: RunDirectory) -> dict[str, Any]:
     return next((row for row in reversed(run.metrics()) if row["step"] <= step), {"step": 0, "elapsed": 0.0})
 
 
-def _weighed(run: RunDirectory, n: int, device: torch.device, report: Report, clock: Clock) -> Row:
+def _weighed(run: RunDirectory, n: int, budget: float, device: torch.device, report: Report, clock: Clock) -> Row:
     config, hamiltonian, model = trained(run.path, str(device))
     temperature = single_temperature(config)
     judge = exact_result(hamiltonian, temperature)
@@ -252,15 +266,22 @@ def _weighed(run: RunDirectory, n: int, device: torch.device, report: Report, cl
         "n": n,
         "samples_per_second": float(np.median(drawn.rates)),
         "reliable": result.reliable,
-        "warnings": [*_unfinished(done, config), *result.warnings],
+        "warnings": [*_off_time(done, config, budget), *result.warnings],
     }
 
 
-def _unfinished(done: dict[str, Any], config: RunConfig) -> list[str]:
+def _off_time(done: dict[str, Any], config: RunConfig, budget: float) -> list[str]:
+    """What makes a row unfair: a training cut short, or one that the plan gave too few steps."""
     planned = config.training["steps"]
-    if done["step"] >= planned:
-        return []
-    return [f"stopped after {done['step']} of {planned} steps, which took {done['elapsed']:.0f} s: not fully trained"]
+    if done["step"] < planned:
+        return [
+            f"stopped after {done['step']} of {planned} steps, which took {done['elapsed']:.0f} s: not fully trained"
+        ]
+    if done["elapsed"] < UNDERRUN * budget:
+        return [
+            f"trained {done['elapsed']:.0f} s of {budget:.0f} s: the machine was slower when the steps were planned"
+        ]
+    return []
 
 
 class _Drawn:
@@ -292,6 +313,8 @@ class _Drawn:
 
 
 def _sentence(error: Exception) -> str:
+    """What an error says, in one line."""
+    text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error) or type(error).__name__
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(text.split())

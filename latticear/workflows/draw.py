@@ -24,7 +24,6 @@ from latticear.workflows.grids import asked_condition
 from latticear.workflows.runs import (
     Report,
     condition_at,
-    judged_temperature,
     quiet,
     single_temperature,
     step_of,
@@ -160,8 +159,11 @@ def _served(
 ) -> tuple[float | None, torch.Tensor | None]:
     """The temperature to draw at, the one asked for or that of the run, and what the network is conditioned on."""
     if isinstance(config, RunConfig) and isinstance(config.served, TemperatureRange):
-        here = judged_temperature(config) if temperature is None else check_temperature(temperature)
-        return here, condition_at(config, here)
+        if temperature is None or condition is not None:
+            raise ValueError(
+                f"this run serves {config.served}: say where to sample with --temperature, and leave --condition out"
+            )
+        return check_temperature(temperature), condition_at(config, temperature)
     alone = single_temperature(config) if isinstance(config, RunConfig) else None
     if temperature is not None and temperature != alone:
         serves = "has no temperature" if alone is None else f"serves T = {alone:g} alone"

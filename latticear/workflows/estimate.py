@@ -7,7 +7,7 @@ from pathlib import Path
 
 from latticear.chains import neural_mcmc
 from latticear.config import RunConfig, load_config
-from latticear.configurations import read_configurations
+from latticear.configurations import read_configurations, read_metadata
 from latticear.estimates import Estimates
 from latticear.exact import exact_result
 from latticear.hamiltonians import TemperatureRange, check_temperature
@@ -50,7 +50,7 @@ def estimate_run(
     if method not in METHODS:
         raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}")
     config, hamiltonian, model = trained(path, device)
-    targets = [check_temperature(t) for t in temperatures or _default(config)]
+    targets = [check_temperature(t) for t in temperatures or _default(config, data)]
     target_data = None if data is None else read_configurations(data, hamiltonian, temperature=targets[0])
     draws = [[t] for t in targets] if isinstance(config.served, TemperatureRange) else [targets]
     if method == "mcmc" and len(draws[0]) > 1:
@@ -88,10 +88,12 @@ def save_estimates(path: Path, results: Sequence[Estimates], *, seed: int) -> No
         run.write_json("estimates.json", first.to_dict() | origin)
 
 
-def _default(config: RunConfig) -> list[float]:
-    """Where a run is judged unless it is told: at its temperature, or all along its range."""
-    served = config.served
-    return served.spread(N_TEMPERATURES) if isinstance(served, TemperatureRange) else [served]
+def _default(config: RunConfig, data: Path | None) -> list[float]:
+    """Where a run is judged unless it is told: at its temperature, or all along its range, or at that of the data."""
+    if not isinstance(config.served, TemperatureRange):
+        return [config.served]
+    stated = None if data is None else read_metadata(data)["attributes"].get("temperature")
+    return config.served.spread(N_TEMPERATURES) if stated is None else [float(stated)]
 
 
 def _counted(batches: Iterable[Samples], done: int, n: int, report: Report) -> Iterator[Samples]:

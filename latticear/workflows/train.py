@@ -25,6 +25,7 @@ from latticear.config import (
 from latticear.configurations import read_configurations
 from latticear.estimates import with_error
 from latticear.exact import exact_result
+from latticear.hamiltonians import TemperatureRange
 from latticear.models import AbstractModel
 from latticear.provenance import environment, now
 from latticear.rundir import RunDirectory
@@ -123,6 +124,8 @@ def _train(
         exact_result(build_hamiltonian(config), judged_temperature(config)) if isinstance(config, RunConfig) else None
     )
     known = {"exact": judge.free_energy_per_site} if judge else {}
+    if isinstance(config.served, TemperatureRange):
+        known["middle"] = config.served.middle
     before = run.metrics()[-1:]
     done = before[0]["step"] if before else 0
     t_start = time.monotonic() - (before[0]["elapsed"] if before else 0.0)
@@ -166,6 +169,8 @@ def training_data(
     path = config.training["data"]
     if wanted and not path:
         raise ValueError("objective forward-kl needs configurations: give --data FILE (latticear mc makes one)")
+    if wanted and isinstance(config.served, TemperatureRange):
+        raise ValueError("a range of temperatures needs objective 'reverse-kl', got 'forward-kl'")
     if path and not wanted:
         raise ValueError(f"data is given, but objective {config.training['objective']} uses none; use forward-kl")
     if not path:
@@ -189,6 +194,7 @@ def _headline(known: dict[str, float]) -> str:
     """Where the training is; a free energy is of the last step that had one."""
     text = "" if "kl_bound" in known else f"nll/site {known['loss']:.5f} "
     if "free_energy_per_site" in known:
+        text += f"at T = {known['middle']:g}: " if "middle" in known else ""
         text += f"F/N {with_error(known['free_energy_per_site'], known['free_energy_error'])} "
         text += f"exact {known['exact']:.6f} " if "exact" in known else ""
         text += f"ESS {known['ess']:.2f}"
