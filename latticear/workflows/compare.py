@@ -274,9 +274,7 @@ def _off_time(done: dict[str, Any], config: RunConfig, budget: float) -> list[st
     """What makes a row unfair: a training cut short, or one that the plan gave too few steps."""
     planned = config.training["steps"]
     if done["step"] < planned:
-        return [
-            f"stopped after {done['step']} of {planned} steps, which took {done['elapsed']:.0f} s: not fully trained"
-        ]
+        return [f"stopped after {done['step']} of {planned} steps and {done['elapsed']:.0f} s: not fully trained"]
     if done["elapsed"] < UNDERRUN * budget:
         return [
             f"trained {done['elapsed']:.0f} s of {budget:.0f} s: the machine was slower when the steps were planned"
