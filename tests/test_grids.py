@@ -168,7 +168,7 @@ def test_a_grid_takes_no_energy_and_a_hamiltonian_needs_one(tmp_path):
 
 def test_states_of_another_grid_are_refused(tmp_path):
     _write(tmp_path / "s.h5", GREY, _tokens(GREY))
-    with pytest.raises(ValueError, match=r"has the states \[0\.0, 128\.0, 255\.0\]"):
+    with pytest.raises(ValueError, match=r"another grid: values \[0, 128, 255\] instead of \[0, 127, 255\]"):
         la.read_configurations(tmp_path / "s.h5", la.Grid((3, 4), 3, values=[0, 127, 255]))
 
 
