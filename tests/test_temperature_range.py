@@ -247,3 +247,29 @@ def test_a_run_at_one_temperature_serves_no_other(tmp_path):
     path = tiny.train(tmp_path / "one")
     assert "this run serves T = 2.269 alone" in refusal("sample", path, "--temperature", "2", "-o", tmp_path / "x.h5")
     assert not (tmp_path / "x.h5").exists()
+
+
+def test_a_range_is_sampled_where_it_is_told(run, tmp_path):
+    for more in ([], ["--temperature", "2.1", "--condition", "3"]):
+        words = refusal("sample", run, "-n", "5", "-o", tmp_path / "x.h5", *more)
+        assert "say where to sample with --temperature" in words
+    assert not (tmp_path / "x.h5").exists()
+
+
+def test_configurations_say_at_which_temperature_a_range_is_judged(run, tmp_path):
+    mc = ["mc", "--size", "4", "--temperature", "2.1", "--method", "swendsen-wang", "-n", "200"]
+    succeed(*mc, "-o", tmp_path / "mc.h5")
+    content = json.loads(succeed("estimate", run, "-n", "200", "--data", tmp_path / "mc.h5", "--json"))
+    assert content["temperature"] == 2.1
+    assert 0.05 < content["forward_ess"]["value"] <= 1  # of 40 steps
+    words = refusal(
+        *("train", "--size", "4", "--temperature", "1.5:3.5", "--out", tmp_path / "x"),
+        *("--objective", "forward-kl", "--data", tmp_path / "mc.h5"),
+    )
+    assert "a range of temperatures needs objective 'reverse-kl'" in words
+
+
+@pytest.mark.parametrize("batch_size", [2, 17, 31])
+def test_batches_are_groups_of_sixteen(batch_size):
+    with pytest.raises(ValueError, match=f"batch_size must be a multiple of 16 .* got {batch_size}"):
+        _fit(_model(), batch_size=batch_size)
