@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from latticear.config import GridConfig
 from latticear.models import AbstractModel
-from latticear.plotting import Array, completions, likelihood_curve, receptive_field, sample_grid
+from latticear.plotting import Array, Drawing, completions, draw_figures, likelihood_curve, receptive_field, sample_grid
 from latticear.receptive import field_of
 from latticear.rundir import RunDirectory
 from latticear.space import ConfigurationSpace
@@ -45,20 +45,15 @@ def report_grid(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[
         sample_grid(left, panels(grid, samples.tokens[:shown]), columns, "model")
         sample_grid(right, panels(grid, last.tokens[:shown]), columns, "data")
 
-    figures: dict[str, tuple[tuple[float, float], Callable[[Figure], object]]] = {
+    figures: dict[str, Drawing] = {
         "training": ((7, 4), lambda f: likelihood_curve(f.subplots(), run.metrics())),
         "samples": ((9, 4.8), draw_samples),
         "completions": ((7, 7), lambda f: _draw_completions(f, model, grid, data, seed)),
     }
     if field_of(model, (0, 0)) is not None:
         figures["receptive_field"] = ((5, 6), lambda f: receptive_field(f.subplots(), model))
-    for name, (size, draw) in figures.items():
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure)
-        figure.suptitle(f"grid {grid.shape[0]}x{grid.shape[1]}, {grid.n_tokens} levels")
-        target = run.figures / f"{name}.png"
-        figure.savefig(target, dpi=150)
-        yield target
+    title = f"grid {grid.shape[0]}x{grid.shape[1]}, {grid.n_tokens} levels"
+    yield from draw_figures(run.figures, figures, title)
 
 
 def panels(grid: ConfigurationSpace, tokens: Tensor) -> Array:

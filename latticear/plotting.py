@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgba
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch
 from matplotlib.ticker import MaxNLocator
@@ -23,6 +25,7 @@ __all__ = [
     "against_temperature",
     "completions",
     "correlation_function",
+    "draw_figures",
     "histogram",
     "likelihood_curve",
     "receptive_field",
@@ -36,6 +39,21 @@ Array = NDArray[np.float64]
 
 MODEL, REFERENCE, EXACT = "#0b6e99", "#d1495b", "#333333"
 BLIND, LATER = "#f2b84b", "#e9e9e9"
+
+
+Drawing = tuple[tuple[float, float], Callable[[Figure], object]]
+"""A figure's size in inches, and what draws on it."""
+
+
+def draw_figures(folder: Path, figures: Mapping[str, Drawing], title: str) -> Iterator[Path]:
+    """Write figures as PNG, each under its name and with one title, and yield their paths as they are made."""
+    for name, (size, draw) in figures.items():
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        figure.suptitle(title)
+        target = folder / f"{name}.png"
+        figure.savefig(target, dpi=150)
+        yield target
 
 
 def training_curve(ax: Axes, metrics: Sequence[Mapping[str, Any]], exact: float | None = None) -> Axes:

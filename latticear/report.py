@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -18,8 +19,10 @@ from latticear.importance import estimate, forward_ess
 from latticear.models import AbstractModel
 from latticear.montecarlo import METHODS, monte_carlo
 from latticear.plotting import (
+    Drawing,
     against_temperature,
     correlation_function,
+    draw_figures,
     histogram,
     receptive_field,
     sample_grid,
@@ -91,7 +94,7 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
         histogram(left, energy, weights, energy_mc, "energy per site / J")
         histogram(right, m, weights, m_mc, "magnetisation per site")
 
-    figures: dict[str, tuple[tuple[float, float], Callable[[Figure], object]]] = {
+    figures: dict[str, Drawing] = {
         "training": (
             (7, 4),
             lambda f: training_curve(f.subplots(), run.metrics(), exact.free_energy_per_site if exact else None),
@@ -105,25 +108,21 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
         "receptive_field": ((5, 6), lambda f: receptive_field(f.subplots(), model)),
         "weights": ((6, 4), lambda f: weight_histogram(f.subplots(), log_w, text)),
     }
-    for name, (size, draw) in figures.items():
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure)
-        yield _save(run, figure, name, title)
-    if isinstance(config.served, TemperatureRange):
-        figure = _temperatures(model, hamiltonian, config.served, n, seed)
-        yield _save(run, figure, "temperatures", f"{system}, one network")
-
-
-def _save(run: RunDirectory, figure: Figure, name: str, title: str) -> Path:
-    figure.suptitle(title)
-    target = run.figures / f"{name}.png"
-    figure.savefig(target, dpi=150)
-    return target
+    yield from draw_figures(run.figures, figures, title)
+    served = config.served
+    if isinstance(served, TemperatureRange):
+        curves = partial(_temperatures, model, hamiltonian, served, n, seed)
+        yield from draw_figures(run.figures, {"temperatures": ((9, 6.5), curves)}, f"{system}, one network")
 
 
 def _temperatures(
-    model: AbstractModel, hamiltonian: AbstractHamiltonian, served: TemperatureRange, n: int, seed: int
-) -> Figure:
+    model: AbstractModel,
+    hamiltonian: AbstractHamiltonian,
+    served: TemperatureRange,
+    n: int,
+    seed: int,
+    figure: Figure,
+) -> None:
     """Free energy, energy, heat capacity and magnetisation all along a range, and the exact curves."""
     results = []
     for k, t in enumerate(served.spread(N_POINTS)):
@@ -131,10 +130,8 @@ def _temperatures(
         with quiet():
             results.append(estimate(batches, hamiltonian, t))
     exact = [judge for t in served.spread(N_CURVE) if (judge := exact_result(hamiltonian, t)) is not None]
-    figure = Figure(figsize=(9, 6.5), layout="constrained")
     for ax, (name, label) in zip(figure.subplots(2, 2).flat, CURVES.items(), strict=True):
         against_temperature(ax, results, exact, name, label)
-    return figure
 
 
 def _reference(hamiltonian: AbstractHamiltonian, temperature: float, n: int, seed: int) -> Iterator[Samples]:

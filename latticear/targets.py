@@ -43,21 +43,22 @@ class Targets:
     def draw(self, step: int) -> tuple[Samples, Tensor]:
         """A batch, and its inverse temperatures, one or `(B,)`."""
         if not isinstance(self.temperature, TemperatureRange):
-            return self._samples(step, self.n), torch.tensor(1 / self.temperature, dtype=torch.float64)
+            return self._samples(step), torch.tensor(1 / self.temperature, dtype=torch.float64)
         rng = np.random.default_rng([self.seed, TRAINING, step])
         share = (np.arange(self.n_groups) + rng.random(self.n_groups)) / self.n_groups  # one in each part of the range
         low, high = self.temperature
         temperatures = torch.from_numpy(np.repeat(low + (high - low) * share, self.n // self.n_groups))
         temperatures = temperatures.to(self.model.rank.device)
-        return self._samples(step, self.n, temperatures[:, None]), 1 / temperatures
+        return self._samples(step, temperatures[:, None]), 1 / temperatures
 
     def draw_judged(self, step: int) -> Samples:
         """A batch at the temperature that metrics are given for: the one there is, or the middle of the range."""
         if not isinstance(self.temperature, TemperatureRange):
-            return self._samples(step, self.n)
+            return self._samples(step)
         condition = torch.tensor([self.judged], dtype=torch.float64, device=self.model.rank.device)
-        return self._samples(step, self.n, condition)
+        return self._samples(step, condition)
 
-    def _samples(self, step: int, n: int, condition: Tensor | None = None) -> Samples:
-        batches = self.model.sample_batches(n, seed=self.seed, start=step * n, stream=TRAINING, condition=condition)
+    def _samples(self, step: int, condition: Tensor | None = None) -> Samples:
+        start = step * self.n
+        batches = self.model.sample_batches(self.n, seed=self.seed, start=start, stream=TRAINING, condition=condition)
         return Samples.cat(list(batches))
