@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from latticear.lattice import configuration_size
+
 __all__ = ["Autoregressive", "Drawn", "Given", "categorical", "draw_front", "draw_reference"]
 
 
@@ -95,9 +97,8 @@ def draw_reference(
         condition: `(B, k)` or None.
         given: sites held fixed, or None.
     """
-    height, width = model.shape
     n_components = model.n_components
-    shape = (len(u), height, width) if n_components == 1 else (len(u), n_components, height, width)
+    shape = (len(u), *configuration_size(model.shape, n_components))
     tokens = torch.zeros(shape, dtype=torch.long, device=u.device)
     flat_bcs = tokens.view(len(u), n_components, -1)  # a view: writing here writes tokens
     u_bcs = u.view(flat_bcs.shape)

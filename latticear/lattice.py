@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Lattice", "check_shape", "colour_graph"]
+__all__ = ["Lattice", "check_shape", "colour_graph", "configuration_size"]
 
 
 class Lattice:
@@ -141,3 +141,8 @@ def _periodic(periodic: bool | tuple[bool, bool]) -> tuple[bool, bool]:
     if len(pair) != 2 or not all(isinstance(p, bool) for p in pair):
         raise ValueError(f"periodic must be a bool or a pair of bools (y, x), got {periodic!r}")
     return pair
+
+
+def configuration_size(shape: tuple[int, int], n_components: int) -> tuple[int, ...]:
+    """The shape of a tensor of one configuration: (H, W), or (C, H, W) for C > 1."""
+    return tuple(shape) if n_components == 1 else (n_components, *shape)

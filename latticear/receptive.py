@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from latticear.lattice import configuration_size
 from latticear.probe import probe_of, random_condition, randomise
 from latticear.tracing import Graph, trace
 from latticear.wavefront import raster_rank
@@ -102,7 +103,7 @@ def dependences(model: Any, *, n_trials: int = 3, seed: int = 0) -> Tensor:
     """
     generator = torch.Generator().manual_seed(seed)
     probe = probe_of(model)
-    size = (*(() if model.n_components == 1 else (model.n_components,)), *model.shape)
+    size = configuration_size(model.shape, model.n_components)
     moved = torch.zeros(math.prod(size), math.prod(size), dtype=torch.bool)
     for _ in range(n_trials):
         randomise(probe, generator)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from latticear.ancestral import Autoregressive, Given
 from latticear.engines import METHODS, drawer
+from latticear.lattice import configuration_size
 from latticear.philox import SAMPLING, check_seed, uniforms
 from latticear.samples import Samples, token_dtype
 
@@ -91,7 +92,7 @@ def _given(model: Autoregressive, n: int, given: Tensor | None, where: Tensor | 
         raise ValueError("given and where go together: the tokens to hold fixed, and the mask of sites that hold them")
     if where.dtype != torch.bool:
         raise ValueError(f"where must be a mask of dtype bool, True where a token is held, got {where.dtype}")
-    size = (*(() if model.n_components == 1 else (model.n_components,)), *model.shape)
+    size = configuration_size(model.shape, model.n_components)
     for name, value in (("given", given), ("where", where)):
         if tuple(value.shape) not in (size, (n, *size)):
             raise ValueError(f"{name} must have shape {size} or {(n, *size)}, got {tuple(value.shape)}")

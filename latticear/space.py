@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from latticear.lattice import configuration_size
 from latticear.samples import token_dtype
 
 __all__ = ["ConfigurationSpace"]
@@ -58,7 +59,7 @@ class ConfigurationSpace(ABC):
     @property
     def size(self) -> tuple[int, ...]:
         """The shape of a tensor of one configuration: (H, W), or (C, H, W) for C > 1."""
-        return self.shape if self.n_components == 1 else (self.n_components, *self.shape)
+        return configuration_size(self.shape, self.n_components)
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.parameters.items())

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from latticear.lattice import configuration_size
+
 __all__ = ["ELEMENTWISE", "HERE", "NEVER", "Graph", "Incremental", "Node", "Offset", "one_hot", "trace"]
 
 Offset = tuple[int, int]
@@ -204,7 +206,7 @@ def trace(model: Any) -> Graph | None:
         channels = _Channels(traced)
         like = next(model.parameters())
         condition = like.new_zeros(1, model.conditioning.size) if model.conditioning.size else None
-        size = (*(() if model.n_components == 1 else (model.n_components,)), *model.shape)
+        size = configuration_size(model.shape, model.n_components)
         channels.run(torch.zeros(1, *size, dtype=torch.long, device=like.device), condition)
     except Exception:  # code that cannot be traced may raise anything; such a network is drawn by the reference
         return None

@@ -146,8 +146,8 @@ def fit(
         held_out: forward-kl only: fraction of the data, its end, that is not trained on.
         augment: forward-kl only: apply random symmetries of the lattice, and the spin flip, where the Hamiltonian
             has them; a grid has none.
-        evaluate_every: forward-kl only: steps between evaluations on the held-out data and, but for a grid, on fresh
-            samples.
+        evaluate_every: forward-kl, or a range of temperatures: steps between evaluations, on the held-out data and, but
+            for a grid, on fresh samples, those of a range at its middle.
         compile: run the passes of the network through `torch.compile`: it wants a compiler, and pays for large networks
             only (benchmarks/training_step.py --compile).
         data: tokens `(n, H, W)`, or `(n, C, H, W)` where a site has C components; forward-kl only.

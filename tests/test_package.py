@@ -10,7 +10,8 @@ import latticear
 PACKAGE = Path(latticear.__file__).parent
 
 FLOORS = [
-    {"library", "samples", "signals", "lattice", "journal", "autocorrelation", "tracing", "probe", "ancestral"},
+    {"lattice"},
+    {"library", "samples", "signals", "journal", "autocorrelation", "tracing", "probe", "ancestral"},
     {"stages"},
     {"wavefront", "space"},
     {"philox", "hamiltonians", "engines"},

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from latticear.ancestral import Drawn, Given
 from latticear.engines.lowering import Lowered, NodeRecord, StepRecord, allocate, steps_of
+from latticear.lattice import configuration_size
 from latticear.library import instruction_sets, library
 from latticear.tracing import Node
 from latticear.wavefront import Schedule
@@ -82,7 +83,7 @@ class NativeEngine:
             len(steps),
             ctypes.addressof(self._steps),
         )
-        self._token_shape = self.shape if model.n_components == 1 else (model.n_components, *self.shape)
+        self._token_shape = configuration_size(self.shape, model.n_components)
         self._memory = torch.empty(0, dtype=torch.uint8)
         self._in_use = Lock()
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from latticear.ancestral import Drawn, Given, draw_front
 from latticear.engines.capture import Captured
 from latticear.engines.rings import Fronts, Part, Ring, Rows
+from latticear.lattice import configuration_size
 from latticear.tracing import Incremental, Node, Offset
 from latticear.wavefront import Schedule
 
@@ -122,7 +123,7 @@ class Engine:
                     front = self._draw_front(t, component, values[self.graph.nodes[-1].name], u, tokens, given)
                     log_q += front.log_q
                     log_q_given += front.log_q_given
-        size = self.shape if self.n_components == 1 else (self.n_components, *self.shape)
+        size = configuration_size(self.shape, self.n_components)
         return Drawn(tokens.view(-1, *size), log_q, log_q_given)
 
     def _draw_front(

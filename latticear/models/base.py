@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from latticear.hamiltonians import BoltzmannBias
-from latticear.lattice import check_shape
+from latticear.lattice import check_shape, configuration_size
 from latticear.models.conditions import ConditionEmbedding, Conditioning
 from latticear.receptive import dependences, warn_of_short_reach
 from latticear.samples import Samples
@@ -298,8 +298,7 @@ class AbstractModel(nn.Module, ABC):
         return {"name": self.name, **{k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}}
 
     def _check(self, tokens: Tensor, condition: Tensor | None) -> None:
-        components = () if self.n_components == 1 else (self.n_components,)
-        expected = (*components, *self.shape)
+        expected = configuration_size(self.shape, self.n_components)
         if tuple(tokens.shape[1:]) != expected:
             raise ValueError(f"tokens must have shape {('B', *expected)}, got {tuple(tokens.shape)}")
         if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:

@@ -96,7 +96,6 @@ def begin(
 
     Raises:
         ValueError: for options that cannot be, data that do not fit, or the state of another run.
-        OSError: if the data cannot be read.
     """
     options = {k: v for k, v in config.training.items() if k not in ("data", "checkpoint_every")}
     try:
