@@ -29,7 +29,7 @@ setup(
     ext_modules=[
         Extension(
             "latticear._native",
-            sources=["latticear/kernels/native.c", "latticear/kernels/philox.c"],
+            sources=sorted(glob("latticear/kernels/*.c")),
             depends=sorted(glob("latticear/kernels/*.h")),
             extra_compile_args=["-O3", "-std=gnu11", THREADS],
             extra_link_args=[THREADS],

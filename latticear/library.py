@@ -11,10 +11,10 @@ import torch  # noqa: F401  # first: the kernels then share its threads
 
 __all__ = ["instruction_sets", "library"]
 
-INTERFACE = 5
+INTERFACE = 6
 """Of kernels/program.h: what is declared here and in `latticear.engines.lowering` fits these sources only."""
 
-_INTEGER, _POINTER = ctypes.c_int64, ctypes.c_void_p
+_INTEGER, _REAL, _POINTER = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "latticear_interface": (_INTEGER,),
     "latticear_instruction_sets": (_INTEGER,),
@@ -22,6 +22,8 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "latticear_size_of_work": (_INTEGER, _POINTER, _INTEGER, _INTEGER),
     "latticear_draw": (None, _POINTER, _POINTER, *(_INTEGER,) * 4, _POINTER),
     "latticear_uniforms": (None, *(ctypes.c_uint64,) * 3, _INTEGER, _INTEGER, _POINTER),
+    "latticear_swendsen_wang": (None, *(_INTEGER,) * 3, *(_POINTER,) * 8),
+    "latticear_wolff": (_INTEGER, *(_INTEGER,) * 3, _REAL, *(_POINTER,) * 8),
 }
 """Of the result and the arguments, as in the sources."""
 

@@ -1,4 +1,4 @@
-"""Markov chain Monte Carlo: Metropolis for every Hamiltonian, Swendsen-Wang for two-state ones.
+"""Markov chain Monte Carlo: Metropolis for every Hamiltonian, clusters for two-state ones.
 
 Many chains run at once as one batch; configurations come in measurement-major order.
 """
@@ -11,20 +11,18 @@ from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from latticear.clusters import SwendsenWang, Wolff
 from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
 from latticear.lattice import colour_graph
 from latticear.samples import Samples, token_dtype
 
-__all__ = ["METHODS", "Metropolis", "Schedule", "SwendsenWang", "default_schedule", "monte_carlo"]
+__all__ = ["METHODS", "Metropolis", "Schedule", "default_schedule", "monte_carlo"]
 
 
 class Schedule(NamedTuple):
-    """How a run proceeds; a sweep offers every site one update.
+    """How a run proceeds; a sweep offers every site about one update.
 
     Attributes:
         n_chains: independent chains, run as one batch.
@@ -42,18 +40,21 @@ class Chains(Protocol):
 
     Attributes:
         name: as `monte_carlo` and the command line call it.
-        tokens: `(n_chains, H, W)`, where the chains are now; changed in place.
+        tokens: `(n_chains, H, W)`, where the chains are now: those it was given, changed in place.
     """
 
     name: ClassVar[str]
     tokens: Tensor
 
     def __init__(
-        self, hamiltonian: AbstractHamiltonian, temperature: float, n_chains: int, seed: int, device: str
+        self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
     ) -> None: ...
 
     def sweep(self) -> None:
-        """Offer every site one update."""
+        """Offer every site about one update."""
+
+    def settle(self) -> None:
+        """End of the thermalisation: what was fitted to the state so far is fixed, or it would bias the averages."""
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:
@@ -72,19 +73,21 @@ class Metropolis:
     name: ClassVar[str] = "metropolis"
 
     def __init__(
-        self, hamiltonian: AbstractHamiltonian, temperature: float, n_chains: int, seed: int, device: str
+        self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
     ) -> None:
-        rng = _random_stream(seed, self.name)
-        self.tokens = _start(hamiltonian, n_chains, rng).to(device)
+        self.tokens = tokens
         self._hamiltonian = hamiltonian
         self._beta = 1 / temperature
-        self._generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
+        self._generator = torch.Generator(tokens.device).manual_seed(int(rng.integers(2**63)))
         colours = colour_graph(hamiltonian.n_sites, hamiltonian.bonds)
-        self._groups = [(colours == c).nonzero()[:, 0].to(device) for c in colours.unique()]
+        self._groups = [(colours == c).nonzero()[:, 0].to(tokens.device) for c in colours.unique()]
 
     def sweep(self) -> None:
         for sites in self._groups:
             self._update(sites)
+
+    def settle(self) -> None:
+        """Nothing was fitted to the state."""
 
     def _update(self, sites: Tensor) -> None:
         flat = self.tokens.view(len(self.tokens), -1)
@@ -113,68 +116,7 @@ class Metropolis:
         return max(100, 4 * extent**2), max(10, extent**2 // 8)
 
 
-class SwendsenWang:
-    """Cluster updates of two-state models with any couplings and fields, ferromagnetic or not.
-
-    A satisfied bond is activated with probability `1 - exp(-2 beta |J_b|)`; each cluster of active bonds
-    flips with probability 1/2. A field couples every site to one more spin per chain, the ghost, which is
-    held at +1. Where couplings or fields frustrate each other it is right but slow: clusters percolate early,
-    and Metropolis thermalises sooner.
-
-    References:
-        R. H. Swendsen and J.-S. Wang, Phys. Rev. Lett. 58 (1987) 86. Ghost spin: A. Coniglio, F. di Liberto,
-        G. Monroy and F. Peruggi, J. Phys. A 22 (1989) L837.
-
-    Raises:
-        ValueError: unless sites have two states and every bond's energy is unchanged when both its ends flip.
-    """
-
-    name: ClassVar[str] = "swendsen-wang"
-
-    def __init__(
-        self, hamiltonian: AbstractHamiltonian, temperature: float, n_chains: int, seed: int, device: str
-    ) -> None:
-        edges, couplings, self._n_nodes = _coupled_nodes(hamiltonian)
-        order = np.argsort(edges[:, 0], kind="stable")  # a sparse matrix wants its entries row by row
-        self._i, self._j = edges[order].T
-        self._ferromagnetic = couplings[order] > 0
-        self._probability = -np.expm1(-2 / temperature * np.abs(couplings[order]))
-        self._row_start = np.searchsorted(self._i, np.arange(self._n_nodes))
-        self._rng = _random_stream(seed, self.name)
-        # Clusters are found on the CPU; on another device `tokens` follows as a copy.
-        self._cpu_tokens = _start(hamiltonian, n_chains, self._rng)
-        self.tokens = self._cpu_tokens.to(device)
-
-    def sweep(self) -> None:
-        up = self._cpu_tokens.flatten(1).numpy().astype(bool)
-        n_sites = up.shape[1]
-        ghost = np.ones((len(up), self._n_nodes - n_sites), dtype=bool)
-        labels, n_clusters = self._clusters(np.concatenate([up, ghost], axis=1))
-        flip = self._rng.integers(2, size=n_clusters, dtype=np.uint8)[labels]
-        # The ghost's cluster must stay: where it flipped, the whole chain turns once more.
-        flip ^= flip[:, n_sites:].any(axis=1, keepdims=True)
-        self._cpu_tokens ^= torch.from_numpy(flip[:, :n_sites]).view_as(self._cpu_tokens)
-        self.tokens.copy_(self._cpu_tokens)
-
-    def _clusters(self, up: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-        """Clusters of all chains, components of one graph: labels `(n_chains, n_nodes)` and their number."""
-        satisfied = (up[:, self._i] == up[:, self._j]) == self._ferromagnetic
-        active = satisfied & (self._rng.random(satisfied.shape) < self._probability)
-        n_chains, n_bonds = active.shape
-        chain = np.arange(n_chains)[:, None]
-        before = np.concatenate([[0], np.cumsum(active)])
-        starts = before[(chain * n_bonds + self._row_start).ravel()]
-        columns = (chain * self._n_nodes + self._j)[active]
-        graph = csr_array((np.ones(len(columns)), columns, np.append(starts, len(columns))), shape=(up.size, up.size))
-        n_clusters, labels = connected_components(graph, directed=False)
-        return labels.reshape(up.shape), n_clusters
-
-    @staticmethod
-    def default_sweeps(extent: int) -> tuple[int, int]:
-        return 100 + extent, 10
-
-
-METHODS: dict[str, type[Chains]] = {Metropolis.name: Metropolis, SwendsenWang.name: SwendsenWang}
+METHODS: dict[str, type[Chains]] = {method.name: method for method in (Metropolis, SwendsenWang, Wolff)}
 
 
 def monte_carlo(
@@ -198,7 +140,8 @@ def monte_carlo(
     independent ones.
 
     Args:
-        hamiltonian: Metropolis takes any, Swendsen-Wang those of two states and flip-symmetric bonds.
+        hamiltonian: Metropolis takes any, Swendsen-Wang those of two states and flip-symmetric bonds, Wolff those of
+            them without a field.
         temperature: T > 0 in the unit of the couplings, k_B = 1.
         n: number of configurations.
         method: a key of `METHODS`.
@@ -206,7 +149,7 @@ def monte_carlo(
         thermalization: sweeps before the first measurement.
         thinning: sweeps between measurements, 1 or more.
         seed: non-negative integer.
-        device: where the configurations live; Swendsen-Wang computes on the CPU and copies.
+        device: where the configurations live; clusters are found on the CPU and copied.
 
     Yields:
         `Samples` with tokens `(n_chains, H, W)`, no `log_q`, and provenance: method, schedule, temperature
@@ -229,7 +172,9 @@ def monte_carlo(
         _integer("thermalization", thermalization, least=0, default=default.thermalization),
         _integer("thinning", thinning, least=1, default=default.thinning),
     )
-    chains = METHODS[method](hamiltonian, temperature, schedule.n_chains, seed, device)
+    rng = _random_stream(seed, method)
+    tokens = _start(hamiltonian, schedule.n_chains, rng).to(device)
+    chains = METHODS[method](hamiltonian, temperature, tokens, rng)
     return _measurements(chains, temperature, n, schedule, seed)
 
 
@@ -257,6 +202,7 @@ def _measurements(chains: Chains, temperature: float, n: int, schedule: Schedule
         pause = schedule.thinning if first else schedule.thermalization
         for _ in range(pause):
             chains.sweep()
+        chains.settle()
         sweeps += pause
         yield Samples(chains.tokens[: n - first].clone(), None, seed, provenance={**origin, "sweep": sweeps})
 
@@ -276,25 +222,6 @@ def _start(hamiltonian: AbstractHamiltonian, n_chains: int, rng: np.random.Gener
     choice = lowest[torch.from_numpy(rng.integers(len(lowest), size=n_chains // 2))]
     tokens[1::2] = uniform[choice]
     return tokens
-
-
-def _coupled_nodes(hamiltonian: AbstractHamiltonian) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
-    """Pairs `(n, 2)`, their couplings in `-J s s'`, the number of nodes: sites and, in a field, the ghost.
-
-    `J = (e(s, -s) - e(s, s)) / 2` and `h = (e(-) - e(+)) / 2`, whatever constants the tables hold besides.
-    """
-    pair, site = hamiltonian.bond_energies, hamiltonian.site_energies
-    if hamiltonian.n_tokens != 2 or not torch.allclose(pair, pair.flip(1, 2), rtol=1e-12, atol=0):
-        raise ValueError(
-            f"swendsen-wang needs two states and bonds whose energy is unchanged when both ends flip, which "
-            f"{hamiltonian!r} with {hamiltonian.n_tokens} states does not have; use method='metropolis'"
-        )
-    field = ((site[:, 0] - site[:, 1]) / 2).numpy()
-    in_field = np.flatnonzero(field)
-    to_ghost = np.stack([in_field, np.full_like(in_field, hamiltonian.n_sites)], axis=1)
-    edges = np.concatenate([hamiltonian.bonds.numpy(), to_ghost])
-    coupling = ((pair[:, 0, 1] - pair[:, 0, 0]) / 2).numpy()
-    return edges, np.concatenate([coupling, field[in_field]]), hamiltonian.n_sites + bool(len(in_field))
 
 
 def _integer(name: str, value: int | None, *, least: int, default: int | None = None) -> int:

@@ -15,7 +15,7 @@ FLOORS = [
     {"stages"},
     {"wavefront", "space"},
     {"philox", "hamiltonians", "engines"},
-    {"grids", "pictures"},
+    {"grids", "pictures", "clusters"},
     {"exact", "montecarlo", "sampling", "receptive", "dataformat", "observables", "weights", "moments", "estimates"},
     {"models", "datafile", "configurations", "measurement", "conditions"},
     {"objectives", "importance", "chains", "rundir", "provenance", "plotting", "conditional", "likelihood"},
