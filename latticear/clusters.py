@@ -48,7 +48,7 @@ class SwendsenWang:
         to_ghost = np.stack([in_field, np.full_like(in_field, ghost)], axis=1)
         bonds = np.concatenate([hamiltonian.bonds.numpy(), to_ghost])
         order = np.argsort(bonds[:, 0], kind="stable")  # the work moves through memory site by site
-        self._bonds = bonds[order].astype(np.int32)
+        self._bonds = np.ascontiguousarray(bonds[order], dtype=np.int32)
         self._threshold = _thresholds(np.concatenate([couplings, fields[in_field]])[order], temperature)
         self._rng = rng
         self.tokens = tokens
@@ -56,7 +56,7 @@ class SwendsenWang:
         self._nodes = np.ones((len(tokens), ghost + 1), dtype=np.uint8)
         self._nodes[:, :ghost] = tokens.flatten(1).cpu().numpy()
         self._parent = np.empty(ghost + 1, dtype=np.int32)
-        self._active = np.empty(len(bonds) + 1, dtype=np.int32)
+        self._active = np.empty(len(bonds), dtype=np.int32)
 
     def sweep(self) -> None:
         # A coin for every node; that of its lowest node decides for a cluster.
@@ -98,12 +98,14 @@ class SwendsenWang:
 
 
 class Wolff:
-    """Updates of one cluster at a time, for any couplings without a field: faster than Swendsen-Wang near T_c.
+    """Updates of one cluster at a time, for any couplings without a field.
 
     A cluster grows from a random site over satisfied bonds, each with probability `1 - exp(-2 beta |J_b|)`,
     and flips. A sweep is a fixed number of clusters: one that stopped after so many flipped sites would look at the
-    state, and bias every average. After each sweep of the thermalisation the number is fitted, for all chains
-    alike, so that a sweep flips about N sites of a chain; `settle` ends that. Until the first sweep it is 1.
+    state, and bias every average. The number starts at 1; after each sweep of the thermalisation it is fitted, for
+    all chains alike, so that a sweep flips about N sites of a chain; then it is frozen. Large clusters are chosen more
+    often than small ones, so that at T_c a sweep decorrelates about twice as much as one of Swendsen-Wang, in two to
+    three times the time.
 
     Reference: U. Wolff, Phys. Rev. Lett. 62 (1989) 361.
 
@@ -153,7 +155,9 @@ class Wolff:
         if not self._settled:
             self._recent = 0.9 * self._recent + (n_chains * self._n_clusters, flipped)
             clusters, sites = self._recent
-            self._n_clusters = max(1, round(n_sites * clusters / max(sites, clusters)))
+            fitted = max(1, round(n_sites * clusters / max(sites, 1)))
+            # Clusters grow as a random start orders: a number fitted to the first, small ones would cost too much.
+            self._n_clusters = min(2 * self._n_clusters, fitted)
 
     def _sweep(self, sites: NDArray[np.uint8]) -> int:
         """One chain; returns how many sites were flipped."""
@@ -175,16 +179,17 @@ class Wolff:
         return flipped
 
     def settle(self) -> None:
+        """Freeze the number of clusters in a sweep."""
         self._settled = True
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:
-        return 100 + extent, 10
+        return 100 + extent, 5
 
 
 _ATTEMPT = 0.9
-"""Of Wolff's clusters: if all flipped, a chain would alternate for ever between two states at beta -> 0, where each is one
-site and the parity of the flips is fixed, and at T -> 0, where each is the lattice."""
+"""The probability that Wolff grows and flips a cluster. If it were 1, a chain would alternate for ever at beta -> 0,
+where clusters are single sites and parity follows their number, and at T -> 0, where each cluster is the lattice."""
 
 
 def _couplings_and_fields(hamiltonian: AbstractHamiltonian, name: str) -> tuple[NDArray[Any], NDArray[Any]]:

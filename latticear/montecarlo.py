@@ -183,8 +183,8 @@ def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> S
 
     At most 100 chains, fewer if each would then give less than ten configurations. With L the larger extent,
     Metropolis thermalises for 4 L^2 sweeps (at least 100) and measures every L^2 / 8 (at least 10);
-    Swendsen-Wang thermalises for 100 + L and measures every 10. Two to four autocorrelation times of |m|
-    then pass between measurements (L = 8 to 32).
+    Swendsen-Wang and Wolff thermalise for 100 + L and measure every 10 and 5. Two to four autocorrelation times of
+    |m| then pass between measurements (L = 8 to 32).
 
     Raises:
         ValueError: for an unknown method or n < 1.
@@ -202,7 +202,8 @@ def _measurements(chains: Chains, temperature: float, n: int, schedule: Schedule
         pause = schedule.thinning if first else schedule.thermalization
         for _ in range(pause):
             chains.sweep()
-        chains.settle()
+        if not first:
+            chains.settle()
         sweeps += pause
         yield Samples(chains.tokens[: n - first].clone(), None, seed, provenance={**origin, "sweep": sweeps})
 
