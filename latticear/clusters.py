@@ -6,6 +6,8 @@ Both run in the compiled kernels and, where there are none, in Python: the same 
 from __future__ import annotations
 
 import ctypes
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -161,22 +163,29 @@ class Wolff:
 
     def _sweep(self, sites: NDArray[np.uint8]) -> int:
         """One chain; returns how many sites were flipped."""
-        uniform, flipped = self._rng.random, 0
+        uniform, bonds_of, tokens, flipped = self._rng.random, self._bonds_of, sites.tolist(), 0
         for _ in range(self._n_clusters):
             if uniform() >= _ATTEMPT:
                 continue
-            cluster = [int(uniform() * len(sites))]
+            cluster = [int(uniform() * len(tokens))]
             members = set(cluster)
             for i in cluster:
-                for b in range(self._start[i], self._start[i + 1]):
-                    j = int(self._neighbour[b])
-                    p = self._threshold[b, sites[i] ^ sites[j]]
+                for j, threshold in bonds_of[i]:
+                    p = threshold[tokens[i] ^ tokens[j]]
                     if j not in members and p > 0 and uniform() < p:
                         members.add(j)
                         cluster.append(j)
-            sites[cluster] ^= 1
+            for i in cluster:
+                tokens[i] ^= 1
             flipped += len(cluster)
+        sites[:] = tokens
         return flipped
+
+    @cached_property
+    def _bonds_of(self) -> list[list[tuple[int, list[float]]]]:
+        """For each site its neighbours, each with the thresholds of the bond."""
+        bonds = list(zip(self._neighbour.tolist(), self._threshold.tolist(), strict=True))
+        return [bonds[first:stop] for first, stop in pairwise(self._start.tolist())]
 
     def settle(self) -> None:
         """Freeze the number of clusters in a sweep."""
