@@ -86,9 +86,10 @@ class SwendsenWang:
         chain, bond = active.nonzero()
         first = chain * self._nodes.shape[1]
         graph = coo_array((np.ones(len(bond)), (first + i[bond], first + j[bond])), shape=(coins.size, coins.size))
-        labels = connected_components(graph, directed=False)[1]
-        lowest = np.unique(labels, return_index=True)[1]
-        flip = coins.ravel()[lowest][labels].reshape(coins.shape)
+        n_clusters, labels = connected_components(graph, directed=False)
+        coin = np.empty(n_clusters, dtype=np.bool_)
+        coin[labels[::-1]] = coins.ravel()[::-1]  # the last one written stays: that of the lowest node
+        flip = coin[labels].reshape(coins.shape)
         self._nodes ^= flip ^ flip[:, -1:]  # the ghost stays: where its cluster flipped, the chain turns once more
 
     def settle(self) -> None:
