@@ -10,7 +10,7 @@ import latticear
 PACKAGE = Path(latticear.__file__).parent
 
 FLOORS = [
-    {"lattice"},
+    {"lattice", "scales"},
     {"library", "samples", "signals", "journal", "autocorrelation", "tracing", "probe", "ancestral"},
     {"stages"},
     {"wavefront", "space"},

@@ -61,6 +61,15 @@ class Reference:
         return draw_reference(self._model, u, condition, given)
 
 
+class OwnOrder:
+    """A network that draws a block by itself, in an order that is not that of the raster: its `draw_block`."""
+
+    padded = True
+
+    def __init__(self, model: Any, block: int) -> None:
+        self.draw, self.block = model.draw_block, block
+
+
 def drawer(model: Autoregressive, method: str = "wavefront") -> Drawer:
     """What draws from a model by a method of `METHODS`.
 
@@ -119,6 +128,8 @@ def _trace_of(value: Any) -> Any:
 
 
 def _engine(model: Any) -> Drawer | None:
+    if hasattr(model, "draw_block"):
+        return OwnOrder(model, BLOCK[model.rank.device.type])
     schedule = schedule_of(model)
     if schedule is None:
         return None

@@ -8,6 +8,7 @@ from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.hamiltonians.bias import BoltzmannBias
 from latticear.hamiltonians.ising import Ising
 from latticear.hamiltonians.neighbourhoods import Neighbourhoods
+from latticear.hamiltonians.summed import SummedNeighbours, exact_conditionals
 from latticear.hamiltonians.temperatures import TemperatureRange, check_temperature, temperature_or_range
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "BoltzmannBias",
     "Ising",
     "Neighbourhoods",
+    "SummedNeighbours",
     "TemperatureRange",
     "check_temperature",
+    "exact_conditionals",
     "hamiltonian_from_dict",
     "temperature_or_range",
 ]

@@ -58,6 +58,10 @@ class BoltzmannBias(nn.Module):
         lower = flat[self.sites] < flat[:, None]
         self.energies *= lower[..., None, None]
 
+    def tells(self, sites: Tensor) -> bool:
+        """Whether it adds anything at some sites, `(n,)`."""
+        return bool(self.energies[sites].any() or self.field[sites].any())
+
     def forward(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
         """Logits to add, float64 `(B, q, H, W)`, for tokens `(B, H, W)` and their conditions."""
         every = torch.arange(len(self.sites), device=tokens.device)

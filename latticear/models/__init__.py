@@ -12,6 +12,7 @@ from latticear.models.heads import LogisticMixture
 from latticear.models.layers import MaskedConv2d
 from latticear.models.made import MADE
 from latticear.models.mean_field import MeanField
+from latticear.models.multiscale import MultiscalePixelCNN
 from latticear.models.pixelcnn import PixelCNN
 from latticear.models.pixelcnnpp import PixelCNNPlusPlus
 from latticear.models.pixelsnail import PixelSNAIL
@@ -29,6 +30,7 @@ __all__ = [
     "LogisticMixture",
     "MaskedConv2d",
     "MeanField",
+    "MultiscalePixelCNN",
     "PixelCNN",
     "PixelCNNPlusPlus",
     "PixelSNAIL",
@@ -47,6 +49,7 @@ MODELS: dict[str, type[AbstractModel]] = {
         PixelCNNPlusPlus,
         PixelSNAIL,
         CausalTransformer,
+        MultiscalePixelCNN,
         MeanField,
         MADE,
         RecurrentPixelRNN,

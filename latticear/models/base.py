@@ -23,10 +23,6 @@ from latticear.sampling import draw
 __all__ = ["AbstractModel", "Common", "check_autoregressive"]
 
 
-SITES = {"cpu": 2**14, "cuda": 2**26}
-"""Sites that one pass of a network takes at a time: what stays in the cache (a third of the time at L = 32)."""
-
-
 class Common(TypedDict, total=False):
     """Options that every network takes and hands to `AbstractModel`, where they are described."""
 
@@ -67,6 +63,9 @@ class AbstractModel(nn.Module, ABC):
 
     name: ClassVar[str]
     rank: Tensor
+
+    sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**14, "cuda": 2**26}
+    """Sites that one pass takes at a time, by device: what stays in the cache (a third of the time at L = 32)."""
 
     def __init__(
         self,
@@ -210,7 +209,7 @@ class AbstractModel(nn.Module, ABC):
         if not torch.compiler.is_compiling():
             self._check(tokens, condition)
         condition = None if condition is None else condition.expand(len(tokens), -1)
-        size = max(1, SITES[tokens.device.type] // math.prod(tokens.shape[1:]))
+        size = max(1, self.sites_at_once[tokens.device.type] // math.prod(tokens.shape[1:]))
         conditions = repeat(None) if condition is None else condition.split(size)
         parts = [self._log_prob(*part) for part in zip(tokens.split(size), conditions, strict=False)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)

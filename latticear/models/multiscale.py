@@ -1,0 +1,181 @@
+"""MultiscalePixelCNN: sites by scale, the coarsest first, in O(log L) phases."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import ClassVar, Unpack, cast
+
+import torch
+from torch import Tensor, nn
+
+from latticear.ancestral import Drawn, Given, draw_front
+from latticear.hamiltonians import exact_conditionals
+from latticear.models.base import AbstractModel, Common
+from latticear.models.patches import Board, PatchNetwork, PhaseModule
+from latticear.scales import Phase, multiscale_phases, rank_of
+
+__all__ = ["MultiscalePixelCNN"]
+COLUMNS = 2**15
+"""Targets times configurations that are computed at a time: more would not stay in the cache."""
+
+
+class MultiscalePixelCNN(AbstractModel):
+    """Draws the spins of ever finer sublattices, each given those of the coarser ones around it.
+
+    A raster network has to carry a correlation length of L through local kernels. Here a site is drawn between known
+    sites on all sides, so what it has to know lies close by at every scale, and a small perceptron of the nearest known
+    sites tells its conditional probability (`latticear.scales` has the order). The weights of a step belong to its
+    spacing, not to the lattice: those of a small lattice serve a larger one.
+
+    With a bias, whatever follows from the energy alone costs no network: with nearest-neighbour bonds the odd
+    sublattice by its heat bath, and half of the sublattice before it by summing over the odd one. With two tokens the
+    spin-flip symmetry costs nothing: every patch is seen relative to the sign of one of its known spins.
+
+    Args:
+        shape: (H, W), any; a grid of odd extent has its first and last row both in the next coarser one.
+        n_tokens: q >= 2.
+        width, depth: of the hidden layers of each perceptron.
+        n_taps: known sites that each of them sees, the nearest ones, at least.
+        periodic: whether it sees around the boundary, for both directions or (y, x).
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
+            enters every hidden layer.
+
+    Raises:
+        ValueError: for q < 2, width, depth or n_taps < 1.
+
+    References:
+        Singha, Cellini, Nicoli, Jansen, Kühn, Nakajima, "Multilevel generative samplers for investigating critical
+        phenomena" (2025), arXiv 2503.08918; Białas, Korcyl, Stebel, "Hierarchical autoregressive neural networks for
+        statistical systems" (2022), arXiv 2203.10989; decimation: Kadanoff, Physics 2 (1966) 263.
+
+    Example:
+        >>> model = MultiscalePixelCNN((4, 6))
+        >>> samples = model.sample(5, seed=1)
+        >>> bool(((model.log_prob(samples.tokens) - samples.log_q).abs() < 1e-4).all())
+        True
+    """
+
+    name: ClassVar[str] = "multiscale"
+    sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**18, "cuda": 2**26}
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        n_tokens: int = 2,
+        *,
+        width: int = 64,
+        depth: int = 2,
+        n_taps: int = 24,
+        periodic: bool | tuple[bool, bool] = True,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(shape, n_tokens, **common)
+        if min(width, depth, n_taps) < 1:
+            raise ValueError(
+                f"width, depth and n_taps must be at least 1, got width={width}, depth={depth}, n_taps={n_taps}"
+            )
+        self.width, self.depth, self.n_taps = width, depth, n_taps
+        self.periodic = periodic
+        self._around = (periodic, periodic) if isinstance(periodic, bool) else periodic
+        phases = self._plan()
+        rank = rank_of(phases, self.shape)
+        self.phases = nn.ModuleDict({key_of(phase): self._module(phase, rank) for phase in phases})
+        self._set_rank(rank)
+        self._biased = {} if self.bias is None else {k: self.bias.tells(p.sites) for k, p in self._phases.items()}
+
+    def _plan(self) -> list[Phase]:
+        """The phases; sites whose conditionals the energy tells are drawn all at once."""
+        merged: frozenset[str] = frozenset()
+        if self.bias is None:
+            return multiscale_phases(self.shape, self._around, self.n_taps)
+        for kind in ("edges", "faces"):
+            phases = multiscale_phases(self.shape, self._around, self.n_taps, merged | {kind})
+            together = [phase.sites for phase in phases if phase.name == kind]
+            if together and exact_conditionals(self.bias, together[0], rank_of(phases, self.shape)) is not None:
+                merged |= {kind}
+        return multiscale_phases(self.shape, self._around, self.n_taps, merged)
+
+    def _module(self, phase: Phase, rank: Tensor) -> PhaseModule:
+        exact = None if self.bias is None else exact_conditionals(self.bias, phase.sites, rank)
+        summed = exact if exact is not None and exact.later.any() else None
+        gauged = self.n_tokens == 2 and self.spin_flip_symmetric
+        network = None
+        if exact is None and not (gauged and not len(phase.taps)):  # the sign of the first spin is that of a coin
+            n_inputs = len(phase.taps) * (1 if self.n_tokens == 2 else self.n_tokens)
+            n_outputs = 1 if gauged else self.n_tokens
+            network = PatchNetwork(n_inputs, n_outputs, self.width, self.depth, self.conditioning)
+        return PhaseModule(phase, self.n_tokens, self.spin_flip_symmetric, network, summed)
+
+    def _symmetric_logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
+        return self._logits(tokens, condition)  # which has the symmetry, phase by phase
+
+    def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
+        board = Board.of(tokens.flatten(1), self.n_tokens, self._like)
+        temperatures = None if self.bias is None else self.bias.temperatures(len(tokens), condition)
+        size = (len(tokens), self.n_tokens, math.prod(self.shape))
+        logits_bqs = torch.zeros(size, dtype=torch.float64, device=tokens.device)
+        for phase in self._phases.values():
+            logits_tbq = phase.logits(board, slice(None), condition, temperatures)
+            logits_bqs[:, :, phase.sites] = logits_tbq.permute(1, 2, 0)
+        return logits_bqs.unflatten(2, self.shape)
+
+    def _log_prob(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
+        board = Board.of(tokens.flatten(1), self.n_tokens, self._like)
+        log_q = torch.zeros(len(tokens), dtype=torch.float64, device=tokens.device)
+        for key in self.phases:
+            for sites, logits_tbq in self._conditionals(key, board, condition):
+                log_p = logits_tbq.log_softmax(2)
+                log_q = log_q + log_p.gather(2, board.tokens[:, sites].T[..., None])[..., 0].sum(0)
+        return log_q
+
+    @torch.no_grad()
+    def draw_block(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
+        """Draw configurations, phase by phase, as `latticear.ancestral.draw_reference` does rank by rank.
+
+        Args:
+            u: float64 `(B, H W)`, uniform in [0, 1).
+            condition: `(B, k)` or None.
+            given: sites held fixed, or None.
+        """
+        board = Board.empty(len(u), u.shape[1], self.n_tokens, self._like)
+        log_q, log_q_given = (torch.zeros(len(u), dtype=torch.float64, device=u.device) for _ in range(2))
+        for key, phase in self._phases.items():
+            tokens = []
+            for sites, logits_tbq in self._conditionals(key, board, condition):
+                held = None if given is None else Given(*(part[:, sites].T for part in given))
+                front = draw_front(logits_tbq, u[:, sites].T, held, 0)
+                tokens.append(front.tokens)
+                log_q += front.log_q
+                log_q_given += front.log_q_given
+            board.write(phase.sites, torch.cat(tokens))
+        return Drawn(board.tokens.unflatten(1, self.shape), log_q, log_q_given)
+
+    def _conditionals(self, key: str, board: Board, condition: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Some targets of a phase, `(T,)`, and their logits, bias included, float64 `(T, B, q)`, to the last one."""
+        phase, n = self._phases[key], len(board.tokens)
+        temperatures = None if self.bias is None else self.bias.temperatures(n, condition)
+        step = max(1, COLUMNS // n)
+        for start in range(0, len(phase.sites), step):
+            part = slice(start, start + step)
+            sites = phase.sites[part]
+            logits_tbq = phase.logits(board, part, condition, temperatures)
+            if self._biased.get(key):
+                assert self.bias is not None
+                assert temperatures is not None
+                logits_tbq = logits_tbq + self.bias.at(board.tokens, sites, temperatures).transpose(0, 1)
+            yield sites, logits_tbq
+
+    @property
+    def _phases(self) -> dict[str, PhaseModule]:
+        return cast(dict[str, PhaseModule], dict(self.phases.items()))
+
+    @property
+    def _like(self) -> Tensor:
+        """A tensor of the type and on the device of the weights."""
+        return next(self.parameters(), torch.empty(0, device=self.rank.device))
+
+
+def key_of(phase: Phase) -> str:
+    """The name of a phase among the modules: that of its spacing and kind, the same on every lattice."""
+    return phase.name if phase.name == "first" else f"{phase.level}_{phase.name}"
