@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from latticear.importance import estimate, forward_ess, reweight
     from latticear.lattice import Lattice
     from latticear.likelihood import negative_log_likelihood
+    from latticear.memory import keep_memory
     from latticear.models import (
         MADE,
         MODELS,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         RecurrentPixelRNN,
         ResidualPixelCNN,
         check_autoregressive,
+        transfer_weights,
     )
     from latticear.montecarlo import monte_carlo
     from latticear.objectives import forward_kl, reverse_kl
@@ -106,7 +108,9 @@ _HOMES = {
         "RecurrentPixelRNN",
         "ResidualPixelCNN",
         "check_autoregressive",
+        "transfer_weights",
     ),
+    "memory": ("keep_memory",),
     "montecarlo": ("monte_carlo",),
     "objectives": ("forward_kl", "reverse_kl"),
     "observables": ("correlation",),

@@ -64,9 +64,16 @@ def _schema(name: str, of: Callable[..., Any], leave_out: Iterable[str], extra: 
     return create_model(name, __base__=_Section, **{**fields, **extra})
 
 
-def _family(members: Mapping[str, Any], leave_out: Iterable[str], extra: Tree) -> dict[str, type[_Section]]:
+def _family(
+    members: Mapping[str, Any], leave_out: Iterable[str], extra: Tree, instead: Tree | None = None
+) -> dict[str, type[_Section]]:
+    """A section for each member: with `extra` keys, and `instead` of some of its arguments others of that name."""
+
+    def replaced(cls: Any) -> Tree:
+        return {key: value for key, value in (instead or {}).items() if key in inspect.signature(cls).parameters}
+
     return {
-        name: _schema(cls.__name__, cls, leave_out, {**extra, "name": (Literal[name], name)})
+        name: _schema(cls.__name__, cls, leave_out, {**extra, **replaced(cls), "name": (Literal[name], name)})
         for name, cls in members.items()
     }
 
@@ -76,6 +83,7 @@ _MODELS = _family(
     MODELS,
     {"shape", "n_tokens", "bias"},
     {"spin_flip_symmetric": (bool | Literal["auto"], "auto"), "boltzmann_bias": (bool, True)},
+    {"periodic": (bool | tuple[bool, bool] | Literal["auto"], "auto")},
 )
 _TRAINING = _schema(
     "Training",
@@ -85,7 +93,12 @@ _TRAINING = _schema(
 )
 
 _GRID = _schema("Grid", Grid, (), {"n_classes": (int, Field(0, ge=0, le=MAX_CONDITION))})
-_GRID_MODELS = _family(MODELS, {"shape", "n_tokens", "bias", "n_components", "n_condition_maps"}, {})
+_GRID_MODELS = _family(
+    MODELS,
+    {"shape", "n_tokens", "bias", "n_components", "n_condition_maps"},
+    {},
+    {"periodic": (bool | tuple[bool, bool], False)},
+)
 _GRID_TRAINING = _schema(
     "Training",
     fit,
@@ -198,13 +211,25 @@ def parse_config(tree: Tree) -> RunConfig:
     sections["model"].setdefault("name", "pixelcnn")
     hamiltonian = _validated(_member(_HAMILTONIANS, sections, "hamiltonian"), sections["hamiltonian"], "hamiltonian.")
     model = _validated(_member(_MODELS, sections, "model"), sections["model"], "model.")
-    training = _validated(_TRAINING, sections["training"], "training.")
+    training = _validated(_TRAINING, _training(sections, top["temperature"]), "training.")
     config = RunConfig(**top, hamiltonian=hamiltonian, model=model, training=training)
     if isinstance(config.served, TemperatureRange):
         config.model["n_condition"] = config.model["n_condition"] or 1
     if config.model["spin_flip_symmetric"] == "auto":
         config.model["spin_flip_symmetric"] = build_hamiltonian(config).spin_flip
+    if config.model.get("periodic") == "auto":
+        config.model["periodic"] = build_hamiltonian(config).lattice.periodic
     return config
+
+
+def _training(sections: dict[str, Tree], temperature: float | tuple[float, float]) -> Tree:
+    """The section as asked for, upon the options that serve the network best."""
+    defaults = dict(MODELS[sections["model"]["name"]].training_defaults)
+    if isinstance(temperature, tuple):
+        defaults.pop("objective", None)  # a range has the one objective alone
+    elif sections["training"].get("data"):
+        defaults.setdefault("objective", "forward-kl")
+    return defaults | sections["training"]
 
 
 def parse_any(tree: Tree) -> AnyConfig:

@@ -1,4 +1,4 @@
-"""Training: two objectives, and one loop that reads like its description.
+"""Training: its objectives, and one loop that reads like its description.
 
 Nothing random is stored: the draws of a step are functions of (seed, step), so a resumed run continues bit for bit.
 """
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from latticear.dataset import Dataset
+from latticear.dataset import Dataset, monte_carlo_data
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, temperature_or_range
 from latticear.models import AbstractModel
 from latticear.objectives import Metrics, batch_metrics, forward_kl, reverse_kl
@@ -34,7 +34,7 @@ __all__ = [
     "reverse_kl",
 ]
 
-OBJECTIVES = ("reverse-kl", "forward-kl")
+OBJECTIVES = ("reverse-kl", "forward-kl", "forward-reverse-kl")
 SCHEDULES = ("cosine", "constant")
 
 
@@ -111,6 +111,8 @@ def fit(
     clip_norm: float = 1.0,
     ema_decay: float = 0.99,
     anneal: float = 0.3,
+    forward_share: float = 0.3,
+    n_monte_carlo: int = 20_000,
     held_out: float = 0.1,
     augment: bool = True,
     evaluate_every: int = 50,
@@ -131,7 +133,9 @@ def fit(
             whose condition is the temperature (`n_condition=1`). Each step then draws groups of 16
             configurations, each group at a temperature of its own, spread evenly, and the layers see the range as -1
             to 1.
-        objective: "reverse-kl" (variational free energy; needs no data) or "forward-kl" (maximum likelihood on `data`).
+        objective: "reverse-kl" (variational free energy; needs no data), "forward-kl" (maximum likelihood on `data`), or
+            "forward-reverse-kl": the first steps by maximum likelihood, which finds all that there is, then the
+            variational free energy, whose gradient loses its noise as the model gets better.
         steps: optimiser steps of the whole run, on which the schedules count.
         batch_size: configurations a step, at least 2.
         seed: of the training's draws; samples drawn later with the same seed are independent of them.
@@ -143,14 +147,17 @@ def fit(
             gradients; it warms up as (1 + k) / (10 + k) at step k. 0 for none.
         anneal: reverse-kl only: fraction of the steps in which beta grows linearly from 0 to 1/T. Starting where the
             uniform distribution is exact keeps the model from falling into one phase.
-        held_out: forward-kl only: fraction of the data, its end, that is not trained on.
-        augment: forward-kl only: apply random symmetries of the lattice, and the spin flip, where the Hamiltonian
-            has them; a grid has none.
-        evaluate_every: forward-kl, or a range of temperatures: steps between evaluations, on the held-out data and, but
-            for a grid, on fresh samples, those of a range at its middle.
+        forward_share: forward-reverse-kl only: fraction of the steps that maximise the likelihood.
+        n_monte_carlo: configurations that are drawn by Monte Carlo where maximum likelihood has no data.
+        held_out: maximum likelihood only: fraction of the data, its end, that is not trained on.
+        augment: maximum likelihood only: apply random symmetries of the lattice, and the spin flip, where the
+            Hamiltonian has them; a grid has none.
+        evaluate_every: maximum likelihood, or a range of temperatures: steps between evaluations, on the held-out data
+            and, but for a grid, on fresh samples, those of a range at its middle.
         compile: run the passes of the network through `torch.compile`: it wants a compiler, and pays for large networks
             only (benchmarks/training_step.py --compile).
-        data: tokens `(n, H, W)`, or `(n, C, H, W)` where a site has C components; forward-kl only.
+        data: tokens `(n, H, W)`, or `(n, C, H, W)` where a site has C components, to maximise the likelihood of; None
+            for those of Monte Carlo.
         condition: `(n, k)`, what each configuration of a grid comes with, for a model with n_condition = k.
         resume: what `Step.state.state_dict()` gave; goes on from there as if never stopped.
 
@@ -161,10 +168,13 @@ def fit(
     energy = hamiltonian if isinstance(hamiltonian, AbstractHamiltonian) else None
     served = _check_target(energy, temperature, objective)
     _check_condition(model, served, objective, condition)
-    _check_fit(model, hamiltonian, objective, schedule, steps, batch_size, anneal, held_out, ema_decay, seed)
+    fractions = {"anneal": anneal, "forward_share": forward_share, "held_out": held_out, "ema_decay": ema_decay}
+    _check_fit(model, hamiltonian, objective, schedule, steps, batch_size, n_monte_carlo, fractions, seed)
     _check_optimizer(learning_rate, warmup, clip_norm, evaluate_every)
-    if (data is None) != (objective == "reverse-kl"):
-        raise ValueError(f"data goes with objective='forward-kl' alone; objective is {objective!r}")
+    if data is not None and objective == "reverse-kl":
+        raise ValueError("data is for maximum likelihood; objective is 'reverse-kl', which uses none")
+    if data is None and energy is None:
+        raise ValueError("data must be given: a Grid has no energy to draw configurations with")
     device = model.rank.device
     targets = None if served is None else Targets(model, served, batch_size, seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
@@ -174,22 +184,31 @@ def fit(
         state.load_state_dict(resume)
     if condition is not None:
         condition = condition.to(next(model.parameters()).dtype)
-    batches = None if data is None else Dataset(data, hamiltonian, held_out, augment, seed, device, condition)
+    n_forward = {"reverse-kl": 0, "forward-kl": steps}.get(objective, round(forward_share * steps))
     network: Any = torch.compile(model) if compile else model
-
-    def objective_of(step: int) -> tuple[Tensor, Metrics]:
-        model.train(batches is not None)  # dropout would make the network that is scored another than the one that drew
-        evaluates = (step + 1) % evaluate_every == 0 or step + 1 == steps
-        if batches is None:
+    batches: Dataset | None = None
+    if state.step < n_forward:
+        if data is None:
             assert energy is not None
             assert targets is not None
-            share = min(1.0, (step + 1) / (anneal * steps)) if anneal else 1.0
+            data = monte_carlo_data(energy, targets.judged, n_monte_carlo, seed)
+        batches = Dataset(data, hamiltonian, held_out, augment, seed, device, condition)
+
+    def objective_of(step: int) -> tuple[Tensor, Metrics]:
+        forward = step < n_forward
+        model.train(forward)  # dropout would make the network that is scored another than the one that drew
+        evaluates = (step + 1) % evaluate_every == 0 or step + 1 == steps
+        if not forward:
+            assert energy is not None
+            assert targets is not None
+            share = min(1.0, (step + 1) / (anneal * steps)) if anneal and not n_forward else 1.0
             samples, beta = targets.draw(step)
             loss, metrics = reverse_kl(network, energy, share * beta, samples, n_groups=targets.n_groups)
             metrics |= {"beta": share * float(beta.mean())}
             if not isinstance(served, TemperatureRange):
                 return loss, metrics | batch_metrics(samples, energy, targets.judged)
         else:
+            assert batches is not None
             loss, metrics = forward_kl(network, *batches.draw(batch_size, step))
             if evaluates:
                 metrics |= batches.evaluate(model, batch_size)
@@ -271,9 +290,9 @@ def _check_target(
         return temperature_or_range(temperature)
     if temperature is not None:
         raise ValueError(f"a Grid has no energy and so no temperature, got {temperature}; leave it out")
-    if objective == "reverse-kl":
+    if objective != "forward-kl":
         raise ValueError(
-            "objective 'reverse-kl' needs an energy, which a Grid has not; use objective='forward-kl' and give data"
+            f"objective {objective!r} needs an energy, which a Grid has not; use objective='forward-kl' and give data"
         )
     return None
 
@@ -316,9 +335,8 @@ def _check_fit(
     schedule: str,
     steps: int,
     batch_size: int,
-    anneal: float,
-    held_out: float,
-    ema_decay: float,
+    n_monte_carlo: int,
+    fractions: dict[str, float],
     seed: int,
 ) -> None:
     check_seed(seed)
@@ -332,9 +350,11 @@ def _check_fit(
         raise ValueError(f"the model is for {found}, the {hamiltonian.kind.capitalize()} for {needed}")
     if steps < 1 or batch_size < 2:
         raise ValueError(f"steps must be at least 1 and batch_size at least 2, got {steps} and {batch_size}")
-    for name, fraction in (("anneal", anneal), ("held_out", held_out), ("ema_decay", ema_decay)):
+    for name, fraction in fractions.items():
         if not 0 <= fraction < 1:
             raise ValueError(f"{name} must lie in [0, 1), got {fraction}")
+    if n_monte_carlo < 2:
+        raise ValueError(f"n_monte_carlo must be at least 2, got {n_monte_carlo}")
 
 
 def _described(what: AbstractModel | ConfigurationSpace) -> str:

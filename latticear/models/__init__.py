@@ -18,6 +18,7 @@ from latticear.models.pixelcnnpp import PixelCNNPlusPlus
 from latticear.models.pixelsnail import PixelSNAIL
 from latticear.models.recurrent import RecurrentPixelRNN
 from latticear.models.residual import ResidualPixelCNN
+from latticear.models.transfer import transfer_weights
 from latticear.models.transformer import CausalTransformer
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "ResidualPixelCNN",
     "check_autoregressive",
     "model_from_dict",
+    "transfer_weights",
 ]
 
 MODELS: dict[str, type[AbstractModel]] = {

@@ -67,6 +67,9 @@ class AbstractModel(nn.Module, ABC):
     sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**14, "cuda": 2**26}
     """Sites that one pass takes at a time, by device: what stays in the cache (a third of the time at L = 32)."""
 
+    training_defaults: ClassVar[dict[str, Any]] = {}
+    """Options of `fit` that serve this network better than the general ones; configs begin with them."""
+
     def __init__(
         self,
         shape: tuple[int, int],
@@ -287,6 +290,10 @@ class AbstractModel(nn.Module, ABC):
             )
         finally:
             self.train(was_training)
+
+    def counterparts(self, name: str) -> list[str]:
+        """Which parameter of a network for another lattice may stand in for one of this, the best first."""
+        return [name]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values from which `model_from_dict` builds the same network, weights apart."""

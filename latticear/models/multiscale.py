@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
-from typing import ClassVar, Unpack, cast
+from typing import Any, ClassVar, Unpack, cast
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +59,12 @@ class MultiscalePixelCNN(AbstractModel):
 
     name: ClassVar[str] = "multiscale"
     sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**18, "cuda": 2**26}
+    training_defaults: ClassVar[dict[str, Any]] = {
+        "objective": "forward-reverse-kl",
+        "batch_size": 512,
+        "learning_rate": 0.03,
+        "ema_decay": 0.998,
+    }
 
     def __init__(
         self,
@@ -106,6 +113,14 @@ class MultiscalePixelCNN(AbstractModel):
             n_outputs = 1 if gauged else self.n_tokens
             network = PatchNetwork(n_inputs, n_outputs, self.width, self.depth, self.conditioning)
         return PhaseModule(phase, self.n_tokens, self.spin_flip_symmetric, network, summed)
+
+    def counterparts(self, name: str) -> list[str]:
+        """The parameters of the same spacing; a coarser level than there is begins as the next finer one."""
+        found = re.fullmatch(r"phases\.(\d+)_(.+)", name)
+        if found is None:
+            return [name]
+        level, rest = int(found[1]), found[2]
+        return [f"phases.{k}_{rest}" for k in range(level, -1, -1)]
 
     def _symmetric_logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
         return self._logits(tokens, condition)  # which has the symmetry, phase by phase

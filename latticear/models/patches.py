@@ -99,10 +99,10 @@ class PatchNetwork(nn.Module):
         x = inputs
         for k, layer in enumerate(self.layers):
             weight, bias = cast(Tensor, layer.weight), cast(Tensor, layer.bias)[:, None]
-            if k or signs is None:
-                x = torch.addmm(bias, weight, x)
-            else:
-                x = torch.addcmul(bias, weight @ x, signs)  # W (g x) = g (W x)
+            gauge = signs if k == 0 else None
+            x = (
+                torch.addmm(bias, weight, x) if gauge is None else torch.addcmul(bias, weight @ x, gauge)
+            )  # W g x = g W x
             x = F.silu(x + embedded[k] if embedded else x)
         return torch.addmm(self.bias[:, None], self.weight, x)
 

@@ -164,14 +164,12 @@ def training_data(
         if run is not None:
             check_same_data(run, data)
         return data
-    wanted = config.training["objective"] == "forward-kl"
-    path = config.training["data"]
-    if wanted and not path:
-        raise ValueError("objective forward-kl needs configurations: give --data FILE (latticear mc makes one)")
+    objective, path = config.training["objective"], config.training["data"]
+    wanted = objective != "reverse-kl"
     if wanted and isinstance(config.served, TemperatureRange):
-        raise ValueError("a range of temperatures needs objective 'reverse-kl', got 'forward-kl'")
+        raise ValueError(f"a range of temperatures needs objective 'reverse-kl', got {objective!r}")
     if path and not wanted:
-        raise ValueError(f"data is given, but objective {config.training['objective']} uses none; use forward-kl")
+        raise ValueError(f"data is given, but objective {objective} uses none; use forward-kl or forward-reverse-kl")
     if not path:
         return None
     return Configurations(read_configurations(path, space, temperature=judged_temperature(config)), None)
