@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import inspect
 import tomllib
@@ -164,19 +165,22 @@ def load_any(path: str | Path | None, overrides: Iterable[str] = (), values: Tre
     return parse_any(config_tree(path, overrides, values))
 
 
-def config_tree(path: str | Path | None, overrides: Iterable[str] = (), values: Tree | None = None) -> Tree:
+def config_tree(
+    path: str | Path | None, overrides: Iterable[str] = (), values: Tree | None = None, base: Tree | None = None
+) -> Tree:
     """What was asked for, unchecked: a TOML file, then values such as command-line options, then overrides.
 
     Args:
         path: of the TOML file; None for none.
         overrides: `section.key=value`, as `--set` takes them; the value is TOML, or a bare string.
         values: nested dictionary.
+        base: what holds where there is no file.
 
     Raises:
         ValueError: for unreadable TOML or a malformed override.
         OSError: if the file cannot be read.
     """
-    tree: Tree = {}
+    tree: Tree = copy.deepcopy(base or {})
     if path is not None:
         try:
             tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))

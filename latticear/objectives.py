@@ -23,7 +23,7 @@ def reverse_kl(
     of its group, so that the gradient has no bias.
 
     Args:
-        model: called as `model(tokens, condition)`, giving log_q `(B,)`.
+        model: called as `model(tokens, condition, samples.log_q)`, giving log_q `(B,)` with its gradient.
         hamiltonian: gives E.
         beta: inverse temperature of this step, one or `(B,)`.
         samples: drawn from the model as it is now.
@@ -40,7 +40,7 @@ def reverse_kl(
     energy = hamiltonian.token_energy(samples.tokens)
     log_ratio = (samples.log_q + beta * energy).view(n_groups, n)
     advantage = (log_ratio - log_ratio.mean(1, keepdim=True)) * (n / (n - 1))
-    log_q = model(samples.tokens, samples.condition)
+    log_q = model(samples.tokens, samples.condition, samples.log_q)
     loss = (advantage.flatten() * log_q).mean() / n_sites
     return loss, {"kl_bound": log_ratio.mean().item() / n_sites}
 

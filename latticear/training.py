@@ -133,8 +133,8 @@ def fit(
             whose condition is the temperature (`n_condition=1`). Each step then draws groups of 16
             configurations, each group at a temperature of its own, spread evenly, and the layers see the range as -1
             to 1.
-        objective: "reverse-kl" (variational free energy; needs no data), "forward-kl" (maximum likelihood on `data`), or
-            "forward-reverse-kl": the first steps by maximum likelihood, which finds all that there is, then the
+        objective: "reverse-kl" (variational free energy; needs no data), "forward-kl" (maximum likelihood on `data`),
+            or "forward-reverse-kl": the first steps by maximum likelihood, which finds all that there is, then the
             variational free energy, whose gradient loses its noise as the model gets better.
         steps: optimiser steps of the whole run, on which the schedules count.
         batch_size: configurations a step, at least 2.

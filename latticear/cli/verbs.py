@@ -45,6 +45,7 @@ from latticear.cli.options import (
     shape_of,
     temperatures_of,
 )
+from latticear.memory import keep_memory
 
 if TYPE_CHECKING:
     from latticear.config import RunConfig
@@ -70,6 +71,7 @@ def main(
     if show_version:
         typer.echo(f"latticear {version('latticear')}")
         raise typer.Exit
+    keep_memory()
 
 
 @app.command()
@@ -79,21 +81,30 @@ def train(
     temperature: TemperatureOrRange = None,
     out: Out = None,
     seed: Seed = None,
-    objective: Annotated[str | None, typer.Option(help="reverse-kl (needs no data) or forward-kl.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Configurations for forward-kl: HDF5 or NPY.")] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="reverse-kl, forward-kl or forward-reverse-kl. Default: that of the network.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Configurations for forward-kl: HDF5 or NPY. Default: Monte Carlo draws them.")
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="Begin with the weights (and the config) of a run, of any size."),
+    ] = None,
+    grow: Annotated[bool, typer.Option(help="Train on smaller lattices first, each half the next.")] = False,
     levels: Levels = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     resume: Annotated[bool, typer.Option(help="Continue the run in --out, or begin it if it is not there.")] = False,
     sets: Sets = None,
 ) -> None:
     """Train a model at a temperature, or on a grid of integers; Ctrl-C saves, --resume continues."""
-    from latticear.workflows import train_run
+    from latticear.workflows import grow_run, train_run
 
-    if objective is None and data is not None:
-        objective = "forward-kl"
     with one_line_errors():
         if out is None:
             raise ValueError("train needs --out, the run directory to make")
+        if grow and source is not None:
+            raise ValueError("--grow begins with a small lattice of its own; leave out --from")
         values = {
             **_given(temperature=_number_or_text(temperature), seed=seed, device=device),
             **grid_of(size, levels),
@@ -101,11 +112,15 @@ def train(
         }
         console = open_console()
         with notes(console), Progress(console) as progress:
-            finished = train_run(out, config, sets or [], values, resume=resume, report=progress)
+            if grow:
+                finished = grow_run(out, config, sets or [], values, resume=resume, report=progress)
+            else:
+                finished = train_run(out, config, sets or [], values, resume=resume, report=progress, source=source)
         if progress.text:
             console.print(progress.text)
         if not finished:
-            console.print(f"interrupted: saved in {out}; continue with: latticear train --out {out} --resume")
+            again = "the same command and --resume" if grow else f"latticear train --out {out} --resume"
+            console.print(f"interrupted: saved in {out}; continue with: {again}")
             raise typer.Exit(INTERRUPTED)
         console.print(f"finished: {out}; now: latticear estimate {out}")
 

@@ -5,8 +5,10 @@ Index suffixes: b configuration, t target, k neighbour of a target, j neighbour 
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from latticear.hamiltonians.bias import BoltzmannBias
@@ -39,12 +41,14 @@ class SummedNeighbours(nn.Module):
         middle_tk = bias.sites[sites]
         around_tkj = bias.sites[middle_tk]
         back = around_tkj == sites[:, None, None]  # the target itself, which `own` has
-        tables = bias.energies[middle_tk] * ~back[..., None, None]
+        # without energy a neighbour adds the same to every token: nothing
+        tables = bias.energies[middle_tk] * (later[..., None] & ~back)[..., None, None]
         self.register_buffer("later", later, persistent=False)
         self.register_buffer("neighbours", around_tkj, persistent=False)
         self.register_buffer("energies", tables, persistent=False)
-        self.register_buffer("field", bias.field[middle_tk], persistent=False)
-        self.register_buffer("own", bias.energies[sites], persistent=False)  # (T, K, neighbour's token, own token)
+        self.register_buffer("field", bias.field[middle_tk] * later[..., None], persistent=False)
+        # (T, K, neighbour's token, own token)
+        self.register_buffer("own", bias.energies[sites] * later[..., None, None], persistent=False)
 
     def forward(self, tokens: Tensor, part: slice, temperatures: Tensor) -> Tensor:
         """What is added for some of the targets: float64 `(B, T, q)`.
@@ -57,9 +61,12 @@ class SummedNeighbours(nn.Module):
         later, own = self.later[part], self.own[part]
         tables = (self.neighbours[part], self.energies[part], self.field[part])
         energies = local_energies(tokens, *(table.flatten(0, 1) for table in tables))
-        energies_btk = energies.view(len(tokens), *later.shape, -1, 1) + own
-        summed = (energies_btk / -temperatures[:, None, None, None, None]).logsumexp(3)
-        return (summed * later[..., None]).sum(2)
+        energies_btke = energies.view(len(tokens), *later.shape, -1)
+        scale = -1 / temperatures[:, None, None, None]
+        terms = (
+            (energies_btke[..., e, None] + own[:, :, e]) * scale for e in range(energies_btke.shape[3])
+        )  # two by two, which is faster than logsumexp for few tokens
+        return reduce(torch.logaddexp, terms).sum(2)
 
     def _apply(self, fn: Any, recurse: bool = True) -> SummedNeighbours:
         """Move with the model, but stay float64, as `BoltzmannBias` does."""

@@ -198,13 +198,15 @@ class AbstractModel(nn.Module, ABC):
             return logits
         return logits.unflatten(1, (self.n_components, self.n_tokens)).transpose(1, 2)
 
-    def log_prob(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
+    def log_prob(self, tokens: Tensor, condition: Tensor | None = None, known: Tensor | None = None) -> Tensor:
         """Exact log-probability of each configuration, in nats: float64 `(B,)`.
 
         Args:
             tokens: integers `(B, H, W)`, or `(B, C, H, W)` for C > 1.
             condition: `(B, conditioning.size)`, or one row for all, for a model with a condition, else None; see
                 `condition_of`.
+            known: the log-probabilities `(B,)` where the sampler has just told them; a network that can attach the
+                gradient to them does not compute them again.
 
         Raises:
             ValueError: for another shape, or tokens outside 0..q-1.
@@ -214,10 +216,11 @@ class AbstractModel(nn.Module, ABC):
         condition = None if condition is None else condition.expand(len(tokens), -1)
         size = max(1, self.sites_at_once[tokens.device.type] // math.prod(tokens.shape[1:]))
         conditions = repeat(None) if condition is None else condition.split(size)
-        parts = [self._log_prob(*part) for part in zip(tokens.split(size), conditions, strict=False)]
+        values = repeat(None) if known is None else known.split(size)
+        parts = [self._log_prob(*part) for part in zip(tokens.split(size), conditions, values, strict=False)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _log_prob(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
+    def _log_prob(self, tokens: Tensor, condition: Tensor | None, known: Tensor | None) -> Tensor:
         log_p = self.logits(tokens, condition).double().log_softmax(1)
         return log_p.gather(1, tokens.long().unsqueeze(1)).flatten(1).sum(1)
 

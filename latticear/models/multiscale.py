@@ -10,14 +10,15 @@ from typing import Any, ClassVar, Unpack, cast
 import torch
 from torch import Tensor, nn
 
-from latticear.ancestral import Drawn, Given, draw_front
+from latticear.ancestral import Drawn, Given, draw_front, log_softmax
 from latticear.hamiltonians import exact_conditionals
 from latticear.models.base import AbstractModel, Common
 from latticear.models.patches import Board, PatchNetwork, PhaseModule
+from latticear.models.recomputed import with_gradient
 from latticear.scales import Phase, multiscale_phases, rank_of
 
 __all__ = ["MultiscalePixelCNN"]
-COLUMNS = 2**15
+COLUMNS = 2**13
 """Targets times configurations that are computed at a time: more would not stay in the cache."""
 
 
@@ -135,14 +136,35 @@ class MultiscalePixelCNN(AbstractModel):
             logits_bqs[:, :, phase.sites] = logits_tbq.permute(1, 2, 0)
         return logits_bqs.unflatten(2, self.shape)
 
-    def _log_prob(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
+    def _log_prob(self, tokens: Tensor, condition: Tensor | None, known: Tensor | None) -> Tensor:
         board = Board.of(tokens.flatten(1), self.n_tokens, self._like)
+        if known is not None:
+            return self._attached(known, board, condition)
         log_q = torch.zeros(len(tokens), dtype=torch.float64, device=tokens.device)
-        for key in self.phases:
-            for sites, logits_tbq in self._conditionals(key, board, condition):
-                log_p = logits_tbq.log_softmax(2)
-                log_q = log_q + log_p.gather(2, board.tokens[:, sites].T[..., None])[..., 0].sum(0)
-        return log_q
+        with torch.no_grad():
+            for key in self.phases:
+                for part in self._log_probs(key, board, condition):
+                    log_q += part
+        return self._attached(log_q, board, condition)
+
+    def _attached(self, log_q: Tensor, board: Board, condition: Tensor | None) -> Tensor:
+        """Known log-probabilities `(B,)` of complete configurations with their gradient."""
+        if not torch.is_grad_enabled():
+            return log_q
+
+        def pieces() -> Iterator[tuple[Tensor, list[Tensor]]]:
+            for key, phase in self._phases.items():
+                parameters: list[Tensor] = [weight for weight in phase.parameters() if weight.requires_grad]
+                if parameters:
+                    yield from ((part, parameters) for part in self._log_probs(key, board, condition))
+
+        return with_gradient(log_q, pieces, [weight for weight in self.parameters() if weight.requires_grad])
+
+    def _log_probs(self, key: str, board: Board, condition: Tensor | None) -> Iterator[Tensor]:
+        """Log-probabilities of some sites of a phase at a time, `(B,)`."""
+        for sites, logits_tbq in self._conditionals(key, board, condition):
+            chosen = board.tokens[:, sites].T[..., None]
+            yield log_softmax(logits_tbq).gather(2, chosen)[..., 0].sum(0)
 
     @torch.no_grad()
     def draw_block(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:

@@ -5,6 +5,7 @@ from latticear.workflows.describe import describe
 from latticear.workflows.draw import monte_carlo_run, sample_run
 from latticear.workflows.estimate import estimate_run, save_estimates
 from latticear.workflows.grids import is_grid_run, likelihood_run
+from latticear.workflows.grow import grow_run
 from latticear.workflows.runs import (
     Report,
     condition_at,
@@ -22,6 +23,7 @@ __all__ = [
     "condition_at",
     "describe",
     "estimate_run",
+    "grow_run",
     "is_grid_run",
     "judged_temperature",
     "likelihood_run",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,14 @@ from latticear.configurations import read_configurations
 from latticear.estimates import with_error
 from latticear.exact import exact_result
 from latticear.hamiltonians import TemperatureRange
-from latticear.models import AbstractModel
+from latticear.models import AbstractModel, transfer_weights
 from latticear.provenance import environment, now
-from latticear.rundir import RunDirectory
+from latticear.rundir import RunDirectory, load_model
 from latticear.signals import StopSignals
 from latticear.space import ConfigurationSpace
 from latticear.training import Step, TrainingError, fit
 from latticear.workflows.grids import Configurations, check_classes, check_same_data, completed, grid_data
-from latticear.workflows.runs import Report, judged_temperature
+from latticear.workflows.runs import Report, judged_temperature, step_of
 
 __all__ = ["asked_config", "begin", "train_run", "training_data"]
 
@@ -47,32 +48,67 @@ def train_run(
     resume: bool,
     report: Report,
     seconds: float = math.inf,
+    source: Path | None = None,
 ) -> bool:
     """Train as a config says, or continue the run in `out`; False if it was stopped (saved) before its last step.
 
     An interrupt stops it, or a training that has taken so many `seconds`.
 
+    Args:
+        out: run directory.
+        config_path: TOML file; None for the config of the source, or defaults.
+        overrides, values: as of `config_tree`.
+        resume: continue the run if it is there.
+        report: called with progress.
+        seconds: that the training may take.
+        source: a run whose weights this one begins with; of another lattice or temperature, say.
+
     Raises:
-        ValueError: for a config that cannot be, or one that differs from that of the run to be continued.
+        ValueError: for a config that cannot be, one that differs from that of the run to be continued, or a source
+            whose weights do not fit.
         FileExistsError: if `out` exists and `resume` is False.
         TrainingError: when the loss stops being finite; names the last good checkpoint.
         OSError: if something cannot be read or written.
     """
     run = RunDirectory(out) if resume and out.exists() else None
-    config = asked_config(config_tree(config_path, overrides, values), run)
+    base = None if source is None or run is not None else config_of(source)
+    config = asked_config(config_tree(config_path, overrides, values, base), run)
     space = build_space(config)
     data = training_data(config, space, run)
     device = resolve_device(config.device)
     model = build_model(config, space).to(device)
     latest = run.latest() if run else None
+    origin: dict[str, Any] = run.read_json("environment.json").get("from", {}) if run else {}
+    if source is not None and run is None:
+        origin = origin_of(source)
+    if origin and latest is None:
+        transfer_weights(model, load_model(origin["run"], device))
     state = run.load_trainer(latest, device) if run and latest else None
     steps = begin(model, space, config, data, state)
     if run is None:
-        known = {} if isinstance(config, RunConfig) or data is None else {"data": data.fingerprint}
+        known: dict[str, Any] = {} if isinstance(config, RunConfig) or data is None else {"data": data.fingerprint}
+        known |= {"from": origin} if origin else {}
         run = RunDirectory.create(out, to_toml(config), environment(device) | known)
     with run.locked():
         run.truncate_metrics(0 if state is None else int(state["step"]))
         return _train(run, model, steps, config, report, seconds)
+
+
+def config_of(run: Path) -> dict[str, Any]:
+    """The config of a run as a nested dictionary, for another run to begin with."""
+    return tomllib.loads(to_toml(load_any(RunDirectory(run).config_path)))
+
+
+def origin_of(run: Path) -> dict[str, Any]:
+    """What is recorded of a run that gives its weights: its path and its checkpoint.
+
+    Raises:
+        ValueError: if it has no checkpoint.
+    """
+    step = step_of(run)
+    if step is None:
+        raise ValueError(f"{run} has no checkpoint to take weights from; train it first")
+    return {"run": str(run.resolve()), "checkpoint": step}
 
 
 def asked_config(tree: dict[str, Any], run: RunDirectory | None = None) -> AnyConfig:

@@ -1,0 +1,94 @@
+"""Training on ever larger lattices, each beginning with the weights of the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from latticear.config import RunConfig, build_hamiltonian, config_tree, parse_any
+from latticear.rundir import RunDirectory
+from latticear.workflows.runs import Report
+from latticear.workflows.train import train_run
+
+__all__ = ["grow_run", "stages"]
+
+SMALLEST = 16
+"""The first lattice has no larger extent than this, if it can be had by halving."""
+
+
+def grow_run(
+    out: Path,
+    config_path: Path | None,
+    overrides: Sequence[str],
+    values: dict[str, Any],
+    *,
+    resume: bool,
+    report: Report,
+) -> bool:
+    """Train on a small lattice, on one of twice its extents with the weights of the first, and so on up to the last.
+
+    Every stage is a run of its own: those before the last stand beside it, `OUT-16x16`, `OUT-32x32`, and so on. A batch
+    has `training.batch_size` configurations on the last lattice and twice as many on the one before, up to eight times
+    as many.
+
+    Args:
+        out: run directory of the last stage.
+        config_path, overrides, values: as of `train_run`; they describe the last stage.
+        resume: go on where an earlier call was stopped.
+        report: called with progress.
+
+    Returns:
+        False if it was stopped (saved) before its last step.
+
+    Raises:
+        ValueError: for a config that cannot be, a network that cannot grow, or data, which are of one lattice alone.
+        FileExistsError: if `out` or a stage exists and `resume` is False.
+    """
+    config = parse_any(config_tree(config_path, overrides, values))
+    shapes = _checked(config)
+    runs = [out.with_name(f"{out.name}-{height}x{width}") for height, width in shapes[:-1]] + [out]
+    if not resume:
+        for path in runs:
+            if path.exists():
+                raise FileExistsError(f"{path} already exists; continue with --resume or name another --out")
+    source: Path | None = None
+    for path, shape in zip(runs, shapes, strict=True):
+        factor = min(8, shapes[-1][0] // shape[0])
+        asked = config_tree(config_path, overrides, values)
+        asked.setdefault("hamiltonian", {})["shape"] = list(shape)
+        asked.setdefault("training", {})["batch_size"] = factor * config.training["batch_size"]
+        done = path.exists() and _is_finished(path)
+        if not done and not train_run(path, None, (), asked, resume=resume, report=_told(report, shape), source=source):
+            return False
+        source = path
+    return True
+
+
+def stages(shape: tuple[int, int]) -> list[tuple[int, int]]:
+    """The lattices on the way to one: halves of it, as long as they have no odd extent and are not small enough."""
+    shapes = [shape]
+    while max(shapes[0]) > SMALLEST and not (shapes[0][0] % 2 or shapes[0][1] % 2):
+        shapes.insert(0, (shapes[0][0] // 2, shapes[0][1] // 2))
+    return shapes
+
+
+def _checked(config: Any) -> list[tuple[int, int]]:
+    if not isinstance(config, RunConfig):
+        raise ValueError("--grow needs a Hamiltonian, which is the same on every lattice; a [grid] is not")
+    if config.training["data"]:
+        raise ValueError("--grow draws its own configurations on each lattice; leave out --data")
+    shapes = stages(build_hamiltonian(config).shape)
+    if len(shapes) == 1:
+        height, width = shapes[0]
+        raise ValueError(f"--grow needs an even lattice larger than {SMALLEST}, got {height}x{width}; leave it out")
+    return shapes
+
+
+def _is_finished(path: Path) -> bool:
+    return "finished" in RunDirectory(path).read_json("environment.json")
+
+
+def _told(report: Report, shape: tuple[int, int]) -> Report:
+    """Progress that says which lattice it is of."""
+    return lambda done, total, text: report(done, total, f"{shape[0]}x{shape[1]} {text}".rstrip())
