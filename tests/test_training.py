@@ -262,7 +262,7 @@ def test_metrics_are_per_site_and_finite():
     assert all(np.isfinite(value) for value in metrics.values())
     assert -2.5 < metrics["energy_per_site"] < 2
     assert 0 < metrics["ess"] <= 1
-    assert set(OBJECTIVES) == {"reverse-kl", "forward-kl"}
+    assert set(OBJECTIVES) == {"reverse-kl", "forward-kl", "forward-reverse-kl"}
 
 
 @pytest.mark.gpu

@@ -11,9 +11,10 @@ __all__ = ["transfer_weights"]
 
 @torch.no_grad()
 def transfer_weights(model: AbstractModel, source: AbstractModel) -> int:
-    """Take over the weights of a network for another lattice or another temperature, as far as they fit.
+    """Take over the weights of a network for another lattice or another temperature.
 
-    A parameter takes the value of its counterpart of the same size; what has none keeps its own.
+    A parameter takes the value of its counterpart; what has none, as on a level that the other does not have, keeps its
+    own.
 
     Args:
         model: takes the weights.
@@ -23,7 +24,7 @@ def transfer_weights(model: AbstractModel, source: AbstractModel) -> int:
         How many parameters were taken, of `len(list(model.parameters()))`.
 
     Raises:
-        ValueError: for another class or number of tokens, or if nothing fits.
+        ValueError: for another class or number of tokens, or if a counterpart has another size.
     """
     if type(model) is not type(source) or model.n_tokens != source.n_tokens:
         raise ValueError(
@@ -31,13 +32,17 @@ def transfer_weights(model: AbstractModel, source: AbstractModel) -> int:
             f"got a {source.name} with {source.n_tokens}"
         )
     given = dict(source.named_parameters())
-    taken = 0
+    pairs = []
     for name, parameter in model.named_parameters():
-        fits = (other for other in model.counterparts(name) if other in given)
-        counterpart = next((given[other] for other in fits if given[other].shape == parameter.shape), None)
-        if counterpart is not None:
-            parameter.copy_(counterpart)
-            taken += 1
-    if not taken:
-        raise ValueError(f"no parameter of this {model.name} has the size of its counterpart; keep its width and depth")
-    return taken
+        other = next((other for other in model.counterparts(name) if other in given), None)
+        if other is None:
+            continue
+        if given[other].shape != parameter.shape:
+            raise ValueError(
+                f"the weights do not fit: {name} has size {tuple(parameter.shape)} here and "
+                f"{tuple(given[other].shape)} there; keep the options of the network"
+            )
+        pairs.append((parameter, given[other]))
+    for parameter, value in pairs:
+        parameter.copy_(value)
+    return len(pairs)
