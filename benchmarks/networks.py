@@ -18,11 +18,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from timing import keep_memory
 
 import latticear as la
 from latticear.engines import drawer
 from latticear.library import instruction_sets
-from latticear.memory import keep_memory
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in la.MODELS),

@@ -23,11 +23,10 @@ import subprocess
 import sys
 
 import torch
-from timing import best_of, product_rate
+from timing import best_of, keep_memory, product_rate
 
 import latticear as la
 from latticear.library import instruction_sets
-from latticear.memory import keep_memory
 
 NAIVE_UP_TO, NETKET_UP_TO = 32, 32
 """The largest lattices on which the slow rivals are timed."""

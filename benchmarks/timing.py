@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Callable
 
 import torch
 
-__all__ = ["best_of", "product_rate"]
+__all__ = ["best_of", "keep_memory", "product_rate"]
+
+
+def keep_memory() -> None:
+    """Keep freed memory in the process, where the C library can: faulting it in anew would slow any pass down."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def best_of(work: Callable[[], object], repeats: int = 5) -> float:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from latticear.importance import estimate, forward_ess, reweight
     from latticear.lattice import Lattice
     from latticear.likelihood import negative_log_likelihood
-    from latticear.memory import keep_memory
     from latticear.models import (
         MADE,
         MODELS,
@@ -110,7 +109,6 @@ _HOMES = {
         "check_autoregressive",
         "transfer_weights",
     ),
-    "memory": ("keep_memory",),
     "montecarlo": ("monte_carlo",),
     "objectives": ("forward_kl", "reverse_kl"),
     "observables": ("correlation",),

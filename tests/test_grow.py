@@ -73,7 +73,7 @@ def test_weights_that_do_not_fit():
         la.transfer_weights(model, la.PixelCNN((4, 4)))
     with pytest.raises(ValueError, match="got a multiscale with 3"):
         la.transfer_weights(model, la.MultiscalePixelCNN((4, 4), 3, width=4))
-    with pytest.raises(ValueError, match=r"the weights do not fit: .* has size \(4, .* and \(5, .* there"):
+    with pytest.raises(ValueError, match=r"the weights do not fit: .* has size .*4.* and .*5.* there"):
         la.transfer_weights(
             la.MultiscalePixelCNN((4, 4), width=4, spin_flip_symmetric=True),
             la.MultiscalePixelCNN((4, 4), width=5, spin_flip_symmetric=True),

@@ -11,7 +11,7 @@ PACKAGE = Path(latticear.__file__).parent
 
 FLOORS = [
     {"lattice", "scales"},
-    {"library", "samples", "signals", "journal", "memory", "autocorrelation", "tracing", "probe", "ancestral"},
+    {"library", "samples", "signals", "journal", "parallel", "autocorrelation", "tracing", "probe", "ancestral"},
     {"stages"},
     {"wavefront", "space"},
     {"philox", "hamiltonians", "engines"},

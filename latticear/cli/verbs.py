@@ -45,7 +45,6 @@ from latticear.cli.options import (
     shape_of,
     temperatures_of,
 )
-from latticear.memory import keep_memory
 
 if TYPE_CHECKING:
     from latticear.config import RunConfig
@@ -71,7 +70,6 @@ def main(
     if show_version:
         typer.echo(f"latticear {version('latticear')}")
         raise typer.Exit
-    keep_memory()
 
 
 @app.command()

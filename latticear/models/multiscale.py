@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, ClassVar, Unpack, cast
 
 import torch
@@ -15,11 +16,16 @@ from latticear.hamiltonians import exact_conditionals
 from latticear.models.base import AbstractModel, Common
 from latticear.models.patches import Board, PatchNetwork, PhaseModule
 from latticear.models.recomputed import with_gradient
+from latticear.parallel import side_by_side
 from latticear.scales import Phase, multiscale_phases, rank_of
 
 __all__ = ["MultiscalePixelCNN"]
 COLUMNS = 2**13
 """Targets times configurations that are computed at a time: more would not stay in the cache."""
+
+
+LANES = 128
+"""Configurations that one thread draws at a time; the same on any number of threads, for rounding depends on it."""
 
 
 class MultiscalePixelCNN(AbstractModel):
@@ -140,25 +146,18 @@ class MultiscalePixelCNN(AbstractModel):
         board = Board.of(tokens.flatten(1), self.n_tokens, self._like)
         if known is not None:
             return self._attached(known, board, condition)
-        log_q = torch.zeros(len(tokens), dtype=torch.float64, device=tokens.device)
         with torch.no_grad():
-            for key in self.phases:
-                for part in self._log_probs(key, board, condition):
-                    log_q += part
+            pieces = side_by_side(lambda key: list(self._log_probs(key, board, condition)), self.phases)
+            log_q = torch.stack([piece for of_phase in pieces for piece in of_phase]).sum(0)
         return self._attached(log_q, board, condition)
 
     def _attached(self, log_q: Tensor, board: Board, condition: Tensor | None) -> Tensor:
         """Known log-probabilities `(B,)` of complete configurations with their gradient."""
         if not torch.is_grad_enabled():
             return log_q
-
-        def pieces() -> Iterator[tuple[Tensor, list[Tensor]]]:
-            for key, phase in self._phases.items():
-                parameters: list[Tensor] = [weight for weight in phase.parameters() if weight.requires_grad]
-                if parameters:
-                    yield from ((part, parameters) for part in self._log_probs(key, board, condition))
-
-        return with_gradient(log_q, pieces, [weight for weight in self.parameters() if weight.requires_grad])
+        return with_gradient(
+            log_q, [(phase, partial(self._log_probs, key, board, condition)) for key, phase in self._phases.items()]
+        )
 
     def _log_probs(self, key: str, board: Board, condition: Tensor | None) -> Iterator[Tensor]:
         """Log-probabilities of some sites of a phase at a time, `(B,)`."""
@@ -175,6 +174,18 @@ class MultiscalePixelCNN(AbstractModel):
             condition: `(B, k)` or None.
             given: sites held fixed, or None.
         """
+        columns = [slice(start, start + LANES) for start in range(0, len(u), LANES)]
+        pieces = side_by_side(
+            lambda part: self._drawn(
+                u[part],
+                None if condition is None else condition[part],
+                None if given is None else Given(*(tensor[part] for tensor in given)),
+            ),
+            columns,
+        )
+        return Drawn(*(torch.cat(parts) for parts in zip(*pieces, strict=True)))
+
+    def _drawn(self, u: Tensor, condition: Tensor | None, given: Given | None) -> Drawn:
         board = Board.empty(len(u), u.shape[1], self.n_tokens, self._like)
         log_q, log_q_given = (torch.zeros(len(u), dtype=torch.float64, device=u.device) for _ in range(2))
         for key, phase in self._phases.items():

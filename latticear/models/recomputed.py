@@ -2,47 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from latticear.parallel import side_by_side
 
 __all__ = ["with_gradient"]
 
-Piece = tuple[Tensor, list[Tensor]]
-"""Log-probabilities `(B,)` of some sites, and the parameters that they depend on."""
+Part = Callable[[], Iterator[Tensor]]
+"""Yields log-probabilities `(B,)` of some sites."""
 
 
-def with_gradient(log_q: Tensor, pieces: Callable[[], Iterator[Piece]], parameters: list[Tensor]) -> Tensor:
-    """`log_q` as it is, with the gradient of the sum over pieces.
+def with_gradient(log_q: Tensor, parts: Sequence[tuple[nn.Module, Part]]) -> Tensor:
+    """`log_q` as it is, with the gradient of the sum over parts.
 
     In the backward pass each piece is computed once more and let go of before the next, so that it stays in the cache:
     a network of many small parts is trained in little memory, and what has no parameters is not computed at all.
 
     Args:
         log_q: float64 `(B,)`, the known value.
-        pieces: yields what depends on parameters; called in the backward pass with gradients enabled.
-        parameters: all of them.
+        parts: modules, and what depends on their parameters and on no others; called in the backward pass, side by
+            side, with gradients enabled.
     """
-    return _Recomputed.apply(pieces, log_q, *parameters)
+    learning = [(list(_trained(module)), part) for module, part in parts if any(True for _ in _trained(module))]
+    result: Tensor = _Recomputed.apply(learning, log_q, *(weight for own, _ in learning for weight in own))
+    return result
+
+
+def _trained(module: nn.Module) -> Iterator[Tensor]:
+    return (weight for weight in module.parameters() if weight.requires_grad)
 
 
 class _Recomputed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, pieces: Callable[[], Iterator[Piece]], log_q: Tensor, *parameters: Tensor) -> Tensor:
-        ctx.pieces, ctx.parameters = pieces, parameters
+    def forward(ctx: Any, learning: list[tuple[list[Tensor], Part]], log_q: Tensor, *weights: Tensor) -> Tensor:
+        ctx.learning = learning
         return log_q.clone()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (weight_b,) = gradients
-        total: dict[Tensor, Tensor] = {}
-        with torch.enable_grad():
-            for log_q_b, own in ctx.pieces():
-                for parameter, part in zip(own, torch.autograd.grad(log_q_b, own, weight_b), strict=True):
-                    if parameter in total:
-                        total[parameter] += part
-                    else:
-                        total[parameter] = part
-        return (None, None, *(total.get(parameter) for parameter in ctx.parameters))
+        def of_part(item: tuple[list[Tensor], Part]) -> list[Tensor]:
+            own, part = item
+            total = [torch.zeros_like(weight) for weight in own]
+            with torch.enable_grad():
+                for log_q in part():
+                    for sum_, term in zip(total, torch.autograd.grad(log_q, own, gradients[0]), strict=True):
+                        sum_ += term
+            return total
+
+        return (None, None, *(part for of_own in side_by_side(of_part, ctx.learning) for part in of_own))

@@ -1,0 +1,48 @@
+"""Independent pieces of work on all threads of PyTorch.
+
+A product of many small matrices does not become faster when each is divided among threads; whole pieces side by side
+do, because PyTorch lets other Python threads run while it computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar
+
+import torch
+
+__all__ = ["side_by_side"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """`[work(item) for item in items]` with one thread for each that PyTorch may use, each computing alone.
+
+    The results do not depend on the number of threads. Gradient and inference modes are those of the caller.
+    """
+    items, n_threads = list(items), torch.get_num_threads()
+    if n_threads == 1 or len(items) < 2:
+        return [work(item) for item in items]
+    task = partial(_alone, work, torch.is_grad_enabled(), torch.is_inference_mode_enabled())
+    with _one_thread(n_threads), ThreadPoolExecutor(n_threads) as pool:
+        return list(pool.map(task, items))
+
+
+def _alone(work: Callable[[Item], Result], grad: bool, inference: bool, item: Item) -> Result:
+    torch.set_num_threads(1)
+    with torch.inference_mode(inference), torch.set_grad_enabled(grad):
+        return work(item)
+
+
+@contextmanager
+def _one_thread(n_threads: int) -> Iterator[None]:
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
