@@ -62,7 +62,7 @@ class Reference:
 
 
 class OwnOrder:
-    """A network that draws a block by itself, in an order that is not that of the raster: its `draw_block`."""
+    """A network that draws by itself, in an order that is not that of the raster: its `draw_block`, its `block`."""
 
     padded = True
 
@@ -129,7 +129,7 @@ def _trace_of(value: Any) -> Any:
 
 def _engine(model: Any) -> Drawer | None:
     if hasattr(model, "draw_block"):
-        return OwnOrder(model, BLOCK[model.rank.device.type])
+        return OwnOrder(model, model.block[model.rank.device.type])
     schedule = schedule_of(model)
     if schedule is None:
         return None

@@ -24,7 +24,7 @@ COLUMNS = 2**13
 """Targets times configurations that are computed at a time: more would not stay in the cache."""
 
 
-LANES = 128
+LANES = 256
 """Configurations that one thread draws at a time; the same on any number of threads, for rounding depends on it."""
 
 
@@ -66,6 +66,7 @@ class MultiscalePixelCNN(AbstractModel):
 
     name: ClassVar[str] = "multiscale"
     sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**18, "cuda": 2**26}
+    block: ClassVar[dict[str, int]] = {"cpu": 2 * LANES, "cuda": 4096}
     training_defaults: ClassVar[dict[str, Any]] = {
         "objective": "forward-reverse-kl",
         "batch_size": 512,

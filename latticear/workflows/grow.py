@@ -11,10 +11,13 @@ from latticear.rundir import RunDirectory
 from latticear.workflows.runs import Report
 from latticear.workflows.train import train_run
 
-__all__ = ["grow_run", "stages"]
+__all__ = ["grow_run", "stage_training", "stages"]
 
 SMALLEST = 16
 """The first lattice has no larger extent than this, if it can be had by halving."""
+
+SMALLEST_BATCH = 32
+"""No stage has fewer configurations in a step."""
 
 
 def grow_run(
@@ -28,13 +31,12 @@ def grow_run(
 ) -> bool:
     """Train on a small lattice, on one of twice its extents with the weights of the first, and so on up to the last.
 
-    Every stage is a run of its own: those before the last stand beside it, `OUT-16x16`, `OUT-32x32`, and so on. A batch
-    has `training.batch_size` configurations on the last lattice and twice as many on the one before, up to eight times
-    as many.
+    Every stage is a run of its own: those before the last stand beside it, `OUT-16x16`, `OUT-32x32`, and so on. The
+    options of the training are those of the first stage; `stage_training` has the others.
 
     Args:
         out: run directory of the last stage.
-        config_path, overrides, values: as of `train_run`; they describe the last stage.
+        config_path, overrides, values: as of `train_run`, with the shape of the last stage.
         resume: go on where an earlier call was stopped.
         report: called with progress.
 
@@ -53,16 +55,29 @@ def grow_run(
             if path.exists():
                 raise FileExistsError(f"{path} already exists; continue with --resume or name another --out")
     source: Path | None = None
-    for path, shape in zip(runs, shapes, strict=True):
-        factor = min(8, shapes[-1][0] // shape[0])
+    for k, (path, shape) in enumerate(zip(runs, shapes, strict=True)):
         asked = config_tree(config_path, overrides, values)
         asked.setdefault("hamiltonian", {})["shape"] = list(shape)
-        asked.setdefault("training", {})["batch_size"] = factor * config.training["batch_size"]
+        asked.setdefault("training", {}).update(stage_training(config.training, k))
         done = path.exists() and _is_finished(path)
         if not done and not train_run(path, None, (), asked, resume=resume, report=_told(report, shape), source=source):
             return False
         source = path
     return True
+
+
+def stage_training(training: dict[str, Any], k: int) -> dict[str, Any]:
+    """The options of the training that differ in stage k from those of the first stage.
+
+    A lattice of twice the extents has four times the sites to learn from, so half as many configurations do; and what
+    has been learned is spoiled by steps as large as in the beginning.
+    """
+    if k == 0:
+        return {}
+    return {
+        "batch_size": max(SMALLEST_BATCH, training["batch_size"] // 2**k),
+        "learning_rate": training["learning_rate"] / 10,
+    }
 
 
 def stages(shape: tuple[int, int]) -> list[tuple[int, int]]:
