@@ -110,7 +110,8 @@ class PatchNetwork(nn.Module):
             return x
         added = cast(Tensor, self.conditions[k].weight) @ embedded.flatten(1)
         _, n_targets, n = embedded.shape
-        return (x.view(len(x), -1, n) + added.view(-1, n_targets, n)).flatten(1)
+        columns = x.view(len(x), x.shape[1] // max(1, n), n)
+        return (columns + added.view(len(x), n_targets, n)).flatten(1)
 
 
 def _linear(n_inputs: int, n_outputs: int) -> nn.Linear:
@@ -165,18 +166,18 @@ class PhaseModule(nn.Module):
         if self.summed is not None:
             assert temperatures is not None
             return self.summed(board.tokens, part, temperatures).transpose(0, 1)
-        if self.network is None:
-            n_targets = self.sites[part].shape[0]
-            return torch.zeros(n_targets, len(board.tokens), self.n_tokens, device=self.sites.device).double()
         taps, n = self.taps[:, part], len(board.tokens)
+        size = (taps.shape[1], n, self.n_tokens)
+        if self.network is None:
+            return torch.zeros(size, dtype=torch.float64, device=taps.device)
         if embedded is not None and embedded.shape[1] > 1:
             embedded = embedded[:, self.sites[part]]
         known = board.around(taps)
         if self.gauged:
             sign = known[0]
             half = self.network(known, sign, embedded)[0].double() * sign / 2
-            return torch.stack([-half, half], dim=1).view(-1, n, 2)
+            return torch.stack([-half, half], dim=1).view(size)
         logits_qc = self.network(known, None, embedded).double()
         if self.symmetric:
             logits_qc = logits_qc + self.network(board.around(taps, flipped=True), None, embedded).double().flip(0)
-        return logits_qc.T.reshape(-1, n, self.n_tokens)
+        return logits_qc.T.reshape(size)
