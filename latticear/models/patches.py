@@ -97,10 +97,8 @@ class PatchNetwork(nn.Module):
         x = inputs
         for k, layer in enumerate(self.layers):
             weight, bias = cast(Tensor, layer.weight), cast(Tensor, layer.bias)[:, None]
-            if k or signs is None:
-                x = torch.addmm(bias, weight, x)
-            else:
-                x = torch.addcmul(bias, weight @ x, signs)  # W (g x) = g (W x)
+            # signs: W (g x) = g (W x)
+            x = torch.addmm(bias, weight, x) if k or signs is None else torch.addcmul(bias, weight @ x, signs)
             x = F.silu(self._given(k, x, embedded))
         return torch.addmm(self.bias[:, None], self.weight, x)
 
