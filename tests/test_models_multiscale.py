@@ -20,7 +20,7 @@ def _model(shape: tuple[int, int], n_tokens: int = 2, **options) -> la.Multiscal
 
 
 def _biased(shape: tuple[int, int], temperature: float | None = TEMPERATURE, **options) -> la.MultiscalePixelCNN:
-    return _model(shape, bias=la.Ising(shape).bias(temperature), **options)
+    return _model(shape, bias=la.Ising(shape, periodic=options.get("periodic", True)).bias(temperature), **options)
 
 
 @pytest.mark.parametrize("periodic", [True, False, (False, True)])
@@ -139,7 +139,26 @@ def test_log_prob_is_that_of_the_logits(n_tokens: int):
     model = _model((4, 6), n_tokens, bias=hamiltonian.bias(TEMPERATURE)).double()
     tokens = torch.randint(n_tokens, (50, 4, 6))
     with torch.no_grad():
-        assert (model.log_prob(tokens) - la.AbstractModel._log_prob(model, tokens, None)).abs().max() < 1e-10
+        assert (model.log_prob(tokens) - la.AbstractModel._log_prob(model, tokens, None, None)).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("options", [{}, {"n_condition": 1}, {"n_condition": 1, "n_condition_maps": 1}], ids=str)
+def test_gradients_are_those_of_the_logits(options: dict[str, int]):
+    """Recomputed piece by piece, the embedding that all share included."""
+    model = contracts.peaked(_biased((6, 6), None if options else TEMPERATURE, spin_flip_symmetric=True, **options))
+    tokens, weights = torch.randint(2, (40, 6, 6)), torch.randn(40, dtype=torch.float64)
+    condition = 1 + torch.rand(40, model.conditioning.size, dtype=torch.float64) if options else None
+    parameters = list(model.parameters())
+    plain = la.AbstractModel._log_prob(model, tokens, condition, None)
+    expected = torch.autograd.grad(plain, parameters, weights)
+    for known in (None, plain.detach()):
+        found = torch.autograd.grad(model.log_prob(tokens, condition, known), parameters, weights)
+        assert all((a - b).abs().max() < 1e-10 * (1 + b.abs().max()) for a, b in zip(found, expected, strict=True))
+
+
+def test_a_condition_that_nothing_reads():
+    model = _biased((1, 2), None, spin_flip_symmetric=True, n_condition=1, periodic=False)
+    assert not list(model.parameters())
 
 
 @pytest.mark.parametrize("options", [{}, {"n_condition": 1}], ids=["plain", "condition"])

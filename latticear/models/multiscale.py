@@ -97,6 +97,8 @@ class MultiscalePixelCNN(AbstractModel):
         phases = self._plan()
         rank = rank_of(phases, self.shape)
         self.phases = nn.ModuleDict({key_of(phase): self._module(phase, rank) for phase in phases})
+        if not any(phase.network for phase in self._phases.values()):
+            self.embed = None  # nothing reads it
         self._set_rank(rank)
         self._biased = {} if self.bias is None else {k: self.bias.tells(p.sites) for k, p in self._phases.items()}
 
