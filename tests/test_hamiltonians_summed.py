@@ -84,7 +84,7 @@ def _model(
     return la.MultiscalePixelCNN(hamiltonian.shape, hamiltonian.n_tokens, bias=bias, **size, **options).double()
 
 
-@pytest.mark.parametrize("shape", [(4, 4), (4, 6), (8, 4)])
+@pytest.mark.parametrize("shape", [(4, 4), (4, 6)])
 @pytest.mark.parametrize("periodic", [True, False, (True, False), (False, True)])
 @pytest.mark.parametrize("coupling", [1.0, -0.7])
 def test_ising(shape: tuple[int, int], periodic: bool | tuple[bool, bool], coupling: float):
@@ -128,7 +128,7 @@ def test_every_configuration_has_its_own_temperature(temperature: float):
 
 
 @pytest.mark.parametrize("periodic", [True, False, (True, False)])
-@pytest.mark.parametrize("further", [(), DIAGONALS, THIRD, (*DIAGONALS, *THIRD)], ids=["nearest", "2nd", "3rd", "both"])
+@pytest.mark.parametrize("further", [(), DIAGONALS, THIRD], ids=["nearest", "2nd", "3rd"])
 def test_no_lattice_is_claimed_wrongly(periodic: bool | tuple[bool, bool], further: tuple[tuple[int, int], ...]):
     """Odd extents around the boundary, doubled bonds at extent 2, bonds to further sites."""
     for shape in SHAPES:

@@ -8,7 +8,7 @@ import torch
 
 from latticear.scales import Phase, multiscale_phases, rank_of
 
-SHAPES = [*product(range(1, 8), repeat=2), (1, 13), (16, 16), (24, 16), (15, 17), (9, 32)]
+SHAPES = [*product(range(1, 6), repeat=2), (6, 6), (7, 5), (1, 13), (24, 16), (15, 17), (9, 32)]
 BOUNDARIES = [(True, True), (False, False), (True, False)]
 MERGED = [frozenset(), frozenset({"edges"}), frozenset({"edges", "faces"})]
 N_TAPS = 24
