@@ -24,8 +24,8 @@ def with_gradient(log_q: Tensor, parts: Sequence[tuple[nn.Module, Part]], shared
 
     Args:
         log_q: float64 `(B,)`, the known value.
-        parts: modules, and what depends on their parameters, on `shared`, and on nothing else; called in the backward pass, side by
-            side, with gradients enabled.
+        parts: modules, and what depends on their parameters, on `shared`, and on no others; called in the backward
+            pass, side by side, with gradients enabled.
         shared: what all of them read, with a gradient of its own; None where there is nothing.
     """
     learning = [(list(_trained(module)), part) for module, part in parts if any(True for _ in _trained(module))]
