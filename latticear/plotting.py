@@ -309,8 +309,9 @@ def wavefront(ax: Axes, model: Any, tick: int | None = None) -> Axes:
             ax.text(x, y, str(number), ha="center", va="center", fontsize=120 / max(12, *model.shape))
     together = f"tick {tick}: {front.sum()} site{'s at once' if front.sum() > 1 else ''}"
     _legend(ax, _keys({to_hex(blues(0.4)): "earlier", BLIND: together, LATER: "later"}))
-    formula = f"s = {slope_of(model)}: s (H \N{MINUS SIGN} 1) + W = {ticks} ticks instead of H W = {rank.size}"
-    ax.set_title(formula, fontsize="medium")
+    slope = slope_of(model)
+    formula = "" if slope is None else f"s = {slope}: s (H \N{MINUS SIGN} 1) + W = "
+    ax.set_title(f"{formula}{ticks} ticks instead of H W = {rank.size}", fontsize="medium")
     return ax
 
 

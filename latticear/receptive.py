@@ -118,17 +118,22 @@ def dependences(model: Any, *, n_trials: int = 3, seed: int = 0) -> Tensor:
     return moved
 
 
-def slope_of(model: Any) -> int:
-    """The slope s of the order `s y + x` in which a model draws; 1 for a single row, where any is the same."""
-    return int(model.rank[1, 0] - model.rank[0, 0]) if model.shape[0] > 1 else 1
+def slope_of(model: Any) -> int | None:
+    """The slope s of the order `s y + x` in which a model draws, None for another order.
+
+    1 for a single row, where any is the same.
+    """
+    rank = model.rank.cpu()
+    slope = int(rank[1, 0] - rank[0, 0]) if model.shape[0] > 1 else 1
+    return slope if torch.equal(rank, raster_rank(model.shape, slope)) else None
 
 
 def summary(model: Any) -> dict[str, Any]:
     """The receptive field in short, as JSON values; those of a network that offsets do not describe are None.
 
     Keys:
-        slope: s; sites of equal `s y + x` are drawn together.
-        ticks: passes to draw a configuration, `s (H - 1) + W`.
+        slope: s; sites of equal `s y + x` are drawn together. None for a network with another order.
+        ticks: passes to draw a configuration, `s (H - 1) + W`, or the phases of another order.
         sees: of all other sites, the share that the network sees from the last one, which comes after all of them.
         blind_spot: how many of the sites before the centre (H // 2, W // 2) the network does not see from there.
         reaches_across: whether the last site's neighbours around both boundaries are seen or known from the bias;

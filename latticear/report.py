@@ -29,6 +29,7 @@ from latticear.plotting import (
     training_curve,
     weight_histogram,
 )
+from latticear.receptive import field_of
 from latticear.rundir import RunDirectory
 from latticear.samples import Samples
 from latticear.workflows import condition_at, is_grid_run, judged_temperature, quiet, trained
@@ -53,7 +54,8 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
     """Write the figures of a run into `figures/` and yield their paths as they are made.
 
     Training curve, samples beside Monte Carlo configurations, histograms of energy and magnetisation, correlation
-    function, receptive field, and the weights with ESS and forward ESS. A run on a grid has what `report_grid` draws.
+    function, the weights with ESS and forward ESS, and the receptive field where offsets describe it. A run on a grid
+    has what `report_grid` draws.
     """
     matplotlib.use("agg")
     if is_grid_run(path):
@@ -105,9 +107,10 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
             (6, 4),
             lambda f: correlation_function(f.subplots(), ours["correlation"], theirs["correlation"]),
         ),
-        "receptive_field": ((5, 6), lambda f: receptive_field(f.subplots(), model)),
         "weights": ((6, 4), lambda f: weight_histogram(f.subplots(), log_w, text)),
     }
+    if field_of(model, (0, 0)) is not None:
+        figures["receptive_field"] = ((5, 6), lambda f: receptive_field(f.subplots(), model))
     yield from draw_figures(run.figures, figures, title)
     served = config.served
     if isinstance(served, TemperatureRange):

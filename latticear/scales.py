@@ -43,7 +43,7 @@ class Phase(NamedTuple):
         name: of the kind of sites, the same on every lattice.
         sites: int64 `(T,)`.
         taps: int64 `(n_taps, T)`: known sites around each, the same offsets for all, nearest first; N where there is
-            none. `taps[0]` is always known. Empty for the first phase.
+            none. `taps[0]` is always known. Empty for the first phase and for merged ones.
     """
 
     level: int
@@ -61,7 +61,8 @@ def multiscale_phases(
         shape: (H, W).
         periodic: whether taps reach around the boundary, (y, x).
         n_taps: known sites that a site sees, at least, if there are so many within `REACH`; shells are not divided.
-        merged: of the finest level, "edges" or "faces": all edges at once, or the second half of the faces.
+        merged: of the finest level, "edges" or "faces": all edges at once, or the second half of the faces, where their
+            conditionals are known without taps.
     """
     grids = [shape]
     while max(grids[-1]) > 1:
@@ -121,7 +122,8 @@ def _phases_of_level(
     for c in sorted(set(known_at.tolist()) - {-1}):
         y, x = (classes == c).nonzero().T
         if len(y):
-            taps_yx = _offsets(everywhere, c, n_taps)
+            is_merged = names.count(names[c]) > 1
+            taps_yx = torch.zeros(0, 2, dtype=torch.long) if is_merged else _offsets(everywhere, c, n_taps)
             sites = _sites(y, x, level, shape[1])
             taps = _taps(classes, c, (y, x), taps_yx, level, shape, periodic)
             yield Phase(level, names[c], sites, taps)

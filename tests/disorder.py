@@ -1,4 +1,4 @@
-"""A two-state system with nothing regular about it."""
+"""Systems with nothing regular about them."""
 
 import numpy as np
 import torch
@@ -36,3 +36,53 @@ class RandomTwoState(AbstractHamiltonian):
     @property
     def site_energies(self) -> torch.Tensor:
         return 2 - self.fields[:, None] * self.states
+
+
+class RandomTables(AbstractHamiltonian):
+    """Any number of states, a table of its own for each bond, without symmetries of any kind, and a field.
+
+    Args:
+        shape: (H, W).
+        n_tokens: q.
+        periodic: as of `Lattice`.
+        further: offsets (dy, dx) of more bonds than those of nearest neighbours, where they stay on the lattice.
+    """
+
+    name = "test-tables"
+    parameters = {}  # noqa: RUF012
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        n_tokens: int = 2,
+        periodic: bool | tuple[bool, bool] = True,
+        further: tuple[tuple[int, int], ...] = (),
+    ) -> None:
+        self.lattice = Lattice(shape, periodic)
+        (height, width), generator = shape, torch.Generator().manual_seed(0)
+        beyond = [
+            (y * width + x, (y + dy) * width + x + dx)
+            for dy, dx in further
+            for y in range(height - dy)
+            for x in range(max(0, -dx), width - max(0, dx))
+        ]
+        self._bonds = torch.cat([self.lattice.bonds, torch.tensor(beyond, dtype=torch.long).view(-1, 2)])
+        size = (len(self._bonds), n_tokens, n_tokens)
+        self._pairs = torch.randn(size, generator=generator, dtype=torch.float64)
+        self._fields = torch.randn((self.n_sites, n_tokens), generator=generator, dtype=torch.float64)
+
+    @property
+    def states(self) -> torch.Tensor:
+        return torch.arange(self._fields.shape[1], dtype=torch.float64)
+
+    @property
+    def bonds(self) -> torch.Tensor:
+        return self._bonds
+
+    @property
+    def bond_energies(self) -> torch.Tensor:
+        return self._pairs
+
+    @property
+    def site_energies(self) -> torch.Tensor:
+        return self._fields

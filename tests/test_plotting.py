@@ -216,6 +216,14 @@ def test_wavefront_of_another_tick(ax):
             wavefront(ax, model, tick)
 
 
+def test_phases_of_another_order(ax):
+    model = la.MultiscalePixelCNN((4, 6), width=4)
+    wavefront(ax, model)
+    ticks = int(model.rank.max()) + 1
+    assert ax.get_title() == f"{ticks} ticks instead of H W = 24"
+    assert {text.get_text() for text in ax.texts} == {str(tick) for tick in range(ticks)}
+
+
 def test_likelihood_curve_in_nats_and_bits(ax):
     rows = [{"step": k, "loss": 1 / k} | ({"nll_held_out": 2 / k} if k % 5 == 0 else {}) for k in range(1, 21)]
     assert likelihood_curve(ax, rows, baseline=0.6) is ax

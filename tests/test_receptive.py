@@ -154,6 +154,20 @@ def test_summary_of_a_single_site():
 
 
 @pytest.mark.parametrize(
+    ("model", "ticks"),
+    [
+        (la.MultiscalePixelCNN((8, 8), width=4), 1 + 3 + 8 + 12),
+        (la.MultiscalePixelCNN((8, 8), width=4, bias=la.Ising((8, 8)).bias(2.0)), 1 + 3 + 8 + 6),
+        (la.MultiscalePixelCNN((1, 6), width=4), 1 + 1 + 1 + 2),
+        (la.MeanField((3, 4)), 1),
+    ],
+)
+def test_an_order_of_its_own_has_no_slope(model, ticks):
+    found = summary(model)
+    assert (found["slope"], found["ticks"]) == (None, ticks)
+
+
+@pytest.mark.parametrize(
     ("build", "words"),
     [
         (

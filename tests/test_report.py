@@ -13,7 +13,7 @@ from latticear.report import report_run
 from latticear.rundir import load_model
 from latticear.workflows import train_run, trained
 
-NAMES = ["training", "samples", "histograms", "correlation", "receptive_field", "weights"]
+NAMES = ["training", "samples", "histograms", "correlation", "weights", "receptive_field"]
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +39,19 @@ def test_figures_of_a_run(tmp_path):
     for name in NAMES:
         assert np.array_equal(pictures[name], again[name])
         assert np.array_equal(pictures[name], other[name]) == (name in ("training", "receptive_field"))
+
+
+def test_a_network_with_an_order_of_its_own(tmp_path):
+    """It has no receptive field that offsets describe, and all other figures."""
+    assert train_run(
+        tmp_path / "run",
+        None,
+        ["model.width=8", "training.objective=reverse-kl", "training.batch_size=32", "training.steps=3"],
+        {**tiny.VALUES, "model": {"name": "multiscale"}},
+        resume=False,
+        report=tiny.silent,
+    )
+    assert [path.stem for path in report_run(tmp_path / "run")] == NAMES[:-1]
 
 
 def test_figures_are_given_what_they_say(tmp_path, monkeypatch):

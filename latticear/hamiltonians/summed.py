@@ -61,7 +61,7 @@ class SummedNeighbours(nn.Module):
         later, own = self.later[part], self.own[part]
         tables = (self.neighbours[part], self.energies[part], self.field[part])
         energies = local_energies(tokens, *(table.flatten(0, 1) for table in tables))
-        energies_btke = energies.view(len(tokens), *later.shape, -1)
+        energies_btke = energies.view(len(tokens), *later.shape, own.shape[2])
         scale = -1 / temperatures[:, None, None, None]
         terms = (
             (energies_btke[..., e, None] + own[:, :, e]) * scale for e in range(energies_btke.shape[3])

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, ClassVar, Unpack, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latticear.ancestral import Drawn, Given, draw_front, log_softmax
@@ -92,10 +93,13 @@ class MultiscalePixelCNN(AbstractModel):
             )
         self.width, self.depth, self.n_taps = width, depth, n_taps
         self.periodic = periodic
+        self.embed = self.conditioning.embedding(width)
         self._around = (periodic, periodic) if isinstance(periodic, bool) else periodic
         phases = self._plan()
         rank = rank_of(phases, self.shape)
         self.phases = nn.ModuleDict({key_of(phase): self._module(phase, rank) for phase in phases})
+        if not any(phase.network for phase in self._phases.values()):
+            self.embed = None  # nothing reads it
         self._set_rank(rank)
         self._biased = {} if self.bias is None else {k: self.bias.tells(p.sites) for k, p in self._phases.items()}
 
@@ -119,7 +123,7 @@ class MultiscalePixelCNN(AbstractModel):
         if exact is None and not (gauged and not len(phase.taps)):  # the sign of the first spin is that of a coin
             n_inputs = len(phase.taps) * (1 if self.n_tokens == 2 else self.n_tokens)
             n_outputs = 1 if gauged else self.n_tokens
-            network = PatchNetwork(n_inputs, n_outputs, self.width, self.depth, self.conditioning)
+            network = PatchNetwork(n_inputs, n_outputs, self.width, self.depth, self.width if self.embed else 0)
         return PhaseModule(phase, self.n_tokens, self.spin_flip_symmetric, network, summed)
 
     def counterparts(self, name: str) -> list[str]:
@@ -135,12 +139,11 @@ class MultiscalePixelCNN(AbstractModel):
 
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
         board = Board.of(tokens.flatten(1), self.n_tokens, self._like)
-        temperatures = None if self.bias is None else self.bias.temperatures(len(tokens), condition)
+        temperatures, embedded = self._given(len(tokens), condition)
         size = (len(tokens), self.n_tokens, math.prod(self.shape))
         logits_bqs = torch.zeros(size, dtype=torch.float64, device=tokens.device)
         for phase in self._phases.values():
-            logits_tbq = phase.logits(board, slice(None), condition, temperatures)
-            logits_bqs[:, :, phase.sites] = logits_tbq.permute(1, 2, 0)
+            logits_bqs[:, :, phase.sites] = phase.logits(board, slice(None), embedded, temperatures).permute(1, 2, 0)
         return logits_bqs.unflatten(2, self.shape)
 
     def _log_prob(self, tokens: Tensor, condition: Tensor | None, known: Tensor | None) -> Tensor:
@@ -148,7 +151,8 @@ class MultiscalePixelCNN(AbstractModel):
         if known is not None:
             return self._attached(known, board, condition)
         with torch.no_grad():
-            pieces = side_by_side(lambda key: list(self._log_probs(key, board, condition)), self.phases)
+            given = self._given(len(tokens), condition)
+            pieces = side_by_side(lambda key: list(self._log_probs(key, board, *given)), self.phases)
             log_q = torch.stack([piece for of_phase in pieces for piece in of_phase]).sum(0)
         return self._attached(log_q, board, condition)
 
@@ -156,13 +160,15 @@ class MultiscalePixelCNN(AbstractModel):
         """Known log-probabilities `(B,)` of complete configurations with their gradient."""
         if not torch.is_grad_enabled():
             return log_q
-        return with_gradient(
-            log_q, [(phase, partial(self._log_probs, key, board, condition)) for key, phase in self._phases.items()]
-        )
+        temperatures, embedded = self._given(len(log_q), condition)
+        parts = [(phase, partial(self._log_probs, key, board, temperatures)) for key, phase in self._phases.items()]
+        return with_gradient(log_q, parts, embedded)
 
-    def _log_probs(self, key: str, board: Board, condition: Tensor | None) -> Iterator[Tensor]:
+    def _log_probs(
+        self, key: str, board: Board, temperatures: Tensor | None, embedded: Tensor | None
+    ) -> Iterator[Tensor]:
         """Log-probabilities of some sites of a phase at a time, `(B,)`."""
-        for sites, logits_tbq in self._conditionals(key, board, condition):
+        for sites, logits_tbq in self._conditionals(key, board, temperatures, embedded):
             chosen = board.tokens[:, sites].T[..., None]
             yield log_softmax(logits_tbq).gather(2, chosen)[..., 0].sum(0)
 
@@ -188,10 +194,11 @@ class MultiscalePixelCNN(AbstractModel):
 
     def _drawn(self, u: Tensor, condition: Tensor | None, given: Given | None) -> Drawn:
         board = Board.empty(len(u), u.shape[1], self.n_tokens, self._like)
+        conditions = self._given(len(u), condition)
         log_q, log_q_given = (torch.zeros(len(u), dtype=torch.float64, device=u.device) for _ in range(2))
         for key, phase in self._phases.items():
             tokens = []
-            for sites, logits_tbq in self._conditionals(key, board, condition):
+            for sites, logits_tbq in self._conditionals(key, board, *conditions):
                 held = None if given is None else Given(*(part[:, sites].T for part in given))
                 front = draw_front(logits_tbq, u[:, sites].T, held, 0)
                 tokens.append(front.tokens)
@@ -200,15 +207,23 @@ class MultiscalePixelCNN(AbstractModel):
             board.write(phase.sites, torch.cat(tokens))
         return Drawn(board.tokens.unflatten(1, self.shape), log_q, log_q_given)
 
-    def _conditionals(self, key: str, board: Board, condition: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
+    def _given(self, n: int, condition: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """Of the conditions of n configurations: temperatures of the bias, and as embedded, `(width, N or 1, n)`."""
+        embedded = None
+        if self.embed is not None:
+            embedded = F.silu(self.embed(condition)).flatten(2).permute(1, 2, 0)
+        return None if self.bias is None else self.bias.temperatures(n, condition), embedded
+
+    def _conditionals(
+        self, key: str, board: Board, temperatures: Tensor | None, embedded: Tensor | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Some targets of a phase, `(T,)`, and their logits, bias included, float64 `(T, B, q)`, to the last one."""
-        phase, n = self._phases[key], len(board.tokens)
-        temperatures = None if self.bias is None else self.bias.temperatures(n, condition)
-        step = max(1, COLUMNS // n)
+        phase = self._phases[key]
+        step = max(1, COLUMNS // max(1, len(board.tokens)))
         for start in range(0, len(phase.sites), step):
             part = slice(start, start + step)
             sites = phase.sites[part]
-            logits_tbq = phase.logits(board, part, condition, temperatures)
+            logits_tbq = phase.logits(board, part, embedded, temperatures)
             if self._biased.get(key):
                 assert self.bias is not None
                 assert temperatures is not None

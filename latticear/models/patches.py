@@ -9,7 +9,6 @@ Index suffixes: t target, b configuration, q token.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple, cast
 
@@ -18,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latticear.hamiltonians import SummedNeighbours
-from latticear.models.conditions import Conditioning
 from latticear.scales import Phase
 
 __all__ = ["Board", "PatchNetwork", "PhaseModule"]
@@ -74,37 +72,44 @@ class PatchNetwork(nn.Module):
         n_inputs: numbers that are known around a target; 0 makes the logits constants.
         n_outputs: logits of a target.
         width, depth: of the hidden layers.
-        conditioning: what there is; it enters every hidden layer.
+        n_condition: channels of the embedded condition, which enters every hidden layer; 0 where there is none.
     """
 
-    def __init__(self, n_inputs: int, n_outputs: int, width: int, depth: int, conditioning: Conditioning) -> None:
+    def __init__(self, n_inputs: int, n_outputs: int, width: int, depth: int, n_condition: int = 0) -> None:
         super().__init__()
         sizes = [n_inputs] + [width] * depth if n_inputs else []
         self.layers = nn.ModuleList(_linear(*pair) for pair in pairwise(sizes))
         self.weight = nn.Parameter(0.1 * width**-0.5 * torch.randn(n_outputs, width)) if n_inputs else None
         self.bias = nn.Parameter(torch.zeros(n_outputs) if n_inputs else 0.01 * torch.randn(n_outputs))
-        self.conditions = conditioning.embeddings(width if n_inputs else n_outputs, max(1, len(self.layers)))
+        entered = [width] * depth if n_inputs else [n_outputs]
+        self.conditions = nn.ModuleList(nn.Linear(n_condition, size, bias=False) for size in entered if n_condition)
 
-    def forward(self, inputs: Tensor, signs: Tensor | None = None, embedded: Sequence[Tensor] = ()) -> Tensor:
+    def forward(self, inputs: Tensor, signs: Tensor | None = None, embedded: Tensor | None = None) -> Tensor:
         """Logits `(n_outputs, columns)`.
 
         Args:
             inputs: `(n_inputs, columns)`.
             signs: `(columns,)`, which the inputs are multiplied with; None for 1.
-            embedded: of the condition, `(width, columns)` for each layer; empty where there is none.
+            embedded: the condition, `(n_condition, T, B)`, or `(n_condition, 1, B)` if it is the same for all targets.
         """
         if self.weight is None:
-            constant = self.bias[:, None].expand(-1, inputs.shape[1])
-            return constant + embedded[0] if embedded else constant
+            return self._given(0, self.bias[:, None].expand(-1, inputs.shape[1]), embedded)
         x = inputs
         for k, layer in enumerate(self.layers):
             weight, bias = cast(Tensor, layer.weight), cast(Tensor, layer.bias)[:, None]
-            gauge = signs if k == 0 else None
-            x = (
-                torch.addmm(bias, weight, x) if gauge is None else torch.addcmul(bias, weight @ x, gauge)
-            )  # W g x = g W x
-            x = F.silu(x + embedded[k] if embedded else x)
+            # signs: W (g x) = g (W x)
+            x = torch.addmm(bias, weight, x) if k or signs is None else torch.addcmul(bias, weight @ x, signs)
+            x = F.silu(self._given(k, x, embedded))
         return torch.addmm(self.bias[:, None], self.weight, x)
+
+    def _given(self, k: int, x: Tensor, embedded: Tensor | None) -> Tensor:
+        """What the condition adds before layer k."""
+        if embedded is None:
+            return x
+        added = cast(Tensor, self.conditions[k].weight) @ embedded.flatten(1)
+        _, n_targets, n = embedded.shape
+        columns = x.view(len(x), x.shape[1] // max(1, n), n)
+        return (columns + added.view(len(x), n_targets, n)).flatten(1)
 
 
 def _linear(n_inputs: int, n_outputs: int) -> nn.Linear:
@@ -147,36 +152,30 @@ class PhaseModule(nn.Module):
         """True if inputs are seen relative to the first of them, which makes the log-odds of two tokens odd."""
         return self.symmetric and self.n_tokens == 2
 
-    def logits(self, board: Board, part: slice, condition: Tensor | None, temperatures: Tensor | None) -> Tensor:
+    def logits(self, board: Board, part: slice, embedded: Tensor | None, temperatures: Tensor | None) -> Tensor:
         """Logits of some targets without their bonds to known neighbours: float64 `(T, B, q)`.
 
         Args:
             board: with all sites of earlier phases filled in.
             part: of the targets.
-            condition: `(B, k)` or None.
+            embedded: the condition, `(channels, N, B)`, or `(channels, 1, B)` if it is no map; None without one.
             temperatures: float64 `(B,)`, of the bias; None without one.
         """
         if self.summed is not None:
             assert temperatures is not None
             return self.summed(board.tokens, part, temperatures).transpose(0, 1)
-        if self.network is None:
-            n_targets = self.sites[part].shape[0]
-            return torch.zeros(n_targets, len(board.tokens), self.n_tokens, device=self.sites.device).double()
         taps, n = self.taps[:, part], len(board.tokens)
-        embedded = [self._columns(layer(condition), part, n) for layer in self.network.conditions]
+        size = (taps.shape[1], n, self.n_tokens)
+        if self.network is None:
+            return torch.zeros(size, dtype=torch.float64, device=taps.device)
+        if embedded is not None and embedded.shape[1] > 1:
+            embedded = embedded[:, self.sites[part]]
         known = board.around(taps)
         if self.gauged:
             sign = known[0]
             half = self.network(known, sign, embedded)[0].double() * sign / 2
-            return torch.stack([-half, half], dim=1).view(-1, n, 2)
+            return torch.stack([-half, half], dim=1).view(size)
         logits_qc = self.network(known, None, embedded).double()
         if self.symmetric:
             logits_qc = logits_qc + self.network(board.around(taps, flipped=True), None, embedded).double().flip(0)
-        return logits_qc.T.reshape(-1, n, self.n_tokens)
-
-    def _columns(self, values: Tensor, part: slice, n: int) -> Tensor:
-        """What a condition adds to a layer, `(B, channels, 1, 1)` or `(B, channels, H, W)`, as `(channels, T * B)`."""
-        sites = self.sites[part]
-        at = values.flatten(2)
-        at = at.expand(-1, -1, len(sites)) if at.shape[2] == 1 else at[:, :, sites]
-        return at.permute(1, 2, 0).expand(-1, -1, n).reshape(values.shape[1], -1)
+        return logits_qc.T.reshape(size)

@@ -12,11 +12,11 @@ from latticear.parallel import side_by_side
 
 __all__ = ["with_gradient"]
 
-Part = Callable[[], Iterator[Tensor]]
-"""Yields log-probabilities `(B,)` of some sites."""
+Part = Callable[[Tensor | None], Iterator[Tensor]]
+"""Yields log-probabilities `(B,)` of some sites, given what all parts share."""
 
 
-def with_gradient(log_q: Tensor, parts: Sequence[tuple[nn.Module, Part]]) -> Tensor:
+def with_gradient(log_q: Tensor, parts: Sequence[tuple[nn.Module, Part]], shared: Tensor | None = None) -> Tensor:
     """`log_q` as it is, with the gradient of the sum over parts.
 
     In the backward pass each piece is computed once more and let go of before the next, so that it stays in the cache:
@@ -24,11 +24,12 @@ def with_gradient(log_q: Tensor, parts: Sequence[tuple[nn.Module, Part]]) -> Ten
 
     Args:
         log_q: float64 `(B,)`, the known value.
-        parts: modules, and what depends on their parameters and on no others; called in the backward pass, side by
-            side, with gradients enabled.
+        parts: modules, and what depends on their parameters, on `shared`, and on no others; called in the backward
+            pass, side by side, with gradients enabled.
+        shared: what all of them read, with a gradient of its own; None where there is nothing.
     """
     learning = [(list(_trained(module)), part) for module, part in parts if any(True for _ in _trained(module))]
-    result: Tensor = _Recomputed.apply(learning, log_q, *(weight for own, _ in learning for weight in own))
+    result: Tensor = _Recomputed.apply(learning, log_q, shared, *(weight for own, _ in learning for weight in own))
     return result
 
 
@@ -38,19 +39,25 @@ def _trained(module: nn.Module) -> Iterator[Tensor]:
 
 class _Recomputed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, learning: list[tuple[list[Tensor], Part]], log_q: Tensor, *weights: Tensor) -> Tensor:
-        ctx.learning = learning
+    def forward(
+        ctx: Any, learning: list[tuple[list[Tensor], Part]], log_q: Tensor, shared: Tensor | None, *weights: Tensor
+    ) -> Tensor:
+        ctx.learning, ctx.shared = learning, shared
         return log_q.clone()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         def of_part(item: tuple[list[Tensor], Part]) -> list[Tensor]:
             own, part = item
-            total = [torch.zeros_like(weight) for weight in own]
+            leaf = None if ctx.shared is None else ctx.shared.detach().requires_grad_()
+            of = own if leaf is None else [*own, leaf]
+            total = [torch.zeros_like(tensor) for tensor in of]
             with torch.enable_grad():
-                for log_q in part():
-                    for sum_, term in zip(total, torch.autograd.grad(log_q, own, gradients[0]), strict=True):
+                for log_q in part(leaf):
+                    for sum_, term in zip(total, torch.autograd.grad(log_q, of, gradients[0]), strict=True):
                         sum_ += term
             return total
 
-        return (None, None, *(part for of_own in side_by_side(of_part, ctx.learning) for part in of_own))
+        parts = list(side_by_side(of_part, ctx.learning))
+        shared = None if ctx.shared is None else sum((part.pop() for part in parts), torch.zeros_like(ctx.shared))
+        return (None, None, shared, *(gradient for part in parts for gradient in part))

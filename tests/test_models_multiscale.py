@@ -1,0 +1,223 @@
+"""The multiscale network beyond the contract of test_models.py: any shape, exact halves, held sites, conditions."""
+
+import contracts
+import pytest
+import torch
+from disorder import RandomTables
+from test_hamiltonians_summed import TEMPERATURE, is_sound
+from test_sampling import _counts, _p_value
+
+import latticear as la
+from latticear.engines import drawer
+from latticear.engines.choice import OwnOrder
+from latticear.exact import all_configurations
+from latticear.models import check_autoregressive
+from latticear.probe import randomise
+
+
+def _model(shape: tuple[int, int], n_tokens: int = 2, **options) -> la.MultiscalePixelCNN:
+    return la.MultiscalePixelCNN(shape, n_tokens, **{"width": 6, "depth": 2, **options})
+
+
+def _biased(shape: tuple[int, int], temperature: float | None = TEMPERATURE, **options) -> la.MultiscalePixelCNN:
+    return _model(shape, bias=la.Ising(shape, periodic=options.get("periodic", True)).bias(temperature), **options)
+
+
+@pytest.mark.parametrize("periodic", [True, False, (False, True)])
+def test_any_shape(periodic: bool | tuple[bool, bool]):
+    for shape in [(1, 1), (1, 2), (1, 7), (6, 1), (2, 2), (2, 5), (3, 3), (4, 3)]:
+        model = contracts.peaked(_model(shape, periodic=periodic))
+        with torch.no_grad():
+            assert abs(model.log_prob(all_configurations(shape, 2)).logsumexp(0).item()) < 1e-10
+        contracts.check_sampler(model)
+    for shape in [(5, 5), (6, 6), (3, 8)]:
+        check_autoregressive(_model(shape, periodic=periodic), n_trials=1)
+
+
+def test_each_phase_reads_all_its_taps():
+    """And nothing else: what the logits depend on is what stands around."""
+    model = _model((6, 6))
+    moved = la.receptive.dependences(model, n_trials=4)
+    for phase in model.phases.values():
+        seen = torch.zeros(len(phase.sites), 37, dtype=torch.bool).scatter_(1, phase.taps.T, True)
+        assert torch.equal(moved[phase.sites], seen[:, :36])
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (4, 6), (5, 5)])
+def test_a_bias_leaves_it_causal_and_symmetric(shape: tuple[int, int]):
+    model = _biased(shape, spin_flip_symmetric=True)
+    check_autoregressive(model, n_trials=1)
+    contracts.check_flip(contracts.peaked(model))
+    contracts.check_sampler(contracts.peaked(model))
+    contracts.check_gradients(model)
+
+
+def test_normalised_with_a_bias():
+    for options in ({}, {"spin_flip_symmetric": True}, {"n_condition": 1, "temperature": None}):
+        model = contracts.peaked(_biased((4, 4), **options))
+        condition = torch.tensor([1.7], dtype=torch.float64) if model.conditioned else None
+        with torch.no_grad():
+            log_q = model.log_prob(all_configurations((4, 4), 2), condition)
+        assert abs(log_q.logsumexp(0).item()) < 1e-10
+
+
+class _Symmetric(RandomTables):
+    """Tables and fields that do not change under token -> q - 1 - token."""
+
+    @property
+    def bond_energies(self):
+        return super().bond_energies + super().bond_energies.flip(1, 2)
+
+    @property
+    def site_energies(self):
+        return super().site_energies + super().site_energies.flip(1)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_three_tokens_with_the_symmetry(bias: bool):
+    hamiltonian = _Symmetric((2, 4), 3, periodic=False)
+    energies = hamiltonian.bias(TEMPERATURE) if bias else None
+    model = _model((2, 4), 3, spin_flip_symmetric=True, bias=energies).double()
+    randomise(model, torch.Generator().manual_seed(0))
+    contracts.check_flip(model)
+    contracts.check_normalised(model)
+    contracts.check_sampler(model)
+    if bias:
+        is_sound(model, hamiltonian)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        _model((3, 4)),
+        _model((3, 3), 3),
+        _model((4, 4), 3, spin_flip_symmetric=True),
+        _biased((4, 6), spin_flip_symmetric=True),
+        _biased((5, 5)),
+    ],
+    ids=["plain", "three tokens", "symmetric", "bias", "odd"],
+)
+def test_held_sites(model: la.MultiscalePixelCNN):
+    contracts.check_held(contracts.peaked(model))
+
+
+@pytest.mark.parametrize("options", [{}, {"n_condition": 2}, {"n_condition_maps": 1}])
+def test_conditions_with_a_bias(options: dict[str, int]):
+    """A vector, which is the temperature first, and maps."""
+    options = {"n_condition": 1, **options}
+    contracts.check_condition(contracts.peaked(_biased((3, 4), None, spin_flip_symmetric=True, **options)))
+
+
+def test_the_condition_enters_every_network():
+    model = _model((4, 4), n_condition=1, n_condition_maps=1)
+    probe = contracts.peaked(model)
+    tokens = torch.zeros(1, 4, 4, dtype=torch.long)
+    condition = torch.rand(1, model.conditioning.size, dtype=torch.float64)
+    moved = probe.logits(tokens, condition).log_softmax(1) - probe.logits(tokens, condition + 0.5).log_softmax(1)
+    assert (moved.abs().amax((0, 1)) > 1e-6).all()
+
+
+def test_a_map_tells_the_sites_apart():
+    """It enters where it is: a value moves the logits around it, as far as two 5x5 convolutions reach."""
+    size = 16
+    model = contracts.peaked(_model((size, size), n_condition_maps=1))
+    tokens = torch.zeros(1, size, size, dtype=torch.long)
+    place = torch.arange(size)
+    for site in range(0, size**2, 23):
+        condition = torch.zeros(1, size**2, dtype=torch.float64)
+        condition[:, site] = 1
+        with torch.no_grad():
+            moved = (model.logits(tokens, condition) - model.logits(tokens, 0 * condition)).abs().amax((0, 1)) > 1e-9
+        dy, dx = ((place - at + size // 2) % size - size // 2 for at in divmod(site, size))
+        assert torch.equal(moved, (dy.abs() <= 4)[:, None] & (dx.abs() <= 4))
+
+
+@pytest.mark.parametrize("n_tokens", [2, 3])
+def test_log_prob_is_that_of_the_logits(n_tokens: int):
+    """Phase by phase, or the bias for all sites at once; a field acts on sites without known neighbours too."""
+    hamiltonian = RandomTables((4, 6), n_tokens)
+    model = _model((4, 6), n_tokens, bias=hamiltonian.bias(TEMPERATURE)).double()
+    tokens = torch.randint(n_tokens, (50, 4, 6))
+    with torch.no_grad():
+        assert (model.log_prob(tokens) - la.AbstractModel._log_prob(model, tokens, None, None)).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("options", [{}, {"n_condition": 1}, {"n_condition": 1, "n_condition_maps": 1}], ids=str)
+def test_gradients_are_those_of_the_logits(options: dict[str, int]):
+    """Recomputed piece by piece, the embedding that all share included."""
+    model = contracts.peaked(_biased((6, 6), None if options else TEMPERATURE, spin_flip_symmetric=True, **options))
+    tokens, weights = torch.randint(2, (40, 6, 6)), torch.randn(40, dtype=torch.float64)
+    condition = 1 + torch.rand(40, model.conditioning.size, dtype=torch.float64) if options else None
+    parameters = list(model.parameters())
+    plain = la.AbstractModel._log_prob(model, tokens, condition, None)
+    expected = torch.autograd.grad(plain, parameters, weights)
+    for known in (None, plain.detach()):
+        found = torch.autograd.grad(model.log_prob(tokens, condition, known), parameters, weights)
+        assert all((a - b).abs().max() < 1e-10 * (1 + b.abs().max()) for a, b in zip(found, expected, strict=True))
+
+
+def test_a_condition_that_nothing_reads():
+    model = _biased((1, 2), None, spin_flip_symmetric=True, n_condition=1, periodic=False)
+    assert not list(model.parameters())
+
+
+@pytest.mark.parametrize("options", [{}, {"n_condition": 1}], ids=["plain", "condition"])
+def test_what_was_drawn_is_what_is_recomputed_in_float32(options: dict[str, int]):
+    model = _biased((8, 8), None if options else TEMPERATURE, spin_flip_symmetric=True, **options)
+    condition = torch.linspace(1, 4, 300)[:, None] if options else None
+    samples = model.sample(300, seed=1, condition=condition)
+    with torch.no_grad():
+        assert (model.log_prob(samples.tokens, condition) - samples.log_q).abs().max() < 1e-4
+        for i in (0, 150, 299):
+            alone = model.log_prob(samples.tokens[[i]], None if condition is None else condition[i])
+            assert (alone - samples.log_q[i]).abs() < 1e-4
+
+
+def test_cuts_change_nothing_bit_for_bit():
+    """In float32, where the number of columns changes the rounding."""
+    model = _biased((8, 8))
+    assert isinstance(drawer(model), OwnOrder)
+    block = drawer(model).block
+    whole = model.sample(2 * block + 5, seed=9)
+    for start, n in ((0, 1), (1, block), (block - 1, 2), (150, 47)):
+        part = model.sample(n, seed=9, start=start)
+        assert torch.equal(part.tokens, whole.tokens[start : start + n])
+        assert torch.equal(part.log_q, whole.log_q[start : start + n])
+
+
+def test_targets_may_be_taken_in_any_portions(monkeypatch):
+    """Some at a time, as for many configurations, or all."""
+    model = contracts.peaked(_biased((6, 6), None, n_condition=1, n_condition_maps=1))
+    condition = 0.5 + torch.rand(20, model.conditioning.size, dtype=torch.float64)
+    whole = model.sample(20, condition=condition)
+    monkeypatch.setattr("latticear.models.multiscale.COLUMNS", 2 * 256)
+    parts = model.sample(20, condition=condition)
+    assert torch.equal(parts.tokens, whole.tokens)
+    monkeypatch.setattr("latticear.models.multiscale.COLUMNS", 2 * 20)
+    with torch.no_grad():
+        assert (model.log_prob(whole.tokens, condition) - whole.log_q).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_frequencies_are_the_stated_probabilities(bias: bool):
+    # one fixed seed a case; p < 1e-4 in one of 10,000 seeds
+    build = _biased if bias else _model
+    model, other = (contracts.peaked(build((3, 3)), scale=scale) for scale in (1.0, 0.9))
+    every = all_configurations((3, 3), 2)
+    with torch.no_grad():
+        right, wrong = (network.log_prob(every).exp() for network in (model, other))
+    counts = _counts(model.sample(20_000, seed=1).tokens, 2)
+    assert _p_value(counts, right) > 1e-4
+    assert _p_value(counts, wrong) < 1e-4  # the negative control: the test sees a small error
+
+
+def test_no_configurations():
+    for model in (_model((4, 4), 3), _biased((4, 4), None, spin_flip_symmetric=True, n_condition=1)):
+        condition = torch.zeros(0, model.conditioning.size) if model.conditioned else None
+        assert model.log_prob(torch.zeros(0, 4, 4, dtype=torch.long), condition).shape == (0,)
+
+
+@pytest.mark.parametrize("name", ["width", "depth", "n_taps"])
+def test_bad_arguments(name: str):
+    with pytest.raises(ValueError, match=f"width, depth and n_taps must be at least 1, got .*{name}=0"):
+        la.MultiscalePixelCNN((4, 4), **{name: 0})
