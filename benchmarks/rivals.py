@@ -2,9 +2,9 @@
 
 Effective configurations a second: `ESS n / t` of the network's independent samples, `n / (2 tau_int t)` of a Monte
 Carlo series, by the slower of energy and |m|. And the error of ln Z: importance sampling against thermodynamic
-integration, `ln Z(beta) = N ln 2 - int_0^beta <E>`, by Gauss-Legendre nodes with Swendsen-Wang at each, its time divided
-evenly; the number of nodes is doubled until the exact integrand says that the rule is wrong by less than its error. The
-time of the training is given beside: it is what the network has to earn back. The last line is JSON.
+integration, `ln Z(beta) = N ln 2 - int_0^beta <E>`, by Gauss-Legendre nodes with Swendsen-Wang at each and the time
+divided evenly; the number of nodes is doubled until the exact integrand says that the rule is wrong by less than its
+error. The time of the training is given beside: it is what the network has to earn back. The last line is JSON.
 
     python benchmarks/rivals.py RUN... [--seconds 30] [--threads 1]
 """
