@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 import inspect
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_type_hints
@@ -28,6 +26,7 @@ from latticear.hamiltonians import (
 from latticear.models import MODELS, AbstractModel
 from latticear.space import ConfigurationSpace
 from latticear.training import fit
+from latticear.trees import Tree, config_tree
 
 __all__ = [
     "AnyConfig",
@@ -36,7 +35,6 @@ __all__ = [
     "build_hamiltonian",
     "build_model",
     "build_space",
-    "config_tree",
     "load_any",
     "load_config",
     "parse_any",
@@ -45,7 +43,8 @@ __all__ = [
     "to_toml",
 ]
 
-Tree = dict[str, Any]
+LARGE = 16
+"""Extent from which a lattice is served by the multiscale network, if no other is named."""
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
@@ -165,41 +164,6 @@ def load_any(path: str | Path | None, overrides: Iterable[str] = (), values: Tre
     return parse_any(config_tree(path, overrides, values))
 
 
-def config_tree(
-    path: str | Path | None, overrides: Iterable[str] = (), values: Tree | None = None, base: Tree | None = None
-) -> Tree:
-    """What was asked for, unchecked: a TOML file, then values such as command-line options, then overrides.
-
-    Args:
-        path: of the TOML file; None for none.
-        overrides: `section.key=value`, as `--set` takes them; the value is TOML, or a bare string.
-        values: nested dictionary.
-        base: what holds where there is no file.
-
-    Raises:
-        ValueError: for unreadable TOML or a malformed override.
-        OSError: if the file cannot be read.
-    """
-    tree: Tree = copy.deepcopy(base or {})
-    if path is not None:
-        try:
-            tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not valid TOML: {error}") from error
-    _merge(tree, values or {})
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key.strip():
-            raise ValueError(f"--set takes section.key=value, got {override!r}")
-        branch: Any = _toml_value(text)
-        for part in reversed(key.strip().split(".")):
-            branch = {part: branch}
-        if not isinstance(branch, dict):
-            raise ValueError(f"--set takes section.key=value, got {override!r}")
-        _merge(tree, branch)
-    return tree
-
-
 def parse_config(tree: Tree) -> RunConfig:
     """Check a nested dictionary and fill in what it does not say.
 
@@ -212,8 +176,8 @@ def parse_config(tree: Tree) -> RunConfig:
     top = _validated(_Top, tree, "", also=sections)
     top["temperature"] = _temperature(top["temperature"])
     sections["hamiltonian"].setdefault("name", "ising")
-    sections["model"].setdefault("name", "pixelcnn")
     hamiltonian = _validated(_member(_HAMILTONIANS, sections, "hamiltonian"), sections["hamiltonian"], "hamiltonian.")
+    sections["model"].setdefault("name", "multiscale" if max(hamiltonian["shape"]) >= LARGE else "pixelcnn")
     model = _validated(_member(_MODELS, sections, "model"), sections["model"], "model.")
     training = _validated(_TRAINING, _training(sections, top["temperature"]), "training.")
     config = RunConfig(**top, hamiltonian=hamiltonian, model=model, training=training)
@@ -374,23 +338,6 @@ def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
     known = list(known)
     near = difflib.get_close_matches(name, known, 1, 0.5)
     return f"; did you mean {prefix + near[0]!r}?" if near else f"; valid: {', '.join(sorted(known))}"
-
-
-def _merge(tree: Tree, branch: Tree) -> None:
-    for key, value in branch.items():
-        if isinstance(value, dict):
-            if not isinstance(tree.get(key), dict):
-                tree[key] = {}
-            _merge(tree[key], value)
-        else:
-            tree[key] = value
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _plain(value: Any) -> Any:

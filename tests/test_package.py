@@ -11,7 +11,19 @@ PACKAGE = Path(latticear.__file__).parent
 
 FLOORS = [
     {"lattice", "scales"},
-    {"library", "samples", "signals", "journal", "parallel", "autocorrelation", "tracing", "probe", "ancestral"},
+    {"library", "samples", "signals", "journal", "trees", "parallel"},
+    {"autocorrelation", "tracing", "probe", "ancestral"},
+        "library",
+        "samples",
+        "signals",
+        "journal",
+        "trees",
+        "parallel",
+        "autocorrelation",
+        "tracing",
+        "probe",
+        "ancestral",
+    },
     {"stages"},
     {"wavefront", "space"},
     {"philox", "hamiltonians", "engines"},
@@ -93,6 +105,7 @@ def test_every_module_has_a_test_file():
 
 _TESTED_ELSEWHERE = {
     "ancestral",  # test_sampling
+    "trees",  # test_config
     "samples",  # test_models
     "space",  # test_grids and test_hamiltonians
     "gridreport",  # test_report

@@ -23,7 +23,6 @@ from latticear.config import (
     RunConfig,
     build_hamiltonian,
     build_model,
-    config_tree,
     load_config,
     resolve_device,
     to_toml,
@@ -36,6 +35,7 @@ from latticear.provenance import environment
 from latticear.rundir import RunDirectory
 from latticear.samples import Samples
 from latticear.training import TrainingError
+from latticear.trees import config_tree
 from latticear.weights import divergence
 from latticear.workflows.estimate import save_estimates
 from latticear.workflows.runs import Report, quiet, single_temperature, trained

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from latticear.config import RunConfig, build_hamiltonian, config_tree, parse_any
+from latticear.config import RunConfig, build_hamiltonian, parse_any
 from latticear.rundir import RunDirectory
+from latticear.trees import config_tree
 from latticear.workflows.runs import Report
 from latticear.workflows.train import train_run
 

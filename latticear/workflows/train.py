@@ -17,7 +17,6 @@ from latticear.config import (
     build_hamiltonian,
     build_model,
     build_space,
-    config_tree,
     load_any,
     parse_any,
     resolve_device,
@@ -33,6 +32,7 @@ from latticear.rundir import RunDirectory, load_model
 from latticear.signals import StopSignals
 from latticear.space import ConfigurationSpace
 from latticear.training import Step, TrainingError, fit
+from latticear.trees import config_tree
 from latticear.workflows.grids import Configurations, check_classes, check_same_data, completed, grid_data
 from latticear.workflows.runs import Report, judged_temperature, step_of
 

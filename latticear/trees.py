@@ -1,0 +1,65 @@
+"""What was asked for, as nested dictionaries: from TOML files, options and overrides."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Tree", "config_tree"]
+
+Tree = dict[str, Any]
+
+
+def config_tree(
+    path: str | Path | None, overrides: Iterable[str] = (), values: Tree | None = None, base: Tree | None = None
+) -> Tree:
+    """What was asked for, unchecked: a TOML file, then values such as command-line options, then overrides.
+
+    Args:
+        path: of the TOML file; None for none.
+        overrides: `section.key=value`, as `--set` takes them; the value is TOML, or a bare string.
+        values: nested dictionary.
+        base: what holds where there is no file.
+
+    Raises:
+        ValueError: for unreadable TOML or a malformed override.
+        OSError: if the file cannot be read.
+    """
+    tree: Tree = copy.deepcopy(base or {})
+    if path is not None:
+        try:
+            tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is not valid TOML: {error}") from error
+    _merge(tree, values or {})
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            raise ValueError(f"--set takes section.key=value, got {override!r}")
+        branch: Any = _toml_value(text)
+        for part in reversed(key.strip().split(".")):
+            branch = {part: branch}
+        if not isinstance(branch, dict):
+            raise ValueError(f"--set takes section.key=value, got {override!r}")
+        _merge(tree, branch)
+    return tree
+
+
+def _merge(tree: Tree, branch: Tree) -> None:
+    for key, value in branch.items():
+        if isinstance(value, dict):
+            if not isinstance(tree.get(key), dict):
+                tree[key] = {}
+            _merge(tree[key], value)
+        else:
+            tree[key] = value
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
