@@ -1,7 +1,7 @@
 """What a configuration of the multiscale network costs as the lattice grows: draw, teacher-forced pass, training step.
 
-Sites cost the same on every lattice and the phases are O(log L), so the exponent of the time in L should be 2. Ceiling: a
-draw at the price of a teacher-forced pass. Times are processor time of all threads. The last line is JSON.
+Sites cost the same on every lattice and the phases are O(log L), so the exponent of the time in L should be 2. Ceiling:
+a draw at the price of a teacher-forced pass. Times are processor time of all threads. The last line is JSON.
 
     python benchmarks/depth.py [--sizes 16 32 64 128] [--width 32] [--repeats 5]
 """
