@@ -46,12 +46,12 @@ class SummedNeighbours(nn.Module):
         self.register_buffer("field", bias.field[middle_tk], persistent=False)
         self.register_buffer("own", bias.energies[sites], persistent=False)  # (T, K, neighbour's token, own token)
 
-    def forward(self, tokens: Tensor, part: slice, temperatures: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, part: slice | Tensor, temperatures: Tensor) -> Tensor:
         """What is added for some of the targets: float64 `(B, T, q)`.
 
         Args:
             tokens: `(B, N)`, with all earlier sites; the others may hold anything.
-            part: of the targets.
+            part: of the targets, a slice or their places.
             temperatures: float64 `(B,)`.
         """
         later, own = self.later[part], self.own[part]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from latticear.ancestral import Drawn, Given, draw_front
 from latticear.hamiltonians import exact_conditionals
 from latticear.models.base import AbstractModel, Common
+from latticear.models.partial import Step
 from latticear.models.patches import Board, PatchNetwork, PhaseModule
 from latticear.scales import Phase, multiscale_phases, rank_of
 
@@ -81,6 +82,7 @@ class MultiscalePixelCNN(AbstractModel):
         phases = self._plan()
         rank = rank_of(phases, self.shape)
         self.phases = nn.ModuleDict({key_of(phase): self._module(phase, rank) for phase in phases})
+        self._grouped = self._groups(phases)
         self._set_rank(rank)
         self._biased = {} if self.bias is None else {k: self.bias.tells(p.sites) for k, p in self._phases.items()}
 
@@ -107,6 +109,24 @@ class MultiscalePixelCNN(AbstractModel):
             network = PatchNetwork(n_inputs, n_outputs, self.width, self.depth, self.conditioning)
         return PhaseModule(phase, self.n_tokens, self.spin_flip_symmetric, network, summed)
 
+    def _groups(self, phases: list[Phase]) -> list[tuple[int, list[str]]]:
+        """Level and phases of each step: the faces or the edges of a level.
+
+        What the energy tells belongs to the step before, as it does not change the weight of a configuration.
+        """
+        groups: list[tuple[int, list[str]]] = []
+        begun = ""
+        for phase in phases:
+            key = key_of(phase)
+            kind = key.rstrip("s0123456789")
+            told = groups and self._phases[key].network is None
+            if told or kind == begun:
+                groups[-1][1].append(key)
+            else:
+                groups.append((phase.level, [key]))
+                begun = kind
+        return groups
+
     def _symmetric_logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
         return self._logits(tokens, condition)  # which has the symmetry, phase by phase
 
@@ -121,13 +141,7 @@ class MultiscalePixelCNN(AbstractModel):
         return logits_bqs.unflatten(2, self.shape)
 
     def _log_prob(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
-        board = Board.of(tokens.flatten(1), self.n_tokens, self._like)
-        log_q = torch.zeros(len(tokens), dtype=torch.float64, device=tokens.device)
-        for key in self.phases:
-            for sites, logits_tbq in self._conditionals(key, board, condition):
-                log_p = logits_tbq.log_softmax(2)
-                log_q = log_q + log_p.gather(2, board.tokens[:, sites].T[..., None])[..., 0].sum(0)
-        return log_q
+        return self.log_prob_of(self.board(tokens.flatten(1)), None, condition)
 
     @torch.no_grad()
     def draw_block(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
@@ -139,32 +153,77 @@ class MultiscalePixelCNN(AbstractModel):
             given: sites held fixed, or None.
         """
         board = Board.empty(len(u), u.shape[1], self.n_tokens, self._like)
+        log_q, log_q_given = self._draw(board, None, u, condition, given)
+        return Drawn(board.tokens.unflatten(1, self.shape), log_q, log_q_given)
+
+    @property
+    def steps(self) -> list[Step]:
+        """All sites in the order in which they are drawn, as `latticear.models.partial.DrawsInSteps` says."""
+        return [Step(level, torch.cat([self._phases[key].sites for key in keys])) for level, keys in self._grouped]
+
+    def board(self, tokens: Tensor) -> Board:
+        """Configurations `(B, N)` as the phases see them; sites that are not drawn yet may hold anything."""
+        return Board.of(tokens, self.n_tokens, self._like)
+
+    @torch.no_grad()
+    def redraw(self, board: Board, sites: Tensor, u: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Draw some sites anew, as `latticear.models.partial.DrawsInSteps` says: their log-probability."""
+        return self._draw(board, sites, u, condition, None)[0]
+
+    def log_prob_of(self, board: Board, sites: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
+        """Log-probability of what the board holds at some sites, or at all, each given the lower ranks: `(B,)`."""
+        log_q = torch.zeros(len(board.tokens), dtype=torch.float64, device=board.tokens.device)
+        for key, places, _ in self._targets(sites):
+            for part, logits_tbq in self._conditionals(key, places, board, condition):
+                tokens_tb = board.tokens[:, self._phases[key].sites[part]].T
+                log_q = log_q + logits_tbq.log_softmax(2).gather(2, tokens_tb[..., None])[..., 0].sum(0)
+        return log_q
+
+    def _draw(
+        self, board: Board, sites: Tensor | None, u: Tensor, condition: Tensor | None, given: Given | None
+    ) -> tuple[Tensor, Tensor]:
+        """Fill in some sites, or all, but for those held fixed; log-probabilities of the drawn and of the held ones."""
         log_q, log_q_given = (torch.zeros(len(u), dtype=torch.float64, device=u.device) for _ in range(2))
-        for key, phase in self._phases.items():
-            tokens = []
-            for sites, logits_tbq in self._conditionals(key, board, condition):
-                held = None if given is None else Given(*(part[:, sites].T for part in given))
-                front = draw_front(logits_tbq, u[:, sites].T, held, 0)
+        for key, places, columns in self._targets(sites):
+            tokens, done = [], 0
+            for part, logits_tbq in self._conditionals(key, places, board, condition):
+                here = columns[done : done + len(part)]
+                done += len(part)
+                held = None if given is None else Given(*(values[:, here].T for values in given))
+                front = draw_front(logits_tbq, u[:, here].T, held, 0)
                 tokens.append(front.tokens)
                 log_q += front.log_q
                 log_q_given += front.log_q_given
-            board.write(phase.sites, torch.cat(tokens))
-        return Drawn(board.tokens.unflatten(1, self.shape), log_q, log_q_given)
+            board.write(self._phases[key].sites[places], torch.cat(tokens))
+        return log_q, log_q_given
 
-    def _conditionals(self, key: str, board: Board, condition: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Some targets of a phase, `(T,)`, and their logits, bias included, float64 `(T, B, q)`, to the last one."""
+    def _targets(self, sites: Tensor | None) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """The phases that draw some of the sites, or of all: places among their targets, and columns in `sites`."""
+        every = torch.arange(math.prod(self.shape), device=self.rank.device)
+        column_of = every
+        if sites is not None:
+            column_of = torch.full_like(every, -1)
+            column_of[sites] = every[: len(sites)]
+        for key, phase in self._phases.items():
+            columns = column_of[phase.sites]
+            places = every[: len(columns)] if sites is None else (columns >= 0).nonzero()[:, 0]
+            if len(places):
+                yield key, places, columns[places]
+
+    def _conditionals(
+        self, key: str, places: Tensor, board: Board, condition: Tensor | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Some of these targets, `(T,)`, and their logits with the bias, float64 `(T, B, q)`, to the last one."""
         phase, n = self._phases[key], len(board.tokens)
         temperatures = None if self.bias is None else self.bias.temperatures(n, condition)
-        step = max(1, COLUMNS // n)
-        for start in range(0, len(phase.sites), step):
-            part = slice(start, start + step)
-            sites = phase.sites[part]
+        for part in places.split(max(1, COLUMNS // n)):
             logits_tbq = phase.logits(board, part, condition, temperatures)
             if self._biased.get(key):
                 assert self.bias is not None
                 assert temperatures is not None
-                logits_tbq = logits_tbq + self.bias.at(board.tokens, sites, temperatures).transpose(0, 1)
-            yield sites, logits_tbq
+                at = self.bias.at(board.tokens, phase.sites[part], temperatures)
+                logits_tbq = logits_tbq + at.transpose(0, 1)
+            yield part, logits_tbq
 
     @property
     def _phases(self) -> dict[str, PhaseModule]:

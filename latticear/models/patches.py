@@ -58,6 +58,10 @@ class Board(NamedTuple):
         self.tokens[:, sites] = tokens_tb.T
         self.inputs[:, sites] = values.to(self.inputs.dtype)
 
+    def take(self, rows: Tensor) -> Board:
+        """Some of the configurations, `(n,)`, each as often as it is named."""
+        return Board(self.tokens[rows], self.inputs[:, :, rows])
+
     def around(self, taps: Tensor, *, flipped: bool = False) -> Tensor:
         """What is seen at taps `(n_taps, T)`, as columns: `(channels * n_taps, T * B)`."""
         channels, _, n = self.inputs.shape
@@ -99,10 +103,8 @@ class PatchNetwork(nn.Module):
         x = inputs
         for k, layer in enumerate(self.layers):
             weight, bias = cast(Tensor, layer.weight), cast(Tensor, layer.bias)[:, None]
-            if k or signs is None:
-                x = torch.addmm(bias, weight, x)
-            else:
-                x = torch.addcmul(bias, weight @ x, signs)  # W (g x) = g (W x)
+            # W (g x) = g (W x)
+            x = torch.addmm(bias, weight, x) if k or signs is None else torch.addcmul(bias, weight @ x, signs)
             x = F.silu(x + embedded[k] if embedded else x)
         return torch.addmm(self.bias[:, None], self.weight, x)
 
@@ -147,12 +149,14 @@ class PhaseModule(nn.Module):
         """True if inputs are seen relative to the first of them, which makes the log-odds of two tokens odd."""
         return self.symmetric and self.n_tokens == 2
 
-    def logits(self, board: Board, part: slice, condition: Tensor | None, temperatures: Tensor | None) -> Tensor:
+    def logits(
+        self, board: Board, part: slice | Tensor, condition: Tensor | None, temperatures: Tensor | None
+    ) -> Tensor:
         """Logits of some targets without their bonds to known neighbours: float64 `(T, B, q)`.
 
         Args:
             board: with all sites of earlier phases filled in.
-            part: of the targets.
+            part: of the targets, a slice or their places.
             condition: `(B, k)` or None.
             temperatures: float64 `(B,)`, of the bias; None without one.
         """
@@ -174,7 +178,7 @@ class PhaseModule(nn.Module):
             logits_qc = logits_qc + self.network(board.around(taps, flipped=True), None, embedded).double().flip(0)
         return logits_qc.T.reshape(-1, n, self.n_tokens)
 
-    def _columns(self, values: Tensor, part: slice, n: int) -> Tensor:
+    def _columns(self, values: Tensor, part: slice | Tensor, n: int) -> Tensor:
         """What a condition adds to a layer, `(B, channels, 1, 1)` or `(B, channels, H, W)`, as `(channels, T * B)`."""
         sites = self.sites[part]
         at = values.flatten(2)
