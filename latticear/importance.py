@@ -109,16 +109,18 @@ def reweight(
     for k, (temperature, judge) in enumerate(zip(temperatures, judges, strict=True)):
         log_w = -energy / temperature - log_q
         health = diagnose(log_w)
-        weights = log_w - log_mean_exp(log_w)
         results.append(
             weighted_estimates(
-                *(column[:, None] for column in (energy, m, log_w, balance[:, k])),
+                energy[:, None],
+                m[:, None],
+                log_w[:, None],
+                balance[:, k, None],
                 {name: moments.result() for name, moments in sums[k].items()},
                 hamiltonian.n_sites,
                 temperature,
                 judge,
                 method="is",
-                ess=(health.ess, _ess_error(np.exp(weights))),
+                ess=(health.ess, _ess_error(np.exp(log_w - log_mean_exp(log_w)))),
                 pareto_k=health.pareto_k,
                 diagnostics=health.to_dict(),
                 reasons=health.reasons,

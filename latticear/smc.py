@@ -227,7 +227,7 @@ def _islands(
         threshold: islands whose ESS is below it resample.
     """
     assert isinstance(model, DrawsInSteps)
-    n_islands, n_particles, n_sites = u.shape
+    n_islands, n_particles, _ = u.shape
     steps, u_bs = model.steps, u.flatten(0, 1)
     board = model.board(torch.zeros(u_bs.shape, dtype=torch.long, device=u.device))
     log_q, before = u.new_zeros(len(u_bs)), u.new_zeros(len(u_bs))
