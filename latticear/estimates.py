@@ -107,8 +107,9 @@ class Estimates(dict[str, Estimate]):
         return not self.warnings
 
     def check_collapse(self) -> None:
-        """Compare the ESS on the model's own samples with the `forward_ess`, and say so where they disagree."""
-        own, target = self.diagnostics["ess"], self["forward_ess"].value
+        """Compare the ESS on the model's own samples, if it is known, with the `forward_ess`, and say so where they
+        disagree."""
+        own, target = self.diagnostics.get("ess", 0.0), self["forward_ess"].value
         if target < own / 2:
             self.warnings += (
                 f"the model misses part of the distribution: ESS {own:.2g} on its own samples, {target:.2g} on "

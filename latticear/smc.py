@@ -21,19 +21,21 @@ from latticear.importance import delta_error, weighted_estimates
 from latticear.measurement import Measurement, Observable, measurements
 from latticear.models import AbstractModel
 from latticear.models.partial import DrawsInSteps, require_steps
+from latticear.montecarlo import monte_carlo
 from latticear.philox import PARTICLES, PILOT, RESAMPLING, uniforms
 from latticear.samples import Samples
-from latticear.twists import LocalEnergy, fit_local_energies
+from latticear.twists import Pilot, Twist, fit_twists
 from latticear.weights import effective_sample_size, log_mean_exp
 
 __all__ = ["sequential_monte_carlo"]
 
 Array = NDArray[np.float64]
-Twist = Callable[[Tensor], Tensor]
+LogP = Callable[[Tensor], Tensor]
 
 MIN_ISLANDS = 10
 MIN_PARTICLES = 2
 MIN_PILOT = 100
+PILOT_AT_ONCE = 256
 MIN_AGREEMENT = 0.5
 """ESS of the islands below which their spread is too large for error bars."""
 
@@ -65,6 +67,7 @@ def sequential_monte_carlo(
     n: int,
     n_islands: int = 32,
     n_pilot: int = 2000,
+    pilot: Tensor | None = None,
     seed: int = 0,
     condition: Tensor | None = None,
     observables: Mapping[str, Observable] | None = None,
@@ -73,11 +76,11 @@ def sequential_monte_carlo(
 ) -> Estimates:
     """Free energy and observables from particles that are resampled between the steps of a model.
 
-    After step k the particles stand for `q(x_1..x_k) exp(f_k)`, with f_k a local energy fitted to the log weights of
-    pilot samples (`latticear.twists`), and after the last one for `exp(-beta E)`; a step changes the log weight by
-    `f_k - f_(k-1)`. Where the weights of an island have spread (ESS below 1/2), the particles are resampled. So the
-    spread does not grow with the number of steps, as that of whole lattices does. Z is without bias whatever the f_k,
-    whose quality sets the variance.
+    After step k the particles stand for `q(x) exp(f_k(x))`, x being the sites drawn so far, and after the last one for
+    `exp(-beta E)`; a step changes the log weight by `f_k - f_(k-1)`. The f_k are local energies minus `ln q(x)`, fitted
+    beforehand to pilot samples of the model and of the target (`latticear.twists`). Where the weights of an island have
+    spread (ESS below 1/2), the particles are resampled: what would multiply up to a whole lattice's weight stays that
+    of a step. Z is without bias whatever the f_k, whose quality sets the variance.
 
     Particles that share ancestors are not independent. Islands never meet: ln Z is the logarithm of the mean of the
     islands' Z, observables are ratios of sums over islands, and error bars come from the spread between islands
@@ -89,7 +92,9 @@ def sequential_monte_carlo(
         hamiltonian, temperature: the target.
         n: particles of all islands together, rounded down to a multiple of their number.
         n_islands: more of them know their errors better, fewer have smaller ones.
-        n_pilot: samples for the fit, besides.
+        n_pilot: configurations of each kind for the fit, besides.
+        pilot: tokens `(n, H, W)` of the target to fit to, instead of Monte Carlo made here (cluster updates where the
+            Hamiltonian takes them, else Metropolis, which is slow on large lattices).
         seed: of all of it.
         condition: one row, of a model that has one.
         observables, exact: as in `estimate`.
@@ -99,11 +104,11 @@ def sequential_monte_carlo(
         As `estimate` without `pareto_k`. `ess` is the fraction of n that independent samples with equal weights would
         need for the same error of Z. `diagnostics` has the ESS over islands, the mean ESS of particles within one at
         the end, the average number of resamplings and fraction of surviving ancestors, and `r_squared_k`: which part
-        of the variance of the log weights the local energy after step k explains.
+        of the variance of the log weights is explained by f_k.
 
     Raises:
-        ValueError: for a model that does not draw in steps, of another shape or number of tokens, fewer than 10
-            islands, 2 particles an island or 100 pilot samples.
+        ValueError: for a model that does not draw in steps, another shape or number of tokens, fewer than 10 islands,
+            2 particles an island or 100 pilot configurations.
 
     References:
         Del Moral, Doucet, Jasra, "Sequential Monte Carlo samplers", J. R. Stat. Soc. B 68 (2006) 411; targets that
@@ -121,12 +126,12 @@ def sequential_monte_carlo(
     """
     temperature = check_temperature(temperature)
     require_steps(model, "particles that are resampled between steps", "importance sampling (la.estimate)")
-    _check(model, hamiltonian, n, n_islands, n_pilot)
+    _check(model, hamiltonian, n, n_islands, n_pilot if pilot is None else min(n_pilot, len(pilot)))
     size = (n_islands, n // n_islands)
     was_training = model.training
     model.eval()  # no dropout in what is weighed
     try:
-        twists = _pilot(model, hamiltonian, temperature, n_pilot, seed, condition)
+        twists = _twists(model, hamiltonian, temperature, n_pilot, pilot, seed, condition)
         runs: list[Islands] = []
         parts: list[Measurement] = []
         for run in _all_islands(model, hamiltonian, temperature, twists, size, seed, condition):
@@ -155,37 +160,53 @@ def _check(model: AbstractModel, hamiltonian: AbstractHamiltonian, n: int, n_isl
             f"{n_islands} islands"
         )
     if n_pilot < MIN_PILOT:
-        raise ValueError(f"the local energies need at least {MIN_PILOT} pilot samples, got n_pilot = {n_pilot}")
+        raise ValueError(f"a fit needs at least {MIN_PILOT} pilot configurations, got {n_pilot}")
 
 
-def _pilot(
+@torch.no_grad()
+def _twists(
     model: AbstractModel,
     hamiltonian: AbstractHamiltonian,
     temperature: float,
     n: int,
+    pilot: Tensor | None,
     seed: int,
     condition: Tensor | None,
-) -> list[LocalEnergy]:
-    """Local energies from samples of their own stream: what the particles draw must not have been seen before."""
+) -> list[Twist]:
+    """Fitted to samples of their own stream: what the particles draw must not have been seen before."""
     assert isinstance(model, DrawsInSteps)
-    samples = Samples.cat(list(model.sample_batches(n, seed=seed, condition=condition, stream=PILOT)))
-    assert samples.log_q is not None
-    log_w = -hamiltonian.token_energy(samples.tokens) / temperature - samples.log_q
-    return fit_local_energies(
-        model.steps,
-        samples.tokens.flatten(1),
-        log_w,
-        shape=model.shape,
-        periodic=hamiltonian.lattice.periodic,
-        n_tokens=model.n_tokens,
-    )
+    own = Samples.cat(list(model.sample_batches(n, seed=seed, condition=condition, stream=PILOT))).tokens
+    target = _monte_carlo(hamiltonian, temperature, n, seed) if pilot is None else pilot
+    pilots = []
+    for tokens in (own, target.to(own.device)):
+        columns = [_log_q_of_steps(model, part, condition) for part in tokens.flatten(1).long().split(PILOT_AT_ONCE)]
+        log_q = torch.cat(columns)
+        log_w = -hamiltonian.token_energy(tokens) / temperature - log_q[:, -1]
+        pilots.append(Pilot(tokens.flatten(1), log_q, log_w))
+    periodic = hamiltonian.lattice.periodic
+    return fit_twists(model.steps, *pilots, shape=model.shape, periodic=periodic, n_tokens=model.n_tokens)
+
+
+def _monte_carlo(hamiltonian: AbstractHamiltonian, temperature: float, n: int, seed: int) -> Tensor:
+    try:
+        chains = monte_carlo(hamiltonian, temperature, n=n, method="swendsen-wang", seed=seed)
+    except ValueError:  # it has not two states, or no flip-symmetric bonds
+        chains = monte_carlo(hamiltonian, temperature, n=n, seed=seed)
+    return Samples.cat(list(chains)).tokens
+
+
+def _log_q_of_steps(model: DrawsInSteps, tokens: Tensor, condition: Tensor | None) -> Tensor:
+    """Log-probability of what the first k + 1 steps draw: `(B, K)`."""
+    board = model.board(tokens)
+    row = None if condition is None else condition.to(tokens.device).expand(len(tokens), -1)
+    return torch.stack([model.log_prob_of(board, step.sites, row) for step in model.steps], 1).cumsum(1)
 
 
 def _all_islands(
     model: AbstractModel,
     hamiltonian: AbstractHamiltonian,
     temperature: float,
-    twists: Sequence[Twist],
+    twists: Sequence[Callable[[Tensor, Tensor], Tensor]],
     size: tuple[int, int],
     seed: int,
     condition: Tensor | None,
@@ -208,8 +229,8 @@ def _all_islands(
 @torch.no_grad()
 def _islands(
     model: AbstractModel,
-    log_p: Twist,
-    twists: Sequence[Twist],
+    log_p: LogP,
+    twists: Sequence[Callable[[Tensor, Tensor], Tensor]],
     u: Tensor,
     lots: Tensor,
     condition: Tensor | None,
@@ -220,7 +241,7 @@ def _islands(
     Args:
         model: one that draws in steps.
         log_p: of complete configurations `(B, N)`, unnormalised.
-        twists: f_k of configurations `(B, N)`, one for each step but the last.
+        twists: `f_k(tokens, ln q)`, one for each step but the last.
         u: float64 `(R, P, N)`, uniform; what decides each token.
         lots: float64 `(R, K - 1)`, uniform; what decides each resampling.
         condition: `(R P, k)` or None.
@@ -237,7 +258,7 @@ def _islands(
     for k, step in enumerate(steps):
         log_q = log_q + model.redraw(board, step.sites, u_bs[:, step.sites], condition)
         last = k == len(steps) - 1
-        now = log_p(board.tokens) - log_q if last else twists[k](board.tokens)
+        now = log_p(board.tokens) - log_q if last else twists[k](board.tokens, log_q)
         log_w = log_w + (now - before).view(log_w.shape)
         before = now
         poor = _ess(log_w) < threshold
@@ -249,7 +270,7 @@ def _islands(
         log_z = torch.where(poor[:, None], log_z + mean, log_z)
         log_w = torch.where(poor[:, None], 0.0, log_w)
         resampled += poor
-    ancestors = torch.stack([island.unique().numel() * island.new_ones(()) for island in origin.view(log_w.shape)])
+    ancestors = torch.tensor([island.unique().numel() for island in origin.view(log_w.shape)])
     return Islands(board.tokens, log_z + log_w, ancestors, resampled)
 
 
@@ -276,7 +297,7 @@ def _systematic(log_w: Tensor, lots: Tensor, poor: Tensor) -> Tensor:
 def _estimates(
     islands: Islands,
     parts: Sequence[Measurement],
-    twists: Sequence[LocalEnergy],
+    twists: Sequence[Twist],
     n_sites: int,
     temperature: float,
     judge: ExactResult | None,
