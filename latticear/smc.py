@@ -25,7 +25,7 @@ from latticear.montecarlo import monte_carlo
 from latticear.philox import PARTICLES, PILOT, RESAMPLING, uniforms
 from latticear.samples import Samples
 from latticear.twists import Pilot, Twist, fit_twists
-from latticear.weights import effective_sample_size, log_mean_exp
+from latticear.weights import KHAT_LIMIT, effective_sample_size, log_mean_exp, pareto_k
 
 __all__ = ["sequential_monte_carlo"]
 
@@ -51,12 +51,14 @@ class Islands(NamedTuple):
         log_w: float64 `(R, P)`; the mean of exp of it over an island is that island's unbiased estimate of Z.
         ancestors: `(R,)`, how many particles of the first step still have descendants.
         resampled: `(R,)`, how often.
+        history: float64 `(R, P, K)`, the log weights after each step since the last resampling.
     """
 
     tokens: Tensor
     log_w: Tensor
     ancestors: Tensor
     resampled: Tensor
+    history: Tensor
 
 
 def sequential_monte_carlo(
@@ -85,7 +87,7 @@ def sequential_monte_carlo(
     Particles that share ancestors are not independent. Islands never meet: ln Z is the logarithm of the mean of the
     islands' Z, observables are ratios of sums over islands, and error bars come from the spread between islands
     (delta method; `jackknife_error` leaves one out at a time). They fail, with a warning, where islands disagree by
-    more than their Z can be averaged.
+    more than their Z can be averaged, or the weights of a step have a heavy tail.
 
     Args:
         model: one that draws in steps, such as `MultiscalePixelCNN`.
@@ -101,10 +103,10 @@ def sequential_monte_carlo(
         report: called with the number of particles that are done, and that of all.
 
     Returns:
-        As `estimate` without `pareto_k`. `ess` is the fraction of n that independent samples with equal weights would
-        need for the same error of Z. `diagnostics` has the ESS over islands, the mean ESS of particles within one at
-        the end, the average number of resamplings and fraction of surviving ancestors, and `r_squared_k`: which part
-        of the variance of the log weights is explained by f_k.
+        As `estimate`. `ess` is the fraction of n that independent samples with equal weights would need for the same
+        error of Z; `pareto_k` is the largest of those of the weights after each step. `diagnostics` has the ESS over
+        islands, the mean ESS of particles within one at the end, the average number of resamplings and fraction of
+        surviving ancestors, and `r_squared_k`: which part of the variance of the log weights is explained by f_k.
 
     Raises:
         ValueError: for a model that does not draw in steps, another shape or number of tokens, fewer than 10 islands,
@@ -234,7 +236,6 @@ def _islands(
     u: Tensor,
     lots: Tensor,
     condition: Tensor | None,
-    threshold: float = THRESHOLD,
 ) -> Islands:
     """Particles of some islands through all steps.
 
@@ -245,7 +246,6 @@ def _islands(
         u: float64 `(R, P, N)`, uniform; what decides each token.
         lots: float64 `(R, K - 1)`, uniform; what decides each resampling.
         condition: `(R P, k)` or None.
-        threshold: islands whose ESS is below it resample.
     """
     assert isinstance(model, DrawsInSteps)
     n_islands, n_particles, _ = u.shape
@@ -255,13 +255,15 @@ def _islands(
     log_w, log_z = u.new_zeros(n_islands, n_particles), u.new_zeros(n_islands, 1)
     origin = torch.arange(len(u_bs), device=u.device)
     resampled = torch.zeros(n_islands, dtype=torch.long, device=u.device)
+    history: list[Tensor] = []
     for k, step in enumerate(steps):
         log_q = log_q + model.redraw(board, step.sites, u_bs[:, step.sites], condition)
         last = k == len(steps) - 1
         now = log_p(board.tokens) - log_q if last else twists[k](board.tokens, log_q)
         log_w = log_w + (now - before).view(log_w.shape)
         before = now
-        poor = _ess(log_w) < threshold
+        history.append(log_w)
+        poor = _ess(log_w) < THRESHOLD
         if last or not poor.any():
             continue
         rows = _systematic(log_w, lots[:, k], poor)
@@ -271,7 +273,7 @@ def _islands(
         log_w = torch.where(poor[:, None], 0.0, log_w)
         resampled += poor
     ancestors = torch.tensor([island.unique().numel() for island in origin.view(log_w.shape)])
-    return Islands(board.tokens, log_z + log_w, ancestors, resampled)
+    return Islands(board.tokens, log_z + log_w, ancestors, resampled, torch.stack(history, 2))
 
 
 def _ess(log_w: Tensor) -> Tensor:
@@ -324,6 +326,9 @@ def _estimates(
     reasons = []
     if agreement < MIN_AGREEMENT:
         reasons.append(f"the islands disagree about Z (ESS {agreement:.2g} of {n_islands} of them): more particles")
+    tail = max(pareto_k(weights) for weights in islands.history.flatten(0, 1).T.numpy())
+    if tail > KHAT_LIMIT:
+        reasons.append(f"the weights of a step have a heavy tail (Pareto k-hat {tail:.2f} > {KHAT_LIMIT})")
     w = np.exp(log_w - log_mean_exp(log_w.ravel()))
     vectors = {name: _weighted(w, column([part.values[name] for part in parts])) for name in parts[0].values}
     return weighted_estimates(
@@ -339,6 +344,7 @@ def _estimates(
         ess=(ess, ess_error),
         diagnostics=diagnostics,
         reasons=reasons,
+        pareto_k=tail,
     )
 
 

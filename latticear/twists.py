@@ -1,8 +1,8 @@
 """What a partly drawn configuration says of the weight that the complete one will have.
 
 The best that resampling between steps can look at is the ratio `p(x) / q(x)` of the sites x drawn so far, p being the
-marginal of the target. What q is there, the model knows; p is about `exp(-H(x))` with a local energy H, the couplings of
-a renormalised lattice. Both are fitted together, as a linear function of the log weight of complete configurations.
+marginal of the target. What q is there, the model knows; p is about `exp(-H(x))` with a local energy H, the couplings
+of a renormalised lattice. Both are fitted together, as a linear function of the log weight of complete configurations.
 
 Index suffixes: c site function, b configuration, y and x place on a grid, f feature.
 """
@@ -108,16 +108,17 @@ class Twist:
         sums = [*totals_cb, *(totals_cb**2 / self._known_yx.sum())]
         pairs = [(a, b) for a in range(len(values_cb)) for b in range(a + 1)]
         for offset in OFFSETS:
-            sums += [self._pairs(values_cb[a], values_cb[b], offset) for a, b in pairs]
+            sums += [self._pairs(values_cb, a, b, offset) for a, b in pairs]
         for corners in PLAQUETTES:
             product = math.prod((self._shifted(values_cb, corner) for corner in corners), start=values_cb)
             sums += [*product.double().sum((2, 3))]
         return torch.stack(sums, 1)
 
-    def _pairs(self, left_b: Tensor, right_b: Tensor, offset: tuple[int, int]) -> Tensor:
-        """Sum over all pairs at an offset and its images: `(B,)`."""
-        images = _images(offset) if left_b is right_b else _images(offset) | {(-y, -x) for y, x in _images(offset)}
-        return sum((left_b * self._shifted(right_b, image)).double().sum((1, 2)) for image in images)  # type: ignore[return-value]
+    def _pairs(self, values_cb: Tensor, a: int, b: int, offset: tuple[int, int]) -> Tensor:
+        """Sum of the products of two site functions over all pairs at an offset and its images: `(B,)`."""
+        images = _images(offset) | ({(-y, -x) for y, x in _images(offset)} if a != b else set())
+        products = [values_cb[a] * self._shifted(values_cb[b], image) for image in images]
+        return torch.stack(products).double().sum((0, 2, 3))
 
     def _shifted(self, values: Tensor, by: tuple[int, int]) -> Tensor:
         """`values[..., y + by_y, x + by_x]`, zero beyond an open boundary."""
