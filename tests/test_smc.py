@@ -77,8 +77,9 @@ def test_z_is_without_bias(system, multiscale, twists):
         assert islands.ancestors.double().mean() < 6
 
 
-def test_ideal_twists_leave_nothing_to_chance():
+def test_ideal_twists_leave_nothing_to_chance(monkeypatch):
     """With f = ln p(x) / q(x) the particles of a step stand for p, and only the last step's weights vary."""
+    monkeypatch.setattr(smc, "THRESHOLD", 1.0)
     ising = la.Ising((2, 2), field=0.3)
     model = peaked(la.MultiscalePixelCNN((2, 2), width=4), scale=0.2)
     every = all_configurations((2, 2), 2).flatten(1)
