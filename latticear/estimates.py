@@ -107,8 +107,7 @@ class Estimates(dict[str, Estimate]):
         return not self.warnings
 
     def check_collapse(self) -> None:
-        """Compare the ESS on the model's own samples, if it is known, with the `forward_ess`, and say so where they
-        disagree."""
+        """Compare the ESS on the model's own samples, where known, with the `forward_ess`; say so if they disagree."""
         own, target = self.diagnostics.get("ess", 0.0), self["forward_ess"].value
         if target < own / 2:
             self.warnings += (

@@ -276,7 +276,7 @@ def _jackknife(energy: Array, m: Array, w: Array, temperature: float, n_sites: i
 def delta_error(influence: Array) -> float:
     """The delta method's standard deviation, from influences `(R, P)` that are independent from row to row."""
     island = influence.mean(1)
-    return float(np.sqrt((island**2).sum() / (len(island) * (len(island) - 1))))
+    return float(np.sqrt((island**2).mean() / len(island)))
 
 
 def _ess_error(w: Array) -> float:

@@ -90,18 +90,12 @@ def estimate_run(
             chosen, batches = _chosen(method, model, hamiltonian, aims[0], batches, say)
             if chosen == "is":
                 results += reweight(batches, hamiltonian, aims, exact=judges)
-            elif chosen == "mcmc" and not isinstance(model, DrawsInSteps):
-                results.append(neural_mcmc(batches, hamiltonian, aims[0], seed=seed, exact=judges[0]))
-            else:
+            elif chosen == "smc" or isinstance(model, DrawsInSteps):
                 run = sequential_monte_carlo if chosen == "smc" else block_mcmc
-                options: dict[str, Any] = {
-                    "n": n,
-                    "seed": seed,
-                    "condition": condition,
-                    "exact": judges[0],
-                    "report": part.done,
-                }
-                results.append(run(model, hamiltonian, aims[0], **options))
+                more: dict[str, Any] = {"condition": condition, "exact": judges[0], "report": part.done}
+                results.append(run(model, hamiltonian, aims[0], n=n, seed=seed, **more))
+            else:
+                results.append(neural_mcmc(batches, hamiltonian, aims[0], seed=seed, exact=judges[0]))
     if target_data is not None:
         condition = condition_at(config, targets[0])
         results[0]["forward_ess"] = forward_ess(model, target_data, hamiltonian, targets[0], condition=condition)
