@@ -302,19 +302,21 @@ def test_the_forward_ess_comes_with_every_method(run, data):
 def test_the_method_follows_from_the_weights(tmp_path, monkeypatch):
     """Importance sampling, the samples of the choice included, where the weights allow it; else smc, where it can."""
     multiscale = tiny.train(tmp_path / "m", "model.name=multiscale", "model.depth=1", "training.steps=2")
+    monkeypatch.setattr(estimating, "MIN_ESS", 0.0)
+    monkeypatch.setattr(estimating, "KHAT_LIMIT", 10.0)
     said, plain = [], _estimate(multiscale)[0]
     chosen = _estimate(multiscale, method=None, say=said.append)[0]
     assert chosen.to_dict() == plain.to_dict()
     assert chosen.method == "is"
     assert said[0].startswith("importance sampling: ESS ")
     monkeypatch.setattr(estimating, "MIN_ESS", 1.1)
-    switched = _estimate(multiscale, method="auto", say=said.append)[0]
+    switched = _estimate(multiscale, n=3200, method="auto", say=said.append)[0]
     assert switched.method == "smc"
     assert said[1].startswith("sequential Monte Carlo: ESS ")
     assert abs(switched["log_z"].deviation) < 4
     save_estimates(multiscale, [switched], seed=0)
     assert RunDirectory(multiscale).read_json("estimates.json")["method"] == "smc"
-    chains = _estimate(multiscale, method="mcmc")[0]
+    chains = _estimate(multiscale, n=400, method="mcmc")[0]
     assert "acceptance_below_1" in chains.diagnostics
     assert chains.method == "mcmc"
 
