@@ -144,6 +144,22 @@ def test_error_bars_cover(system, multiscale, monkeypatch):
         assert abs(np.mean(values)) < 0.4, name
 
 
+@pytest.mark.filterwarnings("ignore::latticear.UnreliableEstimateWarning")
+def test_copies_of_a_particle_count_once(system, multiscale):
+    """Islands of ten copies of one sample have the errors of the samples alone."""
+    samples = multiscale.sample(60, seed=1)
+    alone = la.estimate(samples, system, TEMPERATURE)
+    log_w = -system.token_energy(samples.tokens) / TEMPERATURE - samples.log_q
+    tokens, log_w = samples.tokens.repeat_interleave(10, 0), log_w[:, None].expand(60, 10).contiguous()
+    islands = smc.Islands(tokens, log_w, torch.ones(60), torch.zeros(60), log_w[..., None])
+    drawn = list(smc.measurements(la.Samples(tokens, None, 0), system, [TEMPERATURE], None))
+    found = smc._estimates(islands, drawn, [], 16, TEMPERATURE, None)
+    for name in ("log_z", "energy_per_site", "susceptibility", "correlation"):
+        assert np.allclose(found[name].error, alone[name].error, rtol=1e-9), name
+        assert np.allclose(found[name].value, alone[name].value, rtol=1e-9), name
+    assert found["log_z"].jackknife_error == pytest.approx(alone["log_z"].jackknife_error)
+
+
 def test_islands_depend_on_seed_and_index_alone(system, multiscale, monkeypatch):
     twists = [_wrong(k) for k in range(3)]
     together, _ = _log_z_of_islands(multiscale, system, twists, 6, 20)
