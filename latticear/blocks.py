@@ -108,8 +108,8 @@ class BlockUpdates:
         condition: one row, of a model that has one.
 
     References:
-        Gibbs sampling by a network, with a window: Wu, Rossi, Carleo, Phys. Rev. Research 3 (2021) L042024; hierarchies
-        of conditionals: Białas, Korcyl, Stebel (2022), arXiv 2203.10989.
+        Wu, Rossi, Carleo, "Unbiased Monte Carlo cluster updates with autoregressive neural networks", Phys. Rev.
+        Research 3 (2021) L042024; hierarchies of conditionals: Białas, Korcyl, Stebel (2022), arXiv 2203.10989.
     """
 
     name: ClassVar[str] = "blocks"

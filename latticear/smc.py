@@ -87,7 +87,8 @@ def sequential_monte_carlo(
     Particles that share ancestors are not independent. Islands never meet: ln Z is the logarithm of the mean of the
     islands' Z, observables are ratios of sums over islands, and error bars come from the spread between islands
     (delta method; `jackknife_error` leaves one out at a time). They fail, with a warning, where islands disagree by
-    more than their Z can be averaged, or the weights of a step have a heavy tail.
+    more than their Z can be averaged, or the weights of a step have a heavy tail. What no particle has seen no
+    spread can tell: with few particles and a poor model ln Z is low on every island, so compare two values of n.
 
     Args:
         model: one that draws in steps, such as `MultiscalePixelCNN`.
