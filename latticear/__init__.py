@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from latticear.autocorrelation import TauInt, integrated_autocorrelation_time, mean_error
+    from latticear.blocks import block_mcmc
     from latticear.chains import estimate_chains, neural_mcmc
     from latticear.configurations import read_batches, read_condition, read_configurations, read_given, read_metadata
     from latticear.datafile import SampleWriter
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from latticear.pictures import glyphs
     from latticear.rundir import load_model
     from latticear.samples import Samples
+    from latticear.smc import sequential_monte_carlo
     from latticear.training import Step, TrainingError, fit
 
 __version__ = version("latticear")
@@ -73,6 +75,7 @@ _HOMES = {
     "configurations": ("read_batches", "read_condition", "read_configurations", "read_given", "read_metadata"),
     "datafile": ("SampleWriter",),
     "estimates": ("Estimate", "Estimates", "UnreliableEstimateWarning"),
+    "blocks": ("block_mcmc",),
     "chains": ("estimate_chains", "neural_mcmc"),
     "importance": ("estimate", "forward_ess", "reweight"),
     "exact": (
@@ -115,6 +118,7 @@ _HOMES = {
     "pictures": ("glyphs",),
     "rundir": ("load_model",),
     "samples": ("Samples",),
+    "smc": ("sequential_monte_carlo",),
     "training": ("Step", "TrainingError", "fit"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

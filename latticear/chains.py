@@ -78,6 +78,7 @@ def neural_mcmc(
         temperature,
         exact,
         {"acceptance": acceptance, "ess": effective_sample_size(log_w.ravel())},
+        method="mcmc",
     )
 
 
@@ -125,6 +126,7 @@ def _chains(
     temperature: float,
     judge: ExactResult | None,
     diagnostics: dict[str, float],
+    method: str | None = None,
 ) -> Estimates:
     """Estimates of chains from energies and magnetisations `(T, R)` and series `(T, R, ...)`."""
     quantities = thermodynamics(energy, m, np.ones_like(energy), temperature, n_sites)
@@ -163,7 +165,7 @@ def _chains(
         "tau_int_energy": found[moving[0]][1].tau,
         "tau_int_abs_magnetization": found[moving[1]][1].tau,
     }
-    result = Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons)
+    result = Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
     result.warn()
     return result
 

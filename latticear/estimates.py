@@ -84,6 +84,7 @@ class Estimates(dict[str, Estimate]):
         n: configurations that went in.
         diagnostics: scalars by name: what the warnings were derived from.
         warnings: reasons not to trust the error bars; empty when there are none.
+        method: "is", "smc" or "mcmc": how they were made from a model; None for those without one.
     """
 
     def __init__(
@@ -94,10 +95,11 @@ class Estimates(dict[str, Estimate]):
         n: int,
         diagnostics: dict[str, float],
         reasons: Iterable[str] = (),
+        method: str | None = None,
     ) -> None:
         super().__init__(values)
         self.temperature, self.n = temperature, n
-        self.diagnostics = diagnostics
+        self.diagnostics, self.method = diagnostics, method
         self.warnings = tuple(reasons)
 
     @property
@@ -105,8 +107,8 @@ class Estimates(dict[str, Estimate]):
         return not self.warnings
 
     def check_collapse(self) -> None:
-        """Compare the ESS on the model's own samples with the `forward_ess`, and say so where they disagree."""
-        own, target = self.diagnostics["ess"], self["forward_ess"].value
+        """Compare the ESS on the model's own samples, where known, with the `forward_ess`; say so if they disagree."""
+        own, target = self.diagnostics.get("ess", 0.0), self["forward_ess"].value
         if target < own / 2:
             self.warnings += (
                 f"the model misses part of the distribution: ESS {own:.2g} on its own samples, {target:.2g} on "
@@ -124,6 +126,7 @@ class Estimates(dict[str, Estimate]):
         """The contents of estimates.json."""
         return {
             **{name: estimate.to_dict() for name, estimate in self.items()},
+            **({} if self.method is None else {"method": self.method}),
             "temperature": self.temperature,
             "n": self.n,
             "reliable": self.reliable,

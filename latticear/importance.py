@@ -26,7 +26,7 @@ from latticear.observables import Thermodynamics, thermodynamics, thermodynamics
 from latticear.samples import Samples
 from latticear.weights import balance_reasons, diagnose, imbalance_of, log_mean_exp
 
-__all__ = ["estimate", "forward_ess", "reweight"]
+__all__ = ["delta_error", "estimate", "forward_ess", "reweight", "weighted_estimates"]
 
 Array = NDArray[np.float64]
 
@@ -105,12 +105,27 @@ def reweight(
     energy, m, log_q, balance = (np.concatenate(column) for column in zip(*columns, strict=True))
     if len(energy) < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {len(energy)}")
-    results = [
-        _importance(
-            energy, m, -energy / temperature - log_q, balance[:, k], hamiltonian.n_sites, temperature, sums[k], judge
+    results = []
+    for k, (temperature, judge) in enumerate(zip(temperatures, judges, strict=True)):
+        log_w = -energy / temperature - log_q
+        health = diagnose(log_w)
+        results.append(
+            weighted_estimates(
+                energy[:, None],
+                m[:, None],
+                log_w[:, None],
+                balance[:, k, None],
+                {name: moments.result() for name, moments in sums[k].items()},
+                hamiltonian.n_sites,
+                temperature,
+                judge,
+                method="is",
+                ess=(health.ess, _ess_error(np.exp(log_w - log_mean_exp(log_w)))),
+                pareto_k=health.pareto_k,
+                diagnostics=health.to_dict(),
+                reasons=health.reasons,
+            )
         )
-        for k, (temperature, judge) in enumerate(zip(temperatures, judges, strict=True))
-    ]
     for result in results:
         result.warn()
     return results
@@ -157,26 +172,44 @@ def forward_ess(
     log_mean, log_inverse = log_mean_exp(log_w), log_mean_exp(-log_w)
     value = math.exp(-log_mean - log_inverse)
     influence = value * (2 - np.exp(log_w - log_mean) - np.exp(-log_w - log_inverse))
-    return Estimate(value, _delta(influence), n=len(log_w), ess=value)
+    return Estimate(value, delta_error(influence[:, None]), n=len(log_w), ess=value)
 
 
-def _importance(
+def weighted_estimates(
     energy: Array,
     m: Array,
     log_w: Array,
     balance: Array,
+    vectors: Mapping[str, tuple[Value, Value]],
     n_sites: int,
     temperature: float,
-    vectors: dict[str, WeightedMoments],
     judge: ExactResult | None,
+    *,
+    method: str,
+    ess: tuple[float, float],
+    diagnostics: dict[str, float],
+    reasons: list[str],
+    pareto_k: float | None = None,
 ) -> Estimates:
-    n = len(log_w)
-    health = diagnose(log_w)
-    log_z = log_mean_exp(log_w)
+    """All estimates from weighted configurations that are independent from island to island, not within one.
+
+    Args:
+        energy, m, log_w, balance: `(R, P)`, of P configurations on each of R islands; R of them alone if P = 1.
+        vectors: value and error of other observables, by name.
+        n_sites: N.
+        temperature: T.
+        judge: exact values to stand beside the estimates, or None.
+        method: what `Estimates.method` is to say.
+        ess: effective fraction of all configurations, and its error.
+        diagnostics, reasons: what is known of the weights, to which more is added.
+        pareto_k: of the weights; None where it means nothing.
+    """
+    n = log_w.size
+    log_z = log_mean_exp(log_w.ravel())
     w = np.exp(log_w - log_z)
     quantities = thermodynamics(energy, m, w, temperature, n_sites)
     # ln of a mean is low by var / 2n: its first correction
-    free = Thermodynamics(log_z + float(w.var()) / (2 * n), w - 1)
+    free = Thermodynamics(log_z + delta_error(w - 1) ** 2 / 2, w - 1)
     u = quantities["energy_per_site"]
     quantities["log_z"] = free
     quantities["free_energy_per_site"] = Thermodynamics(
@@ -186,11 +219,11 @@ def _importance(
         u.value / temperature + free.value / n_sites, u.influence / temperature + free.influence / n_sites
     )
     jackknife = _jackknife(energy, m, w, temperature, n_sites)
-    errors = {name: _delta(quantities[name].influence) for name in QUANTITIES}
+    errors = {name: delta_error(quantities[name].influence) for name in QUANTITIES}
     scale = {name: abs(quantities[name].value) for name in QUANTITIES}
     moved = float((w * balance).mean())
-    imbalance = imbalance_of(moved, _delta(w * (balance - moved)), n_sites)
-    reasons = health.reasons + _disagreement(errors, jackknife, scale) + balance_reasons(imbalance)
+    imbalance = imbalance_of(moved, delta_error(w * (balance - moved)), n_sites)
+    reasons = reasons + _disagreement(errors, jackknife, scale) + balance_reasons(imbalance)
     known = {} if judge is None else judge.to_dict()
 
     def told(value: Value, error: Value, name: str = "") -> Estimate:
@@ -198,18 +231,19 @@ def _importance(
             value,
             error,
             n=n,
-            ess=health.ess,
+            ess=ess[0],
             exact=known.get(name),
             jackknife_error=jackknife.get(name),
             reliable=not reasons,
         )
 
     estimates = {name: told(quantities[name].value, errors[name], name) for name in QUANTITIES}
-    estimates["ess"] = told(health.ess, _ess_error(w))
-    estimates["pareto_k"] = told(health.pareto_k, 0.0)
-    estimates |= {name: told(*moments.result()) for name, moments in vectors.items()}
-    diagnostics = health.to_dict() | {"imbalance": imbalance}
-    return Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons)
+    estimates["ess"] = told(*ess)
+    if pareto_k is not None:
+        estimates["pareto_k"] = told(pareto_k, 0.0)
+    estimates |= {name: told(*found) for name, found in vectors.items()}
+    diagnostics = diagnostics | {"imbalance": imbalance}
+    return Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
 
 
 def _disagreement(delta: dict[str, float], jackknife: dict[str, float], scale: dict[str, float]) -> list[str]:
@@ -223,12 +257,12 @@ def _disagreement(delta: dict[str, float], jackknife: dict[str, float], scale: d
 
 
 def _jackknife(energy: Array, m: Array, w: Array, temperature: float, n_sites: int) -> dict[str, float]:
-    """Errors from leaving out one of `N_BLOCKS` blocks at a time (Quenouille 1956, Tukey 1958)."""
+    """Errors from leaving out one of at most `N_BLOCKS` blocks of islands at a time (Quenouille 1956, Tukey 1958)."""
     n_blocks = min(N_BLOCKS, len(w))
     shifted = energy - energy.mean()  # or the squares would cancel
-    features = np.stack([np.ones_like(w), shifted, shifted**2, np.abs(m), m**2, m**4], axis=-1) * w[:, None]
+    features = np.stack([np.ones_like(w), shifted, shifted**2, np.abs(m), m**2, m**4], axis=-1) * w[..., None]
     edges = np.linspace(0, len(w), n_blocks + 1).astype(int)
-    sums = np.add.reduceat(features, edges[:-1])
+    sums = np.add.reduceat(features.mean(1), edges[:-1])
     left = sums.sum(0) - sums
     sizes = len(w) - np.diff(edges)
     replicas = dict(thermodynamics_of_moments(left[:, 1:] / left[:, :1], temperature, n_sites))
@@ -239,11 +273,13 @@ def _jackknife(energy: Array, m: Array, w: Array, temperature: float, n_sites: i
     return {name: float(np.sqrt(scale * ((values - values.mean()) ** 2).sum())) for name, values in replicas.items()}
 
 
-def _delta(influence: Array) -> float:
-    return float(np.sqrt((influence**2).mean() / len(influence)))
+def delta_error(influence: Array) -> float:
+    """The delta method's standard deviation, from influences `(R, P)` that are independent from row to row."""
+    island = influence.mean(1)
+    return float(np.sqrt((island**2).mean() / len(island)))
 
 
 def _ess_error(w: Array) -> float:
     """Delta method for `<w>^2 / <w^2>`, weights of mean one."""
     second = (w**2).mean()
-    return _delta((2 * (w - 1) - (w**2 - second) / second) / second)
+    return delta_error(((2 * (w - 1) - (w**2 - second) / second) / second)[:, None])

@@ -18,7 +18,7 @@ from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
 from latticear.lattice import colour_graph
 from latticear.samples import Samples, token_dtype
 
-__all__ = ["METHODS", "Metropolis", "Schedule", "default_schedule", "monte_carlo"]
+__all__ = ["METHODS", "Metropolis", "Running", "Schedule", "default_schedule", "monte_carlo", "run_chains"]
 
 
 class Schedule(NamedTuple):
@@ -35,26 +35,32 @@ class Schedule(NamedTuple):
     thinning: int
 
 
-class Chains(Protocol):
-    """What a method is: a batch of chains that can take one more sweep.
+class Running(Protocol):
+    """A batch of chains that can take one more sweep.
 
     Attributes:
         name: as `monte_carlo` and the command line call it.
-        tokens: `(n_chains, H, W)`, where the chains are now: those it was given, changed in place.
     """
 
     name: ClassVar[str]
-    tokens: Tensor
 
-    def __init__(
-        self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
-    ) -> None: ...
+    @property
+    def tokens(self) -> Tensor:
+        """`(n_chains, H, W)`, where the chains are now."""
 
     def sweep(self) -> None:
         """Offer every site about one update."""
 
     def settle(self) -> None:
         """End of the thermalisation: what was fitted to the state so far is fixed, or it would bias the averages."""
+
+
+class Chains(Running, Protocol):
+    """What a method of `monte_carlo` is; the tokens are those that it was given, changed in place."""
+
+    def __init__(
+        self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
+    ) -> None: ...
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:
@@ -175,7 +181,7 @@ def monte_carlo(
     rng = _random_stream(seed, method)
     tokens = _start(hamiltonian, schedule.n_chains, rng).to(device)
     chains = METHODS[method](hamiltonian, temperature, tokens, rng)
-    return _measurements(chains, temperature, n, schedule, seed)
+    return run_chains(chains, temperature, n, schedule, seed)
 
 
 def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> Schedule:
@@ -195,7 +201,8 @@ def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> S
     return Schedule(min(100, -(-n // 10)), *METHODS[method].default_sweeps(max(hamiltonian.shape)))
 
 
-def _measurements(chains: Chains, temperature: float, n: int, schedule: Schedule, seed: int) -> Iterator[Samples]:
+def run_chains(chains: Running, temperature: float, n: int, schedule: Schedule, seed: int) -> Iterator[Samples]:
+    """Thermalise chains and yield n configurations of them, as `monte_carlo` says."""
     origin = {"method": chains.name, **schedule._asdict(), "temperature": temperature}
     sweeps = 0
     for first in range(0, n, schedule.n_chains):

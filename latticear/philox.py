@@ -10,10 +10,10 @@ from torch import Tensor
 
 from latticear.library import library
 
-__all__ = ["SAMPLING", "TRAINING", "check_seed", "philox4x32", "uniforms"]
+__all__ = ["CHAINS", "PARTICLES", "PILOT", "RESAMPLING", "SAMPLING", "TRAINING", "check_seed", "philox4x32", "uniforms"]
 
-SAMPLING, TRAINING = 0, 1
-"""Streams of one seed: what a model is trained on must not be what it is weighed on."""
+SAMPLING, TRAINING, PILOT, PARTICLES, RESAMPLING, CHAINS = range(6)
+"""Streams of one seed: what a model is trained on must not be what it is weighed on, nor what anything is fitted to."""
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)

@@ -221,7 +221,7 @@ def test_shell_completion():
         ("estimate none", "none is not a run directory"),
         ("estimate empty", "empty has no checkpoint yet; continue it with train --resume"),
         ("estimate damaged", "model.safetensors is not a readable checkpoint"),
-        ("estimate {run} --method exact", "method must be one of ['is', 'mcmc'], got 'exact'"),
+        ("estimate {run} --method exact", "method must be one of ['auto', 'is', 'smc', 'mcmc'], got 'exact'"),
         (
             "estimate {run} --temperature warm",
             "must be a number or several, e.g. 2.1 2.269 2.5, got 'warm'",

@@ -175,3 +175,16 @@ def test_cuda_gives_the_same_energies():
     for system in SYSTEMS:
         tokens = torch.randint(system.n_tokens, (7, *system.shape))
         assert torch.allclose(system.token_energy(tokens.cuda()).cpu(), system.token_energy(tokens))
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=str)
+def test_region_energy_is_what_some_sites_change(system):
+    """Its difference is that of the whole energy; over all sites it is the whole energy."""
+    generator = torch.Generator().manual_seed(0)
+    old, new = torch.randint(system.n_tokens, (2, 20, *system.shape), generator=generator)
+    sites = torch.randperm(system.n_sites, generator=generator)[: system.n_sites // 2]
+    mixed = old.flatten(1).index_copy(1, sites, new.flatten(1)[:, sites]).view_as(old)
+    change = system.region_energy(mixed, sites) - system.region_energy(old, sites)
+    assert (change - system.token_energy(mixed) + system.token_energy(old)).abs().max() < 1e-12
+    whole = system.region_energy(old, torch.arange(system.n_sites))
+    assert (whole - system.token_energy(old)).abs().max() < 1e-12

@@ -20,7 +20,8 @@ FLOORS = [
     {"exact", "montecarlo", "sampling", "receptive", "dataformat", "observables", "weights", "moments", "estimates"},
     {"models", "datafile", "configurations", "measurement", "conditions"},
     {"objectives", "importance", "chains", "rundir", "provenance", "plotting", "conditional", "likelihood"},
-    {"dataset", "targets"},
+    {"dataset", "targets", "twists", "blocks"},
+    {"smc"},
     {"training"},
     {"config"},
     {"workflows"},
@@ -105,5 +106,6 @@ _TESTED_ELSEWHERE = {
     "dataset",  # test_training
     "tracing",  # test_wavefront
     "probe",  # test_receptive
+    "twists",  # test_smc
     "measurement",  # test_importance
 }

@@ -24,6 +24,7 @@ from latticear.workflows import (
     train_run,
     trained,
 )
+from latticear.workflows import estimate as estimating
 
 
 class Killed(BaseException):
@@ -296,8 +297,41 @@ def test_the_forward_ess_comes_with_every_method(run, data):
         _estimate(run, temperatures=[2.5], data=data)
 
 
+def test_the_method_follows_from_the_weights(tmp_path, monkeypatch):
+    """Importance sampling, the samples of the choice included, where the weights allow it; else smc, where it can."""
+    multiscale = tiny.train(tmp_path / "m", "model.name=multiscale", "model.depth=1", "training.steps=2")
+    monkeypatch.setattr(estimating, "MIN_ESS", 0.0)
+    monkeypatch.setattr(estimating, "KHAT_LIMIT", 10.0)
+    said, plain = [], _estimate(multiscale)[0]
+    chosen = _estimate(multiscale, method=None, say=said.append)[0]
+    assert chosen.to_dict() == plain.to_dict()
+    assert chosen.method == "is"
+    assert said[0].startswith("importance sampling: ESS ")
+    monkeypatch.setattr(estimating, "MIN_ESS", 1.1)
+    switched = _estimate(multiscale, n=3200, method="auto", say=said.append)[0]
+    assert switched.method == "smc"
+    assert said[1].startswith("sequential Monte Carlo: ESS ")
+    assert abs(switched["log_z"].deviation) < 4
+    save_estimates(multiscale, [switched], seed=0)
+    assert RunDirectory(multiscale).read_json("estimates.json")["method"] == "smc"
+    chains = _estimate(multiscale, n=400, method="mcmc")[0]
+    assert "acceptance_below_1" in chains.diagnostics
+    assert chains.method == "mcmc"
+
+
+def test_a_model_without_steps_has_no_other_choice(run, monkeypatch):
+    monkeypatch.setattr(estimating, "MIN_ESS", 1.1)
+    said = []
+    assert _estimate(run, method=None, say=said.append)[0].method == "is"
+    assert "pixelcnn does not draw in steps" in said[0]
+    with pytest.raises(ValueError, match="PixelCNN does not: use importance sampling"):
+        _estimate(run, method="smc")
+    assert len(_estimate(run, method=None, temperatures=[2.2, 2.3], say=said.append)) == 2  # reweighting, not asked for
+    assert len(said) == 1
+
+
 def test_methods_are_checked(run):
-    with pytest.raises(ValueError, match=r"method must be one of \['is', 'mcmc'\], got 'exact'"):
+    with pytest.raises(ValueError, match=r"method must be one of \['auto', 'is', 'smc', 'mcmc'\], got 'exact'"):
         _estimate(run, method="exact")
     with pytest.raises(ValueError, match="one temperature at a time"):
         _estimate(run, method="mcmc", temperatures=[2.0, 2.1])

@@ -109,6 +109,16 @@ Temperatures = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory to make.")]
 File = Annotated[Path, typer.Option("--out", "-o", help="HDF5 file to write.")]
+EstimationMethod = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        metavar="is|smc|mcmc|auto",
+        help="is: importance sampling; smc: resampling between the steps of a multiscale model; mcmc: block updates by "
+        "a multiscale model, neural Metropolis chains by any other. Default: is where the first 4000 samples have an "
+        "ESS of 0.05 and k-hat < 0.7, else smc if the model can.",
+    ),
+]
 Seed = Annotated[Any, typer.Option("--seed", parser=seed_of, metavar="N", help="Seed of everything random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Sets = Annotated[

@@ -27,6 +27,7 @@ from latticear.cli.options import (
     AsJson,
     Condition,
     Device,
+    EstimationMethod,
     File,
     Given,
     Levels,
@@ -166,7 +167,7 @@ def estimate(
     run: Run,
     n: Number = "10000",
     temperature: Temperatures = None,
-    method: Annotated[str, typer.Option(help="is (importance sampling) or mcmc (neural Metropolis chains).")] = "is",
+    method: EstimationMethod = None,
     data: Annotated[Path | None, typer.Option(help="Configurations: for the forward ESS, or of a grid.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -193,6 +194,7 @@ def estimate(
                 seed=seed,
                 device=device,
                 report=progress,
+                say=(lambda _: None) if as_json else console.print,
             )
         if as_json:
             content = [result.to_dict() for result in results]

@@ -102,6 +102,25 @@ class AbstractHamiltonian(ConfigurationSpace):
         site = torch.arange(flat.shape[1], device=flat.device)
         return energies_bb.sum(1) + field[site, flat].sum(1)
 
+    def region_energy(self, tokens: Tensor, sites: Tensor) -> Tensor:
+        """The part of the energy that changes when some sites do: float64 `(B,)`.
+
+        Every bond that touches one of them, once, and their fields.
+
+        Args:
+            tokens: `(B, H, W)`.
+            sites: int64 `(n,)`, each once.
+        """
+        flat = tokens.flatten(1).long()
+        bonds = self._on(flat.device, "bonds")
+        inside = torch.zeros(self.n_sites, dtype=torch.bool, device=flat.device)
+        inside[sites] = True
+        touching = inside[bonds].any(1).nonzero()[:, 0]
+        i, j = bonds[touching].T
+        energies_bb = self._on(flat.device, "bond_energies")[touching, flat[:, i], flat[:, j]]
+        field = self._on(flat.device, "site_energies")
+        return energies_bb.sum(1) + field[sites, flat[:, sites]].sum(1)
+
     def conditional_energies(self, tokens: Tensor, sites: Tensor) -> Tensor:
         """What a heat bath needs: the energy of each value a site could take, its neighbours as they are.
 

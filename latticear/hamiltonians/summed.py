@@ -50,12 +50,12 @@ class SummedNeighbours(nn.Module):
         # (T, K, neighbour's token, own token)
         self.register_buffer("own", bias.energies[sites] * later[..., None, None], persistent=False)
 
-    def forward(self, tokens: Tensor, part: slice, temperatures: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, part: slice | Tensor, temperatures: Tensor) -> Tensor:
         """What is added for some of the targets: float64 `(B, T, q)`.
 
         Args:
             tokens: `(B, N)`, with all earlier sites; the others may hold anything.
-            part: of the targets.
+            part: of the targets, a slice or their places.
             temperatures: float64 `(B,)`.
         """
         later, own = self.later[part], self.own[part]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from latticear.ancestral import Drawn, Given, draw_front, log_softmax
 from latticear.hamiltonians import exact_conditionals
 from latticear.models.base import AbstractModel, Common
+from latticear.models.partial import Step
 from latticear.models.patches import Board, PatchNetwork, PhaseModule
 from latticear.models.recomputed import with_gradient
 from latticear.parallel import side_by_side
@@ -100,6 +101,7 @@ class MultiscalePixelCNN(AbstractModel):
         self.phases = nn.ModuleDict({key_of(phase): self._module(phase, rank) for phase in phases})
         if not any(phase.network for phase in self._phases.values()):
             self.embed = None  # nothing reads it
+        self._grouped = self._groups(phases)
         self._set_rank(rank)
         self._biased = {} if self.bias is None else {k: self.bias.tells(p.sites) for k, p in self._phases.items()}
 
@@ -134,6 +136,24 @@ class MultiscalePixelCNN(AbstractModel):
         level, rest = int(found[1]), found[2]
         return [f"phases.{k}_{rest}" for k in range(level, -1, -1)]
 
+    def _groups(self, phases: list[Phase]) -> list[tuple[int, list[str]]]:
+        """Level and phases of each step: the faces or the edges of a level.
+
+        What the energy tells belongs to the step before, as it does not change the weight of a configuration.
+        """
+        groups: list[tuple[int, list[str]]] = []
+        begun = ""
+        for phase in phases:
+            key = key_of(phase)
+            kind = key.rstrip("s0123456789")
+            told = groups and self._phases[key].network is None
+            if told or kind == begun:
+                groups[-1][1].append(key)
+            else:
+                groups.append((phase.level, [key]))
+                begun = kind
+        return groups
+
     def _symmetric_logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
         return self._logits(tokens, condition)  # which has the symmetry, phase by phase
 
@@ -147,29 +167,28 @@ class MultiscalePixelCNN(AbstractModel):
         return logits_bqs.unflatten(2, self.shape)
 
     def _log_prob(self, tokens: Tensor, condition: Tensor | None, known: Tensor | None) -> Tensor:
-        board = Board.of(tokens.flatten(1), self.n_tokens, self._like)
+        board = self.board(tokens.flatten(1))
         if known is not None:
             return self._attached(known, board, condition)
-        with torch.no_grad():
-            given = self._given(len(tokens), condition)
-            pieces = side_by_side(lambda key: list(self._log_probs(key, board, *given)), self.phases)
-            log_q = torch.stack([piece for of_phase in pieces for piece in of_phase]).sum(0)
-        return self._attached(log_q, board, condition)
+        return self._attached(self.log_prob_of(board, None, condition), board, condition)
 
     def _attached(self, log_q: Tensor, board: Board, condition: Tensor | None) -> Tensor:
         """Known log-probabilities `(B,)` of complete configurations with their gradient."""
         if not torch.is_grad_enabled():
             return log_q
         temperatures, embedded = self._given(len(log_q), condition)
-        parts = [(phase, partial(self._log_probs, key, board, temperatures)) for key, phase in self._phases.items()]
+        parts = [
+            (self._phases[key], partial(self._log_probs, key, places, board, temperatures))
+            for key, places, _ in self._targets(None)
+        ]
         return with_gradient(log_q, parts, embedded)
 
     def _log_probs(
-        self, key: str, board: Board, temperatures: Tensor | None, embedded: Tensor | None
+        self, key: str, places: Tensor, board: Board, temperatures: Tensor | None, embedded: Tensor | None
     ) -> Iterator[Tensor]:
         """Log-probabilities of some sites of a phase at a time, `(B,)`."""
-        for sites, logits_tbq in self._conditionals(key, board, temperatures, embedded):
-            chosen = board.tokens[:, sites].T[..., None]
+        for part, logits_tbq in self._conditionals(key, places, board, temperatures, embedded):
+            chosen = board.tokens[:, self._phases[key].sites[part]].T[..., None]
             yield log_softmax(logits_tbq).gather(2, chosen)[..., 0].sum(0)
 
     @torch.no_grad()
@@ -194,18 +213,51 @@ class MultiscalePixelCNN(AbstractModel):
 
     def _drawn(self, u: Tensor, condition: Tensor | None, given: Given | None) -> Drawn:
         board = Board.empty(len(u), u.shape[1], self.n_tokens, self._like)
+        log_q, log_q_given = self._draw(board, None, u, condition, given)
+        return Drawn(board.tokens.unflatten(1, self.shape), log_q, log_q_given)
+
+    @property
+    def steps(self) -> list[Step]:
+        """All sites in the order in which they are drawn, as `latticear.models.partial.DrawsInSteps` says."""
+        return [Step(level, torch.cat([self._phases[key].sites for key in keys])) for level, keys in self._grouped]
+
+    def board(self, tokens: Tensor) -> Board:
+        """Configurations `(B, N)` as the phases see them; sites that are not drawn yet may hold anything."""
+        return Board.of(tokens, self.n_tokens, self._like)
+
+    @torch.no_grad()
+    def redraw(self, board: Board, sites: Tensor, u: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Draw some sites anew, as `latticear.models.partial.DrawsInSteps` says: their log-probability."""
+        return self._draw(board, sites, u, condition, None)[0]
+
+    @torch.no_grad()
+    def log_prob_of(self, board: Board, sites: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
+        """Log-probability of what the board holds at some sites, or at all, each given the lower ranks: `(B,)`."""
+        given = self._given(len(board.tokens), condition)
+        of_phases = side_by_side(
+            lambda at: list(self._log_probs(at[0], at[1], board, *given)), list(self._targets(sites))
+        )
+        pieces = [piece for of_phase in of_phases for piece in of_phase]
+        return torch.stack(pieces).sum(0) if pieces else torch.zeros(len(board.tokens), dtype=torch.float64)
+
+    def _draw(
+        self, board: Board, sites: Tensor | None, u: Tensor, condition: Tensor | None, given: Given | None
+    ) -> tuple[Tensor, Tensor]:
+        """Fill in some sites, or all, but for those held fixed; log-probabilities of the drawn and of the held ones."""
         conditions = self._given(len(u), condition)
         log_q, log_q_given = (torch.zeros(len(u), dtype=torch.float64, device=u.device) for _ in range(2))
-        for key, phase in self._phases.items():
-            tokens = []
-            for sites, logits_tbq in self._conditionals(key, board, *conditions):
-                held = None if given is None else Given(*(part[:, sites].T for part in given))
-                front = draw_front(logits_tbq, u[:, sites].T, held, 0)
+        for key, places, columns in self._targets(sites):
+            tokens, done = [], 0
+            for part, logits_tbq in self._conditionals(key, places, board, *conditions):
+                here = columns[done : done + len(part)]
+                done += len(part)
+                held = None if given is None else Given(*(values[:, here].T for values in given))
+                front = draw_front(logits_tbq, u[:, here].T, held, 0)
                 tokens.append(front.tokens)
                 log_q += front.log_q
                 log_q_given += front.log_q_given
-            board.write(phase.sites, torch.cat(tokens))
-        return Drawn(board.tokens.unflatten(1, self.shape), log_q, log_q_given)
+            board.write(self._phases[key].sites[places], torch.cat(tokens))
+        return log_q, log_q_given
 
     def _given(self, n: int, condition: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """Of the conditions of n configurations: temperatures of the bias, and as embedded, `(width, N or 1, n)`."""
@@ -214,21 +266,32 @@ class MultiscalePixelCNN(AbstractModel):
             embedded = F.silu(self.embed(condition)).flatten(2).permute(1, 2, 0)
         return None if self.bias is None else self.bias.temperatures(n, condition), embedded
 
+    def _targets(self, sites: Tensor | None) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """The phases that draw some of the sites, or of all: places among their targets, and columns in `sites`."""
+        every = torch.arange(math.prod(self.shape), device=self.rank.device)
+        column_of = every
+        if sites is not None:
+            column_of = torch.full_like(every, -1)
+            column_of[sites] = every[: len(sites)]
+        for key, phase in self._phases.items():
+            columns = column_of[phase.sites]
+            places = every[: len(columns)] if sites is None else (columns >= 0).nonzero()[:, 0]
+            if len(places):
+                yield key, places, columns[places]
+
     def _conditionals(
-        self, key: str, board: Board, temperatures: Tensor | None, embedded: Tensor | None
+        self, key: str, places: Tensor, board: Board, temperatures: Tensor | None, embedded: Tensor | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Some targets of a phase, `(T,)`, and their logits, bias included, float64 `(T, B, q)`, to the last one."""
+        """Some of these targets, `(T,)`, and their logits with the bias, float64 `(T, B, q)`, to the last one."""
         phase = self._phases[key]
-        step = max(1, COLUMNS // max(1, len(board.tokens)))
-        for start in range(0, len(phase.sites), step):
-            part = slice(start, start + step)
-            sites = phase.sites[part]
+        for part in places.split(max(1, COLUMNS // max(1, len(board.tokens)))):
             logits_tbq = phase.logits(board, part, embedded, temperatures)
             if self._biased.get(key):
                 assert self.bias is not None
                 assert temperatures is not None
-                logits_tbq = logits_tbq + self.bias.at(board.tokens, sites, temperatures).transpose(0, 1)
-            yield sites, logits_tbq
+                at = self.bias.at(board.tokens, phase.sites[part], temperatures)
+                logits_tbq = logits_tbq + at.transpose(0, 1)
+            yield part, logits_tbq
 
     @property
     def _phases(self) -> dict[str, PhaseModule]:

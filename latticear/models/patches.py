@@ -56,6 +56,10 @@ class Board(NamedTuple):
         self.tokens[:, sites] = tokens_tb.T
         self.inputs[:, sites] = values.to(self.inputs.dtype)
 
+    def take(self, rows: Tensor) -> Board:
+        """Some of the configurations, `(n,)`, each as often as it is named."""
+        return Board(self.tokens[rows], self.inputs[:, :, rows])
+
     def around(self, taps: Tensor, *, flipped: bool = False) -> Tensor:
         """What is seen at taps `(n_taps, T)`, as columns: `(channels * n_taps, T * B)`."""
         channels, _, n = self.inputs.shape
@@ -152,12 +156,14 @@ class PhaseModule(nn.Module):
         """True if inputs are seen relative to the first of them, which makes the log-odds of two tokens odd."""
         return self.symmetric and self.n_tokens == 2
 
-    def logits(self, board: Board, part: slice, embedded: Tensor | None, temperatures: Tensor | None) -> Tensor:
+    def logits(
+        self, board: Board, part: slice | Tensor, embedded: Tensor | None, temperatures: Tensor | None
+    ) -> Tensor:
         """Logits of some targets without their bonds to known neighbours: float64 `(T, B, q)`.
 
         Args:
             board: with all sites of earlier phases filled in.
-            part: of the targets.
+            part: of the targets, a slice or their places.
             embedded: the condition, `(channels, N, B)`, or `(channels, 1, B)` if it is no map; None without one.
             temperatures: float64 `(B,)`, of the bias; None without one.
         """

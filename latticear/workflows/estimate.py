@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from latticear.blocks import block_mcmc
 from latticear.chains import neural_mcmc
 from latticear.config import RunConfig, load_config
 from latticear.configurations import read_configurations, read_metadata
 from latticear.estimates import Estimates
 from latticear.exact import exact_result
-from latticear.hamiltonians import TemperatureRange, check_temperature
+from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, check_temperature
 from latticear.importance import forward_ess, reweight
+from latticear.measurement import measurements
+from latticear.models import AbstractModel
+from latticear.models.partial import DrawsInSteps
 from latticear.rundir import RunDirectory
 from latticear.samples import Samples
+from latticear.smc import sequential_monte_carlo
+from latticear.weights import KHAT_LIMIT, effective_sample_size, pareto_k
 from latticear.workflows.runs import Report, condition_at, quiet, step_of, trained
 
 __all__ = ["estimate_run", "save_estimates"]
 
-METHODS = ("is", "mcmc")
+METHODS = ("auto", "is", "smc", "mcmc")
 
 N_TEMPERATURES = 5
 """Along a range, unless others are asked for."""
+
+N_PILOT = 4000
+"""Samples whose weights decide on the method, at most."""
+
+MIN_ESS = 0.05
+"""Importance sampling is chosen if the ESS of the pilot is at least this, and its k-hat below `KHAT_LIMIT`."""
+
+Say = Callable[[str], None]
 
 
 def estimate_run(
@@ -29,11 +47,12 @@ def estimate_run(
     n: int,
     *,
     temperatures: Sequence[float] | None,
-    method: str,
+    method: str | None,
     data: Path | None,
     seed: int,
     device: str,
     report: Report,
+    say: Say = lambda _: None,
 ) -> list[Estimates]:
     """Estimates from fresh samples of a run.
 
@@ -42,29 +61,41 @@ def estimate_run(
         n: samples; of a run that serves a range of temperatures, at each of them.
         temperatures: where to reweight to, or, of a run that serves a range, to sample; None for the temperature of the
             run, or several along its range.
-        method: "is" or "mcmc".
+        method: "is" (importance sampling), "smc" (resampling between the steps of a multiscale model) or "mcmc" (block
+            updates by a multiscale model, neural Metropolis by any other). None or "auto" for importance sampling if
+            the first samples allow it, or if the model does not draw in steps, else for "smc".
         data: Monte Carlo configurations for the forward ESS, or None.
         seed, device: of the sampling.
         report: called with progress.
+        say: called with a line that says which method was chosen, where there was a choice.
     """
+    method = method or "auto"
     if method not in METHODS:
         raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}")
     config, hamiltonian, model = trained(path, device)
     targets = [check_temperature(t) for t in temperatures or _default(config, data)]
     target_data = None if data is None else read_configurations(data, hamiltonian, temperature=targets[0])
     draws = [[t] for t in targets] if isinstance(config.served, TemperatureRange) else [targets]
-    if method == "mcmc" and len(draws[0]) > 1:
-        raise ValueError("method mcmc takes one temperature at a time")
+    if len(draws[0]) > 1:
+        if method in ("smc", "mcmc"):
+            raise ValueError(f"method {method} takes one temperature at a time")
+        method = "is"  # nothing else reweights
     results: list[Estimates] = []
     for k, aims in enumerate(draws):
-        batches = model.sample_batches(n, seed=seed, start=k * n, condition=condition_at(config, aims[0]))
-        counted = _counted(batches, k * n, len(draws) * n, report)
+        condition = condition_at(config, aims[0])
+        part = _Part(k * n, len(draws) * n, report)
+        batches = part.counted(model.sample_batches(n, seed=seed, start=k * n, condition=condition))
         judges = [exact_result(hamiltonian, t) for t in aims]
         with quiet():
-            if method == "is":
-                results += reweight(counted, hamiltonian, aims, exact=judges)
+            chosen, batches = _chosen(method, model, hamiltonian, aims[0], batches, say)
+            if chosen == "is":
+                results += reweight(batches, hamiltonian, aims, exact=judges)
+            elif chosen == "smc" or isinstance(model, DrawsInSteps):
+                run = sequential_monte_carlo if chosen == "smc" else block_mcmc
+                more: dict[str, Any] = {"condition": condition, "exact": judges[0], "report": part.done}
+                results.append(run(model, hamiltonian, aims[0], n=n, seed=seed, **more))
             else:
-                results.append(neural_mcmc(counted, hamiltonian, aims[0], seed=seed, exact=judges[0]))
+                results.append(neural_mcmc(batches, hamiltonian, aims[0], seed=seed, exact=judges[0]))
     if target_data is not None:
         condition = condition_at(config, targets[0])
         results[0]["forward_ess"] = forward_ess(model, target_data, hamiltonian, targets[0], condition=condition)
@@ -72,8 +103,55 @@ def estimate_run(
     return results
 
 
+def _chosen(
+    method: str,
+    model: AbstractModel,
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    batches: Iterator[Samples],
+    say: Say,
+) -> tuple[str, Iterator[Samples]]:
+    """The method, chosen by the weights of the first samples if it is "auto", and all samples, those included."""
+    if method != "auto":
+        return method, batches
+    pilot: list[Samples] = []
+    while sum(map(len, pilot)) < N_PILOT and (batch := next(batches, None)) is not None:
+        pilot.append(batch)
+    parts = measurements(pilot, hamiltonian, [temperature], None)
+    log_w = np.concatenate([-part.energy / temperature - part.log_q for part in parts if part.log_q is not None])
+    ess, khat = effective_sample_size(log_w), pareto_k(log_w)
+    found = f"ESS {ess:.2g}, k-hat {khat:.2g} of {len(log_w)} samples"
+    samples = itertools.chain(pilot, batches)
+    if ess >= MIN_ESS and khat < KHAT_LIMIT:
+        say(f"importance sampling: {found}")
+    elif isinstance(model, DrawsInSteps):
+        say(f"sequential Monte Carlo: {found}, and importance sampling wants {MIN_ESS} and less than {KHAT_LIMIT}")
+        return "smc", samples
+    else:
+        say(f"importance sampling: {found} speak against it, but {model.name} does not draw in steps, as smc does")
+    return "is", samples
+
+
+class _Part(NamedTuple):
+    """The progress of one of several draws: `before` samples were drawn by others, `n` are drawn in all."""
+
+    before: int
+    n: int
+    report: Report
+
+    def done(self, here: int, _: int) -> None:
+        self.report(self.before + here, self.n, "")
+
+    def counted(self, batches: Iterable[Samples]) -> Iterator[Samples]:
+        here = 0
+        for batch in batches:
+            here += len(batch)
+            self.done(here, self.n)
+            yield batch
+
+
 def save_estimates(path: Path, results: Sequence[Estimates], *, seed: int) -> None:
-    """Write estimates.json, if these are at what the run serves and by importance sampling, which gives all.
+    """Write estimates.json, if these are at what the run serves and by a method that gives the free energy.
 
     Of a run that serves a range, it has a list `estimates`, one entry for each temperature.
     """
@@ -94,10 +172,3 @@ def _default(config: RunConfig, data: Path | None) -> list[float]:
         return [config.served]
     stated = None if data is None else read_metadata(data)["attributes"].get("temperature")
     return config.served.spread(N_TEMPERATURES) if stated is None else [float(stated)]
-
-
-def _counted(batches: Iterable[Samples], done: int, n: int, report: Report) -> Iterator[Samples]:
-    for batch in batches:
-        done += len(batch)
-        report(done, n, "")
-        yield batch

@@ -1,0 +1,68 @@
+"""Models that draw part of a configuration while the rest stays: for resampling between steps, and block updates."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from latticear.models.patches import Board
+
+__all__ = ["DrawsInSteps", "Step", "require_steps"]
+
+
+class Step(NamedTuple):
+    """Sites that are drawn between two halts.
+
+    Attributes:
+        level: they lie on the grid of sites whose coordinates are multiples of 2^level.
+        sites: int64 `(T,)`.
+    """
+
+    level: int
+    sites: Tensor
+
+
+@runtime_checkable
+class DrawsInSteps(Protocol):
+    """What is asked of such a model besides what every model is.
+
+    Attributes:
+        steps: all sites, in the order in which they are drawn; levels do not rise from one to the next.
+    """
+
+    @property
+    def steps(self) -> list[Step]: ...
+
+    def board(self, tokens: Tensor) -> Board:
+        """Configurations `(B, N)` as the model sees them; sites that are not drawn yet may hold anything."""
+
+    def redraw(self, board: Board, sites: Tensor, u: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Draw some sites anew in their order, each given what the board holds at lower ranks.
+
+        Args:
+            board: changed in place.
+            sites: int64 `(n,)`, each once.
+            u: float64 `(B, n)`, uniform in [0, 1).
+            condition: `(B, k)` or None.
+
+        Returns:
+            The log-probability of what was drawn, the product of these conditionals: float64 `(B,)`.
+        """
+
+    def log_prob_of(self, board: Board, sites: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The log-probability with which `redraw` would draw what the board holds at these sites: float64 `(B,)`."""
+
+
+def require_steps(model: object, what: str, instead: str) -> DrawsInSteps:
+    """The model, if it draws in steps.
+
+    Raises:
+        ValueError: if it does not; says `what` needs it and what there is `instead`.
+    """
+    if not isinstance(model, DrawsInSteps):
+        raise ValueError(
+            f"{what} need a model that draws in steps, such as la.MultiscalePixelCNN; {type(model).__name__} does "
+            f"not: use {instead}"
+        )
+    return model

@@ -1,0 +1,357 @@
+"""Sequential Monte Carlo: resampling between the steps of a model, where the weights of whole lattices spread too far.
+
+Index suffixes: r island, p particle of an island, b particle of any of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latticear.estimates import Estimates, Value
+from latticear.exact import ExactResult
+from latticear.hamiltonians import AbstractHamiltonian, check_temperature
+from latticear.importance import delta_error, weighted_estimates
+from latticear.measurement import Measurement, Observable, measurements
+from latticear.models import AbstractModel
+from latticear.models.partial import DrawsInSteps, require_steps
+from latticear.montecarlo import monte_carlo
+from latticear.philox import PARTICLES, PILOT, RESAMPLING, uniforms
+from latticear.samples import Samples
+from latticear.twists import Pilot, Twist, fit_twists
+from latticear.weights import KHAT_LIMIT, effective_sample_size, log_mean_exp, pareto_k
+
+__all__ = ["sequential_monte_carlo"]
+
+Array = NDArray[np.float64]
+LogP = Callable[[Tensor], Tensor]
+
+MIN_ISLANDS = 10
+MIN_PARTICLES = 2
+MIN_PILOT = 100
+PILOT_AT_ONCE = 256
+MIN_AGREEMENT = 0.5
+"""ESS of the islands below which their spread is too large for error bars."""
+
+THRESHOLD = 0.5
+"""An island resamples when its ESS falls below this."""
+
+
+class Islands(NamedTuple):
+    """Particles after the last step, those of some islands.
+
+    Attributes:
+        tokens: int64 `(R P, N)`.
+        log_w: float64 `(R, P)`; the mean of exp of it over an island is that island's unbiased estimate of Z.
+        ancestors: `(R,)`, how many particles of the first step still have descendants.
+        resampled: `(R,)`, how often.
+        history: float64 `(R, P, K)`, the log weights after each step since the last resampling.
+    """
+
+    tokens: Tensor
+    log_w: Tensor
+    ancestors: Tensor
+    resampled: Tensor
+    history: Tensor
+
+
+def sequential_monte_carlo(
+    model: AbstractModel,
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    *,
+    n: int,
+    n_islands: int = 32,
+    n_pilot: int = 2000,
+    pilot: Tensor | None = None,
+    seed: int = 0,
+    condition: Tensor | None = None,
+    observables: Mapping[str, Observable] | None = None,
+    exact: ExactResult | None = None,
+    report: Callable[[int, int], None] | None = None,
+) -> Estimates:
+    """Free energy and observables from particles that are resampled between the steps of a model.
+
+    After step k the particles stand for `q(x) exp(f_k(x))`, x being the sites drawn so far, and after the last one for
+    `exp(-beta E)`; a step changes the log weight by `f_k - f_(k-1)`. The f_k are local energies minus `ln q(x)`, fitted
+    beforehand to pilot samples of the model and of the target (`latticear.twists`). Where the weights of an island have
+    spread (ESS below 1/2), the particles are resampled: what would multiply up to a whole lattice's weight stays that
+    of a step. Z is without bias whatever the f_k, whose quality sets the variance.
+
+    Particles that share ancestors are not independent. Islands never meet: ln Z is the logarithm of the mean of the
+    islands' Z, observables are ratios of sums over islands, and error bars come from the spread between islands
+    (delta method; `jackknife_error` leaves one out at a time). They fail, with a warning, where islands disagree by
+    more than their Z can be averaged, or the weights of a step have a heavy tail. What no particle has seen no
+    spread can tell: with few particles and a poor model ln Z is low on every island, so compare two values of n.
+
+    Args:
+        model: one that draws in steps, such as `MultiscalePixelCNN`.
+        hamiltonian, temperature: the target.
+        n: particles of all islands together, rounded down to a multiple of their number.
+        n_islands: more of them know their errors better, fewer have smaller ones.
+        n_pilot: configurations of each kind for the fit, besides.
+        pilot: tokens `(n, H, W)` of the target to fit to, instead of Monte Carlo made here (cluster updates where the
+            Hamiltonian takes them, else Metropolis, which is slow on large lattices).
+        seed: of all of it.
+        condition: one row, of a model that has one.
+        observables, exact: as in `estimate`.
+        report: called with the number of particles that are done, and that of all.
+
+    Returns:
+        As `estimate`. `ess` is the fraction of n that independent samples with equal weights would need for the same
+        error of Z; `pareto_k` is the largest of those of the weights after each step. `diagnostics` has the ESS over
+        islands, the mean ESS of particles within one at the end, the average number of resamplings and fraction of
+        surviving ancestors, and `r_squared_k`: which part of the variance of the log weights is explained by f_k.
+
+    Raises:
+        ValueError: for a model that does not draw in steps, another shape or number of tokens, fewer than 10 islands,
+            2 particles an island or 100 pilot configurations.
+
+    References:
+        Del Moral, Doucet, Jasra, "Sequential Monte Carlo samplers", J. R. Stat. Soc. B 68 (2006) 411; targets that
+        look ahead: Whiteley and Lee, "Twisted particle filters", Ann. Stat. 42 (2014) 115; that resampling by the ESS
+        keeps Z unbiased: Whiteley, Lee, Heine, "On the role of interaction in sequential Monte Carlo algorithms",
+        Bernoulli 22 (2016) 494.
+
+    Example:
+        >>> import latticear as la
+        >>> ising = la.Ising((4, 4))
+        >>> model = la.MultiscalePixelCNN((4, 4), bias=ising.bias(2.269))
+        >>> estimates = la.sequential_monte_carlo(model, ising, 2.269, n=2000)
+        >>> abs(estimates["log_z"].value - la.enumerate_states(ising, 2.269).log_z) < 4 * estimates["log_z"].error
+        True
+    """
+    temperature = check_temperature(temperature)
+    require_steps(model, "particles that are resampled between steps", "importance sampling (la.estimate)")
+    _check(model, hamiltonian, n, n_islands, n_pilot if pilot is None else min(n_pilot, len(pilot)))
+    size = (n_islands, n // n_islands)
+    was_training = model.training
+    model.eval()  # no dropout in what is weighed
+    try:
+        twists = _twists(model, hamiltonian, temperature, n_pilot, pilot, seed, condition)
+        runs: list[Islands] = []
+        parts: list[Measurement] = []
+        for run in _all_islands(model, hamiltonian, temperature, twists, size, seed, condition):
+            drawn = Samples(run.tokens.unflatten(1, model.shape), None, seed)
+            parts += measurements(drawn, hamiltonian, [temperature], observables)
+            runs.append(run._replace(tokens=run.tokens[:0]))  # measured: no need to keep them
+            if report is not None:
+                report(sum(run.log_w.numel() for run in runs), math.prod(size))
+    finally:
+        model.train(was_training)
+    islands = Islands(*(torch.cat(column).cpu() for column in zip(*runs, strict=True)))
+    result = _estimates(islands, parts, twists, hamiltonian.n_sites, temperature, exact)
+    result.warn()
+    return result
+
+
+def _check(model: AbstractModel, hamiltonian: AbstractHamiltonian, n: int, n_islands: int, n_pilot: int) -> None:
+    if (model.shape, model.n_tokens) != (hamiltonian.shape, hamiltonian.n_tokens):
+        raise ValueError(
+            f"the model is for shape {model.shape} with {model.n_tokens} tokens, the Hamiltonian for "
+            f"{hamiltonian.shape} with {hamiltonian.n_tokens}"
+        )
+    if n_islands < MIN_ISLANDS or n < MIN_PARTICLES * n_islands:
+        raise ValueError(
+            f"error bars need at least {MIN_ISLANDS} islands of {MIN_PARTICLES} particles each, got n = {n} on "
+            f"{n_islands} islands"
+        )
+    if n_pilot < MIN_PILOT:
+        raise ValueError(f"a fit needs at least {MIN_PILOT} pilot configurations, got {n_pilot}")
+
+
+@torch.no_grad()
+def _twists(
+    model: AbstractModel,
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    n: int,
+    pilot: Tensor | None,
+    seed: int,
+    condition: Tensor | None,
+) -> list[Twist]:
+    """Fitted to samples of their own stream: what the particles draw must not have been seen before."""
+    assert isinstance(model, DrawsInSteps)
+    own = Samples.cat(list(model.sample_batches(n, seed=seed, condition=condition, stream=PILOT))).tokens
+    target = _monte_carlo(hamiltonian, temperature, n, seed) if pilot is None else pilot
+    pilots = []
+    for tokens in (own, target.to(own.device)):
+        columns = [_log_q_of_steps(model, part, condition) for part in tokens.flatten(1).long().split(PILOT_AT_ONCE)]
+        log_q = torch.cat(columns)
+        log_w = -hamiltonian.token_energy(tokens) / temperature - log_q[:, -1]
+        pilots.append(Pilot(tokens.flatten(1), log_q, log_w))
+    periodic = hamiltonian.lattice.periodic
+    return fit_twists(model.steps, *pilots, shape=model.shape, periodic=periodic, n_tokens=model.n_tokens)
+
+
+def _monte_carlo(hamiltonian: AbstractHamiltonian, temperature: float, n: int, seed: int) -> Tensor:
+    try:
+        chains = monte_carlo(hamiltonian, temperature, n=n, method="swendsen-wang", seed=seed)
+    except ValueError:  # it has not two states, or no flip-symmetric bonds
+        chains = monte_carlo(hamiltonian, temperature, n=n, seed=seed)
+    return Samples.cat(list(chains)).tokens
+
+
+def _log_q_of_steps(model: DrawsInSteps, tokens: Tensor, condition: Tensor | None) -> Tensor:
+    """Log-probability of what the first k + 1 steps draw: `(B, K)`."""
+    board = model.board(tokens)
+    row = None if condition is None else condition.to(tokens.device).expand(len(tokens), -1)
+    return torch.stack([model.log_prob_of(board, step.sites, row) for step in model.steps], 1).cumsum(1)
+
+
+def _all_islands(
+    model: AbstractModel,
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    twists: Sequence[Callable[[Tensor, Tensor], Tensor]],
+    size: tuple[int, int],
+    seed: int,
+    condition: Tensor | None,
+) -> Iterator[Islands]:
+    """The islands, some at a time; what one of them does depends on the seed and its index alone."""
+    (n_islands, n_particles), n_sites, device = size, hamiltonian.n_sites, model.rank.device
+    at_once = max(1, model.sites_at_once[device.type] // (n_particles * n_sites))
+
+    def log_p(tokens: Tensor) -> Tensor:
+        return -hamiltonian.token_energy(tokens.unflatten(1, hamiltonian.shape)) / temperature
+
+    for first in range(0, n_islands, at_once):
+        here = min(at_once, n_islands - first)
+        u = uniforms(seed, first * n_particles, here * n_particles, n_sites, stream=PARTICLES, device=device)
+        lots = uniforms(seed, first, here, len(twists), stream=RESAMPLING, device=device)
+        row = None if condition is None else condition.to(device).expand(here * n_particles, -1)
+        yield _islands(model, log_p, twists, u.view(here, n_particles, n_sites), lots, row)
+
+
+@torch.no_grad()
+def _islands(
+    model: AbstractModel,
+    log_p: LogP,
+    twists: Sequence[Callable[[Tensor, Tensor], Tensor]],
+    u: Tensor,
+    lots: Tensor,
+    condition: Tensor | None,
+) -> Islands:
+    """Particles of some islands through all steps.
+
+    Args:
+        model: one that draws in steps.
+        log_p: of complete configurations `(B, N)`, unnormalised.
+        twists: `f_k(tokens, ln q)`, one for each step but the last.
+        u: float64 `(R, P, N)`, uniform; what decides each token.
+        lots: float64 `(R, K - 1)`, uniform; what decides each resampling.
+        condition: `(R P, k)` or None.
+    """
+    assert isinstance(model, DrawsInSteps)
+    n_islands, n_particles, _ = u.shape
+    steps, u_bs = model.steps, u.flatten(0, 1)
+    board = model.board(torch.zeros(u_bs.shape, dtype=torch.long, device=u.device))
+    log_q, before = u.new_zeros(len(u_bs)), u.new_zeros(len(u_bs))
+    log_w, log_z = u.new_zeros(n_islands, n_particles), u.new_zeros(n_islands, 1)
+    origin = torch.arange(len(u_bs), device=u.device)
+    resampled = torch.zeros(n_islands, dtype=torch.long, device=u.device)
+    history: list[Tensor] = []
+    for k, step in enumerate(steps):
+        log_q = log_q + model.redraw(board, step.sites, u_bs[:, step.sites], condition)
+        last = k == len(steps) - 1
+        now = log_p(board.tokens) - log_q if last else twists[k](board.tokens, log_q)
+        log_w = log_w + (now - before).view(log_w.shape)
+        before = now
+        history.append(log_w)
+        poor = _ess(log_w) < THRESHOLD
+        if last or not poor.any():
+            continue
+        rows = _systematic(log_w, lots[:, k], poor)
+        board, log_q, before, origin = board.take(rows), log_q[rows], before[rows], origin[rows]
+        mean = log_w.logsumexp(1, keepdim=True) - math.log(n_particles)
+        log_z = torch.where(poor[:, None], log_z + mean, log_z)
+        log_w = torch.where(poor[:, None], 0.0, log_w)
+        resampled += poor
+    ancestors = torch.tensor([island.unique().numel() for island in origin.view(log_w.shape)])
+    return Islands(board.tokens, log_z + log_w, ancestors, resampled, torch.stack(history, 2))
+
+
+def _ess(log_w: Tensor) -> Tensor:
+    """Effective fraction of each row: `(R,)`."""
+    return (2 * log_w.logsumexp(1) - (2 * log_w).logsumexp(1)).exp() / log_w.shape[1]
+
+
+def _systematic(log_w: Tensor, lots: Tensor, poor: Tensor) -> Tensor:
+    """Which particle comes in the place of each, `(R P,)`: itself on the islands that are not poor.
+
+    Systematic resampling: particle p gets `floor` or `ceil` of `P w_p` places, w normalised, on average just that.
+    """
+    n_islands, n_particles = log_w.shape
+    cumulative = log_w.softmax(1).cumsum(1)
+    cumulative /= cumulative[:, -1:].clone()  # rounding must not leave a place beyond the end
+    every = torch.arange(n_particles, device=log_w.device)
+    places = (every + lots[:, None]) / n_particles
+    chosen = torch.searchsorted(cumulative, places, right=True).clamp_(max=n_particles - 1)
+    rows = torch.where(poor[:, None], chosen, every)
+    return (rows + n_particles * torch.arange(n_islands, device=log_w.device)[:, None]).flatten()
+
+
+def _estimates(
+    islands: Islands,
+    parts: Sequence[Measurement],
+    twists: Sequence[Twist],
+    n_sites: int,
+    temperature: float,
+    judge: ExactResult | None,
+) -> Estimates:
+    log_w = islands.log_w.numpy()
+    n_islands, n_particles = log_w.shape
+
+    def column(values: Sequence[Array]) -> Array:
+        joined = np.concatenate(values)
+        return joined.reshape(n_islands, n_particles, *joined.shape[1:])
+
+    z_r = np.exp(log_w - log_mean_exp(log_w.ravel())).mean(1)
+    agreement = effective_sample_size(np.log(z_r))
+    variance = delta_error(z_r[:, None] - 1) ** 2
+    ess = 1 / (1 + log_w.size * variance)
+    ess_error = ess * (1 - ess) * math.sqrt(2 / (n_islands - 1))  # of a sample variance of about normal numbers
+    diagnostics = {
+        "ess_islands": agreement,
+        "ess_particles": float(np.mean([effective_sample_size(row) for row in log_w])),
+        "resampled": float(islands.resampled.double().mean()),
+        "ancestors": float(islands.ancestors.double().mean()) / n_particles,
+        **{f"r_squared_{k}": twist.r_squared for k, twist in enumerate(twists)},
+    }
+    reasons = []
+    if agreement < MIN_AGREEMENT:
+        reasons.append(f"the islands disagree about Z (ESS {agreement:.2g} of {n_islands} of them): more particles")
+    tail = max(pareto_k(weights) for weights in islands.history.flatten(0, 1).T.numpy())
+    if tail > KHAT_LIMIT:
+        reasons.append(f"the weights of a step have a heavy tail (Pareto k-hat {tail:.2f} > {KHAT_LIMIT})")
+    w = np.exp(log_w - log_mean_exp(log_w.ravel()))
+    vectors = {name: _weighted(w, column([part.values[name] for part in parts])) for name in parts[0].values}
+    return weighted_estimates(
+        column([part.energy for part in parts]),
+        column([part.m for part in parts]),
+        log_w,
+        column([part.balance[:, 0] for part in parts]),
+        vectors,
+        n_sites,
+        temperature,
+        judge,
+        method="smc",
+        ess=(ess, ess_error),
+        diagnostics=diagnostics,
+        reasons=reasons,
+        pareto_k=tail,
+    )
+
+
+def _weighted(w: Array, values: Array) -> tuple[Value, Value]:
+    """Average of values `(R, P)` or `(R, P, k)` with weights `(R, P)` of mean one, and its error between islands."""
+    columns = values.reshape(*w.shape, -1)
+    means = (w[..., None] * columns).mean((0, 1))
+    errors = np.array([delta_error(w * (columns[..., k] - mean)) for k, mean in enumerate(means)])
+    return (means, errors) if values.ndim == 3 else (float(means[0]), float(errors[0]))
