@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from latticear.ancestral import Drawn, Given
 from latticear.hamiltonians import BoltzmannBias, SummedNeighbours
 from latticear.library import instruction_sets, library
 from latticear.models.patches import PatchNetwork, PhaseModule
 
-__all__ = ["CompiledPhases"]
+__all__ = ["CompiledPhases", "attached"]
 
 LANES = 64
 """Configurations that one thread computes together, as in kernels/patches.h."""
@@ -80,10 +82,13 @@ class CompiledPhases:
     ) -> None:
         self.instruction_set = -1
         self._shape, self._n_sites = shape, shape[0] * shape[1]
-        self._networks = [phase.network for phase in phases.values()]
-        self._sizes = [None if weight is None else weight.shape for own in self._weights for weight in own]
-        self._places = (ctypes.c_void_p * len(self._sizes))()
-        self._phases = (_Phase * len(self._networks))()
+        own = [[] if phase.network is None else _sources(phase.network) for phase in phases.values()]
+        self._sources = [source for sources in own for source in sources]
+        self._sizes = [None if weight is None else weight.shape for weight in self._weights]
+        ends = accumulate(map(len, own))
+        self._starts = [end - len(sources) if sources else None for end, sources in zip(ends, own, strict=True)]
+        self._places = (ctypes.c_void_p * len(self._sources))()
+        self._phases = (_Phase * len(phases))()
         self._kept = []  # what the records point to
         for record, (key, phase), place in zip(self._phases, phases.items(), self._pieces(self._places), strict=True):
             neighbours, tables = _terms(phase, bias, biased.get(key, False))
@@ -109,12 +114,12 @@ class CompiledPhases:
     @property
     def parameters(self) -> list[Tensor]:
         """Those of all perceptrons, in the order of the gradients."""
-        return [weight for own in self._weights for weight in own if weight is not None]
+        return [weight for weight in self._weights if weight is not None]
 
     def fit(self) -> bool:
         """Whether the weights lie in memory as the kernels read them."""
-        every = [weight for own in self._weights for weight in own]
-        dtype = self.parameters[0].dtype
+        every = self._weights
+        dtype = next(weight.dtype for weight in every if weight is not None)
         return dtype in (torch.float32, torch.float64) and all(
             (weight is None) == (size is None) if weight is None or size is None else _fits(weight, size, dtype)
             for weight, size in zip(every, self._sizes, strict=True)
@@ -144,7 +149,7 @@ class CompiledPhases:
         padded = -(-n // LANES) * LANES
         weights = torch.cat([weights.double(), weights.new_zeros(padded - n, dtype=torch.float64)])
         boards = torch.empty(padded * (self._n_sites + 1), dtype=torch.int8)
-        found = [None if w is None else torch.empty_like(w) for own in self._weights for w in own]
+        found = [None if w is None else torch.empty_like(w) for w in self._weights]
         places = (ctypes.c_void_p * len(found))(*map(_place, found))
         of_phases = (ctypes.c_void_p * len(self._phases))(*self._pieces(places))
         arrays = (tokens.data_ptr(), weights.data_ptr(), boards.data_ptr(), ctypes.addressof(of_phases))
@@ -159,8 +164,7 @@ class CompiledPhases:
         return log_q, log_q_given
 
     def _call(self, name: str, *arguments: Any) -> None:
-        weights = [weight for own in self._weights for weight in own]
-        self._places[:] = [_place(weight) for weight in weights]
+        self._places[:] = [_place(weight) for weight in self._weights]
         kernels, n_threads = library(), torch.get_num_threads()
         is_double, learns = int(self.parameters[0].dtype == torch.float64), int(name.endswith("learn"))
         chosen = range(len(instruction_sets()))[self.instruction_set]
@@ -170,26 +174,24 @@ class CompiledPhases:
         getattr(kernels, name)(order, *arguments, chosen, is_double, n_threads, memory.data_ptr())
 
     @property
-    def _weights(self) -> list[list[Tensor | None]]:
-        """Of each phase those that the kernels read, in their order."""
-        return [[] if network is None else _parameters(network) for network in self._networks]
+    def _weights(self) -> list[Tensor | None]:
+        """What the kernels read, phase by phase."""
+        return [parameters[name] for parameters, name in self._sources]
 
     def _pieces(self, places: Any) -> Iterator[int | None]:
         """Where those of each phase begin among the places of all; None for a phase without."""
-        at = ctypes.addressof(places)
-        for own in self._weights:
-            yield at if own else None
-            at += len(own) * ctypes.sizeof(ctypes.c_void_p)
+        size = ctypes.sizeof(ctypes.c_void_p)
+        return (None if start is None else ctypes.addressof(places) + start * size for start in self._starts)
 
 
 def _fits(weight: Tensor, size: torch.Size, dtype: torch.dtype) -> bool:
     return weight.shape == size and weight.dtype == dtype and weight.is_contiguous() and weight.device.type == "cpu"
 
 
-def _parameters(network: PatchNetwork) -> list[Tensor | None]:
-    """Weight and bias of each layer, then of the head, as the kernels read them."""
+def _sources(network: PatchNetwork) -> list[tuple[dict[str, Tensor | None], str]]:
+    """Weight and bias of each layer, then of the head, as the kernels read them: where they are, as they may be set."""
     layers: list[Any] = [*network.layers, network]
-    return [weight for layer in layers for weight in (layer.weight, layer.bias)]
+    return [(layer._parameters, name) for layer in layers for name in ("weight", "bias")]
 
 
 def _place(tensor: Tensor | None) -> int | None:

@@ -13,8 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latticear.ancestral import Drawn, Given, draw_front, log_softmax
+from latticear.engines import kernels_of
 from latticear.hamiltonians import exact_conditionals
 from latticear.models.base import AbstractModel, Common
+from latticear.models.compiled import CompiledPhases, attached
 from latticear.models.patches import Board, PatchNetwork, PhaseModule
 from latticear.models.recomputed import with_gradient
 from latticear.parallel import side_by_side
@@ -146,7 +148,15 @@ class MultiscalePixelCNN(AbstractModel):
             logits_bqs[:, :, phase.sites] = phase.logits(board, slice(None), embedded, temperatures).permute(1, 2, 0)
         return logits_bqs.unflatten(2, self.shape)
 
+    def kernels(self) -> CompiledPhases | None:
+        """The same network compiled, as it is now but for the weights; None where the kernels cannot serve it."""
+        if self.embed is not None or not CompiledPhases.serve(self.n_tokens, self.bias, self._like):
+            return None
+        return CompiledPhases(self.shape, self._phases, self.bias, self._biased)
+
     def _log_prob(self, tokens: Tensor, condition: Tensor | None, known: Tensor | None) -> Tensor:
+        if (kernels := kernels_of(self)) is not None:
+            return attached(kernels, tokens.flatten(1), known)
         board = Board.of(tokens.flatten(1), self.n_tokens, self._like)
         if known is not None:
             return self._attached(known, board, condition)
