@@ -184,6 +184,27 @@ class CompiledPhases:
         return (None if start is None else ctypes.addressof(places) + start * size for start in self._starts)
 
 
+def attached(kernels: CompiledPhases, tokens: Tensor, known: Tensor | None) -> Tensor:
+    """Log-probabilities `(B,)` of complete configurations `(B, N)` with their gradient, computed unless `known`."""
+    log_q = kernels.log_prob(tokens) if known is None else known
+    result: Tensor = _Attached.apply(kernels, tokens, log_q, *kernels.parameters)
+    return result
+
+
+class _Attached(torch.autograd.Function):
+    """Computes everything anew in the backward pass, as `latticear.models.recomputed` does."""
+
+    @staticmethod
+    def forward(ctx: Any, kernels: CompiledPhases, tokens: Tensor, log_q: Tensor, *weights: Tensor) -> Tensor:
+        ctx.kernels, ctx.tokens = kernels, tokens
+        return log_q.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return (None, None, None, *ctx.kernels.gradients(ctx.tokens, gradients[0]))
+
+
 def _fits(weight: Tensor, size: torch.Size, dtype: torch.dtype) -> bool:
     return weight.shape == size and weight.dtype == dtype and weight.is_contiguous() and weight.device.type == "cpu"
 
