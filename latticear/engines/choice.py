@@ -141,7 +141,9 @@ def _signature(model: nn.Module) -> Any:
         module = modules.pop()
         modules += (child for child in module._modules.values() if child is not None)
         plain = [(name, _trace_of(value)) for name, value in vars(module).items() if name not in _OF_TORCH]
-        buffers = [(b.data_ptr(), 0 if b.is_inference() else b._version) for b in module._buffers.values() if b is not None]
+        buffers = [
+            (b.data_ptr(), 0 if b.is_inference() else b._version) for b in module._buffers.values() if b is not None
+        ]
         hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
         parts.append((id(module), *plain, *buffers, hooks))
     return tuple(parts)

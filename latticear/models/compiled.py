@@ -176,7 +176,7 @@ class CompiledPhases:
     @property
     def _weights(self) -> list[Tensor | None]:
         """What the kernels read, phase by phase."""
-        return [parameters[name] for parameters, name in self._sources]
+        return [parameters.get(name) for parameters, name in self._sources]
 
     def _pieces(self, places: Any) -> Iterator[int | None]:
         """Where those of each phase begin among the places of all; None for a phase without."""
