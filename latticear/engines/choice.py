@@ -97,7 +97,9 @@ class OwnOrder:
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
         if self.kernels is not None and self.kernels.fit():
             return self.kernels.draw(u, condition, given)
-        drawn: Drawn = self._model().draw_block(u, condition, given)
+        model = self._model()
+        assert model is not None
+        drawn: Drawn = model.draw_block(u, condition, given)
         return drawn
 
 
