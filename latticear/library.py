@@ -11,7 +11,7 @@ import torch  # noqa: F401  # first: the kernels then share its threads
 
 __all__ = ["instruction_sets", "library"]
 
-INTERFACE = 6
+INTERFACE = 7
 """Of kernels/program.h: what is declared here and in `latticear.engines.lowering` fits these sources only."""
 
 _INTEGER, _REAL, _POINTER = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
@@ -21,6 +21,9 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "latticear_instruction_set": (ctypes.c_char_p, _INTEGER),
     "latticear_size_of_work": (_INTEGER, _POINTER, _INTEGER, _INTEGER),
     "latticear_draw": (None, _POINTER, _POINTER, *(_INTEGER,) * 4, _POINTER),
+    "latticear_patches_size": (_INTEGER, _POINTER, *(_INTEGER,) * 2),
+    "latticear_patches_draw": (None, *(_POINTER,) * 2, *(_INTEGER,) * 3, _POINTER),
+    "latticear_patches_learn": (None, _POINTER, _INTEGER, *(_POINTER,) * 4, *(_INTEGER,) * 3, _POINTER),
     "latticear_uniforms": (None, *(ctypes.c_uint64,) * 3, _INTEGER, _INTEGER, _POINTER),
     "latticear_swendsen_wang": (None, *(_INTEGER,) * 3, *(_POINTER,) * 8),
     "latticear_wolff": (_INTEGER, *(_INTEGER,) * 3, _REAL, *(_POINTER,) * 8),

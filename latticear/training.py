@@ -177,7 +177,8 @@ def fit(
         raise ValueError("data must be given: a Grid has no energy to draw configurations with")
     device = model.rank.device
     targets = None if served is None else Targets(model, served, batch_size, seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    # elsewhere PyTorch knows best; on the CPU it would take a network of many small tensors one by one
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True if device.type == "cpu" else None)
     average = AveragedModel(model, multi_avg_fn=_moving_average(ema_decay)) if ema_decay else None
     state = TrainingState(model, optimizer, average)
     if resume is not None:
@@ -196,7 +197,8 @@ def fit(
 
     def objective_of(step: int) -> tuple[Tensor, Metrics]:
         forward = step < n_forward
-        model.train(forward)  # dropout would make the network that is scored another than the one that drew
+        if model.training != forward:
+            model.train(forward)  # dropout would make the network that is scored another than the one that drew
         evaluates = (step + 1) % evaluate_every == 0 or step + 1 == steps
         if not forward:
             assert energy is not None
@@ -245,7 +247,8 @@ def _loop(state: TrainingState, objective_of: Any, steps: int, rate_of: Any, cli
             if state.average is not None:
                 state.average.update_parameters(model)
             state.step += 1
-            model.eval()
+            if model.training:
+                model.eval()
             yield Step(
                 state.step,
                 loss.item(),
@@ -274,8 +277,7 @@ def _moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
     def update(averages: Any, weights: Any, n_averaged: Any) -> None:
         k = int(n_averaged)
         share = 1 - min(decay, (1 + k) / (10 + k))
-        for average, weight in zip(averages, weights, strict=True):
-            average.lerp_(weight, share)
+        torch._foreach_lerp_(averages, weights, share)
 
     return update
 

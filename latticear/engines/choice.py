@@ -7,19 +7,19 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
 
-from latticear.ancestral import Autoregressive, Drawn, Given, draw_reference
+from latticear.ancestral import Autoregressive, Drawn, Given, draw_reference, log_softmax
 from latticear.engines.lowering import lower
 from latticear.engines.native import NativeEngine
 from latticear.engines.portable import Engine
 from latticear.probe import probe_of, random_condition, randomise
 from latticear.wavefront import raster_rank, schedule_of
 
-__all__ = ["BLOCK", "METHODS", "Drawer", "drawer"]
+__all__ = ["BLOCK", "METHODS", "Drawer", "drawer", "kernels_of"]
 
 BLOCK = {"cpu": 256, "cuda": 4096}
 """Configurations that PyTorch draws together, at most, by device type."""
@@ -61,13 +61,46 @@ class Reference:
         return draw_reference(self._model, u, condition, given)
 
 
+class Kernels(Drawer, Protocol):
+    """A network of an order of its own, compiled; it reads the weights anew at each call."""
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """Those that have a gradient."""
+
+    def fit(self) -> bool:
+        """Whether the weights lie in memory as the kernels read them."""
+
+    def log_prob(self, tokens: Tensor) -> Tensor:
+        """Log-probabilities `(B,)` of complete configurations `(B, N)`."""
+
+    def gradients(self, tokens: Tensor, weights: Tensor) -> list[Tensor]:
+        """Those of the weighted sum of log-probabilities by each of the parameters."""
+
+
 class OwnOrder:
-    """A network that draws by itself, in an order that is not that of the raster: its `draw_block`, its `block`."""
+    """A network that draws by itself, in an order that is not that of the raster.
 
-    padded = True
+    Args:
+        model: with `draw_block` and `block`.
+        kernels: what draws the same faster; None if there are none to trust.
+    """
 
-    def __init__(self, model: Any, block: int) -> None:
-        self.draw, self.block = model.draw_block, block
+    def __init__(self, model: Any, kernels: Kernels | None = None) -> None:
+        self._model, self.kernels = ref(model), kernels  # it is kept as long as the model, and must not keep it
+        self.block: int = model.block[model.rank.device.type]
+
+    @property
+    def padded(self) -> bool:
+        return self.kernels is None or not self.kernels.fit()
+
+    def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
+        if self.kernels is not None and self.kernels.fit():
+            return self.kernels.draw(u, condition, given)
+        model = self._model()
+        assert model is not None
+        drawn: Drawn = model.draw_block(u, condition, given)
+        return drawn
 
 
 def drawer(model: Autoregressive, method: str = "wavefront") -> Drawer:
@@ -105,9 +138,14 @@ def _signature(model: nn.Module) -> Any:
     """All that tracing reads but the weights: modules, their plain attributes, their buffers and hooks."""
     first = next(model.parameters())
     parts: list[Any] = [first.device, first.dtype]
-    for module in model.modules():
+    modules: list[nn.Module] = [model]
+    while modules:  # several times as fast as model.modules(), and asked for at every draw
+        module = modules.pop()
+        modules += (child for child in module._modules.values() if child is not None)
         plain = [(name, _trace_of(value)) for name, value in vars(module).items() if name not in _OF_TORCH]
-        buffers = [(b.data_ptr(), 0 if b.is_inference() else b._version) for b in module.buffers(recurse=False)]
+        buffers = [
+            (b.data_ptr(), 0 if b.is_inference() else b._version) for b in module._buffers.values() if b is not None
+        ]
         hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
         parts.append((id(module), *plain, *buffers, hooks))
     return tuple(parts)
@@ -129,7 +167,7 @@ def _trace_of(value: Any) -> Any:
 
 def _engine(model: Any) -> Drawer | None:
     if hasattr(model, "draw_block"):
-        return OwnOrder(model, model.block[model.rank.device.type])
+        return OwnOrder(model, _trusted_kernels(model))
     schedule = schedule_of(model)
     if schedule is None:
         return None
@@ -155,6 +193,45 @@ def _engine(model: Any) -> Drawer | None:
         )
         return None
     return _built(model, None)[0]
+
+
+def kernels_of(model: Any) -> Any:
+    """The kernels that serve a network with an order of its own as it is now, or None."""
+    if torch.compiler.is_compiling():
+        return None
+    kernels = getattr(drawer(model), "kernels", None)
+    return kernels if kernels is not None and kernels.fit() else None
+
+
+def _trusted_kernels(model: Any) -> Kernels | None:
+    """Those of a network, if on a copy with random weights they do what its logits state."""
+    if not hasattr(model, "kernels") or (kernels := model.kernels()) is None or not kernels.fit():
+        return None
+    probe = _random(model)
+    worst = _disagreement(probe.kernels(), probe)
+    if worst > TOLERANCE:
+        warnings.warn(
+            f"{type(model).__name__} is drawn and trained by PyTorch, slowly: its kernels are off by {worst:.1e}",
+            stacklevel=2,
+        )
+        return None
+    return kernels
+
+
+@torch.enable_grad()
+def _disagreement(kernels: Any, probe: Any) -> float:
+    """How far log_q and gradients of a few configurations are from those of the logits, relative to them."""
+    u = torch.rand(4, math.prod(probe.shape), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    probe.requires_grad_()
+    drawn = kernels.draw(u)
+    log_p = log_softmax(probe.logits(drawn.tokens).movedim(1, -1))
+    stated = log_p.gather(-1, drawn.tokens[..., None]).flatten(1).sum(1)
+    weights = stated.detach()
+    pairs = [(drawn.log_q, weights), (kernels.log_prob(drawn.tokens.flatten(1)), weights)]
+    expected = torch.autograd.grad(stated, kernels.parameters, weights)
+    pairs += zip(kernels.gradients(drawn.tokens.flatten(1), weights), expected, strict=True)
+    error = torch.stack([(a - b).abs().max() / (1 + b.abs().max()) for a, b in pairs]).max().item()
+    return math.inf if math.isnan(error) else error
 
 
 TOLERANCE = 1e-8

@@ -1,4 +1,4 @@
-/* The kernels for one instruction set (SET, VECTOR, CHANNELS): double first, in which tokens are drawn, then float. */
+/* The kernels for one instruction set (SET, VECTOR, CHANNELS, VECTORS): double first, in which tokens are drawn, then float. */
 
 #define EXPONENTIAL PASTE(exponential_double, SET)
 #define STEP_OF_DOUBLE ((int)(VECTOR / sizeof(double)))
@@ -9,8 +9,8 @@
 #define BITS int64_t
 #define NAME(x) PASTE(x##_double, SET)
 #include "vector.h"
-#include "categorical.h"
-#include "kernel.h"
+#include ONCE
+#include KERNEL
 #undef REAL
 #undef BITS
 #undef NAME
@@ -19,7 +19,7 @@
 #define BITS int32_t
 #define NAME(x) PASTE(x##_float, SET)
 #include "vector.h"
-#include "kernel.h"
+#include KERNEL
 #undef REAL
 #undef BITS
 #undef NAME
@@ -31,3 +31,4 @@
 #undef SET
 #undef VECTOR
 #undef CHANNELS
+#undef VECTORS

@@ -75,32 +75,9 @@ static void add_bias(const Program *p, const Block *block, int64_t first, int64_
     }
 }
 
-#define JOIN(a, b) a##_##b
-#define PASTE(a, b) JOIN(a, b)
-
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define X86
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq,avx512vl,fma")
-#define SET avx512
-#define VECTOR 64
-#define CHANNELS 16
-#include "instruction_set.h"
-#pragma GCC pop_options
-
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#define SET avx2
-#define VECTOR 32
-#define CHANNELS 8
-#include "instruction_set.h"
-#pragma GCC pop_options
-#endif
-
-#define SET baseline
-#define VECTOR 16
-#define CHANNELS 8
-#include "instruction_set.h"
+#define ONCE "categorical.h"
+#define KERNEL "kernel.h"
+#include "instruction_sets.h"
 
 typedef void Group(const Program *, const Block *, int64_t, Work *);
 

@@ -13,8 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latticear.ancestral import Drawn, Given, draw_front, log_softmax
+from latticear.engines import kernels_of
 from latticear.hamiltonians import exact_conditionals
 from latticear.models.base import AbstractModel, Common
+from latticear.models.compiled import CompiledPhases, attached
 from latticear.models.partial import Step
 from latticear.models.patches import Board, PatchNetwork, PhaseModule
 from latticear.models.recomputed import with_gradient
@@ -67,7 +69,7 @@ class MultiscalePixelCNN(AbstractModel):
     """
 
     name: ClassVar[str] = "multiscale"
-    sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**18, "cuda": 2**26}
+    sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**22, "cuda": 2**26}
     block: ClassVar[dict[str, int]] = {"cpu": 2 * LANES, "cuda": 4096}
     training_defaults: ClassVar[dict[str, Any]] = {
         "objective": "forward-reverse-kl",
@@ -166,7 +168,15 @@ class MultiscalePixelCNN(AbstractModel):
             logits_bqs[:, :, phase.sites] = phase.logits(board, slice(None), embedded, temperatures).permute(1, 2, 0)
         return logits_bqs.unflatten(2, self.shape)
 
+    def kernels(self) -> CompiledPhases | None:
+        """The same network compiled, as it is now but for the weights; None where the kernels cannot serve it."""
+        if self.embed is not None or not CompiledPhases.serve(self.n_tokens, self.bias, self._like):
+            return None
+        return CompiledPhases(self.shape, self._phases, self.bias, self._biased)
+
     def _log_prob(self, tokens: Tensor, condition: Tensor | None, known: Tensor | None) -> Tensor:
+        if (kernels := kernels_of(self)) is not None:
+            return attached(kernels, tokens.flatten(1), known)
         board = self.board(tokens.flatten(1))
         if known is not None:
             return self._attached(known, board, condition)
