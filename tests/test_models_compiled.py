@@ -52,7 +52,7 @@ def _check(model: la.MultiscalePixelCNN, n: int = LANES + 5, instruction_set: in
     drawn, expected = kernels.draw(u), model.draw_block(u)
     same = (drawn.tokens == expected.tokens).all((1, 2))
     assert same.all() if exact else (~same).sum() <= 1  # a uniform within rounding of a probability
-    tolerance = 1e-12 if exact else 1e-5
+    tolerance = 1e-12 if exact else 1e-6
     assert ((drawn.log_q - expected.log_q) / expected.log_q)[same].abs().max() < tolerance
     assert (drawn.log_q_given == 0).all()
     stated = _stated(model, drawn.tokens)
@@ -60,7 +60,7 @@ def _check(model: la.MultiscalePixelCNN, n: int = LANES + 5, instruction_set: in
     found = kernels.gradients(drawn.tokens.flatten(1), weights)
     gradients = torch.autograd.grad(stated, kernels.parameters, weights)
     for a, b in zip(found, gradients, strict=True):
-        assert (a - b).abs().max() < (1e-10 if exact else 1e-4) * (1 + b.abs().max())
+        assert (a - b).abs().max() < (1e-10 if exact else 1e-5) * (1 + b.abs().max())
 
 
 CASES = {
@@ -124,15 +124,15 @@ def test_held_sites(case):
 def test_threads_and_numbers_change_nothing():
     """In float32, bit for bit."""
     model = _biased((8, 8), width=16, spin_flip_symmetric=True).float()
-    kernels, u = kernels_of(model), _u(model, 200)
+    kernels, u = kernels_of(model), _u(model, 2000)
     whole = kernels.draw(u)
-    tokens, weights = whole.tokens.flatten(1), torch.randn(200, dtype=torch.float64)
+    tokens, weights = whole.tokens.flatten(1), torch.randn(2000, dtype=torch.float64)
     gradients = kernels.gradients(tokens, weights)
     before = torch.get_num_threads()
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            for part in (slice(0, 1), slice(3, 130), slice(199, 200)):
+            for part in (slice(0, 1), slice(3, 1130), slice(1999, 2000)):
                 drawn = kernels.draw(u[part])
                 assert torch.equal(drawn.tokens, whole.tokens[part])
                 assert torch.equal(drawn.log_q, whole.log_q[part])
