@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -179,7 +179,7 @@ def fit(
     targets = None if served is None else Targets(model, served, batch_size, seed)
     # elsewhere PyTorch knows best; on the CPU it would take a network of many small tensors one by one
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True if device.type == "cpu" else None)
-    average = AveragedModel(model, multi_avg_fn=_moving_average(ema_decay)) if ema_decay else None
+    average = _MovingAverage(model, ema_decay) if ema_decay else None
     state = TrainingState(model, optimizer, average)
     if resume is not None:
         state.load_state_dict(resume)
@@ -229,6 +229,7 @@ def fit(
 
 def _loop(state: TrainingState, objective_of: Any, steps: int, rate_of: Any, clip_norm: float) -> Iterator[Step]:
     model, optimizer = state.model, state.optimizer
+    weights = list(model.parameters())
     try:
         while state.step < steps:
             rate = rate_of(state.step)
@@ -237,7 +238,7 @@ def _loop(state: TrainingState, objective_of: Any, steps: int, rate_of: Any, cli
             loss, metrics = objective_of(state.step)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            norm = nn.utils.clip_grad_norm_(model.parameters(), clip_norm or math.inf)
+            norm = nn.utils.clip_grad_norm_(weights, clip_norm or math.inf)
             if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
                 raise TrainingError(
                     f"the loss stopped being finite at step {state.step + 1} (loss {loss.item()}, gradient norm "
@@ -270,16 +271,21 @@ def learning_rate_factor(step: int, steps: int, warmup: int, schedule: str) -> f
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
-    """Update of an exponential average that forgets the first, bad weights: a constant decay would keep them long."""
+class _MovingAverage(AveragedModel):
+    """An exponential average that forgets the first, bad weights: a constant decay would keep them long."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__(model)
+        self._decay = decay
 
     @torch.no_grad()
-    def update(averages: Any, weights: Any, n_averaged: Any) -> None:
-        k = int(n_averaged)
-        share = 1 - min(decay, (1 + k) / (10 + k))
-        torch._foreach_lerp_(averages, weights, share)
-
-    return update
+    def update_parameters(self, model: nn.Module) -> None:
+        """All tensors in one call, which for many small ones is most of the work."""
+        k = int(self.n_averaged)
+        share = 1 - min(self._decay, (1 + k) / (10 + k)) if k else 1.0
+        torch._foreach_lerp_(list(self.module.parameters()), list(model.parameters()), share)
+        torch._foreach_copy_(list(self.module.buffers()), list(model.buffers()))
+        self.n_averaged += 1
 
 
 def _check_target(

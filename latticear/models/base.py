@@ -292,7 +292,8 @@ class AbstractModel(nn.Module, ABC):
                 stream=stream,
             )
         finally:
-            self.train(was_training)
+            if was_training:
+                self.train()
 
     def counterparts(self, name: str) -> list[str]:
         """Which parameter of a network for another lattice may stand in for one of this, the best first."""
