@@ -29,6 +29,9 @@ CONFIG = Path(__file__).parent.parent / "configs" / "critical.toml"
 MINUTES = {16: 10, 32: 20, 64: 60, 128: 120}
 """Of training, by size."""
 
+WARM_UP = 2.0
+"""Seconds for which the steps of each objective are timed."""
+
 LAST_SHARE = 0.6
 """Of the time that is left, for the last lattice; the rest is shared in the same way by those before."""
 
@@ -51,11 +54,13 @@ def seconds_a_step(model: la.AbstractModel, ising: la.Ising, config: RunConfig, 
     for objective in ("forward-kl", "reverse-kl"):
         trial = options | {"objective": objective, "n_monte_carlo": 2 * options["batch_size"]}
         steps = la.fit(copy.deepcopy(model), ising, temperature=config.temperature, steps=1000, **trial)
-        next(steps)
-        t_start = time.perf_counter()
-        for _ in range(5):
+        for _ in range(3):
             next(steps)
-        found.append((time.perf_counter() - t_start) / 5)
+        n, t_start = 0, time.perf_counter()
+        while time.perf_counter() - t_start < WARM_UP:
+            next(steps)
+            n += 1
+        found.append((time.perf_counter() - t_start) / n)
         steps.close()
     share = options["forward_share"]
     return share * found[0] + (1 - share) * found[1]

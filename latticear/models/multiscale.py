@@ -75,6 +75,7 @@ class MultiscalePixelCNN(AbstractModel):
         "objective": "forward-reverse-kl",
         "batch_size": 512,
         "learning_rate": 0.03,
+        "forward_share": 0.15,
         "ema_decay": 0.998,
     }
 
@@ -83,7 +84,7 @@ class MultiscalePixelCNN(AbstractModel):
         shape: tuple[int, int],
         n_tokens: int = 2,
         *,
-        width: int = 64,
+        width: int = 32,
         depth: int = 2,
         n_taps: int = 24,
         periodic: bool | tuple[bool, bool] = True,
