@@ -121,6 +121,28 @@ def test_held_sites(case):
     contracts.check_held(model)
 
 
+@pytest.mark.parametrize("case", [CASES["odd"], CASES["field"]], ids=["odd", "field"])
+def test_some_sites(case, monkeypatch):
+    """Those of a step, some of them, and none, in any order; what is drawn later may hold anything."""
+    model = case()
+    n, n_sites = LANES + 3, model.rank.numel()
+    every, generator = torch.arange(n_sites), torch.Generator().manual_seed(0)
+    choices = [every[torch.randperm(n_sites, generator=generator)][:m] for m in (n_sites, 7, 0)]
+    choices += [step.sites for step in model.steps]
+    tokens = torch.randint(2, (n, n_sites), generator=generator)
+    found = []
+    for by_kernels in (True, False):
+        assert (kernels_of(model) is not None) or not by_kernels
+        board, results = model.board(tokens.clone()), []
+        for sites in choices:
+            results.append(model.redraw(board, sites, _u(model, n)[:, : len(sites)]))
+            results += [board.tokens.clone(), board.inputs.clone(), model.log_prob_of(board, sites)]
+        found.append(results)
+        monkeypatch.setattr("latticear.models.multiscale.kernels_of", lambda model: None)
+    for drawn, expected in zip(*found, strict=True):
+        assert (drawn - expected).abs().max() < 1e-12 * n_sites
+
+
 def test_threads_and_numbers_change_nothing():
     """In float32, bit for bit."""
     model = _biased((8, 8), width=16, spin_flip_symmetric=True).float()

@@ -71,8 +71,8 @@ class Kernels(Drawer, Protocol):
     def fit(self) -> bool:
         """Whether the weights lie in memory as the kernels read them."""
 
-    def log_prob(self, tokens: Tensor) -> Tensor:
-        """Log-probabilities `(B,)` of complete configurations `(B, N)`."""
+    def log_prob(self, tokens: Tensor, sites: Tensor | None = None) -> Tensor:
+        """Log-probabilities `(B,)` of complete configurations `(B, N)`, or of some sites given the others."""
 
     def gradients(self, tokens: Tensor, weights: Tensor) -> list[Tensor]:
         """Those of the weighted sum of log-probabilities by each of the parameters."""

@@ -24,15 +24,15 @@ static inline void PASTE(ratios, SET)(const double *odds, double *e) {
 }
 
 /* Draws the tokens of one site, or takes those that are held, and accounts for them. */
-static void PASTE(choose, SET)(const Batch *batch, int64_t first, int64_t n_sites, int64_t site, const double *odds,
-                               int8_t *row, Sums *sums) {
+static void PASTE(choose, SET)(const Batch *batch, int64_t first, int64_t n_sites, int64_t site, int64_t column,
+                               const double *odds, int8_t *row, Sums *sums) {
     const int64_t n = batch->n - first < LANES ? batch->n - first : LANES;
     const int64_t start = first * n_sites + site;
     double e[LANES], target[LANES] = {0};
     int64_t token[LANES], held[LANES] = {0};
     PASTE(ratios, SET)(odds, e);
     if (batch->u != NULL)
-        for (int64_t b = 0; b < n; b++) target[b] = batch->u[start + b * n_sites];
+        for (int64_t b = 0; b < n; b++) target[b] = batch->u[(first + b) * batch->n_columns + column];
     for (int b = 0; b < LANES; b++) token[b] = target[b] * (1 + e[b]) >= (odds[b] > 0 ? e[b] : 1);
     if (batch->u == NULL || batch->where != NULL)
         for (int64_t b = 0; b < n; b++) {

@@ -105,6 +105,14 @@ static char *own_memory(char *memory, int64_t size) {
 #endif
 }
 
+/* One board: the tokens of LANES configurations from `first` on, and zeros for those beyond the last. */
+static void read_tokens(const Order *order, int64_t n, int64_t first, const uint8_t *tokens, int8_t *board) {
+    memset(board, 0, (size_t)((order->n_sites + 1) * LANES));
+    for (int64_t b = 0; b < LANES && first + b < n; b++)
+        for (int64_t s = 0; s < order->n_sites; s++)
+            board[s * LANES + b] = (int8_t)(2 * tokens[(first + b) * order->n_sites + s] - 1);
+}
+
 static void write_tokens(const Order *order, const Batch *batch, int64_t first, const Work *work) {
     for (int64_t b = 0; b < LANES && first + b < batch->n; b++)
         for (int64_t s = 0; s < order->n_sites; s++)
@@ -121,7 +129,7 @@ void latticear_patches_draw(const Order *order, const Batch *batch, int64_t set,
         place(order, is_double, 0, own_memory(memory, size), &work);
 #pragma omp for schedule(dynamic)
         for (int64_t first = 0; first < batch->n; first += LANES) {
-            memset(work.board, 0, (size_t)((order->n_sites + 1) * LANES));
+            read_tokens(order, batch->known ? batch->n : 0, first, batch->tokens, work.board);
             for (int held = 0; held < 2; held++)
                 for (int b = 0; b < LANES; b++) {
                     work.account[held].chosen[b] = 0;
@@ -136,14 +144,6 @@ void latticear_patches_draw(const Order *order, const Batch *batch, int64_t set,
             if (batch->u != NULL) write_tokens(order, batch, first, &work);
         }
     }
-}
-
-/* One board: the tokens of LANES configurations, and zeros for those beyond the last. */
-static void read_tokens(const Order *order, int64_t n, int64_t first, const uint8_t *tokens, int8_t *board) {
-    memset(board, 0, (size_t)((order->n_sites + 1) * LANES));
-    for (int64_t b = 0; b < LANES && first + b < n; b++)
-        for (int64_t s = 0; s < order->n_sites; s++)
-            board[s * LANES + b] = (int8_t)(2 * tokens[(first + b) * order->n_sites + s] - 1);
 }
 
 /* The gradient of sum over configurations of weight times log_q. `weights` and `boards` have room for a multiple of

@@ -12,6 +12,7 @@ typedef struct {
     int64_t n_targets, n_taps, n_terms;
     int64_t depth, width, n_outputs; /* of the perceptron; without hidden layers it is its bias */
     const int32_t *sites;            /* [target] */
+    const int32_t *columns;          /* [target], of the uniform numbers that decide */
     const int32_t *taps;             /* [target][tap] */
     const int32_t *neighbours;       /* [target][term][degree] */
     const double *tables;            /* [target][term][1 << degree], bit k: the token of neighbour k */
@@ -27,8 +28,9 @@ typedef struct {
 
 /* Configurations, [configuration][site]. */
 typedef struct {
-    int64_t n;
-    const double *u;      /* NULL: all sites are held fixed */
+    int64_t n, n_columns;
+    int64_t known;        /* the sites of no phase are seen too: all tokens are given */
+    const double *u;      /* [configuration][column]; NULL: all sites are held fixed */
     const uint8_t *where; /* which sites are held fixed; NULL: none */
     uint8_t *tokens;      /* holds the given tokens on entry */
     double *log_q, *log_q_given;

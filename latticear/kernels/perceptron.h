@@ -221,7 +221,8 @@ static void NAME(draw)(const Order *order, const Batch *batch, int64_t first, Wo
             }
             PASTE(add_terms, SET)(order, phase, target, work->board, work->odds);
             const int64_t site = phase->sites[target];
-            PASTE(choose, SET)(batch, first, order->n_sites, site, work->odds, work->board + site * LANES, work->account);
+            PASTE(choose, SET)(batch, first, order->n_sites, site, phase->columns[target], work->odds,
+                               work->board + site * LANES, work->account);
             if (++n_drawn % FACTORS == 0) take_logarithms(work->account);
         }
     }

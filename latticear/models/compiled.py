@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ class _Phase(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("n_targets", "n_taps", "n_terms", "depth", "width", "n_outputs")),
-        *((name, ctypes.c_void_p) for name in ("sites", "taps", "neighbours", "tables", "weights")),
+        *((name, ctypes.c_void_p) for name in ("sites", "columns", "taps", "neighbours", "tables", "weights")),
     ]
 
 
@@ -53,9 +53,35 @@ class _Batch(ctypes.Structure):
     """`Batch` of kernels/patches.h."""
 
     _fields_ = [
-        ("n", ctypes.c_int64),
+        *((name, ctypes.c_int64) for name in ("n", "n_columns", "known")),
         *((name, ctypes.c_void_p) for name in ("u", "where", "tokens", "log_q", "log_q_given")),
     ]
+
+
+class _Targets(NamedTuple):
+    """Some targets of a phase, as the kernels read them.
+
+    Attributes:
+        sites: int32 `(T,)`.
+        columns: int32 `(T,)`, those of the uniform numbers that decide.
+        taps: int32 `(T, n_taps)`.
+        neighbours: int32 `(T, terms, K)`, whose tokens tell what the energy adds to the log-odds.
+        tables: float64 `(T, terms, 2^K)`, what it adds; the token of neighbour k is bit k.
+    """
+
+    sites: Tensor
+    columns: Tensor
+    taps: Tensor
+    neighbours: Tensor
+    tables: Tensor
+
+    def among(self, column_of: Tensor) -> _Targets:
+        """Those whose site has a column, `(N,)`, which is not negative."""
+        columns = column_of[self.sites.long()]
+        if (columns < 0).all():
+            return _Targets(*(values[:0] for values in self))
+        here = (columns >= 0).nonzero()[:, 0]
+        return _Targets(*(values[here] for values in self))._replace(columns=columns[here])
 
 
 class CompiledPhases:
@@ -88,22 +114,14 @@ class CompiledPhases:
         ends = accumulate(map(len, own))
         self._starts = [end - len(sources) if sources else None for end, sources in zip(ends, own, strict=True)]
         self._places = (ctypes.c_void_p * len(self._sources))()
-        self._phases = (_Phase * len(phases))()
-        self._kept = []  # what the records point to
-        for record, (key, phase), place in zip(self._phases, phases.items(), self._pieces(self._places), strict=True):
-            neighbours, tables = _terms(phase, bias, biased.get(key, False))
-            arrays = (_indices(phase.sites), _indices(phase.taps.T), neighbours, tables)
-            self._kept.append(arrays)
-            record.n_taps, record.n_targets = phase.taps.shape
-            record.n_terms = tables.shape[1]
-            record.sites, record.taps, record.neighbours, record.tables = (array.data_ptr() for array in arrays)
-            if phase.network is not None:
-                record.depth, record.n_outputs = len(phase.network.layers), len(phase.network.bias)
-                record.width = 0 if phase.network.weight is None else phase.network.weight.shape[1]
-                record.weights = place
-        gauged = any(phase.gauged for phase in phases.values())
-        degree = 0 if bias is None else bias.sites.shape[1]
-        self._order = _Order(self._n_sites, degree, gauged, len(self._phases), ctypes.addressof(self._phases))
+        self._sizes_of_networks = [_sizes(phase.network) for phase in phases.values()]
+        self._targets = []
+        for key, phase in phases.items():
+            sites, taps = _indices(phase.sites), _indices(phase.taps.T)
+            self._targets.append(_Targets(sites, sites, taps, *_terms(phase, bias, biased.get(key, False))))
+        self._gauged = any(phase.gauged for phase in phases.values())
+        self._degree = 0 if bias is None else bias.sites.shape[1]
+        self._whole = self._order(self._targets)
 
     @staticmethod
     def serve(n_tokens: int, bias: BoltzmannBias | None, like: Tensor) -> bool:
@@ -134,9 +152,22 @@ class CompiledPhases:
         log_q, log_q_given = self._account(u.contiguous(), tokens, where)
         return Drawn(tokens.view(-1, *self._shape).long(), log_q, log_q_given)
 
-    def log_prob(self, tokens: Tensor) -> Tensor:
-        """Log-probabilities `(B,)` of complete configurations `(B, N)`."""
-        return self._account(None, tokens.to(torch.uint8).contiguous(), None)[1]
+    def log_prob(self, tokens: Tensor, sites: Tensor | None = None) -> Tensor:
+        """Log-probabilities `(B,)` of complete configurations `(B, N)`, or of some sites `(n,)` given the others."""
+        return self._account(None, tokens.to(torch.uint8).contiguous(), None, sites)[1]
+
+    def redraw(self, tokens: Tensor, sites: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw some sites of configurations anew, in their order: their tokens `(B, n)` and log-probability `(B,)`.
+
+        Args:
+            tokens: `(B, N)`, with all sites that these depend on.
+            sites: int64 `(n,)`, each once.
+            u: float64 `(B, n)`.
+        """
+        drawn = tokens.to(torch.uint8).contiguous()
+        drawn = drawn.clone() if drawn is tokens else drawn
+        log_q, _ = self._account(u.contiguous(), drawn, None, sites)
+        return drawn[:, sites].long(), log_q
 
     def gradients(self, tokens: Tensor, weights: Tensor) -> list[Tensor]:
         """Those of `(weights * log_q).sum()` by each of `parameters`.
@@ -151,27 +182,45 @@ class CompiledPhases:
         boards = torch.empty(padded * (self._n_sites + 1), dtype=torch.int8)
         found = [None if w is None else torch.empty_like(w) for w in self._weights]
         places = (ctypes.c_void_p * len(found))(*map(_place, found))
-        of_phases = (ctypes.c_void_p * len(self._phases))(*self._pieces(places))
+        of_phases = (ctypes.c_void_p * len(self._starts))(*self._pieces(places))
         arrays = (tokens.data_ptr(), weights.data_ptr(), boards.data_ptr(), ctypes.addressof(of_phases))
-        self._call("latticear_patches_learn", n, *arrays)
+        self._call("latticear_patches_learn", self._whole, n, *arrays)
         return [gradient for gradient in found if gradient is not None]
 
-    def _account(self, u: Tensor | None, tokens: Tensor, where: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Fill in the tokens, and sum the log-probabilities of those drawn and of those held."""
+    def _account(
+        self, u: Tensor | None, tokens: Tensor, where: Tensor | None, sites: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Fill in the tokens, of some sites or all, and sum the log-probabilities of those drawn and of those held."""
+        order = self._whole
+        if sites is not None:
+            column_of = torch.full((self._n_sites,), -1, dtype=torch.int32)
+            column_of[sites] = torch.arange(len(sites), dtype=torch.int32)
+            order = self._order([targets.among(column_of) for targets in self._targets])
+        n_columns = self._n_sites if sites is None else len(sites)
         log_q, log_q_given = (torch.empty(len(tokens), dtype=torch.float64) for _ in range(2))
-        batch = _Batch(len(tokens), *map(_place, (u, where, tokens, log_q, log_q_given)))
-        self._call("latticear_patches_draw", ctypes.addressof(batch))
+        arrays = map(_place, (u, where, tokens, log_q, log_q_given))
+        batch = _Batch(len(tokens), n_columns, sites is not None, *arrays)
+        self._call("latticear_patches_draw", order, ctypes.addressof(batch))
         return log_q, log_q_given
 
-    def _call(self, name: str, *arguments: Any) -> None:
+    def _order(self, targets: list[_Targets]) -> tuple[_Order, Any]:
+        """These targets of each phase in a record, and what it points to."""
+        records = (_Phase * len(targets))()
+        places = self._pieces(self._places)
+        for k, (part, sizes, place) in enumerate(zip(targets, self._sizes_of_networks, places, strict=True)):
+            pointers = (array.data_ptr() for array in part)
+            records[k] = _Phase(*part.taps.shape, part.tables.shape[1], *sizes, *pointers, place)
+        order = _Order(self._n_sites, self._degree, self._gauged, len(records), ctypes.addressof(records))
+        return order, (records, targets)
+
+    def _call(self, name: str, order: tuple[_Order, Any], *arguments: Any) -> None:
         self._places[:] = [_place(weight) for weight in self._weights]
-        kernels, n_threads = library(), torch.get_num_threads()
+        kernels, n_threads, record = library(), torch.get_num_threads(), ctypes.addressof(order[0])
         is_double, learns = int(self.parameters[0].dtype == torch.float64), int(name.endswith("learn"))
         chosen = range(len(instruction_sets()))[self.instruction_set]
-        order = ctypes.addressof(self._order)
-        size = kernels.latticear_patches_size(order, is_double, learns)
+        size = kernels.latticear_patches_size(record, is_double, learns)
         memory = torch.empty(n_threads * size, dtype=torch.uint8)
-        getattr(kernels, name)(order, *arguments, chosen, is_double, n_threads, memory.data_ptr())
+        getattr(kernels, name)(record, *arguments, chosen, is_double, n_threads, memory.data_ptr())
 
     @property
     def _weights(self) -> list[Tensor | None]:
@@ -215,6 +264,13 @@ def _sources(network: PatchNetwork) -> list[tuple[dict[str, Tensor | None], str]
     return [(layer._parameters, name) for layer in layers for name in ("weight", "bias")]
 
 
+def _sizes(network: PatchNetwork | None) -> tuple[int, int, int]:
+    """Depth, width and number of outputs."""
+    if network is None:
+        return 0, 0, 0
+    return len(network.layers), 0 if network.weight is None else network.weight.shape[1], len(network.bias)
+
+
 def _place(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
@@ -224,12 +280,7 @@ def _indices(sites: Tensor) -> Tensor:
 
 
 def _terms(phase: PhaseModule, bias: BoltzmannBias | None, biased: bool) -> tuple[Tensor, Tensor]:
-    """What the energy adds to the log-odds of the targets of a phase, given the tokens of some sites.
-
-    Returns:
-        int32 `(T, terms, K)`, sites, and float64 `(T, terms, 2^K)`, the log-odds for each pattern of their tokens, that
-        of neighbour k in bit k.
-    """
+    """What the energy adds to the log-odds of the targets of a phase: neighbours and tables of `_Targets`."""
     terms = []
     if bias is not None and biased:
         logits_tpq = _of_patterns(bias.energies[phase.sites], bias.field[phase.sites]) / -_temperature(bias)

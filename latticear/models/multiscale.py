@@ -239,11 +239,17 @@ class MultiscalePixelCNN(AbstractModel):
     @torch.no_grad()
     def redraw(self, board: Board, sites: Tensor, u: Tensor, condition: Tensor | None = None) -> Tensor:
         """Draw some sites anew, as `latticear.models.partial.DrawsInSteps` says: their log-probability."""
-        return self._draw(board, sites, u, condition, None)[0]
+        if (kernels := kernels_of(self)) is None:
+            return self._draw(board, sites, u, condition, None)[0]
+        tokens, log_q = kernels.redraw(board.tokens, sites, u)
+        board.write(sites, tokens.T)
+        return log_q
 
     @torch.no_grad()
     def log_prob_of(self, board: Board, sites: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """Log-probability of what the board holds at some sites, or at all, each given the lower ranks: `(B,)`."""
+        if (kernels := kernels_of(self)) is not None:
+            return kernels.log_prob(board.tokens, sites)
         given = self._given(len(board.tokens), condition)
         of_phases = side_by_side(
             lambda at: list(self._log_probs(at[0], at[1], board, *given)), list(self._targets(sites))
