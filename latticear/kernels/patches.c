@@ -105,18 +105,24 @@ static char *own_memory(char *memory, int64_t size) {
 #endif
 }
 
+enum { STRIP = 256 }; /* sites of a board that stay in the cache */
+
 /* One board: the tokens of LANES configurations from `first` on, and zeros for those beyond the last. */
 static void read_tokens(const Order *order, int64_t n, int64_t first, const uint8_t *tokens, int8_t *board) {
-    memset(board, 0, (size_t)((order->n_sites + 1) * LANES));
-    for (int64_t b = 0; b < LANES && first + b < n; b++)
-        for (int64_t s = 0; s < order->n_sites; s++)
-            board[s * LANES + b] = (int8_t)(2 * tokens[(first + b) * order->n_sites + s] - 1);
+    const int64_t n_sites = order->n_sites;
+    memset(board, 0, (size_t)((n_sites + 1) * LANES));
+    for (int64_t start = 0; start < n_sites; start += STRIP)
+        for (int64_t b = 0; b < LANES && first + b < n; b++)
+            for (int64_t s = start; s < start + STRIP && s < n_sites; s++)
+                board[s * LANES + b] = (int8_t)(2 * tokens[(first + b) * n_sites + s] - 1);
 }
 
 static void write_tokens(const Order *order, const Batch *batch, int64_t first, const Work *work) {
-    for (int64_t b = 0; b < LANES && first + b < batch->n; b++)
-        for (int64_t s = 0; s < order->n_sites; s++)
-            batch->tokens[(first + b) * order->n_sites + s] = work->board[s * LANES + b] > 0;
+    const int64_t n_sites = order->n_sites;
+    for (int64_t start = 0; start < n_sites; start += STRIP)
+        for (int64_t b = 0; b < LANES && first + b < batch->n; b++)
+            for (int64_t s = start; s < start + STRIP && s < n_sites; s++)
+                batch->tokens[(first + b) * n_sites + s] = work->board[s * LANES + b] > 0;
 }
 
 /* Draws a batch, or accounts for one that is complete. `memory` has the size above for each thread. */

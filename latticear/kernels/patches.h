@@ -11,8 +11,9 @@ enum { LANES = 64 }; /* configurations that are computed together */
 typedef struct {
     int64_t n_targets, n_taps, n_terms;
     int64_t depth, width, n_outputs; /* of the perceptron; without hidden layers it is its bias */
+    int64_t n_drawn;
+    const int32_t *drawn, *columns;  /* [n_drawn], targets, and the columns of the uniform numbers that decide */
     const int32_t *sites;            /* [target] */
-    const int32_t *columns;          /* [target], of the uniform numbers that decide */
     const int32_t *taps;             /* [target][tap] */
     const int32_t *neighbours;       /* [target][term][degree] */
     const double *tables;            /* [target][term][1 << degree], bit k: the token of neighbour k */

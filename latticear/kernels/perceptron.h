@@ -213,7 +213,8 @@ static void NAME(draw)(const Order *order, const Batch *batch, int64_t first, Wo
     int64_t n_drawn = 0;
     for (const Phase *phase = order->phases; phase < order->phases + order->n_phases; phase++) {
         const REAL *head = phase->weights == NULL ? NULL : NAME(head)(phase, work);
-        for (int64_t target = 0; target < phase->n_targets; target++) {
+        for (int64_t k = 0; k < phase->n_drawn; k++) {
+            const int64_t target = phase->drawn[k];
             memset(work->odds, 0, LANES * sizeof(double));
             if (head != NULL) {
                 NAME(gather)(order, phase, target, work->board, 0, work);
@@ -221,7 +222,7 @@ static void NAME(draw)(const Order *order, const Batch *batch, int64_t first, Wo
             }
             PASTE(add_terms, SET)(order, phase, target, work->board, work->odds);
             const int64_t site = phase->sites[target];
-            PASTE(choose, SET)(batch, first, order->n_sites, site, phase->columns[target], work->odds,
+            PASTE(choose, SET)(batch, first, order->n_sites, site, phase->columns[k], work->odds,
                                work->board + site * LANES, work->account);
             if (++n_drawn % FACTORS == 0) take_logarithms(work->account);
         }

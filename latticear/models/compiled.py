@@ -36,7 +36,8 @@ class _Phase(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("n_targets", "n_taps", "n_terms", "depth", "width", "n_outputs")),
-        *((name, ctypes.c_void_p) for name in ("sites", "columns", "taps", "neighbours", "tables", "weights")),
+        ("n_drawn", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("drawn", "columns", "sites", "taps", "neighbours", "tables", "weights")),
     ]
 
 
@@ -58,30 +59,16 @@ class _Batch(ctypes.Structure):
     ]
 
 
-class _Targets(NamedTuple):
-    """Some targets of a phase, as the kernels read them.
+class _Program(NamedTuple):
+    """What the kernels run.
 
     Attributes:
-        sites: int32 `(T,)`.
-        columns: int32 `(T,)`, those of the uniform numbers that decide.
-        taps: int32 `(T, n_taps)`.
-        neighbours: int32 `(T, terms, K)`, whose tokens tell what the energy adds to the log-odds.
-        tables: float64 `(T, terms, 2^K)`, what it adds; the token of neighbour k is bit k.
+        order: of the phases.
+        kept: what it points to.
     """
 
-    sites: Tensor
-    columns: Tensor
-    taps: Tensor
-    neighbours: Tensor
-    tables: Tensor
-
-    def among(self, column_of: Tensor) -> _Targets:
-        """Those whose site has a column, `(N,)`, which is not negative."""
-        columns = column_of[self.sites.long()]
-        if (columns < 0).all():
-            return _Targets(*(values[:0] for values in self))
-        here = (columns >= 0).nonzero()[:, 0]
-        return _Targets(*(values[here] for values in self))._replace(columns=columns[here])
+    order: _Order
+    kept: Any
 
 
 class CompiledPhases:
@@ -114,14 +101,24 @@ class CompiledPhases:
         ends = accumulate(map(len, own))
         self._starts = [end - len(sources) if sources else None for end, sources in zip(ends, own, strict=True)]
         self._places = (ctypes.c_void_p * len(self._sources))()
-        self._sizes_of_networks = [_sizes(phase.network) for phase in phases.values()]
-        self._targets = []
-        for key, phase in phases.items():
-            sites, taps = _indices(phase.sites), _indices(phase.taps.T)
-            self._targets.append(_Targets(sites, sites, taps, *_terms(phase, bias, biased.get(key, False))))
+        self._phases = (_Phase * len(phases))()
+        self._kept = []  # what the records point to
+        for record, (key, phase), place in zip(self._phases, phases.items(), self._pieces(self._places), strict=True):
+            arrays = (_indices(phase.sites), _indices(phase.taps.T), *_terms(phase, bias, biased.get(key, False)))
+            self._kept.append(arrays)
+            record.n_targets, record.n_taps, record.n_terms = *arrays[1].shape, arrays[3].shape[1]
+            record.sites, record.taps, record.neighbours, record.tables = (array.data_ptr() for array in arrays)
+            if phase.network is not None:
+                record.depth, record.n_outputs = len(phase.network.layers), len(phase.network.bias)
+                record.width = 0 if phase.network.weight is None else phase.network.weight.shape[1]
+                record.weights = place
         self._gauged = any(phase.gauged for phase in phases.values())
         self._degree = 0 if bias is None else bias.sites.shape[1]
-        self._whole = self._order(self._targets)
+        self._phase_of, self._target_of = (torch.empty(self._n_sites, dtype=torch.int32) for _ in range(2))
+        for k, phase in enumerate(phases.values()):
+            self._phase_of[phase.sites] = k
+            self._target_of[phase.sites] = torch.arange(len(phase.sites), dtype=torch.int32)
+        self._whole = self._program(torch.arange(self._n_sites))
 
     @staticmethod
     def serve(n_tokens: int, bias: BoltzmannBias | None, like: Tensor) -> bool:
@@ -191,31 +188,31 @@ class CompiledPhases:
         self, u: Tensor | None, tokens: Tensor, where: Tensor | None, sites: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Fill in the tokens, of some sites or all, and sum the log-probabilities of those drawn and of those held."""
-        order = self._whole
-        if sites is not None:
-            column_of = torch.full((self._n_sites,), -1, dtype=torch.int32)
-            column_of[sites] = torch.arange(len(sites), dtype=torch.int32)
-            order = self._order([targets.among(column_of) for targets in self._targets])
+        program = self._whole if sites is None else self._program(sites)
         n_columns = self._n_sites if sites is None else len(sites)
         log_q, log_q_given = (torch.empty(len(tokens), dtype=torch.float64) for _ in range(2))
         arrays = map(_place, (u, where, tokens, log_q, log_q_given))
         batch = _Batch(len(tokens), n_columns, sites is not None, *arrays)
-        self._call("latticear_patches_draw", order, ctypes.addressof(batch))
+        self._call("latticear_patches_draw", program, ctypes.addressof(batch))
         return log_q, log_q_given
 
-    def _order(self, targets: list[_Targets]) -> tuple[_Order, Any]:
-        """These targets of each phase in a record, and what it points to."""
-        records = (_Phase * len(targets))()
-        places = self._pieces(self._places)
-        for k, (part, sizes, place) in enumerate(zip(targets, self._sizes_of_networks, places, strict=True)):
-            pointers = (array.data_ptr() for array in part)
-            records[k] = _Phase(*part.taps.shape, part.tables.shape[1], *sizes, *pointers, place)
+    def _program(self, sites: Tensor) -> _Program:
+        """What draws these sites, the column of a site being its place among them."""
+        phase_of = self._phase_of[sites]
+        columns = phase_of.argsort(stable=True)
+        drawn, columns = self._target_of[sites[columns]], columns.to(torch.int32)
+        records = type(self._phases).from_buffer_copy(self._phases)
+        start = 0
+        for record, n in zip(records, phase_of.bincount(minlength=len(records)).tolist(), strict=True):
+            record.n_drawn = n
+            record.drawn, record.columns = (array.data_ptr() + array.itemsize * start for array in (drawn, columns))
+            start += n
         order = _Order(self._n_sites, self._degree, self._gauged, len(records), ctypes.addressof(records))
-        return order, (records, targets)
+        return _Program(order, (records, drawn, columns))
 
-    def _call(self, name: str, order: tuple[_Order, Any], *arguments: Any) -> None:
+    def _call(self, name: str, program: _Program, *arguments: Any) -> None:
         self._places[:] = [_place(weight) for weight in self._weights]
-        kernels, n_threads, record = library(), torch.get_num_threads(), ctypes.addressof(order[0])
+        kernels, n_threads, record = library(), torch.get_num_threads(), ctypes.addressof(program.order)
         is_double, learns = int(self.parameters[0].dtype == torch.float64), int(name.endswith("learn"))
         chosen = range(len(instruction_sets()))[self.instruction_set]
         size = kernels.latticear_patches_size(record, is_double, learns)
@@ -264,13 +261,6 @@ def _sources(network: PatchNetwork) -> list[tuple[dict[str, Tensor | None], str]
     return [(layer._parameters, name) for layer in layers for name in ("weight", "bias")]
 
 
-def _sizes(network: PatchNetwork | None) -> tuple[int, int, int]:
-    """Depth, width and number of outputs."""
-    if network is None:
-        return 0, 0, 0
-    return len(network.layers), 0 if network.weight is None else network.weight.shape[1], len(network.bias)
-
-
 def _place(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
@@ -280,7 +270,12 @@ def _indices(sites: Tensor) -> Tensor:
 
 
 def _terms(phase: PhaseModule, bias: BoltzmannBias | None, biased: bool) -> tuple[Tensor, Tensor]:
-    """What the energy adds to the log-odds of the targets of a phase: neighbours and tables of `_Targets`."""
+    """What the energy adds to the log-odds of the targets of a phase, given the tokens of some sites.
+
+    Returns:
+        int32 `(T, terms, K)`, sites, and float64 `(T, terms, 2^K)`, the log-odds for each pattern of their tokens, that
+        of neighbour k in bit k.
+    """
     terms = []
     if bias is not None and biased:
         logits_tpq = _of_patterns(bias.energies[phase.sites], bias.field[phase.sites]) / -_temperature(bias)
