@@ -88,7 +88,11 @@ class OwnOrder:
 
     def __init__(self, model: Any, kernels: Kernels | None = None) -> None:
         self._model, self.kernels = ref(model), kernels  # it is kept as long as the model, and must not keep it
-        self.block: int = model.block[model.rank.device.type]
+        self._block: int = model.block[model.rank.device.type]
+
+    @property
+    def block(self) -> int:
+        return self._block if self.kernels is None else max(self._block, self.kernels.block)
 
     @property
     def padded(self) -> bool:

@@ -86,6 +86,8 @@ class CompiledPhases:
         instruction_set: index of that to use among those of this machine.
     """
 
+    padded = False
+
     def __init__(
         self,
         shape: tuple[int, int],
@@ -139,6 +141,11 @@ class CompiledPhases:
             (weight is None) == (size is None) if weight is None or size is None else _fits(weight, size, dtype)
             for weight, size in zip(every, self._sizes, strict=True)
         )
+
+    @property
+    def block(self) -> int:
+        """Configurations that keep every thread busy for a while."""
+        return 4 * LANES * torch.get_num_threads()
 
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
         """Draw configurations from uniform numbers `(B, N)`, but for the sites held fixed."""
