@@ -3,7 +3,7 @@
 Sites cost the same on every lattice and the phases are O(log L), so the exponent of the time in L should be 2. Ceiling:
 a draw at the price of a teacher-forced pass. Times are processor time of all threads. The last line is JSON.
 
-    python benchmarks/depth.py [--sizes 16 32 64 128] [--width 32] [--repeats 5]
+    python benchmarks/depth.py [--sizes 16 32 64 128] [--width 32] [--repeats 5] [--pytorch]
 """
 
 from __future__ import annotations
@@ -66,7 +66,10 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[16, 32, 64, 128])
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--pytorch", action="store_true", help="without the compiled kernels")
     options = parser.parse_args()
+    if options.pytorch:
+        la.MultiscalePixelCNN.kernels = lambda self: None
     rows = []
     print("   L phases     draw     pass     step   (microseconds of the processor a configuration; /site)")
     for size in options.sizes:
