@@ -301,7 +301,6 @@ def test_the_method_follows_from_the_weights(tmp_path, monkeypatch):
     """Importance sampling, the samples of the choice included, where the weights allow it; else smc, where it can."""
     multiscale = tiny.train(tmp_path / "m", "model.name=multiscale", "model.depth=1", "training.steps=2")
     monkeypatch.setattr(estimating, "MIN_ESS", 0.0)
-    monkeypatch.setattr(estimating, "KHAT_LIMIT", 10.0)
     said, plain = [], _estimate(multiscale)[0]
     chosen = _estimate(multiscale, method=None, say=said.append)[0]
     assert chosen.to_dict() == plain.to_dict()

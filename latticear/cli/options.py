@@ -116,7 +116,7 @@ EstimationMethod = Annotated[
         metavar="is|smc|mcmc|auto",
         help="is: importance sampling; smc: resampling between the steps of a multiscale model; mcmc: block updates by "
         "a multiscale model, neural Metropolis chains by any other. Default: is where the first 4000 samples have an "
-        "ESS of 0.05 and k-hat < 0.7, else smc if the model can.",
+        "ESS of 0.05, else smc if the model can.",
     ),
 ]
 Seed = Annotated[Any, typer.Option("--seed", parser=seed_of, metavar="N", help="Seed of everything random.")]

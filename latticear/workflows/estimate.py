@@ -23,7 +23,7 @@ from latticear.models.partial import DrawsInSteps
 from latticear.rundir import RunDirectory
 from latticear.samples import Samples
 from latticear.smc import sequential_monte_carlo
-from latticear.weights import KHAT_LIMIT, effective_sample_size, pareto_k
+from latticear.weights import effective_sample_size
 from latticear.workflows.runs import Report, condition_at, quiet, step_of, trained
 
 __all__ = ["estimate_run", "save_estimates"]
@@ -37,7 +37,7 @@ N_PILOT = 4000
 """Samples whose weights decide on the method, at most."""
 
 MIN_ESS = 0.05
-"""Importance sampling is chosen if the ESS of the pilot is at least this, and its k-hat below `KHAT_LIMIT`."""
+"""Importance sampling is chosen if the ESS of the pilot is at least this."""
 
 Say = Callable[[str], None]
 
@@ -119,13 +119,13 @@ def _chosen(
         pilot.append(batch)
     parts = measurements(pilot, hamiltonian, [temperature], None)
     log_w = np.concatenate([-part.energy / temperature - part.log_q for part in parts if part.log_q is not None])
-    ess, khat = effective_sample_size(log_w), pareto_k(log_w)
-    found = f"ESS {ess:.2g}, k-hat {khat:.2g} of {len(log_w)} samples"
+    ess = effective_sample_size(log_w)
+    found = f"ESS {ess:.2g} of {len(log_w)} samples"
     samples = itertools.chain(pilot, batches)
-    if ess >= MIN_ESS and khat < KHAT_LIMIT:
+    if ess >= MIN_ESS:
         say(f"importance sampling: {found}")
     elif isinstance(model, DrawsInSteps):
-        say(f"sequential Monte Carlo: {found}, and importance sampling wants {MIN_ESS} and less than {KHAT_LIMIT}")
+        say(f"sequential Monte Carlo: {found}, and importance sampling wants {MIN_ESS}")
         return "smc", samples
     else:
         say(f"importance sampling: {found} speak against it, but {model.name} does not draw in steps, as smc does")
