@@ -12,25 +12,15 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable
+from functools import partial
 
 import torch
+from timing import best_of
 
 import latticear as la
 
 SITES = 2**18
 """In a batch, on every lattice."""
-
-
-def cost(work: Callable[[], object], repeats: int) -> float:
-    """Seconds of the processor, the least of some runs after one to warm up."""
-    work()
-    times = []
-    for _ in range(repeats):
-        t_start = time.process_time()
-        work()
-        times.append(time.process_time() - t_start)
-    return min(times)
 
 
 def measured(size: int, width: int, repeats: int) -> dict[str, float]:
@@ -45,10 +35,11 @@ def measured(size: int, width: int, repeats: int) -> dict[str, float]:
             model.log_prob(samples.tokens)
 
     steps = la.fit(model, ising, temperature=la.T_C, objective="reverse-kl", steps=10**6, batch_size=n)
+    cost = partial(best_of, repeats=repeats, clock=time.process_time)
     row = {
-        "draw": cost(lambda: model.sample(n, seed=2), repeats),
-        "pass": cost(passed, repeats),
-        "step": cost(lambda: next(steps), repeats),
+        "draw": cost(lambda: model.sample(n, seed=2)),
+        "pass": cost(passed),
+        "step": cost(lambda: next(steps)),
     }
     steps.close()
     return {"size": size, "n": n, "phases": int(model.rank.max()) + 1} | {k: v / n for k, v in row.items()}
