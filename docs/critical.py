@@ -47,7 +47,7 @@ def main() -> None:
     weight_histogram(axes["weights"], log_w, f"ESS {with_error(ess.value, ess.error)} over {options.n}")
     free = weighed["free_energy_per_site"]
     figure.suptitle(
-        f"Ising model, {height}x{width}, T = T_c: F/N = {with_error(free.value, free.error)}, "
+        f"Ising model, {height}x{width}, T = $T_c$: F/N = {with_error(free.value, free.error)}, "
         f"exact (Kaufman) {exact.free_energy_per_site:.8f}"
     )
     figure.savefig(FIGURES / "critical.png", dpi=110)
