@@ -97,7 +97,7 @@ _GRID_MODELS = _family(
     MODELS,
     {"shape", "n_tokens", "bias", "n_components", "n_condition_maps"},
     {},
-    {"periodic": (bool | tuple[bool, bool], False)},
+    {"periodic": (bool | tuple[bool, bool] | Literal["auto"], "auto")},
 )
 _GRID_TRAINING = _schema(
     "Training",
@@ -217,6 +217,8 @@ def parse_any(tree: Tree) -> AnyConfig:
     training = _validated(_GRID_TRAINING, sections["training"], "training.")  # its data may say what the grid is
     grid = _validated(_GRID, sections["grid"], "grid.")
     model = _validated(_member(_GRID_MODELS, sections, "model"), sections["model"], "model.")
+    if model.get("periodic") == "auto":
+        model["periodic"] = False
     return GridConfig(**top, grid=grid, model=model, training=training)
 
 

@@ -1,15 +1,19 @@
 """Weights carried from one lattice to the next, and runs that grow."""
 
 import json
+import shutil
 
 import pytest
 import tiny
 import torch
 
 import latticear as la
+from latticear.config import parse_any
 from latticear.rundir import RunDirectory, load_model
+from latticear.trees import config_tree
 from latticear.workflows import train_run
 from latticear.workflows.grow import grow_run, stages
+from latticear.workflows.train import config_of
 
 SETS = [
     "model.name=multiscale",
@@ -73,11 +77,81 @@ def test_weights_that_do_not_fit():
         la.transfer_weights(model, la.PixelCNN((4, 4)))
     with pytest.raises(ValueError, match="got a multiscale with 3"):
         la.transfer_weights(model, la.MultiscalePixelCNN((4, 4), 3, width=4))
-    with pytest.raises(ValueError, match=r"the weights do not fit: .* has size .*4.* and .*5.* there"):
+    with pytest.raises(ValueError, match=r"the weights do not fit: width is 4 here and 5 there"):
         la.transfer_weights(
             la.MultiscalePixelCNN((4, 4), width=4, spin_flip_symmetric=True),
             la.MultiscalePixelCNN((4, 4), width=5, spin_flip_symmetric=True),
         )
+
+
+def test_options_of_the_network_must_agree():
+    source = la.MultiscalePixelCNN((4, 4), width=4, depth=3)
+    with pytest.raises(ValueError, match="depth is 2 here and 3 there"):
+        la.transfer_weights(la.MultiscalePixelCNN((4, 4), width=4), source)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_weights_that_change_before_the_backward_pass(compiled, monkeypatch):
+    if not compiled:
+        monkeypatch.setattr(la.MultiscalePixelCNN, "kernels", lambda self: None)
+    model = la.MultiscalePixelCNN((4, 4), width=4)
+    log_q = model.log_prob(torch.zeros(3, 4, 4, dtype=torch.long)).sum()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 1
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        log_q.backward()
+
+
+@pytest.mark.parametrize(
+    ("first", "change", "found"),
+    [
+        ({}, {"hamiltonian": {"periodic": False}}, {"periodic": (False, False)}),
+        ({"hamiltonian": {"field": 0.1}}, {"hamiltonian": {"field": 0.0}}, {"spin_flip_symmetric": True}),
+        ({}, {"temperature": "2:3"}, {"n_condition": 1}),
+        ({"temperature": "2:3"}, {"temperature": 2.5}, {"n_condition": 0}),
+    ],
+)
+def test_what_follows_from_the_system_follows_anew(tmp_path, first, change, found):
+    sets = [*SETS, "training.batch_size=16", "training.steps=1"]
+    options = {"config_path": None, "overrides": sets, "resume": False, "report": tiny.silent}
+    train_run(tmp_path / "a", values=_values(4, 4) | _merged(first), **options)
+    config = parse_any(config_tree(None, (), change, config_of(tmp_path / "a")))
+    assert {key: config.model[key] for key in found} == found
+    assert config.training["objective"] == ("reverse-kl" if "2:3" in str(change) else "forward-reverse-kl")
+
+
+def _merged(first):
+    return {k: {"shape": [4, 4], **v} if isinstance(v, dict) else v for k, v in first.items()}
+
+
+def test_a_resumed_run_keeps_its_origin(tmp_path):
+    source, other = tiny.train(tmp_path / "source"), tiny.train(tmp_path / "other")
+    options = {"config_path": None, "overrides": (), "values": {"temperature": 3.0}, "report": tiny.silent}
+    train_run(tmp_path / "run", **options, resume=False, source=source)
+    assert train_run(tmp_path / "run", **options, resume=True, source=source)
+    with pytest.raises(ValueError, match=r"run began with the weights of .*source, got --from .*other"):
+        train_run(tmp_path / "run", **options, resume=True, source=other)
+
+
+def test_stages_are_of_one_network_and_one_system(tmp_path):
+    """Also where the first lattice is so small that another network would be its default."""
+    sets = [text for text in SETS if "name" not in text]
+    options = {"config_path": None, "overrides": sets, "values": _values(18, 18)}
+    assert grow_run(tmp_path / "run", **options, resume=False, report=tiny.silent)
+    assert load_model(tmp_path / "run-9x9").name == "multiscale"
+    with pytest.raises(ValueError, match=r"temperature is 2\.3 there, got 5"):
+        grow_run(
+            tmp_path / "run",
+            **options | {"values": _values(18, 18) | {"temperature": 5.0}},
+            resume=True,
+            report=tiny.silent,
+        )
+    shutil.rmtree(tmp_path / "run-9x9")
+    assert grow_run(tmp_path / "run", **options, resume=True, report=tiny.silent)
+    assert not (tmp_path / "run-9x9").exists()  # the last stage is finished: nothing needs it
+    with pytest.raises(ValueError, match=r"model\.name multiscale, got pixelcnn"):
+        grow_run(tmp_path / "p", **options | {"overrides": ["model.name=pixelcnn"]}, resume=False, report=tiny.silent)
 
 
 def test_a_run_begins_with_the_weights_and_the_config_of_another(tmp_path):

@@ -179,7 +179,7 @@ def estimate(
     with one_line_errors():
         console = open_console(stderr=as_json)
         if is_grid_run(run):
-            if temperature is not None or method != "is":
+            if temperature is not None or method is not None:
                 raise ValueError(f"{run} is a run on a grid, which has no energy: leave --temperature and --method out")
             likelihood = likelihood_run(run, n=count_of(n), data=data, device=device)
             typer.echo(json.dumps(likelihood)) if as_json else print_likelihood(console, likelihood)

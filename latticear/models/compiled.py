@@ -249,13 +249,15 @@ class _Attached(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, kernels: CompiledPhases, tokens: Tensor, log_q: Tensor, *weights: Tensor) -> Tensor:
-        ctx.kernels, ctx.tokens = kernels, tokens
+        ctx.save_for_backward(tokens, *weights)
+        ctx.kernels = kernels
         return log_q.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return (None, None, None, *ctx.kernels.gradients(ctx.tokens, gradients[0]))
+        tokens, *_ = ctx.saved_tensors  # raises if they or the weights have changed since the forward pass
+        return (None, None, None, *ctx.kernels.gradients(tokens, gradients[0]))
 
 
 def _fits(weight: Tensor, size: torch.Size, dtype: torch.dtype) -> bool:

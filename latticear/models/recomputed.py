@@ -42,11 +42,14 @@ class _Recomputed(torch.autograd.Function):
     def forward(
         ctx: Any, learning: list[tuple[list[Tensor], Part]], log_q: Tensor, shared: Tensor | None, *weights: Tensor
     ) -> Tensor:
+        ctx.save_for_backward(*weights)
         ctx.learning, ctx.shared = learning, shared
         return log_q.clone()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        _ = ctx.saved_tensors  # raises if the weights have changed since the forward pass
+
         def of_part(item: tuple[list[Tensor], Part]) -> list[Tensor]:
             own, part = item
             leaf = None if ctx.shared is None else ctx.shared.detach().requires_grad_()

@@ -9,6 +9,10 @@ from latticear.models.base import AbstractModel
 __all__ = ["transfer_weights"]
 
 
+_OF_THE_LATTICE = {"shape", "bias", "periodic"}
+"""Options that weights may be carried across."""
+
+
 @torch.no_grad()
 def transfer_weights(model: AbstractModel, source: AbstractModel) -> int:
     """Take over the weights of a network for another lattice or another temperature.
@@ -24,13 +28,22 @@ def transfer_weights(model: AbstractModel, source: AbstractModel) -> int:
         How many parameters were taken, of `len(list(model.parameters()))`.
 
     Raises:
-        ValueError: for another class or number of tokens, or if a counterpart has another size.
+        ValueError: for another class, number of tokens or option of the network, or a counterpart of another size.
     """
     if type(model) is not type(source) or model.n_tokens != source.n_tokens:
         raise ValueError(
             f"weights go from one {model.name} with {model.n_tokens} tokens to another, "
             f"got a {source.name} with {source.n_tokens}"
         )
+    here, there = (
+        {key: value for key, value in network.to_dict().items() if key not in _OF_THE_LATTICE}
+        for network in (model, source)
+    )
+    for key, value in here.items():
+        if value != there[key]:
+            raise ValueError(
+                f"the weights do not fit: {key} is {value} here and {there[key]} there; keep the options of the network"
+            )
     given = dict(source.named_parameters())
     pairs = []
     for name, parameter in model.named_parameters():

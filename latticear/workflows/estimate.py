@@ -39,6 +39,9 @@ N_PILOT = 4000
 MIN_ESS = 0.05
 """Importance sampling is chosen if the ESS of the pilot is at least this."""
 
+MIN_PARTICLES = 1000
+"""Fewer are not worth resampling."""
+
 Say = Callable[[str], None]
 
 
@@ -124,6 +127,8 @@ def _chosen(
     samples = itertools.chain(pilot, batches)
     if ess >= MIN_ESS:
         say(f"importance sampling: {found}")
+    elif len(log_w) < MIN_PARTICLES:
+        say(f"importance sampling: {found}, but sequential Monte Carlo wants {MIN_PARTICLES}")
     elif isinstance(model, DrawsInSteps):
         say(f"sequential Monte Carlo: {found}, and importance sampling wants {MIN_ESS}")
         return "smc", samples

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from latticear.config import RunConfig, build_hamiltonian, parse_any
+from latticear.config import RunConfig, build_hamiltonian, parse_config
+from latticear.models import MultiscalePixelCNN
 from latticear.rundir import RunDirectory
 from latticear.trees import config_tree
 from latticear.workflows.runs import Report
-from latticear.workflows.train import train_run
+from latticear.workflows.train import asked_config, train_run
 
 __all__ = ["grow_run", "stage_training", "stages"]
 
@@ -48,23 +50,31 @@ def grow_run(
         ValueError: for a config that cannot be, a network that cannot grow, or data, which are of one lattice alone.
         FileExistsError: if `out` or a stage exists and `resume` is False.
     """
-    config = parse_any(config_tree(config_path, overrides, values))
-    shapes = _checked(config)
+    config, shapes = _checked(config_tree(config_path, overrides, values))
     runs = [out.with_name(f"{out.name}-{height}x{width}") for height, width in shapes[:-1]] + [out]
     if not resume:
         for path in runs:
             if path.exists():
                 raise FileExistsError(f"{path} already exists; continue with --resume or name another --out")
-    source: Path | None = None
-    for k, (path, shape) in enumerate(zip(runs, shapes, strict=True)):
-        asked = config_tree(config_path, overrides, values)
-        asked.setdefault("hamiltonian", {})["shape"] = list(shape)
-        asked.setdefault("training", {}).update(stage_training(config.training, k))
-        done = path.exists() and _is_finished(path)
-        if not done and not train_run(path, None, (), asked, resume=resume, report=_told(report, shape), source=source):
+    asked = config_tree(config_path, overrides, values)
+    asked.setdefault("model", {})["name"] = config.model["name"]  # small lattices have another default
+    stage_trees = [_of_stage(asked, config, k, shape) for k, shape in enumerate(shapes)]
+    finished = [_is_finished(path, tree) for path, tree in zip(runs, stage_trees, strict=True)]
+    first = max((k + 1 for k, done in enumerate(finished) if done), default=0)  # what came before it was needed for it
+    for k, path in list(enumerate(runs))[first:]:
+        source = runs[k - 1] if k else None
+        told = _told(report, shapes[k])
+        if not train_run(path, None, (), stage_trees[k], resume=resume, report=told, source=source):
             return False
-        source = path
     return True
+
+
+def _of_stage(asked: dict[str, Any], config: RunConfig, k: int, shape: tuple[int, int]) -> dict[str, Any]:
+    """What is asked of stage k."""
+    tree = copy.deepcopy(asked)
+    tree.setdefault("hamiltonian", {})["shape"] = list(shape)
+    tree.setdefault("training", {}).update(stage_training(config.training, k))
+    return tree
 
 
 def stage_training(training: dict[str, Any], k: int) -> dict[str, Any]:
@@ -89,20 +99,40 @@ def stages(shape: tuple[int, int]) -> list[tuple[int, int]]:
     return shapes
 
 
-def _checked(config: Any) -> list[tuple[int, int]]:
-    if not isinstance(config, RunConfig):
+def _checked(tree: dict[str, Any]) -> tuple[RunConfig, list[tuple[int, int]]]:
+    """The config of the last stage, and the lattices of all."""
+    if "grid" in tree:
         raise ValueError("--grow needs a Hamiltonian, which is the same on every lattice; a [grid] is not")
+    config = parse_config(tree)
+    if config.model["name"] != MultiscalePixelCNN.name:
+        raise ValueError(
+            f"--grow needs a network whose weights serve every lattice, model.name multiscale, "
+            f"got {config.model['name']}"
+        )
     if config.training["data"]:
         raise ValueError("--grow draws its own configurations on each lattice; leave out --data")
     shapes = stages(build_hamiltonian(config).shape)
     if len(shapes) == 1:
         height, width = shapes[0]
         raise ValueError(f"--grow needs an even lattice larger than {SMALLEST}, got {height}x{width}; leave it out")
-    return shapes
+    return config, shapes
 
 
-def _is_finished(path: Path) -> bool:
-    return "finished" in RunDirectory(path).read_json("environment.json")
+def _is_finished(path: Path, tree: dict[str, Any]) -> bool:
+    """Whether a stage is complete.
+
+    Raises:
+        ValueError: if it is a run of another config than asked for.
+        FileNotFoundError: if there is something else at its place.
+    """
+    if not path.exists():
+        return False
+    try:
+        run = RunDirectory(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; remove it to train this stage anew") from error
+    asked_config(tree, run)
+    return "finished" in run.read_json("environment.json")
 
 
 def _told(report: Report, shape: tuple[int, int]) -> Report:

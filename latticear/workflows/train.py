@@ -26,7 +26,7 @@ from latticear.configurations import read_configurations
 from latticear.estimates import with_error
 from latticear.exact import exact_result
 from latticear.hamiltonians import TemperatureRange
-from latticear.models import AbstractModel, transfer_weights
+from latticear.models import MODELS, AbstractModel, transfer_weights
 from latticear.provenance import environment, now
 from latticear.rundir import RunDirectory, load_model
 from latticear.signals import StopSignals
@@ -72,7 +72,12 @@ def train_run(
     """
     run = RunDirectory(out) if resume and out.exists() else None
     base = None if source is None or run is not None else config_of(source)
-    config = asked_config(config_tree(config_path, overrides, values, base), run)
+    tree = config_tree(config_path, overrides, values, base)
+    if base and tree["model"].get("name") != base["model"]["name"] and config_path is None:
+        raise ValueError(
+            f"--from {source} gives the weights of a {base['model']['name']}, got model.name {tree['model']['name']}"
+        )
+    config = asked_config(tree, run)
     space = build_space(config)
     data = training_data(config, space, run)
     device = resolve_device(config.device)
@@ -81,6 +86,11 @@ def train_run(
     origin: dict[str, Any] = run.read_json("environment.json").get("from", {}) if run else {}
     if source is not None and run is None:
         origin = origin_of(source)
+    elif source is not None and origin.get("run") != str(source.resolve()):
+        raise ValueError(
+            f"--resume continues a run as it was: {out} began with "
+            f"{'the weights of ' + origin['run'] if origin else 'fresh weights'}, got --from {source}; leave it out"
+        )
     if origin and latest is None:
         transfer_weights(model, load_model(origin["run"], device))
     state = run.load_trainer(latest, device) if run and latest else None
@@ -95,8 +105,25 @@ def train_run(
 
 
 def config_of(run: Path) -> dict[str, Any]:
-    """The config of a run as a nested dictionary, for another run to begin with."""
-    return tomllib.loads(to_toml(load_any(RunDirectory(run).config_path)))
+    """The config of a run as a nested dictionary, for another run to begin with.
+
+    What follows from its Hamiltonian, its temperature or its data is left out: it may follow otherwise.
+    """
+    config = load_any(RunDirectory(run).config_path)
+    tree = tomllib.loads(to_toml(config))
+    if not isinstance(config, RunConfig):
+        return tree
+    model, training, hamiltonian = tree["model"], tree["training"], build_hamiltonian(config)
+    if model["spin_flip_symmetric"] == hamiltonian.spin_flip:
+        del model["spin_flip_symmetric"]
+    if tuple(model.get("periodic", ())) == hamiltonian.lattice.periodic:
+        del model["periodic"]
+    if isinstance(config.served, TemperatureRange):
+        del model["n_condition"], training["objective"]
+    elif training["objective"] == MODELS[model["name"]].training_defaults.get("objective"):
+        del training["objective"]
+    del training["data"]
+    return tree
 
 
 def origin_of(run: Path) -> dict[str, Any]:
