@@ -26,6 +26,11 @@ EXECUTABLE = Path(sys.executable).parent / "latticear"
 # the whole road
 
 
+def test_the_module_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "latticear", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("latticear ")
+
+
 def test_train_estimate_sample_and_their_files(tmp_path):
     run, file = tmp_path / "runs" / "a", tmp_path / "s.h5"
     assert f"finished: {run}; now: latticear estimate {run}" in succeed("train", *tiny.OPTIONS, "--out", run)

@@ -28,6 +28,7 @@ FLOORS = [
     {"gridreport"},
     {"report"},
     {"cli"},
+    {"__main__"},
 ]
 """A module imports from floors below its own, never from beside or above."""
 
@@ -94,6 +95,7 @@ def test_every_module_has_a_test_file():
 
 
 _TESTED_ELSEWHERE = {
+    "__main__",  # test_cli
     "ancestral",  # test_sampling
     "trees",  # test_config
     "samples",  # test_models
