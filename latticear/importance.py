@@ -164,7 +164,7 @@ def forward_ess(
         )
     device = model.rank.device
     parts = []
-    for part in tokens.split(CHUNK):
+    for part in tokens.split(max(1, CHUNK // hamiltonian.n_sites)):
         here = part.to(device)
         given = None if condition is None else condition.to(device).expand(len(here), -1)
         parts.append(-hamiltonian.token_energy(here) / temperature - model.eval().log_prob(here, given))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -93,17 +94,21 @@ def correlation(spins: Tensor, lattice: Lattice) -> Tensor:
         spins: float64 `(B, H, W)`.
         lattice: gives the boundaries.
     """
-    reach = [n // 2 if wraps else n - 1 for n, wraps in zip(lattice.shape, lattice.periodic, strict=True)]
-    result = spins.new_zeros(len(spins), max(reach) + 1)
-    for r in range(max(reach) + 1):
-        axes = [axis for axis in (0, 1) if r <= reach[axis]]
-        for axis in axes:
-            result[:, r] += _pair_average(spins, r, axis + 1, lattice.periodic[axis]) / len(axes)
-    return result
+    along = [_pair_averages(spins, axis + 1, wraps) for axis, wraps in enumerate(lattice.periodic)]
+    result = spins.new_zeros(len(spins), max(averages.shape[1] for averages in along))
+    n_axes = torch.zeros_like(result[0])
+    for averages in along:
+        result[:, : averages.shape[1]] += averages
+        n_axes[: averages.shape[1]] += 1
+    return result / n_axes
 
 
-def _pair_average(spins: Tensor, r: int, axis: int, periodic: bool) -> Tensor:
+def _pair_averages(spins: Tensor, axis: int, periodic: bool) -> Tensor:
+    """Averages over all pairs at each distance along an axis, `(B, R + 1)`, by the Wiener-Khinchin theorem."""
+    extent = spins.shape[axis]
+    padded = extent if periodic else 2 * extent  # zeros keep the ends from meeting
+    power = torch.fft.rfft(spins, padded, dim=axis).abs().square().mean(3 - axis)
+    sums = torch.fft.irfft(power, padded, dim=1)
     if periodic:
-        return (spins * spins.roll(-r, axis)).mean((1, 2))
-    extent = spins.shape[axis] - r
-    return (spins.narrow(axis, 0, extent) * spins.narrow(axis, r, extent)).mean((1, 2))
+        return sums[:, : extent // 2 + 1] / extent
+    return sums[:, :extent] / torch.arange(extent, 0, -1, device=spins.device)
