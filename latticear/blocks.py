@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.measurement import Observable
 from latticear.models import AbstractModel
 from latticear.models.partial import DrawsInSteps, require_steps
-from latticear.montecarlo import Schedule, run_chains
+from latticear.montecarlo import Schedule, check_integer, run_chains
 from latticear.philox import CHAINS
 from latticear.samples import Samples
 
@@ -215,7 +215,8 @@ def block_mcmc(
         hamiltonian, temperature: the target.
         n: measurements of all chains together, one a sweep; rounded down to a multiple of their number.
         n_chains: side by side; by default one for each 200 measurements, at most 256.
-        thermalization: sweeps before the first measurement; by default a fifth of a chain, 20 at least.
+        thermalization: sweeps before the first measurement; by default a quarter of those after it, 100 at least. A
+            mediocre model needs more: less than 20 `tau_int` makes the estimates unreliable, and they say so.
         seed: of all of it.
         condition: one row, of a model that has one.
         observables, exact: as in `estimate`.
@@ -226,7 +227,8 @@ def block_mcmc(
         those "below" a level) the acceptance and the extent of the window.
 
     Raises:
-        ValueError: for a model that does not draw in steps, or chains of less than 20 measurements.
+        ValueError: for a model that does not draw in steps, a number out of range, or chains of less than 20
+            measurements.
 
     Example:
         >>> import latticear as la
@@ -244,11 +246,13 @@ def block_mcmc(
             f"the model is for shape {model.shape} with {model.n_tokens} tokens, the Hamiltonian for "
             f"{hamiltonian.shape} with {hamiltonian.n_tokens}"
         )
-    n_chains = n_chains or max(1, min(256, n // 200))
+    n, seed = check_integer("n", n, least=1), check_integer("seed", seed, least=0)
+    n_chains = check_integer("n_chains", n_chains, least=1, default=max(1, min(256, n // 200)))
     length = n // n_chains
     if length < 20:
         raise ValueError(f"{n_chains} chains need at least {20 * n_chains} measurements, got n = {n}")
-    schedule = Schedule(n_chains, max(20, length // 5) if thermalization is None else thermalization, 1)
+    thermalization = check_integer("thermalization", thermalization, least=0, default=max(100, length // 4))
+    schedule = Schedule(n_chains, thermalization, 1)
     was_training = model.training
     model.eval()  # no dropout in what is weighed
     try:
@@ -258,7 +262,8 @@ def block_mcmc(
         chains = BlockUpdates(model, hamiltonian, temperature, start.tokens, rng, condition)
         batches = run_chains(chains, temperature, length * n_chains, schedule, seed)
         counted = _counted(batches, length * n_chains, report)
-        result = estimate_chains(counted, hamiltonian, temperature, observables=observables, exact=exact)
+        more: dict[str, Any] = {"observables": observables, "exact": exact, "thermalization": thermalization}
+        result = estimate_chains(counted, hamiltonian, temperature, **more)
     finally:
         model.train(was_training)
     result.method = "mcmc"

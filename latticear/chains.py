@@ -20,6 +20,10 @@ __all__ = ["estimate_chains", "neural_mcmc"]
 
 Array = NDArray[np.float64]
 
+MIN_THERMALIZATION = 20
+"""In autocorrelation times. The slowest mode may last many times `tau_int`, and have so small a part of the variance
+that `tau_int` hardly knows it: ten of them leave a bias that several hundred chains see."""
+
 
 def neural_mcmc(
     samples: Samples | Iterable[Samples],
@@ -89,6 +93,7 @@ def estimate_chains(
     *,
     observables: Mapping[str, Observable] | None = None,
     exact: ExactResult | None = None,
+    thermalization: float | None = None,
 ) -> Estimates:
     """Observables from Monte Carlo chains, with errors from their autocorrelation.
 
@@ -96,6 +101,8 @@ def estimate_chains(
         batches: one batch a measurement, holding one configuration of every chain (`monte_carlo` yields them); a
             trimmed last one is left out.
         hamiltonian, temperature, observables, exact: as in `estimate`.
+        thermalization: time before the first measurement, that between two of them being 1. The estimates are
+            unreliable if it is shorter than 20 `tau_int` of the energy or of |m|; None to leave that unjudged.
 
     Returns:
         As `neural_mcmc`; `diagnostics` has `tau_int` of the energy and of |m|, in measurements.
@@ -114,7 +121,9 @@ def estimate_chains(
     energy, m = np.stack([part.energy for part in parts]), np.stack([part.m for part in parts])
     balance = np.stack([part.balance[:, 0] for part in parts])
     series = {name: np.stack([part.values[name] for part in parts]) for name in parts[0].values}
-    return _chains(energy, m, balance, series, hamiltonian.n_sites, temperature, exact, {})
+    return _chains(
+        energy, m, balance, series, hamiltonian.n_sites, temperature, exact, {}, thermalization=thermalization
+    )
 
 
 def _chains(
@@ -127,6 +136,7 @@ def _chains(
     judge: ExactResult | None,
     diagnostics: dict[str, float],
     method: str | None = None,
+    thermalization: float | None = None,
 ) -> Estimates:
     """Estimates of chains from energies and magnetisations `(T, R)` and series `(T, R, ...)`."""
     quantities = thermodynamics(energy, m, np.ones_like(energy), temperature, n_sites)
@@ -142,6 +152,13 @@ def _chains(
         for name in moving
         if not found[name][1].reliable and found[name][0] > 0
     ]
+    slowest = max(moving, key=lambda name: found[name][1].tau)
+    wanted = MIN_THERMALIZATION * found[slowest][1].tau
+    if thermalization is not None and thermalization < wanted:
+        reasons.append(
+            f"thermalization was too short for where the chains began to be forgotten: {thermalization:g} steps, and "
+            f"{MIN_THERMALIZATION} tau_int of {slowest} are {wanted:.3g}"
+        )
     moved, error, _ = mean_error(balance)
     imbalance = imbalance_of(moved, error, n_sites)
     reasons += balance_reasons(imbalance)

@@ -18,7 +18,16 @@ from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
 from latticear.lattice import colour_graph
 from latticear.samples import Samples, token_dtype
 
-__all__ = ["METHODS", "Metropolis", "Running", "Schedule", "default_schedule", "monte_carlo", "run_chains"]
+__all__ = [
+    "METHODS",
+    "Metropolis",
+    "Running",
+    "Schedule",
+    "check_integer",
+    "default_schedule",
+    "monte_carlo",
+    "run_chains",
+]
 
 
 class Schedule(NamedTuple):
@@ -171,12 +180,12 @@ def monte_carlo(
         >>> [len(batch) for batch in batches]
         [10, 10, 5]
     """
-    temperature, seed = check_temperature(temperature), _integer("seed", seed, least=0)
+    temperature, seed = check_temperature(temperature), check_integer("seed", seed, least=0)
     default = default_schedule(hamiltonian, method, n)
     schedule = Schedule(
-        _integer("n_chains", n_chains, least=1, default=default.n_chains),
-        _integer("thermalization", thermalization, least=0, default=default.thermalization),
-        _integer("thinning", thinning, least=1, default=default.thinning),
+        check_integer("n_chains", n_chains, least=1, default=default.n_chains),
+        check_integer("thermalization", thermalization, least=0, default=default.thermalization),
+        check_integer("thinning", thinning, least=1, default=default.thinning),
     )
     rng = _random_stream(seed, method)
     tokens = _start(hamiltonian, schedule.n_chains, rng).to(device)
@@ -197,7 +206,7 @@ def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> S
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    n = _integer("n", n, least=1)
+    n = check_integer("n", n, least=1)
     return Schedule(min(100, -(-n // 10)), *METHODS[method].default_sweeps(max(hamiltonian.shape)))
 
 
@@ -232,7 +241,8 @@ def _start(hamiltonian: AbstractHamiltonian, n_chains: int, rng: np.random.Gener
     return tokens
 
 
-def _integer(name: str, value: int | None, *, least: int, default: int | None = None) -> int:
+def check_integer(name: str, value: int | None, *, least: int, default: int | None = None) -> int:
+    """An argument that counts something, or its default where it is None; ValueError for what is no such number."""
     try:
         number = operator.index(default if value is None else value)  # type: ignore[arg-type]
     except TypeError as error:

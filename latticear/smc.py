@@ -21,7 +21,7 @@ from latticear.importance import delta_error, weighted_estimates
 from latticear.measurement import Measurement, Observable, measurements
 from latticear.models import AbstractModel
 from latticear.models.partial import DrawsInSteps, require_steps
-from latticear.montecarlo import monte_carlo
+from latticear.montecarlo import check_integer, monte_carlo
 from latticear.philox import PARTICLES, PILOT, RESAMPLING, uniforms
 from latticear.samples import Samples
 from latticear.twists import Pilot, Twist, fit_twists
@@ -33,7 +33,10 @@ Array = NDArray[np.float64]
 LogP = Callable[[Tensor], Tensor]
 
 MIN_ISLANDS = 10
+MAX_ISLANDS = 32
 MIN_PARTICLES = 2
+FEW_PARTICLES = 8
+"""On an island; rather than fewer of them, fewer islands by default, down to `MIN_ISLANDS`."""
 MIN_PILOT = 100
 PILOT_AT_ONCE = 256
 MIN_AGREEMENT = 0.5
@@ -67,7 +70,7 @@ def sequential_monte_carlo(
     temperature: float,
     *,
     n: int,
-    n_islands: int = 32,
+    n_islands: int | None = None,
     n_pilot: int = 2000,
     pilot: Tensor | None = None,
     seed: int = 0,
@@ -94,7 +97,8 @@ def sequential_monte_carlo(
         model: one that draws in steps, such as `MultiscalePixelCNN`.
         hamiltonian, temperature: the target.
         n: particles of all islands together, rounded down to a multiple of their number.
-        n_islands: more of them know their errors better, fewer have smaller ones.
+        n_islands: more of them know their errors better, fewer have smaller ones. By default 32, or one for each 8
+            particles if that is less, 10 at least.
         n_pilot: configurations of each kind for the fit, besides.
         pilot: tokens `(n, H, W)` of the target to fit to, instead of Monte Carlo made here (cluster updates where the
             Hamiltonian takes them, else Metropolis, which is slow on large lattices).
@@ -110,8 +114,8 @@ def sequential_monte_carlo(
         surviving ancestors, and `r_squared_k`: which part of the variance of the log weights is explained by f_k.
 
     Raises:
-        ValueError: for a model that does not draw in steps, another shape or number of tokens, fewer than 10 islands,
-            2 particles an island or 100 pilot configurations.
+        ValueError: for a model that does not draw in steps, another shape or number of tokens (of the pilot too), a
+            number that is no integer, fewer than 10 islands, 2 particles an island or 100 pilot configurations.
 
     References:
         Del Moral, Doucet, Jasra, "Sequential Monte Carlo samplers", J. R. Stat. Soc. B 68 (2006) 411; targets that
@@ -129,8 +133,8 @@ def sequential_monte_carlo(
     """
     temperature = check_temperature(temperature)
     require_steps(model, "particles that are resampled between steps", "importance sampling (la.estimate)")
-    _check(model, hamiltonian, n, n_islands, n_pilot if pilot is None else min(n_pilot, len(pilot)))
-    size = (n_islands, n // n_islands)
+    _check(model, hamiltonian, n_pilot, pilot)
+    size, seed = _size(n, n_islands), check_integer("seed", seed, least=0)
     was_training = model.training
     model.eval()  # no dropout in what is weighed
     try:
@@ -151,19 +155,49 @@ def sequential_monte_carlo(
     return result
 
 
-def _check(model: AbstractModel, hamiltonian: AbstractHamiltonian, n: int, n_islands: int, n_pilot: int) -> None:
+def _check(model: AbstractModel, hamiltonian: AbstractHamiltonian, n_pilot: int, pilot: Tensor | None) -> None:
     if (model.shape, model.n_tokens) != (hamiltonian.shape, hamiltonian.n_tokens):
         raise ValueError(
             f"the model is for shape {model.shape} with {model.n_tokens} tokens, the Hamiltonian for "
             f"{hamiltonian.shape} with {hamiltonian.n_tokens}"
         )
-    if n_islands < MIN_ISLANDS or n < MIN_PARTICLES * n_islands:
+    found = check_integer("n_pilot", n_pilot, least=0)
+    if pilot is not None:
+        _check_pilot(pilot, model.shape, model.n_tokens)
+        found = min(found, len(pilot))
+    if found < MIN_PILOT:
+        raise ValueError(f"a fit needs at least {MIN_PILOT} pilot configurations, got {found}")
+
+
+def _check_pilot(pilot: Tensor, shape: tuple[int, int], n_tokens: int) -> None:
+    wanted = f"pilot must be an integer tensor of shape (n, {shape[0]}, {shape[1]}) with tokens 0..{n_tokens - 1}"
+    if not isinstance(pilot, Tensor):
+        raise ValueError(f"{wanted}, got {type(pilot).__name__}")
+    if pilot.ndim != 3 or tuple(pilot.shape[1:]) != shape:
+        raise ValueError(f"{wanted}, got shape {tuple(pilot.shape)}")
+    if pilot.is_floating_point() or pilot.is_complex() or pilot.dtype == torch.bool:
+        raise ValueError(f"{wanted}, got dtype {pilot.dtype}")
+    if pilot.numel() and not 0 <= int(pilot.min()) <= int(pilot.max()) < n_tokens:
         raise ValueError(
-            f"error bars need at least {MIN_ISLANDS} islands of {MIN_PARTICLES} particles each, got n = {n} on "
-            f"{n_islands} islands"
+            f"{wanted}, got values {int(pilot.min())}..{int(pilot.max())}; spins become tokens by "
+            f"hamiltonian.tokens(spins)"
         )
-    if n_pilot < MIN_PILOT:
-        raise ValueError(f"a fit needs at least {MIN_PILOT} pilot configurations, got {n_pilot}")
+
+
+def _size(n: int, n_islands: int | None) -> tuple[int, int]:
+    """Islands, and particles of each."""
+    n, least = check_integer("n", n, least=1), MIN_ISLANDS * MIN_PARTICLES
+    if n < least:
+        raise ValueError(
+            f"error bars need at least {least} particles, {MIN_ISLANDS} islands of {MIN_PARTICLES}, got n = {n}"
+        )
+    default = max(MIN_ISLANDS, min(MAX_ISLANDS, n // FEW_PARTICLES))
+    n_islands = check_integer("n_islands", n_islands, least=MIN_ISLANDS, default=default)
+    if n < MIN_PARTICLES * n_islands:
+        raise ValueError(
+            f"error bars need at least {MIN_PARTICLES} particles on each island, got n = {n} on {n_islands} islands"
+        )
+    return n_islands, n // n_islands
 
 
 @torch.no_grad()

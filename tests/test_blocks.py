@@ -122,7 +122,8 @@ def test_agrees_with_enumeration(case):
     model = _wrong(hamiltonian, scale=0.15, **options)
     exact = enumerate_states(hamiltonian, TEMPERATURE)
     row = {"row": lambda spins: spins[:, 0].mean(1)}
-    found = la.block_mcmc(model, hamiltonian, TEMPERATURE, n=20_000, n_chains=200, observables=row, exact=exact, seed=1)
+    size = {"n": 20_000, "n_chains": 200, "thermalization": 200}
+    found = la.block_mcmc(model, hamiltonian, TEMPERATURE, **size, observables=row, exact=exact, seed=1)
     assert found.reliable, found.warnings
     for name in set(exact.to_dict()) & set(found):
         assert abs(found[name].deviation) < 4, name
@@ -199,6 +200,32 @@ def test_a_condition_is_passed_on():
     assert done[-1] == (8000, 8000)
 
 
+def test_a_short_thermalization_is_told():
+    """As many sweeps as 20 autocorrelation times, or the estimates are unreliable; the untrained model needs more."""
+    ising = la.Ising((4, 4), field=0.1)
+    model = _wrong(ising, scale=0.15, bias=ising.bias(TEMPERATURE))
+    long = la.block_mcmc(model, ising, TEMPERATURE, n=6000, n_chains=100, thermalization=100)
+    assert long.reliable, long.warnings
+    tau = max(long.diagnostics["tau_int_energy"], long.diagnostics["tau_int_abs_magnetization"])
+    assert 5 < 20 * tau < 100
+    with pytest.warns(la.UnreliableEstimateWarning, match="thermalization was too short"):
+        short = la.block_mcmc(model, ising, TEMPERATURE, n=6000, n_chains=100, thermalization=int(10 * tau))
+    assert len(short.warnings) == 1
+    assert not short["energy_per_site"].reliable
+    with pytest.warns(la.UnreliableEstimateWarning, match="thermalization was too short"):
+        la.block_mcmc(la.MultiscalePixelCNN((4, 4), width=4), ising, 2.0, n=2000, n_chains=50)
+
+
+@pytest.mark.filterwarnings("ignore::latticear.UnreliableEstimateWarning")
+@pytest.mark.parametrize(("length", "wanted"), [(20, 100), (480, 120)])
+def test_thermalization_by_default(length, wanted, monkeypatch):
+    sweeps = []
+    monkeypatch.setattr(BlockUpdates, "sweep", lambda chains: sweeps.append(chains))
+    ising = la.Ising((4, 4))
+    la.block_mcmc(_wrong(ising), ising, TEMPERATURE, n=2 * length, n_chains=2)
+    assert len(sweeps) == wanted + length - 1
+
+
 def test_bad_input():
     ising = la.Ising((4, 4))
     with pytest.raises(ValueError, match="PixelCNN does not: use neural Metropolis"):
@@ -207,3 +234,21 @@ def test_bad_input():
         la.block_mcmc(_wrong(ising), ising, TEMPERATURE, n=1000, n_chains=100)
     with pytest.raises(ValueError, match="the model is for shape"):
         la.block_mcmc(_wrong(ising), la.Ising((4, 6)), TEMPERATURE, n=1000)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"thermalization": -1}, "thermalization must be at least 0, got -1"),
+        ({"thermalization": 2.5}, "thermalization must be an integer, got 2.5"),
+        ({"n_chains": -3}, "n_chains must be at least 1, got -3"),
+        ({"n_chains": 0}, "n_chains must be at least 1, got 0"),
+        ({"n_chains": 2.5}, "n_chains must be an integer, got 2.5"),
+        ({"n": 1000.0}, "n must be an integer, got 1000.0"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+    ],
+)
+def test_numbers_out_of_range(options, message):
+    ising = la.Ising((4, 4))
+    with pytest.raises(ValueError, match=message):
+        la.block_mcmc(_wrong(ising), ising, TEMPERATURE, **{"n": 1000, **options})

@@ -272,9 +272,56 @@ def test_islands_that_disagree_are_told(system):
 def test_bad_input(system, multiscale):
     with pytest.raises(ValueError, match="PixelCNN does not: use importance sampling"):
         la.sequential_monte_carlo(la.PixelCNN((4, 4)), system, TEMPERATURE, n=1000)
-    with pytest.raises(ValueError, match="at least 10 islands of 2 particles"):
-        la.sequential_monte_carlo(multiscale, system, TEMPERATURE, n=40)
+    with pytest.raises(ValueError, match="at least 20 particles, 10 islands of 2, got n = 19"):
+        la.sequential_monte_carlo(multiscale, system, TEMPERATURE, n=19)
+    with pytest.raises(ValueError, match="at least 2 particles on each island, got n = 40 on 32 islands"):
+        la.sequential_monte_carlo(multiscale, system, TEMPERATURE, n=40, n_islands=32)
     with pytest.raises(ValueError, match="the model is for shape"):
         la.sequential_monte_carlo(multiscale, la.Ising((4, 6)), TEMPERATURE, n=1000)
     with pytest.raises(ValueError, match="at least 100 pilot"):
         la.sequential_monte_carlo(multiscale, system, TEMPERATURE, n=1000, n_pilot=50)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n": 1000.5}, "n must be an integer, got 1000.5"),
+        ({"n_islands": 10.5}, "n_islands must be an integer, got 10.5"),
+        ({"n_islands": -3}, "n_islands must be at least 10, got -3"),
+        ({"n_pilot": 200.0}, "n_pilot must be an integer, got 200.0"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+    ],
+)
+def test_numbers_out_of_range(system, multiscale, options, message):
+    with pytest.raises(ValueError, match=message):
+        la.sequential_monte_carlo(multiscale, system, TEMPERATURE, **{"n": 1000, **options})
+
+
+@pytest.mark.parametrize(
+    ("pilot", "message"),
+    [
+        (torch.full((100, 4, 4), -1), "values -1..-1; spins become tokens"),
+        (torch.full((100, 4, 4), 2, dtype=torch.uint8), "values 2..2"),
+        (torch.zeros(100, 4, 4), "dtype torch.float32"),
+        (torch.zeros(100, 4, 6, dtype=torch.long), r"shape \(100, 4, 6\)"),
+        (torch.zeros(100, 16, dtype=torch.long), r"shape \(100, 16\)"),
+        (np.zeros((100, 4, 4), int), "ndarray"),
+    ],
+)
+def test_a_pilot_is_checked(system, multiscale, pilot, message):
+    wanted = r"pilot must be an integer tensor of shape \(n, 4, 4\) with tokens 0..1, got "
+    with pytest.raises(ValueError, match=wanted + message):
+        la.sequential_monte_carlo(multiscale, system, TEMPERATURE, n=1000, n_pilot=100, pilot=pilot)
+
+
+def test_islands_by_default():
+    sizes = [smc._size(n, None) for n in (20, 50, 100, 256, 3200)]
+    assert sizes == [(10, 2), (10, 5), (12, 8), (32, 8), (32, 100)]
+
+
+@pytest.mark.filterwarnings("ignore::latticear.UnreliableEstimateWarning")
+@pytest.mark.parametrize("n", [20, 50])
+def test_few_particles_will_do(system, multiscale, n):
+    estimates = la.sequential_monte_carlo(multiscale, system, TEMPERATURE, n=n, n_pilot=100)
+    assert estimates.n == n
+    assert 0 < estimates["log_z"].error < 1
