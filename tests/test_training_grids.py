@@ -122,7 +122,7 @@ def test_resume_with_conditions_is_as_if_never_stopped():
     [
         ({"objective": "reverse-kl", "data": None}, "'reverse-kl' needs an energy, which a Grid has not"),
         ({"temperature": 1.0}, "a Grid has no energy and so no temperature, got 1.0"),
-        ({"data": None}, "data goes with objective='forward-kl' alone"),
+        ({"data": None}, "data must be given: a Grid has no energy"),
         ({"condition": None}, "condition must be given: the model takes 3 numbers"),
         (
             {"condition": torch.zeros(600, 2)},
