@@ -127,13 +127,13 @@ def _chosen(
     samples = itertools.chain(pilot, batches)
     if ess >= MIN_ESS:
         say(f"importance sampling: {found}")
+    elif not isinstance(model, DrawsInSteps):
+        say(f"importance sampling: {found} speak against it, but {model.name} does not draw in steps, as smc does")
     elif len(log_w) < MIN_PARTICLES:
         say(f"importance sampling: {found}, but sequential Monte Carlo wants {MIN_PARTICLES}")
-    elif isinstance(model, DrawsInSteps):
+    else:
         say(f"sequential Monte Carlo: {found}, and importance sampling wants {MIN_ESS}")
         return "smc", samples
-    else:
-        say(f"importance sampling: {found} speak against it, but {model.name} does not draw in steps, as smc does")
     return "is", samples
 
 
