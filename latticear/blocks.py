@@ -240,12 +240,7 @@ def block_mcmc(
         True
     """
     temperature = check_temperature(temperature)
-    require_steps(model, "block updates", "neural Metropolis (la.neural_mcmc)")
-    if (model.shape, model.n_tokens) != (hamiltonian.shape, hamiltonian.n_tokens):
-        raise ValueError(
-            f"the model is for shape {model.shape} with {model.n_tokens} tokens, the Hamiltonian for "
-            f"{hamiltonian.shape} with {hamiltonian.n_tokens}"
-        )
+    require_steps(model, hamiltonian, "block updates", "neural Metropolis (la.neural_mcmc)")
     n, seed = check_integer("n", n, least=1), check_integer("seed", seed, least=0)
     n_chains = check_integer("n_chains", n_chains, least=1, default=max(1, min(256, n // 200)))
     length = n // n_chains

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
-from latticear.montecarlo import monte_carlo
 from latticear.objectives import Metrics
 from latticear.philox import TRAINING
 from latticear.space import ConfigurationSpace
 
-__all__ = ["Batch", "Dataset", "monte_carlo_data", "n_held_out"]
+__all__ = ["Batch", "Dataset", "n_held_out"]
 
 
 class Batch(NamedTuple):
@@ -97,18 +96,6 @@ class Dataset:
             total -= model(held[start : start + batch_size].to(self.device), *condition).sum().item()
         model.train()
         return {"nll_held_out": total / (len(held) * self.n_sites)}
-
-
-def monte_carlo_data(hamiltonian: AbstractHamiltonian, temperature: float, n: int, seed: int) -> Tensor:
-    """Configurations of the Boltzmann distribution: tokens `(n, H, W)`, a function of the seed.
-
-    By Swendsen-Wang where the Hamiltonian allows it, else by Metropolis.
-    """
-    try:
-        batches = monte_carlo(hamiltonian, temperature, n=n, method="swendsen-wang", seed=seed)
-    except ValueError:
-        batches = monte_carlo(hamiltonian, temperature, n=n, method="metropolis", seed=seed)
-    return torch.cat([batch.tokens for batch in batches])
 
 
 def n_held_out(n: int, fraction: float) -> int:

@@ -26,6 +26,7 @@ __all__ = [
     "check_integer",
     "default_schedule",
     "monte_carlo",
+    "monte_carlo_data",
     "run_chains",
 ]
 
@@ -191,6 +192,18 @@ def monte_carlo(
     tokens = _start(hamiltonian, schedule.n_chains, rng).to(device)
     chains = METHODS[method](hamiltonian, temperature, tokens, rng)
     return run_chains(chains, temperature, n, schedule, seed)
+
+
+def monte_carlo_data(hamiltonian: AbstractHamiltonian, temperature: float, n: int, seed: int) -> Tensor:
+    """Configurations of the Boltzmann distribution: tokens `(n, H, W)`, a function of the seed.
+
+    By Swendsen-Wang where the Hamiltonian allows it, else by Metropolis.
+    """
+    try:
+        batches = monte_carlo(hamiltonian, temperature, n=n, method="swendsen-wang", seed=seed)
+    except ValueError:
+        batches = monte_carlo(hamiltonian, temperature, n=n, method="metropolis", seed=seed)
+    return torch.cat([batch.tokens for batch in batches])
 
 
 def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> Schedule:

@@ -21,7 +21,7 @@ from latticear.importance import delta_error, weighted_estimates
 from latticear.measurement import Measurement, Observable, measurements
 from latticear.models import AbstractModel
 from latticear.models.partial import DrawsInSteps, require_steps
-from latticear.montecarlo import check_integer, monte_carlo
+from latticear.montecarlo import check_integer, monte_carlo_data
 from latticear.philox import PARTICLES, PILOT, RESAMPLING, uniforms
 from latticear.samples import Samples
 from latticear.twists import Pilot, Twist, fit_twists
@@ -132,8 +132,8 @@ def sequential_monte_carlo(
         True
     """
     temperature = check_temperature(temperature)
-    require_steps(model, "particles that are resampled between steps", "importance sampling (la.estimate)")
-    _check(model, hamiltonian, n_pilot, pilot)
+    require_steps(model, hamiltonian, "particles that are resampled between steps", "importance sampling (la.estimate)")
+    _check(model, n_pilot, pilot)
     size, seed = _size(n, n_islands), check_integer("seed", seed, least=0)
     was_training = model.training
     model.eval()  # no dropout in what is weighed
@@ -155,12 +155,7 @@ def sequential_monte_carlo(
     return result
 
 
-def _check(model: AbstractModel, hamiltonian: AbstractHamiltonian, n_pilot: int, pilot: Tensor | None) -> None:
-    if (model.shape, model.n_tokens) != (hamiltonian.shape, hamiltonian.n_tokens):
-        raise ValueError(
-            f"the model is for shape {model.shape} with {model.n_tokens} tokens, the Hamiltonian for "
-            f"{hamiltonian.shape} with {hamiltonian.n_tokens}"
-        )
+def _check(model: AbstractModel, n_pilot: int, pilot: Tensor | None) -> None:
     found = check_integer("n_pilot", n_pilot, least=0)
     if pilot is not None:
         _check_pilot(pilot, model.shape, model.n_tokens)
@@ -213,7 +208,7 @@ def _twists(
     """Fitted to samples of their own stream: what the particles draw must not have been seen before."""
     assert isinstance(model, DrawsInSteps)
     own = Samples.cat(list(model.sample_batches(n, seed=seed, condition=condition, stream=PILOT))).tokens
-    target = _monte_carlo(hamiltonian, temperature, n, seed) if pilot is None else pilot
+    target = monte_carlo_data(hamiltonian, temperature, n, seed) if pilot is None else pilot
     pilots = []
     for tokens in (own, target.to(own.device)):
         columns = [_log_q_of_steps(model, part, condition) for part in tokens.flatten(1).long().split(PILOT_AT_ONCE)]
@@ -222,14 +217,6 @@ def _twists(
         pilots.append(Pilot(tokens.flatten(1), log_q, log_w))
     periodic = hamiltonian.lattice.periodic
     return fit_twists(model.steps, *pilots, shape=model.shape, periodic=periodic, n_tokens=model.n_tokens)
-
-
-def _monte_carlo(hamiltonian: AbstractHamiltonian, temperature: float, n: int, seed: int) -> Tensor:
-    try:
-        chains = monte_carlo(hamiltonian, temperature, n=n, method="swendsen-wang", seed=seed)
-    except ValueError:  # it has not two states, or no flip-symmetric bonds
-        chains = monte_carlo(hamiltonian, temperature, n=n, seed=seed)
-    return Samples.cat(list(chains)).tokens
 
 
 def _log_q_of_steps(model: DrawsInSteps, tokens: Tensor, condition: Tensor | None) -> Tensor:

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from latticear.dataset import Dataset, monte_carlo_data
+from latticear.dataset import Dataset
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, temperature_or_range
 from latticear.models import AbstractModel
+from latticear.montecarlo import monte_carlo_data
 from latticear.objectives import Metrics, batch_metrics, forward_kl, reverse_kl
 from latticear.philox import check_seed
 from latticear.space import ConfigurationSpace

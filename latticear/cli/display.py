@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from rich.console import Console
 
     from latticear.estimates import Estimates

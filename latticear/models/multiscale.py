@@ -255,7 +255,11 @@ class MultiscalePixelCNN(AbstractModel):
             lambda at: list(self._log_probs(at[0], at[1], board, *given)), list(self._targets(sites))
         )
         pieces = [piece for of_phase in of_phases for piece in of_phase]
-        return torch.stack(pieces).sum(0) if pieces else torch.zeros(len(board.tokens), dtype=torch.float64)
+        return (
+            torch.stack(pieces).sum(0)
+            if pieces
+            else torch.zeros(len(board.tokens), dtype=torch.float64, device=board.tokens.device)
+        )
 
     def _draw(
         self, board: Board, sites: Tensor | None, u: Tensor, condition: Tensor | None, given: Given | None

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models.patches import Board
+
+if TYPE_CHECKING:
+    from latticear.models.base import AbstractModel
 
 __all__ = ["DrawsInSteps", "Step", "require_steps"]
 
@@ -54,15 +58,19 @@ class DrawsInSteps(Protocol):
         """The log-probability with which `redraw` would draw what the board holds at these sites: float64 `(B,)`."""
 
 
-def require_steps(model: object, what: str, instead: str) -> DrawsInSteps:
-    """The model, if it draws in steps.
+def require_steps(model: AbstractModel, hamiltonian: AbstractHamiltonian, what: str, instead: str) -> None:
+    """Check that a model draws in steps, and configurations of this Hamiltonian.
 
     Raises:
-        ValueError: if it does not; says `what` needs it and what there is `instead`.
+        ValueError: if it does not; says `what` needs steps and what there is `instead`.
     """
     if not isinstance(model, DrawsInSteps):
         raise ValueError(
             f"{what} need a model that draws in steps, such as la.MultiscalePixelCNN; {type(model).__name__} does "
             f"not: use {instead}"
         )
-    return model
+    if (model.shape, model.n_tokens) != (hamiltonian.shape, hamiltonian.n_tokens):
+        raise ValueError(
+            f"the model is for shape {model.shape} with {model.n_tokens} tokens, the Hamiltonian for "
+            f"{hamiltonian.shape} with {hamiltonian.n_tokens}"
+        )
