@@ -20,7 +20,29 @@ from torch import Tensor
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.library import library
 
-__all__ = ["SwendsenWang", "Wolff"]
+__all__ = ["SwendsenWang", "Wolff", "clusters_suit"]
+
+
+def clusters_suit(hamiltonian: AbstractHamiltonian) -> bool:
+    """Whether clusters are the method of choice: two states, bonds blind to a flip of both ends, nothing frustrated.
+
+    Nothing is frustrated if some configuration satisfies every bond and every field. Node (i, s) of a doubled graph
+    stands for spin s at site i, and a bond joins what it wants together: there is such a configuration unless a path
+    leads from (i, +) to (i, -). Balance of signed graphs: F. Harary, Michigan Math. J. 2 (1953) 143.
+    """
+    try:
+        couplings, fields = _couplings_and_fields(hamiltonian, "this")
+    except ValueError:
+        return False
+    ghost, in_field = hamiltonian.n_sites, np.flatnonzero(fields)
+    ends = np.concatenate([hamiltonian.bonds.numpy(), np.stack([in_field, np.full_like(in_field, ghost)], axis=1)])
+    wants = np.concatenate([couplings, fields[in_field]])
+    i, j = ends[wants != 0].T
+    other = np.where(wants[wants != 0] > 0, 0, ghost + 1)  # where the nodes of the opposite spin begin
+    rows, columns = np.concatenate([i, i + ghost + 1]), np.concatenate([j + other, j + (ghost + 1 - other)])
+    n = 2 * (ghost + 1)
+    _, label = connected_components(coo_array((np.ones(len(rows)), (rows, columns)), shape=(n, n)), directed=False)
+    return bool((label[: ghost + 1] != label[ghost + 1 :]).all())
 
 
 class SwendsenWang:

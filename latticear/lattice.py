@@ -100,9 +100,9 @@ class Lattice:
         point = self.point_symmetries[torch.from_numpy(rng.integers(len(self.point_symmetries), size=n))]
         shift_y = rng.integers(height if self.periodic[0] else 1, size=(n, 1))
         shift_x = rng.integers(width if self.periodic[1] else 1, size=(n, 1))
-        y, x = np.divmod(np.arange(self.n_sites), width)
-        moved = (y + shift_y) % height * width + (x + shift_x) % width
-        return point.gather(1, torch.from_numpy(moved))
+        rows, columns = (np.arange(height) + shift_y) % height * width, (np.arange(width) + shift_x) % width
+        moved = rows[:, :, None] + columns[:, None, :]
+        return point.gather(1, torch.from_numpy(moved).flatten(1))
 
 
 def colour_graph(n_sites: int, bonds: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latticear.clusters import SwendsenWang, Wolff
+from latticear.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
 from latticear.lattice import colour_graph
 from latticear.samples import Samples, token_dtype
@@ -24,6 +24,7 @@ __all__ = [
     "Running",
     "Schedule",
     "check_integer",
+    "default_method",
     "default_schedule",
     "monte_carlo",
     "monte_carlo_data",
@@ -194,16 +195,19 @@ def monte_carlo(
     return run_chains(chains, temperature, n, schedule, seed)
 
 
-def monte_carlo_data(hamiltonian: AbstractHamiltonian, temperature: float, n: int, seed: int) -> Tensor:
-    """Configurations of the Boltzmann distribution: tokens `(n, H, W)`, a function of the seed.
+def default_method(hamiltonian: AbstractHamiltonian) -> str:
+    """Swendsen-Wang for two-state systems without frustration, Metropolis for all others."""
+    return SwendsenWang.name if clusters_suit(hamiltonian) else Metropolis.name
 
-    By Swendsen-Wang where the Hamiltonian allows it, else by Metropolis.
+
+def monte_carlo_data(hamiltonian: AbstractHamiltonian, temperature: float, n: int, seed: int, purpose: str) -> Tensor:
+    """Configurations of the Boltzmann distribution by the default method: tokens `(n, H, W)`.
+
+    Those of another purpose are independent with the same seed, as are those of `monte_carlo` itself.
     """
-    try:
-        batches = monte_carlo(hamiltonian, temperature, n=n, method="swendsen-wang", seed=seed)
-    except ValueError:
-        batches = monte_carlo(hamiltonian, temperature, n=n, method="metropolis", seed=seed)
-    return torch.cat([batch.tokens for batch in batches])
+    stream = np.random.SeedSequence(check_integer("seed", seed, least=0), spawn_key=tuple(purpose.encode()))
+    own, method = int(stream.generate_state(1, np.uint64)[0]), default_method(hamiltonian)
+    return torch.cat([b.tokens for b in monte_carlo(hamiltonian, temperature, n=n, method=method, seed=own)])
 
 
 def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> Schedule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from latticear.hamiltonians import AbstractHamiltonian
@@ -15,34 +16,56 @@ Metrics = dict[str, float]
 
 
 def reverse_kl(
-    model: nn.Module, hamiltonian: AbstractHamiltonian, beta: float | Tensor, samples: Samples, *, n_groups: int = 1
+    model: nn.Module,
+    hamiltonian: AbstractHamiltonian,
+    beta: float | Tensor,
+    samples: Samples,
+    *,
+    n_groups: int = 1,
+    n_data: int = 0,
 ) -> tuple[Tensor, Metrics]:
-    """Surrogate whose gradient is that of KL(q || p), by the score function.
+    """Surrogate whose gradient is that of KL(q || p), by the score function, and of the log-variance over data.
 
     `grad = < (log_q + beta E - b) grad log_q >`, where the baseline b of a sample is the mean over the *other* samples
     of its group, so that the gradient has no bias.
+
+    Over samples of q this is the gradient both of KL(q || p) and of half the variance of `log_q + beta E`. Over data,
+    configurations of p, it is that of the variance alone; it is as quiet near the end, since each of its terms vanishes
+    for q = p, and it sees what no sample of q would show: where q has lost a part of p.
 
     Args:
         model: called as `model(tokens, condition, samples.log_q)`, giving log_q `(B,)` with its gradient.
         hamiltonian: gives E.
         beta: inverse temperature of this step, one or `(B,)`.
-        samples: drawn from the model as it is now.
-        n_groups: the samples are so many groups of equal size, one after the other, each with one condition.
+        samples: drawn from the model as it is now, but for the data; log_q is that of the model for all of them.
+        n_groups: the drawn ones are so many groups of equal size, one after the other, each with one condition.
+        n_data: so many, the last ones, are configurations of the target, a group of their own.
 
     Returns:
-        A scalar, nats per site, whose value is without meaning, and metrics.
+        A scalar, nats per site, whose value is without meaning, and metrics: `kl_bound`, of the drawn ones, and
+        `forward_ess`, the ESS seen from the data where there are any.
 
     References:
-        Wu, Wang, Zhang (2019), arXiv 1809.10606, eq. 4; leave-one-out baseline: Kool, van Hoof, Welling (2019).
+        Wu, Wang, Zhang (2019), arXiv 1809.10606, eq. 4; leave-one-out baseline: Kool, van Hoof, Welling (2019);
+        log-variance under any reference: Richter, Boustati, Nüsken, Ruiz, Akyildiz (2020), arXiv 2010.10436.
     """
     assert samples.log_q is not None
-    n, n_sites = len(samples) // n_groups, hamiltonian.n_sites
-    energy = hamiltonian.token_energy(samples.tokens)
-    log_ratio = (samples.log_q + beta * energy).view(n_groups, n)
-    advantage = (log_ratio - log_ratio.mean(1, keepdim=True)) * (n / (n - 1))
+    n_drawn, n_sites = len(samples) - n_data, hamiltonian.n_sites
+    log_ratio = samples.log_q + beta * hamiltonian.token_energy(samples.tokens)
+    drawn, data = log_ratio.split([n_drawn, n_data])
+    advantage = torch.cat([_against_the_others(drawn.view(n_groups, -1)), _against_the_others(data[None])])
     log_q = model(samples.tokens, samples.condition, samples.log_q)
-    loss = (advantage.flatten() * log_q).mean() / n_sites
-    return loss, {"kl_bound": log_ratio.mean().item() / n_sites}
+    loss = (advantage * log_q).mean() / n_sites
+    metrics = {"kl_bound": drawn.mean().item() / n_sites}
+    if n_data:
+        metrics["forward_ess"] = (2 * math.log(n_data) - data.logsumexp(0) - (-data).logsumexp(0)).exp().item()
+    return loss, metrics
+
+
+def _against_the_others(values: Tensor) -> Tensor:
+    """Each less the mean over the others of its group: `(n_groups, n)` to `(n_groups n,)`."""
+    n = values.shape[1]
+    return ((values - values.mean(1, keepdim=True)) * (n / max(1, n - 1))).flatten()
 
 
 def forward_kl(model: nn.Module, tokens: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Metrics]:

@@ -17,7 +17,7 @@ from latticear.gridreport import report_grid
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange
 from latticear.importance import estimate, forward_ess
 from latticear.models import AbstractModel
-from latticear.montecarlo import METHODS, monte_carlo
+from latticear.montecarlo import default_method, monte_carlo
 from latticear.plotting import (
     Drawing,
     against_temperature,
@@ -68,7 +68,7 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
     exact = exact_result(hamiltonian, temperature)
     n = max(256, min(10_000, MAX_SITES // hamiltonian.n_sites))
     samples = model.sample(n, seed=seed, condition=condition)
-    chains = list(_reference(hamiltonian, temperature, n, seed))
+    chains = list(monte_carlo(hamiltonian, temperature, n=n, method=default_method(hamiltonian), seed=seed))
     reference = Samples.cat(chains)
     with quiet():
         ours = estimate(samples, hamiltonian, temperature)
@@ -135,16 +135,6 @@ def _temperatures(
     exact = [judge for t in served.spread(N_CURVE) if (judge := exact_result(hamiltonian, t)) is not None]
     for ax, (name, label) in zip(figure.subplots(2, 2).flat, CURVES.items(), strict=True):
         against_temperature(ax, results, exact, name, label)
-
-
-def _reference(hamiltonian: AbstractHamiltonian, temperature: float, n: int, seed: int) -> Iterator[Samples]:
-    """Monte Carlo by the first method that serves the system, clusters preferred."""
-    for method in sorted(METHODS, key=lambda name: name != "swendsen-wang"):
-        try:
-            return monte_carlo(hamiltonian, temperature, n=n, method=method, seed=seed)
-        except ValueError:
-            continue
-    raise ValueError(f"no Monte Carlo method serves {hamiltonian}")
 
 
 def _energy_and_m(samples: Samples, hamiltonian: AbstractHamiltonian) -> tuple[np.ndarray, np.ndarray]:

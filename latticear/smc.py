@@ -208,7 +208,7 @@ def _twists(
     """Fitted to samples of their own stream: what the particles draw must not have been seen before."""
     assert isinstance(model, DrawsInSteps)
     own = Samples.cat(list(model.sample_batches(n, seed=seed, condition=condition, stream=PILOT))).tokens
-    target = monte_carlo_data(hamiltonian, temperature, n, seed) if pilot is None else pilot
+    target = monte_carlo_data(hamiltonian, temperature, n, seed, "pilot") if pilot is None else pilot
     pilots = []
     for tokens in (own, target.to(own.device)):
         columns = [_log_q_of_steps(model, part, condition) for part in tokens.flatten(1).long().split(PILOT_AT_ONCE)]

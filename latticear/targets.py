@@ -40,10 +40,17 @@ class Targets:
             low, high = (torch.tensor([t], device=model.rank.device) for t in temperature)
             model.set_condition_range(low, high)
 
-    def draw(self, step: int) -> tuple[Samples, Tensor]:
-        """A batch, and its inverse temperatures, one or `(B,)`."""
+    def draw(self, step: int, data: Tensor | None = None) -> tuple[Samples, Tensor]:
+        """A batch, and its inverse temperatures, one or `(B,)`.
+
+        Args:
+            step: of the training.
+            data: tokens `(n, H, W)` that take the place of the last n samples; their log_q is that of the model. One
+                temperature only.
+        """
         if not isinstance(self.temperature, TemperatureRange):
-            return self._samples(step), torch.tensor(1 / self.temperature, dtype=torch.float64)
+            samples = self._samples(step) if data is None else self._with(data, step)
+            return samples, torch.tensor(1 / self.temperature, dtype=torch.float64)
         rng = np.random.default_rng([self.seed, TRAINING, step])
         share = (np.arange(self.n_groups) + rng.random(self.n_groups)) / self.n_groups  # one in each part of the range
         low, high = self.temperature
@@ -57,6 +64,20 @@ class Targets:
             return self._samples(step)
         condition = torch.tensor([self.judged], dtype=torch.float64, device=self.model.rank.device)
         return self._samples(step, condition)
+
+    def _with(self, data: Tensor, step: int) -> Samples:
+        """Samples and data weighed in one pass: the data are samples with all sites held fixed."""
+        given = torch.zeros(self.n, *data.shape[1:], dtype=data.dtype, device=data.device)
+        given[self.n - len(data) :] = data
+        where = torch.zeros_like(given, dtype=torch.bool)
+        where[self.n - len(data) :] = True
+        batches = self.model.sample_batches(
+            self.n, seed=self.seed, start=step * self.n, stream=TRAINING, given=given, where=where
+        )
+        samples = Samples.cat(list(batches))
+        assert samples.log_q is not None
+        assert samples.log_q_given is not None
+        return Samples(samples.tokens, samples.log_q + samples.log_q_given, self.seed)
 
     def _samples(self, step: int, condition: Tensor | None = None) -> Samples:
         start = step * self.n

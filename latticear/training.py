@@ -113,6 +113,7 @@ def fit(
     ema_decay: float = 0.99,
     anneal: float = 0.3,
     forward_share: float = 0.3,
+    data_share: float = 0.5,
     n_monte_carlo: int = 20_000,
     held_out: float = 0.1,
     augment: bool = True,
@@ -136,7 +137,8 @@ def fit(
             to 1.
         objective: "reverse-kl" (variational free energy; needs no data), "forward-kl" (maximum likelihood on `data`),
             or "forward-reverse-kl": the first steps by maximum likelihood, which finds all that there is, then the
-            variational free energy, whose gradient loses its noise as the model gets better.
+            variational free energy, whose gradient loses its noise as the model gets better, beside the log-variance
+            on the data, whose gradient does so too and which keeps what was found.
         steps: optimiser steps of the whole run, on which the schedules count.
         batch_size: configurations a step, at least 2.
         seed: of the training's draws; samples drawn later with the same seed are independent of them.
@@ -149,6 +151,7 @@ def fit(
         anneal: reverse-kl only: fraction of the steps in which beta grows linearly from 0 to 1/T. Starting where the
             uniform distribution is exact keeps the model from falling into one phase.
         forward_share: forward-reverse-kl only: fraction of the steps that maximise the likelihood.
+        data_share: forward-reverse-kl only: fraction of the configurations of each later step that are data.
         n_monte_carlo: configurations that are drawn by Monte Carlo where maximum likelihood has no data.
         held_out: maximum likelihood only: fraction of the data, its end, that is not trained on.
         augment: maximum likelihood only: apply random symmetries of the lattice, and the spin flip, where the
@@ -169,7 +172,8 @@ def fit(
     energy = hamiltonian if isinstance(hamiltonian, AbstractHamiltonian) else None
     served = _check_target(energy, temperature, objective)
     _check_condition(model, served, objective, condition)
-    fractions = {"anneal": anneal, "forward_share": forward_share, "held_out": held_out, "ema_decay": ema_decay}
+    fractions = {"anneal": anneal, "forward_share": forward_share, "data_share": data_share}
+    fractions |= {"held_out": held_out, "ema_decay": ema_decay}
     _check_fit(model, hamiltonian, objective, schedule, steps, batch_size, n_monte_carlo, fractions, seed)
     _check_optimizer(learning_rate, warmup, clip_norm, evaluate_every)
     if data is not None and objective == "reverse-kl":
@@ -177,6 +181,8 @@ def fit(
     if data is None and energy is None:
         raise ValueError("data must be given: a Grid has no energy to draw configurations with")
     device = model.rank.device
+    n_data = round(data_share * batch_size) if objective == "forward-reverse-kl" else 0
+    n_data = min(max(n_data, 2), batch_size - 2) if n_data else 0  # both kinds want a variance
     targets = None if served is None else Targets(model, served, batch_size, seed)
     # elsewhere PyTorch knows best; on the CPU it would take a network of many small tensors one by one
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True if device.type == "cpu" else None)
@@ -189,11 +195,11 @@ def fit(
     n_forward = {"reverse-kl": 0, "forward-kl": steps}.get(objective, round(forward_share * steps))
     network: Any = torch.compile(model) if compile else model
     batches: Dataset | None = None
-    if state.step < n_forward:
+    if state.step < n_forward or n_data:
         if data is None:
             assert energy is not None
             assert targets is not None
-            data = monte_carlo_data(energy, targets.judged, n_monte_carlo, seed)
+            data = monte_carlo_data(energy, targets.judged, n_monte_carlo, seed, "training")
         batches = Dataset(data, hamiltonian, held_out, augment, seed, device, condition)
 
     def objective_of(step: int) -> tuple[Tensor, Metrics]:
@@ -204,12 +210,13 @@ def fit(
         if not forward:
             assert energy is not None
             assert targets is not None
-            share = min(1.0, (step + 1) / (anneal * steps)) if anneal and not n_forward else 1.0
-            samples, beta = targets.draw(step)
-            loss, metrics = reverse_kl(network, energy, share * beta, samples, n_groups=targets.n_groups)
+            share = min(1.0, (step + 1) / (anneal * steps)) if anneal and objective == "reverse-kl" else 1.0
+            data_here = batches.draw(n_data, step).tokens if batches is not None and n_data else None
+            samples, beta = targets.draw(step, data_here)
+            loss, metrics = reverse_kl(network, energy, share * beta, samples, n_groups=targets.n_groups, n_data=n_data)
             metrics |= {"beta": share * float(beta.mean())}
             if not isinstance(served, TemperatureRange):
-                return loss, metrics | batch_metrics(samples, energy, targets.judged)
+                return loss, metrics | batch_metrics(samples[: batch_size - n_data], energy, targets.judged)
         else:
             assert batches is not None
             loss, metrics = forward_kl(network, *batches.draw(batch_size, step))
@@ -357,6 +364,8 @@ def _check_fit(
     found, needed = _described(model), _described(hamiltonian)
     if found != needed:
         raise ValueError(f"the model is for {found}, the {hamiltonian.kind.capitalize()} for {needed}")
+    if objective == "forward-reverse-kl" and fractions["data_share"] and batch_size < 4:
+        raise ValueError(f"batch_size must be at least 4, two of them data, got {batch_size}; or set data_share to 0")
     if steps < 1 or batch_size < 2:
         raise ValueError(f"steps must be at least 1 and batch_size at least 2, got {steps} and {batch_size}")
     for name, fraction in fractions.items():

@@ -8,12 +8,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from disorder import RandomTwoState
+from disorder import RandomTables, RandomTwoState
 
 import latticear as la
 from latticear import clusters
 from latticear.autocorrelation import mean_error
-from latticear.clusters import SwendsenWang, Wolff
+from latticear.clusters import SwendsenWang, Wolff, clusters_suit
+from latticear.exact import all_configurations
 from latticear.library import library
 
 T_C = 2 / math.log(1 + math.sqrt(2))
@@ -50,6 +51,28 @@ def test_compiled_and_python_agree_bit_for_bit(name, method, monkeypatch):
     compiled = run()
     monkeypatch.setattr(clusters, "library", lambda: None)
     assert torch.equal(run(), compiled)
+
+
+FRUSTRATED = {
+    "odd antiferromagnet": la.Ising((3, 3), coupling=-1.0),
+    "antiferromagnet in a field": la.Ising((2, 4), coupling=-1.0, field=0.1),
+    "open antiferromagnet in a field": la.Ising((3, 3), coupling=-1.0, field=-0.2, periodic=False),
+}
+
+
+@pytest.mark.parametrize("name", [name for name, system in (SYSTEMS | FRUSTRATED).items() if system.n_sites <= 20])
+def test_clusters_suit_where_one_configuration_satisfies_every_bond_and_field(name):
+    """By trying all of them: the lowest energy is then the sum of the lowest of each term."""
+    system = (SYSTEMS | FRUSTRATED)[name]
+    lowest = system.token_energy(all_configurations(system.shape, 2)).min()
+    of_terms = system.bond_energies.flatten(1).amin(1).sum() + system.site_energies.amin(1).sum()
+    assert clusters_suit(system) == torch.isclose(lowest, of_terms, rtol=1e-12)
+    assert not (name in FRUSTRATED and clusters_suit(system))
+
+
+def test_clusters_do_not_suit_other_states():
+    assert not clusters_suit(RandomTables((3, 3), 3))
+    assert not clusters_suit(RandomTables((3, 3), 2))
 
 
 def wolff(hamiltonian: la.Ising, temperature: float, n_chains: int = 50) -> Wolff:

@@ -77,8 +77,9 @@ def test_unseen_temperatures_are_served():
 def test_each_step_covers_the_range():
     seen = []
 
-    def watched(model, hamiltonian, beta, samples, n_groups):
+    def watched(model, hamiltonian, beta, samples, n_groups, n_data):
         seen.append((1 / beta, samples.condition[:, 0], n_groups))
+        assert n_data == 0
         return reverse_kl(model, hamiltonian, beta, samples, n_groups=n_groups)
 
     with pytest.MonkeyPatch.context() as patch:

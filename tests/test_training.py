@@ -14,6 +14,7 @@ from latticear.exact import all_configurations, enumerate_states
 from latticear.objectives import forward_kl, reverse_kl
 from latticear.philox import TRAINING
 from latticear.samples import Samples
+from latticear.targets import Targets
 from latticear.training import OBJECTIVES, learning_rate_factor
 
 
@@ -45,6 +46,64 @@ def test_reverse_kl_has_the_exact_gradient():
     error = estimates.std(0) / 10
     assert ((estimates.mean(0) - exact).abs() <= 4.5 * error + 1e-12).all()
     assert exact.norm() > 20 * error.norm()  # the test would see a gradient that is wrong by a few per cent
+
+
+def test_data_add_the_gradient_of_their_log_variance():
+    """Beside the samples and by their share of the batch; their ESS is `la.forward_ess`."""
+    ising, beta = la.Ising((3, 3)), 0.5
+    model = contracts.peaked(_tiny())
+    samples = model.sample(20, seed=1)
+    data = torch.randint(2, (40, 3, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    both = Samples(torch.cat([samples.tokens, data]), torch.cat([samples.log_q, model.log_prob(data).detach()]), 1)
+    loss, metrics = reverse_kl(model, ising, beta, both, n_data=40)
+    found = _gradient(model, loss)
+    of_samples = _gradient(model, reverse_kl(model, ising, beta, samples)[0])
+    of_data = _gradient(model, (model.log_prob(data) + beta * ising.token_energy(data)).var() / 2 / 9)
+    torch.testing.assert_close(found, (20 * of_samples + 40 * of_data) / 60)
+    assert metrics["forward_ess"] == pytest.approx(la.forward_ess(model, data, ising, 1 / beta).value)
+
+
+def test_the_gradient_is_silent_at_the_target():
+    """Every sample and every datum alone: no noise is left."""
+
+    class Own(la.Ising):
+        def token_energy(self, tokens):
+            return -model.log_prob(tokens).detach() / 0.5
+
+    model = contracts.peaked(_tiny())
+    loss, metrics = reverse_kl(model, Own((3, 3)), 0.5, model.sample(40, seed=0), n_data=20)
+    assert _gradient(model, loss).norm() < 1e-6
+    assert metrics["forward_ess"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("model", [_tiny((4, 4)), la.MultiscalePixelCNN((4, 4), width=4)], ids=lambda m: m.name)
+def test_data_are_weighed_beside_what_is_drawn(model):
+    data = torch.randint(2, (5, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    targets = Targets(model, 2.0, 12, seed=3)
+    samples, _ = targets.draw(7, data)
+    alone, _ = targets.draw(7)
+    assert torch.equal(samples.tokens[:7], alone.tokens[:7])
+    assert torch.equal(samples.tokens[7:], data)
+    torch.testing.assert_close(samples.log_q, model.log_prob(samples.tokens).detach().double(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("data_share", "finds"), [(0.0, False), (0.5, True)])
+def test_data_bring_back_a_phase_that_was_lost(data_share, finds):
+    """A model that has seen positive magnetisations alone never draws another; data of both show what it lacks."""
+    ising, temperature = la.Ising((3, 3)), 1.5
+    model, every = _tiny(), all_configurations((3, 3), 2)
+    up = every.sum((1, 2)) > 4
+    p = (-ising.token_energy(every) / temperature).softmax(0)
+    data = every[torch.multinomial(p, 2000, replacement=True, generator=torch.Generator().manual_seed(0))]
+    of_up = data[data.sum((1, 2)) > 4]
+    common = {"temperature": temperature, "batch_size": 64, "learning_rate": 0.01}
+    for _ in la.fit(model, ising, objective="forward-kl", data=of_up, augment=False, steps=150, **common):
+        pass
+    assert model.log_prob(every[up]).exp().sum() > 0.99
+    mixed = {"objective": "forward-reverse-kl", "forward_share": 0.0, "data_share": data_share, "data": data}
+    for step in la.fit(model, ising, steps=300, **mixed, **common):
+        assert ("forward_ess" in step.metrics) == finds
+    assert (abs(model.log_prob(every[up]).exp().sum() - 0.5) < 0.1) == finds
 
 
 def test_the_baseline_leaves_the_sample_itself_out():
@@ -231,6 +290,8 @@ def test_held_out_data_are_the_end_and_are_not_trained_on():
         ({"warmup": -1}, "warmup must not be negative"),
         ({"evaluate_every": 0}, "evaluate_every be at least 1"),
         ({"forward_share": 1.0}, "forward_share must lie in"),
+        ({"data_share": 1.0}, "data_share must lie in"),
+        ({"objective": "forward-reverse-kl", "batch_size": 3}, "batch_size must be at least 4, two of them data"),
         ({"objective": "forward-kl", "n_monte_carlo": 1}, "n_monte_carlo must be at least 2"),
         ({"data": torch.zeros(5, 3, 3, dtype=torch.uint8)}, "data is for maximum likelihood"),
         ({"objective": "forward-kl", "data": torch.zeros(5, 3, 3)}, "data must be integer tokens"),

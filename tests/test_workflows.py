@@ -9,6 +9,7 @@ import signal
 import pytest
 import tiny
 import torch
+from tiny import estimated
 
 from latticear import training
 from latticear.config import build_hamiltonian, build_model, load_config
@@ -17,14 +18,12 @@ from latticear.rundir import RunDirectory, load_model
 from latticear.training import TrainingError, fit
 from latticear.workflows import (
     describe,
-    estimate_run,
     monte_carlo_run,
     sample_run,
     save_estimates,
     train_run,
     trained,
 )
-from latticear.workflows import estimate as estimating
 
 
 class Killed(BaseException):
@@ -37,11 +36,6 @@ def _until(step: int):
             raise Killed
 
     return report
-
-
-def _estimate(run, n=200, **changes):
-    options = {"temperatures": None, "method": "is", "data": None, "seed": 0, "device": "cpu"} | changes
-    return estimate_run(run, n, **options, report=tiny.silent)
 
 
 # training
@@ -273,69 +267,6 @@ def test_progress_shows_free_energy_exact_value_and_ess(tmp_path, data):
         assert all(word in text for word in ("nll/site ", "F/N -2.", " exact -2.2013", "ESS 0."))
 
 
-# estimates
-
-
-def test_estimates_are_kept_where_they_are_those_of_the_run(copy):
-    file = copy / "estimates.json"
-    save_estimates(copy, _estimate(copy, temperatures=[2.2]), seed=0)
-    save_estimates(copy, _estimate(copy, temperatures=[tiny.TEMPERATURE, 2.2]), seed=0)
-    save_estimates(copy, _estimate(copy, method="mcmc"), seed=0)  # has no free energy
-    assert not file.exists()
-    results = _estimate(copy, seed=3)
-    save_estimates(copy, results, seed=3)
-    stored = json.loads(file.read_text())
-    assert (stored["seed"], stored["checkpoint"], stored["temperature"]) == (3, "step-12", tiny.TEMPERATURE)
-    assert stored["log_z"]["value"] == results[0]["log_z"].value
-
-
-def test_the_forward_ess_comes_with_every_method(run, data):
-    for method in ("is", "mcmc"):
-        result = _estimate(run, method=method, data=data)[0]
-        assert 0 < result["forward_ess"].value <= 1
-    with pytest.raises(ValueError, match=r"at temperature 2\.269, asked for is 2\.5"):
-        _estimate(run, temperatures=[2.5], data=data)
-
-
-def test_the_method_follows_from_the_weights(tmp_path, monkeypatch):
-    """Importance sampling, the samples of the choice included, where the weights allow it; else smc, where it can."""
-    multiscale = tiny.train(tmp_path / "m", "model.name=multiscale", "model.depth=1", "training.steps=2")
-    monkeypatch.setattr(estimating, "MIN_ESS", 0.0)
-    said, plain = [], _estimate(multiscale)[0]
-    chosen = _estimate(multiscale, method=None, say=said.append)[0]
-    assert chosen.to_dict() == plain.to_dict()
-    assert chosen.method == "is"
-    assert said[0].startswith("importance sampling: ESS ")
-    monkeypatch.setattr(estimating, "MIN_ESS", 1.1)
-    switched = _estimate(multiscale, n=3200, method="auto", say=said.append)[0]
-    assert switched.method == "smc"
-    assert said[1].startswith("sequential Monte Carlo: ESS ")
-    assert abs(switched["log_z"].deviation) < 4
-    save_estimates(multiscale, [switched], seed=0)
-    assert RunDirectory(multiscale).read_json("estimates.json")["method"] == "smc"
-    chains = _estimate(multiscale, n=400, method="mcmc")[0]
-    assert "acceptance_below_1" in chains.diagnostics
-    assert chains.method == "mcmc"
-
-
-def test_a_model_without_steps_has_no_other_choice(run, monkeypatch):
-    monkeypatch.setattr(estimating, "MIN_ESS", 1.1)
-    said = []
-    assert _estimate(run, method=None, say=said.append)[0].method == "is"
-    assert "pixelcnn does not draw in steps" in said[0]
-    with pytest.raises(ValueError, match="PixelCNN does not: use importance sampling"):
-        _estimate(run, method="smc")
-    assert len(_estimate(run, method=None, temperatures=[2.2, 2.3], say=said.append)) == 2  # reweighting, not asked for
-    assert len(said) == 1
-
-
-def test_methods_are_checked(run):
-    with pytest.raises(ValueError, match=r"method must be one of \['auto', 'is', 'smc', 'mcmc'\], got 'exact'"):
-        _estimate(run, method="exact")
-    with pytest.raises(ValueError, match="one temperature at a time"):
-        _estimate(run, method="mcmc", temperatures=[2.0, 2.1])
-
-
 def test_the_checkpoint_of_another_lattice_is_not_used(copy, tmp_path):
     other = tiny.train(tmp_path / "other", "hamiltonian.shape=[4, 6]", "training.steps=1")
     shutil.copytree(other / "checkpoints" / "step-1", copy / "checkpoints" / "step-13")
@@ -407,7 +338,7 @@ def test_description_of_a_run(copy):
     assert found["last_step"]["step"] == 12
     assert found["n_parameters"] == sum(p.numel() for p in load_model(copy).parameters())
     assert "estimates" not in found
-    save_estimates(copy, _estimate(copy), seed=0)
+    save_estimates(copy, estimated(copy), seed=0)
     assert describe(copy)["estimates"]["n"] == 200
     shutil.rmtree(copy / "checkpoints")
     (copy / "metrics.jsonl").write_text("")

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from latticear.config import load_config
+from latticear.estimates import Estimates
 from latticear.rundir import RunDirectory
-from latticear.workflows import monte_carlo_run, train_run
+from latticear.workflows import estimate_run, monte_carlo_run, train_run
 
 SIZE, TEMPERATURE, STEPS = (4, 4), 2.269, 12
 
@@ -33,6 +34,12 @@ def train(out: Path, *sets: str, resume: bool = False, report: Any = silent) -> 
     """Train, or continue, a tiny run; `sets` as `--set` takes them, over the defaults above."""
     assert train_run(out, None, [*SETS, *sets], VALUES, resume=resume, report=report)
     return out
+
+
+def estimated(run: Path, n: int = 200, **changes: Any) -> list[Estimates]:
+    """Estimates of a run by importance sampling, but for the changes."""
+    options = {"temperatures": None, "method": "is", "data": None, "seed": 0, "device": "cpu"} | changes
+    return estimate_run(run, n, **options, report=silent)
 
 
 def monte_carlo(out: Path, n: int = 400) -> Path:

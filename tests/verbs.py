@@ -39,8 +39,8 @@ def refusal(*words: str) -> str:
 def check_estimates(content: dict) -> None:
     """The contract: these keys, value and error finite, exact where something is known."""
     quantities = {key: value for key, value in content.items() if isinstance(value, dict) and key != "diagnostics"}
-    assert quantities.keys() == {*QUANTITIES, "ess", "pareto_k", "correlation"}
-    for key in (*QUANTITIES, "ess", "pareto_k"):
+    assert quantities.keys() == {*QUANTITIES, "ess", "pareto_k", "forward_ess", "correlation"}
+    for key in (*QUANTITIES, "ess", "pareto_k", "forward_ess"):
         entry = quantities[key]
         assert math.isfinite(entry["value"])
         assert math.isfinite(entry["error"])

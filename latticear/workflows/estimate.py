@@ -11,6 +11,7 @@ import numpy as np
 
 from latticear.blocks import block_mcmc
 from latticear.chains import neural_mcmc
+from latticear.clusters import clusters_suit
 from latticear.config import RunConfig, load_config
 from latticear.configurations import read_configurations, read_metadata
 from latticear.estimates import Estimates
@@ -20,6 +21,7 @@ from latticear.importance import forward_ess, reweight
 from latticear.measurement import measurements
 from latticear.models import AbstractModel
 from latticear.models.partial import DrawsInSteps
+from latticear.montecarlo import monte_carlo_data
 from latticear.rundir import RunDirectory
 from latticear.samples import Samples
 from latticear.smc import sequential_monte_carlo
@@ -32,6 +34,9 @@ METHODS = ("auto", "is", "smc", "mcmc")
 
 N_TEMPERATURES = 5
 """Along a range, unless others are asked for."""
+
+N_CHECK = 1000
+"""Monte Carlo configurations that importance sampling is checked against."""
 
 N_PILOT = 4000
 """Samples whose weights decide on the method, at most."""
@@ -56,6 +61,7 @@ def estimate_run(
     device: str,
     report: Report,
     say: Say = lambda _: None,
+    check: bool = True,
 ) -> list[Estimates]:
     """Estimates from fresh samples of a run.
 
@@ -68,6 +74,7 @@ def estimate_run(
             updates by a multiscale model, neural Metropolis by any other). None or "auto" for importance sampling if
             the first samples allow it, or if the model does not draw in steps, else for "smc".
         data: Monte Carlo configurations for the forward ESS, or None.
+        check: without data, draw them for importance sampling where cluster Monte Carlo does so at once.
         seed, device: of the sampling.
         report: called with progress.
         say: called with a line that says which method was chosen, where there was a choice.
@@ -99,10 +106,14 @@ def estimate_run(
                 results.append(run(model, hamiltonian, aims[0], n=n, seed=seed, **more))
             else:
                 results.append(neural_mcmc(batches, hamiltonian, aims[0], seed=seed, exact=judges[0]))
-    if target_data is not None:
-        condition = condition_at(config, targets[0])
-        results[0]["forward_ess"] = forward_ess(model, target_data, hamiltonian, targets[0], condition=condition)
-        results[0].check_collapse()
+    for result, t in zip(results, targets, strict=True):
+        if target_data is None and check and result.method == "is" and clusters_suit(hamiltonian):
+            target_data = monte_carlo_data(hamiltonian, t, N_CHECK, seed, "check")
+        if target_data is not None:
+            seen = forward_ess(model, target_data, hamiltonian, t, condition=condition_at(config, t))
+            result["forward_ess"] = seen
+            result.check_collapse()
+        target_data = None  # those that were given are of the first temperature
     return results
 
 
