@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from latticear.autocorrelation import TauInt, integrated_autocorrelation_time, mean_error
     from latticear.blocks import block_mcmc
     from latticear.chains import estimate_chains, neural_mcmc
+    from latticear.checks import check_hamiltonian
     from latticear.configurations import read_batches, read_condition, read_configurations, read_given, read_metadata
     from latticear.datafile import SampleWriter
     from latticear.estimates import Estimate, Estimates, UnreliableEstimateWarning
@@ -36,7 +37,20 @@ if TYPE_CHECKING:
         transfer_matrix,
     )
     from latticear.grids import Grid
-    from latticear.hamiltonians import HAMILTONIANS, AbstractHamiltonian, Ising
+    from latticear.hamiltonians import (
+        HAMILTONIANS,
+        AbstractHamiltonian,
+        AshkinTeller,
+        BlumeCapel,
+        Clock,
+        CustomHamiltonian,
+        EdwardsAnderson,
+        Ising,
+        PairHamiltonian,
+        Phi4,
+        Potts,
+        SherringtonKirkpatrick,
+    )
     from latticear.importance import estimate, forward_ess, reweight
     from latticear.lattice import Lattice
     from latticear.likelihood import negative_log_likelihood
@@ -76,6 +90,7 @@ _HOMES = {
     "datafile": ("SampleWriter",),
     "estimates": ("Estimate", "Estimates", "UnreliableEstimateWarning"),
     "blocks": ("block_mcmc",),
+    "checks": ("check_hamiltonian",),
     "chains": ("estimate_chains", "neural_mcmc"),
     "importance": ("estimate", "forward_ess", "reweight"),
     "exact": (
@@ -90,7 +105,20 @@ _HOMES = {
         "transfer_matrix",
     ),
     "grids": ("Grid",),
-    "hamiltonians": ("HAMILTONIANS", "AbstractHamiltonian", "Ising"),
+    "hamiltonians": (
+        "HAMILTONIANS",
+        "AbstractHamiltonian",
+        "AshkinTeller",
+        "BlumeCapel",
+        "Clock",
+        "CustomHamiltonian",
+        "EdwardsAnderson",
+        "Ising",
+        "PairHamiltonian",
+        "Phi4",
+        "Potts",
+        "SherringtonKirkpatrick",
+    ),
     "lattice": ("Lattice",),
     "likelihood": ("negative_log_likelihood",),
     "models": (

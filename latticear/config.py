@@ -23,6 +23,7 @@ from latticear.hamiltonians import (
     TemperatureRange,
     temperature_or_range,
 )
+from latticear.lattice import Lattice
 from latticear.models import MODELS, AbstractModel
 from latticear.space import ConfigurationSpace
 from latticear.training import fit
@@ -55,7 +56,8 @@ class _Section(BaseModel):
 
 def _schema(name: str, of: Callable[..., Any], leave_out: Iterable[str], extra: Tree) -> type[_Section]:
     """A section whose keys are the arguments of a constructor, with their types and defaults."""
-    hints = get_type_hints(AbstractModel.__init__) | get_type_hints(of.__init__ if inspect.isclass(of) else of)
+    shared = get_type_hints(AbstractModel.__init__) | get_type_hints(Lattice.__init__)
+    hints = shared | get_type_hints(of.__init__ if inspect.isclass(of) else of)
     fields: Tree = {
         key: (hints[key], ... if parameter.default is parameter.empty else parameter.default)
         for key, parameter in inspect.signature(of).parameters.items()

@@ -65,7 +65,7 @@ class Dataset:
         self.n_sites, self.seed, self.device = space.n_sites, seed, device
         self.q = space.n_tokens
         symmetric = space if augment and isinstance(space, AbstractHamiltonian) else None
-        self.turn = symmetric.lattice if symmetric and symmetric.lattice_symmetric else None
+        self.turn = symmetric.symmetries if symmetric else None
         self.flip = symmetric is not None and symmetric.spin_flip
 
     def draw(self, n: int, step: int) -> Batch:
@@ -74,7 +74,7 @@ class Dataset:
         rows = torch.from_numpy(rng.integers(len(self.train), size=n))
         tokens = self.train[rows]
         if self.turn is not None:
-            images = self.turn.random_symmetries(n, rng)
+            images = self.turn.draw(n, rng)
             tokens = tokens.flatten(1).gather(1, images).view_as(tokens)
         if self.flip:
             flipped = torch.from_numpy(rng.integers(2, size=(n, 1, 1))).bool()

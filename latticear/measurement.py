@@ -12,7 +12,7 @@ from torch import Tensor
 
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian
-from latticear.observables import correlation
+from latticear.observables import correlation, magnetization
 from latticear.samples import Samples
 
 __all__ = ["Measurement", "Observable", "measurements"]
@@ -67,7 +67,7 @@ def measurements(
         ValueError: for samples of another shape or with other tokens, or an observable of another shape, with values
             that are not finite real numbers, or with the name of a built-in one.
     """
-    wanted: dict[str, Observable] = {"correlation": lambda spins: correlation(spins, hamiltonian.lattice)}
+    wanted: dict[str, Observable] = {}
     for name, fn in (observables or {}).items():
         if name in {*QUANTITIES, "ess", "pareto_k", "forward_ess", "correlation"}:
             raise ValueError(f"observable {name!r} would hide the built-in one; give it another name")
@@ -91,12 +91,14 @@ def _measure(
     wanted: Mapping[str, Observable],
 ) -> Measurement:
     spins = hamiltonian.spins(batch.tokens)
+    vectors = spins[..., None] if hamiltonian.vectors.shape[1] == 1 else hamiltonian.vectors_of(batch.tokens)
+    values = {"correlation": correlation(vectors, hamiltonian.lattice).cpu().numpy()}
     return Measurement(
         energy=hamiltonian.token_energy(batch.tokens).cpu().numpy(),
-        m=spins.mean((1, 2)).cpu().numpy(),
+        m=magnetization(vectors).cpu().numpy(),
         log_q=None if batch.log_q is None else batch.log_q.cpu().numpy(),
         balance=_balance(batch, hamiltonian, temperatures),
-        values={name: _evaluate(name, fn, spins) for name, fn in wanted.items()},
+        values=values | {name: _evaluate(name, fn, spins) for name, fn in wanted.items()},
     )
 
 

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from latticear.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
-from latticear.lattice import colour_graph
 from latticear.samples import Samples, token_dtype
 
 __all__ = [
@@ -96,7 +95,7 @@ class Metropolis:
         self._hamiltonian = hamiltonian
         self._beta = 1 / temperature
         self._generator = torch.Generator(tokens.device).manual_seed(int(rng.integers(2**63)))
-        colours = colour_graph(hamiltonian.n_sites, hamiltonian.bonds)
+        colours = hamiltonian.colours
         self._groups = [(colours == c).nonzero()[:, 0].to(tokens.device) for c in colours.unique()]
 
     def sweep(self) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from latticear.lattice import Lattice
 
-__all__ = ["Thermodynamics", "correlation", "thermodynamics", "thermodynamics_of_moments"]
+__all__ = ["Thermodynamics", "correlation", "magnetization", "thermodynamics", "thermodynamics_of_moments"]
 
 Array = NDArray[np.float64]
 
@@ -84,18 +84,30 @@ def thermodynamics_of_moments(moments: Array, temperature: float, n_sites: int) 
     }
 
 
-def correlation(spins: Tensor, lattice: Lattice) -> Tensor:
-    """Two-point function `G(r) = <s_i s_j>`, disconnected, r = 0, 1, ... along the axes: float64 `(B, R + 1)`.
-
-    Averaged over all pairs of sites at distance r in each direction, then over the directions that have such pairs.
-    R is half the larger periodic extent (beyond it distances repeat), or the larger open extent minus one.
+def magnetization(vectors: Tensor) -> Tensor:
+    """The mean of what the sites hold, float64 `(B,)`: a number with its sign for d = 1, else the length of a vector.
 
     Args:
-        spins: float64 `(B, H, W)`.
+        vectors: float64 `(B, H, W, d)`.
+    """
+    mean = vectors.mean((1, 2))
+    return mean[:, 0] if mean.shape[1] == 1 else mean.norm(dim=1)
+
+
+def correlation(vectors: Tensor, lattice: Lattice) -> Tensor:
+    """Two-point function `G(r) = <s_i . s_j>`, disconnected, r = 0, 1, ... along the axes: float64 `(B, R + 1)`.
+
+    Averaged over all pairs of sites at distance r in each direction, then over the directions that have such pairs.
+    R is half the larger periodic extent (beyond it distances repeat), or the larger open extent minus one; across an
+    antiperiodic boundary there are no pairs.
+
+    Args:
+        vectors: float64 `(B, H, W, d)`, what each site holds; d = 1 for spins that are numbers.
         lattice: gives the boundaries.
     """
-    along = [_pair_averages(spins, axis + 1, wraps) for axis, wraps in enumerate(lattice.periodic)]
-    result = spins.new_zeros(len(spins), max(averages.shape[1] for averages in along))
+    wraps = [periodic and not twisted for periodic, twisted in zip(lattice.periodic, lattice.antiperiodic, strict=True)]
+    along = [_pair_averages(vectors, axis + 1, periodic) for axis, periodic in enumerate(wraps)]
+    result = vectors.new_zeros(len(vectors), max(averages.shape[1] for averages in along))
     n_axes = torch.zeros_like(result[0])
     for averages in along:
         result[:, : averages.shape[1]] += averages
@@ -103,12 +115,12 @@ def correlation(spins: Tensor, lattice: Lattice) -> Tensor:
     return result / n_axes
 
 
-def _pair_averages(spins: Tensor, axis: int, periodic: bool) -> Tensor:
+def _pair_averages(vectors: Tensor, axis: int, periodic: bool) -> Tensor:
     """Averages over all pairs at each distance along an axis, `(B, R + 1)`, by the Wiener-Khinchin theorem."""
-    extent = spins.shape[axis]
+    extent = vectors.shape[axis]
     padded = extent if periodic else 2 * extent  # zeros keep the ends from meeting
-    power = torch.fft.rfft(spins, padded, dim=axis).abs().square().mean(3 - axis)
+    power = torch.fft.rfft(vectors, padded, dim=axis).abs().square().sum(3).mean(3 - axis)
     sums = torch.fft.irfft(power, padded, dim=1)
     if periodic:
         return sums[:, : extent // 2 + 1] / extent
-    return sums[:, :extent] / torch.arange(extent, 0, -1, device=spins.device)
+    return sums[:, :extent] / torch.arange(extent, 0, -1, device=vectors.device)

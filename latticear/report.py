@@ -141,5 +141,5 @@ def _energy_and_m(samples: Samples, hamiltonian: AbstractHamiltonian) -> tuple[n
     """Energy and magnetisation per site."""
     parts = samples.tokens.split(4096)
     energy = torch.cat([hamiltonian.token_energy(part) for part in parts]) / hamiltonian.n_sites
-    m = torch.cat([hamiltonian.spins(part).mean((1, 2)) for part in parts])
+    m = torch.cat([hamiltonian.magnetization(part) for part in parts])
     return energy.cpu().numpy(), m.cpu().numpy()

@@ -196,7 +196,7 @@ def test_set_without_key_or_value_is_refused(override):
         ("a..b=1", "unknown key 'a'"),
         ("model.n_tokens=3", "unknown key 'model.n_tokens'"),  # follows from the Hamiltonian
         ("training.temperature=3", "unknown key 'training.temperature'"),
-        ("hamiltonian.name=isng", "hamiltonian.name must be one of ['ising'], got 'isng'; did you mean 'ising'?"),
+        ("hamiltonian.name=isng", "'sherrington_kirkpatrick'], got 'isng'; did you mean 'ising'?"),
         ("model.name=pixelrnn", "got 'pixelrnn'; did you mean 'pixelcnn'?"),
         ("model.name=[1]", "], got [1]"),
     ],

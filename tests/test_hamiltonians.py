@@ -1,5 +1,6 @@
 """Energies, heat bath and symmetries of every Hamiltonian, against plain loops."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +8,6 @@ from hypothesis import strategies as st
 
 from latticear.exact import all_configurations
 from latticear.hamiltonians import (
-    HAMILTONIANS,
     AbstractHamiltonian,
     Ising,
     check_temperature,
@@ -118,9 +118,22 @@ def test_spin_flip_says_what_the_energy_does(system):
     assert system.spin_flip == same
 
 
-def test_lattice_symmetric():
-    assert Ising((3, 4), field=1.0).lattice_symmetric
-    assert not BlumeCapel((3, 3)).lattice_symmetric
+@pytest.mark.parametrize("system", SYSTEMS, ids=str)
+def test_symmetries_leave_the_energy_as_it_is(system):
+    """And no reflection, rotation or translation that does so is left out."""
+    tokens = torch.randint(system.n_tokens, (20, *system.shape), generator=torch.Generator().manual_seed(0))
+    energy = system.token_energy(tokens)
+
+    def keeps(image):
+        seen = tokens.flatten(1)[:, image].view_as(tokens)
+        return torch.allclose(system.token_energy(seen), energy, rtol=1e-12)
+
+    assert all(keeps(image) for image in system.symmetries.draw(30, np.random.default_rng(0)))
+    grid = system.lattice.symmetries
+    assert len(system.symmetries.point) == sum(map(keeps, grid.point))
+    for axis, wraps in enumerate(system.lattice.periodic):
+        if wraps and keeps(grid.translation((1, 0) if axis == 0 else (0, 1))):
+            assert system.symmetries.steps[axis] == 1
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=str)
@@ -134,7 +147,6 @@ def test_json_round_trip():
     again = hamiltonian_from_dict(ising.to_dict())
     assert again.to_dict() == ising.to_dict()
     assert again.lattice == ising.lattice
-    assert sorted(HAMILTONIANS) == ["ising"]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +167,7 @@ def test_bad_spins(spins, message):
 def test_bad_couplings_and_parameters():
     with pytest.raises(ValueError, match="couplings must have shape"):
         Ising((3, 3)).energy(torch.ones(1, 3, 3), torch.ones(5))
-    with pytest.raises(ValueError, match="coupling must be a finite number"):
+    with pytest.raises(ValueError, match="coupling must be finite"):
         Ising((3, 3), coupling=float("nan"))
     with pytest.raises(ValueError, match="Hamiltonian must be one of"):
         hamiltonian_from_dict({"name": "izing"})

@@ -56,7 +56,7 @@ def test_colours_never_touch(shape, periodic):
 def test_symmetries_map_bonds_to_bonds(shape, periodic, seed):
     lattice = Lattice(shape, periodic)
     bonds = sorted(map(tuple, map(sorted, lattice.bonds.tolist())))
-    images = torch.cat([lattice.point_symmetries, lattice.random_symmetries(5, np.random.default_rng(seed))])
+    images = torch.cat([lattice.symmetries.point, lattice.symmetries.draw(5, np.random.default_rng(seed))])
     for image in images:
         assert sorted(image.tolist()) == list(range(lattice.n_sites))
         moved = image[lattice.bonds].tolist()
@@ -65,9 +65,9 @@ def test_symmetries_map_bonds_to_bonds(shape, periodic, seed):
 
 def test_random_symmetries_reach_the_whole_group():
     lattice = Lattice((3, 3))
-    images = lattice.random_symmetries(3000, np.random.default_rng(0)).unique(dim=0)
+    images = lattice.symmetries.draw(3000, np.random.default_rng(0)).unique(dim=0)
     assert len(images) == 8 * 9
-    assert len(Lattice((2, 3), False).random_symmetries(200, np.random.default_rng(0)).unique(dim=0)) == 4
+    assert len(Lattice((2, 3), False).symmetries.draw(200, np.random.default_rng(0)).unique(dim=0)) == 4
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_correlation_by_loops(shape, periodic):
         periodic = (False, True)
     lattice = Lattice(shape, periodic)
     spins = torch.randint(2, (3, *shape), generator=torch.Generator().manual_seed(0)).double() * 2 - 1
-    result = correlation(spins, lattice)
+    result = correlation(spins[..., None], lattice)
     reach = [n // 2 if p else n - 1 for n, p in zip(shape, lattice.periodic, strict=True)]
     assert result.shape == (3, max(reach) + 1)
     for r in range(max(reach) + 1):

@@ -79,7 +79,7 @@ def enumerate_states(hamiltonian: AbstractHamiltonian, temperature: float) -> Ex
 def _chunk(hamiltonian: AbstractHamiltonian, tokens: Tensor, beta: float) -> tuple[Mixture, Array]:
     """The summed weight of some configurations, and (<|m|>, <m^2>, <m^4>) under it."""
     energy = hamiltonian.token_energy(tokens).numpy()
-    m = hamiltonian.spins(tokens).flatten(1).mean(1).numpy()
+    m = hamiltonian.magnetization(tokens).numpy()
     total = mix(Mixture(-beta * energy, energy, np.zeros_like(energy)))
     weight = np.exp(-beta * energy - total.log_weight)
     return total, np.stack([np.abs(m), m**2, m**4]) @ weight

@@ -42,7 +42,7 @@ def exact_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactR
         True
     """
     temperature = check_temperature(temperature)
-    strip = find_strip(hamiltonian)
+    strip = find_strip(hamiltonian) if hamiltonian.has_bonds else None
     if strip is not None and resolved_work(strip, hamiltonian) <= MAX_RESOLVED:
         try:
             return magnetization_resolved(hamiltonian, temperature)
@@ -50,7 +50,7 @@ def exact_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactR
             pass
     if hamiltonian.n_tokens**hamiltonian.n_sites <= MAX_CONFIGURATIONS:
         return enumerate_states(hamiltonian, temperature)
-    coupling = _torus_coupling(hamiltonian)
+    coupling = _torus_coupling(hamiltonian) if hamiltonian.has_bonds else None
     if coupling is not None:
         return kaufman(hamiltonian.shape, temperature, coupling)
     if strip is not None and strip.work * hamiltonian.n_tokens <= MAX_TRANSFER:
@@ -61,7 +61,7 @@ def exact_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactR
 def _torus_coupling(hamiltonian: AbstractHamiltonian) -> float | None:
     """J if this is the zero-field Ising model that Kaufman solved, otherwise None."""
     lattice, states = hamiltonian.lattice, hamiltonian.states
-    if lattice.periodic != (True, True) or states.tolist() != [-1, 1]:
+    if lattice.periodic != (True, True) or not lattice.is_plain or states.tolist() != [-1, 1]:
         return None
     if not torch.equal(hamiltonian.bonds, lattice.bonds) or hamiltonian.site_energies.any():
         return None

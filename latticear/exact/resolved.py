@@ -112,6 +112,8 @@ def _distribution(
 
 def _levels(hamiltonian: AbstractHamiltonian) -> tuple[int, int, Ints]:
     """Smallest state, largest common spacing, and each state as a number of spacings above the smallest."""
+    if hamiltonian.vectors.shape[1] > 1:
+        raise ValueError(f"the magnetisation of {type(hamiltonian).__name__} is a vector; use enumerate_states")
     states = hamiltonian.states.numpy()
     whole = np.rint(states).astype(np.int64)
     if not np.array_equal(whole, states):

@@ -4,19 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
+from latticear.hamiltonians.ashkin_teller import AshkinTeller
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.hamiltonians.bias import BoltzmannBias
+from latticear.hamiltonians.blume_capel import BlumeCapel
+from latticear.hamiltonians.custom import CustomHamiltonian
+from latticear.hamiltonians.edwards_anderson import EdwardsAnderson
 from latticear.hamiltonians.ising import Ising
 from latticear.hamiltonians.neighbourhoods import Neighbourhoods
+from latticear.hamiltonians.pair import PairHamiltonian
+from latticear.hamiltonians.phi4 import Phi4
+from latticear.hamiltonians.potts import Clock, Potts
+from latticear.hamiltonians.sherrington_kirkpatrick import SherringtonKirkpatrick
 from latticear.hamiltonians.summed import SummedNeighbours, exact_conditionals
 from latticear.hamiltonians.temperatures import TemperatureRange, check_temperature, temperature_or_range
+from latticear.lattice import Lattice
 
 __all__ = [
     "HAMILTONIANS",
     "AbstractHamiltonian",
+    "AshkinTeller",
+    "BlumeCapel",
     "BoltzmannBias",
+    "Clock",
+    "CustomHamiltonian",
+    "EdwardsAnderson",
     "Ising",
     "Neighbourhoods",
+    "PairHamiltonian",
+    "Phi4",
+    "Potts",
+    "SherringtonKirkpatrick",
     "SummedNeighbours",
     "TemperatureRange",
     "check_temperature",
@@ -25,7 +43,10 @@ __all__ = [
     "temperature_or_range",
 ]
 
-HAMILTONIANS: dict[str, type[AbstractHamiltonian]] = {cls.name: cls for cls in (Ising,)}
+HAMILTONIANS: dict[str, type[AbstractHamiltonian]] = {
+    cls.name: cls
+    for cls in (Ising, EdwardsAnderson, SherringtonKirkpatrick, Potts, Clock, BlumeCapel, AshkinTeller, Phi4)
+}
 """What a config may name under `[hamiltonian]`."""
 
 
@@ -35,14 +56,19 @@ def hamiltonian_from_dict(values: dict[str, Any]) -> AbstractHamiltonian:
     Raises:
         ValueError: for a name that is not in `HAMILTONIANS` or a parameter that the system does not have.
     """
-    parameters = dict(values)
+    parameters = {key: _tuples(value) for key, value in values.items()}
     name = parameters.pop("name", None)
-    if name not in HAMILTONIANS:
-        raise ValueError(f"Hamiltonian must be one of {sorted(HAMILTONIANS)}, got {name!r}")
-    for key in ("shape", "periodic"):
-        if isinstance(parameters.get(key), list):
-            parameters[key] = tuple(parameters[key])
+    known: dict[str, type[AbstractHamiltonian]] = {**HAMILTONIANS, PairHamiltonian.name: PairHamiltonian}
+    if name not in known:
+        raise ValueError(f"Hamiltonian must be one of {sorted(known)}, got {name!r}")
     try:
-        return HAMILTONIANS[name](**parameters)
+        if isinstance(parameters.get("lattice"), dict):
+            parameters["lattice"] = Lattice(**{key: _tuples(v) for key, v in parameters["lattice"].items()})
+        return known[name](**parameters)
     except TypeError as error:
         raise ValueError(f"{name} cannot be built from {parameters}: {error}") from error
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples, all the way down."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -15,7 +15,8 @@ from torch import Tensor
 from latticear.hamiltonians.bias import BoltzmannBias
 from latticear.hamiltonians.neighbourhoods import Neighbourhoods, local_energies
 from latticear.hamiltonians.temperatures import check_temperature
-from latticear.lattice import Lattice
+from latticear.lattice import Lattice, Symmetries, colour_graph
+from latticear.observables import magnetization
 from latticear.space import ConfigurationSpace
 
 __all__ = ["AbstractHamiltonian"]
@@ -30,6 +31,8 @@ class AbstractHamiltonian(ConfigurationSpace):
 
     kind: ClassVar[Literal["hamiltonian"]] = "hamiltonian"
     noun: ClassVar[str] = "spins"
+    has_bonds: ClassVar[bool] = True
+    """Whether the energy is a sum over `bonds` and sites."""
     lattice: Lattice
 
     @property
@@ -48,21 +51,52 @@ class AbstractHamiltonian(ConfigurationSpace):
         flipped = self.bond_energies.flip(1, 2)
         return torch.equal(flipped, self.bond_energies) and torch.equal(self.site_energies.flip(1), self.site_energies)
 
-    @property
-    def lattice_symmetric(self) -> bool:
-        """True if the energy has the symmetries of the lattice: the same coupling on all bonds, one uniform field."""
-        pair, site = self.bond_energies, self.site_energies
+    @cached_property
+    def symmetries(self) -> Symmetries:
+        """The symmetries of the grid that leave the energy of every configuration as it is."""
+        grid = self.lattice.symmetries
+        point = torch.stack([image for image in grid.point if self._is_symmetry(image)])
+        steps = []
+        for axis, step in enumerate(grid.steps):
+            candidates = [k * step for k in (1, 2) if step]  # a brick wall comes back after two
+            moves = ((by, (by, 0) if axis == 0 else (0, by)) for by in candidates)
+            steps.append(next((by for by, move in moves if self._is_symmetry(grid.translation(move))), 0))
+        return Symmetries(self.shape, point, (steps[0], steps[1]))
+
+    def _is_symmetry(self, image: Tensor) -> bool:
+        """Whether `tokens[image]` always has the energy of tokens."""
+        moved, fields = image[self.bonds], torch.empty_like(self.site_energies)
+        fields[image] = self.site_energies
+        pairs, tables = _by_pair(self.bonds, self.bond_energies, self.n_sites)
+        moved_pairs, moved_tables = _by_pair(moved, self.bond_energies, self.n_sites)
         return (
-            bool((pair == pair[:1]).all())
-            and torch.equal(pair[0], pair[0].T)
-            and bool((site == site[:1]).all())
-            and torch.equal(self.bonds, self.lattice.bonds)
+            torch.equal(fields, self.site_energies)
+            and torch.equal(pairs, moved_pairs)
+            and torch.allclose(tables, moved_tables, rtol=1e-12, atol=0)
         )
 
     @property
     def bonds(self) -> Tensor:
         """int64 `(n_bonds, 2)`: the pairs of sites that interact. Nearest neighbours unless a system says otherwise."""
         return self.lattice.bonds
+
+    @cached_property
+    def colours(self) -> Tensor:
+        """int64 `(N,)`: no bond joins two sites of one colour, so a heat bath may update those at once."""
+        return colour_graph(self.n_sites, self.bonds)
+
+    @property
+    def vectors(self) -> Tensor:
+        """float64 `(q, d)`: what a token counts in the magnetisation and in correlations; `states` if d = 1."""
+        return self.states[:, None]
+
+    def vectors_of(self, tokens: Tensor) -> Tensor:
+        """What each site of configurations `(B, H, W)` holds: float64 `(B, H, W, d)`."""
+        return self._on(tokens.device, "vectors")[tokens.long()]
+
+    def magnetization(self, tokens: Tensor) -> Tensor:
+        """m of configurations `(B, H, W)`, float64 `(B,)`: see `latticear.observables.magnetization`."""
+        return magnetization(self.vectors_of(tokens))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -176,6 +210,14 @@ class AbstractHamiltonian(ConfigurationSpace):
             moved = Neighbourhoods(*(t.to(device) for t in table)) if isinstance(table, tuple) else table.to(device)
             cache[name, device] = moved
         return cache[name, device]
+
+
+def _by_pair(bonds: Tensor, tables: Tensor, n_sites: int) -> tuple[Tensor, Tensor]:
+    """The pairs of sites that have bonds, as ascending numbers, and the sum of the tables of each."""
+    i, j = bonds.T
+    tables = torch.where((i > j)[:, None, None], tables.mT, tables)
+    pairs, place = (torch.minimum(i, j) * n_sites + torch.maximum(i, j)).unique(return_inverse=True)
+    return pairs, tables.new_zeros(len(pairs), *tables.shape[1:]).index_add(0, place, tables)
 
 
 def _bare(shape: tuple[Any, ...]) -> str:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 from torch import Tensor
 
-from latticear.hamiltonians.base import AbstractHamiltonian
+from latticear.hamiltonians.named import FurtherOptions, NamedHamiltonian
+from latticear.hamiltonians.pair import finite
 from latticear.lattice import Lattice
 
-__all__ = ["Ising"]
+__all__ = ["SPINS", "Ising"]
+
+SPINS = torch.tensor([-1.0, 1.0], dtype=torch.float64)
 
 
-class Ising(AbstractHamiltonian):
-    """`H = -J sum_<ij> s_i s_j - h sum_i s_i` with s = -1, +1 (tokens 0, 1) on a square lattice.
+class Ising(NamedHamiltonian):
+    """`H = -J sum_<ij> s_i s_j - J' sum_<<ij>> s_i s_j - h sum_i s_i` with s = -1, +1 (tokens 0, 1).
+
+    With J' < 0 on a square lattice this is the frustrated J1-J2 model.
 
     Args:
         shape: (H, W).
         coupling: J; J > 0 is ferromagnetic. J sets the unit of energy together with h and T.
         field: h, uniform.
         periodic: bool, or one for each direction (y, x).
+        next_nearest: J', of the bonds along the diagonals of a square lattice.
+        lattice: `geometry`, `antiperiodic`, `missing`, as of `Lattice`.
 
     Raises:
         ValueError: for a shape, boundary, coupling or field that makes no lattice or no number.
@@ -42,38 +47,27 @@ class Ising(AbstractHamiltonian):
         coupling: float = 1.0,
         field: float = 0.0,
         periodic: bool | tuple[bool, bool] = True,
+        *,
+        next_nearest: float = 0.0,
+        **lattice: Unpack[FurtherOptions],
     ) -> None:
-        self.lattice = Lattice(shape, periodic)
-        self.coupling = float(coupling)
-        self.field = float(field)
-        for key, value in {"coupling": self.coupling, "field": self.field}.items():
-            if not math.isfinite(value):
-                raise ValueError(f"{key} must be a finite number, got {value}")
-
-    @cached_property
-    def states(self) -> Tensor:
-        return torch.tensor([-1.0, 1.0], dtype=torch.float64)
-
-    @cached_property
-    def bond_energies(self) -> Tensor:
-        pair = -self.coupling * torch.outer(self.states, self.states)
-        return pair.expand(len(self.bonds), 2, 2)
-
-    @cached_property
-    def site_energies(self) -> Tensor:
-        return (-self.field * self.states).expand(self.n_sites, 2)
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        return {
-            "shape": list(self.shape),
-            "coupling": self.coupling,
-            "field": self.field,
-            "periodic": list(self.lattice.periodic),
-        }
+        grid = Lattice(shape, periodic, **lattice)
+        self.coupling = finite("coupling", coupling)
+        self.field = finite("field", field)
+        self.next_nearest = finite("next_nearest", next_nearest)
+        families = [(self.coupling, grid.nearest)]
+        families += [(self.next_nearest, grid.next_nearest)] if self.next_nearest else []
+        super().__init__(
+            grid,
+            SPINS,
+            -torch.outer(SPINS, SPINS),
+            field=self.field,
+            couplings=torch.cat([strength * bonds.signs for strength, bonds in families]),
+            bonds=torch.cat([bonds.ends for _, bonds in families]),
+        )
 
     def token_energy(self, tokens: Tensor, couplings: Tensor | None = None) -> Tensor:
-        if couplings is not None:
+        if couplings is not None or self.next_nearest or not self.lattice.is_plain:
             return super().token_energy(tokens, couplings)
         spins = tokens.to(torch.int8) * 2 - 1
         products = torch.zeros(len(spins), dtype=torch.int64, device=spins.device)

@@ -1,0 +1,177 @@
+"""What must be true of every Hamiltonian, tried out: for the day a new one is written."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latticear.exact import enumerate_states, transfer_matrix
+from latticear.hamiltonians import AbstractHamiltonian
+
+__all__ = ["check_hamiltonian"]
+
+N_TRIED = 64
+"""Random configurations."""
+
+MAX_ENUMERATED = 2**18
+"""Configurations that are summed over."""
+
+TOLERANCE = 1e-10
+"""Of energies, relative to the largest one."""
+
+
+def check_hamiltonian(hamiltonian: AbstractHamiltonian, *, temperature: float = 1.5, seed: int = 0) -> list[str]:
+    """Judge a Hamiltonian by what must be true of any; the names of what was checked.
+
+    - "energy": that of random configurations is a sum over bonds and sites, by a plain loop.
+    - "local": what a heat bath sees at a site are differences of the whole energy, and do not depend on its value.
+    - "region": so does the part of the energy that some sites change.
+    - "heat bath": detailed balance with the Boltzmann distribution.
+    - "spin flip", "symmetries": those that are claimed leave the energy as it is.
+    - "known neighbours": the term that networks are given adds up to the energy.
+    - "enumeration": Z by enumeration is Z by transfer matrix.
+
+    What a system does not have (bonds, or so few configurations that they can be enumerated) is left out.
+
+    Args:
+        hamiltonian: a small instance, 4x4 say; enumeration takes at most 2^18 configurations.
+        temperature: T > 0 of what depends on it.
+        seed: of the random configurations.
+
+    Raises:
+        AssertionError: for the first thing that is not so, with the numbers.
+
+    Example:
+        >>> from latticear.hamiltonians import Ising
+        >>> check_hamiltonian(Ising((3, 4), field=0.3))[:2]
+        ['energy', 'local']
+    """
+    generator = torch.Generator().manual_seed(seed)
+    size = (2, N_TRIED, *hamiltonian.shape)
+    tokens, others = torch.randint(hamiltonian.n_tokens, size, generator=generator)
+    checks = {
+        "energy": lambda: _energy(hamiltonian, tokens[:8]),
+        "local": lambda: _local(hamiltonian, tokens),
+        "region": lambda: _region(hamiltonian, tokens, others, generator),
+        "heat bath": lambda: _heat_bath(hamiltonian, tokens, temperature),
+        "spin flip": lambda: _spin_flip(hamiltonian, tokens),
+        "symmetries": lambda: _symmetries(hamiltonian, tokens, seed),
+        "known neighbours": lambda: _known_neighbours(hamiltonian, tokens, temperature),
+        "enumeration": lambda: _enumeration(hamiltonian, temperature),
+    }
+    return [name for name, check in checks.items() if check()]
+
+
+def _energy(hamiltonian: AbstractHamiltonian, tokens: Tensor) -> bool:
+    if not hamiltonian.has_bonds:
+        return False
+    bonds, tables, fields = hamiltonian.bonds.tolist(), hamiltonian.bond_energies, hamiltonian.site_energies
+    found = hamiltonian.energy(hamiltonian.spins(tokens))
+    for configuration, energy in zip(tokens.flatten(1).tolist(), found.tolist(), strict=True):
+        terms = [tables[b, configuration[i], configuration[j]].item() for b, (i, j) in enumerate(bonds)]
+        terms += [fields[site, token].item() for site, token in enumerate(configuration)]
+        _same(energy, math.fsum(terms), found, f"energy of {configuration}", "the sum over bonds and sites")
+    return True
+
+
+def _local(hamiltonian: AbstractHamiltonian, tokens: Tensor) -> bool:
+    energy, every = hamiltonian.token_energy(tokens), torch.arange(hamiltonian.n_sites)
+    local = hamiltonian.conditional_energies(tokens, every)
+    now = local.gather(2, tokens.flatten(1)[..., None])[..., 0]
+    for site in every.tolist():
+        for token in range(hamiltonian.n_tokens):
+            changed = _with(tokens, site, token)
+            change = hamiltonian.token_energy(changed) - energy
+            what = f"change of energy with token {token} at site {site}"
+            _same(local[:, site, token] - now[:, site], change, energy, f"local {what}", "the global one")
+            again = hamiltonian.conditional_energies(changed, every[site : site + 1])[:, 0]
+            spread = again - again[:, :1]
+            known = local[:, site] - local[:, site, :1]
+            _same(spread, known, energy, f"conditional energies of site {site} after it changed", "those before")
+    return True
+
+
+def _region(hamiltonian: AbstractHamiltonian, tokens: Tensor, others: Tensor, generator: torch.Generator) -> bool:
+    sites = torch.randperm(hamiltonian.n_sites, generator=generator)[: max(1, hamiltonian.n_sites // 2)]
+    mixed = tokens.flatten(1).index_copy(1, sites, others.flatten(1)[:, sites]).view_as(tokens)
+    part = hamiltonian.region_energy(mixed, sites) - hamiltonian.region_energy(tokens, sites)
+    whole = hamiltonian.token_energy(mixed) - hamiltonian.token_energy(tokens)
+    _same(part, whole, hamiltonian.token_energy(tokens), "change of the energy of a region", "that of the whole energy")
+    return True
+
+
+def _heat_bath(hamiltonian: AbstractHamiltonian, tokens: Tensor, temperature: float) -> bool:
+    """`ln p(s) + ln P(s -> s') = ln p(s') + ln P(s' -> s)` for every change of the first site and of the last one."""
+    for site in (0, hamiltonian.n_sites - 1):
+        at = torch.tensor([site])
+        for token in range(hamiltonian.n_tokens):
+            changed = _with(tokens, site, token)
+            there = _log_heat_bath(hamiltonian, tokens, at, temperature)[:, token]
+            old = tokens.flatten(1)[:, at]
+            back = _log_heat_bath(hamiltonian, changed, at, temperature).gather(1, old)[:, 0]
+            energies = hamiltonian.token_energy(tokens), hamiltonian.token_energy(changed)
+            flows = -energies[0] / temperature + there, -energies[1] / temperature + back
+            _same(*flows, energies[0] / temperature, f"flow of the heat bath at site {site}", "the flow back")
+    return True
+
+
+def _log_heat_bath(hamiltonian: AbstractHamiltonian, tokens: Tensor, at: Tensor, temperature: float) -> Tensor:
+    return (-hamiltonian.conditional_energies(tokens, at)[:, 0] / temperature).log_softmax(1)
+
+
+def _spin_flip(hamiltonian: AbstractHamiltonian, tokens: Tensor) -> bool:
+    if not hamiltonian.spin_flip:
+        return False
+    energy, flipped = hamiltonian.token_energy(tokens), hamiltonian.token_energy(hamiltonian.n_tokens - 1 - tokens)
+    _same(flipped, energy, energy, "energy after a spin flip, which is claimed as a symmetry,", "that before")
+    return True
+
+
+def _symmetries(hamiltonian: AbstractHamiltonian, tokens: Tensor, seed: int) -> bool:
+    images = hamiltonian.symmetries.draw(len(tokens), np.random.default_rng(seed))
+    seen = tokens.flatten(1).gather(1, images).view_as(tokens)
+    energy = hamiltonian.token_energy(tokens)
+    _same(hamiltonian.token_energy(seen), energy, energy, "energy seen through a symmetry of the lattice", "its own")
+    return True
+
+
+def _known_neighbours(hamiltonian: AbstractHamiltonian, tokens: Tensor, temperature: float) -> bool:
+    if not hamiltonian.has_bonds:
+        return False
+    bias = hamiltonian.bias(temperature)
+    bias.attach(torch.arange(hamiltonian.n_sites).view(hamiltonian.shape))
+    chosen = bias(tokens).gather(1, tokens[:, None]).sum((1, 2, 3))
+    energy = hamiltonian.token_energy(tokens)
+    _same(-temperature * chosen, energy, energy, "sum of the known-neighbour terms", "the energy")
+    return True
+
+
+def _enumeration(hamiltonian: AbstractHamiltonian, temperature: float) -> bool:
+    if not hamiltonian.has_bonds or hamiltonian.n_tokens**hamiltonian.n_sites > MAX_ENUMERATED:
+        return False
+    by_enumeration = enumerate_states(hamiltonian, temperature)
+    try:
+        by_transfer = transfer_matrix(hamiltonian, temperature)
+    except ValueError:  # bonds that it cannot follow
+        return False
+    _same(by_transfer.log_z, by_enumeration.log_z, 1.0, "ln Z by transfer matrix", "that by enumeration")
+    return True
+
+
+def _with(tokens: Tensor, site: int, token: int) -> Tensor:
+    changed = tokens.clone()
+    changed.flatten(1)[:, site] = token
+    return changed
+
+
+def _same(found: Tensor | float, expected: Tensor | float, scale: Tensor | float, what: str, which: str) -> None:
+    """Raise AssertionError where two numbers differ by more than rounding."""
+    pairs = torch.stack([torch.as_tensor(x, dtype=torch.float64).reshape(-1) for x in (found, expected)])
+    off = (pairs[0] - pairs[1]).abs()
+    worst = int(off.argmax())
+    largest = max(1.0, float(torch.as_tensor(scale).abs().max()), float(pairs.abs().max()))
+    if not off[worst] <= TOLERANCE * largest:
+        raise AssertionError(f"{what} must be {which}: {pairs[0, worst]:.12g} is not {pairs[1, worst]:.12g}")

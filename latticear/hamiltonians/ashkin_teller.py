@@ -1,0 +1,52 @@
+"""The Ashkin-Teller model."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import ClassVar, Unpack
+
+import torch
+from torch import Tensor
+
+from latticear.hamiltonians.ising import SPINS
+from latticear.hamiltonians.named import LatticeOptions, NamedHamiltonian
+from latticear.hamiltonians.pair import finite
+from latticear.lattice import Lattice
+
+__all__ = ["AshkinTeller"]
+
+
+class AshkinTeller(NamedHamiltonian):
+    """`H = -sum_<ij> [J (a_i a_j + b_i b_j) + K a_i a_j b_i b_j]`: two Ising spins at a site, as one of four states.
+
+    States are 0 .. 3; s = 2 (a + 1)/2 + (b + 1)/2. In the magnetisation and in correlations a state is the vector
+    (a, b) / sqrt 2. K = 0 is two Ising models, K = J the Potts model with four states.
+
+    Args:
+        shape: (H, W).
+        coupling: J.
+        four_spin: K.
+        lattice: as of `Lattice`.
+
+    References:
+        J. Ashkin and E. Teller, Phys. Rev. 64 (1943) 178.
+    """
+
+    name: ClassVar[str] = "ashkin_teller"
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        coupling: float = 1.0,
+        four_spin: float = 0.0,
+        **lattice: Unpack[LatticeOptions],
+    ) -> None:
+        self.coupling, self.four_spin = finite("coupling", coupling), finite("four_spin", four_spin)
+        a, b = SPINS.repeat_interleave(2), SPINS.repeat(2)
+        of_each = torch.outer(a, a) + torch.outer(b, b)
+        pair = -self.coupling * of_each - self.four_spin * torch.outer(a * b, a * b)
+        super().__init__(Lattice(shape, **lattice), torch.arange(4, dtype=torch.float64), pair)
+
+    @cached_property
+    def vectors(self) -> Tensor:
+        return torch.stack([SPINS.repeat_interleave(2), SPINS.repeat(2)], dim=1) / 2**0.5

@@ -1,0 +1,62 @@
+"""The Sherrington-Kirkpatrick spin glass."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from latticear.hamiltonians.edwards_anderson import random_couplings
+from latticear.hamiltonians.ising import SPINS
+from latticear.hamiltonians.named import NamedHamiltonian
+from latticear.hamiltonians.pair import finite
+from latticear.lattice import Lattice
+
+__all__ = ["SherringtonKirkpatrick"]
+
+
+class SherringtonKirkpatrick(NamedHamiltonian):
+    """`H = -sum_{i<j} J_ij s_i s_j - h sum_i s_i`, s = -1, +1: every site with every other, J_ij of variance 1 / N.
+
+    The sites are written on a grid without boundaries, whose shape means nothing.
+
+    Args:
+        shape: (H, W), N = H W.
+        distribution: "gaussian" (mean 0) or "pm1" (both signs with probability 1/2).
+        seed: of the couplings.
+        field: h.
+
+    References:
+        D. Sherrington and S. Kirkpatrick, Phys. Rev. Lett. 35 (1975) 1792.
+    """
+
+    name: ClassVar[str] = "sherrington_kirkpatrick"
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        distribution: Literal["gaussian", "pm1"] = "gaussian",
+        seed: int = 0,
+        field: float = 0.0,
+    ) -> None:
+        grid = Lattice(shape, periodic=False)
+        n = grid.n_sites
+        self.distribution, self.seed, self.field = distribution, seed, finite("field", field)
+        drawn = random_couplings((n, n), distribution, seed)[0].triu(1) / n**0.5
+        i, j = torch.triu_indices(n, n, 1)
+        super().__init__(
+            grid,
+            SPINS,
+            -torch.outer(SPINS, SPINS),
+            field=self.field,
+            couplings=drawn[i, j],
+            bonds=torch.stack([i, j], dim=1),
+        )
+        self.matrix = drawn
+
+    def token_energy(self, tokens: Tensor, couplings: Tensor | None = None) -> Tensor:
+        if couplings is not None:
+            return super().token_energy(tokens, couplings)
+        spins = self.spins(tokens).flatten(1)
+        return -((spins @ self._on(spins.device, "matrix")) * spins).sum(1) - self.field * spins.sum(1)
