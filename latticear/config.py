@@ -85,7 +85,10 @@ _MODELS = _family(
     MODELS,
     {"shape", "n_tokens", "bias"},
     {"spin_flip_symmetric": (bool | Literal["auto"], "auto"), "boltzmann_bias": (bool, True)},
-    {"periodic": (bool | tuple[bool, bool] | Literal["auto"], "auto")},
+    {
+        "periodic": (bool | tuple[bool, bool] | Literal["auto"], "auto"),
+        "translation_invariant": (bool | Literal["auto"], "auto"),
+    },
 )
 _TRAINING = _schema(
     "Training",
@@ -189,6 +192,8 @@ def parse_config(tree: Tree) -> RunConfig:
         config.model["spin_flip_symmetric"] = build_hamiltonian(config).spin_flip
     if config.model.get("periodic") == "auto":
         config.model["periodic"] = build_hamiltonian(config).lattice.periodic
+    if config.model.get("translation_invariant") == "auto":
+        config.model["translation_invariant"] = build_hamiltonian(config).is_homogeneous
     return config
 
 

@@ -51,6 +51,10 @@ class Phase(NamedTuple):
     sites: Tensor
     taps: Tensor
 
+    def only(self, t: int) -> Phase:
+        """Target t alone."""
+        return Phase(self.level, f"{self.name}at{int(self.sites[t])}", self.sites[t : t + 1], self.taps[:, t : t + 1])
+
 
 def multiscale_phases(
     shape: tuple[int, int], periodic: tuple[bool, bool], n_taps: int, merged: frozenset[str] = frozenset()

@@ -28,9 +28,9 @@ def _biased(shape: tuple[int, int], **options) -> la.MultiscalePixelCNN:
     return _model(shape, bias=la.Ising(shape, periodic=options.get("periodic", True)).bias(TEMPERATURE), **options)
 
 
-def _disordered(further: tuple[tuple[int, int], ...] = ()) -> la.MultiscalePixelCNN:
+def _disordered(further: tuple[tuple[int, int], ...] = (), **options) -> la.MultiscalePixelCNN:
     hamiltonian = RandomTables((4, 6), 2, further=further)
-    model = la.MultiscalePixelCNN((4, 6), width=6, bias=hamiltonian.bias(TEMPERATURE)).double()
+    model = la.MultiscalePixelCNN((4, 6), width=6, bias=hamiltonian.bias(TEMPERATURE), **options).double()
     randomise(model, torch.Generator().manual_seed(0))
     return model
 
@@ -76,6 +76,7 @@ CASES = {
     "field": lambda: _model((6, 6), bias=la.Ising((6, 6), field=0.3).bias(TEMPERATURE)),
     "disorder": lambda: _disordered(),
     "eight neighbours": lambda: _disordered(((1, 1), (1, -1))),
+    "site by site": lambda: _disordered(translation_invariant=False),
     "deep": lambda: _biased((4, 4), depth=4, width=3, n_taps=5),
     "shallow": lambda: _biased((4, 4), depth=1, width=1, n_taps=1),
     "wide": lambda: _model((4, 4), width=33, n_taps=40, scale=0.5),

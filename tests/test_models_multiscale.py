@@ -43,6 +43,32 @@ def test_each_phase_reads_all_its_taps():
         assert torch.equal(moved[phase.sites], seen[:, :36])
 
 
+@pytest.mark.parametrize("options", [{}, {"n_tokens": 3}, {"spin_flip_symmetric": True}, {"n_condition_maps": 1}])
+def test_a_network_for_each_site(options):
+    """Normalised, causal and symmetric like the shared ones; it begins with their weights, and is no longer they."""
+    shared, own = (
+        contracts.peaked(_model((3, 4), translation_invariant=shares, **options)) for shares in (True, False)
+    )
+    assert sum(p.numel() for p in own.parameters()) > sum(p.numel() for p in shared.parameters())
+    if own.conditioned:
+        contracts.check_condition(own)
+    else:
+        check_autoregressive(own, n_trials=1)
+        contracts.check_sampler(own)
+    if options.get("spin_flip_symmetric"):
+        contracts.check_flip(own)
+    with pytest.raises(ValueError, match="have no counterpart"):
+        la.transfer_weights(shared, own)
+    la.transfer_weights(own, shared)
+    tokens = torch.randint(own.n_tokens, (5, 3, 4))
+    condition = torch.randn(5, 12) if "n_condition_maps" in options else None
+    assert torch.allclose(own.log_prob(tokens, condition), shared.log_prob(tokens, condition))
+    with torch.no_grad():
+        next(phase for phase in own.phases.values() if phase.sites.tolist() == [7]).network.bias[0] += 1
+    changed = (own.logits(tokens, condition) - shared.logits(tokens, condition)).abs().amax((0, 1)) > 0.1
+    assert changed.flatten().nonzero().flatten().tolist() == [7]
+
+
 @pytest.mark.parametrize("shape", [(4, 4), (4, 6), (5, 5)])
 def test_a_bias_leaves_it_causal_and_symmetric(shape: tuple[int, int]):
     model = _biased(shape, spin_flip_symmetric=True)
@@ -94,8 +120,9 @@ def test_three_tokens_with_the_symmetry(bias: bool):
         _model((4, 4), 3, spin_flip_symmetric=True),
         _biased((4, 6), spin_flip_symmetric=True),
         _biased((5, 5)),
+        _biased((4, 4), translation_invariant=False),
     ],
-    ids=["plain", "three tokens", "symmetric", "bias", "odd"],
+    ids=["plain", "three tokens", "symmetric", "bias", "odd", "site by site"],
 )
 def test_held_sites(model: la.MultiscalePixelCNN):
     contracts.check_held(contracts.peaked(model))

@@ -52,6 +52,19 @@ class AbstractHamiltonian(ConfigurationSpace):
         return torch.equal(flipped, self.bond_energies) and torch.equal(self.site_energies.flip(1), self.site_energies)
 
     @cached_property
+    def is_homogeneous(self) -> bool:
+        """True if every site has the same field, and bonds of the same direction have the same energy."""
+        if not torch.equal(self.site_energies, self.site_energies[:1].expand_as(self.site_energies)):
+            return False
+        y, x = (self.bonds.T // self.shape[1], self.bonds.T % self.shape[1])
+        steps = torch.stack([(y[1] - y[0]) % self.shape[0], (x[1] - x[0]) % self.shape[1]])
+        for step in steps.unique(dim=1).T:
+            tables = self.bond_energies[(steps == step[:, None]).all(0)]
+            if not torch.equal(tables, tables[:1].expand_as(tables)):
+                return False
+        return not self.lattice.missing
+
+    @cached_property
     def symmetries(self) -> Symmetries:
         """The symmetries of the grid that leave the energy of every configuration as it is."""
         grid = self.lattice.symmetries

@@ -66,6 +66,11 @@ class CustomHamiltonian(AbstractHamiltonian):
         return self._spin_flip
 
     @property
+    def is_homogeneous(self) -> bool:
+        """False: nothing is known of the energy."""
+        return False
+
+    @property
     def parameters(self) -> dict[str, Any]:
         states, periodic = self._states.tolist(), list(self.lattice.periodic)
         return {"shape": list(self.shape), "states": states, "periodic": periodic, "spin_flip": self._spin_flip}

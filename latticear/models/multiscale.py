@@ -50,6 +50,8 @@ class MultiscalePixelCNN(AbstractModel):
         width, depth: of the hidden layers of each perceptron.
         n_taps: known sites that each of them sees, the nearest ones, at least.
         periodic: whether it sees around the boundary, for both directions or (y, x).
+        translation_invariant: the sites of a phase share one perceptron; False, for couplings that differ from bond to
+            bond: each has its own.
         common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
             enters every hidden layer.
 
@@ -88,6 +90,7 @@ class MultiscalePixelCNN(AbstractModel):
         depth: int = 2,
         n_taps: int = 24,
         periodic: bool | tuple[bool, bool] = True,
+        translation_invariant: bool = True,
         **common: Unpack[Common],
     ) -> None:
         super().__init__(shape, n_tokens, **common)
@@ -96,10 +99,10 @@ class MultiscalePixelCNN(AbstractModel):
                 f"width, depth and n_taps must be at least 1, got width={width}, depth={depth}, n_taps={n_taps}"
             )
         self.width, self.depth, self.n_taps = width, depth, n_taps
-        self.periodic = periodic
+        self.periodic, self.translation_invariant = periodic, translation_invariant
         self.embed = self.conditioning.embedding(width)
         self._around = (periodic, periodic) if isinstance(periodic, bool) else periodic
-        phases = self._plan()
+        phases = [part for phase in self._plan() for part in self._networks_of(phase)]
         rank = rank_of(phases, self.shape)
         self.phases = nn.ModuleDict({key_of(phase): self._module(phase, rank) for phase in phases})
         if not any(phase.network for phase in self._phases.values()):
@@ -120,6 +123,11 @@ class MultiscalePixelCNN(AbstractModel):
                 merged |= {kind}
         return multiscale_phases(self.shape, self._around, self.n_taps, merged)
 
+    def _networks_of(self, phase: Phase) -> list[Phase]:
+        """The phase, or its sites one by one, if each has a network of its own."""
+        shares = self.translation_invariant or not len(phase.taps)
+        return [phase] if shares else [phase.only(t) for t in range(len(phase.sites))]
+
     def _module(self, phase: Phase, rank: Tensor) -> PhaseModule:
         exact = None if self.bias is None else exact_conditionals(self.bias, phase.sites, rank)
         summed = exact if exact is not None and exact.later.any() else None
@@ -132,12 +140,16 @@ class MultiscalePixelCNN(AbstractModel):
         return PhaseModule(phase, self.n_tokens, self.spin_flip_symmetric, network, summed)
 
     def counterparts(self, name: str) -> list[str]:
-        """The parameters of the same spacing; a coarser level than there is begins as the next finer one."""
-        found = re.fullmatch(r"phases\.(\d+)_(.+)", name)
+        """The parameters of the same spacing; a coarser level than there is begins as the next finer one.
+
+        Those of a single site are its own, or those that all sites of its phase share.
+        """
+        found = re.fullmatch(r"phases\.(\d+)_([a-z]+\d*)(at\d+)?(\..+)", name)
         if found is None:
             return [name]
-        level, rest = int(found[1]), found[2]
-        return [f"phases.{k}_{rest}" for k in range(level, -1, -1)]
+        level, kind, site, rest = int(found[1]), found[2], found[3], found[4]
+        own = [name] if site else []
+        return own + [f"phases.{k}_{kind}{rest}" for k in range(level, -1, -1)]
 
     def _groups(self, phases: list[Phase]) -> list[tuple[int, list[str]]]:
         """Level and phases of each step: the faces or the edges of a level.
@@ -148,7 +160,7 @@ class MultiscalePixelCNN(AbstractModel):
         begun = ""
         for phase in phases:
             key = key_of(phase)
-            kind = key.rstrip("s0123456789")
+            kind = f"{phase.level}_{phase.name[:4]}"  # face or edge
             told = groups and self._phases[key].network is None
             if told or kind == begun:
                 groups[-1][1].append(key)

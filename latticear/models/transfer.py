@@ -9,7 +9,7 @@ from latticear.models.base import AbstractModel
 __all__ = ["transfer_weights"]
 
 
-_OF_THE_LATTICE = {"shape", "bias", "periodic"}
+_OF_THE_LATTICE = {"shape", "bias", "periodic", "translation_invariant"}
 """Options that weights may be carried across."""
 
 
@@ -28,7 +28,8 @@ def transfer_weights(model: AbstractModel, source: AbstractModel) -> int:
         How many parameters were taken, of `len(list(model.parameters()))`.
 
     Raises:
-        ValueError: for another class, number of tokens or option of the network, or a counterpart of another size.
+        ValueError: for another class, number of tokens or option of the network, a counterpart of another size, or none
+            for most of the parameters.
     """
     if type(model) is not type(source) or model.n_tokens != source.n_tokens:
         raise ValueError(
@@ -44,7 +45,7 @@ def transfer_weights(model: AbstractModel, source: AbstractModel) -> int:
             raise ValueError(
                 f"the weights do not fit: {key} is {value} here and {there[key]} there; keep the options of the network"
             )
-    given = dict(source.named_parameters())
+    given, wanted = dict(source.named_parameters()), len(list(model.parameters()))
     pairs = []
     for name, parameter in model.named_parameters():
         other = next((other for other in model.counterparts(name) if other in given), None)
@@ -56,6 +57,8 @@ def transfer_weights(model: AbstractModel, source: AbstractModel) -> int:
                 f"{tuple(given[other].shape)} there; keep the options of the network"
             )
         pairs.append((parameter, given[other]))
+    if len(pairs) < wanted / 2:
+        raise ValueError(f"the weights do not fit: {wanted - len(pairs)} of {wanted} have no counterpart")
     for parameter, value in pairs:
         parameter.copy_(value)
     return len(pairs)
