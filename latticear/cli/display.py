@@ -23,6 +23,7 @@ __all__ = [
     "print_estimates",
     "print_exact",
     "print_likelihood",
+    "print_point",
 ]
 
 
@@ -210,3 +211,18 @@ def print_likelihood(console: Console, content: dict[str, Any]) -> None:
             unit = "nats" if name.startswith("nll") else "bits"
             table.add_row(name, with_error(quantity["value"], quantity["error"]), unit)
     console.print(table)
+
+
+def print_point(console: Console, point: dict[str, Any]) -> None:
+    """A line for a point of `scan_run`."""
+    from latticear.estimates import with_error
+
+    height, width = point["shape"]
+    estimates = point["estimates"]
+    free, m = (estimates[name] for name in ("free_energy_per_site", "abs_magnetization"))
+    ess = f", ESS {estimates['ess']['value']:.2f}" if "ess" in estimates else f", {estimates['method']}"
+    console.print(
+        f"{height}x{width} T = {point['temperature']:g}: F/N {with_error(free['value'], free['error'])}, "
+        f"|m| {with_error(m['value'], m['error'])}{ess}, {point['seconds']:.0f} s"
+        f"{'' if estimates['reliable'] else ', unreliable: ' + '; '.join(estimates['warnings'])}"
+    )

@@ -1,0 +1,202 @@
+"""A grid of sizes and temperatures: trained or conditioned along it, weighed, and put into one table and one figure.
+
+    OUT/scan.json                     what was asked for
+        8x8/T2.269/                   a run directory for each point; of one network, 8x8/ alone
+        points/8x8-T2.269.json        the results of a point, which is finished when it is there
+        table.h5  table.csv  scan.png when all are
+
+Processes share the folder and nothing else: each takes its share of the chains, and whichever finds all points finished
+writes the table.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from latticear.chains import estimate_chains
+from latticear.config import build_hamiltonian
+from latticear.exact import exact_result
+from latticear.exact.result import QUANTITIES
+from latticear.hamiltonians import TemperatureRange
+from latticear.montecarlo import default_method, monte_carlo
+from latticear.plotting import draw_figures
+from latticear.rundir import RunDirectory, write_atomically
+from latticear.trees import Tree, differences
+from latticear.workflows.estimate import estimate_run, save_estimates
+from latticear.workflows.runs import Report, quiet
+from latticear.workflows.scanfigure import scan_figure
+from latticear.workflows.scanplan import Plan, Point, Share
+from latticear.workflows.scantable import ScanTable, table_of
+from latticear.workflows.train import train_run
+
+__all__ = ["finish_scan", "scan_run"]
+
+N_REFERENCE = 4000
+"""Monte Carlo configurations where not all is known exactly."""
+
+N_CURVE = 61
+"""Temperatures of the exact curve."""
+
+PATIENCE = 300.0
+"""Seconds that a process waits for the first one to make the folder."""
+
+TABLE = "table.csv"
+"""Written last: where it is, all is."""
+
+
+def scan_run(plan: Plan, *, resume: bool, report: Report, share: Share | None = None) -> Iterator[Tree]:
+    """Do this process's share of a scan, and yield each of its points when it is done.
+
+    A point that is finished is read, not repeated. What was stopped goes on bit for bit as if it had not been, the
+    seconds aside.
+
+    Args:
+        plan: what is to be done.
+        resume: continue the scan in its folder, or begin it if it is not there.
+        report: called with progress.
+        share: default as torchrun says.
+
+    Yields:
+        `shape`, `temperature`, `steps` and `seconds` of the training, `estimates` as estimates.json has them, and
+        `monte_carlo`, the same of Markov chains, or None where all is known exactly.
+
+    Raises:
+        FileExistsError: if the folder exists and `resume` is False.
+        ValueError: if it holds another scan.
+        TrainingError: when a loss stops being finite.
+        KeyboardInterrupt: if a signal stopped it; nothing is lost.
+    """
+    share = Share.of_environment() if share is None else share
+    _open(plan, resume, share)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(share.local % torch.cuda.device_count())
+    for chain in plan.chains[share.rank :: share.world]:
+        for point in chain:
+            yield _done(point, plan.n, report)
+
+
+def finish_scan(plan: Plan) -> ScanTable | None:
+    """Write the table and the figure if all points are finished, once; None if other processes are still at work."""
+    points = plan.points
+    if not all(point.record.exists() for point in points):
+        return None
+    temperatures, shapes = plan.settings["temperatures"], list(dict.fromkeys(point.shape for point in points))
+    table = table_of(shapes, temperatures, [_read(point.record) for point in points])
+    with _locked(plan.out):
+        if not (plan.out / TABLE).exists():
+            _draw(plan, table)
+            write_atomically(plan.out / "table.h5", table.to_hdf5(plan.settings))
+            write_atomically(plan.out / TABLE, table.to_csv())
+    return table
+
+
+def _open(plan: Plan, resume: bool, share: Share) -> None:
+    """Make the folder, or see that it is the one of this scan; the first process makes it and others wait for it."""
+    asked, file = json.loads(json.dumps(plan.settings)), plan.out / "scan.json"
+    if share.rank > 0:
+        t_start = time.monotonic()
+        while not file.exists():
+            if time.monotonic() - t_start > PATIENCE:
+                raise FileNotFoundError(f"{file} was not made by the first process in {PATIENCE:g} s")
+            time.sleep(0.1)
+    elif not file.exists():
+        if plan.out.exists() and not (resume and plan.out.is_dir() and not any(plan.out.iterdir())):
+            raise FileExistsError(f"{plan.out} already exists and is no scan; name another --out")
+        (plan.out / "points").mkdir(parents=True)
+        write_atomically(file, json.dumps(asked, indent=2).encode())
+    elif not resume:
+        raise FileExistsError(f"{plan.out} already exists; continue it with --resume or name another --out")
+    for key, (here, there) in differences(asked, _read(file)).items():
+        raise ValueError(f"{plan.out} holds another scan: {key} is {there!r} there, got {here!r}; name another --out")
+
+
+def _done(point: Point, n: int, report: Report) -> Tree:
+    """The results of a point, made if they are not there."""
+    if point.record.exists():
+        return _read(point.record)
+
+    def told(done: int, total: int, text: str) -> None:
+        report(done, total, f"{point}: {text}".removesuffix(": "))
+
+    if not _is_trained(point) and not train_run(
+        point.run, None, (), point.config.model_dump(), resume=True, report=told, source=point.source
+    ):
+        raise KeyboardInterrupt
+    row = _weighed(point, n, told)
+    write_atomically(point.record, (json.dumps(row, indent=2) + "\n").encode())
+    return row
+
+
+def _is_trained(point: Point) -> bool:
+    return point.run.exists() and "finished" in RunDirectory(point.run).read_json("environment.json")
+
+
+def _weighed(point: Point, n: int, report: Report) -> Tree:
+    is_range = isinstance(point.config.served, TemperatureRange)
+    seed = (point.config.seed + point.number) % 2**63  # errors of one point say nothing about those of the next
+    results = estimate_run(
+        point.run,
+        n,
+        temperatures=[point.temperature] if is_range else None,
+        method=None,
+        data=None,
+        seed=seed,
+        device=point.config.device,
+        report=report,
+    )
+    if not is_range:
+        save_estimates(point.run, results, seed=seed)
+    is_judged = all(results[0][name].exact is not None for name in QUANTITIES)
+    last = RunDirectory(point.run).metrics()[-1]
+    return {
+        "shape": list(point.shape),
+        "temperature": point.temperature,
+        "steps": last["step"],
+        "seconds": last["elapsed"],
+        "estimates": results[0].to_dict(),
+        "monte_carlo": None if is_judged else _monte_carlo(point, seed),
+    }
+
+
+def _monte_carlo(point: Point, seed: int) -> Tree:
+    hamiltonian, t = build_hamiltonian(point.config), point.temperature
+    chains = monte_carlo(hamiltonian, t, n=N_REFERENCE, method=default_method(hamiltonian), seed=seed)
+    with quiet():
+        return estimate_chains(chains, hamiltonian, t).to_dict()
+
+
+def _draw(plan: Plan, table: ScanTable) -> None:
+    configs = {point.shape: point.config for point in plan.points}
+    low, high = table.temperatures[0], table.temperatures[-1]
+    between = TemperatureRange(low, high).spread(N_CURVE) if low < high else []
+    hamiltonians = {shape: build_hamiltonian(config) for shape, config in configs.items()}
+    curves = [[judge for t in between if (judge := exact_result(h, t))] for h in hamiltonians.values()]
+    first = hamiltonians[table.shapes[0]]
+    sizes = f" {table.shapes[0][0]}x{table.shapes[0][1]}" if len(table.shapes) == 1 else ""
+    one = ", one network" if isinstance(plan.points[0].config.served, TemperatureRange) else ""
+    drawing = (13, 6), lambda figure: scan_figure(figure, table, curves)
+    for _ in draw_figures(plan.out, {"scan": drawing}, f"{type(first).__name__}{sizes}{one}"):
+        pass
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); remove it and go on with --resume") from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """While it lasts, no other process finishes this scan; waits for one that does."""
+    with (folder / "scan.json").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
