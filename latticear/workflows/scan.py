@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from typing import Any
 import torch
 
 from latticear.chains import estimate_chains
-from latticear.config import build_hamiltonian
+from latticear.config import build_hamiltonian, resolve_device
 from latticear.exact import exact_result
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import TemperatureRange
@@ -76,7 +77,7 @@ def scan_run(plan: Plan, *, resume: bool, report: Report, share: Share | None = 
     """
     share = Share.of_environment() if share is None else share
     _open(plan, resume, share)
-    if torch.cuda.is_available():
+    if resolve_device(plan.points[0].config.device).type == "cuda":
         torch.cuda.set_device(share.local % torch.cuda.device_count())
     for chain in plan.chains[share.rank :: share.world]:
         for point in chain:
@@ -108,10 +109,13 @@ def _open(plan: Plan, resume: bool, share: Share) -> None:
                 raise FileNotFoundError(f"{file} was not made by the first process in {PATIENCE:g} s")
             time.sleep(0.1)
     elif not file.exists():
-        if plan.out.exists() and not (resume and plan.out.is_dir() and not any(plan.out.iterdir())):
+        if plan.out.exists():
             raise FileExistsError(f"{plan.out} already exists and is no scan; name another --out")
-        (plan.out / "points").mkdir(parents=True)
-        write_atomically(file, json.dumps(asked, indent=2).encode())
+        beside = plan.out.with_name(f".{plan.out.name}.new")  # renamed when complete
+        shutil.rmtree(beside, ignore_errors=True)
+        (beside / "points").mkdir(parents=True)
+        write_atomically(beside / file.name, (json.dumps(asked, indent=2) + "\n").encode())
+        beside.rename(plan.out)
     elif not resume:
         raise FileExistsError(f"{plan.out} already exists; continue it with --resume or name another --out")
     for key, (here, there) in differences(asked, _read(file)).items():

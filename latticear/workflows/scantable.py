@@ -5,7 +5,8 @@ Both hold, for every size and temperature, of each quantity of estimates.json (`
     NAME             the estimate
     NAME_error       one standard deviation
     NAME_exact       the exact value, NaN where none is known
-    NAME_monte_carlo, NAME_monte_carlo_error   of a short Markov chain where not all is known exactly, else NaN
+    NAME_monte_carlo, NAME_monte_carlo_error   of short Markov chains where not all is known exactly, else NaN; chains
+                                               give no free energy, entropy and log_z
 
 and `ess`, `reliable` (1, or 0 where the error bars cannot be trusted), `steps` and `seconds` of the training. Of one
 network for a range these are those of the whole range.
@@ -90,20 +91,19 @@ class ScanTable(NamedTuple):
 _WHOLE = {"reliable", "steps"}
 """Columns of whole numbers."""
 
+_OF_ESTIMATES = {"": "value", "_error": "error", "_exact": "exact"}
+_OF_CHAINS = {"_monte_carlo": "value", "_monte_carlo_error": "error"}
+_NEEDS_Z = {"free_energy_per_site", "entropy_per_site", "log_z"}
+
 
 def row_of(record: Mapping[str, Any]) -> Row:
     """The columns of one point, from its `estimates` and `monte_carlo` (as `Estimates.to_dict`), `steps`, `seconds`."""
     estimates, chains = record["estimates"], record["monte_carlo"] or {}
     row: Row = {}
     for name in QUANTITIES:
-        for suffix, source, key in (
-            ("", estimates, "value"),
-            ("_error", estimates, "error"),
-            ("_exact", estimates, "exact"),
-            ("_monte_carlo", chains, "value"),
-            ("_monte_carlo_error", chains, "error"),
-        ):
-            row[name + suffix] = _number(source.get(name, {}).get(key))
+        row |= {name + suffix: _number(estimates[name].get(key)) for suffix, key in _OF_ESTIMATES.items()}
+        if name not in _NEEDS_Z:
+            row |= {name + suffix: _number(chains.get(name, {}).get(key)) for suffix, key in _OF_CHAINS.items()}
     ess = estimates["ess"]["value"] if "ess" in estimates else estimates["diagnostics"].get("ess")
     return row | {
         "ess": _number(ess),
