@@ -86,9 +86,12 @@ def open_console(stderr: bool = False) -> Console:
 
 
 class Progress:
-    """A progress bar on a terminal; silent when piped. Call it with how much is done and what to show."""
+    """A progress bar on a terminal; silent when piped, or where processes that are not alone would draw several.
 
-    def __init__(self, console: Console, unit: str = "steps") -> None:
+    Call it with how much is done and what to show.
+    """
+
+    def __init__(self, console: Console, unit: str = "steps", alone: bool = True) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
@@ -98,7 +101,7 @@ class Progress:
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
             console=console,
-            disable=not console.is_terminal,
+            disable=not (console.is_terminal and alone),
             transient=True,
         )
         self._task = self._bar.add_task("", total=None)

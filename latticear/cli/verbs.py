@@ -193,8 +193,8 @@ def scan(
     as_json: AsJson = False,
 ) -> None:
     """Train along a grid of temperatures and sizes, each from its neighbour; one table, one figure."""
-    from latticear.workflows.scan import finish_scan, scan_run
-    from latticear.workflows.scanplan import plan_scan
+    from latticear.workflows.scan import finish_scan, open_scan, scan_run
+    from latticear.workflows.scanplan import Share, plan_scan
 
     with one_line_errors():
         if out is None:
@@ -212,19 +212,23 @@ def scan(
                 n_chains=chains,
                 one_network=one_network,
             )
-        if workers > 1 and "RANK" not in os.environ:
+        share = Share.of_environment()
+        if workers > 1 and share.world == 1:
+            open_scan(plan, resume=resume, share=share)  # mistakes show before there are several to make them
             _become_torchrun(workers)
         try:
-            with Progress(console, unit="") as progress:
-                for point in scan_run(plan, resume=resume, report=progress):
+            with Progress(console, unit="", alone=share.world == 1) as progress:
+                for point in scan_run(plan, resume=resume, report=progress, share=share):
                     print_point(console, point)
+            table = finish_scan(plan, share)
         except KeyboardInterrupt:
             done = sum(point.record.exists() for point in plan.points)
-            console.print(f"interrupted: {done} of {len(plan.points)} points are done; continue with --resume")
+            console.print(
+                f"interrupted: {done} of {len(plan.points)} points are done; the same command and --resume go on"
+            )
             raise typer.Exit(INTERRUPTED) from None
-        table = finish_scan(plan)
         if table is None:
-            console.print(f"{out}: other processes still work on theirs; the last to finish writes the table")
+            console.print(f"{out}: this process has done its share; the last one writes the table")
         elif as_json:
             typer.echo(json.dumps({"rows": table.rows()}))
         else:
@@ -232,9 +236,9 @@ def scan(
 
 
 def _become_torchrun(workers: int) -> None:
-    """Go on as so many processes with the same command line."""
+    """Go on as so many processes with the same command line; the folder is there."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(workers)]
-    os.execv(sys.executable, [sys.executable, *launcher, "-m", "latticear", *sys.argv[1:]])
+    os.execv(sys.executable, [sys.executable, *launcher, "-m", "latticear", *sys.argv[1:], "--resume"])
 
 
 @app.command(cls=SeveralTemperatures)

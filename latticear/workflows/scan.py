@@ -34,11 +34,11 @@ from latticear.trees import Tree, differences
 from latticear.workflows.estimate import estimate_run, save_estimates
 from latticear.workflows.runs import Report, quiet
 from latticear.workflows.scanfigure import scan_figure
-from latticear.workflows.scanplan import Plan, Point, Share
+from latticear.workflows.scanplan import Plan, Point, Share, size_name
 from latticear.workflows.scantable import ScanTable, table_of
 from latticear.workflows.train import train_run
 
-__all__ = ["finish_scan", "scan_run"]
+__all__ = ["finish_scan", "open_scan", "scan_run"]
 
 N_REFERENCE = 4000
 """Monte Carlo configurations where not all is known exactly."""
@@ -51,6 +51,26 @@ PATIENCE = 300.0
 
 TABLE = "table.csv"
 """Written last: where it is, all is."""
+
+
+def open_scan(plan: Plan, *, resume: bool, share: Share | None = None) -> None:
+    """Make the folder of a scan, or see that it is this one's; the first process makes it and others wait for it.
+
+    Raises:
+        FileExistsError: if the folder exists and `resume` is False, or holds no scan.
+        FileNotFoundError: if the first process does not make it.
+        ValueError: if it holds another scan.
+    """
+    rank = (share or Share.of_environment()).rank
+    asked, file = json.loads(json.dumps(plan.settings)), plan.out / "scan.json"
+    if rank > 0:
+        _wait_for(file)
+    elif not file.exists():
+        _make(plan.out, asked)
+    elif not resume:
+        raise FileExistsError(f"{plan.out} already exists; continue it with --resume or name another --out")
+    for key, (here, there) in differences(asked, _read(file)).items():
+        raise ValueError(f"{plan.out} holds another scan: {key} is {there!r} there, got {here!r}; name another --out")
 
 
 def scan_run(plan: Plan, *, resume: bool, report: Report, share: Share | None = None) -> Iterator[Tree]:
@@ -70,13 +90,12 @@ def scan_run(plan: Plan, *, resume: bool, report: Report, share: Share | None = 
         `monte_carlo`, the same of Markov chains, or None where all is known exactly.
 
     Raises:
-        FileExistsError: if the folder exists and `resume` is False.
-        ValueError: if it holds another scan.
+        FileExistsError, ValueError: as `open_scan`.
         TrainingError: when a loss stops being finite.
         KeyboardInterrupt: if a signal stopped it; nothing is lost.
     """
-    share = Share.of_environment() if share is None else share
-    _open(plan, resume, share)
+    share = share or Share.of_environment()
+    open_scan(plan, resume=resume, share=share)
     if resolve_device(plan.points[0].config.device).type == "cuda":
         torch.cuda.set_device(share.local % torch.cuda.device_count())
     for chain in plan.chains[share.rank :: share.world]:
@@ -84,42 +103,43 @@ def scan_run(plan: Plan, *, resume: bool, report: Report, share: Share | None = 
             yield _done(point, plan.n, report)
 
 
-def finish_scan(plan: Plan) -> ScanTable | None:
-    """Write the table and the figure if all points are finished, once; None if other processes are still at work."""
-    points = plan.points
+def finish_scan(plan: Plan, share: Share | None = None) -> ScanTable | None:
+    """Write the table and the figure, once, if all points are finished.
+
+    Returns:
+        The table; None if other processes are still at work on their points, or one of them has written it.
+    """
+    points, share = plan.points, share or Share.of_environment()
     if not all(point.record.exists() for point in points):
         return None
     temperatures, shapes = plan.settings["temperatures"], list(dict.fromkeys(point.shape for point in points))
     table = table_of(shapes, temperatures, [_read(point.record) for point in points])
     with _locked(plan.out):
-        if not (plan.out / TABLE).exists():
-            _draw(plan, table)
-            write_atomically(plan.out / "table.h5", table.to_hdf5(plan.settings))
-            write_atomically(plan.out / TABLE, table.to_csv())
+        if (plan.out / TABLE).exists():
+            return table if share.world == 1 else None
+        _draw(plan, table)
+        write_atomically(plan.out / "table.h5", table.to_hdf5(plan.settings))
+        write_atomically(plan.out / TABLE, table.to_csv())
     return table
 
 
-def _open(plan: Plan, resume: bool, share: Share) -> None:
-    """Make the folder, or see that it is the one of this scan; the first process makes it and others wait for it."""
-    asked, file = json.loads(json.dumps(plan.settings)), plan.out / "scan.json"
-    if share.rank > 0:
-        t_start = time.monotonic()
-        while not file.exists():
-            if time.monotonic() - t_start > PATIENCE:
-                raise FileNotFoundError(f"{file} was not made by the first process in {PATIENCE:g} s")
-            time.sleep(0.1)
-    elif not file.exists():
-        if plan.out.exists():
-            raise FileExistsError(f"{plan.out} already exists and is no scan; name another --out")
-        beside = plan.out.with_name(f".{plan.out.name}.new")  # renamed when complete
-        shutil.rmtree(beside, ignore_errors=True)
-        (beside / "points").mkdir(parents=True)
-        write_atomically(beside / file.name, (json.dumps(asked, indent=2) + "\n").encode())
-        beside.rename(plan.out)
-    elif not resume:
-        raise FileExistsError(f"{plan.out} already exists; continue it with --resume or name another --out")
-    for key, (here, there) in differences(asked, _read(file)).items():
-        raise ValueError(f"{plan.out} holds another scan: {key} is {there!r} there, got {here!r}; name another --out")
+def _wait_for(file: Path) -> None:
+    t_start = time.monotonic()
+    while not file.exists():
+        if time.monotonic() - t_start > PATIENCE:
+            raise FileNotFoundError(f"{file} was not made by the first process in {PATIENCE:g} s")
+        time.sleep(0.1)
+
+
+def _make(folder: Path, settings: Tree) -> None:
+    """A folder that is complete as soon as it has its name."""
+    if folder.exists():
+        raise FileExistsError(f"{folder} already exists and is no scan; name another --out")
+    beside = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)
+    (beside / "points").mkdir(parents=True)
+    _write(beside / "scan.json", settings)
+    beside.rename(folder)
 
 
 def _done(point: Point, n: int, report: Report) -> Tree:
@@ -135,7 +155,7 @@ def _done(point: Point, n: int, report: Report) -> Tree:
     ):
         raise KeyboardInterrupt
     row = _weighed(point, n, told)
-    write_atomically(point.record, (json.dumps(row, indent=2) + "\n").encode())
+    _write(point.record, row)
     return row
 
 
@@ -178,16 +198,14 @@ def _monte_carlo(point: Point, seed: int) -> Tree:
 
 
 def _draw(plan: Plan, table: ScanTable) -> None:
-    configs = {point.shape: point.config for point in plan.points}
+    hamiltonians = [build_hamiltonian(config) for config in {p.shape: p.config for p in plan.points}.values()]
     low, high = table.temperatures[0], table.temperatures[-1]
     between = TemperatureRange(low, high).spread(N_CURVE) if low < high else []
-    hamiltonians = {shape: build_hamiltonian(config) for shape, config in configs.items()}
-    curves = [[judge for t in between if (judge := exact_result(h, t))] for h in hamiltonians.values()]
-    first = hamiltonians[table.shapes[0]]
-    sizes = f" {table.shapes[0][0]}x{table.shapes[0][1]}" if len(table.shapes) == 1 else ""
+    curves = [[judge for t in between if (judge := exact_result(h, t))] for h in hamiltonians]
+    sizes = " to ".join(dict.fromkeys(size_name(shape) for shape in (table.shapes[0], table.shapes[-1])))
     one = ", one network" if isinstance(plan.points[0].config.served, TemperatureRange) else ""
-    drawing = (13, 6), lambda figure: scan_figure(figure, table, curves)
-    for _ in draw_figures(plan.out, {"scan": drawing}, f"{type(first).__name__}{sizes}{one}"):
+    drawing = (12.5, 5.8), lambda figure: scan_figure(figure, table, curves)
+    for _ in draw_figures(plan.out, {"scan": drawing}, f"{type(hamiltonians[0]).__name__} {sizes}{one}"):
         pass
 
 
@@ -196,6 +214,10 @@ def _read(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}); remove it and go on with --resume") from error
+
+
+def _write(path: Path, content: Tree) -> None:
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def scan_figure(figure: Figure, table: ScanTable, curves: Sequence[Sequence[Exac
     """
     colours = [MODEL]
     if len(table.shapes) > 1:
-        colours = [to_hex(colormaps["viridis"](x)) for x in np.linspace(0.1, 0.85, len(table.shapes))]
+        colours = [to_hex(colormaps["viridis"](x)) for x in np.linspace(0.1, 0.8, len(table.shapes))]
     axes = figure.subplots(2, 4, sharex=True)
     for ax, name in zip(axes.flat, LABELS, strict=True):
         for i, colour in enumerate(colours):
@@ -60,23 +60,21 @@ def _curve(ax: Axes, results: Sequence[ExactResult], name: str, colour: str) -> 
 def _points(ax: Axes, table: ScanTable, size: int, name: str, colour: str) -> None:
     t = np.array(table.temperatures)
     columns = {key: column[size] for key, column in table.columns.items()}
-    if name in ("ess",):
+    if name == "ess":
         ax.plot(t, columns[name], color=colour, lw=0.8, alpha=0.5)
-    nothing = np.full(len(t), np.nan)
-    chains = np.isnan(columns.get(f"{name}_exact", t)) & ~np.isnan(columns.get(f"{name}_monte_carlo", nothing))
-    if chains.any():
-        value, error = columns[f"{name}_monte_carlo"], columns[f"{name}_monte_carlo_error"]
-        _bars(ax, t[chains], value[chains], error[chains], colour, CHAIN)
+    chains = columns.get(f"{name}_monte_carlo")
+    if chains is not None:
+        where = np.isnan(columns[f"{name}_exact"]) & ~np.isnan(chains)
+        _bars(ax, t[where], chains[where], columns[f"{name}_monte_carlo_error"][where], colour, CHAIN)
     good = columns["reliable"] > 0
-    error = columns.get(f"{name}_error", nothing)
+    error = columns.get(f"{name}_error", np.full(len(t), np.nan))
     for where, style in ((good, POINT), (~good, HOLLOW)):
         _bars(ax, t[where], columns[name][where], error[where], colour, style)
 
 
 def _bars(ax: Axes, t: Array, value: Array, error: Array, colour: str, style: dict[str, Any]) -> None:
-    """Points; error bars where there are some."""
     if len(t):
-        ax.errorbar(t, value, None if np.isnan(error).all() else error, ls="none", color=colour, capsize=2, **style)
+        ax.errorbar(t, value, error, ls="none", color=colour, capsize=2, **style)
 
 
 def _keys(table: ScanTable, curves: Sequence[Sequence[ExactResult]], colours: Sequence[str]) -> list[Line2D]:

@@ -22,7 +22,7 @@ from latticear.models import AbstractModel, transfer_weights
 from latticear.trees import Tree, config_tree
 from latticear.workflows.grow import stage_training
 
-__all__ = ["Plan", "Point", "Share", "plan_scan"]
+__all__ = ["Plan", "Point", "Share", "plan_scan", "size_name"]
 
 Shape = tuple[int, int]
 
