@@ -58,7 +58,7 @@ def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("scan") / "out"
     plan = planned(out)
     rows = done(plan)
-    return plan, rows, finish_scan(plan)
+    return plan, rows, finish_scan(plan, report=tiny.silent)
 
 
 # the plan
@@ -161,7 +161,7 @@ def test_where_nothing_is_known_a_markov_chain_stands_beside(tmp_path, monkeypat
         monkeypatch.setattr(f"latticear.workflows.{module}.exact_result", lambda *_: None)
     plan = planned(tmp_path / "out", shapes=[(4, 4)], temperatures=[2.3], n_chains=1)
     done(plan)
-    table = finish_scan(plan)
+    table = finish_scan(plan, report=tiny.silent)
     exact = la.exact_result(la.Ising((4, 4)), 2.3).to_dict()
     assert all(math.isnan(table.columns[f"{name}_exact"][0, 0]) for name in QUANTITIES)
     for name in ("energy_per_site", "abs_magnetization", "susceptibility", "binder_cumulant"):
@@ -230,7 +230,7 @@ def test_finished_points_are_not_repeated(finished, monkeypatch):
     for name in ("train_run", "estimate_run", "scan_figure"):
         monkeypatch.setattr(scan, name, None)
     assert done(plan, resume=True) == rows
-    assert finish_scan(plan).rows() == table.rows()
+    assert finish_scan(plan, report=tiny.silent).rows() == table.rows()
     assert (plan.out / "table.csv").stat().st_mtime_ns == before
 
 
@@ -268,11 +268,11 @@ def test_processes_share_the_chains_and_the_last_writes_the_table(tmp_path, fini
     plan = planned(tmp_path / "out")
     first, second = (Share(rank, world=2, local=rank) for rank in (0, 1))
     done(plan, share=first)
-    assert finish_scan(plan, first) is None
+    assert finish_scan(plan, report=tiny.silent, share=first) is None
     assert len(list((plan.out / "points").iterdir())) == 4  # two temperatures at both sizes
     done(plan, share=second)  # without resume: the first has made the folder
-    assert finish_scan(plan, second) is not None
-    assert finish_scan(plan, first) is None  # it is said once
+    assert finish_scan(plan, report=tiny.silent, share=second) is not None
+    assert finish_scan(plan, report=tiny.silent, share=first) is None  # it is said once
     assert results(plan.out) == results(finished[0].out)
 
 

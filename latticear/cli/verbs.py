@@ -220,7 +220,7 @@ def scan(
             with Progress(console, unit="", alone=share.world == 1) as progress:
                 for point in scan_run(plan, resume=resume, report=progress, share=share):
                     print_point(console, point)
-            table = finish_scan(plan, share)
+                table = finish_scan(plan, report=progress, share=share)
         except KeyboardInterrupt:
             done = sum(point.record.exists() for point in plan.points)
             console.print(

@@ -24,9 +24,9 @@ import torch
 
 from latticear.chains import estimate_chains
 from latticear.config import build_hamiltonian, resolve_device
-from latticear.exact import exact_result
+from latticear.exact import ExactResult, exact_result
 from latticear.exact.result import QUANTITIES
-from latticear.hamiltonians import TemperatureRange
+from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange
 from latticear.montecarlo import default_method, monte_carlo
 from latticear.plotting import draw_figures
 from latticear.rundir import RunDirectory, write_atomically
@@ -103,8 +103,12 @@ def scan_run(plan: Plan, *, resume: bool, report: Report, share: Share | None = 
             yield _done(point, plan.n, report)
 
 
-def finish_scan(plan: Plan, share: Share | None = None) -> ScanTable | None:
+def finish_scan(plan: Plan, *, report: Report, share: Share | None = None) -> ScanTable | None:
     """Write the table and the figure, once, if all points are finished.
+
+    Args:
+        plan, share: as of `scan_run`.
+        report: called with progress.
 
     Returns:
         The table; None if other processes are still at work on their points, or one of them has written it.
@@ -117,7 +121,7 @@ def finish_scan(plan: Plan, share: Share | None = None) -> ScanTable | None:
     with _locked(plan.out):
         if (plan.out / TABLE).exists():
             return table if share.world == 1 else None
-        _draw(plan, table)
+        _draw(plan, table, report)
         write_atomically(plan.out / "table.h5", table.to_hdf5(plan.settings))
         write_atomically(plan.out / TABLE, table.to_csv())
     return table
@@ -197,16 +201,24 @@ def _monte_carlo(point: Point, seed: int) -> Tree:
         return estimate_chains(chains, hamiltonian, t).to_dict()
 
 
-def _draw(plan: Plan, table: ScanTable) -> None:
+def _draw(plan: Plan, table: ScanTable, report: Report) -> None:
     hamiltonians = [build_hamiltonian(config) for config in {p.shape: p.config for p in plan.points}.values()]
-    low, high = table.temperatures[0], table.temperatures[-1]
-    between = TemperatureRange(low, high).spread(N_CURVE) if low < high else []
-    curves = [[judge for t in between if (judge := exact_result(h, t))] for h in hamiltonians]
+    curves = [list(_curve(h, table.temperatures, report)) for h in hamiltonians]
     sizes = " to ".join(dict.fromkeys(size_name(shape) for shape in (table.shapes[0], table.shapes[-1])))
     one = ", one network" if isinstance(plan.points[0].config.served, TemperatureRange) else ""
     drawing = (12.5, 5.8), lambda figure: scan_figure(figure, table, curves)
     for _ in draw_figures(plan.out, {"scan": drawing}, f"{type(hamiltonians[0]).__name__} {sizes}{one}"):
         pass
+
+
+def _curve(hamiltonian: AbstractHamiltonian, temperatures: list[float], report: Report) -> Iterator[ExactResult]:
+    """Exact results all along the temperatures; nothing where there are none, or one temperature alone."""
+    low, high = temperatures[0], temperatures[-1]
+    for k, t in enumerate(TemperatureRange(low, high).spread(N_CURVE) if low < high else []):
+        judge = exact_result(hamiltonian, t)
+        if judge is not None:
+            yield judge
+        report(k + 1, N_CURVE, f"{size_name(hamiltonian.shape)} exact curve")
 
 
 def _read(path: Path) -> dict[str, Any]:
