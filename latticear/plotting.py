@@ -22,6 +22,7 @@ from latticear.exact import ExactResult
 from latticear.receptive import field_of, slope_of
 
 __all__ = [
+    "LABELS",
     "against_temperature",
     "completions",
     "correlation_function",
@@ -39,6 +40,18 @@ Array = NDArray[np.float64]
 
 MODEL, REFERENCE, EXACT = "#0b6e99", "#d1495b", "#333333"
 BLIND, LATER = "#f2b84b", "#e9e9e9"
+
+LABELS = {
+    "free_energy_per_site": "free energy per site / J",
+    "energy_per_site": "energy per site / J",
+    "entropy_per_site": "entropy per site",
+    "heat_capacity_per_site": "heat capacity per site",
+    "abs_magnetization": r"$\langle |m| \rangle$",
+    "susceptibility": "susceptibility / (1 / J)",
+    "binder_cumulant": "Binder cumulant",
+    "ess": "ESS",
+}
+"""What an axis says of a quantity."""
 
 
 Drawing = tuple[tuple[float, float], Callable[[Figure], object]]

@@ -19,6 +19,7 @@ from latticear.importance import estimate, forward_ess
 from latticear.models import AbstractModel
 from latticear.montecarlo import default_method, monte_carlo
 from latticear.plotting import (
+    LABELS,
     Drawing,
     against_temperature,
     correlation_function,
@@ -42,12 +43,8 @@ MAX_SITES = 2**20
 N_POINTS, N_CURVE = 13, 61
 """Temperatures of a range that are sampled, and at which the exact curve is drawn."""
 
-CURVES = {
-    "free_energy_per_site": "free energy per site / J",
-    "energy_per_site": "energy per site / J",
-    "heat_capacity_per_site": "heat capacity per site",
-    "abs_magnetization": r"$\langle |m| \rangle$",
-}
+CURVES = ("free_energy_per_site", "energy_per_site", "heat_capacity_per_site", "abs_magnetization")
+"""Quantities that are drawn along it."""
 
 
 def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[Path]:
@@ -133,8 +130,8 @@ def _temperatures(
         with quiet():
             results.append(estimate(batches, hamiltonian, t))
     exact = [judge for t in served.spread(N_CURVE) if (judge := exact_result(hamiltonian, t)) is not None]
-    for ax, (name, label) in zip(figure.subplots(2, 2).flat, CURVES.items(), strict=True):
-        against_temperature(ax, results, exact, name, label)
+    for ax, name in zip(figure.subplots(2, 2).flat, CURVES, strict=True):
+        against_temperature(ax, results, exact, name, LABELS[name])
 
 
 def _energy_and_m(samples: Samples, hamiltonian: AbstractHamiltonian) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Tree", "config_tree"]
+__all__ = ["Tree", "config_tree", "differences"]
 
 Tree = dict[str, Any]
 
@@ -46,6 +46,22 @@ def config_tree(
             raise ValueError(f"--set takes section.key=value, got {override!r}")
         _merge(tree, branch)
     return tree
+
+
+def differences(asked: Tree, stored: Tree, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """What was asked for, and what is stored instead, by dotted key; keys that are stored alone are passed over.
+
+    Example:
+        >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": 4}})
+        {'a.c': (2, 3)}
+    """
+    found: dict[str, tuple[Any, Any]] = {}
+    for key, value in asked.items():
+        if isinstance(value, dict) and isinstance(stored.get(key), dict):
+            found |= differences(value, stored[key], f"{prefix}{key}.")
+        elif value != stored.get(key):
+            found[prefix + key] = value, stored.get(key)
+    return found
 
 
 def _merge(tree: Tree, branch: Tree) -> None:

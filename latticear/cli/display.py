@@ -23,6 +23,7 @@ __all__ = [
     "print_estimates",
     "print_exact",
     "print_likelihood",
+    "print_point",
 ]
 
 
@@ -85,9 +86,12 @@ def open_console(stderr: bool = False) -> Console:
 
 
 class Progress:
-    """A progress bar on a terminal; silent when piped. Call it with how much is done and what to show."""
+    """A progress bar on a terminal; silent when piped, or where processes that are not alone would draw several.
 
-    def __init__(self, console: Console, unit: str = "steps") -> None:
+    Call it with how much is done and what to show.
+    """
+
+    def __init__(self, console: Console, unit: str = "steps", alone: bool = True) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
@@ -97,7 +101,7 @@ class Progress:
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
             console=console,
-            disable=not console.is_terminal,
+            disable=not (console.is_terminal and alone),
             transient=True,
         )
         self._task = self._bar.add_task("", total=None)
@@ -210,3 +214,18 @@ def print_likelihood(console: Console, content: dict[str, Any]) -> None:
             unit = "nats" if name.startswith("nll") else "bits"
             table.add_row(name, with_error(quantity["value"], quantity["error"]), unit)
     console.print(table)
+
+
+def print_point(console: Console, point: dict[str, Any]) -> None:
+    """A line for a point of `scan_run`."""
+    from latticear.estimates import with_error
+
+    height, width = point["shape"]
+    estimates = point["estimates"]
+    free, m = (estimates[name] for name in ("free_energy_per_site", "abs_magnetization"))
+    ess = f", ESS {estimates['ess']['value']:.2f}" if "ess" in estimates else f", {estimates['method']}"
+    console.print(
+        f"{height}x{width} T = {point['temperature']:g}: F/N {with_error(free['value'], free['error'])}, "
+        f"|m| {with_error(m['value'], m['error'])}{ess}, {point['seconds']:.0f} s"
+        f"{'' if estimates['reliable'] else ', unreliable: ' + '; '.join(estimates['warnings'])}"
+    )

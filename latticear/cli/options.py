@@ -53,6 +53,29 @@ def temperatures_of(text: str | None) -> list[float] | None:
         raise ValueError(f"--temperature must be a number or several, e.g. 2.1 2.269 2.5, got {text!r}") from error
 
 
+def grid_temperatures_of(text: str | None) -> list[float]:
+    """LOW:HIGH:N, at equal distances with both ends, or one or several."""
+    if text is None:
+        raise ValueError("scan needs --temperature, LOW:HIGH:N or several, e.g. 1.5:3.5:21")
+    low, *rest = text.split(":")
+    if not rest:
+        return temperatures_of(text) or []
+    try:
+        high, count = rest
+        first, last, n = float(low), float(high), int(count)
+    except ValueError:
+        n = 0
+    if n < 2 or not -math.inf < first < last < math.inf:
+        raise ValueError(f"--temperature must be LOW:HIGH:N with N from 2, or several, e.g. 1.5:3.5:21, got {text!r}")
+    return [float(f"{first + (last - first) * k / (n - 1):.12g}") for k in range(n)]  # 1.7, not 1.7000000000000002
+
+
+def shapes_of(text: str | None) -> list[tuple[int, int]]:
+    """Several of L or HxW, with commas."""
+    sizes = [] if text is None else [shape_of(part)["shape"] for part in text.split(",")]
+    return [(height, width) for height, width in sizes]
+
+
 class SeveralTemperatures(TyperCommand):
     """A verb whose `--temperature` takes all the numbers that follow it."""
 
@@ -106,6 +129,17 @@ Temperatures = Annotated[
         help="One or several. Of a run at one temperature the same samples are reweighted; one that serves a range "
         "draws others at each.",
     ),
+]
+Grid = Annotated[
+    str | None,
+    typer.Option(
+        "--temperature",
+        metavar="LOW:HIGH:N|T...",
+        help="N temperatures at equal distances, or those named; k_B = 1, in units of the coupling.",
+    ),
+]
+Sizes = Annotated[
+    str | None, typer.Option("--size", metavar="L,L,...", help="Lattice sizes, each L or HxW. Default: the config's.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory to make.")]
 File = Annotated[Path, typer.Option("--out", "-o", help="HDF5 file to write.")]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,7 @@ from latticear.cli.display import (
     print_estimates,
     print_exact,
     print_likelihood,
+    print_point,
 )
 from latticear.cli.options import (
     AsJson,
@@ -30,6 +32,7 @@ from latticear.cli.options import (
     EstimationMethod,
     File,
     Given,
+    Grid,
     Levels,
     Number,
     Out,
@@ -38,12 +41,15 @@ from latticear.cli.options import (
     Sets,
     SeveralTemperatures,
     Size,
+    Sizes,
     Temperature,
     TemperatureOrRange,
     Temperatures,
     count_of,
     grid_of,
+    grid_temperatures_of,
     shape_of,
+    shapes_of,
     temperatures_of,
 )
 
@@ -160,6 +166,79 @@ def compare(
             print_comparison(console, rows, **options)
         if any("error" in row for row in rows):
             raise typer.Exit(1)
+
+
+@app.command(cls=SeveralTemperatures)
+def scan(
+    config: Annotated[Path | None, typer.Argument(help="TOML file of the runs; see configs/.")] = None,
+    temperature: Grid = None,
+    size: Sizes = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the runs and the table.")] = None,
+    n: Number = "10000",
+    one_network: Annotated[
+        bool,
+        typer.Option(
+            "--one-network", help="One network of a size for all temperatures, as where the config has a range."
+        ),
+    ] = False,
+    chains: Annotated[
+        int | None,
+        typer.Option(help="Parts of the temperatures that are trained independently. Default: at most 8 in each."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine, started by torchrun.")] = 1,
+    seed: Seed = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    resume: Annotated[bool, typer.Option(help="Continue the scan in --out, or begin it if it is not there.")] = False,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train along a grid of temperatures and sizes, each from its neighbour; one table, one figure."""
+    from latticear.workflows.scan import finish_scan, open_scan, scan_run
+    from latticear.workflows.scanplan import Share, plan_scan
+
+    with one_line_errors():
+        if out is None:
+            raise ValueError("scan needs --out, the folder to make")
+        console = open_console(stderr=as_json)
+        with notes(console):
+            plan = plan_scan(
+                out,
+                config,
+                sets or [],
+                _given(seed=seed, device=device),
+                temperatures=grid_temperatures_of(temperature),
+                shapes=shapes_of(size),
+                n=count_of(n),
+                n_chains=chains,
+                one_network=one_network,
+            )
+        share = Share.of_environment()
+        if workers > 1 and share.world == 1:
+            open_scan(plan, resume=resume, share=share)  # mistakes show before there are several to make them
+            _become_torchrun(workers)
+        try:
+            with Progress(console, unit="", alone=share.world == 1) as progress:
+                for point in scan_run(plan, resume=resume, report=progress, share=share):
+                    print_point(console, point)
+                table = finish_scan(plan, report=progress, share=share)
+        except KeyboardInterrupt:
+            done = sum(point.record.exists() for point in plan.points)
+            console.print(
+                f"interrupted: {done} of {len(plan.points)} points are done; the same command and --resume go on"
+            )
+            raise typer.Exit(INTERRUPTED) from None
+        if table is None:
+            console.print(f"{out}: this process has done its share; the last one writes the table")
+        elif as_json:
+            typer.echo(json.dumps({"rows": table.rows()}))
+        else:
+            console.print(f"finished: {out}/table.h5, table.csv and scan.png")
+
+
+def _become_torchrun(workers: int) -> None:
+    """Go on as so many processes with the same command line; the folder is there."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(workers)]
+    os.execv(sys.executable, [sys.executable, *launcher, "-m", "latticear", *sys.argv[1:], "--resume"])
 
 
 @app.command(cls=SeveralTemperatures)

@@ -35,7 +35,7 @@ from latticear.provenance import environment
 from latticear.rundir import RunDirectory
 from latticear.samples import Samples
 from latticear.training import TrainingError
-from latticear.trees import config_tree
+from latticear.trees import config_tree, differences
 from latticear.weights import divergence
 from latticear.workflows.estimate import save_estimates
 from latticear.workflows.runs import Report, quiet, single_temperature, trained
@@ -183,22 +183,12 @@ def _planned(path: Path, asked: RunConfig, minutes: float, clock: Clock) -> RunD
     run = RunDirectory(path)
     there = load_config(run.config_path).model_dump() | {"minutes": run.read_json(RECORD).get("minutes", minutes)}
     steps = there["training"]["steps"]  # of the plan, whatever the config says
-    differences = _differences(asked.model_dump(exclude={"device"}) | {"minutes": minutes}, there)
-    differences.pop("training.steps", None)
-    for key, (here, stored) in differences.items():
+    changed = differences(asked.model_dump(exclude={"device"}) | {"minutes": minutes}, there)
+    changed.pop("training.steps", None)
+    for key, (here, stored) in changed.items():
         raise ValueError(f"{path} holds another run: {key} is {stored!r} there, got {here!r}; name another --out")
     asked.training["steps"] = steps
     return run
-
-
-def _differences(asked: dict[str, Any], stored: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    found: dict[str, tuple[Any, Any]] = {}
-    for key, value in asked.items():
-        if isinstance(value, dict):
-            found |= _differences(value, stored[key], f"{prefix}{key}.")
-        elif value != stored.get(key):
-            found[prefix + key] = value, stored.get(key)
-    return found
 
 
 def _seconds_per_step(config: RunConfig, budget: float, clock: Clock) -> float:

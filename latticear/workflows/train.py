@@ -32,7 +32,7 @@ from latticear.rundir import RunDirectory, load_model
 from latticear.signals import StopSignals
 from latticear.space import ConfigurationSpace
 from latticear.training import Step, TrainingError, fit
-from latticear.trees import config_tree
+from latticear.trees import config_tree, differences
 from latticear.workflows.grids import Configurations, check_classes, check_same_data, completed, grid_data
 from latticear.workflows.runs import Report, judged_temperature, step_of
 
@@ -240,16 +240,13 @@ def training_data(
     return Configurations(read_configurations(path, space, temperature=judged_temperature(config)), None)
 
 
-def _check_unchanged(asked: dict[str, Any], stored: dict[str, Any], prefix: str = "") -> None:
+def _check_unchanged(asked: dict[str, Any], stored: dict[str, Any]) -> None:
     """A resumed run keeps its config: what is asked again must be the same."""
-    for key, value in asked.items():
-        if isinstance(value, dict):
-            _check_unchanged(value, stored[key], f"{prefix}{key}.")
-        elif value != stored.get(key):
-            raise ValueError(
-                f"--resume continues a run as it was: {prefix}{key} is {stored.get(key)!r} there, got {value!r}; "
-                f"leave it out, or begin another run"
-            )
+    for key, (here, there) in differences(asked, stored).items():
+        raise ValueError(
+            f"--resume continues a run as it was: {key} is {there!r} there, got {here!r}; leave it out, or begin "
+            f"another run"
+        )
 
 
 def _headline(known: dict[str, float]) -> str:

@@ -1,0 +1,138 @@
+"""The table of a scan, as HDF5 that xarray opens and as CSV.
+
+Both hold, for every size and temperature, of each quantity of estimates.json (`free_energy_per_site`, ...)
+
+    NAME             the estimate
+    NAME_error       one standard deviation
+    NAME_exact       the exact value, NaN where none is known
+    NAME_monte_carlo, NAME_monte_carlo_error   of short Markov chains where not all is known exactly, else NaN; chains
+                                               give no free energy, entropy and log_z
+
+and `ess`, `reliable` (1, or 0 where the error bars cannot be trusted), `steps` and `seconds` of the training. Of one
+network for a range these are those of the whole range.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from latticear.exact.result import QUANTITIES
+
+__all__ = ["ScanTable", "row_of", "table_of"]
+
+Row = dict[str, float]
+
+_CONVENTIONS = (
+    "Names ending in _per_site are divided by the sites; temperature in the unit of the coupling, k_B = 1; log_z in "
+    "nats; susceptibility: beta N (<m^2> - <|m|>^2). Errors are one standard deviation, and not to be trusted where "
+    "reliable is 0."
+)
+
+
+class ScanTable(NamedTuple):
+    """A scan's results.
+
+    Attributes:
+        shapes: (H, W) of each size.
+        temperatures: T, ascending, in units of the coupling.
+        columns: `(n_sizes, n_temperatures)` each, NaN where something is not known.
+    """
+
+    shapes: list[tuple[int, int]]
+    temperatures: list[float]
+    columns: dict[str, NDArray[np.float64]]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """JSON values, one row for each point: `size` (L, or HxW), `temperature`, and the columns; None for NaN."""
+        return [
+            {"size": _label(shape), "temperature": t}
+            | {name: _plain(name, column[i, k]) for name, column in self.columns.items()}
+            for i, shape in enumerate(self.shapes)
+            for k, t in enumerate(self.temperatures)
+        ]
+
+    def to_csv(self) -> bytes:
+        """A header and the rows; empty where something is not known."""
+        content = io.StringIO()
+        writer = csv.DictWriter(content, ["size", "temperature", *self.columns], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows())
+        return content.getvalue().encode()
+
+    def to_hdf5(self, settings: Mapping[str, Any]) -> bytes:
+        """The columns over `size` (H, with `width` beside it) and `temperature`, and the settings as JSON."""
+        content = io.BytesIO()
+        with h5py.File(content, "w") as h5:
+            h5.attrs["latticear_version"] = version("latticear")
+            h5.attrs["conventions"] = _CONVENTIONS
+            h5.attrs["settings"] = json.dumps(settings)
+            for name, scale in (("size", [shape[0] for shape in self.shapes]), ("temperature", self.temperatures)):
+                h5[name] = np.array(scale)
+                h5[name].make_scale(name)
+            h5["width"] = np.array([shape[1] for shape in self.shapes])
+            h5["width"].dims[0].attach_scale(h5["size"])
+            for name, column in self.columns.items():
+                h5[name] = column.astype(np.int64) if name in _WHOLE else column
+                for axis, scale_name in enumerate(("size", "temperature")):
+                    h5[name].dims[axis].attach_scale(h5[scale_name])
+        return content.getvalue()
+
+
+_WHOLE = {"reliable", "steps"}
+"""Columns of whole numbers."""
+
+_OF_ESTIMATES = {"": "value", "_error": "error", "_exact": "exact"}
+_OF_CHAINS = {"_monte_carlo": "value", "_monte_carlo_error": "error"}
+_NEEDS_Z = {"free_energy_per_site", "entropy_per_site", "log_z"}
+
+
+def row_of(record: Mapping[str, Any]) -> Row:
+    """The columns of one point, from its `estimates` and `monte_carlo` (as `Estimates.to_dict`), `steps`, `seconds`."""
+    estimates, chains = record["estimates"], record["monte_carlo"] or {}
+    row: Row = {}
+    for name in QUANTITIES:
+        row |= {name + suffix: _number(estimates[name].get(key)) for suffix, key in _OF_ESTIMATES.items()}
+        if name not in _NEEDS_Z:
+            row |= {name + suffix: _number(chains.get(name, {}).get(key)) for suffix, key in _OF_CHAINS.items()}
+    ess = estimates["ess"]["value"] if "ess" in estimates else estimates["diagnostics"].get("ess")
+    return row | {
+        "ess": _number(ess),
+        "reliable": float(estimates["reliable"]),
+        "steps": float(record["steps"]),
+        "seconds": record["seconds"],
+    }
+
+
+def table_of(
+    shapes: Sequence[tuple[int, int]], temperatures: Sequence[float], records: Sequence[Mapping[str, Any]]
+) -> ScanTable:
+    """The table of these records, one for each size and temperature, temperatures running faster."""
+    rows = [row_of(record) for record in records]
+    size = len(shapes), len(temperatures)
+    columns = {name: np.array([row[name] for row in rows], dtype=np.float64).reshape(size) for name in rows[0]}
+    return ScanTable(list(shapes), list(temperatures), columns)
+
+
+def _label(shape: tuple[int, int]) -> str:
+    height, width = shape
+    return str(height) if height == width else f"{height}x{width}"
+
+
+def _plain(name: str, value: float) -> float | int | None:
+    if math.isnan(value):
+        return None
+    return int(value) if name in _WHOLE else float(value)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
