@@ -158,21 +158,18 @@ def test_large_spin_glass_against_its_derivatives():
 
 def test_digits_tell_the_truth_until_too_few_are_left():
     """+-J on 5x6 tori: some ground states lie above those of other boundary conditions, and Z drowns in the others."""
-    refused, kept = 0, 0
+    refused = 0
     for seed in range(20):
         system = spin_glass((5, 6), True, "plus-minus", seed)
         for temperature in (0.5, 0.25, 0.15):
             try:
                 result = kasteleyn(system, temperature)
-            except ArithmeticError as error:
-                assert "digits of Z remain" in str(error)
+            except ArithmeticError:
                 refused += 1
-                continue
-            kept += 1
-            assert result.digits >= 8
-            assert_digits(result, transfer_matrix(system, temperature))
-    assert refused > 2
-    assert kept > 20
+            else:
+                assert result.digits >= 8
+                assert_digits(result, transfer_matrix(system, temperature))
+    assert 3 <= refused <= 30
 
 
 def test_an_unfavourable_boundary_condition_is_refused_near_zero_temperature():
