@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_exact_transfer import Pairs, assert_same, random_pairs
 
-from latticear.exact import enumerate_states, exact_result, kaufman, transfer_matrix
+from latticear.exact import enumerate_states, exact_result, kasteleyn, kaufman, transfer_matrix
 from latticear.hamiltonians import Ising
 
 
@@ -21,14 +21,16 @@ from latticear.hamiltonians import Ising
         (Ising((16, 16)), "kaufman"),
         (Ising((64, 32), -1.0), "kaufman"),
         (Ising((3, 5), -1.0), "magnetization_resolved"),
-        (Ising((17, 17), periodic=False), "transfer_matrix"),
+        (Ising((17, 17), periodic=False), "kasteleyn"),
+        (Ising((17, 17), field=0.1, periodic=False), "transfer_matrix"),
         (random_pairs((2, 4), False, (-0.5, 0.5)), "enumerate_states"),
         (random_pairs((3, 3), True, (-1, 1), extra=[(0, 4)]), "enumerate_states"),
         (random_pairs((5, 5), False, (-0.5, 0.5)), "transfer_matrix"),
         (random_pairs((5, 5), False, (-1, 1), extra=[(0, 6)]), None),
         (Ising((16, 16), field=0.1), None),
-        (Ising((15, 16), -1.0), None),
-        (Ising((32, 32), periodic=False), None),
+        (Ising((15, 16), -1.0), "kasteleyn"),
+        (Ising((32, 32), periodic=False), "kasteleyn"),
+        (Ising((128, 128), periodic=False), None),
         (Ising((512, 512)), "kaufman"),
     ],
     ids=str,
@@ -50,8 +52,12 @@ def test_tables_decide_and_not_the_class():
     assert exact_result(same, 2.0) == kaufman((16, 16), 2.0, 0.7)
     tables = ising.bond_energies.clone()
     tables[5] *= -1
-    assert exact_result(Pairs(ising.lattice, [-1, 1], ising.bonds, tables, ising.site_energies), 2.0) is None
-    fields = torch.zeros(256, 2).index_fill(0, torch.tensor([3]), 0.1)
+    glass = Pairs(ising.lattice, [-1, 1], ising.bonds, tables, ising.site_energies)
+    assert exact_result(glass, 2.0) == kasteleyn(glass, 2.0)
+    constant = torch.zeros(256, 2).index_fill(0, torch.tensor([3]), 0.25)
+    shifted = exact_result(Pairs(ising.lattice, [-1, 1], ising.bonds, ising.bond_energies, constant), 2.0)
+    assert shifted.log_z == pytest.approx(kaufman((16, 16), 2.0, 0.7).log_z - 0.125, rel=1e-13)
+    fields = constant * torch.tensor([1, -1])
     assert exact_result(Pairs(ising.lattice, [-1, 1], ising.bonds, ising.bond_energies, fields), 2.0) is None
 
 

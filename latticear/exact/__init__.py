@@ -3,6 +3,7 @@
 - `enumerate_states`: any Hamiltonian with at most 2^24 configurations;
 - `transfer_matrix`, `magnetization_resolved`: any bond tables and fields on a narrow strip;
 - `kaufman`: the zero-field Ising model on a torus of any size;
+- `kasteleyn`: any couplings without fields on open, cylindrical and toroidal lattices up to about 64x64;
 - `onsager`: the same on the infinite lattice;
 - `exact_result`: the most complete of the finite ones that is quick, or None.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 from latticear.exact.enumeration import all_configurations, enumerate_states
 from latticear.exact.infinite import T_C, InfiniteResult, critical_temperature, onsager
 from latticear.exact.judge import exact_result
+from latticear.exact.planar import kasteleyn
 from latticear.exact.resolved import magnetization_distribution, magnetization_resolved
 from latticear.exact.result import ExactResult
 from latticear.exact.torus import kaufman
@@ -25,6 +27,7 @@ __all__ = [
     "critical_temperature",
     "enumerate_states",
     "exact_result",
+    "kasteleyn",
     "kaufman",
     "magnetization_distribution",
     "magnetization_resolved",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from latticear.exact.enumeration import enumerate_states
+from latticear.exact.planar import kasteleyn, kasteleyn_work
 from latticear.exact.resolved import magnetization_resolved, resolved_work
 from latticear.exact.result import ExactResult
 from latticear.exact.strip import find_strip
@@ -17,15 +18,17 @@ __all__ = ["exact_result"]
 # about five seconds each on one slow core
 MAX_RESOLVED = 3 * 2**30
 MAX_CONFIGURATIONS = 2**20
+MAX_KASTELEYN = 2**26
 MAX_TRANSFER = 2**30
 
 
 def exact_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactResult | None:
     """The most complete exact result that takes about five seconds or less on one core, or None.
 
-    In this order: the transfer matrix resolved by magnetisation, enumeration, Kaufman's torus (any size, no
-    magnetisation), the plain transfer matrix (no magnetisation). They are chosen by the bonds and tables
-    alone.
+    In this order: the transfer matrix resolved by magnetisation, enumeration, Kaufman's torus (any size),
+    Pfaffians (any couplings without fields), the plain transfer matrix; the last three know no magnetisation.
+    They are chosen by the bonds and tables alone, except that a method gives way to the next where rounding
+    at a low temperature would spoil it.
 
     Args:
         hamiltonian: any system.
@@ -53,6 +56,11 @@ def exact_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactR
     coupling = _torus_coupling(hamiltonian) if hamiltonian.has_bonds else None
     if coupling is not None:
         return kaufman(hamiltonian.shape, temperature, coupling)
+    if kasteleyn_work(hamiltonian) <= MAX_KASTELEYN:
+        try:
+            return kasteleyn(hamiltonian, temperature)
+        except ArithmeticError:  # another boundary condition is favoured on a torus, or numbers underflow
+            pass
     if strip is not None and strip.work * hamiltonian.n_tokens <= MAX_TRANSFER:
         return transfer_matrix(hamiltonian, temperature)
     return None

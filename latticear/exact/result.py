@@ -37,6 +37,8 @@ class ExactResult:
         abs_magnetization: <|m|>.
         magnetization_squared: <m^2>.
         magnetization_fourth: <m^4>.
+        digits: reliable decimal digits of Z where large numbers are subtracted: the rounding error of ln Z is about
+            10^-digits. None from methods that subtract nothing.
 
     Example:
         >>> free = ExactResult("by hand", n_sites=4, temperature=2.0, log_z=2.0, energy_per_site=-0.5,
@@ -54,6 +56,7 @@ class ExactResult:
     abs_magnetization: float | None = None
     magnetization_squared: float | None = None
     magnetization_fourth: float | None = None
+    digits: float | None = None
 
     @property
     def free_energy_per_site(self) -> float:

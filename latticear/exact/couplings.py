@@ -1,0 +1,97 @@
+"""What is left of a two-state system without fields: a coupling for every bond of the square lattice."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latticear.exact.mixture import Array
+from latticear.hamiltonians.base import AbstractHamiltonian
+
+__all__ = ["Couplings", "couplings_of"]
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+class Couplings(NamedTuple):
+    """The energy `constant - sum J s s'` with s = -1, +1 on H x W sites; J > 0 is ferromagnetic.
+
+    Bonds that are missing have J = 0; parallel bonds, as around an extent of 2, are added up in the one that does not
+    cross the boundary.
+
+    Attributes:
+        constant: an energy that every configuration has.
+        right: `(H, W)`; `[y, x]` is J between site (y, x) and its right neighbour, the last column meeting the first.
+        down: `(H, W)`; `[y, x]` is J between site (y, x) and the site below, the last row meeting the first.
+    """
+
+    constant: float
+    right: Array
+    down: Array
+
+    @property
+    def wraps(self) -> tuple[bool, bool]:
+        """Whether any bond crosses the boundary in the direction (y, x)."""
+        return bool(self.down[-1].any()), bool(self.right[:, -1].any())
+
+    @property
+    def transposed(self) -> Couplings:
+        """The same system with rows and columns exchanged."""
+        return Couplings(self.constant, self.down.T, self.right.T)
+
+
+def couplings_of(hamiltonian: AbstractHamiltonian) -> Couplings:
+    """Read the couplings off the tables of a Hamiltonian, whatever its class.
+
+    Raises:
+        ValueError: unless there are two states a site, nothing in the tables changes when both ends of a bond flip,
+            no site prefers a state, every bond joins nearest neighbours and every energy is a finite number.
+    """
+    tables, fields = hamiltonian.bond_energies.numpy(), hamiltonian.site_energies.numpy()
+    _check_tables(hamiltonian.n_tokens, tables, fields)
+    right, down = np.zeros(hamiltonian.shape), np.zeros(hamiltonian.shape)
+    height, width = hamiltonian.shape
+    (y1, y2), (x1, x2) = (ends.T for ends in np.divmod(hamiltonian.bonds.numpy(), width))
+    along_x, x = _step(x1, x2, width)
+    along_y, y = _step(y1, y2, height)
+    horizontal, vertical = along_x & (y1 == y2), along_y & (x1 == x2)
+    strays = np.flatnonzero(~horizontal & ~vertical)
+    if len(strays):
+        ends = [tuple(int(end[strays[0]]) for end in pair) for pair in ((y1, x1), (y2, x2))]
+        raise ValueError(
+            f"kasteleyn needs bonds between nearest neighbours, got one from {ends[0]} to {ends[1]}; use "
+            "transfer_matrix on narrow lattices or enumerate_states on small ones"
+        )
+    strength = (tables[:, 0, 1] - tables[:, 0, 0]) / 2
+    np.add.at(right, (y1[horizontal], x[horizontal]), strength[horizontal])
+    np.add.at(down, (y[vertical], x1[vertical]), strength[vertical])
+    return Couplings(float(tables[:, 0].mean(1).sum() + fields[:, 0].sum()), right, down)
+
+
+def _check_tables(n_tokens: int, tables: Array, fields: Array) -> None:
+    elsewhere = "use transfer_matrix on narrow lattices or enumerate_states on small ones"
+    if n_tokens != 2:
+        raise ValueError(f"kasteleyn needs two states a site, got {n_tokens}; {elsewhere}")
+    if not (np.isfinite(tables).all() and np.isfinite(fields).all()):
+        raise ValueError("kasteleyn needs energies that are finite numbers, got inf or nan; leave such bonds out")
+    biased = np.flatnonzero(fields[:, 0] != fields[:, 1])
+    if len(biased):
+        raise ValueError(
+            f"kasteleyn needs a system without fields, got energies {fields[biased[0]].tolist()} of the two states at "
+            f"site {biased[0]}; {elsewhere}"
+        )
+    uneven = np.flatnonzero((tables != tables[:, ::-1, ::-1]).any((1, 2)))
+    if len(uneven):
+        raise ValueError(
+            f"kasteleyn needs bond energies of the form c - J s s', got {tables[uneven[0]].tolist()} on bond "
+            f"{uneven[0]}; {elsewhere}"
+        )
+
+
+def _step(start: Ints, stop: Ints, extent: int) -> tuple[Bools, Ints]:
+    """Which bonds take one step along an axis, and where each begins if it runs forwards."""
+    forward, backward = (stop - start) % extent == 1, (start - stop) % extent == 1
+    return forward | backward, np.where(forward & backward, np.minimum(start, stop), np.where(forward, start, stop))
