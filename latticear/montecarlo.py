@@ -1,4 +1,4 @@
-"""Markov chain Monte Carlo: Metropolis for every Hamiltonian, clusters for two-state ones.
+"""Markov chain Monte Carlo: Metropolis and heat bath for every Hamiltonian, clusters for two-state ones.
 
 Many chains run at once as one batch; configurations come in measurement-major order.
 """
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from latticear.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
+from latticear.heatbath import HeatBath
 from latticear.lattice import colour_graph
 from latticear.samples import Samples, token_dtype
 
@@ -133,7 +134,7 @@ class Metropolis:
         return max(100, 4 * extent**2), max(10, extent**2 // 8)
 
 
-METHODS: dict[str, type[Chains]] = {method.name: method for method in (Metropolis, SwendsenWang, Wolff)}
+METHODS: dict[str, type[Chains]] = {method.name: method for method in (Metropolis, HeatBath, SwendsenWang, Wolff)}
 
 
 def monte_carlo(
@@ -157,8 +158,8 @@ def monte_carlo(
     independent ones.
 
     Args:
-        hamiltonian: Metropolis takes any, Swendsen-Wang those of two states and flip-symmetric bonds, Wolff those of
-            them without a field.
+        hamiltonian: Metropolis and the heat bath take any, Swendsen-Wang those of two states and flip-symmetric bonds,
+            Wolff those of them without a field.
         temperature: T > 0 in the unit of the couplings, k_B = 1.
         n: number of configurations.
         method: a key of `METHODS`.
@@ -214,7 +215,8 @@ def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> S
     """The schedule of `monte_carlo` where the caller names none: right for the Ising model at T_c.
 
     At most 100 chains, fewer if each would then give less than ten configurations. With L the larger extent,
-    Metropolis thermalises for 4 L^2 sweeps (at least 100) and measures every L^2 / 8 (at least 10);
+    Metropolis thermalises for 4 L^2 sweeps (at least 100) and measures every L^2 / 8 (at least 10), the heat bath for twice
+    as many;
     Swendsen-Wang and Wolff thermalise for 100 + L and measure every 10 and 5. Two to four autocorrelation times of
     |m| then pass between measurements (L = 8 to 32).
 

@@ -241,7 +241,10 @@ def test_shell_completion():
         ("sample {run} -o text/s.h5", "Not a directory"),
         ("sample empty -o s.h5", "empty has no checkpoint yet"),
         ("mc --size 4 -o {data}", "mc.h5 already exists"),
-        ("mc --size 4 -o m.h5 --method wolf", "method must be one of metropolis, swendsen-wang, wolff, got 'wolf'"),
+        (
+            "mc --size 4 -o m.h5 --method wolf",
+            "method must be one of metropolis, heat-bath, swendsen-wang, wolff, got 'wolf'",
+        ),
         ("mc --size 4 -o m.h5 --thinning 0", "thinning must be at least 1, got 0"),
         ("mc --size 4 -o m.h5 --device cuda", "PyTorch sees no CUDA device"),
         ("mc -o m.h5", "hamiltonian.shape must be given"),

@@ -130,10 +130,11 @@ def test_histogram_is_that_of_the_enumeration(case, method):
     assert p_value(counts(tokens, 2), probability) > 1e-4
 
 
-def test_three_states():
+@pytest.mark.parametrize("method", ["metropolis", "heat-bath"])
+def test_three_states(method):
     hamiltonian = BlumeCapel((2, 3))
     probability = exact_probabilities(hamiltonian, 1.5)
-    tokens = independent(hamiltonian, 1.5, "metropolis")
+    tokens = independent(hamiltonian, 1.5, method)
     assert p_value(counts(tokens, 3), probability) > 1e-4
 
 
@@ -183,7 +184,9 @@ def exact_energy_8x8() -> float:
     return -(log_z(1 / T_C + 1e-4) - log_z(1 / T_C - 1e-4)) / 2e-4
 
 
-@pytest.mark.parametrize(("method", "thinning"), [("metropolis", 4), ("swendsen-wang", 2), ("wolff", 1)])
+@pytest.mark.parametrize(
+    ("method", "thinning"), [("metropolis", 4), ("heat-bath", 6), ("swendsen-wang", 2), ("wolff", 1)]
+)
 def test_critical_8x8(method, thinning, exact_energy_8x8):
     hamiltonian = Ising((8, 8))
     batches = monte_carlo(
@@ -274,7 +277,11 @@ class Biased(RandomTwoState):
 @pytest.mark.parametrize(
     ("hamiltonian", "changes", "message"),
     [
-        (Ising((2, 2)), {"method": "wolf"}, "method must be one of metropolis, swendsen-wang, wolff, got 'wolf'"),
+        (
+            Ising((2, 2)),
+            {"method": "wolf"},
+            "method must be one of metropolis, heat-bath, swendsen-wang, wolff, got 'wolf'",
+        ),
         (Ising((2, 2)), {"n": 0}, "n must be at least 1, got 0"),
         (Ising((2, 2)), {"n": 1e4}, "n must be an integer, got 10000.0"),
         (Ising((2, 2)), {"n_chains": 0}, "n_chains must be at least 1"),

@@ -16,7 +16,7 @@ FLOORS = [
     {"stages"},
     {"wavefront", "space"},
     {"philox", "hamiltonians", "engines"},
-    {"grids", "pictures", "clusters"},
+    {"grids", "pictures", "clusters", "heatbath"},
     {"exact", "montecarlo", "sampling", "receptive", "dataformat", "observables", "weights", "moments", "estimates"},
     {"models", "datafile", "configurations", "measurement", "conditions"},
     {"objectives", "importance", "chains", "rundir", "provenance", "plotting", "conditional", "likelihood"},
@@ -97,6 +97,7 @@ def test_every_module_has_a_test_file():
 _TESTED_ELSEWHERE = {
     "__main__",  # test_cli
     "ancestral",  # test_sampling
+    "heatbath",  # test_montecarlo
     "trees",  # test_config
     "samples",  # test_models
     "space",  # test_grids and test_hamiltonians

@@ -249,7 +249,7 @@ def mc(
     out: File,
     size: Size = None,
     temperature: Temperature = None,
-    method: Annotated[str, typer.Option(help="metropolis, swendsen-wang or wolff.")] = "metropolis",
+    method: Annotated[str, typer.Option(help="metropolis, heat-bath, swendsen-wang or wolff.")] = "metropolis",
     n: Number = "10000",
     seed: Seed = 0,
     chains: Annotated[int | None, typer.Option(help="Chains side by side.")] = None,
