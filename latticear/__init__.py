@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from latticear.rundir import load_model
     from latticear.samples import Samples
     from latticear.smc import sequential_monte_carlo
+    from latticear.tempering import parallel_tempering
     from latticear.training import Step, TrainingError, fit
 
 __version__ = version("latticear")
@@ -119,6 +120,7 @@ _HOMES = {
     "rundir": ("load_model",),
     "samples": ("Samples",),
     "smc": ("sequential_monte_carlo",),
+    "tempering": ("parallel_tempering",),
     "training": ("Step", "TrainingError", "fit"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -58,8 +58,8 @@ class HeatBath:
     """Single-spin updates of all sites of one colour and all chains at once, each to a token drawn afresh.
 
     A site takes token t with probability `exp(-beta E_t) / sum_u exp(-beta E_u)`, E_t being the energy of its bonds and
-    its field. Works for every Hamiltonian, on CPU and CUDA. Two states decorrelate in half as many sweeps of Metropolis,
-    which stays in place less often; among many states Metropolis rarely proposes a good one.
+    its field. Works for every Hamiltonian, on CPU and CUDA. Two states decorrelate in half as many sweeps of
+    Metropolis, which stays in place less often; among many states Metropolis rarely proposes a good one.
 
     Reference: M. Creutz, Phys. Rev. D 21 (1980) 2308; for the Ising model R. J. Glauber, J. Math. Phys. 4 (1963) 294.
     """

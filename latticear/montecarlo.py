@@ -1,4 +1,4 @@
-"""Markov chain Monte Carlo: Metropolis and heat bath for every Hamiltonian, clusters for two-state ones.
+"""Markov chain Monte Carlo: single spins and tempering for every Hamiltonian, clusters for those that have them.
 
 Many chains run at once as one batch; configurations come in measurement-major order.
 """
@@ -17,6 +17,7 @@ from latticear.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
 from latticear.heatbath import HeatBath
 from latticear.lattice import colour_graph
+from latticear.replicas import ParallelTempering
 from latticear.samples import Samples, token_dtype
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "check_integer",
     "default_method",
     "default_schedule",
+    "make_chains",
     "monte_carlo",
     "monte_carlo_data",
     "run_chains",
@@ -134,7 +136,9 @@ class Metropolis:
         return max(100, 4 * extent**2), max(10, extent**2 // 8)
 
 
-METHODS: dict[str, type[Chains]] = {method.name: method for method in (Metropolis, HeatBath, SwendsenWang, Wolff)}
+METHODS: dict[str, type[Chains]] = {
+    method.name: method for method in (Metropolis, HeatBath, SwendsenWang, Wolff, ParallelTempering)
+}
 
 
 def monte_carlo(
@@ -158,8 +162,8 @@ def monte_carlo(
     independent ones.
 
     Args:
-        hamiltonian: Metropolis and the heat bath take any, Swendsen-Wang those of two states and flip-symmetric bonds,
-            Wolff those of them without a field.
+        hamiltonian: Metropolis, heat bath and parallel tempering take any, Swendsen-Wang those of two states and
+            flip-symmetric bonds, Wolff those of them without a field.
         temperature: T > 0 in the unit of the couplings, k_B = 1.
         n: number of configurations.
         method: a key of `METHODS`.
@@ -184,6 +188,25 @@ def monte_carlo(
         [10, 10, 5]
     """
     temperature, seed = check_temperature(temperature), check_integer("seed", seed, least=0)
+    asked = {"n_chains": n_chains, "thermalization": thermalization, "thinning": thinning}
+    chains, schedule = make_chains(hamiltonian, temperature, n=n, method=method, seed=seed, device=device, **asked)
+    return run_chains(chains, temperature, n, schedule, seed)
+
+
+def make_chains(
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    *,
+    n: int,
+    method: str,
+    n_chains: int | None,
+    thermalization: int | None,
+    thinning: int | None,
+    seed: int,
+    device: str,
+) -> tuple[Chains, Schedule]:
+    """What `monte_carlo` runs, before its first sweep, and how; arguments and errors as there."""
+    temperature, seed = check_temperature(temperature), check_integer("seed", seed, least=0)
     default = default_schedule(hamiltonian, method, n)
     schedule = Schedule(
         check_integer("n_chains", n_chains, least=1, default=default.n_chains),
@@ -192,8 +215,7 @@ def monte_carlo(
     )
     rng = _random_stream(seed, method)
     tokens = _start(hamiltonian, schedule.n_chains, rng).to(device)
-    chains = METHODS[method](hamiltonian, temperature, tokens, rng)
-    return run_chains(chains, temperature, n, schedule, seed)
+    return METHODS[method](hamiltonian, temperature, tokens, rng), schedule
 
 
 def default_method(hamiltonian: AbstractHamiltonian) -> str:
@@ -215,10 +237,10 @@ def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> S
     """The schedule of `monte_carlo` where the caller names none: right for the Ising model at T_c.
 
     At most 100 chains, fewer if each would then give less than ten configurations. With L the larger extent,
-    Metropolis thermalises for 4 L^2 sweeps (at least 100) and measures every L^2 / 8 (at least 10), the heat bath for twice
-    as many;
-    Swendsen-Wang and Wolff thermalise for 100 + L and measure every 10 and 5. Two to four autocorrelation times of
-    |m| then pass between measurements (L = 8 to 32).
+    Metropolis thermalises for 4 L^2 sweeps (at least 100) and measures every L^2 / 8 (at least 10), the heat bath
+    takes twice as long; Swendsen-Wang and Wolff thermalise for 100 + L and measure every 10 and 5. Two to four
+    autocorrelation times of |m| then pass between measurements (L = 8 to 32). Parallel tempering thermalises for 8 L^2
+    (at least 1024) and measures every 10.
 
     Raises:
         ValueError: for an unknown method or n < 1.

@@ -243,7 +243,7 @@ def test_shell_completion():
         ("mc --size 4 -o {data}", "mc.h5 already exists"),
         (
             "mc --size 4 -o m.h5 --method wolf",
-            "method must be one of metropolis, heat-bath, swendsen-wang, wolff, got 'wolf'",
+            "method must be one of metropolis, heat-bath, swendsen-wang, wolff, parallel-tempering, got 'wolf'",
         ),
         ("mc --size 4 -o m.h5 --thinning 0", "thinning must be at least 1, got 0"),
         ("mc --size 4 -o m.h5 --device cuda", "PyTorch sees no CUDA device"),

@@ -280,7 +280,7 @@ class Biased(RandomTwoState):
         (
             Ising((2, 2)),
             {"method": "wolf"},
-            "method must be one of metropolis, heat-bath, swendsen-wang, wolff, got 'wolf'",
+            "method must be one of metropolis, heat-bath, swendsen-wang, wolff, parallel-tempering, got 'wolf'",
         ),
         (Ising((2, 2)), {"n": 0}, "n must be at least 1, got 0"),
         (Ising((2, 2)), {"n": 1e4}, "n must be an integer, got 10000.0"),

@@ -17,11 +17,12 @@ FLOORS = [
     {"wavefront", "space"},
     {"philox", "hamiltonians", "engines"},
     {"grids", "pictures", "clusters", "heatbath"},
+    {"replicas"},
     {"exact", "montecarlo", "sampling", "receptive", "dataformat", "observables", "weights", "moments", "estimates"},
     {"models", "datafile", "configurations", "measurement", "conditions"},
     {"objectives", "importance", "chains", "rundir", "provenance", "plotting", "conditional", "likelihood"},
     {"dataset", "targets", "twists", "blocks"},
-    {"smc"},
+    {"smc", "tempering"},
     {"training"},
     {"config"},
     {"workflows"},
@@ -98,6 +99,7 @@ _TESTED_ELSEWHERE = {
     "__main__",  # test_cli
     "ancestral",  # test_sampling
     "heatbath",  # test_montecarlo
+    "replicas",  # test_montecarlo and test_tempering
     "trees",  # test_config
     "samples",  # test_models
     "space",  # test_grids and test_hamiltonians
