@@ -18,6 +18,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from latticear.annealing import population_annealing
     from latticear.autocorrelation import TauInt, integrated_autocorrelation_time, mean_error
     from latticear.blocks import block_mcmc
     from latticear.chains import estimate_chains, neural_mcmc
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
 __version__ = version("latticear")
 
 _HOMES = {
+    "annealing": ("population_annealing",),
     "autocorrelation": ("TauInt", "integrated_autocorrelation_time", "mean_error"),
     "configurations": ("read_batches", "read_condition", "read_configurations", "read_given", "read_metadata"),
     "datafile": ("SampleWriter",),

@@ -19,7 +19,7 @@ AT_ONCE = {"cpu": 2**16, "cuda": 2**24}
 
 
 class HeatBathSweep:
-    """One heat-bath update of every site: all sites of one colour and many configurations at once.
+    """Heat-bath updates of every site once: all sites of one colour and many configurations at once.
 
     Args:
         hamiltonian: any.
@@ -40,11 +40,17 @@ class HeatBathSweep:
             tokens: `(B, H, W)`.
             beta: float64 `(B,)`, the inverse temperature of each; 0 draws all tokens with the same probability.
         """
-        size = max(1, AT_ONCE[tokens.device.type] // self._hamiltonian.n_sites)
-        for part, beta_b in zip(tokens.split(size), beta.split(size), strict=True):
+        for part, beta_b in zip(self._split(tokens), self._split(beta), strict=True):
             for sites in self._groups:
                 energies = self._hamiltonian.conditional_energies(part, sites)
                 part.view(len(part), -1)[:, sites] = self._draw(energies, beta_b[:, None]).to(part.dtype)
+
+    def energies(self, tokens: Tensor) -> Tensor:
+        """Of configurations `(B, H, W)`, as many at a time as are updated together: float64 `(B,)`."""
+        return torch.cat([self._hamiltonian.token_energy(part) for part in self._split(tokens)])
+
+    def _split(self, rows: Tensor) -> tuple[Tensor, ...]:
+        return rows.split(max(1, AT_ONCE[rows.device.type] // self._hamiltonian.n_sites))
 
     def _draw(self, energies: Tensor, beta: Tensor) -> Tensor:
         """Tokens `(B, n)` with probability proportional to `exp(-beta energies[b, n, t])`."""

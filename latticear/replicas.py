@@ -63,7 +63,6 @@ class ParallelTempering:
         self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
     ) -> None:
         self.tokens = tokens
-        self._hamiltonian = hamiltonian
         self._update = HeatBathSweep(hamiltonian, rng, tokens.device)
         self._generator = torch.Generator(tokens.device).manual_seed(int(rng.integers(2**63)))
         self._sweeps, self._settled = 0, False
@@ -75,7 +74,7 @@ class ParallelTempering:
         beta_rk = torch.empty_like(self.energies)
         beta_rk.scatter_(1, self._holder, self.betas.expand(n_chains, -1))
         self._update(self._replicas, beta_rk.flatten())
-        energies = self._hamiltonian.token_energy(self._replicas).view(n_chains, n_temperatures)
+        energies = self._update.energies(self._replicas).view(n_chains, n_temperatures)
         self.energies = energies.gather(1, self._holder)
         self._exchange()
         self._note_trips()
@@ -149,7 +148,7 @@ class ParallelTempering:
         self.betas = torch.from_numpy(betas).to(device)
         self._replicas = tokens.flatten(0, 1).clone()
         self._holder = torch.arange(len(betas), device=device).repeat(n_chains, 1)
-        self.energies = self._hamiltonian.token_energy(self._replicas).view(n_chains, -1)
+        self.energies = self._update.energies(self._replicas).view(n_chains, -1)
         self._forget()
 
     def _forget(self) -> None:

@@ -71,9 +71,9 @@ def parallel_tempering(
 
     Returns:
         As `estimate_chains`, with log_z, free_energy_per_site and entropy_per_site too, and overlap_squared, the
-        average of `(sum_i s_i s'_i / N)^2` over pairs of chains, where there are two. `diagnostics` has the ladder, `beta_k`;
-        `acceptance_k` of exchanges between rungs k and k + 1; `round_trips` of all replicas of a chain in a sweep; and
-        `tau_int` of energy, |m| and the squared overlap, in measurements.
+        average of `(sum_i s_i s'_i / N)^2` over pairs of chains, where there are two. `diagnostics` has the
+        ladder, `beta_k`; `acceptance_k` of exchanges between rungs k and k + 1; `round_trips` of all replicas of a
+        chain in a sweep; and `tau_int` of energy, |m| and the squared overlap, in measurements.
 
     Raises:
         ValueError: as `monte_carlo`, and for fewer than two measurements of each chain.
@@ -134,6 +134,7 @@ def parallel_tempering(
             f"the replicas of a chain made {trips:.2g} round trips from the target temperature to infinity and back: "
             f"run longer chains"
         )
+        result.warn()
     return result
 
 

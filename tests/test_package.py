@@ -21,8 +21,8 @@ FLOORS = [
     {"exact", "montecarlo", "sampling", "receptive", "dataformat", "observables", "weights", "moments", "estimates"},
     {"models", "datafile", "configurations", "measurement", "conditions"},
     {"objectives", "importance", "chains", "rundir", "provenance", "plotting", "conditional", "likelihood"},
-    {"dataset", "targets", "twists", "blocks"},
-    {"smc", "tempering"},
+    {"dataset", "targets", "twists", "blocks", "islands"},
+    {"smc", "tempering", "annealing"},
     {"training"},
     {"config"},
     {"workflows"},
@@ -100,6 +100,7 @@ _TESTED_ELSEWHERE = {
     "ancestral",  # test_sampling
     "heatbath",  # test_montecarlo
     "replicas",  # test_montecarlo and test_tempering
+    "islands",  # test_smc and test_annealing
     "trees",  # test_config
     "samples",  # test_models
     "space",  # test_grids and test_hamiltonians
