@@ -75,7 +75,9 @@ def test_overlap_of_free_spins_is_one_over_n():
         "overlap_squared"
     ]
     assert abs(found.value - 1 / 9) < 4 * found.error < 0.05
-    assert "overlap_squared" not in parallel_tempering(la.Ising((2, 2)), 3.0, n=400, n_chains=1)
+    assert "overlap_squared" not in parallel_tempering(
+        la.Ising((2, 2)), 3.0, n=400, n_chains=1, thermalization=100, thinning=2
+    )
 
 
 def test_acceptance_ratio_of_two_gaussians():
