@@ -17,6 +17,7 @@ from latticear.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
 from latticear.heatbath import HeatBath
 from latticear.lattice import colour_graph
+from latticear.potts import PottsSwendsenWang
 from latticear.replicas import ParallelTempering
 from latticear.samples import Samples, token_dtype
 
@@ -163,7 +164,7 @@ def monte_carlo(
 
     Args:
         hamiltonian: Metropolis, heat bath and parallel tempering take any, Swendsen-Wang those of two states and
-            flip-symmetric bonds, Wolff those of them without a field.
+            flip-symmetric bonds, and ferromagnetic Potts models; Wolff those of two states without a field.
         temperature: T > 0 in the unit of the couplings, k_B = 1.
         n: number of configurations.
         method: a key of `METHODS`.
@@ -215,11 +216,13 @@ def make_chains(
     )
     rng = _random_stream(seed, method)
     tokens = _start(hamiltonian, schedule.n_chains, rng).to(device)
-    return METHODS[method](hamiltonian, temperature, tokens, rng), schedule
+    of_potts = method == SwendsenWang.name and hamiltonian.n_tokens > 2
+    kind: type[Chains] = PottsSwendsenWang if of_potts else METHODS[method]
+    return kind(hamiltonian, temperature, tokens, rng), schedule
 
 
 def default_method(hamiltonian: AbstractHamiltonian) -> str:
-    """Swendsen-Wang for two-state systems without frustration, Metropolis for all others."""
+    """Swendsen-Wang for two states and Potts models without frustration, Metropolis for all others."""
     return SwendsenWang.name if clusters_suit(hamiltonian) else Metropolis.name
 
 
