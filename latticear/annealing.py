@@ -22,9 +22,12 @@ from latticear.measurement import Observable, measurements
 from latticear.montecarlo import check_integer
 from latticear.samples import Samples, token_dtype
 
-__all__ = ["Population", "anneal", "population_annealing"]
+__all__ = ["MAX_ISLANDS", "NAME", "Population", "anneal", "population_annealing"]
 
+NAME = "population-annealing"
+"""As the command line and provenance call it."""
 MAX_ISLANDS = 32
+"""By default."""
 MIN_REPLICAS = 10
 """On an island."""
 N_PILOT = 1000
@@ -174,7 +177,7 @@ def population_annealing(
     )
     if each is not None:
         plan = {"n_islands": size[0], "n_replicas": math.prod(size), "n_sweeps": n_sweeps, "n_temperatures": len(betas)}
-        origin = {"method": "population-annealing", **plan, "temperature": temperature}
+        origin = {"method": NAME, **plan, "temperature": temperature}
         each(Samples(_equal_weights(population, seed), None, seed, provenance=origin))
     result.warn()
     return result
