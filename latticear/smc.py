@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from latticear.estimates import Estimates
@@ -29,7 +28,6 @@ from latticear.weights import KHAT_LIMIT, effective_sample_size, pareto_k
 
 __all__ = ["sequential_monte_carlo"]
 
-Array = NDArray[np.float64]
 LogP = Callable[[Tensor], Tensor]
 
 MAX_ISLANDS = 32

@@ -113,16 +113,32 @@ def test_temperatures_are_placed_at_equal_parts_of_the_barrier():
     assert np.array_equal(spaced(np.array([2.0, 1.0, 0.0]), np.zeros(2)), [2, 0])
 
 
-def test_ladder_sets_itself_and_is_then_fixed():
+def test_ladder_sets_itself():
     chains = replicas(la.Ising((12, 12)), 2.0, 20, 300)
     ladder = chains.betas
     assert (ladder[0], ladder[-1]) == (0.5, 0)
     assert bool((ladder.diff() < 0).all())
     for _ in range(300):
         chains.sweep()
-    assert chains.betas is ladder
     assert chains.acceptance.min() > 0.3
     assert chains.acceptance.mean() < 0.65
+
+
+def test_ladder_is_fixed_once_settled():
+    chains = replicas(la.Ising((12, 12)), 2.0, 5, 3)  # before it could set itself
+    ladder = chains.betas.clone()
+    for _ in range(60):
+        chains.sweep()
+    assert torch.equal(chains.betas, ladder)
+
+
+def test_a_round_trip_begins_and_ends_at_the_target():
+    chains = replicas(la.Ising((2, 2)), 1e6, 3, 10)  # two rungs, exchanged in every other sweep
+    trips = []
+    for _ in range(8):
+        chains.sweep()
+        trips.append(round(chains.round_trips * 3 * (len(trips) + 1)))
+    assert trips == [0, 0, 0, 0, 3, 3, 6, 6]  # the first to reach infinity had not been at the target before
 
 
 def test_round_trips_are_as_many_as_rejections_let_through():
