@@ -18,6 +18,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from latticear.annealing import population_annealing
     from latticear.autocorrelation import TauInt, integrated_autocorrelation_time, mean_error
     from latticear.blocks import block_mcmc
     from latticear.chains import estimate_chains, neural_mcmc
@@ -81,11 +82,13 @@ if TYPE_CHECKING:
     from latticear.rundir import load_model
     from latticear.samples import Samples
     from latticear.smc import sequential_monte_carlo
+    from latticear.tempering import parallel_tempering
     from latticear.training import Step, TrainingError, fit
 
 __version__ = version("latticear")
 
 _HOMES = {
+    "annealing": ("population_annealing",),
     "autocorrelation": ("TauInt", "integrated_autocorrelation_time", "mean_error"),
     "configurations": ("read_batches", "read_condition", "read_configurations", "read_given", "read_metadata"),
     "datafile": ("SampleWriter",),
@@ -149,6 +152,7 @@ _HOMES = {
     "rundir": ("load_model",),
     "samples": ("Samples",),
     "smc": ("sequential_monte_carlo",),
+    "tempering": ("parallel_tempering",),
     "training": ("Step", "TrainingError", "fit"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -19,17 +19,24 @@ from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.library import library
+from latticear.potts import is_unfrustrated_potts
 
 __all__ = ["SwendsenWang", "Wolff", "clusters_suit"]
 
 
 def clusters_suit(hamiltonian: AbstractHamiltonian) -> bool:
-    """Whether clusters are the method of choice: two states, bonds blind to a flip of both ends, nothing frustrated.
+    """Whether clusters are the method of choice: nothing frustrated, and bonds that Swendsen-Wang serves.
+
+    That is two states and bonds blind to a flip of both ends, or more states and ferromagnetic Potts bonds.
 
     Nothing is frustrated if some configuration satisfies every bond and every field. Node (i, s) of a doubled graph
     stands for spin s at site i, and a bond joins what it wants together: there is such a configuration unless a path
     leads from (i, +) to (i, -). Balance of signed graphs: F. Harary, Michigan Math. J. 2 (1953) 143.
     """
+    if not hamiltonian.has_bonds:
+        return False
+    if hamiltonian.n_tokens > 2:
+        return is_unfrustrated_potts(hamiltonian)
     try:
         couplings, fields = _couplings_and_fields(hamiltonian, "this")
     except ValueError:

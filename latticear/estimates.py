@@ -110,11 +110,15 @@ class Estimates(dict[str, Estimate]):
         """Compare the ESS on the model's own samples, where known, with the `forward_ess`; say so if they disagree."""
         own, target = self.diagnostics.get("ess", 0.0), self["forward_ess"].value
         if target < own / 2:
-            self.warnings += (
+            self.distrust(
                 f"the model misses part of the distribution: ESS {own:.2g} on its own samples, {target:.2g} on "
-                f"those of the target",
+                f"those of the target"
             )
-            self.update({name: replace(estimate, reliable=False) for name, estimate in self.items()})
+
+    def distrust(self, reason: str) -> None:
+        """Add a reason not to trust any of the error bars."""
+        self.warnings += (reason,)
+        self.update({name: replace(estimate, reliable=False) for name, estimate in self.items()})
 
     def warn(self) -> None:
         """Issue an `UnreliableEstimateWarning` if there is a reason for one."""

@@ -185,7 +185,7 @@ def weighted_estimates(
     temperature: float,
     judge: ExactResult | None,
     *,
-    method: str,
+    method: str | None,
     ess: tuple[float, float],
     diagnostics: dict[str, float],
     reasons: list[str],

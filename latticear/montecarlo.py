@@ -1,4 +1,4 @@
-"""Markov chain Monte Carlo: Metropolis for every Hamiltonian, clusters for two-state ones.
+"""Markov chain Monte Carlo: single spins and tempering for every Hamiltonian, clusters for those that have them.
 
 Many chains run at once as one batch; configurations come in measurement-major order.
 """
@@ -15,6 +15,9 @@ from torch import Tensor
 
 from latticear.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
+from latticear.heatbath import HeatBath
+from latticear.potts import PottsSwendsenWang
+from latticear.replicas import ParallelTempering
 from latticear.samples import Samples, token_dtype
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "check_integer",
     "default_method",
     "default_schedule",
+    "make_chains",
     "monte_carlo",
     "monte_carlo_data",
     "run_chains",
@@ -132,7 +136,9 @@ class Metropolis:
         return max(100, 4 * extent**2), max(10, extent**2 // 8)
 
 
-METHODS: dict[str, type[Chains]] = {method.name: method for method in (Metropolis, SwendsenWang, Wolff)}
+METHODS: dict[str, type[Chains]] = {
+    method.name: method for method in (Metropolis, HeatBath, SwendsenWang, Wolff, ParallelTempering)
+}
 
 
 def monte_carlo(
@@ -156,8 +162,8 @@ def monte_carlo(
     independent ones.
 
     Args:
-        hamiltonian: Metropolis takes any, Swendsen-Wang those of two states and flip-symmetric bonds, Wolff those of
-            them without a field.
+        hamiltonian: Metropolis, heat bath and parallel tempering take any, Swendsen-Wang those of two states and
+            flip-symmetric bonds, and ferromagnetic Potts models; Wolff those of two states without a field.
         temperature: T > 0 in the unit of the couplings, k_B = 1.
         n: number of configurations.
         method: a key of `METHODS`.
@@ -182,6 +188,25 @@ def monte_carlo(
         [10, 10, 5]
     """
     temperature, seed = check_temperature(temperature), check_integer("seed", seed, least=0)
+    asked = {"n_chains": n_chains, "thermalization": thermalization, "thinning": thinning}
+    chains, schedule = make_chains(hamiltonian, temperature, n=n, method=method, seed=seed, device=device, **asked)
+    return run_chains(chains, temperature, n, schedule, seed)
+
+
+def make_chains(
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    *,
+    n: int,
+    method: str,
+    n_chains: int | None,
+    thermalization: int | None,
+    thinning: int | None,
+    seed: int,
+    device: str,
+) -> tuple[Chains, Schedule]:
+    """What `monte_carlo` runs, before its first sweep, and how; arguments and errors as there."""
+    temperature, seed = check_temperature(temperature), check_integer("seed", seed, least=0)
     default = default_schedule(hamiltonian, method, n)
     schedule = Schedule(
         check_integer("n_chains", n_chains, least=1, default=default.n_chains),
@@ -190,13 +215,16 @@ def monte_carlo(
     )
     rng = _random_stream(seed, method)
     tokens = _start(hamiltonian, schedule.n_chains, rng).to(device)
-    chains = METHODS[method](hamiltonian, temperature, tokens, rng)
-    return run_chains(chains, temperature, n, schedule, seed)
+    of_potts = method == SwendsenWang.name and hamiltonian.n_tokens > 2
+    kind: type[Chains] = PottsSwendsenWang if of_potts else METHODS[method]
+    return kind(hamiltonian, temperature, tokens, rng), schedule
 
 
 def default_method(hamiltonian: AbstractHamiltonian) -> str:
-    """Swendsen-Wang for two-state systems without frustration, Metropolis for all others."""
-    return SwendsenWang.name if clusters_suit(hamiltonian) else Metropolis.name
+    """Swendsen-Wang without frustration, else parallel tempering of two states and the heat bath of more."""
+    if clusters_suit(hamiltonian):
+        return SwendsenWang.name
+    return ParallelTempering.name if hamiltonian.n_tokens == 2 else HeatBath.name
 
 
 def monte_carlo_data(hamiltonian: AbstractHamiltonian, temperature: float, n: int, seed: int, purpose: str) -> Tensor:
@@ -213,9 +241,10 @@ def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> S
     """The schedule of `monte_carlo` where the caller names none: right for the Ising model at T_c.
 
     At most 100 chains, fewer if each would then give less than ten configurations. With L the larger extent,
-    Metropolis thermalises for 4 L^2 sweeps (at least 100) and measures every L^2 / 8 (at least 10);
-    Swendsen-Wang and Wolff thermalise for 100 + L and measure every 10 and 5. Two to four autocorrelation times of
-    |m| then pass between measurements (L = 8 to 32).
+    Metropolis thermalises for 4 L^2 sweeps (at least 100) and measures every L^2 / 8 (at least 10), the heat bath
+    takes twice as long; Swendsen-Wang and Wolff thermalise for 100 + L and measure every 10 and 5. Two to four
+    autocorrelation times of |m| then pass between measurements (L = 8 to 32). Parallel tempering thermalises for 8 L^2
+    (at least 1024) and measures every 10.
 
     Raises:
         ValueError: for an unknown method or n < 1.

@@ -11,13 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from latticear.estimates import Estimates, Value
+from latticear.estimates import Estimates
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
-from latticear.importance import delta_error, weighted_estimates
+from latticear.islands import MIN_ISLANDS, island_estimates, systematic
 from latticear.measurement import Measurement, Observable, measurements
 from latticear.models import AbstractModel
 from latticear.models.partial import DrawsInSteps, require_steps
@@ -25,23 +24,18 @@ from latticear.montecarlo import check_integer, monte_carlo_data
 from latticear.philox import PARTICLES, PILOT, RESAMPLING, uniforms
 from latticear.samples import Samples
 from latticear.twists import Pilot, Twist, fit_twists
-from latticear.weights import KHAT_LIMIT, effective_sample_size, log_mean_exp, pareto_k
+from latticear.weights import KHAT_LIMIT, effective_sample_size, pareto_k
 
 __all__ = ["sequential_monte_carlo"]
 
-Array = NDArray[np.float64]
 LogP = Callable[[Tensor], Tensor]
 
-MIN_ISLANDS = 10
 MAX_ISLANDS = 32
 MIN_PARTICLES = 2
 FEW_PARTICLES = 8
 """On an island; rather than fewer of them, fewer islands by default, down to `MIN_ISLANDS`."""
 MIN_PILOT = 100
 PILOT_AT_ONCE = 256
-MIN_AGREEMENT = 0.5
-"""ESS of the islands below which their spread is too large for error bars."""
-
 THRESHOLD = 0.5
 """An island resamples when its ESS falls below this."""
 
@@ -288,7 +282,7 @@ def _islands(
         poor = _ess(log_w) < THRESHOLD
         if last or not poor.any():
             continue
-        rows = _systematic(log_w, lots[:, k], poor)
+        rows = systematic(log_w, lots[:, k], poor)
         board, log_q, before, origin = board.take(rows), log_q[rows], before[rows], origin[rows]
         mean = log_w.logsumexp(1, keepdim=True) - math.log(n_particles)
         log_z = torch.where(poor[:, None], log_z + mean, log_z)
@@ -303,21 +297,6 @@ def _ess(log_w: Tensor) -> Tensor:
     return (2 * log_w.logsumexp(1) - (2 * log_w).logsumexp(1)).exp() / log_w.shape[1]
 
 
-def _systematic(log_w: Tensor, lots: Tensor, poor: Tensor) -> Tensor:
-    """Which particle comes in the place of each, `(R P,)`: itself on the islands that are not poor.
-
-    Systematic resampling: particle p gets `floor` or `ceil` of `P w_p` places, w normalised, on average just that.
-    """
-    n_islands, n_particles = log_w.shape
-    cumulative = log_w.softmax(1).cumsum(1)
-    cumulative /= cumulative[:, -1:].clone()  # rounding must not leave a place beyond the end
-    every = torch.arange(n_particles, device=log_w.device)
-    places = (every + lots[:, None]) / n_particles
-    chosen = torch.searchsorted(cumulative, places, right=True).clamp_(max=n_particles - 1)
-    rows = torch.where(poor[:, None], chosen, every)
-    return (rows + n_particles * torch.arange(n_islands, device=log_w.device)[:, None]).flatten()
-
-
 def _estimates(
     islands: Islands,
     parts: Sequence[Measurement],
@@ -327,52 +306,24 @@ def _estimates(
     judge: ExactResult | None,
 ) -> Estimates:
     log_w = islands.log_w.numpy()
-    n_islands, n_particles = log_w.shape
-
-    def column(values: Sequence[Array]) -> Array:
-        joined = np.concatenate(values)
-        return joined.reshape(n_islands, n_particles, *joined.shape[1:])
-
-    z_r = np.exp(log_w - log_mean_exp(log_w.ravel())).mean(1)
-    agreement = effective_sample_size(np.log(z_r))
-    variance = delta_error(z_r[:, None] - 1) ** 2
-    ess = 1 / (1 + log_w.size * variance)
-    ess_error = ess * (1 - ess) * math.sqrt(2 / (n_islands - 1))  # of a sample variance of about normal numbers
     diagnostics = {
-        "ess_islands": agreement,
         "ess_particles": float(np.mean([effective_sample_size(row) for row in log_w])),
         "resampled": float(islands.resampled.double().mean()),
-        "ancestors": float(islands.ancestors.double().mean()) / n_particles,
+        "ancestors": float(islands.ancestors.double().mean()) / log_w.shape[1],
         **{f"r_squared_{k}": twist.r_squared for k, twist in enumerate(twists)},
     }
     reasons = []
-    if agreement < MIN_AGREEMENT:
-        reasons.append(f"the islands disagree about Z (ESS {agreement:.2g} of {n_islands} of them): more particles")
     tail = max(pareto_k(weights) for weights in islands.history.flatten(0, 1).T.numpy())
     if tail > KHAT_LIMIT:
         reasons.append(f"the weights of a step have a heavy tail (Pareto k-hat {tail:.2f} > {KHAT_LIMIT})")
-    w = np.exp(log_w - log_mean_exp(log_w.ravel()))
-    vectors = {name: _weighted(w, column([part.values[name] for part in parts])) for name in parts[0].values}
-    return weighted_estimates(
-        column([part.energy for part in parts]),
-        column([part.m for part in parts]),
+    return island_estimates(
         log_w,
-        column([part.balance[:, 0] for part in parts]),
-        vectors,
+        parts,
         n_sites,
         temperature,
         judge,
         method="smc",
-        ess=(ess, ess_error),
         diagnostics=diagnostics,
         reasons=reasons,
         pareto_k=tail,
     )
-
-
-def _weighted(w: Array, values: Array) -> tuple[Value, Value]:
-    """Average of values `(R, P)` or `(R, P, k)` with weights `(R, P)` of mean one, and its error between islands."""
-    columns = values.reshape(*w.shape, -1)
-    means = (w[..., None] * columns).mean((0, 1))
-    errors = np.array([delta_error(w * (columns[..., k] - mean)) for k, mean in enumerate(means)])
-    return (means, errors) if values.ndim == 3 else (float(means[0]), float(errors[0]))

@@ -102,6 +102,24 @@ def test_json_is_all_there_is_on_standard_output(run, tmp_path, server):
     assert stderr == f"{tmp_path / 'm.h5'}: 100 configurations\n"
 
 
+@pytest.mark.parametrize("method", ["parallel-tempering", "population-annealing"])
+def test_methods_with_a_free_energy(tmp_path, method):
+    """At an odd number, too, and in a system with frustration."""
+    system = ("mc", "--size", "3", "--temperature", "1.5", "--set", "hamiltonian.coupling=-1", "--method", method)
+    out, few = tmp_path / "m.h5", tmp_path / "few.h5"
+    found = json.loads(invoke(*system, "-n", "3001", "-o", out, "--json")[1])
+    assert found["reliable"] is True
+    for name in ("log_z", "free_energy_per_site", "energy_per_site", "entropy_per_site"):
+        assert abs(found[name]["value"] - found[name]["exact"]) < 4 * found[name]["error"]
+    info = json.loads(succeed("info", out))
+    assert info["n_samples"] == 3001
+    assert info["attributes"]["provenance"]["method"] == method
+    frustrated = la.Ising((3, 3), coupling=-1.0)
+    energies = frustrated.token_energy(la.read_configurations(out, frustrated)) / 9
+    assert abs(energies.mean().item() - found["energy_per_site"]["value"]) < 0.02
+    assert f"{few}: 5 configurations" in succeed(*system, "-n", "5", "-o", few)
+
+
 def test_exact_results_in_a_process_of_its_own():
     done = subprocess.run(
         [EXECUTABLE, "exact", "--size", "4", "--temperature", "2.269", "--json"], capture_output=True, check=True
@@ -241,7 +259,15 @@ def test_shell_completion():
         ("sample {run} -o text/s.h5", "Not a directory"),
         ("sample empty -o s.h5", "empty has no checkpoint yet"),
         ("mc --size 4 -o {data}", "mc.h5 already exists"),
-        ("mc --size 4 -o m.h5 --method wolf", "method must be one of metropolis, swendsen-wang, wolff, got 'wolf'"),
+        (
+            "mc --size 4 -o m.h5 --method wolf",
+            "method must be one of metropolis, heat-bath, swendsen-wang, wolff, parallel-tempering, "
+            "population-annealing, got 'wolf'",
+        ),
+        (
+            "mc --size 4 -o m.h5 --method population-annealing --chains 4",
+            "population-annealing has no chains: leave out",
+        ),
         ("mc --size 4 -o m.h5 --thinning 0", "thinning must be at least 1, got 0"),
         ("mc --size 4 -o m.h5 --device cuda", "PyTorch sees no CUDA device"),
         ("mc -o m.h5", "hamiltonian.shape must be given"),

@@ -16,12 +16,13 @@ FLOORS = [
     {"stages"},
     {"wavefront", "space", "observables", "philox"},
     {"hamiltonians", "engines"},
-    {"grids", "pictures", "clusters"},
+    {"grids", "pictures", "potts", "heatbath"},
+    {"clusters", "replicas"},
     {"exact", "montecarlo", "sampling", "receptive", "dataformat", "weights", "moments", "estimates"},
     {"models", "datafile", "configurations", "measurement", "conditions", "checks"},
     {"objectives", "importance", "chains", "rundir", "provenance", "plotting", "conditional", "likelihood"},
-    {"dataset", "targets", "twists", "blocks"},
-    {"smc"},
+    {"dataset", "targets", "twists", "blocks", "islands"},
+    {"smc", "tempering", "annealing"},
     {"training"},
     {"config"},
     {"workflows"},
@@ -97,6 +98,9 @@ def test_every_module_has_a_test_file():
 _TESTED_ELSEWHERE = {
     "__main__",  # test_cli
     "ancestral",  # test_sampling
+    "heatbath",  # test_montecarlo
+    "replicas",  # test_montecarlo and test_tempering
+    "islands",  # test_smc and test_annealing
     "trees",  # test_config
     "samples",  # test_models
     "space",  # test_grids and test_hamiltonians

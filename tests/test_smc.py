@@ -178,7 +178,7 @@ def test_systematic_resampling_is_fair():
     wanted = 7 * log_w[0].softmax(0)
     counts = []
     for lot in torch.linspace(0, 1, 1001)[:-1].double():
-        rows = smc._systematic(log_w, lot.expand(2), poor)
+        rows = smc.systematic(log_w, lot.expand(2), poor)
         assert rows[7:].tolist() == list(range(7, 14))
         counts.append(torch.bincount(rows[:7], minlength=7))
     counts = torch.stack(counts)

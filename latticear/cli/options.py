@@ -153,6 +153,16 @@ EstimationMethod = Annotated[
         "ESS of 0.05, else smc if the model can.",
     ),
 ]
+MonteCarloMethod = Annotated[
+    str,
+    typer.Option(
+        "--method",
+        metavar="NAME",
+        help="metropolis or heat-bath: any system; swendsen-wang: clusters, where bonds do not frustrate each other; "
+        "wolff: those of two states without a field; parallel-tempering, population-annealing: any system, made for "
+        "spin glasses, with the free energy.",
+    ),
+]
 Seed = Annotated[Any, typer.Option("--seed", parser=seed_of, metavar="N", help="Seed of everything random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Sets = Annotated[

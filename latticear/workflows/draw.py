@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from latticear.annealing import MAX_ISLANDS, population_annealing
+from latticear.annealing import NAME as ANNEALING
 from latticear.chains import estimate_chains
 from latticear.conditional import read_held
 from latticear.config import AnyConfig, RunConfig, build_hamiltonian, resolve_device
@@ -15,11 +18,13 @@ from latticear.datafile import SampleWriter
 from latticear.estimates import Estimates
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, check_temperature
-from latticear.montecarlo import default_schedule, monte_carlo
+from latticear.montecarlo import METHODS, default_schedule, monte_carlo
 from latticear.provenance import command, fingerprint
+from latticear.replicas import ParallelTempering
 from latticear.samples import Samples
 from latticear.signals import StopSignals
 from latticear.space import ConfigurationSpace
+from latticear.tempering import parallel_tempering
 from latticear.workflows.grids import asked_condition
 from latticear.workflows.runs import (
     Report,
@@ -104,15 +109,25 @@ def monte_carlo_run(
     schedule: dict[str, int],
     report: Report,
 ) -> Estimates | None:
-    """Run Markov chains, write their configurations to an HDF5 file and return their averages.
+    """Run Markov chains or population annealing, write the configurations to an HDF5 file and return their averages.
 
     None where there are not two measurements of each chain, and so no error bars.
+
+    Raises:
+        ValueError: for an unknown method, a number out of range, or a schedule where there are no chains.
+        KeyboardInterrupt: if a signal stopped it; the file keeps what it has.
     """
     if out.exists():
         raise FileExistsError(f"{out} already exists; name another file")
+    if method not in (*METHODS, ANNEALING):
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, {ANNEALING}, got {method!r}")
     hamiltonian, temperature = build_hamiltonian(config), single_temperature(config)
-    plan = default_schedule(hamiltonian, method, n)._replace(**schedule)
     where = str(resolve_device(device))
+    if method == ANNEALING:
+        if schedule:
+            raise ValueError(f"{ANNEALING} has no chains: leave out --chains, --thermalization and --thinning")
+        return _annealed(out, hamiltonian, temperature, n, seed=seed, device=where, report=report)
+    plan = default_schedule(hamiltonian, method, n)._replace(**schedule)
     chains = monte_carlo(hamiltonian, temperature, n=n, method=method, seed=seed, device=where, **plan._asdict())
     attributes = {
         "seed": seed,
@@ -125,12 +140,61 @@ def monte_carlo_run(
         StopSignals() as stop,
         SampleWriter(out, hamiltonian, attributes=attributes, has_log_q=False) as writer,
     ):
+        if method == ParallelTempering.name and n >= 2 * plan.n_chains:
+            keep = partial(_write, writer, hamiltonian, n, report, stop)
+            options: dict[str, Any] = {"n": n, "seed": seed, "device": where, **plan._asdict()}
+            return parallel_tempering(hamiltonian, temperature, exact=judge, each=keep, **options)
         written = _written(chains, writer, hamiltonian, n, report, stop)
         if n >= 2 * plan.n_chains:
             return estimate_chains(written, hamiltonian, temperature, exact=judge)
         for _ in written:
             pass
         return None
+
+
+def _annealed(
+    out: Path,
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    n: int,
+    *,
+    seed: int,
+    device: str,
+    report: Report,
+) -> Estimates:
+    n_replicas = max(100, n + MAX_ISLANDS)  # whatever their number is rounded to, n of them are there to be kept
+    weights = "equal: islands were resampled by their Z; replicas of one family are not independent"
+    provenance = {"method": ANNEALING, "n_replicas": n_replicas, "weights": weights, "command": command()}
+    attributes = {"seed": seed, "temperature": temperature, "provenance": provenance}
+    judge = exact_result(hamiltonian, temperature)
+    with (
+        quiet(),
+        StopSignals() as stop,
+        SampleWriter(out, hamiltonian, attributes=attributes, has_log_q=False) as writer,
+    ):
+
+        def cooled(done: int, total: int) -> None:
+            report(n * done // total, n, f"temperature {done} of {total}")
+            _obey(stop)
+
+        def keep(samples: Samples) -> None:
+            _write(writer, hamiltonian, n, report, stop, samples[:n])
+
+        options: dict[str, Any] = {"n_replicas": n_replicas, "seed": seed, "device": device}
+        return population_annealing(hamiltonian, temperature, exact=judge, report=cooled, each=keep, **options)
+
+
+def _write(
+    writer: SampleWriter, space: ConfigurationSpace, n: int, report: Report, stop: StopSignals, batch: Samples
+) -> None:
+    writer.write(batch, space.token_energy(batch.tokens) if isinstance(space, AbstractHamiltonian) else None)
+    report(writer.n_written, n, "")
+    _obey(stop)
+
+
+def _obey(stop: StopSignals) -> None:
+    if stop.requested:
+        raise KeyboardInterrupt
 
 
 def _written(
@@ -147,10 +211,7 @@ def _written(
         KeyboardInterrupt: between two batches, if a signal asked to stop.
     """
     for batch in batches:
-        writer.write(batch, space.token_energy(batch.tokens) if isinstance(space, AbstractHamiltonian) else None)
-        report(writer.n_written, n, "")
-        if stop.requested:
-            raise KeyboardInterrupt
+        _write(writer, space, n, report, stop, batch)
         yield batch
 
 

@@ -1,0 +1,174 @@
+"""Parallel tempering: replicas at a ladder of temperatures that exchange their configurations.
+
+Index suffixes: r chain, k temperature of the ladder, from the target's (k = 0) to infinity.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latticear.hamiltonians.base import AbstractHamiltonian
+from latticear.heatbath import HeatBathSweep
+
+__all__ = ["ParallelTempering", "spaced"]
+
+Array = NDArray[np.float64]
+
+REJECTION = 0.5
+"""Of neighbours' exchanges: what gives most round trips for the work (Syed et al., section 5)."""
+TOLERATED = 0.6
+"""A ladder with no rejection above this stays as it is."""
+FIRST_INTERVALS = 4
+LADDER_SWEEPS = 256
+"""The ladder may change after 4, 8, 16, ... sweeps, up to this many, as long as the chains thermalise."""
+
+
+class ParallelTempering:
+    """Chains of replicas, one for each temperature of a ladder, that exchange temperatures with their neighbours.
+
+    A sweep is a heat-bath update of every site of every replica, and then an offer to exchange temperatures to the
+    pairs (0, 1), (2, 3), ... or (1, 2), (3, 4), ... in turn, accepted with probability
+    `min(1, exp((beta_k - beta_l) (E_k - E_l)))`: in this fixed order replicas travel straight through the ladder,
+    instead of walking at random. The last temperature is infinite: there a replica is drawn afresh in every sweep, and
+    forgets.
+
+    The ladder sets itself while the chains thermalise. Rejections add up along the ladder to a barrier that hardly
+    depends on how many temperatures there are; they are placed at equal parts of it, as many as make a rejection 1/2.
+    Once settled it is fixed, or the averages would be biased.
+
+    Attributes:
+        tokens: `(R, H, W)`, the configurations at the target temperature.
+        energies: float64 `(R, K)`; `[r, k]` is the energy of chain r's replica at temperature k.
+        betas: float64 `(K,)`, from 1/T down to 0.
+
+    References:
+        K. Hukushima and K. Nemoto, J. Phys. Soc. Jpn. 65 (1996) 1604; alternating pairs: T. Okabe, M. Kawata, Y.
+        Okamoto and M. Mikami, Chem. Phys. Lett. 335 (2001) 435; why they are better, the barrier and the ladder: S.
+        Syed, A. Bouchard-Cote, G. Deligiannidis and A. Doucet, J. R. Stat. Soc. B 84 (2022) 321, algorithms 1 and 4.
+    """
+
+    name: ClassVar[str] = "parallel-tempering"
+
+    betas: Tensor
+    energies: Tensor
+    _replicas: Tensor  # (R K, H, W)
+    _holder: Tensor  # int64 (R, K); [r, k] is the replica of chain r that is at temperature k
+
+    def __init__(
+        self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
+    ) -> None:
+        self.tokens = tokens
+        self._update = HeatBathSweep(hamiltonian, rng, tokens.device)
+        self._generator = torch.Generator(tokens.device).manual_seed(int(rng.integers(2**63)))
+        self._sweeps, self._settled = 0, False
+        betas = np.linspace(1 / temperature, 0, FIRST_INTERVALS + 1)
+        self._climb(betas, tokens[:, None].expand(-1, len(betas), -1, -1))
+
+    def sweep(self) -> None:
+        n_chains, n_temperatures = self.energies.shape
+        beta_rk = torch.empty_like(self.energies)
+        beta_rk.scatter_(1, self._holder, self.betas.expand(n_chains, -1))
+        self._update(self._replicas, beta_rk.flatten())
+        energies = self._update.energies(self._replicas).view(n_chains, n_temperatures)
+        self.energies = energies.gather(1, self._holder)
+        self._exchange()
+        self._note_trips()
+        self.tokens.copy_(self._replicas.view(n_chains, n_temperatures, *self.tokens.shape[1:])[self._coldest])
+        self._sweeps += 1
+        if not self._settled and 4 <= self._sweeps <= LADDER_SWEEPS and self._sweeps.bit_count() == 1:
+            self._adapt()
+
+    def settle(self) -> None:
+        """Fix the ladder, and count from here."""
+        self._settled = True
+        self._forget()
+
+    @property
+    def acceptance(self) -> Tensor:
+        """float64 `(K - 1,)`; `[k]` is how often temperatures k and k + 1 would be exchanged, since `settle`."""
+        return self._accepted / max(1, self._n_noted)
+
+    @property
+    def round_trips(self) -> float:
+        """How often a replica came from the target to infinite temperature and back, per chain and sweep."""
+        return float(self._trips) / (len(self.tokens) * max(1, self._n_noted))
+
+    @staticmethod
+    def default_sweeps(extent: int) -> tuple[int, int]:
+        return max(4 * LADDER_SWEEPS, 8 * extent**2), 10
+
+    @property
+    def _coldest(self) -> tuple[Tensor, Tensor]:
+        """Chain, and its replica at the target temperature."""
+        return torch.arange(len(self._holder), device=self._holder.device), self._holder[:, 0]
+
+    def _exchange(self) -> None:
+        step = self.betas[:-1] - self.betas[1:]
+        p = (step * (self.energies[:, :-1] - self.energies[:, 1:])).clamp_(max=0).exp_()
+        self._accepted += p.mean(0)  # of all pairs, whether it is their turn or not
+        self._n_noted += 1
+        u = torch.rand(p.shape, dtype=torch.float64, generator=self._generator, device=p.device)
+        accepted = u < p
+        accepted[:, 1 - self._sweeps % 2 :: 2] = False
+        place = torch.arange(len(self.betas), device=p.device).repeat(len(p), 1)
+        place[:, :-1] += accepted.long()
+        place[:, 1:] -= accepted.long()
+        self._holder, self.energies = self._holder.gather(1, place), self.energies.gather(1, place)
+
+    def _note_trips(self) -> None:
+        every = self._coldest[0]
+        cold, hot = self._holder[:, 0], self._holder[:, -1]
+        self._trips += (self._returning[every, cold]).sum()
+        self._returning[every, cold] = False
+        self._departed[every, cold] = True
+        self._returning[every, hot] = self._departed[every, hot]
+
+    def _adapt(self) -> None:
+        """Place the temperatures anew if exchanges are too rare, or much too frequent, since the last time."""
+        rejection = 1 - self.acceptance.cpu().numpy()
+        old = self.betas.cpu().numpy()
+        new = spaced(old, rejection)
+        if rejection.max() <= TOLERATED and len(new) >= len(old) - 1:
+            self._forget()
+            return
+        nearest = torch.from_numpy(np.abs(new[:, None] - old).argmin(1)).to(self.tokens.device)
+        n_chains, n_temperatures = self.energies.shape
+        every = self._coldest[0][:, None]
+        at_k = self._replicas.view(n_chains, n_temperatures, *self.tokens.shape[1:])[every, self._holder[:, nearest]]
+        self._climb(new, at_k)
+
+    def _climb(self, betas: Array, tokens: Tensor) -> None:
+        """Begin on another ladder with configurations `(R, K, H, W)`, one for each temperature."""
+        n_chains, device = len(tokens), tokens.device
+        self.betas = torch.from_numpy(betas).to(device)
+        self._replicas = tokens.flatten(0, 1).clone()
+        self._holder = torch.arange(len(betas), device=device).repeat(n_chains, 1)
+        self.energies = self._update.energies(self._replicas).view(n_chains, -1)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._accepted = torch.zeros_like(self.betas[1:])
+        self._n_noted = 0
+        self._trips = torch.zeros((), dtype=torch.long, device=self.betas.device)
+        # Of each replica: been at the target temperature, and at infinity after that.
+        self._departed, self._returning = (torch.zeros_like(self._holder, dtype=torch.bool) for _ in range(2))
+
+
+def spaced(betas: Array, rejection: Array) -> Array:
+    """A ladder with the same ends whose exchanges are all rejected equally often, about half of the time.
+
+    Args:
+        betas: `(K,)`, falling.
+        rejection: `(K - 1,)`, measured between neighbours of that ladder.
+
+    Returns:
+        float64, falling; linear between the rungs of the old one in the barrier, the sum of rejections.
+    """
+    barrier = np.concatenate([[0.0], np.cumsum(np.clip(rejection, 1e-6, None))])
+    n_intervals = max(1, int(np.ceil(barrier[-1] / REJECTION)))
+    return np.interp(np.linspace(0, barrier[-1], n_intervals + 1), barrier, betas)

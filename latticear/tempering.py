@@ -1,0 +1,194 @@
+"""Observables and free energies by parallel tempering, for systems that single temperatures and clusters cannot serve.
+
+Index suffixes: t measurement, r chain, k temperature of the ladder, from the target's (k = 0) to infinity.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit
+
+from latticear.autocorrelation import TauInt, mean_error
+from latticear.chains import estimate_chains
+from latticear.estimates import Estimate, Estimates
+from latticear.exact import ExactResult
+from latticear.hamiltonians import AbstractHamiltonian, check_temperature
+from latticear.measurement import Observable
+from latticear.montecarlo import check_integer, make_chains, run_chains
+from latticear.replicas import ParallelTempering
+from latticear.samples import Samples
+
+__all__ = ["bennett", "parallel_tempering"]
+
+Array = NDArray[np.float64]
+
+MIN_ROUND_TRIPS = 1
+"""Of the replicas of a chain while it is measured, on average: fewer, and the ladder has not helped anything yet."""
+
+
+class LogRatio(NamedTuple):
+    """`ln (Z_cold / Z_hot)`, and the influence `(T, R)` of each measurement, of mean zero."""
+
+    value: float
+    influence: Array
+
+
+def parallel_tempering(
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    *,
+    n: int,
+    n_chains: int | None = None,
+    thermalization: int | None = None,
+    thinning: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    observables: Mapping[str, Observable] | None = None,
+    exact: ExactResult | None = None,
+    each: Callable[[Samples], object] | None = None,
+) -> Estimates:
+    """Observables and the free energy by replicas at a ladder of temperatures, right up to an infinite one.
+
+    `ParallelTempering` says what the chains are; the configurations are those of `monte_carlo` with
+    `method="parallel-tempering"`. Made for spin glasses and others whose states are far apart at the target temperature
+    but not at a higher one; first-order transitions stay hard. At infinite temperature ln Z is known, N ln q, and the
+    acceptance ratio method carries it down the ladder.
+
+    Args:
+        hamiltonian: any.
+        temperature: T > 0 of the target.
+        n: configurations at the target temperature, of all chains together.
+        n_chains, thermalization, thinning, seed, device: as in `monte_carlo`; the first 256 sweeps of the
+            thermalisation may change the ladder.
+        observables, exact: as in `estimate`.
+        each: called with every batch of configurations, such as `append` of a list.
+
+    Returns:
+        As `estimate_chains`, with log_z, free_energy_per_site and entropy_per_site too, and overlap_squared, the
+        average of `(sum_i s_i s'_i / N)^2` over pairs of chains, where there are two. `diagnostics` has the
+        ladder, `beta_k`; `acceptance_k` of exchanges between rungs k and k + 1; `round_trips` of all replicas of a
+        chain in a sweep; and `tau_int` of energy, |m| and the squared overlap, in measurements.
+
+    Raises:
+        ValueError: as `monte_carlo`, and for fewer than two measurements of each chain.
+
+    References:
+        C. H. Bennett, J. Comput. Phys. 22 (1976) 245, eq. 12; overlap: R. N. Bhatt and A. P. Young, Phys. Rev. B 37
+        (1988) 5606.
+
+    Example:
+        >>> import latticear as la
+        >>> ising = la.Ising((4, 4), coupling=-1.0, field=0.5)
+        >>> estimates = la.parallel_tempering(ising, 1.5, n=5000)
+        >>> abs(estimates["log_z"].value - la.enumerate_states(ising, 1.5).log_z) < 4 * estimates["log_z"].error
+        True
+    """
+    temperature = check_temperature(temperature)
+    schedule: dict[str, Any] = {"n_chains": n_chains, "thermalization": thermalization, "thinning": thinning}
+    name = ParallelTempering.name
+    chains, plan = make_chains(hamiltonian, temperature, n=n, method=name, seed=seed, device=device, **schedule)
+    assert isinstance(chains, ParallelTempering)
+    n = check_integer("n", n, least=1)
+    if n < 2 * plan.n_chains:
+        raise ValueError(
+            f"{plan.n_chains} chains need at least two measurements each, n = {2 * plan.n_chains}, got {n}"
+        )
+    ladder: list[Array] = []
+    overlap: list[Array] = []
+
+    def recorded() -> Iterator[Samples]:
+        for batch in run_chains(chains, temperature, n, plan, seed):
+            if len(batch) == plan.n_chains:  # a trimmed last one counts as little as in `estimate_chains`
+                ladder.append(chains.energies.cpu().numpy())
+                overlap.append(_overlap_squared(hamiltonian, batch))
+            if each is not None:
+                each(batch)
+            yield batch
+
+    result = estimate_chains(
+        recorded(),
+        hamiltonian,
+        temperature,
+        observables=observables,
+        exact=exact,
+        thermalization=plan.thermalization / plan.thinning,
+    )
+    energy_trk = np.stack(ladder)
+    _add_free_energy(result, energy_trk, chains.betas.cpu().numpy(), hamiltonian, exact)
+    if plan.n_chains > 1:
+        mean, error, tau = mean_error(np.stack(overlap))
+        result["overlap_squared"] = _estimate(mean, error, tau, result)
+        result.diagnostics["tau_int_overlap_squared"] = tau.tau
+    result.diagnostics |= {f"beta_{k}": float(beta) for k, beta in enumerate(chains.betas)}
+    result.diagnostics |= {f"acceptance_{k}": float(p) for k, p in enumerate(chains.acceptance)}
+    result.diagnostics["round_trips"] = chains.round_trips
+    trips = chains.round_trips * plan.thinning * (len(energy_trk) - 1)
+    if trips < MIN_ROUND_TRIPS:
+        result.distrust(
+            f"the replicas of a chain made {trips:.2g} round trips from the target temperature to infinity and back: "
+            f"run longer chains"
+        )
+        result.warn()
+    return result
+
+
+def bennett(cold: Array, hot: Array, step: float) -> LogRatio:
+    """ln of the ratio of two partition functions by the acceptance ratio method.
+
+    The `f = ln (Z_hot / Z_cold)` for which the averages of `1 / (1 + exp(u - f))` over the hot distribution and of
+    `1 / (1 + exp(f - u))` over the cold one are equal, where `u = step E`.
+
+    Args:
+        cold, hot: `(T, R)`, as many energies at the one temperature as at the other.
+        step: beta_cold - beta_hot > 0.
+    """
+    u_hot, u_cold = step * hot, step * cold
+
+    def excess(f: float) -> float:
+        return float(expit(f - u_hot).mean() - expit(u_cold - f).mean())
+
+    low, high = min(u_hot.min(), u_cold.min()), max(u_hot.max(), u_cold.max())
+    f = low if low == high else float(brentq(excess, low, high, xtol=1e-13, rtol=1e-13))
+    p_hot, p_cold = expit(f - u_hot), expit(u_cold - f)
+    slope = (p_hot * (1 - p_hot) + p_cold * (1 - p_cold)).mean()
+    return LogRatio(-f, (p_hot - p_cold) / slope)
+
+
+def _add_free_energy(
+    result: Estimates, energy_trk: Array, betas: Array, hamiltonian: AbstractHamiltonian, judge: ExactResult | None
+) -> None:
+    """log_z, free_energy_per_site and entropy_per_site, from infinite temperature down."""
+    steps = betas[:-1] - betas[1:]
+    ratios = [bennett(energy_trk[..., k], energy_trk[..., k + 1], step) for k, step in enumerate(steps)]
+    n_sites, temperature = hamiltonian.n_sites, result.temperature
+    log_z = n_sites * math.log(hamiltonian.n_tokens) + sum(ratio.value for ratio in ratios)
+    influence = np.sum([ratio.influence for ratio in ratios], axis=0)
+    energy = energy_trk[..., 0]
+    entropy = (energy.mean() / temperature + log_z) / n_sites, ((energy - energy.mean()) / temperature + influence)
+    known = {} if judge is None else judge.to_dict()
+    for name, value, series in (
+        ("log_z", log_z, influence),
+        ("free_energy_per_site", -temperature * log_z / n_sites, -temperature * influence / n_sites),
+        ("entropy_per_site", entropy[0], entropy[1] / n_sites),
+    ):
+        _, error, tau = mean_error(series)
+        result[name] = _estimate(float(value), error, tau, result, known.get(name))
+
+
+def _estimate(value: float, error: float, tau: TauInt, result: Estimates, exact: float | None = None) -> Estimate:
+    n, ess = tau.n_chains * tau.length, min(1.0, 0.5 / tau.tau)
+    return Estimate(value, error, n=n, ess=ess, exact=exact, tau_int=tau.tau, reliable=result.reliable)
+
+
+def _overlap_squared(hamiltonian: AbstractHamiltonian, batch: Samples) -> Array:
+    """`(R // 2,)`, of chains 0 and 1, 2 and 3, ...: one that began at random and one at lowest energy."""
+    spins = hamiltonian.spins(batch.tokens)
+    pairs = spins[: len(spins) // 2 * 2].unflatten(0, (-1, 2))
+    overlap: Array = (pairs[:, 0] * pairs[:, 1]).mean((1, 2)).square().cpu().numpy()
+    return overlap
