@@ -121,7 +121,7 @@ def test_critical_three_states_against_the_heat_bath():
 )
 def test_clusters_are_the_default_where_nothing_is_frustrated(hamiltonian, suits):
     assert clusters_suit(hamiltonian) is suits
-    assert default_method(hamiltonian) == ("swendsen-wang" if suits else "metropolis")
+    assert default_method(hamiltonian) == ("swendsen-wang" if suits else "heat-bath")
     lowest = hamiltonian.token_energy(all_configurations((3, 3), 3)).min()
     of_terms = hamiltonian.bond_energies.flatten(1).amin(1).sum() + hamiltonian.site_energies.amin(1).sum()
     assert bool(torch.isclose(lowest, of_terms, rtol=1e-12)) is suits
