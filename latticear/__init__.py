@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         kaufman,
         magnetization_resolved,
         onsager,
+        potts_transition,
         transfer_matrix,
     )
     from latticear.grids import Grid
@@ -107,6 +108,7 @@ _HOMES = {
         "kaufman",
         "magnetization_resolved",
         "onsager",
+        "potts_transition",
         "transfer_matrix",
     ),
     "grids": ("Grid",),

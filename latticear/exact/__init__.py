@@ -4,7 +4,7 @@
 - `transfer_matrix`, `magnetization_resolved`: any bond tables and fields on a narrow strip;
 - `kaufman`: the zero-field Ising model on a torus of any size;
 - `kasteleyn`: any couplings without fields on open, cylindrical and toroidal lattices up to about 64x64;
-- `onsager`: the same on the infinite lattice;
+- `onsager`: the same on the infinite lattice; `potts_transition`: the Potts model there, at its transition;
 - `exact_result`: the most complete of the finite ones that is quick, or None.
 """
 
@@ -14,6 +14,7 @@ from latticear.exact.enumeration import all_configurations, enumerate_states
 from latticear.exact.infinite import T_C, InfiniteResult, critical_temperature, onsager
 from latticear.exact.judge import exact_result
 from latticear.exact.planar import kasteleyn
+from latticear.exact.potts import PottsTransition, potts_transition
 from latticear.exact.resolved import magnetization_distribution, magnetization_resolved
 from latticear.exact.result import ExactResult
 from latticear.exact.torus import kaufman
@@ -23,6 +24,7 @@ __all__ = [
     "T_C",
     "ExactResult",
     "InfiniteResult",
+    "PottsTransition",
     "all_configurations",
     "critical_temperature",
     "enumerate_states",
@@ -32,5 +34,6 @@ __all__ = [
     "magnetization_distribution",
     "magnetization_resolved",
     "onsager",
+    "potts_transition",
     "transfer_matrix",
 ]
