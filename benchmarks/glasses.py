@@ -3,7 +3,8 @@
 For systems without cluster moves. Each method has so many seconds of one thread (found from first, short runs): the
 error of ln Z, how far it is from the exact value, and effective configurations a second, `ESS n / t` of the network,
 `n / (2 tau_int t)` of tempering by the slowest of energy, |m| and squared overlap, and `n / (rho_t t)` of the families
-of annealing. The training of the network is told beside: it is what the network has to earn back. The last line is JSON.
+of annealing. The training of the network is told beside: it is what the network has to earn back. The last line is
+JSON.
 
     python benchmarks/glasses.py RUN... [--seconds 60] [--threads 1]
 """
@@ -70,9 +71,8 @@ def main() -> None:
         t = single_temperature(config)
         exact = la.exact_result(system, t)
         training = RunDirectory(run).read_json("environment.json").get("seconds", math.nan)
-        print(
-            f"{system.name} {system.shape[0]}x{system.shape[1]}, T = {t:g}; the network was trained for {training:.0f} s"
-        )
+        size = "x".join(map(str, system.shape))
+        print(f"{system.name} {size}, T = {t:g}; the network was trained for {training:.0f} s")
         row = {"run": run.name, "temperature": t, "shape": list(system.shape), "training_seconds": training}
 
         def network(n: int) -> la.Estimates:

@@ -257,6 +257,7 @@ def _headline(known: dict[str, float]) -> str:
         text += f"F/N {with_error(known['free_energy_per_site'], known['free_energy_error'])} "
         text += f"exact {known['exact']:.6f} " if "exact" in known else ""
         text += f"ESS {known['ess']:.2f}"
+        text += f", from data {known['forward_ess']:.2f}" if "forward_ess" in known else ""
     elif "nll_held_out" in known:
         text += f"held out {known['nll_held_out']:.5f}"
     return text.rstrip()
