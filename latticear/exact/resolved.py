@@ -9,8 +9,9 @@ from functools import reduce
 import numpy as np
 
 from latticear.exact.mixture import Array, result_of
+from latticear.exact.replacement import Ints, Replacement, replacements
 from latticear.exact.result import ExactResult
-from latticear.exact.strip import MAX_NUMBERS, Ints, Strip, row_sums, strip_of
+from latticear.exact.strip import MAX_NUMBERS, Strip, row_sums, strip_of
 from latticear.exact.transfer import log_partition
 from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
 
@@ -134,7 +135,7 @@ def _row_levels(levels: Ints, width: int) -> Ints:
 
 def _feasible_strip(hamiltonian: AbstractHamiltonian) -> Strip:
     levels, strip = _levels(hamiltonian)[2], strip_of(hamiltonian)
-    work, memory = resolved_work(strip, hamiltonian), strip.n_states * _length(strip, levels)
+    work, memory = resolved_work(strip, hamiltonian), strip.n_tokens**strip.n_digits * _length(strip, levels)
     if work > MAX_WORK or memory > MAX_NUMBERS:
         raise ValueError(
             f"magnetization_resolved would compute 2^{math.log2(work):.1f} weights and hold "
@@ -159,7 +160,7 @@ def _sweep(strip: Strip, levels: Ints, beta: float, starts: Ints) -> tuple[float
     weights = np.zeros((*energy.shape, rows_done * int(row_levels.max()) + 1))
     np.put_along_axis(weights, level[..., None], np.exp(-beta * (energy - energy.min()))[..., None], axis=2)
     for row in range(rows_done, strip.n_rows):
-        weights, shift = _replace_row(weights, strip.step_energies[row - 1], beta)
+        weights, shift = _replace_row(weights, list(replacements(strip.step_bonds[row - 1], strip.width, strip.n_tokens)), beta)
         weights = _add_levels(weights, row_levels)
         energy = strip.row_energies(row)
         weights *= np.exp(-beta * (energy - energy.min()))[:, None, None]
@@ -173,18 +174,36 @@ def _sweep(strip: Strip, levels: Ints, beta: float, starts: Ints) -> tuple[float
     return float(log_scale - beta * energy.min()), closing @ weights.reshape(len(closing), -1)
 
 
-def _replace_row(weights: Array, tables: Array, beta: float) -> tuple[Array, float]:
+def _replace_row(weights: Array, row: list[Replacement], beta: float) -> tuple[Array, float]:
     """Sum over the old row; also the logarithm that was taken out."""
-    lowest = tables.min((1, 2), keepdims=True)
-    factors = list(np.exp(-beta * (tables - lowest)))
-    size = max(1, int(math.log(GROUP, tables.shape[1])))
-    groups = [reduce(np.kron, factors[k : k + size]) for k in range(0, len(factors), size)]
+    tables = [replacement.table for replacement in row]
+    held = [replacement.held_energies() for replacement in row]
+    lowest = np.array([[x.min() for x in energies] for energies in (tables, held)])
+    factors, held_factors = (
+        [np.exp(-beta * (x - low)) for x, low in zip(energies, bottom, strict=True)]
+        for energies, bottom in zip((tables, held), lowest, strict=True)
+    )
+    straight = all(replacement.is_straight for replacement in row)
+    groups = _grouped(factors)
     summed = np.empty_like(weights)
     # pieces of the histogram that stay in the cache for the whole row
     step = max(1, BLOCK // weights[..., 0].size)
     for part in (slice(k, k + step) for k in range(0, weights.shape[2], step)):
-        summed[..., part] = _apply(groups, weights[..., part])
+        if straight:
+            summed[..., part] = _apply(groups, weights[..., part])
+        else:
+            piece = weights[..., part]
+            for r, f, h in zip(row, factors, held_factors):
+                old = r.summed_first(piece)
+                new = f @ old.reshape(len(old), -1)
+                piece = new.reshape(-1, *old.shape[1:]).swapaxes(0, 1).reshape(-1, *piece.shape[1:])
+                if r.held: piece *= h[:, None, None]
+            summed[..., part] = piece
     return summed, float(-beta * lowest.sum())
+
+def _grouped(factors):
+    size = max(1, int(math.log(GROUP, factors[0].shape[0])))
+    return [reduce(np.kron, factors[k : k + size]) for k in range(0, len(factors), size)]
 
 
 def _apply(groups: list[Array], weights: Array) -> Array:

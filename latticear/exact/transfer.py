@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from latticear.exact.mixture import Array, Mixture, mix, result_of
+from latticear.exact.mixture import Mixture, mix, result_of
+from latticear.exact.replacement import Ints, Replacement, replacements
 from latticear.exact.result import ExactResult
-from latticear.exact.strip import Ints, Strip, strip_of
+from latticear.exact.strip import Strip, strip_of
 from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
 
 __all__ = ["transfer_matrix"]
@@ -60,30 +61,30 @@ def _sweep(strip: Strip, beta: float, starts: Ints) -> Mixture:
         energy = first[:, None]
     weights = Mixture(-beta * energy, energy, np.zeros_like(energy))
     for row in range(2 if strip.wraps else 1, strip.n_rows):
-        for table in strip.step_energies[row - 1]:
-            weights = _replace_site(weights, table, beta)
+        for replacement in replacements(strip.step_bonds[row - 1], strip.width, strip.n_tokens):
+            weights = _replace_site(weights, replacement, beta)
         weights = weights.shift(strip.row_energies(row)[:, None], beta)
     if strip.wraps:
         weights = weights.shift(strip.pair_energies(strip.n_rows - 1, starts), beta)
     return mix(Mixture(*(x.reshape(-1) for x in weights)))
 
 
-def _replace_site(weights: Mixture, table: Array, beta: float) -> Mixture:
-    """Sum over the first digit of the row state; its successor in the next row becomes the last digit.
+def _replace_site(weights: Mixture, replacement: Replacement, beta: float) -> Mixture:
+    """Sum over the old sites that are needed no more; the new site becomes the last digit.
 
     After W calls every site has been replaced and the digits are back in their order.
     """
-    shape = weights.log_weight.shape
-    q, n_starts = len(table), shape[1]
-    old = Mixture(*(x.reshape(q, -1, n_starts) for x in weights))
-    n_rest = old.log_weight.shape[1]
+    n_starts = weights.log_weight.shape[1]
+    old = Mixture(*(replacement.summed_first(x) for x in weights))
+    n_rest, q = old.log_weight.shape[1], len(replacement.table)
     new = Mixture(*(np.empty((n_rest, q, n_starts)) for _ in range(3)))
     # blocks that stay in the cache: the arithmetic is elementwise and would wait for memory otherwise
     step = max(1, BLOCK // n_starts)
     for rest in (slice(k, k + step) for k in range(0, n_rest, step)):
         block = Mixture(*(x[:, rest] for x in old))
-        for token in range(q):
-            summed = mix(block.shift(table[token][:, None, None], beta))
+        for token, energies in enumerate(replacement.table):
+            summed = mix(block.shift(energies[:, None, None], beta))
             for target, values in zip(new, summed, strict=True):
                 target[rest, token] = values
-    return Mixture(*(x.reshape(shape) for x in new))
+    replaced = Mixture(*(x.reshape(-1, n_starts) for x in new))
+    return replaced.shift(replacement.held_energies()[:, None], beta) if replacement.held else replaced
