@@ -6,7 +6,6 @@ site, both by column. Where every bond runs straight down, these are W digits at
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -67,19 +66,23 @@ def last_needed(bonds: StepBonds, width: int) -> Ints:
     return last
 
 
-def replacements(bonds: StepBonds, width: int, n_tokens: int) -> Iterator[Replacement]:
+def replacements(bonds: StepBonds, width: int, n_tokens: int) -> list[Replacement]:
     """A row by its successor, from left to right."""
-    last, none = last_needed(bonds, width), np.zeros((n_tokens, n_tokens))
-    for column in range(width):
-        live = np.flatnonzero(last >= column).tolist()
-        summed = [old for old in live if last[old] == column]
-        staying = [old for old in live if last[old] > column]
-        table = np.zeros((n_tokens, 1))
-        for old in summed:
-            table = (table[:, :, None] + bonds.get((column, old), none)[:, None, :]).reshape(n_tokens, -1)
-        yield Replacement(
-            n_digits=len(live) + column,
-            summed=[live.index(old) for old in summed],
-            table=table,
-            held=[(place, bonds[column, old]) for place, old in enumerate(staying) if (column, old) in bonds],
-        )
+    last = last_needed(bonds, width)
+    return [_replacement(bonds, last, column, n_tokens) for column in range(width)]
+
+
+def _replacement(bonds: StepBonds, last: Ints, column: int, q: int) -> Replacement:
+    live = np.flatnonzero(last >= column).tolist()
+    summed = [old for old in live if last[old] == column]
+    staying = [old for old in live if last[old] > column]
+    table = np.zeros((q, 1))
+    for old in summed:
+        term = bonds.get((column, old), np.zeros((q, q)))
+        table = (table[:, :, None] + term[:, None, :]).reshape(q, -1)
+    return Replacement(
+        n_digits=len(live) + column,
+        summed=[live.index(old) for old in summed],
+        table=table,
+        held=[(place, bonds[column, old]) for place, old in enumerate(staying) if (column, old) in bonds],
+    )

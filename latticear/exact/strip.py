@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latticear.exact.mixture import Array
-from latticear.exact.replacement import Ints, StepBonds, last_needed
+from latticear.exact.replacement import Ints, Replacement, StepBonds, last_needed, replacements
 from latticear.hamiltonians.base import AbstractHamiltonian
 
 __all__ = ["MAX_NUMBERS", "Strip", "find_strip", "row_sums", "strip_of"]
@@ -108,9 +108,13 @@ class Strip:
             terms[partner] += (table.T if closing else table)[:, token]
         return row_sums(terms)
 
+    def replacements(self, step: int) -> list[Replacement]:
+        """Row `step` by row `step + 1`, site by site."""
+        return replacements(self.step_bonds[step], self.width, self.n_tokens)
+
     def start_chunks(self, numbers: int) -> list[Ints]:
         """The first rows in groups for which a sweep holds about so many weights at a time."""
-        size = max(1, numbers // self.n_tokens**self.n_digits)
+        size = max(1, numbers // self.n_states)
         starts = np.arange(self.n_starts)
         return [starts[k : k + size] for k in range(0, len(starts), size)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from latticear.exact.mixture import Mixture, mix, result_of
-from latticear.exact.replacement import Ints, Replacement, replacements
+from latticear.exact.replacement import Ints, Replacement
 from latticear.exact.result import ExactResult
 from latticear.exact.strip import Strip, strip_of
 from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
@@ -61,7 +61,7 @@ def _sweep(strip: Strip, beta: float, starts: Ints) -> Mixture:
         energy = first[:, None]
     weights = Mixture(-beta * energy, energy, np.zeros_like(energy))
     for row in range(2 if strip.wraps else 1, strip.n_rows):
-        for replacement in replacements(strip.step_bonds[row - 1], strip.width, strip.n_tokens):
+        for replacement in strip.replacements(row - 1):
             weights = _replace_site(weights, replacement, beta)
         weights = weights.shift(strip.row_energies(row)[:, None], beta)
     if strip.wraps:
