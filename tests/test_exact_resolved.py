@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_exact_transfer import Pairs, boundary, random_pairs
+from test_exact_transfer import Pairs, boundary, random_pairs, with_diagonals
 
 from latticear.exact import (
     T_C,
@@ -19,6 +19,7 @@ from latticear.exact import (
     magnetization_resolved,
     transfer_matrix,
 )
+from latticear.exact import resolved as resolved_module
 from latticear.hamiltonians import Ising
 from latticear.lattice import Lattice
 
@@ -44,6 +45,19 @@ def test_equals_enumeration_for_integer_states(states):
     system = random_pairs((4, 2), (True, False), states, seed=5)
     found, expected = (f(system, 1.4).to_dict() for f in (magnetization_resolved, enumerate_states))
     assert found == pytest.approx(expected, rel=1e-11, abs=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(h, w) for h in (2, 3, 4) for w in (2, 3, 4, 5)])
+@pytest.mark.parametrize("periodic", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("states", [(-1, 1), (-1, 0, 2)])
+def test_equals_enumeration_with_diagonals(shape, periodic, states, monkeypatch):
+    if len(states) ** math.prod(shape) > 2**16:
+        shape = (2, 5)
+    system = with_diagonals(shape, periodic, states, seed=9)
+    expected = pytest.approx(enumerate_states(system, 1.4).to_dict() | {"method": "magnetization_resolved"}, rel=1e-11)
+    assert magnetization_resolved(system, 1.4).to_dict() == expected
+    monkeypatch.setattr(resolved_module, "MAX_FULL", 0)  # site by site, the slow twin of a matrix between rows
+    assert magnetization_resolved(system, 1.4).to_dict() == expected
 
 
 def test_distribution_equals_a_histogram_of_all_configurations():

@@ -1,7 +1,8 @@
 """One site of a strip gives way to its successor in the next row.
 
-In between, a state of the strip has a digit for each old site that a column to come still needs, then one for each new
-site, both by column. Where every bond runs straight down, these are W digits at any time.
+In between, a state of the strip has a digit for each old site that a column to come still needs, in the order in which
+they are let go, then one for each new site by column. Where every bond runs straight down, these are W digits at any
+time; each old site that is needed for longer is one more.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ __all__ = ["Ints", "Replacement", "StepBonds", "last_needed", "replacements"]
 Ints = NDArray[np.int64]
 
 StepBonds = dict[tuple[int, int], Array]
-"""`[c, u][t, v]` is the energy between column c of the new row holding token t and column u of the old one holding v."""
+"""`[c, u][t, v]`: the energy between column c of the new row holding token t and column u of the old one, token v."""
 
 
 class Replacement(NamedTuple):
@@ -26,32 +27,28 @@ class Replacement(NamedTuple):
 
     Attributes:
         n_digits: number of digits before.
-        summed: places, among the digits before, of the old sites that no later column needs.
-        table: `(q, q^len(summed))`, the energy between the new site and those, by their tokens.
+        order: places, among the digits before, of the old sites in the order in which they are let go; ascending but
+            for the first column, which finds a row by column.
+        table: `(q, q^k)`, the energy between the new site and the k old ones let go now, by their tokens.
         held: (place among the digits after, table `(q, q)`) of the new site's bonds with old sites that stay.
     """
 
     n_digits: int
-    summed: list[int]
+    order: list[int]
     table: Array
     held: list[tuple[int, Array]]
 
-    @property
-    def is_straight(self) -> bool:
-        """Whether one digit makes room for one, and nothing else is met."""
-        return len(self.summed) == 1 and not self.held
-
     def summed_first(self, values: Array) -> Array:
-        """Values by state before, `(q^n_digits, ...)`, as `(q^len(summed), rest, ...)`."""
+        """Values by state before, `(q^n_digits, ...)`, as `(q^k, rest, ...)`; a copy only in the first column."""
         q, others = len(self.table), values.shape[1:]
         digits = values.reshape(*[q] * self.n_digits, *others)
-        moved = np.moveaxis(digits, self.summed, range(len(self.summed)))
-        return moved.reshape(self.table.shape[1], -1, *others)
+        ordered = np.moveaxis(digits, self.order, range(len(self.order)))
+        return ordered.reshape(self.table.shape[1], -1, *others)
 
     def held_energies(self) -> Array:
         """Energy of the new site, the last digit, with old sites that stay, for every state after."""
         q = len(self.table)
-        energies = np.zeros(q ** (self.n_digits - len(self.summed) + 1))
+        energies = np.zeros(q ** (self.n_digits + 1) // self.table.shape[1])
         for place, table in self.held:
             view = energies.reshape(q**place, q, -1, q)
             view += table.T[:, None, :]
@@ -73,16 +70,15 @@ def replacements(bonds: StepBonds, width: int, n_tokens: int) -> list[Replacemen
 
 
 def _replacement(bonds: StepBonds, last: Ints, column: int, q: int) -> Replacement:
-    live = np.flatnonzero(last >= column).tolist()
-    summed = [old for old in live if last[old] == column]
-    staying = [old for old in live if last[old] > column]
+    live = [old for old in np.argsort(last, kind="stable").tolist() if last[old] >= column]
+    n_summed = int((last == column).sum())
     table = np.zeros((q, 1))
-    for old in summed:
+    for old in live[:n_summed]:
         term = bonds.get((column, old), np.zeros((q, q)))
         table = (table[:, :, None] + term[:, None, :]).reshape(q, -1)
     return Replacement(
         n_digits=len(live) + column,
-        summed=[live.index(old) for old in summed],
+        order=live if column == 0 else list(range(len(live))),
         table=table,
-        held=[(place, bonds[column, old]) for place, old in enumerate(staying) if (column, old) in bonds],
+        held=[(place, bonds[column, old]) for place, old in enumerate(live[n_summed:]) if (column, old) in bonds],
     )

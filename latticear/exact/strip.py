@@ -65,9 +65,14 @@ class Strip:
         """Number of first rows that have to be told apart until the strip closes on itself."""
         return self.n_states if self.wraps else 1
 
+    @property
+    def is_straight(self) -> bool:
+        """Whether every bond to the next row runs straight down."""
+        return all(new == old for bonds in self.step_bonds for new, old in bonds)
+
     @cached_property
     def n_kept(self) -> Ints:
-        """`(H, W)`: old sites that are still needed when `[r, c]`, the new site above them or of a column before, is there.
+        """`(H, W)`: how many sites of row r are still needed once those of row r + 1 up to `[r, c]` are there.
 
         0 where all bonds run straight down. A lattice with both diagonals keeps one, and one more around a row.
         """

@@ -21,19 +21,22 @@ def transfer_matrix(hamiltonian: AbstractHamiltonian, temperature: float) -> Exa
 
     The weight of everything above a row, given that row's q^W states, moves down one site at a time: a
     vertical bond is a q x q factor on one digit of the row state (H. A. Kramers and G. H. Wannier, Phys.
-    Rev. 60, 252 (1941); site by site: K. Binder, Physica 62, 508 (1972)). Around a periodic strip there is
-    one such vector for each first row. Every weight carries the mean and variance of its energy, so
-    derivatives in beta are exact, and is kept as its logarithm, so no temperature overflows.
+    Rev. 60, 252 (1941); site by site: K. Binder, Physica 62, 508 (1972)). A bond that leans to a later column
+    keeps its old site, one digit more, until that column is reached: one for diagonals, another where both
+    go around a row. Around a periodic strip there is one such vector for each first row. H W q^W numbers are
+    computed for an open strip, q^W times as many for a periodic one, each q^k-fold with k digits more. Every
+    weight carries the mean and variance of its energy, so derivatives in beta are exact, and is kept as its
+    logarithm, so no temperature overflows.
 
     Args:
-        hamiltonian: bonds within a row or between vertically adjacent sites, wrapping or not; or the same
-            with rows and columns exchanged. The cheaper direction is used.
+        hamiltonian: bonds within a row or between any two sites of adjacent rows, wrapping or not; or the
+            same with rows and columns exchanged. The cheaper direction is used.
         temperature: T > 0, in the unit of the couplings.
 
     Raises:
         ValueError: for other bonds, if the row states would not fit in memory (2^25 numbers: Ising strips of
-            width 25 that are open lengthwise, 12 if periodic), or for a temperature that is not positive and
-            finite.
+            width 25 that are open lengthwise, 12 if periodic; with both diagonals 24 and 12, around a row 23
+            and 11), or for a temperature that is not positive and finite.
 
     Example:
         >>> from latticear.hamiltonians import Ising
@@ -87,4 +90,6 @@ def _replace_site(weights: Mixture, replacement: Replacement, beta: float) -> Mi
             for target, values in zip(new, summed, strict=True):
                 target[rest, token] = values
     replaced = Mixture(*(x.reshape(-1, n_starts) for x in new))
-    return replaced.shift(replacement.held_energies()[:, None], beta) if replacement.held else replaced
+    if not replacement.held:
+        return replaced
+    return replaced.shift(replacement.held_energies()[:, None], beta)
