@@ -19,7 +19,7 @@ from latticear.exact import (
     magnetization_resolved,
     transfer_matrix,
 )
-from latticear.exact.strip import _read, find_strip
+from latticear.exact.strip import _read, find_strip, strip_of
 from latticear.exact.transfer import log_partition
 from latticear.hamiltonians import AbstractHamiltonian, Ising, PairHamiltonian
 from latticear.lattice import Lattice
@@ -272,13 +272,19 @@ def test_refuses_what_does_not_fit():
         transfer_matrix(Ising((30, 40), periodic=False), 2.0)
 
 
-def test_widths_that_fit_are_those_of_the_message():
-    for periodic, widest in (((False, False), 24), ((False, True), 23), ((True, True), 11)):
-        fitting, wide = (Ising((40, w), next_nearest=-0.6, periodic=periodic) for w in (widest, widest + 1))
-        assert find_strip(fitting).width == widest
-        found = f"2\\^26.0 numbers.* width {widest} or less" if not periodic[0] else f"2\\^26.0 .* {widest} if periodic"
-        with pytest.raises(ValueError, match=found):
-            transfer_matrix(wide, 2.0)
+@pytest.mark.parametrize(
+    ("periodic", "widest", "advice"),
+    [
+        ((False, False), 24, "width 24 or less if it is open"),
+        ((False, True), 23, "width 23 or less if it is open"),
+        ((True, True), 11, "11 if periodic"),
+    ],
+)
+def test_widths_that_fit_are_those_of_the_message(periodic, widest, advice):
+    fitting, wide = (Ising((40, width), next_nearest=-0.6, periodic=periodic) for width in (widest, widest + 1))
+    assert find_strip(fitting).width == widest
+    with pytest.raises(ValueError, match=rf"2\^26\.0 numbers.*{advice}"):
+        strip_of(wide)
 
 
 def test_refuses_bonds_that_skip_rows_and_columns():
