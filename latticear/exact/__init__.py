@@ -1,7 +1,8 @@
 """Exact results to judge everything else by.
 
 - `enumerate_states`: any Hamiltonian with at most 2^24 configurations;
-- `transfer_matrix`, `magnetization_resolved`: any bond tables and fields on a narrow strip;
+- `transfer_matrix`, `magnetization_resolved`: any bond tables and fields on a narrow strip, within a row and between
+  adjacent ones;
 - `kaufman`: the zero-field Ising model on a torus of any size;
 - `onsager`: the same on the infinite lattice;
 - `exact_result`: the most complete of the finite ones that is quick, or None.
