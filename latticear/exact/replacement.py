@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from latticear.exact.mixture import Array
 
-__all__ = ["Ints", "Replacement", "StepBonds", "last_needed", "replacements"]
+__all__ = ["Ints", "Replacement", "StepBonds", "count_kept", "last_needed", "replacements"]
 
 Ints = NDArray[np.int64]
 
@@ -61,6 +61,12 @@ def last_needed(bonds: StepBonds, width: int) -> Ints:
     for new, old in bonds:
         last[old] = max(last[old], new)
     return last
+
+
+def count_kept(last: Ints) -> Ints:
+    """From `(H, W)` of `last_needed`, one row for each step, the old sites that stay after each column: `(H, W)`."""
+    columns = np.arange(last.shape[1])
+    return np.stack([((last > c) & (columns <= c)).sum(1) for c in columns], axis=1)
 
 
 def replacements(bonds: StepBonds, width: int, n_tokens: int) -> list[Replacement]:

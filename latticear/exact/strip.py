@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latticear.exact.mixture import Array
-from latticear.exact.replacement import Ints, Replacement, StepBonds, last_needed, replacements
+from latticear.exact.replacement import Ints, Replacement, StepBonds, count_kept, last_needed, replacements
 from latticear.hamiltonians.base import AbstractHamiltonian
 
 __all__ = ["MAX_NUMBERS", "Strip", "find_strip", "row_sums", "strip_of"]
@@ -76,9 +76,7 @@ class Strip:
 
         0 where all bonds run straight down. A lattice with both diagonals keeps one, and one more around a row.
         """
-        columns = np.arange(self.width)
-        last = np.stack([last_needed(bonds, self.width) for bonds in self.step_bonds])
-        return np.stack([((last > c) & (columns <= c)).sum(1) for c in columns], axis=1)
+        return count_kept(np.stack([last_needed(bonds, self.width) for bonds in self.step_bonds]))
 
     @property
     def n_digits(self) -> int:
@@ -181,6 +179,28 @@ class _Ends(NamedTuple):
     def wraps(self) -> bool:
         return self.n_rows > 2 and bool((self.rows_apart == self.n_rows - 1).any())
 
+    @property
+    def upward(self) -> NDArray[np.bool_]:
+        """Which bonds to the next row name the site there first."""
+        # of two rows, both steps join the same pairs of sites: one table carries both and the strip stays open
+        around = (self.y2 - self.y1 == self.n_rows - 1) & (self.n_rows > 2)
+        return (self.y1 - self.y2 == 1) | around
+
+    @property
+    def steps(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """Of every bond to the next row: its number, the row it leaves, the new and the old column."""
+        bonds = np.flatnonzero(self.rows_apart)
+        turned = np.where(self.upward, (self.y2, self.x1, self.x2), (self.y1, self.x2, self.x1))[:, bonds]
+        return bonds, *turned
+
+    @property
+    def n_kept(self) -> int:
+        """The most sites that a sweep keeps beside a row."""
+        last = np.tile(np.arange(self.width), (self.n_rows, 1))
+        _, row, new, old = self.steps
+        np.maximum.at(last, (row, old), new)
+        return int(count_kept(last).max())
+
 
 def _ends(hamiltonian: AbstractHamiltonian, transpose: bool) -> _Ends:
     height, width = hamiltonian.shape
@@ -213,38 +233,30 @@ def _row_bonds(ends: _Ends, tables: Array) -> list[list[tuple[int, int, Array]]]
 
 def _step_bonds(ends: _Ends, tables: Array) -> list[StepBonds]:
     steps: list[StepBonds] = [{} for _ in range(ends.n_rows)]
-    # of two rows, both steps join the same pairs of sites: one table carries both and the strip stays open
-    around = ends.n_rows - 1 if ends.n_rows > 2 else None
-    for b in np.flatnonzero(ends.rows_apart):
-        y1, x1, y2, x2 = (int(end[b]) for end in ends[:4])
-        upward = y1 - y2 == 1 or y2 - y1 == around
-        row, pair, table = (y2, (x1, x2), tables[b]) if upward else (y1, (x2, x1), tables[b].T)
-        steps[row][pair] = steps[row].get(pair, 0) + table
+    upward = ends.upward
+    for b, row, new, old in zip(*ends.steps, strict=True):
+        table = tables[b] if upward[b] else tables[b].T
+        steps[row][int(new), int(old)] = steps[row].get((new, old), 0) + table
     return steps
 
 
 def _explain(hamiltonian: AbstractHamiltonian) -> str:
     """Why no transfer matrix can run."""
-    strips = [strip for transpose in (False, True) if (strip := _read(hamiltonian, transpose)) is not None]
-    if not strips:
-        ends = _ends(hamiltonian, False)
-        bond = int(np.flatnonzero(ends.strays)[0])
-        y1, x1, y2, x2 = (int(end[bond]) for end in ends[:4])
+    both = [_ends(hamiltonian, transpose) for transpose in (False, True)]
+    legal = [ends for ends in both if not ends.strays.any()]
+    if not legal:
+        bond = int(np.flatnonzero(both[0].strays)[0])
+        y1, x1, y2, x2 = (int(end[bond]) for end in both[0][:4])
         return (
             "the transfer matrix needs every bond within one row or between adjacent rows (or columns), got a bond "
             f"from {(y1, x1)} to {(y2, x2)}; use enumerate_states on small lattices"
         )
     bits, limit = math.log2(hamiltonian.n_tokens), math.log2(MAX_NUMBERS)
-    strip = min(strips, key=_n_digits_in_all)
+    digits, kept = min((ends.width * (2 if ends.wraps else 1) + ends.n_kept, ends.n_kept) for ends in legal)
     # what is kept beside a row does not grow with its width, unless bonds lean far; then this asks for too little
-    kept = strip.n_digits - strip.width
     longest, periodic = (max(1, int((limit / bits - kept) / rows)) for rows in (1, 2))
     return (
         f"the transfer matrix of a {hamiltonian.shape} lattice with {hamiltonian.n_tokens} values a site "
-        f"would hold 2^{bits * _n_digits_in_all(strip):.1f} numbers, at most 2^{limit:.0f} (about 2 GB) are allowed; "
-        f"use a strip of width {longest} or less if it is open lengthwise, {periodic} if periodic"
+        f"would hold 2^{bits * digits:.1f} numbers, at most 2^{limit:.0f} (about 2 GB) are allowed; use a strip of "
+        f"width {longest} or less if it is open lengthwise, {periodic} if periodic"
     )
-
-
-def _n_digits_in_all(strip: Strip) -> int:
-    return strip.n_digits + (strip.width if strip.wraps else 0)
