@@ -16,7 +16,7 @@ def test_every_system_passes(name):
     passed = la.check_hamiltonian(SYSTEMS[name])
     assert set(ALWAYS) <= set(passed)
     if SYSTEMS[name].has_bonds:
-        assert {"energy", "known neighbours"} <= set(passed)
+        assert {"energy", "known neighbours", "enumeration"} <= set(passed)
     assert ("spin flip" in passed) == SYSTEMS[name].spin_flip
 
 

@@ -10,6 +10,7 @@ from test_exact_transfer import Pairs, assert_same, random_pairs
 
 from latticear.exact import enumerate_states, exact_result, kasteleyn, kaufman, transfer_matrix
 from latticear.hamiltonians import Ising
+from latticear.lattice import Lattice
 
 
 @pytest.mark.parametrize(
@@ -24,9 +25,13 @@ from latticear.hamiltonians import Ising
         (Ising((17, 17), periodic=False), "kasteleyn"),
         (Ising((17, 17), field=0.1, periodic=False), "transfer_matrix"),
         (random_pairs((2, 4), False, (-0.5, 0.5)), "enumerate_states"),
-        (random_pairs((3, 3), True, (-1, 1), extra=[(0, 4)]), "enumerate_states"),
+        (random_pairs((4, 4), True, (-1, 1), extra=[(0, 10)]), "enumerate_states"),
         (random_pairs((5, 5), False, (-0.5, 0.5)), "transfer_matrix"),
-        (random_pairs((5, 5), False, (-1, 1), extra=[(0, 6)]), None),
+        (random_pairs((5, 5), False, (-1, 1), extra=[(0, 12)]), None),
+        (random_pairs((8, 8), True, (-0.5, 0.5), extra=Lattice((8, 8)).next_nearest.ends.tolist()), "transfer_matrix"),
+        (Ising((8, 8), next_nearest=-0.6), "magnetization_resolved"),
+        (Ising((8, 8), -1.0, 0.3, geometry="triangular"), "magnetization_resolved"),
+        (Ising((16, 16), next_nearest=-0.6), None),
         (Ising((16, 16), field=0.1), None),
         (Ising((15, 16), -1.0), "kasteleyn"),
         (Ising((32, 32), periodic=False), "kasteleyn"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_exact_transfer import Pairs, boundary, random_pairs
+from test_exact_transfer import Pairs, boundary, random_pairs, with_diagonals
 
 from latticear.exact import (
     T_C,
@@ -19,10 +20,17 @@ from latticear.exact import (
     magnetization_resolved,
     transfer_matrix,
 )
+from latticear.exact import resolved as resolved_module
 from latticear.hamiltonians import Ising
 from latticear.lattice import Lattice
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "ising.json").read_text())
+WITH_DIAGONALS = [
+    (shape, states)
+    for shape in itertools.product((2, 3, 4), (2, 3, 4, 5))
+    for states in ((-1, 1), (-1, 0, 2))
+    if len(states) ** math.prod(shape) <= 2**20
+]
 MOMENTS = ("abs_magnetization", "magnetization_squared", "magnetization_fourth")
 
 
@@ -44,6 +52,16 @@ def test_equals_enumeration_for_integer_states(states):
     system = random_pairs((4, 2), (True, False), states, seed=5)
     found, expected = (f(system, 1.4).to_dict() for f in (magnetization_resolved, enumerate_states))
     assert found == pytest.approx(expected, rel=1e-11, abs=1e-12)
+
+
+@pytest.mark.parametrize(("shape", "states"), WITH_DIAGONALS)
+@pytest.mark.parametrize("periodic", [(False, False), (True, False), (False, True), (True, True)])
+def test_equals_enumeration_with_diagonals(shape, periodic, states, monkeypatch):
+    system = with_diagonals(shape, periodic, states, seed=9)
+    expected = pytest.approx(enumerate_states(system, 1.4).to_dict(), rel=1e-11, abs=1e-12)
+    assert magnetization_resolved(system, 1.4).to_dict() == expected
+    monkeypatch.setattr(resolved_module, "MAX_FULL", 0)  # site by site, the slow twin of a matrix between rows
+    assert magnetization_resolved(system, 1.4).to_dict() == expected
 
 
 def test_distribution_equals_a_histogram_of_all_configurations():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +12,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latticear.exact import ExactResult, enumerate_states, transfer_matrix
-from latticear.hamiltonians import AbstractHamiltonian, Ising
+from latticear.exact import (
+    ExactResult,
+    all_configurations,
+    enumerate_states,
+    magnetization_resolved,
+    transfer_matrix,
+)
+from latticear.exact.strip import _read, find_strip, strip_of
+from latticear.exact.transfer import log_partition
+from latticear.hamiltonians import AbstractHamiltonian, Ising, PairHamiltonian
 from latticear.lattice import Lattice
 
+QUANTITIES = ("log_z", "energy_per_site", "abs_magnetization", "magnetization_squared", "magnetization_fourth")
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "frustrated.json").read_text())
 SHAPES = [(1, 2), (1, 5), (6, 1), (2, 2), (2, 3), (3, 2), (3, 3), (2, 4), (4, 2), (5, 2)]
 
 
@@ -84,6 +96,126 @@ def test_bonds_of_any_range_within_a_column_turn_the_strip():
     assert_same(transfer_matrix(system, 1.3), enumerate_states(system, 1.3))
 
 
+def with_diagonals(shape, periodic, states=(-1, 1), seed=0, directions=((1, 1), (1, -1))):
+    """Random tables on the bonds of nearest neighbours and on diagonals, around the boundaries too."""
+    ends = Lattice(shape, periodic).joined(directions).ends
+    return random_pairs(shape, periodic, states, seed, ends.tolist())
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    shape=st.sampled_from(SHAPES),
+    states=st.sampled_from([(-1, 1), (-1, 0, 1)]),
+    seed=st.integers(0, 2**32 - 1),
+    data=st.data(),
+)
+def test_equals_enumeration_for_bonds_that_lean_anyhow(shape, states, seed, data):
+    """Between any sites of adjacent rows, several times perhaps; three rows are all adjacent if they wrap."""
+    height, width = shape
+    column = st.integers(0, width - 1)
+    y1 = data.draw(st.lists(st.integers(0, height - 1), max_size=6))
+    extra = [(y * width + data.draw(column), (y + 1) % height * width + data.draw(column)) for y in y1]
+    system = random_pairs(shape, False, states, seed, [pair for pair in extra if pair[0] != pair[1]])
+    assert_same(transfer_matrix(system, 0.8), enumerate_states(system, 0.8), 1e-11)
+
+
+@pytest.mark.parametrize("directions", [[(1, 1)], [(1, -1)], [(1, 1), (1, -1)]])
+@pytest.mark.parametrize("periodic", [(False, False), (True, False), (False, True), (True, True)])
+def test_both_directions_of_a_strip_agree(directions, periodic):
+    system = with_diagonals((5, 6), periodic, seed=8, directions=directions)
+    down, across = (log_partition(_read(system, transpose), 0.8) for transpose in (False, True))
+    assert np.array(down) == pytest.approx(np.array(across), rel=1e-12)
+
+
+def test_work_counts_the_digits_that_diagonals_keep():
+    straight, both = (find_strip(Ising((8, 8), next_nearest=strength)) for strength in (0.0, -0.6))
+    assert (straight.n_digits, straight.work) == (8, 64 * 2**16)
+    # the first column keeps itself; of the others also the one to their left; the last lets all go
+    assert (both.n_digits, both.work) == (10, 8 * (2 + 6 * 4 + 1) * 2**16)
+    assert find_strip(Ising((8, 8), geometry="triangular")).n_digits == 9
+
+
+def dense_torus(shape, temperature, coupling, diagonals):
+    """ln Z, energy and moments of an Ising torus from the dense matrix between rows at complex activities.
+
+    `diagonals` are J' of the bonds down to the right and down to the left.
+    """
+    height, width = shape
+    row = 2 * all_configurations((1, width), 2).view(-1, width).double().numpy() - 1
+    bonds = coupling * (row @ row.T + (row * np.roll(row, 1, axis=1)).sum(1)[:, None])
+    for strength, step in zip(diagonals, (1, -1), strict=True):
+        bonds += strength * np.roll(row, step, axis=1) @ row.T
+    down = np.exp((bonds - bonds.max()) / temperature)
+    power = np.linalg.matrix_power(down, height - 1)
+    total = np.sum(power * down.T)
+    energy = -np.sum(power * (bonds * down).T) / total / width
+    n, ups = height * width, (row.sum(1) + width) / 2
+    z = np.exp(-2j * np.pi * np.arange(n // 2 + 1) / (n + 1))
+    weight = np.fft.irfft([np.trace(np.linalg.matrix_power(down * x**ups, height)) for x in z], n + 1)
+    m = (2 * np.arange(n + 1) - n) / n
+    moments = [weight @ f / weight.sum() for f in (np.abs(m), m**2, m**4)]
+    return [np.log(total) + height * bonds.max() / temperature, energy, *moments]
+
+
+FRUSTRATED = {
+    "j1_j2_8": (Ising((8, 8), next_nearest=-0.6), 1.2, (-0.6, -0.6)),
+    "triangular_antiferromagnet_8": (Ising((8, 8), coupling=-1.0, geometry="triangular"), 0.8, (-1.0, 0.0)),
+}
+
+
+@pytest.mark.parametrize("name", FRUSTRATED)
+def test_golden_frustrated_tori(name):
+    """Second method: the trace of the 8th power of a dense matrix between rows."""
+    system, temperature, diagonals = FRUSTRATED[name]
+    golden = [GOLDEN[f"{name}_{key}"]["value"] for key in QUANTITIES]
+    exact = magnetization_resolved(system, temperature)
+    assert [getattr(exact, key) for key in QUANTITIES] == pytest.approx(golden, rel=2e-12, abs=0)
+    dense = dense_torus(system.shape, temperature, system.coupling, diagonals)
+    assert dense == pytest.approx(golden, rel=1e-11, abs=1e-14)
+    slope = [dense_torus((8, 8), t, system.coupling, diagonals)[1] for t in (temperature - 1e-4, temperature + 1e-4)]
+    assert exact.heat_capacity_per_site == pytest.approx((slope[1] - slope[0]) / 2e-4, rel=1e-6)
+
+
+def test_the_ground_states_of_j1_j2_are_four_striped_ones():
+    result = transfer_matrix(Ising((8, 8), next_nearest=-0.6), 0.02)
+    assert result.log_z == pytest.approx(64 * 1.2 / 0.02 + math.log(4), rel=1e-15)
+
+
+def test_star_triangle_of_a_honeycomb_lattice():
+    """Summing over every second site of a brick wall leaves a triangular lattice; see R. M. F. Houtappel, Physica 16,
+    425 (1950). Its rows lean by turns, which on 8x8 bricks makes the same torus as rows that all lean one way."""
+    K = 0.6
+    coupling = math.log(math.cosh(3 * K) / math.cosh(K)) / 4
+    factor = math.log(2) + math.log(math.cosh(3 * K) * math.cosh(K) ** 3) / 4
+    honeycomb = transfer_matrix(Ising((8, 8), geometry="honeycomb"), 1 / K).log_z
+    triangular = transfer_matrix(Ising((8, 4), geometry="triangular"), 1 / coupling).log_z
+    assert triangular + 32 * factor == pytest.approx(honeycomb, rel=1e-14)
+
+
+def triangular_cylinder(height, width):
+    """An antiferromagnet whose ends are as free as its bulk: every triangle with a satisfied bond is a ground state.
+
+    A bond of the rim belongs to one triangle, not two, and counts half.
+    """
+    lattice = Lattice((height, width), (False, True), geometry="triangular")
+    y1, y2 = (lattice.bonds // width).T
+    rim = (y1 == y2) & ((y1 == 0) | (y1 == height - 1))
+    return PairHamiltonian(lattice, [-1, 1], [[1, -1], [-1, 1]], couplings=torch.where(rim, 0.5, 1.0))
+
+
+def test_residual_entropy_of_the_triangular_antiferromagnet():
+    """0.3230659669 per site (G. H. Wannier, Phys. Rev. B 7, 5017 (1973)); on cylinders of circumference W there is
+    pi c sin(60 degrees) / 6 W^2 more (J. L. Cardy, J. Phys. A 17, L385 (1984), c = 1), and then terms in 1 / W^4."""
+    widths = np.array([6, 9, 12])
+    shorter, longer = (
+        [transfer_matrix(triangular_cylinder(h, w), 0.01).entropy_per_site * h for w in widths.tolist()]
+        for h in (40, 41)
+    )
+    bulk, slope, _ = np.linalg.solve(1 / widths[:, None] ** np.array([0.0, 2, 4]), np.subtract(longer, shorter))
+    assert bulk == pytest.approx(0.3230659669, abs=2e-5)
+    assert slope == pytest.approx(math.pi * math.sqrt(3) / 12, rel=0.01)
+
+
 def test_open_system_is_exact_on_a_wide_lattice_in_both_orientations():
     results = [transfer_matrix(Ising(shape, 1.0, 0.2, False), 2.5) for shape in ((5, 11), (11, 5))]
     assert_same(results[0], results[1])
@@ -140,9 +272,24 @@ def test_refuses_what_does_not_fit():
         transfer_matrix(Ising((30, 40), periodic=False), 2.0)
 
 
-def test_refuses_diagonal_bonds():
-    system = random_pairs((3, 3), False, extra=[(0, 4)])
-    with pytest.raises(ValueError, match=r"bond from \(0, 0\) to \(1, 1\)|bond from \(1, 1\) to \(0, 0\)"):
+@pytest.mark.parametrize(
+    ("periodic", "widest", "advice"),
+    [
+        ((False, False), 24, "width 24 or less if it is open"),
+        ((False, True), 23, "width 23 or less if it is open"),
+        ((True, True), 11, "11 if periodic"),
+    ],
+)
+def test_widths_that_fit_are_those_of_the_message(periodic, widest, advice):
+    fitting, wide = (Ising((40, width), next_nearest=-0.6, periodic=periodic) for width in (widest, widest + 1))
+    assert find_strip(fitting).width == widest
+    with pytest.raises(ValueError, match=rf"2\^26\.0 numbers.*{advice}"):
+        strip_of(wide)
+
+
+def test_refuses_bonds_that_skip_rows_and_columns():
+    system = random_pairs((4, 4), False, extra=[(0, 10)])
+    with pytest.raises(ValueError, match=r"bond from \(0, 0\) to \(2, 2\)|bond from \(2, 2\) to \(0, 0\)"):
         transfer_matrix(system, 2.0)
 
 

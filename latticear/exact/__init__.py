@@ -1,7 +1,8 @@
 """Exact results to judge everything else by.
 
 - `enumerate_states`: any Hamiltonian with at most 2^24 configurations;
-- `transfer_matrix`, `magnetization_resolved`: any bond tables and fields on a narrow strip;
+- `transfer_matrix`, `magnetization_resolved`: any bond tables and fields on a narrow strip, within a row and between
+  adjacent ones;
 - `kaufman`: the zero-field Ising model on a torus of any size;
 - `kasteleyn`: any couplings without fields on open, cylindrical and toroidal lattices up to about 64x64;
 - `onsager`: the same on the infinite lattice; `potts_transition`: the Potts model there, at its transition;

@@ -41,6 +41,8 @@ def exact_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactR
         >>> from latticear.hamiltonians import Ising
         >>> exact_result(Ising((4, 4)), 2.0).method, exact_result(Ising((32, 32)), 2.0).method
         ('magnetization_resolved', 'kaufman')
+        >>> exact_result(Ising((8, 8), next_nearest=-0.6), 2.0).method  # J1-J2
+        'magnetization_resolved'
         >>> exact_result(Ising((32, 32), field=0.1), 2.0) is None
         True
     """

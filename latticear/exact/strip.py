@@ -7,53 +7,53 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latticear.exact.mixture import Array
+from latticear.exact.replacement import Ints, Replacement, StepBonds, count_kept, last_needed, replacements
 from latticear.hamiltonians.base import AbstractHamiltonian
 
-__all__ = ["MAX_NUMBERS", "Ints", "Strip", "find_strip", "row_sums", "strip_of"]
-
-Ints = NDArray[np.int64]
+__all__ = ["MAX_NUMBERS", "Strip", "find_strip", "row_sums", "strip_of"]
 
 MAX_NUMBERS = 2**25  # three float64 arrays, in old and new, are 1.6 GB
 
 
 @dataclass(frozen=True)
 class Strip:
-    """H rows of W sites with pair energies inside a row and straight down to the next row only.
+    """H rows of W sites with pair energies inside a row and between a row and the next only.
 
     Attributes:
         site_energies: `(H, W, q)`.
         row_bonds: for each row the bonds inside it, (left column, right column, table `(q, q)`).
-        step_energies: `(H, W, q, q)`; `[r, c, t, u]` is the energy between rows r and r + 1 in column c when
-            the site of row r + 1 holds token t and that of row r token u. Step H - 1 leads from the last row
-            to the first.
+        step_bonds: for each row the bonds to the next one; `[r][c, u][t, v]` is the energy between column c of row
+            r + 1 holding token t and column u of row r holding token v. Step H - 1 leads from the last row to
+            the first.
         wraps: whether the last row meets the first one (beyond what two rows share anyway).
     """
 
     site_energies: Array
     row_bonds: list[list[tuple[int, int, Array]]]
-    step_energies: Array
+    step_bonds: list[StepBonds]
     wraps: bool
 
     @property
     def n_rows(self) -> int:
         """H."""
-        return self.step_energies.shape[0]
+        return self.site_energies.shape[0]
 
     @property
     def width(self) -> int:
         """W."""
-        return self.step_energies.shape[1]
+        return self.site_energies.shape[1]
 
     @property
     def n_tokens(self) -> int:
         """q."""
-        return self.step_energies.shape[2]
+        return self.site_energies.shape[2]
 
     @property
     def n_states(self) -> int:
@@ -66,9 +66,27 @@ class Strip:
         return self.n_states if self.wraps else 1
 
     @property
+    def is_straight(self) -> bool:
+        """Whether every bond to the next row runs straight down."""
+        return all(new == old for bonds in self.step_bonds for new, old in bonds)
+
+    @cached_property
+    def n_kept(self) -> Ints:
+        """`(H, W)`: how many sites of row r are still needed once those of row r + 1 up to `[r, c]` are there.
+
+        0 where all bonds run straight down. A lattice with both diagonals keeps one, and one more around a row.
+        """
+        return count_kept(np.stack([last_needed(bonds, self.width) for bonds in self.step_bonds]))
+
+    @property
+    def n_digits(self) -> int:
+        """W and the most sites that are kept: q^n_digits weights are held for each start."""
+        return self.width + int(self.n_kept.max())
+
+    @property
     def work(self) -> int:
         """Number of weights that a sweep over all sites computes."""
-        return self.n_rows * self.width * self.n_states * self.n_starts
+        return int((self.n_tokens**self.n_kept).sum()) * self.n_states * self.n_starts
 
     def row_energies(self, row: int) -> Array:
         """Energy within one row of every row state, bonds and fields: `(q^W,)`."""
@@ -85,14 +103,17 @@ class Strip:
         `[s, k]` has the first row of the strip in state `starts[k]` and its partner, the second or the last
         row, in state s.
         """
-        tables = self.step_energies[step]
-        if step == self.n_rows - 1:
-            tables = tables.swapaxes(-1, -2)
-        energies = np.zeros((1, len(starts)))
-        for column, table in enumerate(tables):
-            token = starts // self.n_tokens ** (self.width - 1 - column) % self.n_tokens
-            energies = (energies[:, None] + table[:, token]).reshape(-1, len(starts))
-        return energies
+        closing = step == self.n_rows - 1
+        terms = np.zeros((self.width, self.n_tokens, len(starts)))
+        for (new, old), table in self.step_bonds[step].items():
+            partner, first = (old, new) if closing else (new, old)
+            token = starts // self.n_tokens ** (self.width - 1 - first) % self.n_tokens
+            terms[partner] += (table.T if closing else table)[:, token]
+        return row_sums(terms)
+
+    def replacements(self, step: int) -> list[Replacement]:
+        """Row `step` by row `step + 1`, site by site."""
+        return replacements(self.step_bonds[step], self.width, self.n_tokens)
 
     def start_chunks(self, numbers: int) -> list[Ints]:
         """The first rows in groups for which a sweep holds about so many weights at a time."""
@@ -102,10 +123,11 @@ class Strip:
 
 
 def row_sums(terms: Array) -> Array:
-    """Sum of a term per site, `(W, q)`, for every row state: `(q^W,)`."""
-    sums = np.zeros(1)
+    """Sum of a term per site, `(W, q, ...)`, for every row state: `(q^W, ...)`."""
+    others = terms.shape[2:]
+    sums = np.zeros((1, *others))
     for term in terms:
-        sums = (sums[:, None] + term).reshape(-1)
+        sums = (sums[:, None] + term).reshape(-1, *others)
     return sums
 
 
@@ -116,7 +138,7 @@ def find_strip(hamiltonian: AbstractHamiltonian) -> Strip | None:
         for transpose in (False, True)
         if hamiltonian.n_tokens ** hamiltonian.shape[0 if transpose else 1] <= MAX_NUMBERS
         and (strip := _read(hamiltonian, transpose)) is not None
-        and strip.n_states * strip.n_starts <= MAX_NUMBERS
+        and strip.n_tokens**strip.n_digits * strip.n_starts <= MAX_NUMBERS
     ]
     return min(fitting, key=lambda strip: strip.work, default=None)
 
@@ -125,8 +147,8 @@ def strip_of(hamiltonian: AbstractHamiltonian) -> Strip:
     """Like `find_strip`, with an explanation.
 
     Raises:
-        ValueError: if a bond is neither within a row nor straight down, or if the vector of row states would
-            not fit.
+        ValueError: if a bond is neither within a row nor between adjacent rows, or if the vector of row states
+            would not fit.
     """
     strip = find_strip(hamiltonian)
     if strip is None:
@@ -150,13 +172,34 @@ class _Ends(NamedTuple):
 
     @property
     def strays(self) -> NDArray[np.bool_]:
-        """Which bonds are neither within a row nor straight to the next row, around the boundary included."""
-        next_rows = (self.rows_apart == 1) | (self.rows_apart == self.n_rows - 1)
-        return (self.y1 != self.y2) & ~((self.x1 == self.x2) & next_rows)
+        """Which bonds are neither within a row nor to the next row, around the boundary included."""
+        return (self.rows_apart > 1) & (self.rows_apart != self.n_rows - 1)
 
     @property
     def wraps(self) -> bool:
         return self.n_rows > 2 and bool((self.rows_apart == self.n_rows - 1).any())
+
+    @property
+    def upward(self) -> NDArray[np.bool_]:
+        """Which bonds to the next row name the site there first."""
+        # of two rows, both steps join the same pairs of sites: one table carries both and the strip stays open
+        around = (self.y2 - self.y1 == self.n_rows - 1) & (self.n_rows > 2)
+        return (self.y1 - self.y2 == 1) | around
+
+    @property
+    def steps(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """Of every bond to the next row: its number, the row it leaves, the new and the old column."""
+        bonds = np.flatnonzero(self.rows_apart)
+        turned = np.where(self.upward, (self.y2, self.x1, self.x2), (self.y1, self.x2, self.x1))[:, bonds]
+        return bonds, *turned
+
+    @property
+    def n_kept(self) -> int:
+        """The most sites that a sweep keeps beside a row."""
+        last = np.tile(np.arange(self.width), (self.n_rows, 1))
+        _, row, new, old = self.steps
+        np.maximum.at(last, (row, old), new)
+        return int(count_kept(last).max())
 
 
 def _ends(hamiltonian: AbstractHamiltonian, transpose: bool) -> _Ends:
@@ -175,7 +218,7 @@ def _read(hamiltonian: AbstractHamiltonian, transpose: bool) -> Strip | None:
     return Strip(
         site_energies=fields.swapaxes(0, 1) if transpose else fields,
         row_bonds=_row_bonds(ends, tables),
-        step_energies=_step_energies(ends, tables),
+        step_bonds=_step_bonds(ends, tables),
         wraps=ends.wraps,
     )
 
@@ -188,14 +231,12 @@ def _row_bonds(ends: _Ends, tables: Array) -> list[list[tuple[int, int, Array]]]
     return bonds
 
 
-def _step_energies(ends: _Ends, tables: Array) -> Array:
-    y1, x1, y2, n_rows = ends.y1, ends.x1, ends.y2, ends.n_rows
-    steps = np.zeros((n_rows, ends.width, *tables.shape[1:]))
-    # of two rows, both steps join the same pairs of sites: one table carries both and the strip stays open
-    upward = (y1 != y2) & ((y1 - y2 == 1) | ((y2 - y1 == n_rows - 1) & (n_rows > 2)))
-    downward = (y1 != y2) & ~upward
-    np.add.at(steps, (y1[downward], x1[downward]), tables[downward].swapaxes(1, 2))
-    np.add.at(steps, (y2[upward], x1[upward]), tables[upward])
+def _step_bonds(ends: _Ends, tables: Array) -> list[StepBonds]:
+    steps: list[StepBonds] = [{} for _ in range(ends.n_rows)]
+    upward = ends.upward
+    for b, row, new, old in zip(*ends.steps, strict=True):
+        table = tables[b] if upward[b] else tables[b].T
+        steps[row][int(new), int(old)] = steps[row].get((new, old), 0) + table
     return steps
 
 
@@ -207,14 +248,15 @@ def _explain(hamiltonian: AbstractHamiltonian) -> str:
         bond = int(np.flatnonzero(both[0].strays)[0])
         y1, x1, y2, x2 = (int(end[bond]) for end in both[0][:4])
         return (
-            "the transfer matrix needs every bond within one row or between vertically adjacent sites of one "
-            f"column, got a bond from {(y1, x1)} to {(y2, x2)}; use enumerate_states on small lattices"
+            "the transfer matrix needs every bond within one row or between adjacent rows (or columns), got a bond "
+            f"from {(y1, x1)} to {(y2, x2)}; use enumerate_states on small lattices"
         )
-    bits = math.log2(hamiltonian.n_tokens)
-    needed = min(bits * ends.width * (2 if ends.wraps else 1) for ends in legal)
-    limit = math.log2(MAX_NUMBERS)
+    bits, limit = math.log2(hamiltonian.n_tokens), math.log2(MAX_NUMBERS)
+    digits, kept = min((ends.width * (2 if ends.wraps else 1) + ends.n_kept, ends.n_kept) for ends in legal)
+    # what is kept beside a row does not grow with its width, unless bonds lean far; then this asks for too little
+    longest, periodic = (max(1, int((limit / bits - kept) / rows)) for rows in (1, 2))
     return (
         f"the transfer matrix of a {hamiltonian.shape} lattice with {hamiltonian.n_tokens} values a site "
-        f"would hold 2^{needed:.1f} numbers, at most 2^{limit:.0f} (about 2 GB) are allowed; use a strip of "
-        f"width {int(limit / bits)} or less if it is open lengthwise, {int(limit / 2 / bits)} if periodic"
+        f"would hold 2^{bits * digits:.1f} numbers, at most 2^{limit:.0f} (about 2 GB) are allowed; use a strip of "
+        f"width {longest} or less if it is open lengthwise, {periodic} if periodic"
     )
