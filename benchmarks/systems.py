@@ -84,7 +84,6 @@ def measured(name: str, row: Row, options: argparse.Namespace) -> dict[str, Any]
         "temperature": row.temperature,
         "hamiltonian": row.hamiltonian,
         "model": {"name": "multiscale"},
-        "training": {"learning_rate": 0.01},
     }
     config = parse_config(config_tree(None, [*row.sets, *options.set], tree))
     hamiltonian = build_hamiltonian(config)

@@ -184,7 +184,10 @@ def parse_config(tree: Tree) -> RunConfig:
     hamiltonian = _validated(_member(_HAMILTONIANS, sections, "hamiltonian"), sections["hamiltonian"], "hamiltonian.")
     sections["model"].setdefault("name", "multiscale" if max(hamiltonian["shape"]) >= LARGE else "pixelcnn")
     model = _validated(_member(_MODELS, sections, "model"), sections["model"], "model.")
-    training = _validated(_TRAINING, _training(sections, top["temperature"]), "training.")
+    if model.get("translation_invariant") == "auto":
+        model["translation_invariant"] = _built(hamiltonian).is_homogeneous
+    shares = model.get("translation_invariant", True)
+    training = _validated(_TRAINING, _training(sections, top["temperature"], shares), "training.")
     config = RunConfig(**top, hamiltonian=hamiltonian, model=model, training=training)
     if isinstance(config.served, TemperatureRange):
         config.model["n_condition"] = config.model["n_condition"] or 1
@@ -192,14 +195,20 @@ def parse_config(tree: Tree) -> RunConfig:
         config.model["spin_flip_symmetric"] = build_hamiltonian(config).spin_flip
     if config.model.get("periodic") == "auto":
         config.model["periodic"] = build_hamiltonian(config).lattice.periodic
-    if config.model.get("translation_invariant") == "auto":
-        config.model["translation_invariant"] = build_hamiltonian(config).is_homogeneous
     return config
 
 
-def _training(sections: dict[str, Tree], temperature: float | tuple[float, float]) -> Tree:
-    """The section as asked for, upon the options that serve the network best."""
+def _training(sections: dict[str, Tree], temperature: float | tuple[float, float], shares: bool) -> Tree:
+    """The section as asked for, upon the options that serve the network best.
+
+    Args:
+        sections: as asked for.
+        temperature: of the run.
+        shares: whether the sites share their perceptrons. Those of single sites learn data by heart.
+    """
     defaults = dict(MODELS[sections["model"]["name"]].training_defaults)
+    if not shares:
+        defaults |= {"objective": "reverse-kl", "learning_rate": 0.01}
     if isinstance(temperature, tuple):
         defaults.pop("objective", None)  # a range has the one objective alone
     elif sections["training"].get("data"):
@@ -248,8 +257,12 @@ def build_space(config: AnyConfig) -> ConfigurationSpace:
 
 def build_hamiltonian(config: RunConfig) -> AbstractHamiltonian:
     """The Hamiltonian that the config names."""
-    arguments = {key: value for key, value in config.hamiltonian.items() if key != "name"}
-    return HAMILTONIANS[config.hamiltonian["name"]](**arguments)
+    return _built(config.hamiltonian)
+
+
+def _built(section: Tree) -> AbstractHamiltonian:
+    arguments = {key: value for key, value in section.items() if key != "name"}
+    return HAMILTONIANS[section["name"]](**arguments)
 
 
 def build_model(config: AnyConfig, space: ConfigurationSpace) -> AbstractModel:

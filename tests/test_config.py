@@ -341,3 +341,15 @@ def test_devices(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert resolve_device("auto") == resolve_device("cuda") == torch.device("cuda")
     assert resolve_device("cpu") == torch.device("cpu")
+
+
+def test_a_network_for_each_site_follows_from_the_couplings():
+    """And is not trained on data unless asked for, which it would learn by heart."""
+    of = {"shape": [4, 4]}
+    for hamiltonian, shares in (({"name": "edwards_anderson"}, False), ({"name": "ising", "field": 0.1}, True)):
+        config = parse_config({"hamiltonian": of | hamiltonian, "model": {"name": "multiscale"}})
+        assert config.model["translation_invariant"] is shares
+        assert config.training["objective"] == ("forward-reverse-kl" if shares else "reverse-kl")
+    asked = {"hamiltonian": of | {"name": "edwards_anderson"}, "model": {"name": "multiscale"}}
+    config = parse_config(asked | {"training": {"objective": "forward-kl"}})
+    assert config.training["objective"] == "forward-kl"
