@@ -20,6 +20,7 @@ from latticear.hamiltonians import (
     HAMILTONIANS,
     AbstractHamiltonian,
     BoltzmannBias,
+    EdwardsAndersonDisorder,
     TemperatureRange,
     temperature_or_range,
 )
@@ -188,6 +189,8 @@ def parse_config(tree: Tree) -> RunConfig:
     config = RunConfig(**top, hamiltonian=hamiltonian, model=model, training=training)
     if isinstance(config.served, TemperatureRange):
         config.model["n_condition"] = config.model["n_condition"] or 1
+    if hamiltonian["name"] == EdwardsAndersonDisorder.name:
+        config.model["n_condition_maps"] = config.model["n_condition_maps"] or 2
     if config.model["spin_flip_symmetric"] == "auto":
         config.model["spin_flip_symmetric"] = build_hamiltonian(config).spin_flip
     if config.model.get("periodic") == "auto":
@@ -200,8 +203,8 @@ def parse_config(tree: Tree) -> RunConfig:
 def _training(sections: dict[str, Tree], temperature: float | tuple[float, float]) -> Tree:
     """The section as asked for, upon the options that serve the network best."""
     defaults = dict(MODELS[sections["model"]["name"]].training_defaults)
-    if isinstance(temperature, tuple):
-        defaults.pop("objective", None)  # a range has the one objective alone
+    if isinstance(temperature, tuple) or sections["hamiltonian"]["name"] == EdwardsAndersonDisorder.name:
+        defaults.pop("objective", None)  # a range, or disorder, has the one objective alone
     elif sections["training"].get("data"):
         defaults.setdefault("objective", "forward-kl")
     return defaults | sections["training"]

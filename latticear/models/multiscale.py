@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from latticear.ancestral import Drawn, Given, draw_front, log_softmax
 from latticear.engines import kernels_of
-from latticear.hamiltonians import exact_conditionals
+from latticear.hamiltonians import Strengths, exact_conditionals
 from latticear.models.base import AbstractModel, Common
 from latticear.models.compiled import CompiledPhases, attached
 from latticear.models.partial import Step
@@ -174,11 +174,11 @@ class MultiscalePixelCNN(AbstractModel):
 
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
         board = Board.of(tokens.flatten(1), self.n_tokens, self._like)
-        temperatures, embedded = self._given(len(tokens), condition)
+        strengths, embedded = self._given(len(tokens), condition)
         size = (len(tokens), self.n_tokens, math.prod(self.shape))
         logits_bqs = torch.zeros(size, dtype=torch.float64, device=tokens.device)
         for phase in self._phases.values():
-            logits_bqs[:, :, phase.sites] = phase.logits(board, slice(None), embedded, temperatures).permute(1, 2, 0)
+            logits_bqs[:, :, phase.sites] = phase.logits(board, slice(None), embedded, strengths).permute(1, 2, 0)
         return logits_bqs.unflatten(2, self.shape)
 
     def kernels(self) -> CompiledPhases | None:
@@ -199,18 +199,18 @@ class MultiscalePixelCNN(AbstractModel):
         """Known log-probabilities `(B,)` of complete configurations with their gradient."""
         if not torch.is_grad_enabled():
             return log_q
-        temperatures, embedded = self._given(len(log_q), condition)
+        strengths, embedded = self._given(len(log_q), condition)
         parts = [
-            (self._phases[key], partial(self._log_probs, key, places, board, temperatures))
+            (self._phases[key], partial(self._log_probs, key, places, board, strengths))
             for key, places, _ in self._targets(None)
         ]
         return with_gradient(log_q, parts, embedded)
 
     def _log_probs(
-        self, key: str, places: Tensor, board: Board, temperatures: Tensor | None, embedded: Tensor | None
+        self, key: str, places: Tensor, board: Board, strengths: Strengths | None, embedded: Tensor | None
     ) -> Iterator[Tensor]:
         """Log-probabilities of some sites of a phase at a time, `(B,)`."""
-        for part, logits_tbq in self._conditionals(key, places, board, temperatures, embedded):
+        for part, logits_tbq in self._conditionals(key, places, board, strengths, embedded):
             chosen = board.tokens[:, self._phases[key].sites[part]].T[..., None]
             yield log_softmax(logits_tbq).gather(2, chosen)[..., 0].sum(0)
 
@@ -292,12 +292,12 @@ class MultiscalePixelCNN(AbstractModel):
             board.write(self._phases[key].sites[places], torch.cat(tokens))
         return log_q, log_q_given
 
-    def _given(self, n: int, condition: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """Of the conditions of n configurations: temperatures of the bias, and as embedded, `(width, N or 1, n)`."""
+    def _given(self, n: int, condition: Tensor | None) -> tuple[Strengths | None, Tensor | None]:
+        """Of the conditions of n configurations: strengths of the bias, and as embedded, `(width, N or 1, n)`."""
         embedded = None
         if self.embed is not None:
             embedded = F.silu(self.embed(condition)).flatten(2).permute(1, 2, 0)
-        return None if self.bias is None else self.bias.temperatures(n, condition), embedded
+        return None if self.bias is None else self.bias.strengths(n, condition), embedded
 
     def _targets(self, sites: Tensor | None) -> Iterator[tuple[str, Tensor, Tensor]]:
         """The phases that draw some of the sites, or of all: places among their targets, and columns in `sites`."""
@@ -313,16 +313,16 @@ class MultiscalePixelCNN(AbstractModel):
                 yield key, places, columns[places]
 
     def _conditionals(
-        self, key: str, places: Tensor, board: Board, temperatures: Tensor | None, embedded: Tensor | None
+        self, key: str, places: Tensor, board: Board, strengths: Strengths | None, embedded: Tensor | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Some of these targets, `(T,)`, and their logits with the bias, float64 `(T, B, q)`, to the last one."""
         phase = self._phases[key]
         for part in places.split(max(1, COLUMNS // max(1, len(board.tokens)))):
-            logits_tbq = phase.logits(board, part, embedded, temperatures)
+            logits_tbq = phase.logits(board, part, embedded, strengths)
             if self._biased.get(key):
                 assert self.bias is not None
-                assert temperatures is not None
-                at = self.bias.at(board.tokens, phase.sites[part], temperatures)
+                assert strengths is not None
+                at = self.bias.at(board.tokens, phase.sites[part], strengths)
                 logits_tbq = logits_tbq + at.transpose(0, 1)
             yield part, logits_tbq
 

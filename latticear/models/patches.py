@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latticear.hamiltonians import SummedNeighbours
+from latticear.hamiltonians import Strengths, SummedNeighbours
 from latticear.scales import Phase
 
 __all__ = ["Board", "PatchNetwork", "PhaseModule"]
@@ -157,7 +157,7 @@ class PhaseModule(nn.Module):
         return self.symmetric and self.n_tokens == 2
 
     def logits(
-        self, board: Board, part: slice | Tensor, embedded: Tensor | None, temperatures: Tensor | None
+        self, board: Board, part: slice | Tensor, embedded: Tensor | None, strengths: Strengths | None
     ) -> Tensor:
         """Logits of some targets without their bonds to known neighbours: float64 `(T, B, q)`.
 
@@ -165,11 +165,11 @@ class PhaseModule(nn.Module):
             board: with all sites of earlier phases filled in.
             part: of the targets, a slice or their places.
             embedded: the condition, `(channels, N, B)`, or `(channels, 1, B)` if it is no map; None without one.
-            temperatures: float64 `(B,)`, of the bias; None without one.
+            strengths: of the energies; None without a bias.
         """
         if self.summed is not None:
-            assert temperatures is not None
-            return self.summed(board.tokens, part, temperatures).transpose(0, 1)
+            assert strengths is not None
+            return self.summed(board.tokens, part, strengths).transpose(0, 1)
         taps, n = self.taps[:, part], len(board.tokens)
         size = (taps.shape[1], n, self.n_tokens)
         if self.network is None:
