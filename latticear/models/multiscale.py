@@ -17,6 +17,8 @@ from latticear.engines import kernels_of
 from latticear.hamiltonians import Strengths, exact_conditionals
 from latticear.models.base import AbstractModel, Common
 from latticear.models.compiled import CompiledPhases, attached
+from latticear.models.couplings import CouplingNetwork
+from latticear.models.gauge import Gauge
 from latticear.models.partial import Step
 from latticear.models.patches import Board, PatchNetwork, PhaseModule
 from latticear.models.recomputed import with_gradient
@@ -91,6 +93,7 @@ class MultiscalePixelCNN(AbstractModel):
         n_taps: int = 24,
         periodic: bool | tuple[bool, bool] = True,
         translation_invariant: bool = True,
+        coupling_reach: int = 3,
         **common: Unpack[Common],
     ) -> None:
         super().__init__(shape, n_tokens, **common)
@@ -100,8 +103,10 @@ class MultiscalePixelCNN(AbstractModel):
             )
         self.width, self.depth, self.n_taps = width, depth, n_taps
         self.periodic, self.translation_invariant = periodic, translation_invariant
-        self.embed = self.conditioning.embedding(width)
+        self.coupling_reach = coupling_reach
         self._around = (periodic, periodic) if isinstance(periodic, bool) else periodic
+        self._sees_couplings = self.bias is not None and self.bias.n_maps > 0 and self.spin_flip_symmetric
+        self.embed = None if self._sees_couplings else self.conditioning.embedding(width)
         phases = [part for phase in self._plan() for part in self._networks_of(phase)]
         rank = rank_of(phases, self.shape)
         self.phases = nn.ModuleDict({key_of(phase): self._module(phase, rank) for phase in phases})
@@ -132,12 +137,16 @@ class MultiscalePixelCNN(AbstractModel):
         exact = None if self.bias is None else exact_conditionals(self.bias, phase.sites, rank)
         summed = exact if exact is not None and exact.later.any() else None
         gauged = self.n_tokens == 2 and self.spin_flip_symmetric
-        network = None
+        network = couplings = None
         if exact is None and not (gauged and not len(phase.taps)):  # the sign of the first spin is that of a coin
             n_inputs = len(phase.taps) * (1 if self.n_tokens == 2 else self.n_tokens)
             n_outputs = 1 if gauged else self.n_tokens
-            network = PatchNetwork(n_inputs, n_outputs, self.width, self.depth, self.width if self.embed else 0)
-        return PhaseModule(phase, self.n_tokens, self.spin_flip_symmetric, network, summed)
+            if self._sees_couplings and self.bias is not None:
+                gauge = Gauge(self.bias, self._around, phase.sites, phase.taps, self.coupling_reach)
+                couplings = CouplingNetwork(gauge, n_inputs, self.width)
+            n_embedded = self.width if self.embed or couplings else 0
+            network = PatchNetwork(n_inputs, n_outputs, self.width, self.depth, n_embedded)
+        return PhaseModule(phase, self.n_tokens, self.spin_flip_symmetric, network, summed, couplings)
 
     def counterparts(self, name: str) -> list[str]:
         """The parameters of the same spacing; a coarser level than there is begins as the next finer one.

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latticear.hamiltonians import Strengths, SummedNeighbours
+from latticear.models.couplings import CouplingNetwork
 from latticear.scales import Phase
 
 __all__ = ["Board", "PatchNetwork", "PhaseModule"]
@@ -88,32 +89,35 @@ class PatchNetwork(nn.Module):
         entered = [width] * depth if n_inputs else [n_outputs]
         self.conditions = nn.ModuleList(nn.Linear(n_condition, size, bias=False) for size in entered if n_condition)
 
-    def forward(self, inputs: Tensor, signs: Tensor | None = None, embedded: Tensor | None = None) -> Tensor:
+    def forward(
+        self, inputs: Tensor, signs: Tensor | None = None, embedded: Tensor | None = None, rows: Tensor | None = None
+    ) -> Tensor:
         """Logits `(n_outputs, columns)`.
 
         Args:
             inputs: `(n_inputs, columns)`.
             signs: `(columns,)`, which the inputs are multiplied with; None for 1.
             embedded: the condition, `(n_condition, T, B)`, or `(n_condition, 1, B)` if it is the same for all targets.
+            rows: int64 `(B,)`, which of the embedded conditions, then any number of them, each configuration has.
         """
         if self.weight is None:
-            return self._given(0, self.bias[:, None].expand(-1, inputs.shape[1]), embedded)
+            return self._given(0, self.bias[:, None].expand(-1, inputs.shape[1]), embedded, rows)
         x = inputs
         for k, layer in enumerate(self.layers):
             weight, bias = cast(Tensor, layer.weight), cast(Tensor, layer.bias)[:, None]
             # signs: W (g x) = g (W x)
             x = torch.addmm(bias, weight, x) if k or signs is None else torch.addcmul(bias, weight @ x, signs)
-            x = F.silu(self._given(k, x, embedded))
+            x = F.silu(self._given(k, x, embedded, rows))
         return torch.addmm(self.bias[:, None], self.weight, x)
 
-    def _given(self, k: int, x: Tensor, embedded: Tensor | None) -> Tensor:
+    def _given(self, k: int, x: Tensor, embedded: Tensor | None, rows: Tensor | None) -> Tensor:
         """What the condition adds before layer k."""
         if embedded is None:
             return x
-        added = cast(Tensor, self.conditions[k].weight) @ embedded.flatten(1)
-        _, n_targets, n = embedded.shape
-        columns = x.view(len(x), x.shape[1] // max(1, n), n)
-        return (columns + added.view(len(x), n_targets, n)).flatten(1)
+        added = (cast(Tensor, self.conditions[k].weight) @ embedded.flatten(1)).view(len(x), *embedded.shape[1:])
+        added = added if rows is None else added[:, :, rows]
+        n = added.shape[2]
+        return (x.view(len(x), x.shape[1] // max(1, n), n) + added).flatten(1)
 
 
 def _linear(n_inputs: int, n_outputs: int) -> nn.Linear:
@@ -132,6 +136,7 @@ class PhaseModule(nn.Module):
         symmetric: flipping all known tokens flips the logits.
         network: of what is known around a target; None where it is not needed.
         summed: what the sum over later neighbours adds, where the energy tells the conditionals.
+        couplings: what the network is told of those that come with a configuration; None where there are none.
     """
 
     sites: Tensor
@@ -144,12 +149,13 @@ class PhaseModule(nn.Module):
         symmetric: bool,
         network: PatchNetwork | None = None,
         summed: SummedNeighbours | None = None,
+        couplings: CouplingNetwork | None = None,
     ) -> None:
         super().__init__()
         self.register_buffer("sites", phase.sites, persistent=False)
         self.register_buffer("taps", phase.taps, persistent=False)
         self.n_tokens, self.symmetric = n_tokens, symmetric
-        self.network, self.summed = network, summed
+        self.network, self.summed, self.couplings = network, summed, couplings
 
     @property
     def gauged(self) -> bool:
@@ -176,10 +182,18 @@ class PhaseModule(nn.Module):
             return torch.zeros(size, dtype=torch.float64, device=taps.device)
         if embedded is not None and embedded.shape[1] > 1:
             embedded = embedded[:, self.sites[part]]
-        known = board.around(taps)
+        known, rows = board.around(taps), None
+        sign = known[0]
+        if self.couplings is not None:
+            assert strengths is not None
+            assert strengths.couplings is not None
+            told = self.couplings(strengths.couplings, part)
+            rows = told.rows
+            sign = sign * told.signs[0][:, rows].flatten()
+            known = known * (told.signs * told.weights)[:, :, rows].flatten(1)
+            embedded = told.embedded
         if self.gauged:
-            sign = known[0]
-            half = self.network(known, sign, embedded)[0].double() * sign / 2
+            half = self.network(known, sign, embedded, rows)[0].double() * sign / 2
             return torch.stack([-half, half], dim=1).view(size)
         logits_qc = self.network(known, None, embedded).double()
         if self.symmetric:
