@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         SherringtonKirkpatrick,
     )
     from latticear.importance import estimate, forward_ess, reweight
+    from latticear.instances import read_couplings
     from latticear.lattice import Lattice
     from latticear.likelihood import negative_log_likelihood
     from latticear.models import (
@@ -128,6 +129,7 @@ _HOMES = {
         "Potts",
         "SherringtonKirkpatrick",
     ),
+    "instances": ("read_couplings",),
     "lattice": ("Lattice",),
     "likelihood": ("negative_log_likelihood",),
     "models": (

@@ -58,7 +58,14 @@ class CouplingNetwork(nn.Module):
             couplings: `(B, 2 H W)`, of each configuration.
             part: of the targets, a slice or their places.
         """
-        instances, rows = torch.unique_consecutive(couplings, dim=0, return_inverse=True)
+        instances, rows = _instances(couplings)
         signs_ktu, window = self.gauge(instances, part, self.weigh.weight)
         embedded_tue = self.layers(window.movedim(0, -1))
         return Told(signs_ktu, self.weigh(embedded_tue).movedim(-1, 0), embedded_tue.movedim(-1, 0), rows)
+
+
+def _instances(couplings: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows that differ from the one before, `(U, ...)`, and the one of each: `torch.unique_consecutive`, faster."""
+    first = torch.ones(len(couplings), dtype=torch.bool, device=couplings.device)
+    first[1:] = (couplings[1:] != couplings[:-1]).any(1)
+    return couplings[first], first.cumsum(0) - 1

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latticear.hamiltonians import Strengths, SummedNeighbours
-from latticear.models.couplings import CouplingNetwork
+from latticear.models.couplings import CouplingNetwork, Told
 from latticear.scales import Phase
 
 __all__ = ["Board", "PatchNetwork", "PhaseModule"]
@@ -127,6 +127,21 @@ def _linear(n_inputs: int, n_outputs: int) -> nn.Linear:
     return layer
 
 
+def _odds(network: PatchNetwork, known: Tensor, embedded: Tensor | None, told: Told | None) -> Tensor:
+    """Log-odds of two tokens, float64 `(columns,)`, odd in the known spins, which are seen relative to the first."""
+    if told is None:
+        return network(known, known[0], embedded)[0].double() * known[0]
+    known = known * told.signs[:, :, told.rows].flatten(1)
+    weighed = known * told.weights[:, :, told.rows].flatten(1)
+    return network(weighed, known[0], told.embedded, told.rows)[0].double() * known[0]
+
+
+def _couplings(strengths: Strengths | None) -> Tensor:
+    assert strengths is not None
+    assert strengths.couplings is not None
+    return strengths.couplings
+
+
 class PhaseModule(nn.Module):
     """The sites of one phase, and what tells their logits: a network, or the energy, or neither (a fair coin).
 
@@ -182,18 +197,10 @@ class PhaseModule(nn.Module):
             return torch.zeros(size, dtype=torch.float64, device=taps.device)
         if embedded is not None and embedded.shape[1] > 1:
             embedded = embedded[:, self.sites[part]]
-        known, rows = board.around(taps), None
-        sign = known[0]
-        if self.couplings is not None:
-            assert strengths is not None
-            assert strengths.couplings is not None
-            told = self.couplings(strengths.couplings, part)
-            rows = told.rows
-            sign = sign * told.signs[0][:, rows].flatten()
-            known = known * (told.signs * told.weights)[:, :, rows].flatten(1)
-            embedded = told.embedded
+        known = board.around(taps)
         if self.gauged:
-            half = self.network(known, sign, embedded, rows)[0].double() * sign / 2
+            told = None if self.couplings is None else self.couplings(_couplings(strengths), part)
+            half = _odds(self.network, known, embedded, told) / 2
             return torch.stack([-half, half], dim=1).view(size)
         logits_qc = self.network(known, None, embedded).double()
         if self.symmetric:
