@@ -143,8 +143,8 @@ class MultiscalePixelCNN(AbstractModel):
             n_outputs = 1 if gauged else self.n_tokens
             if self._sees_couplings and self.bias is not None:
                 gauge = Gauge(self.bias, self._around, phase.sites, phase.taps, self.coupling_reach)
-                couplings = CouplingNetwork(gauge, n_inputs, self.width)
-            n_embedded = self.width if self.embed or couplings else 0
+                couplings = CouplingNetwork(gauge, n_inputs, 2 * self.width)
+            n_embedded = 2 * self.width if couplings else self.width if self.embed else 0
             network = PatchNetwork(n_inputs, n_outputs, self.width, self.depth, n_embedded)
         return PhaseModule(phase, self.n_tokens, self.spin_flip_symmetric, network, summed, couplings)
 
