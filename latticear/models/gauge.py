@@ -11,6 +11,7 @@ Index suffixes: o offset from the target, t target, b configuration, k tap, e bo
 from __future__ import annotations
 
 import math
+from itertools import accumulate, groupby, pairwise
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,8 @@ from latticear.hamiltonians import BoltzmannBias
 __all__ = ["Gauge"]
 
 Offset = tuple[int, int]
+Bond = tuple[Offset, int]
+"""The left or upper end of a bond, and 0 if it goes to the right, 1 if it goes down."""
 
 
 class Gauge(nn.Module):
@@ -29,7 +32,7 @@ class Gauge(nn.Module):
     Exact where the tree has bonds: everywhere but near missing sites.
 
     Args:
-        bias: of a Hamiltonian whose couplings come with the configurations.
+        bias: of a Hamiltonian whose couplings come with the configurations, with all bonds (before `attach`).
         periodic: whether shortest paths go around the boundary, (y, x).
         sites: int64 `(T,)`, the targets.
         taps: int64 `(n_taps, T)`, known sites around each; N where there is none.
@@ -40,9 +43,10 @@ class Gauge(nn.Module):
     """
 
     taps: Tensor
+    parents: Tensor
     tree: Tensor
     ends: Tensor
-    bonds: Tensor
+    window: Tensor
     units: Tensor
 
     def __init__(
@@ -59,16 +63,20 @@ class Gauge(nn.Module):
         window = frame.window(reach)
         offsets = _tree({*window, *(offset for row in offsets_kt for offset in row)})
         place = {offset: o for o, offset in enumerate(offsets)}
-        parents = [_parent(offset) for offset in offsets[1:]]
-        loops = [(a, b) for a in window for b in frame.after(a) if b in window]
-        self.n_bonds = len(loops)
-        self._levels = [_length(offset) for offset in offsets[1:]]
-        self._parents = [place[parent] for parent in parents]
-        of_targets = frame.entries(sites, list(zip(parents, offsets[1:], strict=True)))
-        self.register_buffer("taps", torch.tensor([[place[o] for o in row] for row in offsets_kt]), persistent=False)
-        self.register_buffer("tree", of_targets, persistent=False)
-        self.register_buffer("ends", torch.tensor([[place[a], place[b]] for a, b in loops]).T, persistent=False)
-        self.register_buffer("bonds", frame.entries(sites, loops), persistent=False)
+        seen = [(a, b) for a in sorted(window) for b in frame.after(a) if b in window]
+        steps = [(_parent(offset), offset) for offset in offsets[1:]]
+        self.n_bonds = len(seen)
+        sizes = [len(list(ring)) for _, ring in groupby(offsets, _length)]
+        self._rings = [slice(*ends) for ends in pairwise(accumulate(sizes))]  # of offsets at one distance, from 1
+        tables = {
+            "taps": torch.tensor([[place[offset] for offset in row] for row in offsets_kt]),
+            "parents": torch.tensor([0, *(place[parent] for parent, _ in steps)]),
+            "tree": frame.entries(sites, [((0, 0), 0), *(frame.bond(*step) for step in steps)]),
+            "ends": torch.tensor([[place[a], place[b]] for a, b in seen]).T,
+            "window": frame.entries(sites, [frame.bond(*ends) for ends in seen]),
+        }
+        for name, table in tables.items():
+            self.register_buffer(name, table, persistent=False)
         # what a coupling of 1 is worth: 1, or -1 across an antiperiodic boundary, or 0 where there is no bond
         units = torch.zeros(2 * n_sites, dtype=torch.float64)
         assert bias.couplings is not None
@@ -85,17 +93,14 @@ class Gauge(nn.Module):
             like: a tensor of the type of the results.
         """
         values = F.pad(couplings * self.units, (0, 1)).T.to(like.dtype)  # the last one: of bonds that are not there
-        signs_etb = torch.where(values < 0, -1.0, 1.0).to(like.dtype)[self.tree[:, part]]
-        of_offsets = signs_etb.new_ones(len(signs_etb) + 1, *signs_etb.shape[1:])
-        start = 0
-        while start < len(self._levels):  # a ring of offsets of one distance at a time
-            stop = start + self._levels[start:].count(self._levels[start])
-            of_offsets[start + 1 : stop + 1] = of_offsets[self._parents[start:stop]] * signs_etb[start:stop]
-            start = stop
+        signs_otb = torch.where(values < 0, -1.0, 1.0).to(like.dtype)[self.tree[:, part]]  # of the step to each offset
+        signs_otb[0] = 1
+        for ring in self._rings:
+            signs_otb[ring] *= signs_otb[self.parents[ring]]
         taps = self.taps[:, part]
         targets = torch.arange(taps.shape[1], device=taps.device)
-        window = values[self.bonds[:, part]] * of_offsets[self.ends[0]] * of_offsets[self.ends[1]]
-        return of_offsets[taps, targets], window
+        window_etb = values[self.window[:, part]] * signs_otb[self.ends[0]] * signs_otb[self.ends[1]]
+        return signs_otb[taps, targets], window_etb
 
 
 class _Frame:
@@ -117,15 +122,17 @@ class _Frame:
         dy, dx = offset
         return [self._short((dy, dx + 1)), self._short((dy + 1, dx))]
 
-    def entries(self, targets: Tensor, bonds: list[tuple[Offset, Offset]]) -> Tensor:
+    def bond(self, a: Offset, b: Offset) -> Bond:
+        """The one between two neighbours."""
+        first, second = (a, b) if b in self.after(a) else (b, a)
+        return first, self.after(first).index(second)
+
+    def entries(self, targets: Tensor, bonds: list[Bond]) -> Tensor:
         """Which coupling that of each bond is, as seen from each target, 2 H W for none: int64 `(n_bonds, T)`."""
         (height, width), n_sites = self.shape, math.prod(self.shape)
         y, x = targets // width, targets % width
         rows = []
-        for a, b in bonds:
-            (dy, dx), down = (a, True) if b == self.after(a)[1] else (a, False)
-            if b not in self.after(a):
-                (dy, dx), down = b, a == self.after(b)[1]
+        for (dy, dx), down in bonds:
             inside = torch.tensor(True)
             for place, extent, wraps in ((y + dy, height, self.periodic[0]), (x + dx, width, self.periodic[1])):
                 inside = inside & (torch.tensor(wraps) | (place >= 0) & (place < extent))

@@ -54,11 +54,13 @@ class MultiscalePixelCNN(AbstractModel):
         periodic: whether it sees around the boundary, for both directions or (y, x).
         translation_invariant: the sites of a phase share one perceptron; False, for couplings that differ from bond to
             bond: each has its own.
+        coupling_reach: where the bias follows the couplings of each configuration: a site sees those within a square
+            that reaches so far to each side, in its gauge (`latticear.models.gauge`).
         common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
             enters every hidden layer.
 
     Raises:
-        ValueError: for q < 2, width, depth or n_taps < 1.
+        ValueError: for q < 2, width, depth, n_taps or coupling_reach < 1.
 
     References:
         Singha, Cellini, Nicoli, Jansen, Kühn, Nakajima, "Multilevel generative samplers for investigating critical
@@ -101,11 +103,12 @@ class MultiscalePixelCNN(AbstractModel):
             raise ValueError(
                 f"width, depth and n_taps must be at least 1, got width={width}, depth={depth}, n_taps={n_taps}"
             )
+        if coupling_reach < 1:
+            raise ValueError(f"coupling_reach must be at least 1, got {coupling_reach}")
         self.width, self.depth, self.n_taps = width, depth, n_taps
         self.periodic, self.translation_invariant = periodic, translation_invariant
         self.coupling_reach = coupling_reach
         self._around = (periodic, periodic) if isinstance(periodic, bool) else periodic
-        self._sees_couplings = self.bias is not None and self.bias.n_maps > 0 and self.spin_flip_symmetric
         self.embed = None if self._sees_couplings else self.conditioning.embedding(width)
         phases = [part for phase in self._plan() for part in self._networks_of(phase)]
         rank = rank_of(phases, self.shape)
@@ -115,6 +118,12 @@ class MultiscalePixelCNN(AbstractModel):
         self._grouped = self._groups(phases)
         self._set_rank(rank)
         self._biased = {} if self.bias is None else {k: self.bias.tells(p.sites) for k, p in self._phases.items()}
+
+    @property
+    def _sees_couplings(self) -> bool:
+        """Whether the condition is the couplings of the bias alone; any other is embedded."""
+        alone = self.bias is not None and (self.n_condition, self.n_condition_maps) == (0, self.bias.n_maps)
+        return alone and self.conditioned and self.spin_flip_symmetric
 
     def _plan(self) -> list[Phase]:
         """The phases; sites whose conditionals the energy tells are drawn all at once."""
@@ -138,13 +147,14 @@ class MultiscalePixelCNN(AbstractModel):
         summed = exact if exact is not None and exact.later.any() else None
         gauged = self.n_tokens == 2 and self.spin_flip_symmetric
         network = couplings = None
+        n_embedded = self.width if self.embed else 0
         if exact is None and not (gauged and not len(phase.taps)):  # the sign of the first spin is that of a coin
             n_inputs = len(phase.taps) * (1 if self.n_tokens == 2 else self.n_tokens)
             n_outputs = 1 if gauged else self.n_tokens
             if self._sees_couplings and self.bias is not None:
                 gauge = Gauge(self.bias, self._around, phase.sites, phase.taps, self.coupling_reach)
-                couplings = CouplingNetwork(gauge, n_inputs, 2 * self.width)
-            n_embedded = 2 * self.width if couplings else self.width if self.embed else 0
+                n_embedded = 2 * self.width
+                couplings = CouplingNetwork(gauge, n_inputs, n_embedded)
             network = PatchNetwork(n_inputs, n_outputs, self.width, self.depth, n_embedded)
         return PhaseModule(phase, self.n_tokens, self.spin_flip_symmetric, network, summed, couplings)
 
