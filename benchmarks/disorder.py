@@ -27,7 +27,7 @@ from latticear.hamiltonians import AbstractHamiltonian
 from latticear.rundir import RunDirectory
 from latticear.workflows import trained
 
-STEPS_TIMED = 50
+STEPS_TIMED, WARM_UP = 60, 10
 
 
 def alone(temperature: float, system: AbstractHamiltonian, seconds: float) -> la.AbstractModel:
@@ -39,17 +39,17 @@ def alone(temperature: float, system: AbstractHamiltonian, seconds: float) -> la
         "training": {"objective": "reverse-kl", "learning_rate": 0.01},
     }
     config = parse_config(tree)
-    t_start = time.perf_counter()
-    fitted(config, system, STEPS_TIMED)
-    return fitted(config, system, int(seconds * STEPS_TIMED / (time.perf_counter() - t_start)))
+    _, times = fitted(config, system, STEPS_TIMED)
+    each = (times[-1] - times[WARM_UP]) / (STEPS_TIMED - 1 - WARM_UP)
+    return fitted(config, system, int(seconds / each))[0]
 
 
-def fitted(config: RunConfig, system: AbstractHamiltonian, steps: int) -> la.AbstractModel:
+def fitted(config: RunConfig, system: AbstractHamiltonian, steps: int) -> tuple[la.AbstractModel, list[float]]:
+    """A trained network, and when each step was done."""
     model = build_model(config, system)
     options = {key: value for key, value in config.training.items() if key not in ("data", "checkpoint_every")}
-    for _ in la.fit(model, system, temperature=config.temperature, **(options | {"steps": steps})):
-        pass
-    return model
+    training = la.fit(model, system, temperature=config.temperature, **(options | {"steps": steps}))
+    return model, [time.perf_counter() for _ in training]
 
 
 def weighed(
