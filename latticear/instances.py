@@ -1,7 +1,7 @@
 """Couplings of spin glasses on disk: `/couplings`, `(2, H, W)` or `(n, 2, H, W)`, in an HDF5 file.
 
 They are laid out as `EdwardsAnderson` takes them: of the bond from each site to its right neighbour, then to the one
-below. `h5py.File("glass.h5", "w")["couplings"] = couplings` writes a file.
+below. `with h5py.File("glass.h5", "w") as h5: h5["couplings"] = couplings` writes a file.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ class Strengths(NamedTuple):
     temperatures: Tensor
     couplings: Tensor | None
 
-    def of(self, places: Tensor | None) -> Tensor | None:
+    def of(self, places: Tensor) -> Tensor | None:
         """The factors at some places of `couplings`: `(B, ...)`; None for 1."""
-        return None if self.couplings is None or places is None else self.couplings[:, places]
+        return None if self.couplings is None else self.couplings[:, places]
 
     def copy_(self, other: Strengths) -> None:
         """Take the values of others, in place."""
