@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latticear.hamiltonians import AbstractHamiltonian, EdwardsAndersonDisorder, TemperatureRange
+from latticear.hamiltonians import EdwardsAndersonDisorder, TemperatureRange
 from latticear.models import AbstractModel
 from latticear.philox import TRAINING
 from latticear.samples import Samples
@@ -26,12 +26,12 @@ class Targets:
     def __init__(
         self,
         model: AbstractModel,
-        hamiltonian: AbstractHamiltonian,
         temperature: float | TemperatureRange,
         batch_size: int,
         seed: int,
+        disorder: EdwardsAndersonDisorder | None = None,
     ) -> None:
-        self.model, self.hamiltonian, self.temperature = model, hamiltonian, temperature
+        self.model, self.temperature, self.disorder = model, temperature, disorder
         self.n, self.seed, self.n_groups = batch_size, seed, 1
         self.judged = temperature.middle if isinstance(temperature, TemperatureRange) else temperature
         if self.in_groups:
@@ -48,7 +48,7 @@ class Targets:
     @property
     def in_groups(self) -> bool:
         """Whether each step has groups of configurations with conditions of their own."""
-        return isinstance(self.temperature, TemperatureRange) or isinstance(self.hamiltonian, EdwardsAndersonDisorder)
+        return isinstance(self.temperature, TemperatureRange) or self.disorder is not None
 
     def draw(self, step: int, data: Tensor | None = None) -> tuple[Samples, Tensor]:
         """A batch, and its inverse temperatures, one or `(B,)`.
@@ -62,8 +62,8 @@ class Targets:
             temperatures = self._temperatures(step, self.temperature)
             return self._samples(step, temperatures[:, None]), 1 / temperatures
         beta = torch.tensor(1 / self.temperature, dtype=torch.float64)
-        if isinstance(self.hamiltonian, EdwardsAndersonDisorder):
-            couplings = self.hamiltonian.draw(self.n_groups, step * self.n_groups, stream=TRAINING)
+        if self.disorder is not None:
+            couplings = self.disorder.draw(self.n_groups, step * self.n_groups, stream=TRAINING)
             return self._samples(step, self._condition(couplings).repeat_interleave(GROUP, 0)), beta
         return self._samples(step) if data is None else self._with(data, step), beta
 
@@ -72,8 +72,8 @@ class Targets:
         if isinstance(self.temperature, TemperatureRange):
             condition = torch.tensor([self.judged], dtype=torch.float64, device=self.model.rank.device)
             return self._samples(step, condition)
-        if isinstance(self.hamiltonian, EdwardsAndersonDisorder):
-            return self._samples(step, self._condition(self.hamiltonian.draw(1)))
+        if self.disorder is not None:
+            return self._samples(step, self._condition(self.disorder.draw(1)))
         return self._samples(step)
 
     def _temperatures(self, step: int, served: TemperatureRange) -> Tensor:

@@ -190,7 +190,8 @@ def fit(
     device = model.rank.device
     n_data = round(data_share * batch_size) if objective == "forward-reverse-kl" else 0
     n_data = min(max(n_data, 2), batch_size - 2) if n_data else 0  # both kinds want a variance
-    targets = None if served is None or energy is None else Targets(model, energy, served, batch_size, seed)
+    disorder = energy if isinstance(energy, EdwardsAndersonDisorder) else None
+    targets = None if served is None else Targets(model, served, batch_size, seed, disorder)
     # elsewhere PyTorch knows best; on the CPU it would take a network of many small tensors one by one
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True if device.type == "cpu" else None)
     average = _MovingAverage(model, ema_decay) if ema_decay else None
