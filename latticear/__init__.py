@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Clock,
         CustomHamiltonian,
         EdwardsAnderson,
+        EdwardsAndersonDisorder,
         Ising,
         PairHamiltonian,
         Phi4,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         SherringtonKirkpatrick,
     )
     from latticear.importance import estimate, forward_ess, reweight
+    from latticear.instances import read_couplings
     from latticear.lattice import Lattice
     from latticear.likelihood import negative_log_likelihood
     from latticear.models import (
@@ -120,12 +122,14 @@ _HOMES = {
         "Clock",
         "CustomHamiltonian",
         "EdwardsAnderson",
+        "EdwardsAndersonDisorder",
         "Ising",
         "PairHamiltonian",
         "Phi4",
         "Potts",
         "SherringtonKirkpatrick",
     ),
+    "instances": ("read_couplings",),
     "lattice": ("Lattice",),
     "likelihood": ("negative_log_likelihood",),
     "models": (

@@ -20,6 +20,7 @@ from latticear.hamiltonians import (
     HAMILTONIANS,
     AbstractHamiltonian,
     BoltzmannBias,
+    EdwardsAndersonDisorder,
     TemperatureRange,
     temperature_or_range,
 )
@@ -191,6 +192,8 @@ def parse_config(tree: Tree) -> RunConfig:
     config = RunConfig(**top, hamiltonian=hamiltonian, model=model, training=training)
     if isinstance(config.served, TemperatureRange):
         config.model["n_condition"] = config.model["n_condition"] or 1
+    if hamiltonian["name"] == EdwardsAndersonDisorder.name:
+        config.model["n_condition_maps"] = config.model["n_condition_maps"] or 2
     if config.model["spin_flip_symmetric"] == "auto":
         config.model["spin_flip_symmetric"] = build_hamiltonian(config).spin_flip
     if config.model.get("periodic") == "auto":
@@ -207,10 +210,10 @@ def _training(sections: dict[str, Tree], temperature: float | tuple[float, float
         shares: whether the sites share their perceptrons. Those of single sites learn data by heart.
     """
     defaults = dict(MODELS[sections["model"]["name"]].training_defaults)
-    if not shares:
+    if not shares and not sections["training"].get("data"):
         defaults |= {"objective": "reverse-kl", "learning_rate": 0.01}
-    if isinstance(temperature, tuple):
-        defaults.pop("objective", None)  # a range has the one objective alone
+    if isinstance(temperature, tuple) or sections["hamiltonian"]["name"] == EdwardsAndersonDisorder.name:
+        defaults.pop("objective", None)  # a range, or disorder, has the one objective alone
     elif sections["training"].get("data"):
         defaults.setdefault("objective", "forward-kl")
     return defaults | sections["training"]

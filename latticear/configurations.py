@@ -23,7 +23,7 @@ from latticear.journal import JournaledFile, journal_path
 from latticear.samples import Samples, token_dtype
 from latticear.space import ConfigurationSpace
 
-__all__ = ["read_batches", "read_condition", "read_configurations", "read_given", "read_metadata"]
+__all__ = ["opened", "read_batches", "read_condition", "read_configurations", "read_given", "read_metadata"]
 
 _BLOCK_SITES = 2**22
 MAX_CONDITION = 4096
@@ -50,7 +50,7 @@ def read_configurations(
     path = Path(path)
     if _is_npy(path):
         return _all_tokens(path, _load_npy(path), hamiltonian, _spin_decoder(hamiltonian))
-    with _opened(path) as h5:
+    with opened(path) as h5:
         _check_origin(path, decode_attributes(h5.attrs), hamiltonian, temperature)
         if "where" in h5 or "log_q_given" in h5:
             raise ValueError(
@@ -78,7 +78,7 @@ def read_given(path: str | os.PathLike[str], hamiltonian: ConfigurationSpace) ->
     path = Path(path)
     if _is_npy(path):
         raise ValueError(f"{path} is a .npy file, which has no room for /where: write HDF5 with /spins and /where")
-    with _opened(path) as h5:
+    with opened(path) as h5:
         dataset = _configurations(path, h5)
         _check_numbers(path, dataset, hamiltonian)
         where = np.broadcast_to(_mask(path, h5, dataset.shape), dataset.shape)
@@ -103,7 +103,7 @@ def read_condition(path: str | os.PathLike[str]) -> np.ndarray | None:
     path = Path(path)
     if _is_npy(path):
         return None
-    with _opened(path) as h5:
+    with opened(path) as h5:
         dataset = h5.get("condition")
         if dataset is None:
             return None
@@ -142,7 +142,7 @@ def read_batches(path: str | os.PathLike[str], batch_size: int) -> Iterator[Samp
     path = Path(path)
     if batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
-    with _opened(path) as h5:
+    with opened(path) as h5:
         _check_ours(path, h5)
     return _batches(path, batch_size)
 
@@ -160,7 +160,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     if _is_npy(path):
         spins = _load_npy(path)
         return _metadata(spins, {"spins": _described(spins)}, {})
-    with _opened(path) as h5:
+    with opened(path) as h5:
         datasets = {name: _described(item) for name, item in h5.items() if isinstance(item, h5py.Dataset)}
         return _metadata(_configurations(path, h5), datasets, decode_attributes(h5.attrs))
 
@@ -179,7 +179,7 @@ def _described(data: h5py.Dataset | np.ndarray) -> dict[str, Any]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
+def opened(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file at the last commit of its writer, even a killed one; HDF5's failures become one line."""
     with open(path, "rb"):
         pass  # a missing file or a directory: the operating system's own words
@@ -356,7 +356,7 @@ def _all_tokens(
 
 
 def _batches(path: Path, batch_size: int) -> Iterator[Samples]:
-    with _opened(path) as h5:
+    with opened(path) as h5:
         attributes = decode_attributes(h5.attrs)
         dataset = _configurations(path, h5)
         decode = _token_decoder(len(h5["states"])) if dataset.name == "/tokens" else _spin_decoder(space_of(attributes))

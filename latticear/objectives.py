@@ -51,7 +51,7 @@ def reverse_kl(
     """
     assert samples.log_q is not None
     n_drawn, n_sites = len(samples) - n_data, hamiltonian.n_sites
-    log_ratio = samples.log_q + beta * hamiltonian.token_energy(samples.tokens)
+    log_ratio = samples.log_q + beta * hamiltonian.energy_given(samples.tokens, samples.condition)
     drawn, data = log_ratio.split([n_drawn, n_data])
     advantage = torch.cat([_against_the_others(drawn.view(n_groups, -1)), _against_the_others(data[None])])
     log_q = model(samples.tokens, samples.condition, samples.log_q)
@@ -88,7 +88,7 @@ def batch_metrics(samples: Samples, hamiltonian: AbstractHamiltonian, temperatur
     `free_energy_per_site` is `<E + T log_q> / N`, an upper bound of the true one; its error is statistical.
     """
     assert samples.log_q is not None
-    energy = hamiltonian.token_energy(samples.tokens)
+    energy = hamiltonian.energy_given(samples.tokens, samples.condition)
     bound = energy + temperature * samples.log_q
     weights = (-bound / temperature).softmax(0)
     n, n_sites = len(samples), hamiltonian.n_sites

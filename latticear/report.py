@@ -33,7 +33,7 @@ from latticear.plotting import (
 from latticear.receptive import field_of
 from latticear.rundir import RunDirectory
 from latticear.samples import Samples
-from latticear.workflows import condition_at, is_grid_run, judged_temperature, quiet, trained
+from latticear.workflows import condition_at, first_instance, is_grid_run, judged_temperature, quiet, trained
 
 __all__ = ["report_run"]
 
@@ -51,17 +51,18 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
     """Write the figures of a run into `figures/` and yield their paths as they are made.
 
     Training curve, samples beside Monte Carlo configurations, histograms of energy and magnetisation, correlation
-    function, the weights with ESS and forward ESS, and the receptive field where offsets describe it. A run on a grid
-    has what `report_grid` draws.
+    function, the weights with ESS and forward ESS, and the receptive field where offsets describe it; of a run that
+    serves any couplings, those of its first instance. A run on a grid has what `report_grid` draws.
     """
     matplotlib.use("agg")
     if is_grid_run(path):
         yield from report_grid(path, seed=seed, device=device)
         return
-    config, hamiltonian, model = trained(path, device)
+    config, all_served, model = trained(path, device)
     run = RunDirectory(path)
     temperature = judged_temperature(config)
-    condition = condition_at(config, temperature)
+    hamiltonian, told = first_instance(all_served, model)
+    condition = condition_at(config, temperature) if told is None else told
     exact = exact_result(hamiltonian, temperature)
     n = max(256, min(10_000, MAX_SITES // hamiltonian.n_sites))
     samples = model.sample(n, seed=seed, condition=condition)

@@ -1,4 +1,4 @@
-"""What a model is trained for: a temperature, or all of a range."""
+"""What a model is trained for: a temperature, all of a range, or all samples of a disorder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latticear.hamiltonians import TemperatureRange
+from latticear.hamiltonians import EdwardsAndersonDisorder, TemperatureRange
 from latticear.models import AbstractModel
 from latticear.philox import TRAINING
 from latticear.samples import Samples
@@ -14,11 +14,14 @@ from latticear.samples import Samples
 __all__ = ["Targets"]
 
 GROUP = 16
-"""Configurations of a group that shares a temperature: a baseline of fewer would be noise."""
+"""Configurations of a group that shares a condition: a baseline of fewer would be noise."""
 
 
 class Targets:
-    """The temperatures that a model is trained for, and samples at them."""
+    """What a model is trained for, and samples of it.
+
+    One temperature; or groups of configurations, each at a temperature of a range, or with couplings of its own.
+    """
 
     def __init__(
         self,
@@ -26,19 +29,26 @@ class Targets:
         temperature: float | TemperatureRange,
         batch_size: int,
         seed: int,
+        disorder: EdwardsAndersonDisorder | None = None,
     ) -> None:
-        self.model, self.temperature, self.n, self.seed = model, temperature, batch_size, seed
-        self.n_groups = 1
+        self.model, self.temperature, self.disorder = model, temperature, disorder
+        self.n, self.seed, self.n_groups = batch_size, seed, 1
         self.judged = temperature.middle if isinstance(temperature, TemperatureRange) else temperature
-        if isinstance(temperature, TemperatureRange):
+        if self.in_groups:
             if batch_size % GROUP:
+                what = "a range of temperatures" if isinstance(temperature, TemperatureRange) else "disorder"
                 raise ValueError(
-                    f"batch_size must be a multiple of {GROUP} for a range of temperatures, in groups at one each, got "
-                    f"{batch_size}"
+                    f"batch_size must be a multiple of {GROUP} for {what}, in groups at one each, got {batch_size}"
                 )
             self.n_groups = batch_size // GROUP
+        if isinstance(temperature, TemperatureRange):
             low, high = (torch.tensor([t], device=model.rank.device) for t in temperature)
             model.set_condition_range(low, high)
+
+    @property
+    def in_groups(self) -> bool:
+        """Whether each step has groups of configurations with conditions of their own."""
+        return isinstance(self.temperature, TemperatureRange) or self.disorder is not None
 
     def draw(self, step: int, data: Tensor | None = None) -> tuple[Samples, Tensor]:
         """A batch, and its inverse temperatures, one or `(B,)`.
@@ -46,24 +56,35 @@ class Targets:
         Args:
             step: of the training.
             data: tokens `(n, H, W)` that take the place of the last n samples; their log_q is that of the model. One
-                temperature only.
+                temperature and one system only.
         """
-        if not isinstance(self.temperature, TemperatureRange):
-            samples = self._samples(step) if data is None else self._with(data, step)
-            return samples, torch.tensor(1 / self.temperature, dtype=torch.float64)
-        rng = np.random.default_rng([self.seed, TRAINING, step])
-        share = (np.arange(self.n_groups) + rng.random(self.n_groups)) / self.n_groups  # one in each part of the range
-        low, high = self.temperature
-        temperatures = torch.from_numpy(np.repeat(low + (high - low) * share, self.n // self.n_groups))
-        temperatures = temperatures.to(self.model.rank.device)
-        return self._samples(step, temperatures[:, None]), 1 / temperatures
+        if isinstance(self.temperature, TemperatureRange):
+            temperatures = self._temperatures(step, self.temperature)
+            return self._samples(step, temperatures[:, None]), 1 / temperatures
+        beta = torch.tensor(1 / self.temperature, dtype=torch.float64)
+        if self.disorder is not None:
+            couplings = self.disorder.draw(self.n_groups, step * self.n_groups, stream=TRAINING)
+            return self._samples(step, self._condition(couplings).repeat_interleave(GROUP, 0)), beta
+        return self._samples(step) if data is None else self._with(data, step), beta
 
     def draw_judged(self, step: int) -> Samples:
-        """A batch at the temperature that metrics are given for: the one there is, or the middle of the range."""
-        if not isinstance(self.temperature, TemperatureRange):
-            return self._samples(step)
-        condition = torch.tensor([self.judged], dtype=torch.float64, device=self.model.rank.device)
-        return self._samples(step, condition)
+        """A batch of what metrics are given for: the temperature there is, or the middle of the range; one instance."""
+        if isinstance(self.temperature, TemperatureRange):
+            condition = torch.tensor([self.judged], dtype=torch.float64, device=self.model.rank.device)
+            return self._samples(step, condition)
+        if self.disorder is not None:
+            return self._samples(step, self._condition(self.disorder.draw(1)))
+        return self._samples(step)
+
+    def _temperatures(self, step: int, served: TemperatureRange) -> Tensor:
+        """Of each configuration, one in each part of the range."""
+        rng = np.random.default_rng([self.seed, TRAINING, step])
+        share = (np.arange(self.n_groups) + rng.random(self.n_groups)) / self.n_groups
+        temperatures = torch.from_numpy(np.repeat(served.low + (served.high - served.low) * share, GROUP))
+        return temperatures.to(self.model.rank.device)
+
+    def _condition(self, couplings: Tensor) -> Tensor:
+        return self.model.condition_of(maps=couplings).to(self.model.rank.device)
 
     def _with(self, data: Tensor, step: int) -> Samples:
         """Samples and data weighed in one pass: the data are samples with all sites held fixed."""

@@ -16,7 +16,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from latticear.dataset import Dataset
-from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, temperature_or_range
+from latticear.hamiltonians import (
+    AbstractHamiltonian,
+    EdwardsAndersonDisorder,
+    TemperatureRange,
+    temperature_or_range,
+)
 from latticear.models import AbstractModel
 from latticear.montecarlo import monte_carlo_data
 from latticear.objectives import Metrics, batch_metrics, forward_kl, reverse_kl
@@ -134,7 +139,8 @@ def fit(
         temperature: T > 0, in units of the coupling; None for a grid. Or `(low, high)`: reverse-kl only, for a model
             whose condition is the temperature (`n_condition=1`). Each step then draws groups of 16
             configurations, each group at a temperature of its own, spread evenly, and the layers see the range as -1
-            to 1.
+            to 1. An `EdwardsAndersonDisorder` has such groups too, each with couplings of its own: reverse-kl at one
+            temperature, for a model with `n_condition_maps=2`.
         objective: "reverse-kl" (variational free energy; needs no data), "forward-kl" (maximum likelihood on `data`),
             or "forward-reverse-kl": the first steps by maximum likelihood, which finds all that there is, then the
             variational free energy, whose gradient loses its noise as the model gets better, beside the log-variance
@@ -156,8 +162,9 @@ def fit(
         held_out: maximum likelihood only: fraction of the data, its end, that is not trained on.
         augment: maximum likelihood only: apply random symmetries of the lattice, and the spin flip, where the
             Hamiltonian has them; a grid has none.
-        evaluate_every: maximum likelihood, or a range of temperatures: steps between evaluations, on the held-out data
-            and, but for a grid, on fresh samples, those of a range at its middle.
+        evaluate_every: maximum likelihood, a range of temperatures or disorder: steps between evaluations, on the
+            held-out data and, but for a grid, on fresh samples, those of a range at its middle, those of a disorder at
+            its first instance, which is not trained on.
         compile: run the passes of the network through `torch.compile`: it wants a compiler, and pays for large networks
             only (benchmarks/training_step.py --compile).
         data: tokens `(n, H, W)`, or `(n, C, H, W)` where a site has C components, to maximise the likelihood of; None
@@ -171,7 +178,7 @@ def fit(
     """
     energy = hamiltonian if isinstance(hamiltonian, AbstractHamiltonian) else None
     served = _check_target(energy, temperature, objective)
-    _check_condition(model, served, objective, condition)
+    _check_condition(model, energy, served, objective, condition)
     fractions = {"anneal": anneal, "forward_share": forward_share, "data_share": data_share}
     fractions |= {"held_out": held_out, "ema_decay": ema_decay}
     _check_fit(model, hamiltonian, objective, schedule, steps, batch_size, n_monte_carlo, fractions, seed)
@@ -183,7 +190,8 @@ def fit(
     device = model.rank.device
     n_data = round(data_share * batch_size) if objective == "forward-reverse-kl" else 0
     n_data = min(max(n_data, 2), batch_size - 2) if n_data else 0  # both kinds want a variance
-    targets = None if served is None else Targets(model, served, batch_size, seed)
+    disorder = energy if isinstance(energy, EdwardsAndersonDisorder) else None
+    targets = None if served is None else Targets(model, served, batch_size, seed, disorder)
     # elsewhere PyTorch knows best; on the CPU it would take a network of many small tensors one by one
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True if device.type == "cpu" else None)
     average = _MovingAverage(model, ema_decay) if ema_decay else None
@@ -215,7 +223,7 @@ def fit(
             samples, beta = targets.draw(step, data_here)
             loss, metrics = reverse_kl(network, energy, share * beta, samples, n_groups=targets.n_groups, n_data=n_data)
             metrics |= {"beta": share * float(beta.mean())}
-            if not isinstance(served, TemperatureRange):
+            if not targets.in_groups:
                 return loss, metrics | batch_metrics(samples[: batch_size - n_data], energy, targets.judged)
         else:
             assert batches is not None
@@ -314,7 +322,11 @@ def _check_target(
 
 
 def _check_condition(
-    model: AbstractModel, served: float | TemperatureRange | None, objective: str, condition: Tensor | None
+    model: AbstractModel,
+    energy: AbstractHamiltonian | None,
+    served: float | TemperatureRange | None,
+    objective: str,
+    condition: Tensor | None,
 ) -> None:
     size = model.conditioning.size
     if served is None:
@@ -324,7 +336,10 @@ def _check_condition(
             raise ValueError(f"condition must be given: the model takes {size} numbers with each configuration")
         return
     if condition is not None:
-        raise ValueError("condition goes with a Grid; that of a Hamiltonian is its temperature")
+        raise ValueError("condition goes with a Grid; that of a Hamiltonian is its temperature or its couplings")
+    if isinstance(energy, EdwardsAndersonDisorder):
+        _check_disorder(model, served, objective)
+        return
     if not isinstance(served, TemperatureRange):
         if size:
             raise ValueError(
@@ -342,6 +357,18 @@ def _check_condition(
     fixed = None if model.bias is None else model.bias.temperature
     if fixed is not None:
         raise ValueError(f"the bias is for T = {fixed:g} alone; for a range of temperatures take hamiltonian.bias()")
+
+
+def _check_disorder(model: AbstractModel, served: float | TemperatureRange, objective: str) -> None:
+    if isinstance(served, TemperatureRange):
+        raise ValueError(f"disorder is served at one temperature, got the range {served}")
+    if objective != "reverse-kl":
+        raise ValueError(f"disorder needs objective 'reverse-kl', got {objective!r}")
+    if (model.n_condition, model.n_condition_maps) != (0, 2):
+        raise ValueError(
+            f"disorder needs a model whose condition are the couplings: n_condition_maps=2 and n_condition=0, got "
+            f"{model.n_condition_maps} and {model.n_condition}"
+        )
 
 
 def _check_fit(

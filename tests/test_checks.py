@@ -21,7 +21,8 @@ def test_every_system_passes(name):
 
 
 def test_every_named_system_is_there():
-    assert {type(system) for system in SYSTEMS.values()} >= set(HAMILTONIANS.values())
+    named = set(HAMILTONIANS.values()) - {la.EdwardsAndersonDisorder}  # whose instances are Edwards-Anderson systems
+    assert {type(system) for system in SYSTEMS.values()} >= named
 
 
 @pytest.mark.parametrize("name", [name for name, system in SYSTEMS.items() if system.has_bonds])

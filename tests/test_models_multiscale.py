@@ -250,3 +250,5 @@ def test_no_configurations():
 def test_bad_arguments(name: str):
     with pytest.raises(ValueError, match=f"width, depth and n_taps must be at least 1, got .*{name}=0"):
         la.MultiscalePixelCNN((4, 4), **{name: 0})
+    with pytest.raises(ValueError, match="coupling_reach must be at least 1, got 0"):
+        la.MultiscalePixelCNN((4, 4), coupling_reach=0)

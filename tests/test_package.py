@@ -21,7 +21,7 @@ FLOORS = [
     {"exact", "montecarlo", "sampling", "receptive", "dataformat", "weights", "moments", "estimates"},
     {"models", "datafile", "configurations", "measurement", "conditions", "checks"},
     {"objectives", "importance", "chains", "rundir", "provenance", "plotting", "conditional", "likelihood"},
-    {"dataset", "targets", "twists", "blocks", "islands"},
+    {"dataset", "targets", "twists", "blocks", "islands", "instances"},
     {"smc", "tempering", "annealing"},
     {"training"},
     {"config"},

@@ -174,6 +174,11 @@ Given = Annotated[Path | None, typer.Option(metavar="FILE", help="HDF5: hold its
 Condition = Annotated[
     str | None, typer.Option(metavar="K|X,Y,...", help="For a model with a condition: a class, or numbers with commas.")
 ]
+InstanceFile = Annotated[
+    Path | None,
+    typer.Option("--instance", metavar="FILE", help="HDF5 with /couplings, of a run that serves any of them."),
+]
+InstanceIndex = Annotated[int, typer.Option("--index", help="Which of several instances in that file, from 0.")]
 Levels = Annotated[
     int | None, typer.Option(metavar="Q", help="Learn a grid of Q values, 0..Q-1, from --data; no Hamiltonian.")
 ]

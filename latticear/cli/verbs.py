@@ -33,6 +33,8 @@ from latticear.cli.options import (
     File,
     Given,
     Grid,
+    InstanceFile,
+    InstanceIndex,
     Levels,
     MonteCarloMethod,
     Number,
@@ -250,21 +252,26 @@ def estimate(
     method: EstimationMethod = None,
     data: Annotated[Path | None, typer.Option(help="Configurations: for the forward ESS, or of a grid.")] = None,
     check: Annotated[bool, typer.Option(help="Without data, a forward ESS from a short cluster Monte Carlo.")] = True,
+    instance: InstanceFile = None,
+    index: InstanceIndex = 0,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Free energy and observables of a run with error bars, beside exact ones; of a grid, the held-out likelihood."""
-    from latticear.workflows import estimate_run, is_grid_run, likelihood_run, save_estimates
+    from latticear.workflows import Instance, estimate_run, is_grid_run, likelihood_run, save_estimates
 
     with one_line_errors():
         console = open_console(stderr=as_json)
         if is_grid_run(run):
-            if temperature is not None or method is not None:
-                raise ValueError(f"{run} is a run on a grid, which has no energy: leave --temperature and --method out")
+            if temperature is not None or method is not None or instance is not None:
+                raise ValueError(
+                    f"{run} is a run on a grid, which has no energy: leave --temperature, --method and --instance out"
+                )
             likelihood = likelihood_run(run, n=count_of(n), data=data, device=device)
             typer.echo(json.dumps(likelihood)) if as_json else print_likelihood(console, likelihood)
             return
+        served = None if instance is None else Instance(instance, index)
         with Progress(console, unit="samples") as progress:
             results = estimate_run(
                 run,
@@ -273,6 +280,7 @@ def estimate(
                 method=method,
                 data=data,
                 check=check,
+                instance=served,
                 seed=seed,
                 device=device,
                 report=progress,
@@ -284,7 +292,7 @@ def estimate(
         else:
             for result in results:
                 print_estimates(console, result)
-        save_estimates(run, results, seed=seed)
+        save_estimates(run, results, seed=seed, instance=served)
 
 
 @app.command()
@@ -297,10 +305,12 @@ def sample(
     given: Given = None,
     temperature: Annotated[float | None, typer.Option(help="T, of a run that serves a range.")] = None,
     condition: Condition = None,
+    instance: InstanceFile = None,
+    index: InstanceIndex = 0,
     device: Device = "auto",
 ) -> None:
     """Draw independent configurations with their log-probabilities into an HDF5 file."""
-    from latticear.workflows import sample_run
+    from latticear.workflows import Instance, sample_run
 
     with one_line_errors():
         console = open_console()
@@ -315,6 +325,7 @@ def sample(
                     given=given,
                     temperature=temperature,
                     condition=condition,
+                    instance=None if instance is None else Instance(instance, index),
                     device=device,
                     report=progress,
                 )

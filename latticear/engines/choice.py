@@ -263,7 +263,8 @@ def _built(model: Any, block: int | None) -> list[Drawer]:
     """The engines that can serve a model, the fastest first; PyTorch's draws blocks of a given or the usual size."""
     schedule, like = schedule_of(model), next(model.parameters())
     assert schedule is not None
-    nodes = lower(schedule, like)
+    follows = model.bias is not None and model.bias.n_maps > 0  # energies of each configuration: not in the kernels
+    nodes = None if follows else lower(schedule, like)
     native: list[Drawer] = [] if nodes is None else [NativeEngine(model, schedule, nodes)]
     if native and block is None:
         return native

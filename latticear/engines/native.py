@@ -143,7 +143,7 @@ class NativeEngine:
         return torch.cat(parts)[: len(condition)].contiguous()
 
     def _temperatures(self, n: int, condition: Tensor | None) -> Tensor | None:
-        return None if self._bias is None else self._bias.temperatures(n, condition).contiguous()
+        return None if self._bias is None else self._bias.strengths(n, condition).temperatures.contiguous()
 
     def _load(self) -> None:
         """Read the weights as they are now."""

@@ -64,7 +64,8 @@ class Engine:
             for node in self.graph.nodes
             if node.is_constant
         }
-        self.temperatures = torch.ones(batch, dtype=torch.float64, device=like.device)
+        ones = torch.ones(batch, model.conditioning.size, dtype=torch.float64, device=like.device)
+        self.strengths = None if self.bias is None else self.bias.strengths(batch, ones)
         self.states: dict[str, Any] = {}
         self.rings = {node.name: ring for node in self.graph.nodes if (ring := self._ring(node)) is not None}
         self._in_use = Lock()  # the rings serve one draw at a time
@@ -98,8 +99,8 @@ class Engine:
                 if node.is_constant:
                     value_sbc = cast(nn.Module, node.layer)(condition).flatten(2).permute(2, 0, 1)
                     self.constants[node.name].copy_(torch.cat([value_sbc] * (1 + self.flips), 1))
-            if self.bias is not None:
-                self.temperatures.copy_(self.bias.temperatures(self.block, condition))
+            if self.bias is not None and self.strengths is not None:
+                self.strengths.copy_(self.bias.strengths(self.block, condition))
             if self.like.device.type != "cuda" or any(node.is_incremental for node in self.graph.nodes):
                 return self._draw(u, given)
             if (given is None) not in self._captured:
@@ -135,8 +136,8 @@ class Engine:
         if self.flips:
             straight, flipped = logits_nbq.chunk(2, 1)
             logits_nbq = straight + flipped.flip(-1)
-        if self.bias is not None:
-            logits_nbq = logits_nbq + self.bias.at(tokens, sites, self.temperatures).transpose(0, 1)
+        if self.bias is not None and self.strengths is not None:
+            logits_nbq = logits_nbq + self.bias.at(tokens, sites, self.strengths).transpose(0, 1)
         held = None if given is None else Given(*(part[:, sites].T for part in given))
         front = draw_front(logits_nbq, u[:, sites].T, held, 0)
         tokens[:, sites] = front.tokens.T

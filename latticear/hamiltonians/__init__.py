@@ -6,9 +6,10 @@ from typing import Any
 
 from latticear.hamiltonians.ashkin_teller import AshkinTeller
 from latticear.hamiltonians.base import AbstractHamiltonian
-from latticear.hamiltonians.bias import BoltzmannBias
+from latticear.hamiltonians.bias import BoltzmannBias, Strengths
 from latticear.hamiltonians.blume_capel import BlumeCapel
 from latticear.hamiltonians.custom import CustomHamiltonian
+from latticear.hamiltonians.disorder import EdwardsAndersonDisorder
 from latticear.hamiltonians.edwards_anderson import EdwardsAnderson
 from latticear.hamiltonians.ising import Ising
 from latticear.hamiltonians.neighbourhoods import Neighbourhoods
@@ -29,12 +30,14 @@ __all__ = [
     "Clock",
     "CustomHamiltonian",
     "EdwardsAnderson",
+    "EdwardsAndersonDisorder",
     "Ising",
     "Neighbourhoods",
     "PairHamiltonian",
     "Phi4",
     "Potts",
     "SherringtonKirkpatrick",
+    "Strengths",
     "SummedNeighbours",
     "TemperatureRange",
     "check_temperature",
@@ -45,7 +48,17 @@ __all__ = [
 
 HAMILTONIANS: dict[str, type[AbstractHamiltonian]] = {
     cls.name: cls
-    for cls in (Ising, EdwardsAnderson, SherringtonKirkpatrick, Potts, Clock, BlumeCapel, AshkinTeller, Phi4)
+    for cls in (
+        Ising,
+        EdwardsAnderson,
+        EdwardsAndersonDisorder,
+        SherringtonKirkpatrick,
+        Potts,
+        Clock,
+        BlumeCapel,
+        AshkinTeller,
+        Phi4,
+    )
 }
 """What a config may name under `[hamiltonian]`."""
 

@@ -149,6 +149,13 @@ class AbstractHamiltonian(ConfigurationSpace):
         site = torch.arange(flat.shape[1], device=flat.device)
         return energies_bb.sum(1) + field[site, flat].sum(1)
 
+    def energy_given(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
+        """`token_energy` of configurations that come with conditions `(B, k)`, where those are part of the energy.
+
+        They are where `latticear.hamiltonians.disorder` has couplings for each configuration.
+        """
+        return self.token_energy(tokens)
+
     def region_energy(self, tokens: Tensor, sites: Tensor) -> Tensor:
         """The part of the energy that changes when some sites do: float64 `(B,)`.
 
@@ -202,18 +209,18 @@ class AbstractHamiltonian(ConfigurationSpace):
     @cached_property
     def neighbourhoods(self) -> Neighbourhoods:
         """The bonds as each site sees them."""
-        seen: list[list[tuple[int, Tensor]]] = [[] for _ in range(self.n_sites)]
-        for (i, j), table in zip(self.bonds.tolist(), self.bond_energies, strict=True):
-            seen[i].append((j, table))
-            seen[j].append((i, table.T))
+        seen: list[list[tuple[int, Tensor, int]]] = [[] for _ in range(self.n_sites)]
+        for bond, ((i, j), table) in enumerate(zip(self.bonds.tolist(), self.bond_energies, strict=True)):
+            seen[i].append((j, table, bond))
+            seen[j].append((i, table.T, bond))
         degree = max(map(len, seen), default=0)
         q = self.n_tokens
-        sites = torch.zeros(self.n_sites, degree, dtype=torch.long)
+        sites, numbers = torch.zeros(2, self.n_sites, degree, dtype=torch.long)
         energies = torch.zeros(self.n_sites, degree, q, q, dtype=torch.float64)
         for site, bonds in enumerate(seen):
-            for k, (other, table) in enumerate(bonds):
-                sites[site, k], energies[site, k] = other, table
-        return Neighbourhoods(sites, energies)
+            for k, (other, table, bond) in enumerate(bonds):
+                sites[site, k], energies[site, k], numbers[site, k] = other, table, bond
+        return Neighbourhoods(sites, energies, numbers)
 
     def _on(self, device: torch.device, name: str) -> Any:
         """A table of this Hamiltonian on a device, computed and copied once."""

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from latticear.hamiltonians.neighbourhoods import Neighbourhoods, local_energies
 
-__all__ = ["BoltzmannBias"]
+__all__ = ["BoltzmannBias", "Strengths"]
+
+
+class Strengths(NamedTuple):
+    """How much energies count in each of B configurations.
+
+    Attributes:
+        temperatures: T, float64 `(B,)`.
+        couplings: float64 `(B, n)`, factors of the energies of bonds, where each configuration comes with its own; None
+            where all have those of the Hamiltonian.
+    """
+
+    temperatures: Tensor
+    couplings: Tensor | None
+
+    def of(self, places: Tensor) -> Tensor | None:
+        """The factors at some places of `couplings`: `(B, ...)`; None for 1."""
+        return None if self.couplings is None else self.couplings[:, places]
+
+    def copy_(self, other: Strengths) -> None:
+        """Take the values of others, in place."""
+        self.temperatures.copy_(other.temperatures)
+        if self.couplings is not None and other.couplings is not None:
+            self.couplings.copy_(other.couplings)
 
 
 class BoltzmannBias(nn.Module):
@@ -28,11 +51,14 @@ class BoltzmannBias(nn.Module):
         shape: (H, W).
         spin_flip: whether these energies have the spin-flip symmetry.
         hamiltonian: JSON values of the Hamiltonian they belong to.
+        couplings: int64 `(n_bonds,)`, which entry of the condition maps, flattened, is the factor of each bond's
+            energy; None where the energies are what they are.
     """
 
     energies: Tensor
     sites: Tensor
     field: Tensor
+    couplings: Tensor | None
 
     def __init__(
         self,
@@ -43,6 +69,7 @@ class BoltzmannBias(nn.Module):
         shape: tuple[int, int],
         spin_flip: bool,
         hamiltonian: dict[str, Any],
+        couplings: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.temperature, self.description = temperature, hamiltonian
@@ -51,6 +78,8 @@ class BoltzmannBias(nn.Module):
         # the neighbour's token first, then the site's own
         self.register_buffer("energies", around.energies.transpose(-1, -2).contiguous(), persistent=False)
         self.register_buffer("field", field.clone(memory_format=torch.contiguous_format), persistent=False)
+        of_slots = None if couplings is None else couplings[around.bonds]  # (N, K)
+        self.register_buffer("couplings", of_slots, persistent=False)
 
     def attach(self, rank: Tensor) -> None:
         """Keep only the bonds to sites of lower rank, `rank` being that of the model, `(H, W)`."""
@@ -65,20 +94,31 @@ class BoltzmannBias(nn.Module):
     def forward(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
         """Logits to add, float64 `(B, q, H, W)`, for tokens `(B, H, W)` and their conditions."""
         every = torch.arange(len(self.sites), device=tokens.device)
-        temperatures = self.temperatures(len(tokens), condition)
-        return self.at(tokens.flatten(1), every, temperatures).transpose(1, 2).unflatten(2, self.shape)
+        strengths = self.strengths(len(tokens), condition)
+        return self.at(tokens.flatten(1), every, strengths).transpose(1, 2).unflatten(2, self.shape)
 
-    def at(self, tokens: Tensor, sites: Tensor, temperatures: Tensor) -> Tensor:
-        """The same for some sites: float64 `(B, n, q)`, for tokens `(B, N)`, sites `(n,)` and temperatures `(B,)`."""
-        energies = local_energies(tokens, self.sites[sites], self.energies[sites], self.field[sites])
-        return energies / -temperatures[:, None, None]
+    def at(self, tokens: Tensor, sites: Tensor, strengths: Strengths) -> Tensor:
+        """The same for some sites: float64 `(B, n, q)`, for tokens `(B, N)` and sites `(n,)`."""
+        factors = None if self.couplings is None else strengths.of(self.couplings[sites])
+        energies = local_energies(tokens, self.sites[sites], self.energies[sites], self.field[sites], factors)
+        return energies / -strengths.temperatures[:, None, None]
 
-    def temperatures(self, n: int, condition: Tensor | None) -> Tensor:
-        """T of n configurations, float64 `(n,)`, given their conditions."""
+    @property
+    def n_maps(self) -> int:
+        """Condition maps that hold couplings, the last ones: two, or 0 where the energies are what they are."""
+        return 0 if self.couplings is None else 2
+
+    def strengths(self, n: int, condition: Tensor | None) -> Strengths:
+        """Temperature and couplings of n configurations, given their conditions."""
         if self.temperature is not None:
-            return self.field.new_full((n,), self.temperature)
+            temperatures = self.field.new_full((n,), self.temperature)
+        else:
+            assert condition is not None
+            temperatures = condition[:, 0].double()
+        if not self.n_maps:
+            return Strengths(temperatures, None)
         assert condition is not None
-        return condition[:, 0].double()
+        return Strengths(temperatures, condition[:, -self.n_maps * len(self.sites) :].double())
 
     def check(self, condition: Tensor) -> None:
         """Raise ValueError where a condition is no temperature and should be one."""

@@ -15,7 +15,7 @@ from latticear.hamiltonians.pair import finite, numbers
 from latticear.lattice import Lattice
 from latticear.philox import check_seed
 
-__all__ = ["EdwardsAnderson", "random_couplings"]
+__all__ = ["DISTRIBUTIONS", "EdwardsAnderson", "couplings_of", "random_couplings"]
 
 DISTRIBUTIONS = ("pm1", "gaussian")
 
@@ -60,21 +60,31 @@ class EdwardsAnderson(NamedHamiltonian):
             self.couplings = numbers("couplings", couplings, (2, *grid.shape))
         drawn = random_couplings(grid.shape, distribution, seed) if self.couplings is None else self.couplings
         ends, signs = grid.nearest
-        y, x = ends[:, 0] // grid.shape[1], ends[:, 0] % grid.shape[1]
-        n_right = len(grid.joined([(0, 1)]).ends)
-        below = (torch.arange(len(ends)) >= n_right).long()
         super().__init__(
             grid,
             SPINS,
             -torch.outer(SPINS, SPINS),
             field=self.field,
-            couplings=drawn[below, y, x] * signs,
+            couplings=drawn.flatten()[couplings_of(grid)] * signs,
             bonds=ends,
         )
 
 
-def random_couplings(shape: tuple[int, int], distribution: str, seed: int) -> Tensor:
+def couplings_of(lattice: Lattice) -> Tensor:
+    """Which entry of couplings `(2, H, W)`, flattened, is that of each nearest-neighbour bond: int64 `(n_bonds,)`."""
+    ends = lattice.nearest.ends
+    n_right = len(lattice.joined([(0, 1)]).ends)
+    return ends[:, 0] + lattice.n_sites * (torch.arange(len(ends)) >= n_right)
+
+
+def random_couplings(shape: tuple[int, int], distribution: str, seed: int, *index: int) -> Tensor:
     """Independent couplings of the bonds to the right and of those below: float64 `(2, H, W)`.
+
+    Args:
+        shape: (H, W).
+        distribution: "pm1" or "gaussian".
+        seed: of a generator.
+        index: more whole numbers, each choice of which gives other couplings.
 
     Raises:
         ValueError: for a distribution or a seed that is none.
@@ -82,6 +92,6 @@ def random_couplings(shape: tuple[int, int], distribution: str, seed: int) -> Te
     if distribution not in DISTRIBUTIONS:
         raise ValueError(f"distribution must be one of {list(DISTRIBUTIONS)}, got {distribution!r}")
     check_seed(seed)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, *index] if index else seed)
     size = (2, *shape)
     return torch.from_numpy(rng.choice([-1.0, 1.0], size=size) if distribution == "pm1" else rng.normal(size=size))

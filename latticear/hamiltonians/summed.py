@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from latticear.hamiltonians.bias import BoltzmannBias
+from latticear.hamiltonians.bias import BoltzmannBias, Strengths
 from latticear.hamiltonians.neighbourhoods import local_energies
 
 __all__ = ["SummedNeighbours", "exact_conditionals"]
@@ -35,6 +35,8 @@ class SummedNeighbours(nn.Module):
     energies: Tensor
     field: Tensor
     own: Tensor
+    couplings: Tensor | None
+    own_couplings: Tensor | None
 
     def __init__(self, bias: BoltzmannBias, sites: Tensor, later: Tensor) -> None:
         super().__init__()
@@ -49,22 +51,30 @@ class SummedNeighbours(nn.Module):
         self.register_buffer("field", bias.field[middle_tk] * later[..., None], persistent=False)
         # (T, K, neighbour's token, own token)
         self.register_buffer("own", bias.energies[sites] * later[..., None, None], persistent=False)
+        of_slots = bias.couplings
+        self.register_buffer("couplings", None if of_slots is None else of_slots[middle_tk], persistent=False)
+        self.register_buffer("own_couplings", None if of_slots is None else of_slots[sites], persistent=False)
 
-    def forward(self, tokens: Tensor, part: slice | Tensor, temperatures: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, part: slice | Tensor, strengths: Strengths) -> Tensor:
         """What is added for some of the targets: float64 `(B, T, q)`.
 
         Args:
             tokens: `(B, N)`, with all earlier sites; the others may hold anything.
             part: of the targets, a slice or their places.
-            temperatures: float64 `(B,)`.
+            strengths: of the configurations.
         """
         later, own = self.later[part], self.own[part]
-        tables = (self.neighbours[part], self.energies[part], self.field[part])
-        energies = local_energies(tokens, *(table.flatten(0, 1) for table in tables))
+        neighbours, tables, field = (
+            table[part].flatten(0, 1) for table in (self.neighbours, self.energies, self.field)
+        )
+        factors = None if self.couplings is None else strengths.of(self.couplings[part].flatten(0, 1))
+        energies = local_energies(tokens, neighbours, tables, field, factors)
         energies_btke = energies.view(len(tokens), *later.shape, own.shape[2])
-        scale = -1 / temperatures[:, None, None, None]
+        factors_btk = None if self.own_couplings is None else strengths.of(self.own_couplings[part])
+        own_btkeq = own[None] if factors_btk is None else own * factors_btk[..., None, None]
+        scale = -1 / strengths.temperatures[:, None, None, None]
         terms = (
-            (energies_btke[..., e, None] + own[:, :, e]) * scale for e in range(energies_btke.shape[3])
+            (energies_btke[..., e, None] + own_btkeq[:, :, :, e]) * scale for e in range(energies_btke.shape[3])
         )  # two by two, which is faster than logsumexp for few tokens
         return reduce(torch.logaddexp, terms).sum(2)
 

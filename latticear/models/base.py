@@ -53,8 +53,8 @@ class AbstractModel(nn.Module, ABC):
 
     Raises:
         ValueError: for q < 2, a negative n_condition or n_condition_maps, n_components < 1, a bias of another shape,
-            number of tokens or symmetry, one whose temperature is the condition where there is none, or any bias with
-            components.
+            number of tokens or symmetry, one whose temperature or couplings are the condition where there is none, or
+            any bias with components.
 
     Attributes:
         rank: int64 `(H, W)`; sites of equal rank are independent given those of lower rank.
@@ -109,6 +109,11 @@ class AbstractModel(nn.Module, ABC):
             raise ValueError("spin_flip_symmetric needs a Hamiltonian with that symmetry; the one of the bias has not")
         if bias is not None and bias.temperature is None and not n_condition:
             raise ValueError("the temperature of the bias is the condition: the model needs n_condition of at least 1")
+        if bias is not None and bias.n_maps and n_condition_maps < bias.n_maps:
+            raise ValueError(
+                f"the couplings of the bias are the last {bias.n_maps} condition maps: the model needs "
+                f"n_condition_maps of at least {bias.n_maps}, got {n_condition_maps}"
+            )
         self.bias = copy.deepcopy(bias)  # it is about to learn the order of this model
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

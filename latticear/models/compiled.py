@@ -125,7 +125,9 @@ class CompiledPhases:
     @staticmethod
     def serve(n_tokens: int, bias: BoltzmannBias | None, like: Tensor) -> bool:
         """Whether the kernels are there and know networks of so many tokens with this bias, on the device of `like`."""
-        known = bias is None or (bias.temperature is not None and bias.sites.shape[1] <= MOST_NEIGHBOURS)
+        known = bias is None or (
+            bias.temperature is not None and not bias.n_maps and bias.sites.shape[1] <= MOST_NEIGHBOURS
+        )
         return n_tokens == 2 and known and like.device.type == "cpu" and library() is not None
 
     @property

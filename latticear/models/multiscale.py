@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from latticear.ancestral import Drawn, Given, draw_front, log_softmax
 from latticear.engines import kernels_of
-from latticear.hamiltonians import exact_conditionals
+from latticear.hamiltonians import Strengths, exact_conditionals
 from latticear.models.base import AbstractModel, Common
 from latticear.models.compiled import CompiledPhases, attached
+from latticear.models.couplings import CouplingNetwork
+from latticear.models.gauge import Gauge
 from latticear.models.partial import Step
 from latticear.models.patches import Board, PatchNetwork, PhaseModule
 from latticear.models.recomputed import with_gradient
@@ -52,11 +54,13 @@ class MultiscalePixelCNN(AbstractModel):
         periodic: whether it sees around the boundary, for both directions or (y, x).
         translation_invariant: the sites of a phase share one perceptron; False, for couplings that differ from bond to
             bond: each has its own.
+        coupling_reach: where the bias follows the couplings of each configuration: a site sees those within a square
+            that reaches so far to each side, in its gauge (`latticear.models.gauge`).
         common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
             enters every hidden layer.
 
     Raises:
-        ValueError: for q < 2, width, depth or n_taps < 1.
+        ValueError: for q < 2, width, depth, n_taps or coupling_reach < 1.
 
     References:
         Singha, Cellini, Nicoli, Jansen, Kühn, Nakajima, "Multilevel generative samplers for investigating critical
@@ -91,6 +95,7 @@ class MultiscalePixelCNN(AbstractModel):
         n_taps: int = 24,
         periodic: bool | tuple[bool, bool] = True,
         translation_invariant: bool = True,
+        coupling_reach: int = 3,
         **common: Unpack[Common],
     ) -> None:
         super().__init__(shape, n_tokens, **common)
@@ -98,10 +103,13 @@ class MultiscalePixelCNN(AbstractModel):
             raise ValueError(
                 f"width, depth and n_taps must be at least 1, got width={width}, depth={depth}, n_taps={n_taps}"
             )
+        if coupling_reach < 1:
+            raise ValueError(f"coupling_reach must be at least 1, got {coupling_reach}")
         self.width, self.depth, self.n_taps = width, depth, n_taps
         self.periodic, self.translation_invariant = periodic, translation_invariant
-        self.embed = self.conditioning.embedding(width)
+        self.coupling_reach = coupling_reach
         self._around = (periodic, periodic) if isinstance(periodic, bool) else periodic
+        self.embed = None if self._sees_couplings else self.conditioning.embedding(width)
         phases = [part for phase in self._plan() for part in self._networks_of(phase)]
         rank = rank_of(phases, self.shape)
         self.phases = nn.ModuleDict({key_of(phase): self._module(phase, rank) for phase in phases})
@@ -110,6 +118,12 @@ class MultiscalePixelCNN(AbstractModel):
         self._grouped = self._groups(phases)
         self._set_rank(rank)
         self._biased = {} if self.bias is None else {k: self.bias.tells(p.sites) for k, p in self._phases.items()}
+
+    @property
+    def _sees_couplings(self) -> bool:
+        """Whether the condition is the couplings of the bias alone; any other is embedded."""
+        alone = self.bias is not None and (self.n_condition, self.n_condition_maps) == (0, self.bias.n_maps)
+        return alone and self.conditioned and self.spin_flip_symmetric
 
     def _plan(self) -> list[Phase]:
         """The phases; sites whose conditionals the energy tells are drawn all at once."""
@@ -132,12 +146,17 @@ class MultiscalePixelCNN(AbstractModel):
         exact = None if self.bias is None else exact_conditionals(self.bias, phase.sites, rank)
         summed = exact if exact is not None and exact.later.any() else None
         gauged = self.n_tokens == 2 and self.spin_flip_symmetric
-        network = None
+        network = couplings = None
+        n_embedded = self.width if self.embed else 0
         if exact is None and not (gauged and not len(phase.taps)):  # the sign of the first spin is that of a coin
             n_inputs = len(phase.taps) * (1 if self.n_tokens == 2 else self.n_tokens)
             n_outputs = 1 if gauged else self.n_tokens
-            network = PatchNetwork(n_inputs, n_outputs, self.width, self.depth, self.width if self.embed else 0)
-        return PhaseModule(phase, self.n_tokens, self.spin_flip_symmetric, network, summed)
+            if self._sees_couplings and self.bias is not None:
+                gauge = Gauge(self.bias, self._around, phase.sites, phase.taps, self.coupling_reach)
+                n_embedded = 2 * self.width
+                couplings = CouplingNetwork(gauge, n_inputs, n_embedded)
+            network = PatchNetwork(n_inputs, n_outputs, self.width, self.depth, n_embedded)
+        return PhaseModule(phase, self.n_tokens, self.spin_flip_symmetric, network, summed, couplings)
 
     def counterparts(self, name: str) -> list[str]:
         """The parameters of the same spacing; a coarser level than there is begins as the next finer one.
@@ -174,11 +193,11 @@ class MultiscalePixelCNN(AbstractModel):
 
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
         board = Board.of(tokens.flatten(1), self.n_tokens, self._like)
-        temperatures, embedded = self._given(len(tokens), condition)
+        strengths, embedded = self._given(len(tokens), condition)
         size = (len(tokens), self.n_tokens, math.prod(self.shape))
         logits_bqs = torch.zeros(size, dtype=torch.float64, device=tokens.device)
         for phase in self._phases.values():
-            logits_bqs[:, :, phase.sites] = phase.logits(board, slice(None), embedded, temperatures).permute(1, 2, 0)
+            logits_bqs[:, :, phase.sites] = phase.logits(board, slice(None), embedded, strengths).permute(1, 2, 0)
         return logits_bqs.unflatten(2, self.shape)
 
     def kernels(self) -> CompiledPhases | None:
@@ -199,18 +218,18 @@ class MultiscalePixelCNN(AbstractModel):
         """Known log-probabilities `(B,)` of complete configurations with their gradient."""
         if not torch.is_grad_enabled():
             return log_q
-        temperatures, embedded = self._given(len(log_q), condition)
+        strengths, embedded = self._given(len(log_q), condition)
         parts = [
-            (self._phases[key], partial(self._log_probs, key, places, board, temperatures))
+            (self._phases[key], partial(self._log_probs, key, places, board, strengths))
             for key, places, _ in self._targets(None)
         ]
         return with_gradient(log_q, parts, embedded)
 
     def _log_probs(
-        self, key: str, places: Tensor, board: Board, temperatures: Tensor | None, embedded: Tensor | None
+        self, key: str, places: Tensor, board: Board, strengths: Strengths | None, embedded: Tensor | None
     ) -> Iterator[Tensor]:
         """Log-probabilities of some sites of a phase at a time, `(B,)`."""
-        for part, logits_tbq in self._conditionals(key, places, board, temperatures, embedded):
+        for part, logits_tbq in self._conditionals(key, places, board, strengths, embedded):
             chosen = board.tokens[:, self._phases[key].sites[part]].T[..., None]
             yield log_softmax(logits_tbq).gather(2, chosen)[..., 0].sum(0)
 
@@ -292,12 +311,12 @@ class MultiscalePixelCNN(AbstractModel):
             board.write(self._phases[key].sites[places], torch.cat(tokens))
         return log_q, log_q_given
 
-    def _given(self, n: int, condition: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """Of the conditions of n configurations: temperatures of the bias, and as embedded, `(width, N or 1, n)`."""
+    def _given(self, n: int, condition: Tensor | None) -> tuple[Strengths | None, Tensor | None]:
+        """Of the conditions of n configurations: strengths of the bias, and as embedded, `(width, N or 1, n)`."""
         embedded = None
         if self.embed is not None:
             embedded = F.silu(self.embed(condition)).flatten(2).permute(1, 2, 0)
-        return None if self.bias is None else self.bias.temperatures(n, condition), embedded
+        return None if self.bias is None else self.bias.strengths(n, condition), embedded
 
     def _targets(self, sites: Tensor | None) -> Iterator[tuple[str, Tensor, Tensor]]:
         """The phases that draw some of the sites, or of all: places among their targets, and columns in `sites`."""
@@ -313,16 +332,16 @@ class MultiscalePixelCNN(AbstractModel):
                 yield key, places, columns[places]
 
     def _conditionals(
-        self, key: str, places: Tensor, board: Board, temperatures: Tensor | None, embedded: Tensor | None
+        self, key: str, places: Tensor, board: Board, strengths: Strengths | None, embedded: Tensor | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Some of these targets, `(T,)`, and their logits with the bias, float64 `(T, B, q)`, to the last one."""
         phase = self._phases[key]
         for part in places.split(max(1, COLUMNS // max(1, len(board.tokens)))):
-            logits_tbq = phase.logits(board, part, embedded, temperatures)
+            logits_tbq = phase.logits(board, part, embedded, strengths)
             if self._biased.get(key):
                 assert self.bias is not None
-                assert temperatures is not None
-                at = self.bias.at(board.tokens, phase.sites[part], temperatures)
+                assert strengths is not None
+                at = self.bias.at(board.tokens, phase.sites[part], strengths)
                 logits_tbq = logits_tbq + at.transpose(0, 1)
             yield part, logits_tbq
 

@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latticear.hamiltonians import SummedNeighbours
+from latticear.hamiltonians import Strengths, SummedNeighbours
+from latticear.models.couplings import CouplingNetwork, Told
 from latticear.scales import Phase
 
 __all__ = ["Board", "PatchNetwork", "PhaseModule"]
@@ -88,32 +89,35 @@ class PatchNetwork(nn.Module):
         entered = [width] * depth if n_inputs else [n_outputs]
         self.conditions = nn.ModuleList(nn.Linear(n_condition, size, bias=False) for size in entered if n_condition)
 
-    def forward(self, inputs: Tensor, signs: Tensor | None = None, embedded: Tensor | None = None) -> Tensor:
+    def forward(
+        self, inputs: Tensor, signs: Tensor | None = None, embedded: Tensor | None = None, rows: Tensor | None = None
+    ) -> Tensor:
         """Logits `(n_outputs, columns)`.
 
         Args:
             inputs: `(n_inputs, columns)`.
             signs: `(columns,)`, which the inputs are multiplied with; None for 1.
             embedded: the condition, `(n_condition, T, B)`, or `(n_condition, 1, B)` if it is the same for all targets.
+            rows: int64 `(B,)`, which of the embedded conditions, then any number of them, each configuration has.
         """
         if self.weight is None:
-            return self._given(0, self.bias[:, None].expand(-1, inputs.shape[1]), embedded)
+            return self._given(0, self.bias[:, None].expand(-1, inputs.shape[1]), embedded, rows)
         x = inputs
         for k, layer in enumerate(self.layers):
             weight, bias = cast(Tensor, layer.weight), cast(Tensor, layer.bias)[:, None]
             # signs: W (g x) = g (W x)
             x = torch.addmm(bias, weight, x) if k or signs is None else torch.addcmul(bias, weight @ x, signs)
-            x = F.silu(self._given(k, x, embedded))
+            x = F.silu(self._given(k, x, embedded, rows))
         return torch.addmm(self.bias[:, None], self.weight, x)
 
-    def _given(self, k: int, x: Tensor, embedded: Tensor | None) -> Tensor:
+    def _given(self, k: int, x: Tensor, embedded: Tensor | None, rows: Tensor | None) -> Tensor:
         """What the condition adds before layer k."""
         if embedded is None:
             return x
-        added = cast(Tensor, self.conditions[k].weight) @ embedded.flatten(1)
-        _, n_targets, n = embedded.shape
-        columns = x.view(len(x), x.shape[1] // max(1, n), n)
-        return (columns + added.view(len(x), n_targets, n)).flatten(1)
+        added = (cast(Tensor, self.conditions[k].weight) @ embedded.flatten(1)).view(len(x), *embedded.shape[1:])
+        added = added if rows is None else added[:, :, rows]
+        n = added.shape[2]
+        return (x.view(len(x), x.shape[1] // max(1, n), n) + added).flatten(1)
 
 
 def _linear(n_inputs: int, n_outputs: int) -> nn.Linear:
@@ -121,6 +125,21 @@ def _linear(n_inputs: int, n_outputs: int) -> nn.Linear:
     nn.init.normal_(layer.weight, std=math.sqrt(2 / n_inputs))  # He et al. 2015
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def _odds(network: PatchNetwork, known: Tensor, embedded: Tensor | None, told: Told | None) -> Tensor:
+    """Log-odds of two tokens, float64 `(columns,)`, odd in the known spins, which are seen relative to the first."""
+    if told is None:
+        return network(known, known[0], embedded)[0].double() * known[0]
+    known = known * told.signs[:, :, told.rows].flatten(1)
+    weighed = known * told.weights[:, :, told.rows].flatten(1)
+    return network(weighed, known[0], told.embedded, told.rows)[0].double() * known[0]
+
+
+def _couplings(strengths: Strengths | None) -> Tensor:
+    assert strengths is not None
+    assert strengths.couplings is not None
+    return strengths.couplings
 
 
 class PhaseModule(nn.Module):
@@ -132,6 +151,7 @@ class PhaseModule(nn.Module):
         symmetric: flipping all known tokens flips the logits.
         network: of what is known around a target; None where it is not needed.
         summed: what the sum over later neighbours adds, where the energy tells the conditionals.
+        couplings: what the network is told of those that come with a configuration; None where there are none.
     """
 
     sites: Tensor
@@ -144,12 +164,13 @@ class PhaseModule(nn.Module):
         symmetric: bool,
         network: PatchNetwork | None = None,
         summed: SummedNeighbours | None = None,
+        couplings: CouplingNetwork | None = None,
     ) -> None:
         super().__init__()
         self.register_buffer("sites", phase.sites, persistent=False)
         self.register_buffer("taps", phase.taps, persistent=False)
         self.n_tokens, self.symmetric = n_tokens, symmetric
-        self.network, self.summed = network, summed
+        self.network, self.summed, self.couplings = network, summed, couplings
 
     @property
     def gauged(self) -> bool:
@@ -157,7 +178,7 @@ class PhaseModule(nn.Module):
         return self.symmetric and self.n_tokens == 2
 
     def logits(
-        self, board: Board, part: slice | Tensor, embedded: Tensor | None, temperatures: Tensor | None
+        self, board: Board, part: slice | Tensor, embedded: Tensor | None, strengths: Strengths | None
     ) -> Tensor:
         """Logits of some targets without their bonds to known neighbours: float64 `(T, B, q)`.
 
@@ -165,11 +186,11 @@ class PhaseModule(nn.Module):
             board: with all sites of earlier phases filled in.
             part: of the targets, a slice or their places.
             embedded: the condition, `(channels, N, B)`, or `(channels, 1, B)` if it is no map; None without one.
-            temperatures: float64 `(B,)`, of the bias; None without one.
+            strengths: of the energies; None without a bias.
         """
         if self.summed is not None:
-            assert temperatures is not None
-            return self.summed(board.tokens, part, temperatures).transpose(0, 1)
+            assert strengths is not None
+            return self.summed(board.tokens, part, strengths).transpose(0, 1)
         taps, n = self.taps[:, part], len(board.tokens)
         size = (taps.shape[1], n, self.n_tokens)
         if self.network is None:
@@ -178,8 +199,8 @@ class PhaseModule(nn.Module):
             embedded = embedded[:, self.sites[part]]
         known = board.around(taps)
         if self.gauged:
-            sign = known[0]
-            half = self.network(known, sign, embedded)[0].double() * sign / 2
+            told = None if self.couplings is None else self.couplings(_couplings(strengths), part)
+            half = _odds(self.network, known, embedded, told) / 2
             return torch.stack([-half, half], dim=1).view(size)
         logits_qc = self.network(known, None, embedded).double()
         if self.symmetric:

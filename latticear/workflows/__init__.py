@@ -7,8 +7,10 @@ from latticear.workflows.estimate import estimate_run, save_estimates
 from latticear.workflows.grids import is_grid_run, likelihood_run
 from latticear.workflows.grow import grow_run
 from latticear.workflows.runs import (
+    Instance,
     Report,
     condition_at,
+    first_instance,
     judged_temperature,
     quiet,
     single_temperature,
@@ -18,11 +20,13 @@ from latticear.workflows.runs import (
 from latticear.workflows.train import train_run
 
 __all__ = [
+    "Instance",
     "Report",
     "compare_runs",
     "condition_at",
     "describe",
     "estimate_run",
+    "first_instance",
     "grow_run",
     "is_grid_run",
     "judged_temperature",

@@ -38,7 +38,7 @@ from latticear.training import TrainingError
 from latticear.trees import config_tree, differences
 from latticear.weights import divergence
 from latticear.workflows.estimate import save_estimates
-from latticear.workflows.runs import Report, quiet, single_temperature, trained
+from latticear.workflows.runs import Report, quiet, single_system, single_temperature, trained
 from latticear.workflows.train import asked_config, begin, train_run, training_data
 
 __all__ = ["compare_runs", "names_of"]
@@ -154,6 +154,7 @@ def _with_energy(config: AnyConfig) -> RunConfig:
     if not isinstance(config, RunConfig):
         raise ValueError("compare weighs against a Hamiltonian; the configurations of a [grid] have no energy")
     single_temperature(config)
+    single_system(config)
     return config
 
 

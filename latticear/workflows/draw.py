@@ -27,9 +27,11 @@ from latticear.space import ConfigurationSpace
 from latticear.tempering import parallel_tempering
 from latticear.workflows.grids import asked_condition
 from latticear.workflows.runs import (
+    Instance,
     Report,
     condition_at,
     quiet,
+    served_instance,
     single_temperature,
     step_of,
     trained_any,
@@ -50,12 +52,13 @@ def sample_run(
     given: Path | None = None,
     temperature: float | None = None,
     condition: str | None = None,
+    instance: Instance | None = None,
 ) -> int:
     """Stream samples of a run into an HDF5 file, up to n in all; returns how many it holds.
 
     With `given`, a file that `read_held` reads, its sites are held fixed. `temperature` is for a run that serves a
-    range. Another model with a condition takes the one in `condition`, a class or numbers with commas, or those in
-    `/condition` of the file given.
+    range, `instance` for one that serves any couplings. Another model with a condition takes the one in `condition`, a
+    class or numbers with commas, or those in `/condition` of the file given.
 
     Raises:
         ValueError: for a file or a number that does not fit.
@@ -63,6 +66,11 @@ def sample_run(
     """
     config, space, model = trained_any(path, device)
     temperature, wanted = _served(config, temperature, condition, given)
+    if isinstance(space, AbstractHamiltonian):
+        space, told = served_instance(space, model, instance)
+        wanted = wanted if told is None else told
+    elif instance is not None:
+        raise ValueError("a run on a grid has no couplings: leave --instance out")
     held = None if given is None else read_held(given, space, n)
     if held is not None and wanted is not None:
         held = held._replace(condition=wanted.expand(len(held.tokens), -1))

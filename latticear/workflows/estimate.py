@@ -26,7 +26,7 @@ from latticear.rundir import RunDirectory
 from latticear.samples import Samples
 from latticear.smc import sequential_monte_carlo
 from latticear.weights import effective_sample_size
-from latticear.workflows.runs import Report, condition_at, quiet, step_of, trained
+from latticear.workflows.runs import Instance, Report, condition_at, quiet, served_instance, step_of, trained
 
 __all__ = ["estimate_run", "save_estimates"]
 
@@ -62,6 +62,7 @@ def estimate_run(
     report: Report,
     say: Say = lambda _: None,
     check: bool = True,
+    instance: Instance | None = None,
 ) -> list[Estimates]:
     """Estimates from fresh samples of a run.
 
@@ -78,11 +79,13 @@ def estimate_run(
         seed, device: of the sampling.
         report: called with progress.
         say: called with a line that says which method was chosen, where there was a choice.
+        instance: the couplings, of a run that serves any.
     """
     method = method or "auto"
     if method not in METHODS:
         raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}")
-    config, hamiltonian, model = trained(path, device)
+    config, all_served, model = trained(path, device)
+    hamiltonian, told = served_instance(all_served, model, instance)
     targets = [check_temperature(t) for t in temperatures or _default(config, data)]
     target_data = None if data is None else read_configurations(data, hamiltonian, temperature=targets[0])
     draws = [[t] for t in targets] if isinstance(config.served, TemperatureRange) else [targets]
@@ -92,7 +95,7 @@ def estimate_run(
         method = "is"  # nothing else reweights
     results: list[Estimates] = []
     for k, aims in enumerate(draws):
-        condition = condition_at(config, aims[0])
+        condition = condition_at(config, aims[0]) if told is None else told
         part = _Part(k * n, len(draws) * n, report)
         batches = part.counted(model.sample_batches(n, seed=seed, start=k * n, condition=condition))
         judges = [exact_result(hamiltonian, t) for t in aims]
@@ -110,7 +113,8 @@ def estimate_run(
         if target_data is None and check and result.method == "is" and clusters_suit(hamiltonian):
             target_data = monte_carlo_data(hamiltonian, t, N_CHECK, seed, "check")
         if target_data is not None:
-            seen = forward_ess(model, target_data, hamiltonian, t, condition=condition_at(config, t))
+            given = condition_at(config, t) if told is None else told
+            seen = forward_ess(model, target_data, hamiltonian, t, condition=given)
             result["forward_ess"] = seen
             result.check_collapse()
         target_data = None  # those that were given are of the first temperature
@@ -166,7 +170,7 @@ class _Part(NamedTuple):
             yield batch
 
 
-def save_estimates(path: Path, results: Sequence[Estimates], *, seed: int) -> None:
+def save_estimates(path: Path, results: Sequence[Estimates], *, seed: int, instance: Instance | None = None) -> None:
     """Write estimates.json, if these are at what the run serves and by a method that gives the free energy.
 
     Of a run that serves a range, it has a list `estimates`, one entry for each temperature.
@@ -174,7 +178,8 @@ def save_estimates(path: Path, results: Sequence[Estimates], *, seed: int) -> No
     run, first = RunDirectory(path), results[0]
     if "free_energy_per_site" not in first:
         return
-    origin = {"seed": seed, "checkpoint": step_of(path)}
+    origin: dict[str, Any] = {"seed": seed, "checkpoint": step_of(path)}
+    origin |= {} if instance is None else {"instance": instance.to_dict()}
     served = load_config(run.config_path).served
     if isinstance(served, TemperatureRange):
         run.write_json("estimates.json", {"estimates": [result.to_dict() for result in results]} | origin)

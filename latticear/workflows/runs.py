@@ -6,6 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -19,16 +20,21 @@ from latticear.config import (
     resolve_device,
 )
 from latticear.estimates import UnreliableEstimateWarning
-from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange
+from latticear.hamiltonians import AbstractHamiltonian, EdwardsAndersonDisorder, TemperatureRange
+from latticear.instances import read_couplings
 from latticear.models import AbstractModel
 from latticear.rundir import RunDirectory, load_model
 from latticear.space import ConfigurationSpace
 
 __all__ = [
+    "Instance",
     "Report",
     "condition_at",
+    "first_instance",
     "judged_temperature",
     "quiet",
+    "served_instance",
+    "single_system",
     "single_temperature",
     "step_of",
     "trained",
@@ -87,6 +93,65 @@ def judged_temperature(config: RunConfig) -> float:
 def condition_at(config: RunConfig, temperature: float) -> torch.Tensor | None:
     """What the network of a run is conditioned on at a temperature; None for a run that serves one alone."""
     return torch.tensor([temperature], dtype=torch.float64) if isinstance(config.served, TemperatureRange) else None
+
+
+class Instance(NamedTuple):
+    """A file of couplings, and which of them.
+
+    Attributes:
+        path: as of `read_couplings`.
+        number: from 0.
+    """
+
+    path: Path
+    number: int = 0
+
+    def to_dict(self) -> dict[str, str | int]:
+        """JSON values."""
+        return {"path": str(self.path.resolve()), "index": self.number}
+
+
+def served_instance(
+    hamiltonian: AbstractHamiltonian, model: AbstractModel, instance: Instance | None
+) -> tuple[AbstractHamiltonian, torch.Tensor | None]:
+    """The system to sample with the network of a run, and for an instance of a disorder the condition that tells it.
+
+    Raises:
+        ValueError: for a disorder without an instance, an instance without a disorder, or a file that holds none.
+        OSError: if there is no such file.
+    """
+    if not isinstance(hamiltonian, EdwardsAndersonDisorder):
+        if instance is not None:
+            raise ValueError(f"this run serves one system, {hamiltonian.name}, and no other: leave --instance out")
+        return hamiltonian, None
+    if instance is None:
+        raise ValueError("this run serves any couplings: say which with --instance FILE, HDF5 with /couplings")
+    return _told(hamiltonian, model, read_couplings(instance.path, hamiltonian.shape, instance.number))
+
+
+def first_instance(
+    hamiltonian: AbstractHamiltonian, model: AbstractModel
+) -> tuple[AbstractHamiltonian, torch.Tensor | None]:
+    """The system by which a run is judged and shown, as `served_instance`: the first instance of a disorder."""
+    if not isinstance(hamiltonian, EdwardsAndersonDisorder):
+        return hamiltonian, None
+    return _told(hamiltonian, model, hamiltonian.draw(1)[0])
+
+
+def _told(
+    hamiltonian: EdwardsAndersonDisorder, model: AbstractModel, couplings: torch.Tensor
+) -> tuple[AbstractHamiltonian, torch.Tensor]:
+    return hamiltonian.instance(couplings), model.condition_of(maps=couplings[None])[0]
+
+
+def single_system(config: RunConfig) -> None:
+    """Refuse what is not one system.
+
+    Raises:
+        ValueError: if the config has a disorder.
+    """
+    if config.hamiltonian["name"] == EdwardsAndersonDisorder.name:
+        raise ValueError(f"one system is needed here, got {EdwardsAndersonDisorder.name}, which has any couplings")
 
 
 def single_temperature(config: RunConfig) -> float:

@@ -21,6 +21,7 @@ from latticear.importance import MIN_SAMPLES
 from latticear.models import AbstractModel, transfer_weights
 from latticear.trees import Tree, config_tree
 from latticear.workflows.grow import stage_training
+from latticear.workflows.runs import single_system
 
 __all__ = ["Plan", "Point", "Share", "plan_scan", "size_name"]
 
@@ -136,6 +137,7 @@ def plan_scan(
     if n < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {n}")
     bases = _bases(config_tree(config_path, overrides, values), temperatures, shapes, one_network)
+    single_system(bases[0])
     served = bases[0].served
     if isinstance(served, TemperatureRange):
         if n_chains is not None:

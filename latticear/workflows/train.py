@@ -34,7 +34,7 @@ from latticear.space import ConfigurationSpace
 from latticear.training import Step, TrainingError, fit
 from latticear.trees import config_tree, differences
 from latticear.workflows.grids import Configurations, check_classes, check_same_data, completed, grid_data
-from latticear.workflows.runs import Report, judged_temperature, step_of
+from latticear.workflows.runs import Report, first_instance, judged_temperature, step_of
 
 __all__ = ["asked_config", "begin", "train_run", "training_data"]
 
@@ -184,9 +184,10 @@ def _train(
     run: RunDirectory, model: AbstractModel, steps: Iterator[Step], config: AnyConfig, report: Report, seconds: float
 ) -> bool:
     total, every = config.training["steps"], config.training["checkpoint_every"]
-    judge = (
-        exact_result(build_hamiltonian(config), judged_temperature(config)) if isinstance(config, RunConfig) else None
-    )
+    judge = None
+    if isinstance(config, RunConfig):
+        system, _ = first_instance(build_hamiltonian(config), model)
+        judge = exact_result(system, judged_temperature(config))
     known = {"exact": judge.free_energy_per_site} if judge else {}
     if isinstance(config.served, TemperatureRange):
         known["middle"] = config.served.middle

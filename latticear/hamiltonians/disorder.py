@@ -1,0 +1,135 @@
+"""All samples of the disorder of a spin glass: the couplings come with each configuration."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import ClassVar, Literal, Unpack
+
+import torch
+from torch import Tensor
+
+from latticear.hamiltonians.bias import BoltzmannBias
+from latticear.hamiltonians.edwards_anderson import DISTRIBUTIONS, EdwardsAnderson, couplings_of, random_couplings
+from latticear.hamiltonians.ising import SPINS
+from latticear.hamiltonians.named import LatticeOptions, NamedHamiltonian
+from latticear.hamiltonians.temperatures import check_temperature
+from latticear.lattice import Lattice
+from latticear.philox import SAMPLING, check_seed
+
+__all__ = ["EdwardsAndersonDisorder"]
+
+
+class EdwardsAndersonDisorder(NamedHamiltonian):
+    """`H = -sum_<ij> J_ij s_i s_j` for all couplings at once: what one network for every instance is trained on.
+
+    A network has the couplings as two condition maps, laid out as `EdwardsAnderson` has them: of the bond from each
+    site to its right neighbour, and to the one below. `instance` is the system of some couplings; what needs one, a
+    Monte Carlo or an exact result, refuses all of them together.
+
+    Args:
+        shape: (H, W).
+        distribution: of the couplings, "pm1" or "gaussian", as of `EdwardsAnderson`.
+        seed: of the instances that are drawn.
+        lattice: `periodic` (default: in both directions), `antiperiodic`, `missing`, as of `Lattice`.
+
+    Raises:
+        ValueError: for another distribution or geometry, or a seed that is none.
+
+    Example:
+        >>> disorder = EdwardsAndersonDisorder((4, 4))
+        >>> couplings = disorder.draw(3)
+        >>> couplings.shape, disorder.instance(couplings[2]).n_sites
+        (torch.Size([3, 2, 4, 4]), 16)
+    """
+
+    name: ClassVar[str] = "edwards_anderson_disorder"
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        distribution: Literal["pm1", "gaussian"] = "pm1",
+        seed: int = 0,
+        **lattice: Unpack[LatticeOptions],
+    ) -> None:
+        if distribution not in DISTRIBUTIONS:
+            raise ValueError(f"distribution must be one of {list(DISTRIBUTIONS)}, got {distribution!r}")
+        check_seed(seed)
+        self.distribution, self.seed = distribution, seed
+        grid = Lattice(shape, **lattice)
+        self._unit = EdwardsAnderson(shape, torch.ones(2, *grid.shape).tolist(), **lattice)
+        ends, signs = grid.nearest
+        super().__init__(grid, SPINS, -torch.outer(SPINS, SPINS), couplings=signs, bonds=ends)
+        self._places = couplings_of(grid)
+
+    @property
+    def bond_energies(self) -> Tensor:
+        """None are known without couplings, and nothing that follows from them.
+
+        Raises:
+            ValueError: always.
+        """
+        raise self._unknown
+
+    @property
+    def _unknown(self) -> ValueError:
+        return ValueError(f"{self.name} has other couplings in each configuration: this needs one instance of them")
+
+    @property
+    def spin_flip(self) -> bool:
+        return True
+
+    @cached_property
+    def is_homogeneous(self) -> bool:
+        """True if no site or bond differs from another before the couplings are drawn."""
+        return self._unit.is_homogeneous
+
+    def draw(self, n: int, start: int = 0, *, stream: int = SAMPLING) -> Tensor:
+        """The couplings of instances start .. start + n - 1, each a function of (seed, stream, its number).
+
+        Args:
+            n: how many.
+            start: number of the first.
+            stream: `SAMPLING`; those of `TRAINING` are what a network is trained on, and are others.
+
+        Returns:
+            float64 `(n, 2, H, W)`.
+        """
+        numbers = range(start, start + n)
+        return torch.stack(
+            [random_couplings(self.shape, self.distribution, self.seed, stream, number) for number in numbers]
+        )
+
+    def instance(self, couplings: Tensor) -> EdwardsAnderson:
+        """The system of some couplings, `(2, H, W)`.
+
+        Raises:
+            ValueError: for another shape, or couplings that are not finite.
+        """
+        return EdwardsAnderson(self.shape, couplings.tolist(), **self.lattice.options)
+
+    def token_energy(self, tokens: Tensor, couplings: Tensor | None = None) -> Tensor:
+        """Energy of configurations `(B, H, W)` with the coupling of each bond, `(n_bonds,)` or `(B, n_bonds)`.
+
+        Raises:
+            ValueError: without couplings.
+        """
+        if couplings is None:
+            raise self._unknown
+        return super().token_energy(tokens, couplings)
+
+    def energy_given(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
+        """Energy of configurations whose conditions end in the couplings, `(B, 2, H, W)` flattened."""
+        assert condition is not None
+        maps = condition[:, -2 * self.n_sites :]
+        return self.token_energy(tokens, maps[:, self._places.to(maps.device)])
+
+    def bias(self, temperature: float | None = None) -> BoltzmannBias:
+        return BoltzmannBias(
+            self._unit.neighbourhoods,
+            self.site_energies,
+            None if temperature is None else check_temperature(temperature),
+            shape=self.shape,
+            spin_flip=True,
+            hamiltonian=self.to_dict(),
+            couplings=self._places,
+        )
