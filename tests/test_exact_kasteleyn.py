@@ -120,7 +120,7 @@ def test_symmetries_of_the_torus_change_the_rounding_only():
     lattice, rng = Lattice((8, 12)), np.random.default_rng(6)
     couplings = torch.from_numpy(rng.normal(size=len(lattice.bonds)))
     expected = kasteleyn(with_couplings(lattice, lattice.bonds, couplings), 0.8)
-    for sites in lattice.random_symmetries(4, rng):
+    for sites in lattice.symmetries.draw(4, rng):
         assert_same(kasteleyn(with_couplings(lattice, sites[lattice.bonds], couplings), 0.8), expected, 1e-11)
 
 
