@@ -150,8 +150,12 @@ def test_stages_are_of_one_network_and_one_system(tmp_path):
     shutil.rmtree(tmp_path / "run-9x9")
     assert grow_run(tmp_path / "run", **options, resume=True, report=tiny.silent)
     assert not (tmp_path / "run-9x9").exists()  # the last stage is finished: nothing needs it
-    with pytest.raises(ValueError, match=r"model\.name multiscale, got pixelcnn"):
-        grow_run(tmp_path / "p", **options | {"overrides": ["model.name=pixelcnn"]}, resume=False, report=tiny.silent)
+    for change, message in (
+        ("model.name=pixelcnn", r"model\.name multiscale, got pixelcnn"),
+        ("hamiltonian.name=edwards_anderson", "--grow needs the same couplings everywhere"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            grow_run(tmp_path / "p", **options | {"overrides": [change]}, resume=False, report=tiny.silent)
 
 
 def test_a_run_begins_with_the_weights_and_the_config_of_another(tmp_path):

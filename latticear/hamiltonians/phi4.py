@@ -48,7 +48,7 @@ class Phi4(NamedHamiltonian):
         **lattice: Unpack[LatticeOptions],
     ) -> None:
         self.hopping, self.quartic = finite("hopping", hopping), finite("quartic", quartic)
-        self.levels, self.cutoff = check_states(levels), finite("cutoff", cutoff)
+        self.levels, self.cutoff = check_states(levels, "levels"), finite("cutoff", cutoff)
         if self.quartic < 0 or self.cutoff <= 0:
             raise ValueError(f"quartic must not be negative and cutoff be positive, got {quartic} and {cutoff}")
         self.spacing = 2 * self.cutoff / (self.levels - 1)

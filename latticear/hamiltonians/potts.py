@@ -86,8 +86,8 @@ def _overlaps(q: int) -> Tensor:
     return (2 * math.pi / q * turn).cos()
 
 
-def check_states(q: int) -> int:
+def check_states(q: int, name: str = "q") -> int:
     """The number of states, or ValueError unless it is 2 or more."""
     if isinstance(q, bool) or not isinstance(q, int) or q < 2:
-        raise ValueError(f"q must be an integer, 2 or more, got {q!r}")
+        raise ValueError(f"{name} must be an integer, 2 or more, got {q!r}")
     return q

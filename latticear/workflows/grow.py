@@ -109,6 +109,8 @@ def _checked(tree: dict[str, Any]) -> tuple[RunConfig, list[tuple[int, int]]]:
             f"--grow needs a network whose weights serve every lattice, model.name multiscale, "
             f"got {config.model['name']}"
         )
+    if not config.model["translation_invariant"]:
+        raise ValueError("--grow needs the same couplings everywhere: a perceptron of one site serves no other lattice")
     if config.training["data"]:
         raise ValueError("--grow draws its own configurations on each lattice; leave out --data")
     shapes = stages(build_hamiltonian(config).shape)
