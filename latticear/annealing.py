@@ -19,7 +19,7 @@ from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.heatbath import HeatBathSweep
 from latticear.islands import MIN_ISLANDS, island_estimates, systematic
 from latticear.measurement import Observable, measurements
-from latticear.montecarlo import check_integer
+from latticear.montecarlo import check_integer, random_stream
 from latticear.samples import Samples, token_dtype
 
 __all__ = ["MAX_ISLANDS", "NAME", "Population", "anneal", "population_annealing"]
@@ -154,9 +154,9 @@ def population_annealing(
     if not 0 < overlap < 1:
         raise ValueError(f"overlap must lie between 0 and 1, got {overlap!r}")
     where = torch.device(device)
-    pilot = Population(hamiltonian, (1, N_PILOT), _stream(seed, "annealing pilot"), where)
+    pilot = Population(hamiltonian, (1, N_PILOT), _random(seed, "annealing pilot"), where)
     betas = _schedule(pilot, 1 / temperature, n_sweeps, overlap)
-    population = Population(hamiltonian, size, _stream(seed, "annealing"), where)
+    population = Population(hamiltonian, size, _random(seed, "annealing"), where)
     anneal(population, betas, n_sweeps, report)
     samples = Samples(population.tokens, None, seed)
     parts = list(measurements(samples, hamiltonian, [temperature], observables))
@@ -216,7 +216,7 @@ def _next(pilot: Population, target: float, overlap: float) -> float:
 
 def _equal_weights(population: Population, seed: int) -> Tensor:
     """All configurations, islands resampled by their Z, in any order: tokens `(R P, H, W)`."""
-    rng = _stream(seed, "annealing weights")
+    rng = _random(seed, "annealing weights")
     log_w = population.log_z[:, None].expand_as(population.energy).reshape(1, -1)
     lot = torch.from_numpy(rng.random(1)).to(log_w)
     rows = systematic(log_w, lot, torch.ones_like(lot, dtype=torch.bool))
@@ -233,6 +233,5 @@ def _size(n_replicas: int, n_islands: int | None) -> tuple[int, int]:
     return n_islands, n // n_islands
 
 
-def _stream(seed: int, purpose: str) -> np.random.Generator:
-    """The numbers of one seed and purpose, independent of those of any other."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=tuple(purpose.encode())))
+def _random(seed: int, purpose: str) -> np.random.Generator:
+    return np.random.default_rng(random_stream(seed, purpose))

@@ -31,6 +31,7 @@ __all__ = [
     "make_chains",
     "monte_carlo",
     "monte_carlo_data",
+    "random_stream",
     "run_chains",
 ]
 
@@ -213,7 +214,7 @@ def make_chains(
         check_integer("thermalization", thermalization, least=0, default=default.thermalization),
         check_integer("thinning", thinning, least=1, default=default.thinning),
     )
-    rng = _random_stream(seed, method)
+    rng = np.random.default_rng(random_stream(seed, method))
     tokens = _start(hamiltonian, schedule.n_chains, rng).to(device)
     of_potts = method == SwendsenWang.name and hamiltonian.n_tokens > 2
     kind: type[Chains] = PottsSwendsenWang if of_potts else METHODS[method]
@@ -232,7 +233,7 @@ def monte_carlo_data(hamiltonian: AbstractHamiltonian, temperature: float, n: in
 
     Those of another purpose are independent with the same seed, as are those of `monte_carlo` itself.
     """
-    stream = np.random.SeedSequence(check_integer("seed", seed, least=0), spawn_key=tuple(purpose.encode()))
+    stream = random_stream(check_integer("seed", seed, least=0), purpose)
     own, method = int(stream.generate_state(1, np.uint64)[0]), default_method(hamiltonian)
     return torch.cat([b.tokens for b in monte_carlo(hamiltonian, temperature, n=n, method=method, seed=own)])
 
@@ -269,9 +270,9 @@ def run_chains(chains: Running, temperature: float, n: int, schedule: Schedule, 
         yield Samples(chains.tokens[: n - first].clone(), None, seed, provenance={**origin, "sweep": sweeps})
 
 
-def _random_stream(seed: int, method: str) -> np.random.Generator:
-    """The numbers of one seed and method, independent of those of any other."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=tuple(method.encode())))
+def random_stream(seed: int, purpose: str) -> np.random.SeedSequence:
+    """The seed of what is drawn for one purpose, or by one method; independent of that of any other."""
+    return np.random.SeedSequence(seed, spawn_key=tuple(purpose.encode()))
 
 
 def _start(hamiltonian: AbstractHamiltonian, n_chains: int, rng: np.random.Generator) -> Tensor:

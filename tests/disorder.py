@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+import latticear as la
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.lattice import Lattice
 
@@ -86,3 +87,13 @@ class RandomTables(AbstractHamiltonian):
     @property
     def site_energies(self) -> torch.Tensor:
         return self._fields
+
+
+WITHOUT_CLUSTERS = {
+    "three states": (RandomTables((2, 3), 3), 0.7),
+    "random": (RandomTwoState((3, 3)), 0.4),
+    "frustrated": (la.Ising((3, 3), coupling=-1.0), 0.5),
+    "field alone": (la.Ising((2, 3), coupling=0.0, field=1.0), 0.3),
+    "hot": (la.Ising((3, 3)), 1e6),
+}
+"""And a temperature each: what tempering and annealing are for."""

@@ -18,31 +18,12 @@ from scipy.stats import chi2
 
 from latticear.autocorrelation import mean_error
 from latticear.hamiltonians.base import AbstractHamiltonian
+from latticear.hamiltonians.blume_capel import BlumeCapel
 from latticear.hamiltonians.ising import Ising
-from latticear.lattice import Lattice
 from latticear.montecarlo import METHODS, Schedule, default_schedule, monte_carlo
 from latticear.samples import Samples
 
 T_C = 2 / math.log(1 + math.sqrt(2))
-
-
-class BlumeCapel(AbstractHamiltonian):
-    """Three states, `-J sum s s' + D sum s^2 - h sum s`."""
-
-    name = "test-blume-capel"
-    parameters = {}  # noqa: RUF012
-    states = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
-
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self.lattice = Lattice(shape)
-
-    @property
-    def bond_energies(self) -> torch.Tensor:
-        return -torch.outer(self.states, self.states).expand(len(self.bonds), 3, 3)
-
-    @property
-    def site_energies(self) -> torch.Tensor:
-        return (0.7 * self.states**2 - 0.2 * self.states).expand(self.n_sites, 3)
 
 
 CASES = {
@@ -132,7 +113,7 @@ def test_histogram_is_that_of_the_enumeration(case, method):
 
 @pytest.mark.parametrize("method", ["metropolis", "heat-bath"])
 def test_three_states(method):
-    hamiltonian = BlumeCapel((2, 3))
+    hamiltonian = BlumeCapel((2, 3), crystal_field=0.7, field=0.2)
     probability = exact_probabilities(hamiltonian, 1.5)
     tokens = independent(hamiltonian, 1.5, method)
     assert p_value(counts(tokens, 3), probability) > 1e-4

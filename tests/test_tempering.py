@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from disorder import RandomTables, RandomTwoState
+from disorder import WITHOUT_CLUSTERS as SYSTEMS
 from scipy.stats import chi2
 
 import latticear as la
@@ -17,14 +17,6 @@ from latticear.autocorrelation import mean_error
 from latticear.exact import all_configurations
 from latticear.replicas import ParallelTempering, spaced
 from latticear.tempering import bennett, parallel_tempering
-
-SYSTEMS = {
-    "three states": (RandomTables((2, 3), 3), 0.7),
-    "random": (RandomTwoState((3, 3)), 0.4),
-    "frustrated": (la.Ising((3, 3), coupling=-1.0), 0.5),
-    "field alone": (la.Ising((2, 3), coupling=0.0, field=1.0), 0.3),
-    "hot": (la.Ising((3, 3)), 1e6),
-}
 
 
 def replicas(hamiltonian, temperature: float, n_chains: int, sweeps: int) -> ParallelTempering:

@@ -80,7 +80,7 @@ class AbstractHamiltonian(ConfigurationSpace):
         """Whether `tokens[image]` always has the energy of tokens."""
         moved, fields = image[self.bonds], torch.empty_like(self.site_energies)
         fields[image] = self.site_energies
-        pairs, tables = _by_pair(self.bonds, self.bond_energies, self.n_sites)
+        pairs, tables = self._by_pair
         moved_pairs, moved_tables = _by_pair(moved, self.bond_energies, self.n_sites)
         return (
             torch.equal(fields, self.site_energies)
@@ -92,6 +92,10 @@ class AbstractHamiltonian(ConfigurationSpace):
     def bonds(self) -> Tensor:
         """int64 `(n_bonds, 2)`: the pairs of sites that interact. Nearest neighbours unless a system says otherwise."""
         return self.lattice.bonds
+
+    @cached_property
+    def _by_pair(self) -> tuple[Tensor, Tensor]:
+        return _by_pair(self.bonds, self.bond_energies, self.n_sites)
 
     @cached_property
     def colours(self) -> Tensor:

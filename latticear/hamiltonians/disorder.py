@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from latticear.hamiltonians.bias import BoltzmannBias
-from latticear.hamiltonians.edwards_anderson import DISTRIBUTIONS, EdwardsAnderson, couplings_of, random_couplings
+from latticear.hamiltonians.edwards_anderson import EdwardsAnderson, check_disorder, couplings_of, random_couplings
 from latticear.hamiltonians.ising import SPINS
 from latticear.hamiltonians.named import LatticeOptions, NamedHamiltonian
 from latticear.hamiltonians.temperatures import check_temperature
 from latticear.lattice import Lattice
-from latticear.philox import SAMPLING, check_seed
+from latticear.philox import SAMPLING
 
 __all__ = ["EdwardsAndersonDisorder"]
 
@@ -51,9 +51,7 @@ class EdwardsAndersonDisorder(NamedHamiltonian):
         seed: int = 0,
         **lattice: Unpack[LatticeOptions],
     ) -> None:
-        if distribution not in DISTRIBUTIONS:
-            raise ValueError(f"distribution must be one of {list(DISTRIBUTIONS)}, got {distribution!r}")
-        check_seed(seed)
+        check_disorder(distribution, seed)
         self.distribution, self.seed = distribution, seed
         grid = Lattice(shape, **lattice)
         self._unit = EdwardsAnderson(shape, torch.ones(2, *grid.shape).tolist(), **lattice)

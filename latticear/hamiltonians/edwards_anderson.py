@@ -15,7 +15,7 @@ from latticear.hamiltonians.pair import finite, numbers
 from latticear.lattice import Lattice
 from latticear.philox import check_seed
 
-__all__ = ["DISTRIBUTIONS", "EdwardsAnderson", "couplings_of", "random_couplings"]
+__all__ = ["EdwardsAnderson", "check_disorder", "couplings_of", "random_couplings"]
 
 DISTRIBUTIONS = ("pm1", "gaussian")
 
@@ -77,6 +77,13 @@ def couplings_of(lattice: Lattice) -> Tensor:
     return ends[:, 0] + lattice.n_sites * (torch.arange(len(ends)) >= n_right)
 
 
+def check_disorder(distribution: str, seed: int) -> None:
+    """Raise ValueError for a distribution or a seed that is none."""
+    if distribution not in DISTRIBUTIONS:
+        raise ValueError(f"distribution must be one of {list(DISTRIBUTIONS)}, got {distribution!r}")
+    check_seed(seed)
+
+
 def random_couplings(shape: tuple[int, int], distribution: str, seed: int, *index: int) -> Tensor:
     """Independent couplings of the bonds to the right and of those below: float64 `(2, H, W)`.
 
@@ -89,9 +96,7 @@ def random_couplings(shape: tuple[int, int], distribution: str, seed: int, *inde
     Raises:
         ValueError: for a distribution or a seed that is none.
     """
-    if distribution not in DISTRIBUTIONS:
-        raise ValueError(f"distribution must be one of {list(DISTRIBUTIONS)}, got {distribution!r}")
-    check_seed(seed)
+    check_disorder(distribution, seed)
     rng = np.random.default_rng([seed, *index] if index else seed)
     size = (2, *shape)
     return torch.from_numpy(rng.choice([-1.0, 1.0], size=size) if distribution == "pm1" else rng.normal(size=size))

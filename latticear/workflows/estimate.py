@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from latticear.blocks import block_mcmc
 from latticear.chains import neural_mcmc
@@ -93,9 +94,13 @@ def estimate_run(
         if method in ("smc", "mcmc"):
             raise ValueError(f"method {method} takes one temperature at a time")
         method = "is"  # nothing else reweights
+
+    def condition_of(temperature: float) -> Tensor | None:
+        return condition_at(config, temperature) if told is None else told
+
     results: list[Estimates] = []
     for k, aims in enumerate(draws):
-        condition = condition_at(config, aims[0]) if told is None else told
+        condition = condition_of(aims[0])
         part = _Part(k * n, len(draws) * n, report)
         batches = part.counted(model.sample_batches(n, seed=seed, start=k * n, condition=condition))
         judges = [exact_result(hamiltonian, t) for t in aims]
@@ -113,9 +118,7 @@ def estimate_run(
         if target_data is None and check and result.method == "is" and clusters_suit(hamiltonian):
             target_data = monte_carlo_data(hamiltonian, t, N_CHECK, seed, "check")
         if target_data is not None:
-            given = condition_at(config, t) if told is None else told
-            seen = forward_ess(model, target_data, hamiltonian, t, condition=given)
-            result["forward_ess"] = seen
+            result["forward_ess"] = forward_ess(model, target_data, hamiltonian, t, condition=condition_of(t))
             result.check_collapse()
         target_data = None  # those that were given are of the first temperature
     return results
