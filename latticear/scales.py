@@ -9,6 +9,10 @@ are far apart from each other within one; so there are O(log L) phases.
     E F E F     F: faces
     K E K E     E: edges
     E F E F
+
+With a *unit cell* of several sites the grids are those of cells, and each phase has as many parts as a cell has sites,
+its *members*. That is for systems whose sublattices order each by itself: the phases of a stripe, say, have spins at
+the faces that leave those of the edges free but for one sign, which spins that are drawn at once could not agree on.
 """
 
 from __future__ import annotations
@@ -29,21 +33,24 @@ FACES = 8
 """The first so many of them are faces."""
 
 PERIOD = 8
-"""The classes repeat after so many sites of the grid."""
+"""The classes repeat after so many cells of the grid."""
 
 REACH = 9
-"""Taps lie at most so far away, in sites of the grid."""
+"""Taps lie at most so far away, in cells of the grid."""
+
+SITE = (1, 1)
+"""The unit cell of one site."""
 
 
 class Phase(NamedTuple):
     """Sites that are drawn together, independently given all sites of earlier phases.
 
     Attributes:
-        level: k; 0 is the lattice itself. The single site that begins is a level of its own.
-        name: of the kind of sites, the same on every lattice.
+        level: k; 0 is the lattice itself. The single cell that begins is a level of its own.
+        name: of the kind of sites, the same on every lattice; `face3of1` is member 1 of the cells of class face3.
         sites: int64 `(T,)`.
         taps: int64 `(n_taps, T)`: known sites around each, the same offsets for all, nearest first; N where there is
-            none. `taps[0]` is always known. Empty for the first phase and for merged ones.
+            none. `taps[0]` is always known. Empty for the first phase and for those that are told without.
     """
 
     level: int
@@ -57,7 +64,13 @@ class Phase(NamedTuple):
 
 
 def multiscale_phases(
-    shape: tuple[int, int], periodic: tuple[bool, bool], n_taps: int, merged: frozenset[str] = frozenset()
+    shape: tuple[int, int],
+    periodic: tuple[bool, bool],
+    n_taps: int,
+    merged: frozenset[str] = frozenset(),
+    *,
+    cell: tuple[int, int] = SITE,
+    n_last: int = 0,
 ) -> list[Phase]:
     """All phases of a lattice, in the order in which they are drawn.
 
@@ -67,17 +80,11 @@ def multiscale_phases(
         n_taps: known sites that a site sees, at least, if there are so many within `REACH`; shells are not divided.
         merged: of the finest level, "edges" or "faces": all edges at once, or the second half of the faces, where their
             conditionals are known without taps.
+        cell: the extents of the unit cell, (y, x), divisors of the shape.
+        n_last: so many members of all cells come at the very end and at once, as their conditionals are known without
+            taps; their phase is called "last".
     """
-    grids = [shape]
-    while max(grids[-1]) > 1:
-        height, width = grids[-1]
-        grids.append((-(-height // 2), -(-width // 2)))
-    first = torch.zeros(1, dtype=torch.long)
-    phases = [Phase(len(grids) - 1, "first", first, first.new_empty(0, 1))]
-    for level in reversed(range(len(grids) - 1)):
-        names = _names(merged if level == 0 else frozenset())
-        phases += _phases_of_level(level, grids[level], shape, periodic, n_taps, names)
-    return phases
+    return list(_Cells(shape, periodic, n_taps, cell, n_last).phases(merged))
 
 
 def rank_of(phases: list[Phase], shape: tuple[int, int]) -> Tensor:
@@ -99,7 +106,7 @@ def _names(merged: frozenset[str]) -> list[str]:
 
 
 def _classes(height: int, width: int) -> Tensor:
-    """The class of each site of a grid, -1 for those of the coarser grid: int64 `(h, w)`.
+    """The class of each cell of a grid, -1 for those of the coarser grid: int64 `(h, w)`.
 
     Faces come in the four colours of a 2x2 tiling of the cells, diagonal ones first, and each colour in the two halves
     of a checkerboard; edges by their direction, and each in the two halves of a checkerboard.
@@ -113,62 +120,104 @@ def _classes(height: int, width: int) -> Tensor:
     return torch.where((y % 2 == 1) & (x % 2 == 1), face, torch.where((y + x) % 2 == 1, edge, known))
 
 
-def _phases_of_level(
-    level: int,
-    grid: tuple[int, int],
-    shape: tuple[int, int],
-    periodic: tuple[bool, bool],
-    n_taps: int,
-    names: list[str],
-) -> Iterator[Phase]:
-    known_at = torch.tensor([names.index(name) for name in names] + [-1])  # of class -1, the coarser grid: the last
-    classes, everywhere = known_at[_classes(*grid)], known_at[_classes(2 * PERIOD, 2 * PERIOD)]
-    for c in sorted(set(known_at.tolist()) - {-1}):
-        y, x = (classes == c).nonzero().T
-        if len(y):
-            is_merged = names.count(names[c]) > 1
-            taps_yx = torch.zeros(0, 2, dtype=torch.long) if is_merged else _offsets(everywhere, c, n_taps)
-            sites = _sites(y, x, level, shape[1])
-            taps = _taps(classes, c, (y, x), taps_yx, level, shape, periodic)
-            yield Phase(level, names[c], sites, taps)
+class _Cells:
+    """A lattice as a grid of unit cells, whose members come in the multiscale order of the cell itself."""
+
+    def __init__(
+        self, shape: tuple[int, int], periodic: tuple[bool, bool], n_taps: int, cell: tuple[int, int], n_last: int
+    ) -> None:
+        self.shape, self.periodic, self.n_taps, self.cell = shape, periodic, n_taps, cell
+        if cell == SITE:
+            in_order = torch.zeros(1, dtype=torch.long)
+        else:
+            in_order = torch.cat([phase.sites for phase in multiscale_phases(cell, (False, False), 1)])
+        self.members = torch.stack([in_order // cell[1], in_order % cell[1]], dim=1)
+        self.n_drawn = len(self.members) - n_last
+
+    def phases(self, merged: frozenset[str]) -> Iterator[Phase]:
+        grids = [(self.shape[0] // self.cell[0], self.shape[1] // self.cell[1])]
+        while max(grids[-1]) > 1:
+            height, width = grids[-1]
+            grids.append((-(-height // 2), -(-width // 2)))
+        yield from self._first(len(grids) - 1)
+        for level in reversed(range(len(grids) - 1)):
+            yield from self._of_level(level, grids[level], _names(merged if level == 0 else frozenset()))
+        if self.n_drawn < len(self.members):
+            y, x = (torch.arange(n) for n in grids[0])
+            cells = torch.cartesian_prod(y, x)[None]
+            sites = self._sites(cells, self.members[self.n_drawn :, None], 0).flatten().sort().values
+            yield Phase(0, "last", sites, sites.new_empty(0, len(sites)))
+
+    def _first(self, level: int) -> Iterator[Phase]:
+        """The members of the cell that begins."""
+        for m in range(self.n_drawn):
+            distance = (self.members[:m] - self.members[m]).abs()
+            for axis, wraps in enumerate(self.periodic):
+                if wraps:
+                    distance[:, axis] = torch.minimum(distance[:, axis], self.shape[axis] - distance[:, axis])
+            near = _nearest(distance.pow(2).sum(1), self.n_taps)
+            here = torch.zeros(1, 2, dtype=torch.long)
+            sites, taps = (self._sites(here, members, level) for members in (self.members[m], self.members[near]))
+            yield Phase(level, self._name("first", m), sites, taps[:, None])
+
+    def _of_level(self, level: int, grid: tuple[int, int], names: list[str]) -> Iterator[Phase]:
+        known_at = torch.tensor([names.index(name) for name in names] + [-1])  # of class -1, the coarser grid: the last
+        classes, everywhere = known_at[_classes(*grid)], known_at[_classes(2 * PERIOD, 2 * PERIOD)]
+        for c in sorted(set(known_at.tolist()) - {-1}):
+            cells = (classes == c).nonzero()
+            for m in range(self.n_drawn if len(cells) else 0):
+                is_merged = names.count(names[c]) > 1
+                offsets = torch.zeros(0, 3, dtype=torch.long) if is_merged else self._offsets(everywhere, c, m)
+                taps = self._taps(classes, c, m, cells, offsets, level)
+                yield Phase(level, self._name(names[c], m), self._sites(cells, self.members[m], level), taps)
+
+    def _name(self, of_class: str, m: int) -> str:
+        return of_class if self.cell == SITE else f"{of_class}of{m}"
+
+    def _sites(self, cells: Tensor, members: Tensor, level: int) -> Tensor:
+        """The sites of some members of cells of a grid, both `(..., 2)`."""
+        y, x = ((cells << level) * torch.tensor(self.cell) + members).unbind(-1)
+        return y * self.shape[1] + x
+
+    def _order(self, classes: Tensor) -> Tensor:
+        """What grows from phase to phase, for all members of cells of these classes: `(..., M)`; below 0 if known."""
+        return classes[..., None] * len(self.members) + torch.arange(len(self.members))
+
+    def _offsets(self, classes: Tensor, c: int, m: int) -> Tensor:
+        """Where member m of a cell of class c finds sites that precede it, in the bulk, nearest first.
+
+        int64 `(n_taps, 3)`: the offset of the cell, and the member; on every level those of the finest, so that its
+        weights may serve another. The one that comes first is part of the coarser grid, to the left or above, where
+        there is always one.
+        """
+        y, x = (classes[PERIOD:, PERIOD:] == c).nonzero()[0] + PERIOD
+        around = torch.arange(-REACH, REACH + 1)
+        cells = torch.cartesian_prod(around, around)
+        order = self._order(classes[(y + cells[:, 0]) % (2 * PERIOD), (x + cells[:, 1]) % (2 * PERIOD)])
+        precedes = order < c * len(self.members) + m
+        precedes[:, self.n_drawn :] = False
+        at, member = precedes.nonzero().T
+        dy, dx = cells[at].T
+        apart = cells[at] * torch.tensor(self.cell) + self.members[member] - self.members[m]
+        certain = (dy == -(y % 2)) & (dx == -(x % 2)) & (member == m)
+        near = _nearest(apart.pow(2).sum(1), self.n_taps, certain)
+        return torch.stack([dy, dx, member], dim=1)[near]
+
+    def _taps(self, classes: Tensor, c: int, m: int, cells: Tensor, offsets: Tensor, level: int) -> Tensor:
+        """The sites at these offsets from the targets that precede them, N for those that do not: `(n_taps, T)`."""
+        extents, wraps = torch.tensor(classes.shape), torch.tensor(self.periodic)
+        place = cells + offsets[:, None, :2]
+        inside = (wraps | (place >= 0) & (place < extents)).all(-1)
+        place = place % extents
+        member = offsets[:, 2:].expand(-1, len(cells))
+        order = classes[place[..., 0], place[..., 1]] * len(self.members) + member
+        known = inside & (order < c * len(self.members) + m)
+        return torch.where(known, self._sites(place, self.members[member], level), math.prod(self.shape))
 
 
-def _sites(y: Tensor, x: Tensor, level: int, width: int) -> Tensor:
-    return ((y << level) * width) + (x << level)
-
-
-def _offsets(classes: Tensor, c: int, n_taps: int) -> Tensor:
-    """Where a site of class c finds sites that precede it, in the bulk, nearest first: int64 `(n_taps, 2)`.
-
-    The one that comes first is part of the coarser grid, to the left or above, where there is always one.
-    """
-    y, x = (classes[PERIOD:, PERIOD:] == c).nonzero()[0] + PERIOD
-    around = torch.arange(-REACH, REACH + 1)
-    dy, dx = (d.flatten() for d in torch.meshgrid(around, around, indexing="ij"))
-    precedes = classes[(y + dy) % (2 * PERIOD), (x + dx) % (2 * PERIOD)] < c
-    dy, dx = dy[precedes], dx[precedes]
-    distance = dy**2 + dx**2
-    certain = (dy == -(y % 2)) & (dx == -(x % 2))
-    order = torch.where(certain, -1, distance).argsort(stable=True)
-    nearest = distance.sort().values
-    order = order[distance[order] <= nearest[min(n_taps, len(nearest)) - 1]]
-    return torch.stack([dy, dx], dim=1)[order]
-
-
-def _taps(
-    classes: Tensor,
-    c: int,
-    targets: tuple[Tensor, Tensor],
-    offsets: Tensor,
-    level: int,
-    shape: tuple[int, int],
-    periodic: tuple[bool, bool],
-) -> Tensor:
-    """The sites at these offsets from the targets that precede class c, N for those that do not: `(n_taps, T)`."""
-    at, inside = [], torch.ones(len(offsets), len(targets[0]), dtype=torch.bool)
-    for axis, extent in enumerate(classes.shape):
-        place = targets[axis] + offsets[:, axis, None]
-        inside &= torch.tensor(periodic[axis]) | (place >= 0) & (place < extent)
-        at.append(place % extent)
-    known = inside & (classes[at[0], at[1]] < c)
-    return torch.where(known, _sites(at[0], at[1], level, shape[1]), math.prod(shape))
+def _nearest(distance: Tensor, n: int, first: Tensor | None = None) -> Tensor:
+    """The n places of the least distance, and all others as near as the last of them, in order."""
+    if not len(distance):
+        return distance
+    order = (distance if first is None else torch.where(first, -1, distance)).argsort(stable=True)
+    return order[distance[order] <= distance.sort().values[min(n, len(distance)) - 1]]

@@ -28,14 +28,14 @@ def _log_g(model, tokens, sites):
     return log_p.gather(1, tokens.flatten(1).long()[:, None])[:, 0][:, sites].sum(1)
 
 
-@pytest.mark.parametrize("bias", [False, True])
-def test_the_ratio_is_that_of_detailed_balance(bias):
+@pytest.mark.parametrize("options", [{}, {"bias": True}, {"bias": True, "cell": (2, 2)}], ids=str)
+def test_the_ratio_is_that_of_detailed_balance(options):
     """ln [p(x') g(x | x') / (p(x) g(x' | x))] for every kind of move, each factor from the whole lattice."""
     ising = la.Ising((8, 6), coupling=-0.7, field=0.2, periodic=(True, False))
-    model = _wrong(ising, bias=ising.bias(TEMPERATURE) if bias else None)
+    model = _wrong(ising, **options | ({"bias": ising.bias(TEMPERATURE)} if "bias" in options else {}))
     tokens = torch.randint(2, (40, 8, 6), generator=torch.Generator().manual_seed(0))
     chains, rng = _updates(model, ising, tokens), np.random.default_rng(0)
-    assert [kind.name for kind in chains.kinds] == ["all", "below_2", "below_1"]
+    assert [kind.name for kind in chains.kinds] == ["all"] + ["below_2", "below_1"] * ("cell" not in options)
     for kind in chains.kinds:
         for extent in ((8, 6), (2 * kind.unit // 2, 2 * kind.unit // 2)):
             kind.extent = extent

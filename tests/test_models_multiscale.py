@@ -1,5 +1,7 @@
 """The multiscale network beyond the contract of test_models.py: any shape, exact halves, held sites, conditions."""
 
+import math
+
 import contracts
 import pytest
 import torch
@@ -76,6 +78,104 @@ def test_a_bias_leaves_it_causal_and_symmetric(shape: tuple[int, int]):
     contracts.check_flip(contracts.peaked(model))
     contracts.check_sampler(contracts.peaked(model))
     contracts.check_gradients(model)
+
+
+CELLS = {
+    "plain": ((4, 4), (2, 2), {}),
+    "symmetric": ((2, 6), (2, 3), {"spin_flip_symmetric": True}),
+    "three tokens": ((2, 6), (2, 3), {"n_tokens": 3, "periodic": (False, True)}),
+    "one cell": ((3, 4), (3, 4), {"periodic": False}),
+    "site by site": ((4, 4), (2, 2), {"translation_invariant": False}),
+    "maps": ((4, 2), (2, 1), {"n_condition_maps": 1}),
+}
+
+
+@pytest.mark.parametrize(("shape", "cell", "options"), CELLS.values(), ids=CELLS)
+def test_unit_cells(shape: tuple[int, int], cell: tuple[int, int], options: dict):
+    model = contracts.peaked(_model(shape, cell=cell, **options))
+    check_autoregressive(model, n_trials=1)
+    if model.conditioned:
+        contracts.check_condition(model)
+    else:
+        contracts.check_normalised(model)
+        contracts.check_sampler(model)
+        contracts.check_held(model)
+    if model.spin_flip_symmetric:
+        contracts.check_flip(model)
+    assert model.to_dict()["cell"] == list(cell)
+
+
+FRUSTRATED = {
+    "j1-j2": la.Ising((4, 4), next_nearest=-0.6),
+    "triangular": la.Ising((4, 6), coupling=-1.0, geometry="triangular", field=0.2),
+    "a bond missing": la.Ising((4, 4), next_nearest=0.3, periodic=False, missing=[(1, 2)]),
+}
+
+
+@pytest.mark.parametrize("shares", [True, False])
+@pytest.mark.parametrize("system", FRUSTRATED.values(), ids=FRUSTRATED)
+def test_bonds_within_a_sublattice_ask_for_a_cell_of_four(system: la.Ising, shares: bool):
+    """The last of its members has no bonds to itself: what the energy tells of it is the exact conditional."""
+    periodic = system.lattice.periodic
+    model = _model(system.shape, bias=system.bias(TEMPERATURE), periodic=periodic, translation_invariant=shares)
+    assert model.cell == (2, 2)
+    told = [phase.sites for phase in model.phases.values() if phase.network is None]
+    assert sum(map(len, told)) >= system.n_sites // 4
+    is_sound(model, system)
+    check_autoregressive(model, n_trials=1)
+    contracts.check_sampler(contracts.peaked(model))
+    contracts.check_gradients(model)
+
+
+def test_no_cell_where_sublattices_order_together():
+    odd = la.Ising((5, 6), next_nearest=-0.6)
+    for hamiltonian in (la.Ising((4, 4)), la.Ising((6, 4), coupling=-1.0, field=0.1), la.Potts((4, 4), q=3), odd):
+        assert _model(hamiltonian.shape, hamiltonian.n_tokens, bias=hamiltonian.bias(TEMPERATURE)).cell == (1, 1)
+    assert _model((4, 4)).cell == (1, 1)
+
+
+def test_a_cell_of_two_sublattices_leaves_the_second_to_the_energy():
+    model = _biased((8, 8), cell=(2, 2))
+    assert model.phases["0_last"].sites.tolist() == [s for s in range(64) if (s // 8 + s) % 2]
+    is_sound(model, la.Ising((8, 8)))
+
+
+def test_stripes_are_within_reach():
+    """Edges that are drawn at once, given the faces, cannot agree on the one sign that these leave open."""
+    stripes = la.Ising((8, 8), next_nearest=-0.6)
+    found = []
+    for cell in ((1, 1), (2, 2)):
+        torch.manual_seed(0)
+        model = la.MultiscalePixelCNN((8, 8), bias=stripes.bias(0.8), width=16, cell=cell, spin_flip_symmetric=True)
+        rows, columns = torch.arange(8) % 2, torch.ones(8, dtype=torch.long)
+        stripe = torch.outer(rows, columns)
+        data = torch.stack([stripe, 1 - stripe, stripe.T, 1 - stripe.T]).repeat(50, 1, 1)
+        for step in la.fit(
+            model, stripes, temperature=0.8, objective="forward-kl", data=data, steps=60, batch_size=64,
+            learning_rate=0.03, augment=False, held_out=0.1,
+        ):  # fmt: skip
+            del step
+        with torch.no_grad():
+            found.append(-model.log_prob(data[:4]).mean().item())
+    assert found[0] > math.log(4) + 1
+    assert found[1] < math.log(4) + 0.3
+
+
+def test_a_cell_serves_larger_lattices():
+    """Weights by spacing, class and member; a coarser level than there was begins as the next finer one."""
+    small, large = (_model((n, n), cell=(2, 2)) for n in (8, 16))
+    la.transfer_weights(large, small)
+    given = dict(small.named_parameters())
+    sources = {name: [other for other in large.counterparts(name) if other in given] for name in large.state_dict()}
+    assert sum(map(bool, sources.values())) > len(sources) / 2  # not all classes of faces are there on 4x4 cells
+    assert all(torch.equal(large.get_parameter(name), given[found[0]]) for name, found in sources.items() if found)
+    assert "phases.1_face2of3.network.bias" in large.counterparts("phases.2_face2of3.network.bias")
+
+
+@pytest.mark.parametrize("cell", [(3, 2), (0, 2), (2,), (2.0, 2)])
+def test_cells_that_do_not_divide_the_lattice(cell):
+    with pytest.raises(ValueError, match=r"cell must be two divisors of the shape \(4, 4\), \(1, 1\) for single sites"):
+        _model((4, 4), cell=cell)
 
 
 def test_normalised_with_a_bias():

@@ -12,6 +12,7 @@ SHAPES = [*product(range(1, 6), repeat=2), (6, 6), (7, 5), (1, 13), (24, 16), (1
 BOUNDARIES = [(True, True), (False, False), (True, False)]
 MERGED = [frozenset(), frozenset({"edges"}), frozenset({"edges", "faces"})]
 N_TAPS = 24
+CELLS = [((8, 8), (2, 2)), ((6, 10), (2, 2)), ((6, 6), (3, 3)), ((4, 6), (2, 3)), ((4, 5), (4, 5)), ((7, 1), (7, 1))]
 
 
 def _places(sites: torch.Tensor, width: int, level: int) -> torch.Tensor:
@@ -75,18 +76,19 @@ def _check_taps(
     assert torch.equal(phase.taps, expected)
 
 
-def test_taps_are_the_nearest_known_sites():
+@pytest.mark.parametrize("cell", [(1, 1), (2, 2), (2, 4)])
+def test_taps_are_the_nearest_known_sites(cell: tuple[int, int]):
     """All of them out to some distance, none beyond; the one that is certain comes first, then by distance."""
-    periodic, shape = (False, False), (64, 64)
-    phases = multiscale_phases(shape, periodic, N_TAPS)
-    rank = rank_of(phases, shape)
+    n = 64
+    phases = multiscale_phases((n, n), (False, False), N_TAPS, cell=cell)
+    rank = rank_of(phases, (n, n))
     for phase in phases:
         if phase.level == 0:
-            offsets = _bulk_offsets()[phase.name]
+            middle = (_places(phase.sites, n, 0) - n // 2).abs().amax(1).argmin()
+            offsets = _places(phase.taps[:, middle], n, 0) - _places(phase.sites[middle], n, 0)
             distance = offsets.pow(2).sum(1)
             assert (distance[1:].diff() >= 0).all()
-            y, x = divmod(int(phase.sites[(_places(phase.sites, 64, 0) - 32).abs().amax(1).argmin()]), 64)
-            known = (rank < rank[y, x]).nonzero() - torch.tensor([y, x])
+            known = (rank < rank.flatten()[phase.sites[middle]]).nonzero() - _places(phase.sites[middle], n, 0)
             within = known[known.pow(2).sum(1) <= distance.max()]
             assert sorted(within.tolist()) == sorted(offsets.tolist())
             assert (distance < distance.max()).sum() < N_TAPS <= len(distance)
@@ -110,3 +112,27 @@ def test_merged_sites_are_one_phase_of_the_finest_level():
         assert left[:2] == right[:2]
         assert torch.equal(left.sites, right.sites)
         assert torch.equal(left.taps, right.taps)
+
+
+def test_a_cell_orders_its_members_as_a_small_lattice():
+    sites = [phase.sites.tolist() for phase in multiscale_phases((2, 4), (True, True), N_TAPS, cell=(2, 4))]
+    small = torch.cat([phase.sites for phase in multiscale_phases((2, 4), (False, False), 1)])
+    assert sites == [[s] for s in small.tolist()]
+
+
+@pytest.mark.parametrize("n_last", [0, 1])
+@pytest.mark.parametrize("periodic", BOUNDARIES)
+@pytest.mark.parametrize(("shape", "cell"), CELLS)
+def test_members_of_cells_come_one_after_another(shape, cell, periodic, n_last):
+    """Every site once, after its taps; those of a phase are the same member of their cells."""
+    phases = multiscale_phases(shape, periodic, N_TAPS, cell=cell, n_last=n_last)
+    assert torch.cat([phase.sites for phase in phases]).sort().values.tolist() == list(range(math.prod(shape)))
+    rank = torch.cat([rank_of(phases, shape).flatten(), torch.tensor([-1])])
+    for k, phase in enumerate(phases):
+        y, x = phase.sites // shape[1], phase.sites % shape[1]
+        assert len(set(zip((y % cell[0]).tolist(), (x % cell[1]).tolist(), strict=True))) == 1
+        assert (rank[phase.taps] < k).all()
+        if k and phase.name != "last":
+            assert (phase.taps[0] < math.prod(shape)).all()
+    assert (phases[-1].name == "last") == bool(n_last)
+    assert len({(phase.level, phase.name) for phase in phases}) == len(phases)

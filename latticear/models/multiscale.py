@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar, Unpack, cast
 
@@ -23,7 +23,7 @@ from latticear.models.partial import Step
 from latticear.models.patches import Board, PatchNetwork, PhaseModule
 from latticear.models.recomputed import with_gradient
 from latticear.parallel import side_by_side
-from latticear.scales import Phase, multiscale_phases, rank_of
+from latticear.scales import SITE, Phase, multiscale_phases, rank_of
 
 __all__ = ["MultiscalePixelCNN"]
 COLUMNS = 2**13
@@ -54,13 +54,17 @@ class MultiscalePixelCNN(AbstractModel):
         periodic: whether it sees around the boundary, for both directions or (y, x).
         translation_invariant: the sites of a phase share one perceptron; False, for couplings that differ from bond to
             bond: each has its own.
+        cell: the extents of the unit cell, (y, x), divisors of the shape: the order of scales is one of cells, and the
+            sites of a cell come one after the other. (1, 1) where the whole lattice orders as one; None for that, or,
+            if the bias has bonds within a sublattice and the extents are even, for (2, 2): such bonds may order each
+            sublattice by itself, as in the stripes of the J1-J2 model.
         coupling_reach: where the bias follows the couplings of each configuration: a site sees those within a square
             that reaches so far to each side, in its gauge (`latticear.models.gauge`).
         common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
             enters every hidden layer.
 
     Raises:
-        ValueError: for q < 2, width, depth, n_taps or coupling_reach < 1.
+        ValueError: for q < 2, width, depth, n_taps or coupling_reach < 1, or a cell that does not divide the shape.
 
     References:
         Singha, Cellini, Nicoli, Jansen, Kühn, Nakajima, "Multilevel generative samplers for investigating critical
@@ -95,6 +99,7 @@ class MultiscalePixelCNN(AbstractModel):
         n_taps: int = 24,
         periodic: bool | tuple[bool, bool] = True,
         translation_invariant: bool = True,
+        cell: tuple[int, int] | None = None,
         coupling_reach: int = 3,
         **common: Unpack[Common],
     ) -> None:
@@ -109,6 +114,7 @@ class MultiscalePixelCNN(AbstractModel):
         self.periodic, self.translation_invariant = periodic, translation_invariant
         self.coupling_reach = coupling_reach
         self._around = (periodic, periodic) if isinstance(periodic, bool) else periodic
+        self.cell = self._suited_cell() if cell is None else _checked_cell(cell, self.shape)
         self.embed = None if self._sees_couplings else self.conditioning.embedding(width)
         phases = [part for phase in self._plan() for part in self._networks_of(phase)]
         rank = rank_of(phases, self.shape)
@@ -127,15 +133,34 @@ class MultiscalePixelCNN(AbstractModel):
 
     def _plan(self) -> list[Phase]:
         """The phases; sites whose conditionals the energy tells are drawn all at once."""
-        merged: frozenset[str] = frozenset()
-        if self.bias is None:
-            return multiscale_phases(self.shape, self._around, self.n_taps)
-        for kind in ("edges", "faces"):
-            phases = multiscale_phases(self.shape, self._around, self.n_taps, merged | {kind})
-            together = [phase.sites for phase in phases if phase.name == kind]
-            if together and exact_conditionals(self.bias, together[0], rank_of(phases, self.shape)) is not None:
-                merged |= {kind}
-        return multiscale_phases(self.shape, self._around, self.n_taps, merged)
+        best = self._phases_of(cell=self.cell)
+        if self.cell == SITE:
+            merged: frozenset[str] = frozenset()
+            for kind in ("edges", "faces"):
+                if self._tells(kind, phases := self._phases_of(merged=merged | {kind})):
+                    best, merged = phases, merged | {kind}
+            return best
+        for n_last in range(1, math.prod(self.cell)):
+            if not self._tells("last", phases := self._phases_of(cell=self.cell, n_last=n_last)):
+                break
+            best = phases
+        return best
+
+    def _tells(self, name: str, phases: list[Phase]) -> bool:
+        """Whether the energy tells the conditionals of a phase of this name, and there is one."""
+        together = [phase.sites for phase in phases if phase.name == name]
+        if self.bias is None or not together:
+            return False
+        return exact_conditionals(self.bias, together[0], rank_of(phases, self.shape)) is not None
+
+    def _suited_cell(self) -> tuple[int, int]:
+        """Four sites where bonds within a sublattice may order it by itself."""
+        even = not any(extent % 2 for extent in self.shape)
+        bipartite = self.bias is None or self._tells("edges", self._phases_of(merged=frozenset({"edges"})))
+        return (2, 2) if even and not bipartite else SITE
+
+    def _phases_of(self, **order: Any) -> list[Phase]:
+        return multiscale_phases(self.shape, self._around, self.n_taps, **order)
 
     def _networks_of(self, phase: Phase) -> list[Phase]:
         """The phase, or its sites one by one, if each has a network of its own."""
@@ -163,7 +188,7 @@ class MultiscalePixelCNN(AbstractModel):
 
         Those of a single site are its own, or those that all sites of its phase share.
         """
-        found = re.fullmatch(r"phases\.(\d+)_([a-z]+\d*)(at\d+)?(\..+)", name)
+        found = re.fullmatch(r"phases\.(\d+)_([a-z]+\d*(?:of\d+)?)(at\d+)?(\..+)", name)
         if found is None:
             return [name]
         level, kind, site, rest = int(found[1]), found[2], found[3], found[4]
@@ -261,7 +286,11 @@ class MultiscalePixelCNN(AbstractModel):
     @property
     def steps(self) -> list[Step]:
         """All sites in the order in which they are drawn, as `latticear.models.partial.DrawsInSteps` says."""
-        return [Step(level, torch.cat([self._phases[key].sites for key in keys])) for level, keys in self._grouped]
+        single = self.cell == SITE  # members of a cell are next to each other on every level
+        return [
+            Step(level if single else 0, torch.cat([self._phases[key].sites for key in keys]))
+            for level, keys in self._grouped
+        ]
 
     def board(self, tokens: Tensor) -> Board:
         """Configurations `(B, N)` as the phases see them; sites that are not drawn yet may hold anything."""
@@ -355,6 +384,14 @@ class MultiscalePixelCNN(AbstractModel):
         return next(self.parameters(), torch.empty(0, device=self.rank.device))
 
 
+def _checked_cell(cell: Sequence[int], shape: tuple[int, int]) -> tuple[int, int]:
+    """Extents that divide the shape, or a ValueError."""
+    fits = len(cell) == 2 and all(isinstance(n, int) and n > 0 for n in cell)
+    if not fits or any(extent % n for extent, n in zip(shape, cell, strict=True)):
+        raise ValueError(f"cell must be two divisors of the shape {shape}, (1, 1) for single sites, got {cell}")
+    return cell[0], cell[1]
+
+
 def key_of(phase: Phase) -> str:
     """The name of a phase among the modules: that of its spacing and kind, the same on every lattice."""
-    return phase.name if phase.name == "first" else f"{phase.level}_{phase.name}"
+    return phase.name if phase.name.startswith("first") else f"{phase.level}_{phase.name}"
