@@ -228,7 +228,7 @@ def test_each_step_has_groups_of_new_instances():
         return reverse_kl(model, hamiltonian, beta, samples, n_groups=n_groups)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("latticear.training.reverse_kl", watched)
+        patch.setattr("latticear.training.loop.reverse_kl", watched)
         steps = list(_fit(_model(disorder, "pixelcnn"), disorder))
     groups = torch.stack(seen).view(12, 4, 16, 18)
     assert (groups == groups[:, :, :1]).all()

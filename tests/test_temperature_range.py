@@ -83,7 +83,7 @@ def test_each_step_covers_the_range():
         return reverse_kl(model, hamiltonian, beta, samples, n_groups=n_groups)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("latticear.training.reverse_kl", watched)
+        patch.setattr("latticear.training.loop.reverse_kl", watched)
         _fit(_model(), steps=3, anneal=0.0)
     for temperatures, condition, n_groups in seen:
         assert n_groups == 4

@@ -11,7 +11,7 @@ import tiny
 import torch
 from tiny import estimated
 
-from latticear import training
+from latticear.training import loop as training
 from latticear.config import build_hamiltonian, build_model, load_config
 from latticear.configurations import read_configurations, read_metadata
 from latticear.rundir import RunDirectory, load_model

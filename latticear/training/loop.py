@@ -5,84 +5,28 @@ Nothing random is stored: the draws of a step are functions of (seed, step), so 
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from latticear.dataset import Dataset
-from latticear.hamiltonians import (
-    AbstractHamiltonian,
-    EdwardsAndersonDisorder,
-    TemperatureRange,
-    temperature_or_range,
-)
+from latticear.hamiltonians import AbstractHamiltonian, EdwardsAndersonDisorder
 from latticear.models import AbstractModel
 from latticear.montecarlo import monte_carlo_data
 from latticear.objectives import Metrics, batch_metrics, forward_kl, reverse_kl
-from latticear.philox import check_seed
 from latticear.space import ConfigurationSpace
 from latticear.targets import Targets
+from latticear.training.checks import check_condition, check_fit, check_optimizer, check_target
+from latticear.training.state import MovingAverage, TrainingState
 
-__all__ = [
-    "OBJECTIVES",
-    "Step",
-    "TrainingError",
-    "TrainingState",
-    "fit",
-    "forward_kl",
-    "learning_rate_factor",
-    "reverse_kl",
-]
-
-OBJECTIVES = ("reverse-kl", "forward-kl", "forward-reverse-kl")
-SCHEDULES = ("cosine", "constant")
+__all__ = ["Step", "TrainingError", "fit", "learning_rate_factor"]
 
 
 class TrainingError(RuntimeError):
     """The loss or its gradient stopped being a number; the model holds the weights from before that step."""
-
-
-@dataclass
-class TrainingState:
-    """Everything that a resumed run needs.
-
-    Attributes:
-        model: the network that is trained, with the weights of the last step.
-        optimizer: Adam and its moments.
-        average: exponential moving average of the weights, or None.
-        step: completed steps.
-    """
-
-    model: AbstractModel
-    optimizer: torch.optim.Optimizer
-    average: AveragedModel | None
-    step: int = 0
-
-    def weights(self) -> dict[str, Tensor]:
-        """The weights to sample with: the averaged ones where there is an average."""
-        best = self.model if self.average is None else self.average.module
-        return best.state_dict()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        self.step = int(state["step"])
 
 
 class Step(NamedTuple):
@@ -177,12 +121,12 @@ def fit(
         TrainingError: when the loss or the gradient is not finite.
     """
     energy = hamiltonian if isinstance(hamiltonian, AbstractHamiltonian) else None
-    served = _check_target(energy, temperature, objective)
-    _check_condition(model, energy, served, objective, condition)
+    served = check_target(energy, temperature, objective)
+    check_condition(model, energy, served, objective, condition)
     fractions = {"anneal": anneal, "forward_share": forward_share, "data_share": data_share}
     fractions |= {"held_out": held_out, "ema_decay": ema_decay}
-    _check_fit(model, hamiltonian, objective, schedule, steps, batch_size, n_monte_carlo, fractions, seed)
-    _check_optimizer(learning_rate, warmup, clip_norm, evaluate_every)
+    check_fit(model, hamiltonian, objective, schedule, steps, batch_size, n_monte_carlo, fractions, seed)
+    check_optimizer(learning_rate, warmup, clip_norm, evaluate_every)
     if data is not None and objective == "reverse-kl":
         raise ValueError("data is for maximum likelihood; objective is 'reverse-kl', which uses none")
     if data is None and energy is None:
@@ -194,7 +138,7 @@ def fit(
     targets = None if served is None else Targets(model, served, batch_size, seed, disorder)
     # elsewhere PyTorch knows best; on the CPU it would take a network of many small tensors one by one
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True if device.type == "cpu" else None)
-    average = _MovingAverage(model, ema_decay) if ema_decay else None
+    average = MovingAverage(model, ema_decay) if ema_decay else None
     state = TrainingState(model, optimizer, average)
     if resume is not None:
         state.load_state_dict(resume)
@@ -285,134 +229,3 @@ def learning_rate_factor(step: int, steps: int, warmup: int, schedule: str) -> f
         return 1.0
     progress = (step - warmup) / max(1, steps - warmup)
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-class _MovingAverage(AveragedModel):
-    """An exponential average that forgets the first, bad weights: a constant decay would keep them long."""
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        super().__init__(model)
-        self._decay = decay
-
-    @torch.no_grad()
-    def update_parameters(self, model: nn.Module) -> None:
-        """All tensors in one call, which for many small ones is most of the work."""
-        k = int(self.n_averaged)
-        share = 1 - min(self._decay, (1 + k) / (10 + k)) if k else 1.0
-        torch._foreach_lerp_(list(self.module.parameters()), list(model.parameters()), share)
-        torch._foreach_copy_(list(self.module.buffers()), list(model.buffers()))
-        self.n_averaged += 1
-
-
-def _check_target(
-    energy: AbstractHamiltonian | None, temperature: float | tuple[float, float] | None, objective: str
-) -> float | TemperatureRange | None:
-    """The temperature or the range of them; None for a grid, which has none."""
-    if energy is not None:
-        if temperature is None:
-            raise ValueError(f"temperature must be given: the target is {energy} at a temperature")
-        return temperature_or_range(temperature)
-    if temperature is not None:
-        raise ValueError(f"a Grid has no energy and so no temperature, got {temperature}; leave it out")
-    if objective != "forward-kl":
-        raise ValueError(
-            f"objective {objective!r} needs an energy, which a Grid has not; use objective='forward-kl' and give data"
-        )
-    return None
-
-
-def _check_condition(
-    model: AbstractModel,
-    energy: AbstractHamiltonian | None,
-    served: float | TemperatureRange | None,
-    objective: str,
-    condition: Tensor | None,
-) -> None:
-    size = model.conditioning.size
-    if served is None:
-        if condition is not None and condition.shape[-1:] != (size,):
-            raise ValueError(f"condition must have {size} entries for this model, got shape {tuple(condition.shape)}")
-        if condition is None and size:
-            raise ValueError(f"condition must be given: the model takes {size} numbers with each configuration")
-        return
-    if condition is not None:
-        raise ValueError("condition goes with a Grid; that of a Hamiltonian is its temperature or its couplings")
-    if isinstance(energy, EdwardsAndersonDisorder):
-        _check_disorder(model, served, objective)
-        return
-    if not isinstance(served, TemperatureRange):
-        if size:
-            raise ValueError(
-                f"the model has a condition of {size} entries; train it for a range of temperatures, "
-                f"temperature=(low, high), or leave n_condition out"
-            )
-        return
-    if objective != "reverse-kl":
-        raise ValueError(f"a range of temperatures needs objective 'reverse-kl', got {objective!r}")
-    if size != 1:
-        raise ValueError(
-            f"a range of temperatures needs a model whose condition is the temperature: n_condition=1 and no maps, got "
-            f"{model.n_condition} and {model.n_condition_maps}"
-        )
-    fixed = None if model.bias is None else model.bias.temperature
-    if fixed is not None:
-        raise ValueError(f"the bias is for T = {fixed:g} alone; for a range of temperatures take hamiltonian.bias()")
-
-
-def _check_disorder(model: AbstractModel, served: float | TemperatureRange, objective: str) -> None:
-    if isinstance(served, TemperatureRange):
-        raise ValueError(f"disorder is served at one temperature, got the range {served}")
-    if objective != "reverse-kl":
-        raise ValueError(f"disorder needs objective 'reverse-kl', got {objective!r}")
-    if (model.n_condition, model.n_condition_maps) != (0, 2):
-        raise ValueError(
-            f"disorder needs a model whose condition are the couplings: n_condition_maps=2 and n_condition=0, got "
-            f"{model.n_condition_maps} and {model.n_condition}"
-        )
-
-
-def _check_fit(
-    model: AbstractModel,
-    hamiltonian: ConfigurationSpace,
-    objective: str,
-    schedule: str,
-    steps: int,
-    batch_size: int,
-    n_monte_carlo: int,
-    fractions: dict[str, float],
-    seed: int,
-) -> None:
-    check_seed(seed)
-    for name, value, known in (("objective", objective, OBJECTIVES), ("schedule", schedule, SCHEDULES)):
-        if value not in known:
-            near = difflib.get_close_matches(str(value), known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{name} must be one of {list(known)}, got {value!r}{hint}")
-    found, needed = _described(model), _described(hamiltonian)
-    if found != needed:
-        raise ValueError(f"the model is for {found}, the {hamiltonian.kind.capitalize()} for {needed}")
-    if objective == "forward-reverse-kl" and fractions["data_share"] and batch_size < 4:
-        raise ValueError(f"batch_size must be at least 4, two of them data, got {batch_size}; or set data_share to 0")
-    if steps < 1 or batch_size < 2:
-        raise ValueError(f"steps must be at least 1 and batch_size at least 2, got {steps} and {batch_size}")
-    for name, fraction in fractions.items():
-        if not 0 <= fraction < 1:
-            raise ValueError(f"{name} must lie in [0, 1), got {fraction}")
-    if n_monte_carlo < 2:
-        raise ValueError(f"n_monte_carlo must be at least 2, got {n_monte_carlo}")
-
-
-def _described(what: AbstractModel | ConfigurationSpace) -> str:
-    components = f" and {what.n_components} components" if what.n_components > 1 else ""
-    return f"shape {what.shape} with {what.n_tokens} tokens{components}"
-
-
-def _check_optimizer(learning_rate: float, warmup: int, clip_norm: float, evaluate_every: int) -> None:
-    if not 0 < learning_rate <= 1e30:
-        raise ValueError(f"learning_rate must be positive and finite, got {learning_rate}")
-    if not clip_norm >= 0:
-        raise ValueError(f"clip_norm must not be negative (0 for no clipping), got {clip_norm}")
-    if warmup < 0 or evaluate_every < 1:
-        raise ValueError(
-            f"warmup must not be negative and evaluate_every be at least 1, got {warmup} and {evaluate_every}"
-        )
