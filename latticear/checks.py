@@ -179,13 +179,16 @@ def _components(hamiltonian: AbstractHamiltonian, tokens: Tensor, temperature: f
     _same(found, energy, energy, "energy of components", "that of the states that they make up")
     if not hamiltonian.has_bonds:
         return True
-    order, log_p = torch.arange(hamiltonian.n_sites).view(hamiltonian.shape), []
-    for system, seen in ((hamiltonian, parts), (joint, tokens)):
-        bias = system.bias(temperature)
-        bias.attach(order)
-        log_p.append(bias(seen).log_softmax(1).gather(1, seen[:, None]).flatten(1).sum(1))
-    _same(*log_p, 1.0, "known-neighbour term of components, one after the other,", "that of whole sites")
+    one_by_one, at_once = _log_known(hamiltonian, parts, temperature), _log_known(joint, tokens, temperature)
+    _same(one_by_one, at_once, 1.0, "known-neighbour term of components, one after the other,", "that of whole sites")
     return True
+
+
+def _log_known(hamiltonian: AbstractHamiltonian, tokens: Tensor, temperature: float) -> Tensor:
+    """ln of the probability of configurations under the known-neighbour terms alone."""
+    bias = hamiltonian.bias(temperature)
+    bias.attach(torch.arange(hamiltonian.n_sites).view(hamiltonian.shape))
+    return bias(tokens).log_softmax(1).gather(1, tokens[:, None]).flatten(1).sum(1)
 
 
 def _with(tokens: Tensor, site: int, token: int) -> Tensor:

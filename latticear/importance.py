@@ -160,8 +160,8 @@ def forward_ess(
     size = configuration_size(model.shape, model.n_components)
     if {tuple(tokens.shape[1:]), size} != {hamiltonian.size} or model.n_tokens != hamiltonian.n_tokens:
         raise ValueError(
-            f"forward_ess needs configurations of one system: tokens have shape {tuple(tokens.shape)}, the model {size} "
-            f"with {model.n_tokens} tokens, the Hamiltonian {hamiltonian.size} with {hamiltonian.n_tokens}"
+            f"forward_ess needs configurations of one system: tokens have shape {tuple(tokens.shape)}, the model "
+            f"{size} with {model.n_tokens} tokens, the Hamiltonian {hamiltonian.size} with {hamiltonian.n_tokens}"
         )
     if len(tokens) < MIN_SAMPLES:
         raise ValueError(f"forward_ess needs at least {MIN_SAMPLES} configurations, got {len(tokens)}")

@@ -176,8 +176,8 @@ def monte_carlo(
         device: where the configurations live; clusters are found on the CPU and copied.
 
     Yields:
-        `Samples` with tokens `(n_chains, H, W)`, or `(n_chains, C, H, W)` where a site has components, no `log_q`, and provenance: method, schedule, temperature
-        and `sweep`, the number of sweeps before the measurement.
+        `Samples` with tokens `(n_chains, H, W)`, or `(n_chains, C, H, W)` where a site has components, no `log_q`, and
+        provenance: method, schedule, temperature and `sweep`, the number of sweeps before the measurement.
 
     Raises:
         ValueError: at once, for an unknown method, a number out of range, or a Hamiltonian that the method

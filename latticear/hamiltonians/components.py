@@ -183,9 +183,9 @@ class ComponentBias(BoltzmannBias):
         self.register_buffer("digits", of_states, persistent=False)
 
     def at(self, tokens: Tensor, sites: Tensor, strengths: Strengths) -> Tensor:
-        """Logits of some components: float64 `(B, n, r)`, for tokens `(B, C N)`; entry c N + i is component c of site i.
+        """Logits of some components: float64 `(B, n, r)`, for tokens `(B, C N)` and entries `(n,)`.
 
-        Components of its own site that are not known yet may hold any token.
+        Entry c N + i is component c of site i. Later components of its own site may hold any token.
         """
         n_sites = len(self.sites)
         component_n, site_n = sites // n_sites, sites % n_sites

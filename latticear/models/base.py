@@ -97,7 +97,7 @@ class AbstractModel(nn.Module, ABC):
         self.spin_flip_symmetric = spin_flip_symmetric
         if bias is not None and bias.n_components != n_components:
             raise ValueError(
-                f"the bias is for {bias.n_components} components at a site, the model has n_components = {n_components}"
+                f"the bias is for n_components = {bias.n_components}, the model for n_components = {n_components}"
             )
         if bias is not None and (bias.shape, bias.n_tokens) != (self.shape, n_tokens):
             raise ValueError(
