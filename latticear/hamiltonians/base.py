@@ -90,7 +90,10 @@ class AbstractHamiltonian(ConfigurationSpace):
 
     @property
     def joint(self) -> AbstractHamiltonian:
-        """The same system with one token a site: itself, unless a site has components (`Components`)."""
+        """The same system with one token a site: itself, unless a site has components (`Components`).
+
+        What reads tables or walks through the states of a site takes this one, and `join` and `split` at its door.
+        """
         return self
 
     def join(self, tokens: Tensor) -> Tensor:
