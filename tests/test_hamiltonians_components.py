@@ -174,6 +174,16 @@ def test_estimates_are_those_of_the_joint_system_and_observables_see_spins():
     assert ab.value == pytest.approx((w * a_b.mean((1, 2))).sum().item())
 
 
+@pytest.mark.parametrize("name", WHOLES)
+def test_magnetisation_and_correlations_are_those_of_whole_sites(name):
+    """Where states are vectors, and where they are numbers: those of a site, not of its components."""
+    joint, n_components = WHOLES[name]
+    parts, tokens = la.Components(joint, n_components), _random_joint(joint, 500)
+    log_q = torch.full((500,), -joint.n_sites * math.log(joint.n_tokens), dtype=torch.float64)
+    found = la.estimate(Samples(parts.split(tokens), log_q, 0), parts, 50.0)
+    assert found.to_dict() == la.estimate(Samples(tokens, log_q, 0), joint, 50.0).to_dict()
+
+
 @pytest.mark.parametrize("flipped", [True, False])
 def test_data_are_seen_through_symmetries_that_keep_components_together(flipped):
     joint = la.AshkinTeller((2, 3), four_spin=0.4) if flipped else la.Potts((2, 3), q=4)
