@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import latticear as la
+from latticear.clusters import clusters_suit
 from latticear.dataset import Dataset
 from latticear.exact import all_configurations, magnetization_resolved
 from latticear.hamiltonians import hamiltonian_from_dict
@@ -137,6 +138,8 @@ def test_clusters_of_the_joint_system():
     parts = la.Components(joint)
     assert default_method(parts) == default_method(joint) == "swendsen-wang"
     assert default_method(PARTS) == default_method(JOINT) == "heat-bath"
+    assert clusters_suit(parts)
+    assert not clusters_suit(PARTS)
     tokens = monte_carlo_data(parts, T, 30, 1, "test")
     assert torch.equal(parts.join(tokens), monte_carlo_data(joint, T, 30, 1, "test"))
 
