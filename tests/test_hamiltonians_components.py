@@ -101,6 +101,15 @@ def test_the_judge_of_hamiltonians_sees_components_in_the_wrong_order():
         la.check_hamiltonian(Swapped(la.Clock((2, 2), q=4)))
 
 
+def test_the_judge_of_hamiltonians_sees_another_known_neighbour_term():
+    class Warmer(la.Components):
+        def bias(self, temperature=None):
+            return super().bias(2 * temperature)
+
+    with pytest.raises(AssertionError, match="known-neighbour term of components, one after the other, must be that"):
+        la.check_hamiltonian(Warmer(la.Clock((2, 2), q=4)))
+
+
 def test_ln_z_by_enumeration_of_spins():
     """All 256 configurations of two spins at four sites, counted as spins."""
     spins = torch.tensor([*itertools.product([-1, 1], repeat=8)]).view(-1, 2, 2, 2)

@@ -13,6 +13,7 @@ from latticear.config import build_hamiltonian, build_model, load_config, parse_
 from latticear.configurations import read_batches
 from latticear.exact import all_configurations
 from latticear.workflows import compare_runs
+from latticear.workflows.train import config_of
 
 T = 2.5
 JOINT = la.AshkinTeller((2, 2), four_spin=0.4)
@@ -152,6 +153,7 @@ def test_samples_are_continued_and_completed(folder, tmp_path):
 
 def test_figures_and_a_run_from_its_weights_and_data(folder, tmp_path):
     assert "samples.png" in succeed("report", str(folder / "run"))
+    assert "n_components" not in config_of(folder / "run")["model"]  # it follows from the Hamiltonian
     data = ("--objective", "forward-kl", "--data", str(folder / "mc.h5"))
     words = ("--from", str(folder / "run"), *data, "--out", str(tmp_path / "next"), "--set", "training.steps=5")
     assert "finished" in succeed("train", *_words(*SYSTEM), *words)
