@@ -153,12 +153,12 @@ def population_annealing(
     size, n_sweeps = _size(n_replicas, n_islands), check_integer("n_sweeps", n_sweeps, least=1)
     if not 0 < overlap < 1:
         raise ValueError(f"overlap must lie between 0 and 1, got {overlap!r}")
-    where = torch.device(device)
-    pilot = Population(hamiltonian, (1, N_PILOT), _random(seed, "annealing pilot"), where)
+    where, joint = torch.device(device), hamiltonian.joint
+    pilot = Population(joint, (1, N_PILOT), _random(seed, "annealing pilot"), where)
     betas = _schedule(pilot, 1 / temperature, n_sweeps, overlap)
-    population = Population(hamiltonian, size, _random(seed, "annealing"), where)
+    population = Population(joint, size, _random(seed, "annealing"), where)
     anneal(population, betas, n_sweeps, report)
-    samples = Samples(population.tokens, None, seed)
+    samples = Samples(hamiltonian.split(population.tokens), None, seed)
     parts = list(measurements(samples, hamiltonian, [temperature], observables))
     rho_t, rho_s = population.families
     n_families = size[1] / rho_t
@@ -178,7 +178,7 @@ def population_annealing(
     if each is not None:
         plan = {"n_islands": size[0], "n_replicas": math.prod(size), "n_sweeps": n_sweeps, "n_temperatures": len(betas)}
         origin = {"method": NAME, **plan, "temperature": temperature}
-        each(Samples(_equal_weights(population, seed), None, seed, provenance=origin))
+        each(Samples(hamiltonian.split(_equal_weights(population, seed)), None, seed, provenance=origin))
     result.warn()
     return result
 

@@ -33,8 +33,10 @@ def check_hamiltonian(hamiltonian: AbstractHamiltonian, *, temperature: float = 
     - "spin flip", "symmetries": those that are claimed leave the energy as it is.
     - "known neighbours": the term that networks are given adds up to the energy.
     - "enumeration": Z by enumeration is Z by transfer matrix.
+    - "components": seen in components, a configuration has the energy it has, and the known-neighbour terms of the
+      components are together that of the site.
 
-    What a system does not have (bonds, or so few configurations that they can be enumerated) is left out.
+    What a system does not have (bonds, so few configurations that they can be enumerated, or components) is left out.
 
     Args:
         hamiltonian: a small instance, 4x4 say; enumeration takes at most 2^18 configurations.
@@ -49,7 +51,8 @@ def check_hamiltonian(hamiltonian: AbstractHamiltonian, *, temperature: float = 
         >>> check_hamiltonian(Ising((3, 4), field=0.3))[:2]
         ['energy', 'local']
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator, whole = torch.Generator().manual_seed(seed), hamiltonian
+    hamiltonian = whole.joint
     size = (2, N_TRIED, *hamiltonian.shape)
     tokens, others = torch.randint(hamiltonian.n_tokens, size, generator=generator)
     checks = {
@@ -61,6 +64,7 @@ def check_hamiltonian(hamiltonian: AbstractHamiltonian, *, temperature: float = 
         "symmetries": lambda: _symmetries(hamiltonian, tokens, seed),
         "known neighbours": lambda: _known_neighbours(hamiltonian, tokens, temperature),
         "enumeration": lambda: _enumeration(hamiltonian, temperature),
+        "components": lambda: _components(whole, tokens, temperature),
     }
     return [name for name, check in checks.items() if check()]
 
@@ -159,6 +163,32 @@ def _enumeration(hamiltonian: AbstractHamiltonian, temperature: float) -> bool:
         return False
     _same(by_transfer.log_z, by_enumeration.log_z, 1.0, "ln Z by transfer matrix", "that by enumeration")
     return True
+
+
+def _components(hamiltonian: AbstractHamiltonian, tokens: Tensor, temperature: float) -> bool:
+    if hamiltonian.n_components == 1:
+        return False
+    joint, r = hamiltonian.joint, hamiltonian.n_tokens
+    components: list[Tensor] = []
+    rest = tokens
+    for _ in range(hamiltonian.n_components):
+        components, rest = [rest % r, *components], rest // r
+    parts = torch.stack(components, dim=1)
+    energy = joint.token_energy(tokens)
+    found = hamiltonian.energy(hamiltonian.spins(parts))
+    _same(found, energy, energy, "energy of components", "that of the states that they make up")
+    if not hamiltonian.has_bonds:
+        return True
+    one_by_one, at_once = _log_known(hamiltonian, parts, temperature), _log_known(joint, tokens, temperature)
+    _same(one_by_one, at_once, 1.0, "known-neighbour term of components, one after the other,", "that of whole sites")
+    return True
+
+
+def _log_known(hamiltonian: AbstractHamiltonian, tokens: Tensor, temperature: float) -> Tensor:
+    """ln of the probability of configurations under the known-neighbour terms alone."""
+    bias = hamiltonian.bias(temperature)
+    bias.attach(torch.arange(hamiltonian.n_sites).view(hamiltonian.shape))
+    return bias(tokens).log_softmax(1).gather(1, tokens[:, None]).flatten(1).sum(1)
 
 
 def _with(tokens: Tensor, site: int, token: int) -> Tensor:

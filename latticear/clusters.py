@@ -33,6 +33,7 @@ def clusters_suit(hamiltonian: AbstractHamiltonian) -> bool:
     stands for spin s at site i, and a bond joins what it wants together: there is such a configuration unless a path
     leads from (i, +) to (i, -). Balance of signed graphs: F. Harary, Michigan Math. J. 2 (1953) 143.
     """
+    hamiltonian = hamiltonian.joint
     if not hamiltonian.has_bonds:
         return False
     if hamiltonian.n_tokens > 2:

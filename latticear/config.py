@@ -22,10 +22,11 @@ from latticear.hamiltonians import (
     BoltzmannBias,
     EdwardsAndersonDisorder,
     TemperatureRange,
+    hamiltonian_from_dict,
     temperature_or_range,
 )
 from latticear.lattice import Lattice
-from latticear.models import MODELS, AbstractModel
+from latticear.models import MODELS, AbstractModel, MultiscalePixelCNN, PixelCNN
 from latticear.space import ConfigurationSpace
 from latticear.training import fit
 from latticear.trees import Tree, config_tree
@@ -81,7 +82,7 @@ def _family(
     }
 
 
-_HAMILTONIANS = _family(HAMILTONIANS, (), {})
+_HAMILTONIANS = _family(HAMILTONIANS, (), {"components": (int, Field(1, ge=1))})
 _MODELS = _family(
     MODELS,
     {"shape", "n_tokens", "bias"},
@@ -183,7 +184,7 @@ def parse_config(tree: Tree) -> RunConfig:
     top["temperature"] = _temperature(top["temperature"])
     sections["hamiltonian"].setdefault("name", "ising")
     hamiltonian = _validated(_member(_HAMILTONIANS, sections, "hamiltonian"), sections["hamiltonian"], "hamiltonian.")
-    sections["model"].setdefault("name", "multiscale" if max(hamiltonian["shape"]) >= LARGE else "pixelcnn")
+    sections["model"].setdefault("name", _default_network(hamiltonian))
     model = _validated(_member(_MODELS, sections, "model"), sections["model"], "model.")
     if model.get("translation_invariant") == "auto":
         model["translation_invariant"] = _built(hamiltonian).is_homogeneous
@@ -194,11 +195,19 @@ def parse_config(tree: Tree) -> RunConfig:
         config.model["n_condition"] = config.model["n_condition"] or 1
     if hamiltonian["name"] == EdwardsAndersonDisorder.name:
         config.model["n_condition_maps"] = config.model["n_condition_maps"] or 2
+    if hamiltonian["components"] > 1 and "n_components" in sections["model"] | model:
+        config.model["n_components"] = sections["model"].get("n_components", hamiltonian["components"])
     if config.model["spin_flip_symmetric"] == "auto":
         config.model["spin_flip_symmetric"] = build_hamiltonian(config).spin_flip
     if config.model.get("periodic") == "auto":
         config.model["periodic"] = build_hamiltonian(config).lattice.periodic
     return config
+
+
+def _default_network(hamiltonian: Tree) -> str:
+    """The multiscale network for a large lattice, if a site has one token, which is what it draws."""
+    large = max(hamiltonian["shape"]) >= LARGE and hamiltonian["components"] == 1
+    return (MultiscalePixelCNN if large else PixelCNN).name
 
 
 def _training(sections: dict[str, Tree], temperature: float | tuple[float, float], shares: bool) -> Tree:
@@ -264,8 +273,7 @@ def build_hamiltonian(config: RunConfig) -> AbstractHamiltonian:
 
 
 def _built(section: Tree) -> AbstractHamiltonian:
-    arguments = {key: value for key, value in section.items() if key != "name"}
-    return HAMILTONIANS[section["name"]](**arguments)
+    return hamiltonian_from_dict(section)
 
 
 def build_model(config: AnyConfig, space: ConfigurationSpace) -> AbstractModel:
@@ -281,8 +289,10 @@ def build_model(config: AnyConfig, space: ConfigurationSpace) -> AbstractModel:
         arguments["bias"] = _bias(config, space)
     if space.n_components > 1:
         if "n_components" not in inspect.signature(network).parameters:
-            raise ValueError(f"model.name {network.name} has one component at a site, the data have {space.size[0]}")
-        arguments["n_components"] = space.n_components
+            raise ValueError(
+                f"model.name {network.name} has one component at a site, the {space.kind} has {space.n_components}"
+            )
+        arguments.setdefault("n_components", space.n_components)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return network(space.shape, space.n_tokens, **arguments)

@@ -53,7 +53,8 @@ class SampleWriter:
             but for `provenance`, which stays that of the first run.
         has_log_q: the samples carry `log_q`.
         n_condition: numbers k of a sample's `condition`; 0 for none.
-        n_components: components C of a site; 0 for tokens `(n, H, W)` without that axis.
+        n_components: components C of a site; 0 for tokens `(n, H, W)` without that axis. As the system has them by
+            default.
         has_given: the samples carry `log_q_given` and `where`: sites of them were held fixed.
         commit_seconds: shortest time between two commits, which cost some 10 ms each.
 
@@ -75,7 +76,7 @@ class SampleWriter:
         append: bool = False,
         has_log_q: bool = True,
         n_condition: int = 0,
-        n_components: int = 0,
+        n_components: int | None = None,
         has_given: bool = False,
         commit_seconds: float = 1.0,
     ) -> None:
@@ -84,6 +85,8 @@ class SampleWriter:
         self._n_tokens = hamiltonian.n_tokens
         self._spin_table = spin_table(hamiltonian)
         self._attributes = complete_attributes(hamiltonian, attributes)
+        if n_components is None:
+            n_components = hamiltonian.n_components if hamiltonian.n_components > 1 else 0
         self._columns = columns_of(hamiltonian, has_log_q, n_condition, n_components, has_given)
         self._commit_seconds = commit_seconds
         if not self.path.exists():

@@ -75,9 +75,10 @@ class Dataset:
         tokens = self.train[rows]
         if self.turn is not None:
             images = self.turn.draw(n, rng)
-            tokens = tokens.flatten(1).gather(1, images).view_as(tokens)
+            sites = tokens.flatten(-2)  # (n, N) or (n, C, N): the components of a site go together
+            tokens = sites.gather(-1, images.view(n, *(1,) * (sites.ndim - 2), -1).expand_as(sites)).view_as(tokens)
         if self.flip:
-            flipped = torch.from_numpy(rng.integers(2, size=(n, 1, 1))).bool()
+            flipped = torch.from_numpy(rng.integers(2, size=(n, *(1,) * (tokens.ndim - 1)))).bool()
             tokens = torch.where(flipped, self.q - 1 - tokens, tokens)
         condition = None if self.condition is None else self.condition[rows.to(self.device)]
         return Batch(tokens.to(self.device), condition)

@@ -19,6 +19,7 @@ from latticear.estimates import Estimate, Estimates, Value
 from latticear.exact import ExactResult
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
+from latticear.lattice import configuration_size
 from latticear.measurement import CHUNK, Observable, measurements
 from latticear.models import AbstractModel
 from latticear.moments import WeightedMoments
@@ -54,7 +55,8 @@ def estimate(
         samples: drawn from a model, or an iterator of batches of them (`model.sample_batches`).
         hamiltonian: the target.
         temperature: T > 0; it may differ from the one trained at (reweighting).
-        observables: the user's own, by name: `fn(spins)` maps float64 `(B, H, W)` to `(B,)` or `(B, k)`.
+        observables: the user's own, by name: `fn(spins)` maps float64 `(B, H, W)`, or `(B, C, H, W)` where a site has
+            components, to `(B,)` or `(B, k)`.
         exact: exact values to stand beside the estimates.
 
     Returns:
@@ -146,7 +148,7 @@ def forward_ess(
 
     Args:
         model: any model.
-        tokens: `(n, H, W)`, independent configurations of the target, e.g. from Monte Carlo.
+        tokens: `(n, H, W)` or `(n, C, H, W)`, independent configurations of the target, e.g. from Monte Carlo.
         hamiltonian, temperature: the target.
         condition: one row for all, of a model that has one.
 
@@ -155,13 +157,14 @@ def forward_ess(
         models", Phys. Rev. Lett. 126 (2021) 032001; forward ESS: Nicoli et al., arXiv 2302.14082.
     """
     temperature = check_temperature(temperature)
-    sizes = (tuple(tokens.shape[1:]), model.n_tokens), (model.shape, hamiltonian.n_tokens)
-    if sizes[0] != sizes[1] or model.shape != hamiltonian.shape or len(tokens) < MIN_SAMPLES:
+    size = configuration_size(model.shape, model.n_components)
+    if {tuple(tokens.shape[1:]), size} != {hamiltonian.size} or model.n_tokens != hamiltonian.n_tokens:
         raise ValueError(
-            f"forward_ess needs at least {MIN_SAMPLES} configurations of one system: tokens have shape "
-            f"{tuple(tokens.shape)}, the model {model.shape} with {model.n_tokens} tokens, the Hamiltonian "
-            f"{hamiltonian.shape} with {hamiltonian.n_tokens}"
+            f"forward_ess needs configurations of one system: tokens have shape {tuple(tokens.shape)}, the model "
+            f"{size} with {model.n_tokens} tokens, the Hamiltonian {hamiltonian.size} with {hamiltonian.n_tokens}"
         )
+    if len(tokens) < MIN_SAMPLES:
+        raise ValueError(f"forward_ess needs at least {MIN_SAMPLES} configurations, got {len(tokens)}")
     device = model.rank.device
     parts = []
     for part in tokens.split(max(1, CHUNK // hamiltonian.n_sites)):

@@ -60,7 +60,8 @@ def measurements(
         samples: one batch or many.
         hamiltonian: gives energies and spins.
         temperatures: of the targets.
-        observables: the user's own: `fn(spins)` maps float64 `(B, H, W)` to `(B,)` or `(B, k)`.
+        observables: the user's own: `fn(spins)` maps float64 `(B, H, W)`, or `(B, C, H, W)` where a site has
+            components, to `(B,)` or `(B, k)`.
         chunk: sites measured at once, of one configuration at least; None keeps the batches as they come.
 
     Raises:
@@ -73,8 +74,8 @@ def measurements(
             raise ValueError(f"observable {name!r} would hide the built-in one; give it another name")
         wanted[name] = fn
     for batch in [samples] if isinstance(samples, Samples) else samples:
-        if tuple(batch.tokens.shape[1:]) != hamiltonian.shape:
-            raise ValueError(f"samples have shape {tuple(batch.tokens.shape[1:])}, the Hamiltonian {hamiltonian.shape}")
+        if tuple(batch.tokens.shape[1:]) != hamiltonian.size:
+            raise ValueError(f"samples have shape {tuple(batch.tokens.shape[1:])}, the Hamiltonian {hamiltonian.size}")
         if len(batch) and int(batch.tokens.max()) >= hamiltonian.n_tokens:
             raise ValueError(
                 f"samples hold token {int(batch.tokens.max())}, the Hamiltonian has {hamiltonian.n_tokens}"
@@ -91,7 +92,8 @@ def _measure(
     wanted: Mapping[str, Observable],
 ) -> Measurement:
     spins = hamiltonian.spins(batch.tokens)
-    vectors = spins[..., None] if hamiltonian.vectors.shape[1] == 1 else hamiltonian.vectors_of(batch.tokens)
+    numbers = hamiltonian.n_components == 1 and hamiltonian.vectors.shape[1] == 1
+    vectors = spins[..., None] if numbers else hamiltonian.vectors_of(batch.tokens)
     values = {"correlation": correlation(vectors, hamiltonian.lattice).cpu().numpy()}
     return Measurement(
         energy=hamiltonian.token_energy(batch.tokens).cpu().numpy(),
@@ -103,13 +105,13 @@ def _measure(
 
 
 def _balance(batch: Samples, hamiltonian: AbstractHamiltonian, temperatures: Sequence[float]) -> Array:
-    tokens = batch.tokens
+    tokens = hamiltonian.join(batch.tokens)
     every = torch.arange(hamiltonian.n_sites, device=tokens.device)
-    energies = hamiltonian.conditional_energies(tokens, every)
+    energies = hamiltonian.joint.conditional_energies(tokens, every)
     now = energies.gather(2, tokens.flatten(1).long()[..., None])[..., 0]
-    free = (
-        1.0 if batch.where is None else (~batch.where.flatten(1)).double()
-    )  # what is held fixed is not in equilibrium
+    free: float | Tensor = 1.0
+    if batch.where is not None:  # what is held fixed, if only one component of a site, is not in equilibrium
+        free = (~batch.where).view(len(tokens), -1, hamiltonian.n_sites).all(1).double()
     changes = [(((-energies / t).softmax(2) * energies).sum(2) - now) * free for t in temperatures]
     return torch.stack([change.sum(1) for change in changes], 1).cpu().numpy()
 

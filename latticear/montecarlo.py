@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -175,8 +176,8 @@ def monte_carlo(
         device: where the configurations live; clusters are found on the CPU and copied.
 
     Yields:
-        `Samples` with tokens `(n_chains, H, W)`, no `log_q`, and provenance: method, schedule, temperature
-        and `sweep`, the number of sweeps before the measurement.
+        `Samples` with tokens `(n_chains, H, W)`, or `(n_chains, C, H, W)` where a site has components, no `log_q`, and
+        provenance: method, schedule, temperature and `sweep`, the number of sweeps before the measurement.
 
     Raises:
         ValueError: at once, for an unknown method, a number out of range, or a Hamiltonian that the method
@@ -191,7 +192,8 @@ def monte_carlo(
     temperature, seed = check_temperature(temperature), check_integer("seed", seed, least=0)
     asked = {"n_chains": n_chains, "thermalization": thermalization, "thinning": thinning}
     chains, schedule = make_chains(hamiltonian, temperature, n=n, method=method, seed=seed, device=device, **asked)
-    return run_chains(chains, temperature, n, schedule, seed)
+    batches = run_chains(chains, temperature, n, schedule, seed)
+    return (replace(batch, tokens=hamiltonian.split(batch.tokens)) for batch in batches)
 
 
 def make_chains(
@@ -206,7 +208,11 @@ def make_chains(
     seed: int,
     device: str,
 ) -> tuple[Chains, Schedule]:
-    """What `monte_carlo` runs, before its first sweep, and how; arguments and errors as there."""
+    """What `monte_carlo` runs, before its first sweep, and how; arguments and errors as there.
+
+    Chains hold one token a site: those of the joint system where a site has components.
+    """
+    hamiltonian = hamiltonian.joint
     temperature, seed = check_temperature(temperature), check_integer("seed", seed, least=0)
     default = default_schedule(hamiltonian, method, n)
     schedule = Schedule(
@@ -223,13 +229,14 @@ def make_chains(
 
 def default_method(hamiltonian: AbstractHamiltonian) -> str:
     """Swendsen-Wang without frustration, else parallel tempering of two states and the heat bath of more."""
+    hamiltonian = hamiltonian.joint
     if clusters_suit(hamiltonian):
         return SwendsenWang.name
     return ParallelTempering.name if hamiltonian.n_tokens == 2 else HeatBath.name
 
 
 def monte_carlo_data(hamiltonian: AbstractHamiltonian, temperature: float, n: int, seed: int, purpose: str) -> Tensor:
-    """Configurations of the Boltzmann distribution by the default method: tokens `(n, H, W)`.
+    """Configurations of the Boltzmann distribution by the default method: tokens `(n, H, W)` or `(n, C, H, W)`.
 
     Those of another purpose are independent with the same seed, as are those of `monte_carlo` itself.
     """

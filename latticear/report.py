@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from latticear.chains import estimate_chains
 from latticear.exact import exact_result
-from latticear.gridreport import report_grid
+from latticear.gridreport import panels, report_grid
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange
 from latticear.importance import estimate, forward_ess
 from latticear.models import AbstractModel
@@ -80,14 +80,14 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
     text = (
         f"ESS {ours['ess'].value:.3f}\nforward ESS {forward.value:.3f}\nPareto k {ours['pareto_k'].value:.2f}\nn = {n}"
     )
-    system = f"{type(hamiltonian).__name__} {hamiltonian.shape[0]}x{hamiltonian.shape[1]}"
+    system = f"{type(hamiltonian.joint).__name__} {hamiltonian.shape[0]}x{hamiltonian.shape[1]}"
     title = f"{system}, T = {temperature:.4g}"
 
     def draw_samples(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
         shown = 16
-        sample_grid(left, hamiltonian.spins(samples.tokens[:shown]).cpu().numpy(), 4, "model")
-        sample_grid(right, hamiltonian.spins(reference.tokens[:shown]).numpy(), 4, "Monte Carlo")
+        sample_grid(left, panels(hamiltonian, samples.tokens[:shown]), 4, "model")
+        sample_grid(right, panels(hamiltonian, reference.tokens[:shown]), 4, "Monte Carlo")
 
     def draw_histograms(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,10 +107,11 @@ def parallel_tempering(
         for batch in run_chains(chains, temperature, n, plan, seed):
             if len(batch) == plan.n_chains:  # a trimmed last one counts as little as in `estimate_chains`
                 ladder.append(chains.energies.cpu().numpy())
-                overlap.append(_overlap_squared(hamiltonian, batch))
+                overlap.append(_overlap_squared(hamiltonian.joint, batch))
+            told = replace(batch, tokens=hamiltonian.split(batch.tokens))
             if each is not None:
-                each(batch)
-            yield batch
+                each(told)
+            yield told
 
     result = estimate_chains(
         recorded(),
@@ -120,7 +122,7 @@ def parallel_tempering(
         thermalization=plan.thermalization / plan.thinning,
     )
     energy_trk = np.stack(ladder)
-    _add_free_energy(result, energy_trk, chains.betas.cpu().numpy(), hamiltonian, exact)
+    _add_free_energy(result, energy_trk, chains.betas.cpu().numpy(), hamiltonian.joint, exact)
     if plan.n_chains > 1:
         mean, error, tau = mean_error(np.stack(overlap))
         result["overlap_squared"] = _estimate(mean, error, tau, result)

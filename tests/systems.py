@@ -28,6 +28,8 @@ SYSTEMS = {
     "clock of five": la.Clock((3, 2), q=5, geometry="triangular", periodic=False),
     "blume-capel": la.BlumeCapel((3, 3), crystal_field=1.9, field=0.1),
     "ashkin-teller": la.AshkinTeller((2, 4), four_spin=0.4),
+    "ashkin-teller in components": la.Components(la.AshkinTeller((2, 3), four_spin=-0.3, periodic=(True, False))),
+    "clock of eight in components": la.Components(la.Clock((2, 2), q=8), 3),
     "phi4": la.Phi4((2, 2), levels=9, cutoff=2.5),
     "pair": la.PairHamiltonian(
         la.Lattice((2, 4)),

@@ -18,6 +18,7 @@ def test_every_system_passes(name):
     if SYSTEMS[name].has_bonds:
         assert {"energy", "known neighbours", "enumeration"} <= set(passed)
     assert ("spin flip" in passed) == SYSTEMS[name].spin_flip
+    assert ("components" in passed) == (SYSTEMS[name].n_components > 1)
 
 
 def test_every_named_system_is_there():
@@ -31,7 +32,7 @@ def test_what_is_saved_is_the_same_system(name):
     again = hamiltonian_from_dict(system.to_dict())
     assert again.to_dict() == system.to_dict()
     assert again.lattice == system.lattice
-    tokens = torch.randint(system.n_tokens, (20, *system.shape))
+    tokens = torch.randint(system.n_tokens, (20, *system.size))
     assert torch.equal(again.token_energy(tokens), system.token_energy(tokens))
 
 

@@ -224,7 +224,10 @@ def test_components_are_saved():
         ({"n_components": 0}, "n_components must be at least 1, got 0"),
         ({"n_components": 5, "width": 32}, "divisible by n_components = 5, got 32; the nearest that are: 30 and 35"),
         ({"n_components": 5, "width": 3}, "divisible by n_components = 5, got 3; the nearest that are: 5 and 5"),
-        ({"n_components": 2, "bias": Ising((3, 3)).bias(1.0)}, "bias knows the energy of one token a site"),
+        (
+            {"n_components": 2, "bias": Ising((3, 3)).bias(1.0)},
+            "the bias is for n_components = 1, the model for n_components = 2",
+        ),
     ],
 )
 def test_bad_arguments(network, options, message):

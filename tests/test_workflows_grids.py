@@ -309,7 +309,7 @@ def test_a_model_without_components_says_so(tmp_path):
         "--set",
         "model.name=mean_field",
     )
-    assert "model.name mean_field has one component at a site, the data have 2" in refusal(*words)
+    assert "model.name mean_field has one component at a site, the grid has 2" in refusal(*words)
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path):

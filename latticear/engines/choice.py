@@ -263,8 +263,9 @@ def _built(model: Any, block: int | None) -> list[Drawer]:
     """The engines that can serve a model, the fastest first; PyTorch's draws blocks of a given or the usual size."""
     schedule, like = schedule_of(model), next(model.parameters())
     assert schedule is not None
-    follows = model.bias is not None and model.bias.n_maps > 0  # energies of each configuration: not in the kernels
-    nodes = None if follows else lower(schedule, like)
+    # the kernels know one table for all configurations, and one token a site
+    beyond = model.bias is not None and (model.bias.n_maps > 0 or model.bias.n_components > 1)
+    nodes = None if beyond else lower(schedule, like)
     native: list[Drawer] = [] if nodes is None else [NativeEngine(model, schedule, nodes)]
     if native and block is None:
         return native

@@ -50,6 +50,7 @@ def couplings_of(hamiltonian: AbstractHamiltonian) -> Couplings:
         ValueError: unless there are two states a site, nothing in the tables changes when both ends of a bond flip,
             no site prefers a state, every bond joins nearest neighbours and every energy is a finite number.
     """
+    hamiltonian = hamiltonian.joint
     tables, fields = hamiltonian.bond_energies.numpy(), hamiltonian.site_energies.numpy()
     _check_tables(hamiltonian.n_tokens, tables, fields)
     right, down = np.zeros(hamiltonian.shape), np.zeros(hamiltonian.shape)

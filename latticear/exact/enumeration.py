@@ -56,7 +56,7 @@ def enumerate_states(hamiltonian: AbstractHamiltonian, temperature: float) -> Ex
         >>> enumerate_states(Ising((1, 2), periodic=False), 1.0).energy_per_site  # -tanh(1) / 2
         -0.38079707...
     """
-    beta = 1 / check_temperature(temperature)
+    beta, hamiltonian = 1 / check_temperature(temperature), hamiltonian.joint
     q, n_sites = hamiltonian.n_tokens, hamiltonian.n_sites
     count = _count(q, n_sites, MAX_SUMMED, "enumerate_states")
     parts, moments = [], []

@@ -46,7 +46,7 @@ def exact_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactR
         >>> exact_result(Ising((32, 32), field=0.1), 2.0) is None
         True
     """
-    temperature = check_temperature(temperature)
+    temperature, hamiltonian = check_temperature(temperature), hamiltonian.joint
     strip = find_strip(hamiltonian) if hamiltonian.has_bonds else None
     if strip is not None and resolved_work(strip, hamiltonian) <= MAX_RESOLVED:
         try:

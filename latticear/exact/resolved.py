@@ -44,6 +44,7 @@ def magnetization_resolved(hamiltonian: AbstractHamiltonian, temperature: float)
         >>> print(f"{exact.abs_magnetization:.12f}")
         0.777331092787
     """
+    hamiltonian = hamiltonian.joint
     strip = _feasible_strip(hamiltonian)
     total = log_partition(strip, 1 / check_temperature(temperature))
     magnetization, probability = _distribution(strip, hamiltonian, temperature, float(total.log_weight))
@@ -81,6 +82,7 @@ def magnetization_distribution(hamiltonian: AbstractHamiltonian, temperature: fl
         >>> m.tolist(), bool(np.isclose(p[0] / p[1], math.e**2 / 2))
         ([-2, 0, 2], True)
     """
+    hamiltonian = hamiltonian.joint
     strip = _feasible_strip(hamiltonian)
     log_z = float(log_partition(strip, 1 / check_temperature(temperature)).log_weight)
     return _distribution(strip, hamiltonian, temperature, log_z)

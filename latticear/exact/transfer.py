@@ -45,7 +45,7 @@ def transfer_matrix(hamiltonian: AbstractHamiltonian, temperature: float) -> Exa
         6.9398296388, 6.9398296388
     """
     beta = 1 / check_temperature(temperature)
-    total = log_partition(strip_of(hamiltonian), beta)
+    total = log_partition(strip_of(hamiltonian.joint), beta)
     return result_of("transfer_matrix", hamiltonian.n_sites, temperature, total)
 
 

@@ -8,6 +8,7 @@ from latticear.hamiltonians.ashkin_teller import AshkinTeller
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.hamiltonians.bias import BoltzmannBias, Strengths
 from latticear.hamiltonians.blume_capel import BlumeCapel
+from latticear.hamiltonians.components import ComponentBias, Components
 from latticear.hamiltonians.custom import CustomHamiltonian
 from latticear.hamiltonians.disorder import EdwardsAndersonDisorder
 from latticear.hamiltonians.edwards_anderson import EdwardsAnderson
@@ -28,6 +29,8 @@ __all__ = [
     "BlumeCapel",
     "BoltzmannBias",
     "Clock",
+    "ComponentBias",
+    "Components",
     "CustomHamiltonian",
     "EdwardsAnderson",
     "EdwardsAndersonDisorder",
@@ -64,22 +67,24 @@ HAMILTONIANS: dict[str, type[AbstractHamiltonian]] = {
 
 
 def hamiltonian_from_dict(values: dict[str, Any]) -> AbstractHamiltonian:
-    """Build the Hamiltonian that `to_dict` described.
+    """Build the Hamiltonian that `to_dict` described; in components where there is more than one.
 
     Raises:
-        ValueError: for a name that is not in `HAMILTONIANS` or a parameter that the system does not have.
+        ValueError: for a name that is not in `HAMILTONIANS`, a parameter that the system does not have, or components
+            that its states cannot be.
     """
     parameters = {key: _tuples(value) for key, value in values.items()}
-    name = parameters.pop("name", None)
+    name, n_components = parameters.pop("name", None), parameters.pop("components", 1)
     known: dict[str, type[AbstractHamiltonian]] = {**HAMILTONIANS, PairHamiltonian.name: PairHamiltonian}
     if name not in known:
         raise ValueError(f"Hamiltonian must be one of {sorted(known)}, got {name!r}")
     try:
         if isinstance(parameters.get("lattice"), dict):
             parameters["lattice"] = Lattice(**{key: _tuples(v) for key, v in parameters["lattice"].items()})
-        return known[name](**parameters)
+        system = known[name](**parameters)
     except TypeError as error:
         raise ValueError(f"{name} cannot be built from {parameters}: {error}") from error
+    return system if n_components == 1 else Components(system, n_components)
 
 
 def _tuples(value: Any) -> Any:

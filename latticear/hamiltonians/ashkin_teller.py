@@ -22,11 +22,20 @@ class AshkinTeller(NamedHamiltonian):
     States are 0 .. 3; s = 2 (a + 1)/2 + (b + 1)/2. In the magnetisation and in correlations a state is the vector
     (a, b) / sqrt 2. K = 0 is two Ising models, K = J the Potts model with four states.
 
+    `Components(AshkinTeller(shape))` (`components = 2` in a config) is the same system with both spins at a site:
+    configurations `(B, 2, H, W)` of -1 and +1, a before b.
+
     Args:
         shape: (H, W).
         coupling: J.
         four_spin: K.
         lattice: as of `Lattice`.
+
+    Example:
+        >>> from latticear.hamiltonians import Components
+        >>> joint = AshkinTeller((4, 4), four_spin=0.5)
+        >>> joint.n_tokens, joint.size, Components(joint).n_tokens, Components(joint).size
+        (4, (4, 4), 2, (2, 4, 4))
 
     References:
         J. Ashkin and E. Teller, Phys. Rev. 64 (1943) 178.

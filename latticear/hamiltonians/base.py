@@ -89,6 +89,22 @@ class AbstractHamiltonian(ConfigurationSpace):
         )
 
     @property
+    def joint(self) -> AbstractHamiltonian:
+        """The same system with one token a site: itself, unless a site has components (`Components`).
+
+        What reads tables or walks through the states of a site takes this one, and `join` and `split` at its door.
+        """
+        return self
+
+    def join(self, tokens: Tensor) -> Tensor:
+        """Tokens `(B, H, W)` of the joint system, of those of this one: the same, unless a site has components."""
+        return tokens
+
+    def split(self, tokens: Tensor) -> Tensor:
+        """Tokens of this system, of those of the joint one: the inverse of `join`."""
+        return tokens
+
+    @property
     def bonds(self) -> Tensor:
         """int64 `(n_bonds, 2)`: the pairs of sites that interact. Nearest neighbours unless a system says otherwise."""
         return self.lattice.bonds
@@ -123,15 +139,15 @@ class AbstractHamiltonian(ConfigurationSpace):
         """Energy of each configuration: float64 `(B,)`, extensive.
 
         Args:
-            spins: `(B, H, W)`, values among `states`, any dtype.
+            spins: `(B, H, W)`, or `(B, C, H, W)` where a site has components; values among `states`, any dtype.
             couplings: optional factor on every bond's energy, `(n_bonds,)` or `(B, n_bonds)`: disorder that may
                 differ per configuration. None means 1.
 
         Raises:
             ValueError: for another shape or a value that is not a spin.
         """
-        if spins.ndim != 3 or tuple(spins.shape[1:]) != self.shape:
-            expected = ("B", *self.shape)
+        if tuple(spins.shape[1:]) != self.size:
+            expected = ("B", *self.size)
             raise ValueError(f"spins must have shape {_bare(expected)}, got {_bare(tuple(spins.shape))}")
         if couplings is not None and couplings.shape[-1:] != (len(self.bonds),):
             raise ValueError(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from latticear.hamiltonians.neighbourhoods import Neighbourhoods, local_energies
+from latticear.lattice import configuration_size
 
 __all__ = ["BoltzmannBias", "Strengths"]
 
@@ -59,6 +60,7 @@ class BoltzmannBias(nn.Module):
     sites: Tensor
     field: Tensor
     couplings: Tensor | None
+    n_components: int = 1
 
     def __init__(
         self,
@@ -92,10 +94,14 @@ class BoltzmannBias(nn.Module):
         return bool(self.energies[sites].any() or self.field[sites].any())
 
     def forward(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Logits to add, float64 `(B, q, H, W)`, for tokens `(B, H, W)` and their conditions."""
-        every = torch.arange(len(self.sites), device=tokens.device)
+        """Logits to add, float64 `(B, q, H, W)`, for tokens `(B, H, W)` and their conditions.
+
+        With components `(B, q, C, H, W)`, for tokens `(B, C, H, W)`.
+        """
+        every = torch.arange(self.n_components * len(self.sites), device=tokens.device)
         strengths = self.strengths(len(tokens), condition)
-        return self.at(tokens.flatten(1), every, strengths).transpose(1, 2).unflatten(2, self.shape)
+        size = configuration_size(self.shape, self.n_components)
+        return self.at(tokens.flatten(1), every, strengths).transpose(1, 2).unflatten(2, size)
 
     def at(self, tokens: Tensor, sites: Tensor, strengths: Strengths) -> Tensor:
         """The same for some sites: float64 `(B, n, q)`, for tokens `(B, N)` and sites `(n,)`."""

@@ -53,8 +53,8 @@ class AbstractModel(nn.Module, ABC):
 
     Raises:
         ValueError: for q < 2, a negative n_condition or n_condition_maps, n_components < 1, a bias of another shape,
-            number of tokens or symmetry, one whose temperature or couplings are the condition where there is none, or
-            any bias with components.
+            number of tokens, of components or symmetry, or one whose temperature or couplings are the condition where
+            there is none.
 
     Attributes:
         rank: int64 `(H, W)`; sites of equal rank are independent given those of lower rank.
@@ -95,10 +95,9 @@ class AbstractModel(nn.Module, ABC):
         self.n_condition, self.n_condition_maps = n_condition, n_condition_maps
         self.conditioning = Conditioning(n_condition, n_condition_maps, self.shape)
         self.spin_flip_symmetric = spin_flip_symmetric
-        if bias is not None and n_components > 1:
+        if bias is not None and bias.n_components != n_components:
             raise ValueError(
-                f"the bias knows the energy of one token a site, the model has n_components = {n_components}; "
-                f"leave the bias out"
+                f"the bias is for n_components = {bias.n_components}, the model for n_components = {n_components}"
             )
         if bias is not None and (bias.shape, bias.n_tokens) != (self.shape, n_tokens):
             raise ValueError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 from torch import Tensor
 
 from latticear.hamiltonians import AbstractHamiltonian
+from latticear.lattice import configuration_size
 from latticear.models.patches import Board
 
 if TYPE_CHECKING:
@@ -69,8 +70,9 @@ def require_steps(model: AbstractModel, hamiltonian: AbstractHamiltonian, what: 
             f"{what} need a model that draws in steps, such as la.MultiscalePixelCNN; {type(model).__name__} does "
             f"not: use {instead}"
         )
-    if (model.shape, model.n_tokens) != (hamiltonian.shape, hamiltonian.n_tokens):
+    size = configuration_size(model.shape, model.n_components)
+    if (size, model.n_tokens) != (hamiltonian.size, hamiltonian.n_tokens):
         raise ValueError(
-            f"the model is for shape {model.shape} with {model.n_tokens} tokens, the Hamiltonian for "
-            f"{hamiltonian.shape} with {hamiltonian.n_tokens}"
+            f"the model is for shape {size} with {model.n_tokens} tokens, the Hamiltonian for "
+            f"{hamiltonian.size} with {hamiltonian.n_tokens}"
         )

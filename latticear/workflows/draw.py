@@ -93,7 +93,6 @@ def sample_run(
             append=append,
             has_given=held is not None,
             n_condition=model.conditioning.size,
-            n_components=space.n_components if space.n_components > 1 else 0,
         ) as writer,
     ):
         done = writer.n_written

@@ -207,7 +207,7 @@ def _draw(plan: Plan, table: ScanTable, report: Report) -> None:
     sizes = " to ".join(dict.fromkeys(size_name(shape) for shape in (table.shapes[0], table.shapes[-1])))
     one = ", one network" if isinstance(plan.points[0].config.served, TemperatureRange) else ""
     drawing = (12.5, 5.8), lambda figure: scan_figure(figure, table, curves)
-    for _ in draw_figures(plan.out, {"scan": drawing}, f"{type(hamiltonians[0]).__name__} {sizes}{one}"):
+    for _ in draw_figures(plan.out, {"scan": drawing}, f"{type(hamiltonians[0].joint).__name__} {sizes}{one}"):
         pass
 
 

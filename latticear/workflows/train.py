@@ -118,6 +118,8 @@ def config_of(run: Path) -> dict[str, Any]:
         del model["spin_flip_symmetric"]
     if tuple(model.get("periodic", ())) == hamiltonian.lattice.periodic:
         del model["periodic"]
+    if model.get("n_components") == hamiltonian.n_components:
+        del model["n_components"]
     if model.get("translation_invariant") == hamiltonian.is_homogeneous:
         del model["translation_invariant"]
     if isinstance(config.served, TemperatureRange):
