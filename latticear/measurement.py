@@ -91,7 +91,7 @@ def _measure(
     wanted: Mapping[str, Observable],
 ) -> Measurement:
     spins = hamiltonian.spins(batch.tokens)
-    vectors = spins[..., None] if hamiltonian.vectors.shape[1] == 1 else hamiltonian.vectors_of(batch.tokens)
+    vectors = hamiltonian.vectors_of(batch.tokens)
     values = {"correlation": correlation(vectors, hamiltonian.lattice).cpu().numpy()}
     return Measurement(
         energy=hamiltonian.token_energy(batch.tokens).cpu().numpy(),

@@ -24,6 +24,7 @@ SYSTEMS = {
     "sherrington-kirkpatrick": la.SherringtonKirkpatrick((3, 4), seed=2),
     "potts": la.Potts((3, 3)),
     "potts antiferromagnet": la.Potts((2, 4), q=4, coupling=-1.0, periodic=(True, False)),
+    "potts of two states": la.Potts((3, 3), q=2),
     "clock": la.Clock((2, 4), q=4),
     "clock of five": la.Clock((3, 2), q=5, geometry="triangular", periodic=False),
     "blume-capel": la.BlumeCapel((3, 3), crystal_field=1.9, field=0.1),
