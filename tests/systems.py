@@ -18,6 +18,7 @@ SYSTEMS = {
     "antiperiodic": la.Ising((3, 4), antiperiodic=(False, True)),
     "antiperiodic j1-j2": la.Ising((4, 4), next_nearest=0.3, antiperiodic=True),
     "diluted": la.Ising((4, 4), missing=[(1, 1), (2, 3)]),
+    "no bond at all": la.Ising((2, 2), field=0.3, missing=[(0, 0), (0, 1), (1, 0), (1, 1)]),
     "doubled bonds": la.Ising((2, 4), next_nearest=0.5),
     "edwards-anderson": la.EdwardsAnderson((4, 4), seed=1),
     "edwards-anderson gaussian": la.EdwardsAnderson((3, 4), distribution="gaussian", periodic=False, field=0.2),
