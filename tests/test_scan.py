@@ -323,7 +323,8 @@ def test_a_process_that_waits_in_vain_says_so(tmp_path, monkeypatch):
         (["--temperature", "2:3:4:5"], "must be LOW:HIGH:N"),
         (["--temperature", "x"], "--temperature must be a number or several"),
         (["--temperature", "0:2:3"], "temperature must be positive and finite"),
-        (["--temperature", "2", "2"], "temperature 2.0 is given twice"),
+        (["--temperature", "2", "2"], "temperature 2 is given twice"),
+        (["--temperature", "2", "2.00000000000004"], "temperature 2 is given twice"),  # one folder for both
         (["--temperature", "2", "3", "--size", "4,4"], "size 4x4 is given twice"),
         (["--temperature", "2", "3", "--size", "4,x"], "--size must be L or HxW"),
         (["--temperature", "2", "3", "--chains", "3"], "--chains must be from 1 to the 2 temperatures, got 3"),
