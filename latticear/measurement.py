@@ -92,8 +92,7 @@ def _measure(
     wanted: Mapping[str, Observable],
 ) -> Measurement:
     spins = hamiltonian.spins(batch.tokens)
-    numbers = hamiltonian.n_components == 1 and hamiltonian.vectors.shape[1] == 1
-    vectors = spins[..., None] if numbers else hamiltonian.vectors_of(batch.tokens)
+    vectors = hamiltonian.vectors_of(batch.tokens)
     values = {"correlation": correlation(vectors, hamiltonian.lattice).cpu().numpy()}
     return Measurement(
         energy=hamiltonian.token_energy(batch.tokens).cpu().numpy(),

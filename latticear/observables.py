@@ -6,6 +6,7 @@ Every estimator comes with its influence: what one sample adds to the error. For
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,9 @@ def thermodynamics(
         weights: importance weights of mean one, same shape; ones for a chain.
         temperature: T.
         n_sites: N.
+
+    Returns:
+        By name. Binder's cumulant is nan where m is 0 in all samples, as of an antiferromagnet in the cold.
     """
     beta = 1 / temperature
 
@@ -50,13 +54,14 @@ def thermodynamics(
     a, d_a = mean(np.abs(m))
     m2, d_m2 = mean(m**2)
     m4, d_m4 = mean(m**4)
+    binder = (1 - m4 / (3 * m2**2), (2 * m4 * d_m2 / m2 - d_m4) / (3 * m2**2)) if m2 else (math.nan, np.zeros_like(m))
     quantities = {
         "energy_per_site": (u / n_sites, d_u / n_sites),
         "heat_capacity_per_site": (beta**2 * variance / n_sites, beta**2 * d_variance / n_sites),
         "abs_magnetization": (a, d_a),
         "magnetization_squared": (m2, d_m2),
         "susceptibility": (beta * n_sites * (m2 - a**2), beta * n_sites * (d_m2 - 2 * a * d_a)),
-        "binder_cumulant": (1 - m4 / (3 * m2**2), (2 * m4 * d_m2 / m2 - d_m4) / (3 * m2**2)),
+        "binder_cumulant": binder,
     }
     return {name: Thermodynamics(value, weights * change) for name, (value, change) in quantities.items()}
 
@@ -80,7 +85,7 @@ def thermodynamics_of_moments(moments: Array, temperature: float, n_sites: int) 
         "abs_magnetization": a,
         "magnetization_squared": m2,
         "susceptibility": beta * n_sites * (m2 - a**2),
-        "binder_cumulant": 1 - m4 / (3 * m2**2),
+        "binder_cumulant": 1 - np.divide(m4, 3 * m2**2, out=np.full_like(m4, np.nan), where=m2 > 0),
     }
 
 

@@ -42,16 +42,16 @@ MODEL, REFERENCE, EXACT = "#0b6e99", "#d1495b", "#333333"
 BLIND, LATER = "#f2b84b", "#e9e9e9"
 
 LABELS = {
-    "free_energy_per_site": "free energy per site / J",
-    "energy_per_site": "energy per site / J",
+    "free_energy_per_site": "free energy per site",
+    "energy_per_site": "energy per site",
     "entropy_per_site": "entropy per site",
     "heat_capacity_per_site": "heat capacity per site",
     "abs_magnetization": r"$\langle |m| \rangle$",
-    "susceptibility": "susceptibility / (1 / J)",
+    "susceptibility": "susceptibility",
     "binder_cumulant": "Binder cumulant",
     "ess": "ESS",
 }
-"""What an axis says of a quantity."""
+"""What an axis says of a quantity; energies and temperatures are in the unit of the couplings, which need not be 1."""
 
 
 Drawing = tuple[tuple[float, float], Callable[[Figure], object]]
@@ -84,7 +84,7 @@ def training_curve(ax: Axes, metrics: Sequence[Mapping[str, Any]], exact: float 
     if exact is None:
         ax.plot(step, value, color=MODEL, lw=1, label="variational, one batch")
         ax.fill_between(step, value - error, value + error, color=MODEL, alpha=0.25, lw=0)
-        ax.set_ylabel("free energy per site / J")
+        ax.set_ylabel("free energy per site")
         if len(value):
             tail = value[len(value) // 4 :]
             ax.set_ylim(tail.min() - 0.1 * np.ptp(tail) - 1e-3, tail.max() + 0.3 * np.ptp(tail) + 1e-3)
@@ -99,7 +99,7 @@ def training_curve(ax: Axes, metrics: Sequence[Mapping[str, Any]], exact: float 
         ax.plot(step, error, color=EXACT, lw=0.8, ls=":", label="statistical error of a batch")
         if (gap > 0).any() or (error > 0).any():  # in its ground state a system has neither
             ax.set_yscale("log")
-        ax.set_ylabel("excess free energy per site / J")
+        ax.set_ylabel("excess free energy per site")
     ax.set_xlabel("step")
     ax.legend(frameon=False)
     return ax
@@ -237,7 +237,7 @@ def against_temperature(
     t = [result.temperature for result in results]
     value, error = ([getattr(result[name], field) for result in results] for field in ("value", "error"))
     ax.errorbar(t, value, error, fmt="o", color=MODEL, ms=3.5, capsize=2, label="model, weighted")
-    ax.set_xlabel("temperature / J")
+    ax.set_xlabel("temperature")
     ax.set_ylabel(label)
     ax.legend(frameon=False)
     return ax

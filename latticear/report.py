@@ -91,7 +91,7 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
 
     def draw_histograms(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
-        histogram(left, energy, weights, energy_mc, "energy per site / J")
+        histogram(left, energy, weights, energy_mc, "energy per site")
         histogram(right, m, weights, m_mc, "magnetisation per site")
 
     figures: dict[str, Drawing] = {

@@ -72,7 +72,7 @@ def parallel_tempering(
 
     Returns:
         As `estimate_chains`, with log_z, free_energy_per_site and entropy_per_site too, and overlap_squared, the
-        average of `(sum_i s_i s'_i / N)^2` over pairs of chains, where there are two. `diagnostics` has the
+        average of `(sum_i s_i . s'_i / N)^2` over pairs of chains, where there are two. `diagnostics` has the
         ladder, `beta_k`; `acceptance_k` of exchanges between rungs k and k + 1; `round_trips` of all replicas of a
         chain in a sweep; and `tau_int` of energy, |m| and the squared overlap, in measurements.
 
@@ -190,7 +190,7 @@ def _estimate(value: float, error: float, tau: TauInt, result: Estimates, exact:
 
 def _overlap_squared(hamiltonian: AbstractHamiltonian, batch: Samples) -> Array:
     """`(R // 2,)`, of chains 0 and 1, 2 and 3, ...: one that began at random and one at lowest energy."""
-    spins = hamiltonian.spins(batch.tokens)
-    pairs = spins[: len(spins) // 2 * 2].unflatten(0, (-1, 2))
-    overlap: Array = (pairs[:, 0] * pairs[:, 1]).mean((1, 2)).square().cpu().numpy()
+    vectors = hamiltonian.vectors_of(batch.tokens)
+    pairs = vectors[: len(vectors) // 2 * 2].unflatten(0, (-1, 2))
+    overlap: Array = (pairs[:, 0] * pairs[:, 1]).sum(-1).mean((1, 2)).square().cpu().numpy()
     return overlap

@@ -273,6 +273,10 @@ def test_shell_completion():
         ("mc -o m.h5", "hamiltonian.shape must be given"),
         ("exact --size 4 --temperature=-1", "temperature must be positive and finite"),
         ("exact --size 40 --set hamiltonian.field=0.1", "no exact method reaches Ising(shape=[40, 40]"),
+        (
+            "exact --size 12x13 --temperature 0.001 --set hamiltonian.name=edwards_anderson",
+            "at T = 0.001; a smaller lattice has one, or one without fields, at a higher temperature",
+        ),
         ("info none", "none: No such file or directory"),
         ("info text", "text is neither HDF5 nor .npy"),
         ("info .", ". is not a run directory"),

@@ -60,6 +60,12 @@ def test_low_temperature_does_not_overflow():
     assert (result.energy_per_site, result.abs_magnetization) == (-2.5, 1.0)
 
 
+@pytest.mark.parametrize("temperature", [1e-11, 1e-18])
+def test_magnetisation_where_ln_z_itself_is_rounded_by_its_size(temperature):
+    result = enumerate_states(Ising((3, 3)), temperature)
+    assert (result.abs_magnetization, result.susceptibility) == pytest.approx((1, 0))
+
+
 def test_to_dict_has_the_keys_of_estimates():
     keys = set(enumerate_states(Ising((2, 2)), 2.0).to_dict())
     assert keys == {

@@ -27,3 +27,12 @@ VARIABLE = Jet(X, 1.0, 0.0)
 )
 def test_derivatives(jet, expected):
     assert (jet.value, jet.first, jet.second) == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_quotients_and_logarithms_of_tiny_and_huge_numbers(scale):
+    """The square of the number is no number; its derivatives relative to it are."""
+    x = Jet(scale, -2 * scale, 4 * scale)  # of scale exp(-2 t)
+    ratio, log = (3 * x) / x, x.log()
+    assert (ratio.value, ratio.first, ratio.second) == pytest.approx((3, 0, 0), abs=1e-14)
+    assert (log.value, log.first, log.second) == pytest.approx((np.log(scale), -2, 0), rel=1e-14)

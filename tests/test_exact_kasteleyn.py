@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -180,6 +181,29 @@ def test_an_unfavourable_boundary_condition_is_refused_near_zero_temperature():
         kasteleyn(system, 0.2)
     with pytest.raises(ArithmeticError):
         kasteleyn(system, 1e-3)
+
+
+def test_weights_near_the_smallest_number_are_exact_or_refused():
+    """No inf, nan or 0 that stands for one, however cold: weights and their squares underflow here."""
+    refused, n = 0, 0
+    for seed, shape, periodic in itertools.product(range(4), [(3, 4), (4, 2)], [(True, False), (True, True)]):
+        for kind, temperature in itertools.product(("gauss", "plus-minus"), (0.01, 0.005, 0.004, 0.002, 1e-4)):
+            system, n = spin_glass(shape, periodic, kind, seed), n + 1
+            try:
+                result = kasteleyn(system, temperature)
+            except ArithmeticError:
+                refused += 1
+            else:
+                expected = enumerate_states(system, temperature)
+                assert_digits(result, expected)
+                assert result.energy_per_site == pytest.approx(expected.energy_per_site, abs=1e-6)
+                assert result.heat_capacity_per_site == pytest.approx(expected.heat_capacity_per_site, abs=1e-5)
+    assert n // 10 < refused < n * 9 // 10
+
+
+def test_frustration_that_underflows_is_named():
+    with pytest.raises(ArithmeticError, match="each set of walls that frustration allows has a weight that underflows"):
+        kasteleyn(spin_glass((3, 4), (True, False), "plus-minus", 0), 1e-4)
 
 
 def test_refuses_what_is_no_such_system():

@@ -21,7 +21,7 @@ from latticear.exact import (
     transfer_matrix,
 )
 from latticear.exact import resolved as resolved_module
-from latticear.hamiltonians import Ising
+from latticear.hamiltonians import Ising, Potts
 from latticear.lattice import Lattice
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "ising.json").read_text())
@@ -52,6 +52,13 @@ def test_equals_enumeration_for_integer_states(states):
     system = random_pairs((4, 2), (True, False), states, seed=5)
     found, expected = (f(system, 1.4).to_dict() for f in (magnetization_resolved, enumerate_states))
     assert found == pytest.approx(expected, rel=1e-11, abs=1e-12)
+
+
+def test_two_potts_states_are_the_ends_of_a_line_not_their_numbers():
+    potts = Potts((3, 2), q=2)
+    found, expected = (f(potts, 1.0).to_dict() for f in (magnetization_resolved, enumerate_states))
+    assert found == pytest.approx(expected, rel=1e-11)
+    assert magnetization_resolved(potts, 0.05).abs_magnetization == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("shape", "states"), WITH_DIAGONALS)

@@ -223,6 +223,8 @@ def test_region_energy_is_what_some_sites_change(system):
         (lambda: la.PairHamiltonian(la.Lattice((2, 3)), [0, 1], [[0, 1], [2, 0]]), "pair must be symmetric"),
         (lambda: la.PairHamiltonian(la.Lattice((2, 3)), [1, 0], [[0, 1], [1, 0]]), "two or more ascending numbers"),
         (lambda: la.PairHamiltonian(la.Lattice((2, 3)), [0, 1], [[0, 1], [1, 0]], bonds=[(1, 1)]), "to itself"),
+        (lambda: la.CustomHamiltonian(3.0, [-1, 1], (3, 3)), "energy must be a function of spins"),
+        (lambda: la.CustomHamiltonian(lambda s: 1j * s.sum((1, 2)), [-1, 1], (3, 3)), "energy must be real"),
         (lambda: la.CustomHamiltonian(lambda s: s, [-1, 1], (3, 3)), r"must map spins \(B, H, W\) to \(B,\)"),
         (
             lambda: la.CustomHamiltonian(lambda s: s.sum((1, 2)), [-1, 1], (3, 3)).bias(1.0),

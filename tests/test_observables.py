@@ -1,9 +1,12 @@
 """Estimators from moments, their influences, and the correlation function."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 
+import latticear as la
 from latticear.lattice import Lattice
 from latticear.observables import correlation, thermodynamics, thermodynamics_of_moments
 
@@ -75,3 +78,21 @@ def test_correlation_by_loops(shape, periodic):
             directions.append(torch.stack(pairs).mean(0))
         assert torch.allclose(result[:, r], torch.stack(directions).mean(0))
     assert (result[:, 0] == 1).all()
+
+
+def test_no_magnetisation_in_any_sample_leaves_binder_s_cumulant_unknown_alone():
+    energy, m, weights = np.array([-8.0, -4.0, -8.0]), np.zeros(3), np.ones(3)
+    values = thermodynamics(energy, m, weights, 1.0, 4)
+    moments = thermodynamics_of_moments(_moments(energy, m, weights), 1.0, 4)
+    for found in ({name: quantity.value for name, quantity in values.items()}, moments):
+        assert np.isnan(found.pop("binder_cumulant"))
+        assert np.isfinite(list(found.values())).all()
+
+
+def test_cold_antiferromagnet_has_averages():
+    ising = la.Ising((4, 4), coupling=-1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", la.UnreliableEstimateWarning)
+        found = la.parallel_tempering(ising, 0.3, n=100, n_chains=10, thermalization=200)
+    assert found["energy_per_site"].value == pytest.approx(-2)
+    assert found["abs_magnetization"].value == 0

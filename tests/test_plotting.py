@@ -12,6 +12,7 @@ from latticear.estimates import Estimate
 from latticear.plotting import (
     BLIND,
     EXACT,
+    LABELS,
     LATER,
     MODEL,
     completions,
@@ -257,3 +258,7 @@ def test_completions_hide_what_was_not_held(ax):
         np.testing.assert_array_equal(cells[1:6], drawn[row])
         np.testing.assert_array_equal(cells[6], true[row])
     assert [label.get_text() for label in ax.get_xticklabels()] == ["held fixed", "drawn", "taken from"]
+
+
+def test_axes_do_not_divide_by_a_coupling_that_need_not_be_one():
+    assert not [label for label in LABELS.values() if "J" in label]

@@ -323,7 +323,8 @@ def test_a_process_that_waits_in_vain_says_so(tmp_path, monkeypatch):
         (["--temperature", "2:3:4:5"], "must be LOW:HIGH:N"),
         (["--temperature", "x"], "--temperature must be a number or several"),
         (["--temperature", "0:2:3"], "temperature must be positive and finite"),
-        (["--temperature", "2", "2"], "temperature 2.0 is given twice"),
+        (["--temperature", "2", "2"], "temperature 2 is given twice"),
+        (["--temperature", "2", "2.00000000000004"], "temperature 2 is given twice"),  # one folder for both
         (["--temperature", "2", "3", "--size", "4,4"], "size 4x4 is given twice"),
         (["--temperature", "2", "3", "--size", "4,x"], "--size must be L or HxW"),
         (["--temperature", "2", "3", "--chains", "3"], "--chains must be from 1 to the 2 temperatures, got 3"),
@@ -381,3 +382,32 @@ def test_a_damaged_point_says_which(finished, tmp_path):
     plan.points[0].record.write_text("{")
     with pytest.raises(ValueError, match=r"3x3-T2\.json is damaged"):
         done(plan, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "expected"),
+    [
+        ("points/3x3-T2.json", "[]", r"3x3-T2\.json is damaged \(it holds no object but list\); remove it and go on"),
+        ("points/3x3-T2.json", "{}", r"3x3-T2\.json is damaged \(it lacks estimates, .*remove it and go on"),
+        ("scan.json", "[]", r"scan\.json is damaged .*; name another --out"),
+        ("3x3/T2/metrics.jsonl", "x", r"metrics\.jsonl is damaged; remove .*/3x3/T2 and go on with --resume"),
+    ],
+)
+def test_what_is_damaged_and_what_to_do_is_said(tmp_path, file, content, expected):
+    plan = planned(tmp_path / "out", shapes=[(3, 3)], temperatures=[2.0], n_chains=1)
+    done(plan)
+    if "metrics" in file:
+        plan.points[0].record.unlink()
+    (plan.out / file).write_text(content)
+    with pytest.raises(ValueError, match=expected):
+        done(plan, resume=True)
+
+
+@pytest.mark.parametrize("name", ["scan.png", "table.h5", "table.csv"])
+def test_a_table_or_figure_that_was_removed_is_made_again(tmp_path, name):
+    plan = planned(tmp_path / "out", shapes=[(3, 3)], temperatures=[2.0], n_chains=1)
+    done(plan)
+    finish_scan(plan, report=tiny.silent)
+    (plan.out / name).unlink()
+    finish_scan(plan, report=tiny.silent)
+    assert (plan.out / name).exists()

@@ -72,6 +72,12 @@ def test_overlap_of_free_spins_is_one_over_n():
     )
 
 
+def test_overlap_of_free_potts_states_is_that_of_their_vectors():
+    """`<(sum_i s_i . s'_i / N)^2> = 1 / (N d)`, whatever the states are called; d = q - 1."""
+    found = parallel_tempering(la.Potts((3, 3), coupling=0.0), 1.0, n=3000, n_chains=30, thermalization=100)
+    assert abs(found["overlap_squared"].value - 1 / 18) < 4 * found["overlap_squared"].error < 0.05
+
+
 def test_acceptance_ratio_of_two_gaussians():
     """Energies N(0, 1) at beta = 0 are N(-1, 1) at beta = 1, and ln of the ratio is 1/2; errors are those of 300 runs.
 

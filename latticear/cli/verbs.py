@@ -392,9 +392,13 @@ def exact(
     with one_line_errors():
         config = _system(size, temperature, sets)
         hamiltonian = build_hamiltonian(config)
-        result = exact_result(hamiltonian, single_temperature(config))
+        t = single_temperature(config)
+        result = exact_result(hamiltonian, t)
         if result is None:
-            raise ValueError(f"no exact method reaches {hamiltonian}; a smaller or zero-field periodic lattice has one")
+            raise ValueError(
+                f"no exact method reaches {hamiltonian} at T = {t:g}; a smaller lattice has one, or one "
+                "without fields, at a higher temperature if it is frustrated"
+            )
         if as_json:
             typer.echo(json.dumps(result.to_dict()))
             return

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import Tensor
 
 from latticear.exact.mixture import Array, Mixture, mix, result_of
@@ -67,7 +68,7 @@ def enumerate_states(hamiltonian: AbstractHamiltonian, temperature: float) -> Ex
         moments.append(moment)
     chunks = Mixture(*map(np.array, zip(*parts, strict=True)))
     total = mix(chunks)
-    m_abs, m_squared, m_fourth = np.exp(chunks.log_weight - total.log_weight) @ np.array(moments)
+    m_abs, m_squared, m_fourth = softmax(chunks.log_weight) @ np.array(moments)
     return replace(
         result_of("enumerate_states", n_sites, temperature, total),
         abs_magnetization=float(m_abs),
@@ -81,7 +82,7 @@ def _chunk(hamiltonian: AbstractHamiltonian, tokens: Tensor, beta: float) -> tup
     energy = hamiltonian.token_energy(tokens).numpy()
     m = hamiltonian.magnetization(tokens).numpy()
     total = mix(Mixture(-beta * energy, energy, np.zeros_like(energy)))
-    weight = np.exp(-beta * energy - total.log_weight)
+    weight = softmax(-beta * energy)  # not by ln Z, which may be rounded by more than 1
     return total, np.stack([np.abs(m), m**2, m**4]) @ weight
 
 

@@ -57,7 +57,9 @@ class Jet:
 
     def __truediv__(self, other: Jet) -> Jet:
         y = other.value
-        return self * other._chain(1 / y, -1 / y**2, 2 / y**3)
+        value = self.value / y  # no power of y, which may be tiny
+        first = (self.first - value * other.first) / y
+        return Jet(value, first, (self.second - 2 * first * other.first - value * other.second) / y)
 
     def __pow__(self, n: int) -> Jet:
         """Integer powers from 2 on."""
@@ -69,8 +71,8 @@ class Jet:
         return self._chain(e, e, e)
 
     def log(self) -> Jet:
-        y = self.value
-        return self._chain(np.log(y), 1 / y, -1 / y**2)
+        first = self.first / self.value
+        return Jet(np.log(self.value), first, self.second / self.value - first**2)
 
     def log1p(self) -> Jet:
         y = 1 + self.value

@@ -20,6 +20,7 @@ __all__ = ["kasteleyn", "kasteleyn_work"]
 MIN_DIGITS = 8.0
 ROUNDING = 1e-15  # of a Pfaffian, for each square root of a site: measured against 40 digits, up to 16x16
 SMALLEST = sys.float_info.min
+ELSEWHERE = "use a higher temperature, or transfer_matrix on a narrow lattice"
 
 RIGHT, LEFT, DOWN, UP = range(4)
 LEGS = np.array([[0, 1, 1, 1], [-1, 0, -1, 1], [-1, 1, 0, 1], [-1, -1, -1, 0]])
@@ -54,7 +55,7 @@ def kasteleyn(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactResu
 
     Raises:
         ValueError: for other bonds or energies, or for a temperature that is not positive and finite.
-        ArithmeticError: if fewer than 8 digits of Z remain.
+        ArithmeticError: if fewer than 8 digits of Z remain, or the weights of walls underflow.
 
     Example:
         >>> from latticear.hamiltonians import Ising
@@ -69,11 +70,12 @@ def kasteleyn(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactResu
     strength = float(np.abs(couplings.right).sum() + np.abs(couplings.down).sum())
     error = ROUNDING * math.sqrt(hamiltonian.n_sites) * cancelled + sys.float_info.epsilon * beta * strength
     digits = -math.log10(error)
+    if not all(map(math.isfinite, (total.value, total.first, total.second))):
+        raise ArithmeticError(f"at temperature {temperature} the weights of walls underflow; {ELSEWHERE}")
     if digits < MIN_DIGITS:
         raise ArithmeticError(
             f"at temperature {temperature} {max(0.0, digits):.1f} digits of Z remain of the sum of four Pfaffians, "
-            f"{MIN_DIGITS:.0f} are required: other boundary conditions have a lower energy; use a higher "
-            "temperature, or transfer_matrix on a narrow lattice"
+            f"{MIN_DIGITS:.0f} are required: other boundary conditions have a lower energy; {ELSEWHERE}"
         )
     n_sites, slope = hamiltonian.n_sites, strength - couplings.constant
     return ExactResult(
@@ -191,6 +193,8 @@ def _decay(energy: Array, beta: float) -> Array:
 def _sum(sectors: list[Pfaffian], n_plaquettes: int) -> tuple[Jet, float]:
     """ln of the sum over configurations with its derivatives, and by what factor its terms exceed it."""
     largest = max(sectors, key=lambda sector: sector.log.value + math.log(abs(sector.last.value) or SMALLEST))
+    if not math.isfinite(largest.log.value):
+        raise ArithmeticError(f"each set of walls that frustration allows has a weight that underflows; {ELSEWHERE}")
     terms = [(sector.log - largest.log).exp() * sector.last * (0.5 * (-1) ** n_plaquettes) for sector in sectors]
     total = sum(terms, start=Jet(0.0, 0.0, 0.0))
     if total.value <= 0:  # rounding, and nothing else, is left

@@ -120,13 +120,13 @@ def _distribution(
 
 
 def _levels(hamiltonian: AbstractHamiltonian) -> tuple[int, int, Ints]:
-    """Smallest state, largest common spacing, and each state as a number of spacings above the smallest."""
+    """Smallest spin, largest common spacing, and that of each token as a number of spacings above the smallest."""
     if hamiltonian.vectors.shape[1] > 1:
         raise ValueError(f"the magnetisation of {type(hamiltonian).__name__} is a vector; use enumerate_states")
-    states = hamiltonian.states.numpy()
-    whole = np.rint(states).astype(np.int64)
-    if not np.array_equal(whole, states):
-        raise ValueError(f"magnetization_resolved needs integer states, got {states.tolist()}")
+    counted = hamiltonian.vectors[:, 0].numpy()  # the states, unless a system has them count otherwise
+    whole = np.rint(counted).astype(np.int64)
+    if not np.array_equal(whole, counted):
+        raise ValueError(f"magnetization_resolved needs integer states, got {counted.tolist()}")
     above = whole - whole.min()
     spacing = max(1, math.gcd(*above.tolist()))
     return int(whole.min()), spacing, above // spacing

@@ -53,6 +53,8 @@ class CustomHamiltonian(AbstractHamiltonian):
         periodic: bool | tuple[bool, bool] = True,
         spin_flip: bool = False,
     ) -> None:
+        if not callable(energy):
+            raise ValueError(f"energy must be a function of spins (B, H, W), got {energy!r}")
         self.lattice = Lattice(shape, periodic)
         self._energy, self._states, self._spin_flip = energy, ascending(states), bool(spin_flip)
         self.token_energy(torch.zeros(2, *self.shape, dtype=torch.uint8))
@@ -100,6 +102,8 @@ class CustomHamiltonian(AbstractHamiltonian):
         if couplings is not None:
             self._refuse()
         energies = self._energy(self.spins(tokens))
+        if isinstance(energies, Tensor) and energies.is_complex():
+            raise ValueError(f"energy must be real, got {energies.dtype}; give its real part")
         if not isinstance(energies, Tensor) or tuple(energies.shape) != (len(tokens),):
             found = tuple(energies.shape) if isinstance(energies, Tensor) else type(energies).__name__
             raise ValueError(f"energy must map spins (B, H, W) to (B,), for B = {len(tokens)} got {found}")

@@ -40,9 +40,9 @@ def local_energies(
     n, degree, q, _ = tables.shape
     table_rq = tables.reshape(-1, q)  # row (s, k, neighbour's token)
     rows = tokens.index_select(1, neighbours.flatten()).long()
-    rows = (rows + q * torch.arange(n * degree, device=tokens.device)).view(-1, n, degree)
+    rows = (rows + q * torch.arange(n * degree, device=tokens.device)).view(len(tokens), n, degree)
     energies = field.repeat(len(tokens), 1, 1)
     for k in range(degree):  # selecting whole rows, slot by slot, is three times faster than one gather
-        of_bond = table_rq.index_select(0, rows[:, :, k].flatten()).view(-1, n, q)
+        of_bond = table_rq.index_select(0, rows[:, :, k].flatten()).view(len(tokens), n, q)
         energies += of_bond if factors is None else of_bond * factors[:, :, k, None]
     return energies

@@ -9,6 +9,7 @@ from typing import ClassVar, Unpack
 import torch
 from torch import Tensor
 
+from latticear.hamiltonians.ising import SPINS
 from latticear.hamiltonians.named import LatticeOptions, NamedHamiltonian
 from latticear.hamiltonians.pair import finite
 from latticear.lattice import Lattice
@@ -44,6 +45,8 @@ class Potts(NamedHamiltonian):
 
     @cached_property
     def vectors(self) -> Tensor:
+        if self.q == 2:
+            return SPINS[:, None]  # to the last bit, which the resolved transfer matrix asks for
         centred = torch.eye(self.q, dtype=torch.float64) - 1 / self.q
         basis = torch.linalg.qr(centred[:, :-1]).Q  # of the plane that the corners span
         return centred @ basis / math.sqrt(1 - 1 / self.q)

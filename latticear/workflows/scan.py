@@ -15,7 +15,7 @@ import fcntl
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,10 @@ PATIENCE = 300.0
 """Seconds that a process waits for the first one to make the folder."""
 
 TABLE = "table.csv"
-"""Written last: where it is, all is."""
+"""Written last: where it is, all is, unless something was removed."""
+
+ROW = ("shape", "temperature", "steps", "seconds", "estimates", "monte_carlo")
+"""What the results of a point have."""
 
 
 def open_scan(plan: Plan, *, resume: bool, share: Share | None = None) -> None:
@@ -69,7 +72,7 @@ def open_scan(plan: Plan, *, resume: bool, share: Share | None = None) -> None:
         _make(plan.out, asked)
     elif not resume:
         raise FileExistsError(f"{plan.out} already exists; continue it with --resume or name another --out")
-    for key, (here, there) in differences(asked, _read(file)).items():
+    for key, (here, there) in differences(asked, _read(file, remedy="name another --out")).items():
         raise ValueError(f"{plan.out} holds another scan: {key} is {there!r} there, got {here!r}; name another --out")
 
 
@@ -117,9 +120,9 @@ def finish_scan(plan: Plan, *, report: Report, share: Share | None = None) -> Sc
     if not all(point.record.exists() for point in points):
         return None
     temperatures, shapes = plan.settings["temperatures"], list(dict.fromkeys(point.shape for point in points))
-    table = table_of(shapes, temperatures, [_read(point.record) for point in points])
+    table = table_of(shapes, temperatures, [_read(point.record, ROW) for point in points])
     with _locked(plan.out):
-        if (plan.out / TABLE).exists():
+        if all((plan.out / name).exists() for name in ("scan.png", "table.h5", TABLE)):
             return table if share.world == 1 else None
         _draw(plan, table, report)
         write_atomically(plan.out / "table.h5", table.to_hdf5(plan.settings))
@@ -149,7 +152,7 @@ def _make(folder: Path, settings: Tree) -> None:
 def _done(point: Point, n: int, report: Report) -> Tree:
     """The results of a point, made if they are not there."""
     if point.record.exists():
-        return _read(point.record)
+        return _read(point.record, ROW)
 
     def told(done: int, total: int, text: str) -> None:
         report(done, total, f"{point}: {text}".removesuffix(": "))
@@ -183,12 +186,14 @@ def _weighed(point: Point, n: int, report: Report) -> Tree:
     if not is_range:
         save_estimates(point.run, results, seed=seed)
     is_judged = all(results[0][name].exact is not None for name in QUANTITIES)
-    last = RunDirectory(point.run).metrics()[-1]
+    logged = RunDirectory(point.run).metrics()
+    if not logged:
+        raise ValueError(f"{point.run}/metrics.jsonl is damaged; remove {point.run} and go on with --resume")
     return {
         "shape": list(point.shape),
         "temperature": point.temperature,
-        "steps": last["step"],
-        "seconds": last["elapsed"],
+        "steps": logged[-1]["step"],
+        "seconds": logged[-1]["elapsed"],
         "estimates": results[0].to_dict(),
         "monte_carlo": None if is_judged else _monte_carlo(point, seed),
     }
@@ -221,11 +226,17 @@ def _curve(hamiltonian: AbstractHamiltonian, temperatures: list[float], report: 
         report(k + 1, N_CURVE, f"{size_name(hamiltonian.shape)} exact curve")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, keys: Iterable[str] = (), remedy: str = "remove it and go on with --resume") -> dict[str, Any]:
+    """A JSON object that has these keys."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds no object but {type(content).__name__}")
+        if missing := sorted(set(keys) - content.keys()):
+            raise ValueError(f"it lacks {', '.join(missing)}")
     except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); remove it and go on with --resume") from error
+        raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
+    return content
 
 
 def _write(path: Path, content: Tree) -> None:

@@ -46,7 +46,7 @@ def scan_figure(figure: Figure, table: ScanTable, curves: Sequence[Sequence[Exac
             _points(ax, table, i, name, colour)
         ax.set_ylabel(LABELS[name])
     for ax in axes[-1]:
-        ax.set_xlabel("temperature / J")
+        ax.set_xlabel("temperature")
     axes.flat[-1].set_ylim(-0.03, 1.03)
     figure.legend(handles=_keys(table, curves, colours), loc="outside lower center", ncols=8, frameon=False)
 

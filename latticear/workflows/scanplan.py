@@ -192,10 +192,16 @@ def _with(tree: Tree, shape: Shape | None, temperature: float | list[float] | No
 
 
 def _distinct(what: str, values: list[Any]) -> list[Any]:
+    name = _digits if what == "temperature" else size_name
     for a, b in itertools.pairwise(values):
-        if a == b:
-            raise ValueError(f"{what} {a if what == 'temperature' else size_name(a)} is given twice")
+        if name(a) == name(b):  # folders could not tell them apart
+            raise ValueError(f"{what} {name(a)} is given twice")
     return values
+
+
+def _digits(temperature: float) -> str:
+    """As folders have it."""
+    return f"{temperature:.12g}"
 
 
 def _shape(config: RunConfig) -> Shape:
@@ -240,7 +246,7 @@ def _cooled(out: Path, group: list[RunConfig], temperatures: list[float], number
         for k, t in enumerate(reversed(temperatures)):
             shape = _shape(base)
             config = base.model_copy(update={"temperature": t, "training": _training(base, stage, k > 0)})
-            run = out / size_name(shape) / f"T{t:.12g}"
+            run = out / size_name(shape) / f"T{_digits(t)}"
             chain.append(Point(numbers[shape, t], shape, t, run, config, source, _record(out, shape, t)))
             source = run
     return chain
@@ -268,4 +274,4 @@ def _training(base: RunConfig, stage: int, has_neighbour: bool) -> Tree:
 
 
 def _record(out: Path, shape: Shape, temperature: float) -> Path:
-    return out / "points" / f"{size_name(shape)}-T{temperature:.12g}.json"
+    return out / "points" / f"{size_name(shape)}-T{_digits(temperature)}.json"
