@@ -45,6 +45,9 @@ def test_strips_approach_the_energy():
 
 
 def test_wrong_arguments():
-    for q, coupling in ((1, 1.0), (3, 0.0), (3, math.nan)):
-        with pytest.raises(ValueError, match="q must be 2 or more"):
-            la.potts_transition(q, coupling)
+    for q in (1, 2.5, "3"):
+        with pytest.raises(ValueError, match="q must be a whole number, 2 or more"):
+            la.potts_transition(q)
+    for coupling in (0.0, math.nan):
+        with pytest.raises(ValueError, match="coupling must be positive"):
+            la.potts_transition(3, coupling)

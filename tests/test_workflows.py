@@ -11,11 +11,11 @@ import tiny
 import torch
 from tiny import estimated
 
-from latticear.training import loop as training
 from latticear.config import build_hamiltonian, build_model, load_config
 from latticear.configurations import read_configurations, read_metadata
 from latticear.rundir import RunDirectory, load_model
 from latticear.training import TrainingError, fit
+from latticear.training import loop as training
 from latticear.workflows import (
     describe,
     monte_carlo_run,

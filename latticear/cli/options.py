@@ -178,7 +178,9 @@ InstanceFile = Annotated[
     Path | None,
     typer.Option("--instance", metavar="FILE", help="HDF5 with /couplings, of a run that serves any of them."),
 ]
-InstanceIndex = Annotated[int, typer.Option("--index", help="Which of several instances in that file, from 0.")]
+InstanceIndex = Annotated[
+    int | None, typer.Option("--index", help="Which of several instances in that file, from 0. Default: the first.")
+]
 Levels = Annotated[
     int | None, typer.Option(metavar="Q", help="Learn a grid of Q values, 0..Q-1, from --data; no Hamiltonian.")
 ]

@@ -58,6 +58,7 @@ from latticear.cli.options import (
 
 if TYPE_CHECKING:
     from latticear.config import RunConfig
+    from latticear.workflows import Instance
 
 __all__ = ["app"]
 
@@ -253,13 +254,13 @@ def estimate(
     data: Annotated[Path | None, typer.Option(help="Configurations: for the forward ESS, or of a grid.")] = None,
     check: Annotated[bool, typer.Option(help="Without data, a forward ESS from a short cluster Monte Carlo.")] = True,
     instance: InstanceFile = None,
-    index: InstanceIndex = 0,
+    index: InstanceIndex = None,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Free energy and observables of a run with error bars, beside exact ones; of a grid, the held-out likelihood."""
-    from latticear.workflows import Instance, estimate_run, is_grid_run, likelihood_run, save_estimates
+    from latticear.workflows import estimate_run, is_grid_run, likelihood_run, save_estimates
 
     with one_line_errors():
         console = open_console(stderr=as_json)
@@ -271,7 +272,7 @@ def estimate(
             likelihood = likelihood_run(run, n=count_of(n), data=data, device=device)
             typer.echo(json.dumps(likelihood)) if as_json else print_likelihood(console, likelihood)
             return
-        served = None if instance is None else Instance(instance, index)
+        served = _instance(instance, index)
         with Progress(console, unit="samples") as progress:
             results = estimate_run(
                 run,
@@ -306,11 +307,11 @@ def sample(
     temperature: Annotated[float | None, typer.Option(help="T, of a run that serves a range.")] = None,
     condition: Condition = None,
     instance: InstanceFile = None,
-    index: InstanceIndex = 0,
+    index: InstanceIndex = None,
     device: Device = "auto",
 ) -> None:
     """Draw independent configurations with their log-probabilities into an HDF5 file."""
-    from latticear.workflows import Instance, sample_run
+    from latticear.workflows import sample_run
 
     with one_line_errors():
         console = open_console()
@@ -325,7 +326,7 @@ def sample(
                     given=given,
                     temperature=temperature,
                     condition=condition,
-                    instance=None if instance is None else Instance(instance, index),
+                    instance=_instance(instance, index),
                     device=device,
                     report=progress,
                 )
@@ -432,6 +433,16 @@ def _system(size: str | None, temperature: float | None, sets: list[str] | None)
     from latticear.config import load_config
 
     return load_config(None, sets or [], {**_given(temperature=temperature), "hamiltonian": shape_of(size)})
+
+
+def _instance(path: Path | None, index: int | None) -> Instance | None:
+    from latticear.workflows import Instance
+
+    if path is None:
+        if index is not None:
+            raise ValueError("--index says which instance of a file: give the file by --instance, or leave it out")
+        return None
+    return Instance(path, index or 0)
 
 
 def _number_or_text(text: str | None) -> float | str | None:

@@ -43,8 +43,10 @@ def potts_transition(q: int, coupling: float = 1.0) -> PottsTransition:
         >>> f"{transition.temperature:.6f} {transition.latent_heat_per_site:.6f}"
         '0.701232 0.696049'
     """
-    if q < 2 or not (math.isfinite(coupling) and coupling > 0):
-        raise ValueError(f"q must be 2 or more and coupling be positive, got q={q} and coupling={coupling}")
+    if not isinstance(q, int) or q < 2:
+        raise ValueError(f"q must be a whole number, 2 or more, got {q!r}")
+    if not (math.isfinite(coupling) and coupling > 0):
+        raise ValueError(f"coupling must be positive and finite, got {coupling}")
     root = math.sqrt(q)
     energy = -coupling * (1 + 1 / root)
     latent_heat = 0.0
