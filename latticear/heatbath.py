@@ -18,6 +18,9 @@ __all__ = ["AbstractBath", "HeatBath", "RowBath", "TableBath", "heat_bath"]
 AT_ONCE = {"cpu": 2**16, "cuda": 2**24}
 """Sites updated together: on a CPU what an update makes should stay in the cache, on a GPU in the memory."""
 
+FEW = 16
+"""With more tokens tables are faster than rows."""
+
 
 class AbstractBath(ABC):
     """Configurations that a heat bath updates, each at a temperature of its own, in the form that suits it best.
@@ -85,37 +88,51 @@ class TableBath(AbstractBath):
 
 
 class RowBath(AbstractBath):
-    """Of two tokens and known bonds, many times faster: float64 `(N, B)` between sweeps, as `RowEnergies` wants them."""
+    """Of few tokens and known bonds, many times faster: sites as rows between sweeps, as `RowEnergies` wants them."""
 
     def __init__(self, hamiltonian: AbstractHamiltonian, tokens: Tensor, generator: torch.Generator) -> None:
         super().__init__(hamiltonian, tokens, generator)
         self._rows = RowEnergies(hamiltonian, tokens.device)
-        self._like = tokens[:0]
-        self._blocks = [self._rows.rows(part) for part in tokens.split(self._at_once)]
+        self._blocks = [self._rows.sites(part) for part in tokens.split(self._at_once)]
 
     def tokens(self, rows: Tensor | None = None) -> Tensor:
-        x_sb = torch.cat(self._blocks, 1)
-        return self._rows.tokens(x_sb if rows is None else x_sb.index_select(1, rows), self._like)
+        sites_sb = torch.cat(self._blocks, 1)
+        chosen = sites_sb if rows is None else sites_sb.index_select(1, rows)
+        return self._rows.tokens(chosen).view(-1, *self._hamiltonian.shape)
 
     def take(self, rows: Tensor) -> None:
-        x_sb = torch.cat(self._blocks, 1)
-        self._blocks = [x_sb.index_select(1, part) for part in rows.split(self._at_once)]
+        sites_sb = torch.cat(self._blocks, 1)
+        self._blocks = [sites_sb.index_select(1, part) for part in rows.split(self._at_once)]
 
     def sweep(self, beta: Tensor) -> None:
-        for x_sb, beta_b in zip(self._blocks, beta.split(self._at_once), strict=True):
-            u_sb = self._uniform(*x_sb.shape)
+        for sites_sb, beta_b in zip(self._blocks, beta.split(self._at_once), strict=True):
+            x_tsb, u_sb = self._rows.hot(sites_sb), self._uniform(*sites_sb.shape)
             for colour, group in enumerate(self._rows.groups):
-                p = self._rows.rises(x_sb, colour).mul_(-beta_b).sigmoid_()
-                torch.lt(u_sb[group], p, out=x_sb[group])
+                drawn = x_tsb[:, group]
+                beyond = _beyond(self._rows.rises(x_tsb, colour).mul_(-beta_b))
+                torch.sub(beyond, u_sb[group], out=drawn).ceil_()  # 1 where u < p, for this token or one after it
+                drawn[:-1] -= drawn[1:]
+            sites_sb.copy_(self._rows.cold(x_tsb))
 
     def energies(self) -> Tensor:
-        return torch.cat([self._rows.energy(x_sb) for x_sb in self._blocks])
+        return torch.cat([self._rows.energy(self._rows.hot(sites_sb)) for sites_sb in self._blocks])
+
+
+def _beyond(log_w: Tensor) -> Tensor:
+    """The probabilities of tokens from 1 on, from 2 on, ..., given the log-weights over that of token 0: `(q - 1, n, B)`.
+
+    The log-weights are overwritten.
+    """
+    if len(log_w) == 1:
+        return log_w.sigmoid_()
+    return torch.cat([torch.zeros_like(log_w[:1]), log_w]).softmax(0).cumsum(0)[:-1].neg_().add_(1)
 
 
 def heat_bath(hamiltonian: AbstractHamiltonian, tokens: Tensor, rng: np.random.Generator) -> AbstractBath:
     """The fastest bath of a Hamiltonian for configurations `(B, H, W)`."""
     generator = torch.Generator(tokens.device).manual_seed(int(rng.integers(2**63)))
-    kind = RowBath if hamiltonian.n_tokens == 2 and hamiltonian.has_bonds else TableBath
+    few = hamiltonian.has_bonds and hamiltonian.n_tokens <= FEW
+    kind = RowBath if few else TableBath
     return kind(hamiltonian, tokens, generator)
 
 
