@@ -13,13 +13,13 @@ from latticear.ancestral import categorical
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.hamiltonians.rows import RowEnergies
 
-__all__ = ["AbstractBath", "HeatBath", "RowBath", "TableBath", "heat_bath"]
+__all__ = ["AbstractBath", "HeatBath", "RowBath", "TableBath", "beyond", "heat_bath"]
 
 AT_ONCE = {"cpu": 2**16, "cuda": 2**24}
 """Sites updated together: on a CPU what an update makes should stay in the cache, on a GPU in the memory."""
 
-FEW = 16
-"""With more tokens tables are faster than rows."""
+FEW = 8
+"""With many more tokens tables are faster than rows, whose work goes as the square."""
 
 
 class AbstractBath(ABC):
@@ -109,19 +109,21 @@ class RowBath(AbstractBath):
             x_tsb, u_sb = self._rows.hot(sites_sb), self._uniform(*sites_sb.shape)
             for colour, group in enumerate(self._rows.groups):
                 drawn = x_tsb[:, group]
-                beyond = _beyond(self._rows.rises(x_tsb, colour).mul_(-beta_b))
-                torch.sub(beyond, u_sb[group], out=drawn).ceil_()  # 1 where u < p, for this token or one after it
-                drawn[:-1] -= drawn[1:]
+                p = beyond(self._rows.rises(x_tsb, colour).mul_(-beta_b))
+                torch.sub(p, u_sb[group], out=drawn).ceil_()  # 1 where u < p: this token, or one after it
+                if len(drawn) > 1:
+                    drawn[:-1] -= drawn[1:]
             sites_sb.copy_(self._rows.cold(x_tsb))
 
     def energies(self) -> Tensor:
         return torch.cat([self._rows.energy(self._rows.hot(sites_sb)) for sites_sb in self._blocks])
 
 
-def _beyond(log_w: Tensor) -> Tensor:
-    """The probabilities of tokens from 1 on, from 2 on, ..., given the log-weights over that of token 0: `(q - 1, n, B)`.
+def beyond(log_w: Tensor) -> Tensor:
+    """The probabilities of all tokens from 1 on, from 2 on, ...: float64 `(q - 1, n, B)`.
 
-    The log-weights are overwritten.
+    Args:
+        log_w: `(q - 1, n, B)`, of tokens 1, 2, ..., that of token 0 being 0; overwritten.
     """
     if len(log_w) == 1:
         return log_w.sigmoid_()
@@ -131,9 +133,8 @@ def _beyond(log_w: Tensor) -> Tensor:
 def heat_bath(hamiltonian: AbstractHamiltonian, tokens: Tensor, rng: np.random.Generator) -> AbstractBath:
     """The fastest bath of a Hamiltonian for configurations `(B, H, W)`."""
     generator = torch.Generator(tokens.device).manual_seed(int(rng.integers(2**63)))
-    few = hamiltonian.has_bonds and hamiltonian.n_tokens <= FEW
-    kind = RowBath if few else TableBath
-    return kind(hamiltonian, tokens, generator)
+    suits = hamiltonian.has_bonds and hamiltonian.n_tokens <= FEW
+    return (RowBath if suits else TableBath)(hamiltonian, tokens, generator)
 
 
 class HeatBath:

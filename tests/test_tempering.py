@@ -63,7 +63,7 @@ def test_every_rung_has_its_own_temperature():
 
 
 def test_overlap_of_free_spins_is_one_over_n():
-    found = parallel_tempering(la.Ising((3, 3), coupling=0.0), 1.0, n=3000, n_chains=30, thermalization=100)[
+    found = parallel_tempering(la.Ising((3, 3), coupling=0.0), 1.0, n=3000, n_chains=30, thermalization=200)[
         "overlap_squared"
     ]
     assert abs(found.value - 1 / 9) < 4 * found.error < 0.05

@@ -54,7 +54,8 @@ class RowEnergies:
         device: of the configurations.
 
     Attributes:
-        groups: of sites of one colour, neighbours in memory here.
+        order: int64 `(N,)`, the site in each row.
+        groups: of the rows of one colour each, which are neighbours here.
     """
 
     def __init__(self, hamiltonian: AbstractHamiltonian, device: torch.device) -> None:
@@ -65,8 +66,8 @@ class RowEnergies:
         order = hamiltonian.colours.argsort(stable=True)
         place, sizes = order.argsort(), hamiltonian.colours.unique(return_counts=True)[1].tolist()
         self.groups = [slice(end - size, end) for end, size in zip(accumulate(sizes), sizes, strict=True)]
-        self._order, self._place, self._n = order.to(device), place.to(device), (hamiltonian.n_tokens - 1) * n
-        self._tokens = torch.arange(1, hamiltonian.n_tokens, dtype=torch.uint8, device=device)[:, None, None]
+        self.order, self._place, self._n = order.to(device), place.to(device), (hamiltonian.n_tokens - 1) * n
+        self._more = torch.arange(1, hamiltonian.n_tokens, dtype=torch.uint8, device=device)[:, None, None]
         self._rise = rise_st.T[:, order, None].to(device)
         sites, slope_tsku = place[around.sites[order]].to(device), slope_tsku[:, order].to(device)
         self._around = [self._sums(sites[group], slope_tsku[:, group]) for group in self.groups]
@@ -76,14 +77,14 @@ class RowEnergies:
         self._of_zeros = hamiltonian.token_energy(zeros).to(device)
 
     def _sums(self, sites: Tensor, slope_tsku: Tensor) -> RowSums:
-        n_sites, more = len(self._order), len(self._tokens)
+        n_sites, more = len(self.order), len(self._more)
         rows = sites[..., None] + n_sites * torch.arange(more, device=sites.device)
         wide = slope_tsku.flatten(2).flatten(0, 1)
         return RowSums(rows.flatten(1).repeat(more, 1), wide, self._n)
 
     def sites(self, tokens: Tensor) -> Tensor:
         """uint8 `(N, B)` of configurations `(B, H, W)`."""
-        return tokens.flatten(1)[:, self._order].T.contiguous().to(torch.uint8)
+        return tokens.flatten(1)[:, self.order].T.contiguous().to(torch.uint8)
 
     def tokens(self, sites_sb: Tensor) -> Tensor:
         """What `sites` was made of, as uint8 `(B, H W)`."""
@@ -91,11 +92,11 @@ class RowEnergies:
 
     def hot(self, sites_sb: Tensor) -> Tensor:
         """x, float64 `(q - 1, N, B)`."""
-        return sites_sb[None].double() if len(self._tokens) == 1 else (sites_sb == self._tokens).double()
+        return sites_sb[None].double() if len(self._more) == 1 else (sites_sb == self._more).double()
 
     def cold(self, x_tsb: Tensor) -> Tensor:
         """What `hot` was made of: uint8 `(N, B)`."""
-        return (x_tsb[0] if len(x_tsb) == 1 else (x_tsb * self._tokens).sum(0)).to(torch.uint8)
+        return (x_tsb[0] if len(x_tsb) == 1 else (x_tsb * self._more).sum(0)).to(torch.uint8)
 
     def rises(self, x_tsb: Tensor, colour: int) -> Tensor:
         """What tokens 1, 2, ... cost more than token 0 at the sites of a colour: float64 `(q - 1, n, B)`."""
