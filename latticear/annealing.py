@@ -58,7 +58,8 @@ class Population:
         self.beta = 0.0
         zeros = torch.zeros(n, *hamiltonian.shape, dtype=token_dtype(q), device=device)
         self._replicas = heat_bath(hamiltonian, zeros, rng)
-        self._replicas.sweep(torch.zeros(n, dtype=torch.float64, device=device))  # at infinite temperature all tokens are drawn afresh
+        # At infinite temperature all tokens are drawn afresh.
+        self._replicas.sweep(torch.zeros(n, dtype=torch.float64, device=device))
         self.energy = self._replicas.energies().view(size)
         self.log_z = torch.full_like(self.energy[:, 0], hamiltonian.n_sites * math.log(q))
         self.origin = torch.arange(n, device=device)
