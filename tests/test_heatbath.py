@@ -132,15 +132,15 @@ def test_configurations_are_taken_and_read_by_their_numbers(kind, monkeypatch):
     monkeypatch.setattr(heatbath, "AT_ONCE", {"cpu": 40})
     hamiltonian = SYSTEMS["clock of five"]
     start = tokens(hamiltonian, 17)
-    replicas, before = bath(kind, hamiltonian, start), start.clone()
+    replicas, other, before = bath(kind, hamiltonian, start), bath(kind, hamiltonian, start), start.clone()
+    other.sweep(torch.ones(17, dtype=torch.float64))
+    assert torch.equal(start, before)
+    assert not torch.equal(other.tokens(), start)
     chosen = torch.tensor([16, 3, 3, 0, 9, 12, 3, 1])
     assert torch.equal(replicas.tokens(chosen), start[chosen])
     replicas.take(chosen)
     assert torch.equal(replicas.tokens(), start[chosen])
     assert torch.equal(replicas.energies(), hamiltonian.token_energy(start[chosen])) or kind is RowBath
-    replicas.sweep(torch.ones(8, dtype=torch.float64))
-    assert torch.equal(start, before)
-    assert not torch.equal(replicas.tokens(), start[chosen])
 
 
 def test_rows_serve_few_tokens_with_bonds_and_tables_all_others():

@@ -33,8 +33,9 @@ class RowSums:
         self._matrix: Tensor | None = None
         if n * len(weights) <= DENSE * int(present.sum()):
             self._matrix = weights.new_zeros(len(weights), n).scatter_add(1, rows, weights)
-        self._rows, self._weights = rows[present], weights[present]
-        self._first = present.sum(1).cumsum(0) - present.sum(1)
+        else:
+            self._rows, self._weights = rows[present], weights[present]
+            self._first = present.sum(1).cumsum(0) - present.sum(1)
 
     def __call__(self, x_rb: Tensor) -> Tensor:
         """`(R, B)` of float64 `(n, B)`."""
