@@ -16,7 +16,7 @@ from torch import Tensor
 from latticear.estimates import Estimates
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
-from latticear.heatbath import HeatBathSweep
+from latticear.heatbath import heat_bath
 from latticear.islands import MIN_ISLANDS, island_estimates, systematic
 from latticear.measurement import Observable, measurements
 from latticear.montecarlo import check_integer, random_stream
@@ -55,11 +55,12 @@ class Population:
     ) -> None:
         n, q = math.prod(size), hamiltonian.n_tokens
         self._rng = rng
-        self._sweep = HeatBathSweep(hamiltonian, rng, device)
         self.beta = 0.0
-        self.tokens = torch.zeros(n, *hamiltonian.shape, dtype=token_dtype(q), device=device)
-        self._sweep(self.tokens, self._betas())  # at infinite temperature all tokens are drawn afresh
-        self.energy = self._sweep.energies(self.tokens).view(size)
+        zeros = torch.zeros(n, *hamiltonian.shape, dtype=token_dtype(q), device=device)
+        self._replicas = heat_bath(hamiltonian, zeros, rng)
+        # At infinite temperature all tokens are drawn afresh.
+        self._replicas.sweep(torch.zeros(n, dtype=torch.float64, device=device))
+        self.energy = self._replicas.energies().view(size)
         self.log_z = torch.full_like(self.energy[:, 0], hamiltonian.n_sites * math.log(q))
         self.origin = torch.arange(n, device=device)
 
@@ -69,13 +70,15 @@ class Population:
         self.log_z = self.log_z + log_w.logsumexp(1) - math.log(log_w.shape[1])
         lots = torch.from_numpy(self._rng.random(len(log_w))).to(log_w)
         rows = systematic(log_w, lots, torch.ones_like(lots, dtype=torch.bool))
-        self.tokens, self.origin, self.beta = self.tokens[rows], self.origin[rows], beta
+        self._replicas.take(rows)
+        self.origin, self.beta = self.origin[rows], beta
         for _ in range(n_sweeps):
-            self._sweep(self.tokens, self._betas())
-        self.energy = self._sweep.energies(self.tokens).view_as(self.energy)
+            self._replicas.sweep(torch.full(rows.shape, beta, dtype=torch.float64, device=rows.device))
+        self.energy = self._replicas.energies().view_as(self.energy)
 
-    def _betas(self) -> Tensor:
-        return torch.full(self.tokens.shape[:1], self.beta, dtype=torch.float64, device=self.tokens.device)
+    @property
+    def tokens(self) -> Tensor:
+        return self._replicas.tokens()
 
     @property
     def families(self) -> tuple[float, float]:

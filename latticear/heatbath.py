@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import numpy as np
@@ -10,53 +11,130 @@ from torch import Tensor
 
 from latticear.ancestral import categorical
 from latticear.hamiltonians.base import AbstractHamiltonian
+from latticear.hamiltonians.rows import RowEnergies
 
-__all__ = ["HeatBath", "HeatBathSweep"]
+__all__ = ["AbstractBath", "HeatBath", "RowBath", "TableBath", "beyond", "heat_bath"]
 
 AT_ONCE = {"cpu": 2**16, "cuda": 2**24}
 """Sites updated together: on a CPU what an update makes should stay in the cache, on a GPU in the memory."""
 
+FEW = 8
+"""With many more tokens tables are faster than rows, whose work goes as the square."""
 
-class HeatBathSweep:
-    """Heat-bath updates of every site once: all sites of one colour and many configurations at once.
+
+class AbstractBath(ABC):
+    """Configurations that a heat bath updates, each at a temperature of its own, in the form that suits it best.
 
     Args:
-        hamiltonian: any.
-        rng: of the uniform numbers.
-        device: of the configurations.
+        hamiltonian: of the energies.
+        tokens: `(B, H, W)`, to begin with; they stay as they are.
+        generator: of the uniform numbers, on the device of the tokens.
     """
 
-    def __init__(self, hamiltonian: AbstractHamiltonian, rng: np.random.Generator, device: torch.device) -> None:
-        self._hamiltonian = hamiltonian
-        self._generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
-        colours = hamiltonian.colours
-        self._groups = [(colours == c).nonzero()[:, 0].to(device) for c in colours.unique()]
+    def __init__(self, hamiltonian: AbstractHamiltonian, tokens: Tensor, generator: torch.Generator) -> None:
+        self._hamiltonian, self._generator = hamiltonian, generator
+        self._at_once = max(1, AT_ONCE[tokens.device.type] // hamiltonian.n_sites)
 
-    def __call__(self, tokens: Tensor, beta: Tensor) -> None:
-        """Update configurations in place.
+    @abstractmethod
+    def tokens(self, rows: Tensor | None = None) -> Tensor:
+        """The configurations as they are now, or some of them, `(B, H, W)`: a copy."""
+
+    @abstractmethod
+    def take(self, rows: Tensor) -> None:
+        """Go on with these of the configurations, each as often as it is named."""
+
+    @abstractmethod
+    def sweep(self, beta: Tensor) -> None:
+        """Update every site once, all sites of one colour at the same time.
 
         Args:
-            tokens: `(B, H, W)`.
             beta: float64 `(B,)`, the inverse temperature of each; 0 draws all tokens with the same probability.
         """
-        for part, beta_b in zip(self._split(tokens), self._split(beta), strict=True):
+
+    @abstractmethod
+    def energies(self) -> Tensor:
+        """Of all configurations: float64 `(B,)`."""
+
+    def _uniform(self, *shape: int) -> Tensor:
+        """float64, whose smallest step, 1e-16, no excitation is rare enough to notice; float32 would stop at 6e-8."""
+        generator = self._generator
+        return torch.rand(shape, dtype=torch.float64, generator=generator, device=generator.device)
+
+
+class TableBath(AbstractBath):
+    """Of any Hamiltonian: energies are looked up in the table of each bond, or asked for."""
+
+    def __init__(self, hamiltonian: AbstractHamiltonian, tokens: Tensor, generator: torch.Generator) -> None:
+        super().__init__(hamiltonian, tokens, generator)
+        self._tokens = tokens.clone()
+        colours = hamiltonian.colours
+        self._groups = [(colours == c).nonzero()[:, 0].to(tokens.device) for c in colours.unique()]
+
+    def tokens(self, rows: Tensor | None = None) -> Tensor:
+        return self._tokens.clone() if rows is None else self._tokens[rows]
+
+    def take(self, rows: Tensor) -> None:
+        self._tokens = self._tokens[rows]
+
+    def sweep(self, beta: Tensor) -> None:
+        for part, beta_b in zip(self._tokens.split(self._at_once), beta.split(self._at_once), strict=True):
             for sites in self._groups:
                 energies = self._hamiltonian.conditional_energies(part, sites)
-                part.view(len(part), -1)[:, sites] = self._draw(energies, beta_b[:, None]).to(part.dtype)
+                drawn, _ = categorical(-beta_b[:, None, None] * energies, self._uniform(*energies.shape[:2]))
+                part.view(len(part), -1)[:, sites] = drawn.to(part.dtype)
 
-    def energies(self, tokens: Tensor) -> Tensor:
-        """Of configurations `(B, H, W)`, as many at a time as are updated together: float64 `(B,)`."""
-        return torch.cat([self._hamiltonian.token_energy(part) for part in self._split(tokens)])
+    def energies(self) -> Tensor:
+        return torch.cat([self._hamiltonian.token_energy(part) for part in self._tokens.split(self._at_once)])
 
-    def _split(self, rows: Tensor) -> tuple[Tensor, ...]:
-        return rows.split(max(1, AT_ONCE[rows.device.type] // self._hamiltonian.n_sites))
 
-    def _draw(self, energies: Tensor, beta: Tensor) -> Tensor:
-        """Tokens `(B, n)` with probability proportional to `exp(-beta energies[b, n, t])`."""
-        u = torch.rand(energies.shape[:2], dtype=torch.float64, generator=self._generator, device=energies.device)
-        if energies.shape[2] == 2:
-            return u < torch.sigmoid(beta * (energies[..., 0] - energies[..., 1]))
-        return categorical(-beta[..., None] * energies, u)[0]
+class RowBath(AbstractBath):
+    """Of few tokens and known bonds, many times faster: sites as rows between sweeps, as `RowEnergies` wants them."""
+
+    def __init__(self, hamiltonian: AbstractHamiltonian, tokens: Tensor, generator: torch.Generator) -> None:
+        super().__init__(hamiltonian, tokens, generator)
+        self._rows = RowEnergies(hamiltonian, tokens.device)
+        self._blocks = [self._rows.sites(part) for part in tokens.split(self._at_once)]
+
+    def tokens(self, rows: Tensor | None = None) -> Tensor:
+        sites_sb = torch.cat(self._blocks, 1)
+        chosen = sites_sb if rows is None else sites_sb.index_select(1, rows)
+        return self._rows.tokens(chosen).view(-1, *self._hamiltonian.shape)
+
+    def take(self, rows: Tensor) -> None:
+        sites_sb = torch.cat(self._blocks, 1)
+        self._blocks = [sites_sb.index_select(1, part) for part in rows.split(self._at_once)]
+
+    def sweep(self, beta: Tensor) -> None:
+        for sites_sb, beta_b in zip(self._blocks, beta.split(self._at_once), strict=True):
+            x_tsb, u_sb = self._rows.hot(sites_sb), self._uniform(*sites_sb.shape)
+            for colour, group in enumerate(self._rows.groups):
+                drawn = x_tsb[:, group]
+                p = beyond(self._rows.rises(x_tsb, colour).mul_(-beta_b))
+                torch.sub(p, u_sb[group], out=drawn).ceil_()  # 1 where u < p: this token, or one after it
+                if len(drawn) > 1:
+                    drawn[:-1] -= drawn[1:]
+            sites_sb.copy_(self._rows.cold(x_tsb))
+
+    def energies(self) -> Tensor:
+        return torch.cat([self._rows.energy(self._rows.hot(sites_sb)) for sites_sb in self._blocks])
+
+
+def beyond(log_w: Tensor) -> Tensor:
+    """The probabilities of all tokens from 1 on, from 2 on, ...: float64 `(q - 1, n, B)`.
+
+    Args:
+        log_w: `(q - 1, n, B)`, of tokens 1, 2, ..., that of token 0 being 0; overwritten.
+    """
+    if len(log_w) == 1:
+        return log_w.sigmoid_()
+    return torch.cat([torch.zeros_like(log_w[:1]), log_w]).softmax(0).cumsum(0)[:-1].neg_().add_(1)
+
+
+def heat_bath(hamiltonian: AbstractHamiltonian, tokens: Tensor, rng: np.random.Generator) -> AbstractBath:
+    """The fastest bath of a Hamiltonian for configurations `(B, H, W)`."""
+    generator = torch.Generator(tokens.device).manual_seed(int(rng.integers(2**63)))
+    suits = hamiltonian.has_bonds and hamiltonian.n_tokens <= FEW
+    return (RowBath if suits else TableBath)(hamiltonian, tokens, generator)
 
 
 class HeatBath:
@@ -74,12 +152,15 @@ class HeatBath:
     def __init__(
         self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
     ) -> None:
-        self.tokens = tokens
-        self._update = HeatBathSweep(hamiltonian, rng, tokens.device)
+        self._bath = heat_bath(hamiltonian, tokens, rng)
         self._beta = torch.full((len(tokens),), 1 / temperature, dtype=torch.float64, device=tokens.device)
 
+    @property
+    def tokens(self) -> Tensor:
+        return self._bath.tokens()
+
     def sweep(self) -> None:
-        self._update(self.tokens, self._beta)
+        self._bath.sweep(self._beta)
 
     def settle(self) -> None:
         """Nothing was fitted to the state."""

@@ -72,7 +72,7 @@ class Running(Protocol):
 
 
 class Chains(Running, Protocol):
-    """What a method of `monte_carlo` is; the tokens are those that it was given, changed in place."""
+    """What a method of `monte_carlo` is; it begins with the tokens that it is given, and may write into them."""
 
     def __init__(
         self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
-from latticear.heatbath import HeatBathSweep
+from latticear.heatbath import heat_bath
 
 __all__ = ["ParallelTempering", "spaced"]
 
@@ -56,29 +56,29 @@ class ParallelTempering:
 
     betas: Tensor
     energies: Tensor
-    _replicas: Tensor  # (R K, H, W)
     _holder: Tensor  # int64 (R, K); [r, k] is the replica of chain r that is at temperature k
 
     def __init__(
         self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
     ) -> None:
-        self.tokens = tokens
-        self._update = HeatBathSweep(hamiltonian, rng, tokens.device)
+        betas, n_chains = np.linspace(1 / temperature, 0, FIRST_INTERVALS + 1), len(tokens)
+        self._replicas = heat_bath(hamiltonian, tokens, rng)
         self._generator = torch.Generator(tokens.device).manual_seed(int(rng.integers(2**63)))
         self._sweeps, self._settled = 0, False
-        betas = np.linspace(1 / temperature, 0, FIRST_INTERVALS + 1)
-        self._climb(betas, tokens[:, None].expand(-1, len(betas), -1, -1))
+        self._climb(betas, torch.arange(n_chains, device=tokens.device)[:, None].expand(-1, len(betas)))
+
+    @property
+    def tokens(self) -> Tensor:
+        return self._replicas.tokens(self._at(self._holder[:, 0]))
 
     def sweep(self) -> None:
         n_chains, n_temperatures = self.energies.shape
         beta_rk = torch.empty_like(self.energies)
         beta_rk.scatter_(1, self._holder, self.betas.expand(n_chains, -1))
-        self._update(self._replicas, beta_rk.flatten())
-        energies = self._update.energies(self._replicas).view(n_chains, n_temperatures)
-        self.energies = energies.gather(1, self._holder)
+        self._replicas.sweep(beta_rk.flatten())
+        self.energies = self._replicas.energies().view(n_chains, n_temperatures).gather(1, self._holder)
         self._exchange()
         self._note_trips()
-        self.tokens.copy_(self._replicas.view(n_chains, n_temperatures, *self.tokens.shape[1:])[self._coldest])
         self._sweeps += 1
         if not self._settled and 4 <= self._sweeps <= LADDER_SWEEPS and self._sweeps.bit_count() == 1:
             self._adapt()
@@ -96,16 +96,17 @@ class ParallelTempering:
     @property
     def round_trips(self) -> float:
         """How often a replica came from the target to infinite temperature and back, per chain and sweep."""
-        return float(self._trips) / (len(self.tokens) * max(1, self._n_noted))
+        return float(self._trips) / (len(self._holder) * max(1, self._n_noted))
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:
         return max(4 * LADDER_SWEEPS, 8 * extent**2), 10
 
-    @property
-    def _coldest(self) -> tuple[Tensor, Tensor]:
-        """Chain, and its replica at the target temperature."""
-        return torch.arange(len(self._holder), device=self._holder.device), self._holder[:, 0]
+    def _at(self, replicas: Tensor) -> Tensor:
+        """Where replicas of each chain, `(R, ...)`, are among those of all chains."""
+        n_chains, n_temperatures = self._holder.shape
+        first = n_temperatures * torch.arange(n_chains, device=replicas.device)
+        return first.view(-1, *[1] * (replicas.ndim - 1)) + replicas
 
     def _exchange(self) -> None:
         step = self.betas[:-1] - self.betas[1:]
@@ -121,7 +122,7 @@ class ParallelTempering:
         self._holder, self.energies = self._holder.gather(1, place), self.energies.gather(1, place)
 
     def _note_trips(self) -> None:
-        every = self._coldest[0]
+        every = torch.arange(len(self._holder), device=self._holder.device)
         cold, hot = self._holder[:, 0], self._holder[:, -1]
         self._trips += (self._returning[every, cold]).sum()
         self._returning[every, cold] = False
@@ -136,19 +137,15 @@ class ParallelTempering:
         if rejection.max() <= TOLERATED and len(new) >= len(old) - 1:
             self._forget()
             return
-        nearest = torch.from_numpy(np.abs(new[:, None] - old).argmin(1)).to(self.tokens.device)
-        n_chains, n_temperatures = self.energies.shape
-        every = self._coldest[0][:, None]
-        at_k = self._replicas.view(n_chains, n_temperatures, *self.tokens.shape[1:])[every, self._holder[:, nearest]]
-        self._climb(new, at_k)
+        nearest = torch.from_numpy(np.abs(new[:, None] - old).argmin(1)).to(self._holder.device)
+        self._climb(new, self._at(self._holder[:, nearest]))
 
-    def _climb(self, betas: Array, tokens: Tensor) -> None:
-        """Begin on another ladder with configurations `(R, K, H, W)`, one for each temperature."""
-        n_chains, device = len(tokens), tokens.device
-        self.betas = torch.from_numpy(betas).to(device)
-        self._replicas = tokens.flatten(0, 1).clone()
-        self._holder = torch.arange(len(betas), device=device).repeat(n_chains, 1)
-        self.energies = self._update.energies(self._replicas).view(n_chains, -1)
+    def _climb(self, betas: Array, numbers: Tensor) -> None:
+        """Begin on another ladder with those of the configurations that have the numbers `(R, K)`."""
+        self._replicas.take(numbers.flatten())
+        self.betas = torch.from_numpy(betas).to(numbers.device)
+        self._holder = torch.arange(len(betas), device=numbers.device).repeat(len(numbers), 1)
+        self.energies = self._replicas.energies().view(numbers.shape)
         self._forget()
 
     def _forget(self) -> None:

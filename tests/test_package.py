@@ -98,7 +98,6 @@ def test_every_module_has_a_test_file():
 _TESTED_ELSEWHERE = {
     "__main__",  # test_cli
     "ancestral",  # test_sampling
-    "heatbath",  # test_montecarlo
     "replicas",  # test_montecarlo and test_tempering
     "islands",  # test_smc and test_annealing
     "trees",  # test_config

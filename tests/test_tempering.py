@@ -59,11 +59,11 @@ def test_every_rung_has_its_own_temperature():
     for k, beta in enumerate(chains.betas.tolist()):
         mean, error, _ = mean_error(np.stack(series)[..., k])
         assert abs(mean - float(((-beta * energies).softmax(0) * energies).sum())) < 4 * error
-    assert torch.equal(chains.energies[:, 0], hamiltonian.token_energy(chains.tokens))
+    assert torch.allclose(chains.energies[:, 0], hamiltonian.token_energy(chains.tokens), rtol=1e-14, atol=0)
 
 
 def test_overlap_of_free_spins_is_one_over_n():
-    found = parallel_tempering(la.Ising((3, 3), coupling=0.0), 1.0, n=3000, n_chains=30, thermalization=100)[
+    found = parallel_tempering(la.Ising((3, 3), coupling=0.0), 1.0, n=3000, n_chains=30, thermalization=200)[
         "overlap_squared"
     ]
     assert abs(found.value - 1 / 9) < 4 * found.error < 0.05
