@@ -16,7 +16,7 @@ from latticear.exact import all_configurations
 from latticear.hamiltonians import rows
 from latticear.heatbath import RowBath, TableBath, beyond, heat_bath
 
-BONDED = {name: system for name, system in SYSTEMS.items() if system.has_bonds} | {
+BONDED = {name: system.joint for name, system in SYSTEMS.items() if system.has_bonds} | {
     "random": RandomTwoState((3, 4)),
     "random tables": RandomTables((3, 3), 3),
     "no bonds": la.Ising((3, 3), coupling=0.0, field=0.3),
