@@ -16,7 +16,8 @@ from latticear.exact import all_configurations
 from latticear.hamiltonians import rows
 from latticear.heatbath import RowBath, TableBath, beyond, heat_bath
 
-BONDED = {name: system.joint for name, system in SYSTEMS.items() if system.has_bonds} | {
+JOINT = {name: system.joint for name, system in SYSTEMS.items()}
+BONDED = {name: system for name, system in JOINT.items() if system.has_bonds} | {
     "random": RandomTwoState((3, 4)),
     "random tables": RandomTables((3, 3), 3),
     "no bonds": la.Ising((3, 3), coupling=0.0, field=0.3),
@@ -144,7 +145,7 @@ def test_configurations_are_taken_and_read_by_their_numbers(kind, monkeypatch):
 
 
 def test_rows_serve_few_tokens_with_bonds_and_tables_all_others():
-    kinds = {name: type(heat_bath(h, tokens(h, 2), np.random.default_rng(0))) for name, h in SYSTEMS.items()}
+    kinds = {name: type(heat_bath(h, tokens(h, 2), np.random.default_rng(0))) for name, h in JOINT.items()}
     assert {name for name, kind in kinds.items() if kind is TableBath} == {"phi4", "custom"}  # nine tokens
 
 
