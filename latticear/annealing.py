@@ -116,8 +116,9 @@ def population_annealing(
 
     Replicas of one family are not independent. Islands never meet: ln Z is the logarithm of the mean of the islands' Z,
     observables are averages over islands weighted by their Z, and error bars come from the spread between islands
-    (delta method; `jackknife_error` leaves one out at a time). What no replica has found no spread can tell; the
-    families say how many independent ones are left.
+    (delta method; `jackknife_error` leaves one out at a time): `(value - exact) / error` follows Student's t with as
+    many degrees of freedom as there are islands, less one. What no replica has found no spread can tell; the families
+    say how many independent ones are left, and fewer than ten rare events among them make an error unreliable.
 
     Args:
         hamiltonian: any.
@@ -177,6 +178,7 @@ def population_annealing(
         method=None,
         diagnostics={"n_temperatures": float(len(betas)), "rho_t": rho_t, "rho_s": rho_s},
         reasons=reasons,
+        related=rho_t,
     )
     if each is not None:
         plan = {"n_islands": size[0], "n_replicas": math.prod(size), "n_sweeps": n_sweeps, "n_temperatures": len(betas)}

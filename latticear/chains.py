@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latticear.autocorrelation import TauInt, mean_error
-from latticear.estimates import Estimate, Estimates
+from latticear.estimates import JUDGED, MIN_EVENTS, Estimate, Estimates, rarity_reasons
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.measurement import Measurement, Observable, measurements
-from latticear.observables import thermodynamics
+from latticear.observables import rare_events, thermodynamics
 from latticear.samples import Samples
 from latticear.weights import balance_reasons, effective_sample_size, imbalance_of
 
-__all__ = ["estimate_chains", "neural_mcmc"]
+__all__ = ["estimate_chains", "events_of", "neural_mcmc"]
 
 Array = NDArray[np.float64]
 
@@ -105,7 +105,8 @@ def estimate_chains(
             unreliable if it is shorter than 20 `tau_int` of the energy or of |m|; None to leave that unjudged.
 
     Returns:
-        As `neural_mcmc`; `diagnostics` has `tau_int` of the energy and of |m|, in measurements.
+        As `neural_mcmc`; `diagnostics` has `tau_int` of the energy and of |m|, in measurements. Where fewer than ten
+        rare events make the error of a quantity (`rare_events`) it is unreliable, and with that of energy or |m| all.
 
     Raises:
         ValueError: if there are fewer than two measurements.
@@ -142,17 +143,18 @@ def _chains(
     quantities = thermodynamics(energy, m, np.ones_like(energy), temperature, n_sites)
     known = {} if judge is None else judge.to_dict()
     found: dict[str, tuple[float, TauInt]] = {}
+    events: dict[str, float] = {}
     for name, quantity in quantities.items():
         _, error, tau = mean_error(quantity.influence)
         found[name] = error, tau
-    moving = ("energy_per_site", "abs_magnetization")
+        events[name] = events_of(quantity.influence, tau, quantity.value)
     reasons = [
         f"the chains are too short for their autocorrelation ({name}: tau_int {found[name][1].tau:.3g} in "
         f"{energy.shape[0]} steps of {energy.shape[1]} chains)"
-        for name in moving
+        for name in JUDGED
         if not found[name][1].reliable and found[name][0] > 0
     ]
-    slowest = max(moving, key=lambda name: found[name][1].tau)
+    slowest = max(JUDGED, key=lambda name: found[name][1].tau)
     wanted = MIN_THERMALIZATION * found[slowest][1].tau
     if thermalization is not None and thermalization < wanted:
         reasons.append(
@@ -161,7 +163,7 @@ def _chains(
         )
     moved, error, _ = mean_error(balance)
     imbalance = imbalance_of(moved, error, n_sites)
-    reasons += balance_reasons(imbalance)
+    reasons += balance_reasons(imbalance) + rarity_reasons(events)
     n = energy.size
     estimates = {
         name: Estimate(
@@ -171,7 +173,7 @@ def _chains(
             ess=min(1.0, 0.5 / found[name][1].tau),
             exact=known.get(name),
             tau_int=found[name][1].tau,
-            reliable=not reasons,
+            reliable=not reasons and events[name] >= MIN_EVENTS,
         )
         for name, quantity in quantities.items()
     }
@@ -179,17 +181,25 @@ def _chains(
         estimates[name] = _vector_chain(values, n, not reasons)
     diagnostics = diagnostics | {
         "imbalance": imbalance,
-        "tau_int_energy": found[moving[0]][1].tau,
-        "tau_int_abs_magnetization": found[moving[1]][1].tau,
+        "tau_int_energy": found[JUDGED[0]][1].tau,
+        "tau_int_abs_magnetization": found[JUDGED[1]][1].tau,
     }
     result = Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
     result.warn()
     return result
 
 
+def events_of(influence: Array, tau: TauInt, value: float) -> float:
+    """`rare_events` of a series: what lasts a while counts once."""
+    return rare_events(influence, influence.size / max(1.0, 2 * tau.tau), value)
+
+
 def _vector_chain(values: Array, n: int, reliable: bool) -> Estimate:
     columns = values.reshape(*values.shape[:2], -1)
-    parts = [mean_error(columns[..., k]) for k in range(columns.shape[-1])]
+    series = np.moveaxis(columns, 2, 0)
+    parts = [mean_error(each) for each in series]
+    events = [events_of(each - mean, tau, mean) for each, (mean, _, tau) in zip(series, parts, strict=True)]
+    reliable = reliable and min(events) >= MIN_EVENTS
     shape = values.shape[2:]
     means, errors = (np.array([part[i] for part in parts]).reshape(shape) for i in (0, 1))
     tau = max(part[2].tau for part in parts)

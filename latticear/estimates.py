@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Estimate", "Estimates", "UnreliableEstimateWarning", "Value", "with_error"]
+__all__ = [
+    "JUDGED",
+    "MIN_EVENTS",
+    "Estimate",
+    "Estimates",
+    "UnreliableEstimateWarning",
+    "Value",
+    "rarity_reasons",
+    "with_error",
+]
 
 Value = float | NDArray[np.float64]
+
+MIN_EVENTS = 10
+"""Rare ones, behind an error bar: of values with fewer than three one in five is off by more than three errors, of
+those with ten or more one in two hundred."""
+JUDGED = ("energy_per_site", "abs_magnetization")
+"""Where the errors of these cannot be trusted none is."""
 
 
 class UnreliableEstimateWarning(UserWarning):
@@ -32,7 +47,8 @@ class Estimate:
         exact: what it should be, where that is known.
         jackknife_error: the same error by a jackknife over blocks; None where it is not computed.
         tau_int: integrated autocorrelation time (1/2 for independent data) in steps of a chain; None without chains.
-        reliable: False where the diagnostics say that the error bar cannot be trusted.
+        reliable: False where the diagnostics say that the error bar cannot be trusted, of all quantities or of this one
+            alone: fewer than ten events that are rare (`rare_events`) have made it.
     """
 
     value: Value
@@ -73,7 +89,8 @@ class Estimate:
             "jackknife_error": self.jackknife_error,
             "tau_int": self.tau_int,
         }
-        return {key: _json(value) for key, value in fields.items() if value is not None}
+        known = {key: _json(value) for key, value in fields.items() if value is not None}
+        return known if self.reliable else known | {"reliable": False}
 
 
 class Estimates(dict[str, Estimate]):
@@ -83,7 +100,8 @@ class Estimates(dict[str, Estimate]):
         temperature: T of the target.
         n: configurations that went in.
         diagnostics: scalars by name: what the warnings were derived from.
-        warnings: reasons not to trust the error bars; empty when there are none.
+        warnings: reasons not to trust the error bars; empty when there are none. Single estimates may be unreliable
+            beside them.
         method: "is", "smc" or "mcmc": how they were made from a model; None for those without one.
     """
 
@@ -146,6 +164,15 @@ class Estimates(dict[str, Estimate]):
             off = f"  {sigma:+.1f} sigma" if isinstance(sigma, float) else ""
             lines.append(f"{name:26s} {estimate}{beside}{off}")
         return "\n".join([*lines, *(f"WARNING: {reason}" for reason in self.warnings)])
+
+
+def rarity_reasons(events: Mapping[str, float]) -> list[str]:
+    """A reason for distrust where too few rare events make the error of energy or |m|, given how many make each."""
+    few = {name: events[name] for name in JUDGED if events.get(name, MIN_EVENTS) < MIN_EVENTS}
+    if not few:
+        return []
+    fewest = min(few.values())
+    return [f"the error of {' and '.join(few)} rests on few rare events, about {fewest:.2g}: more configurations"]
 
 
 def with_error(value: float, error: float) -> str:

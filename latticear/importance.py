@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latticear.estimates import Estimate, Estimates, Value
+from latticear.estimates import MIN_EVENTS, Estimate, Estimates, Value, rarity_reasons
 from latticear.exact import ExactResult
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
@@ -23,7 +23,7 @@ from latticear.lattice import configuration_size
 from latticear.measurement import CHUNK, Observable, measurements
 from latticear.models import AbstractModel
 from latticear.moments import WeightedMoments
-from latticear.observables import Thermodynamics, thermodynamics, thermodynamics_of_moments
+from latticear.observables import Thermodynamics, rare_events, thermodynamics, thermodynamics_of_moments
 from latticear.samples import Samples
 from latticear.weights import balance_reasons, diagnose, imbalance_of, log_mean_exp
 
@@ -193,6 +193,7 @@ def weighted_estimates(
     diagnostics: dict[str, float],
     reasons: list[str],
     pareto_k: float | None = None,
+    related: float | None = None,
 ) -> Estimates:
     """All estimates from weighted configurations that are independent from island to island, not within one.
 
@@ -206,6 +207,8 @@ def weighted_estimates(
         ess: effective fraction of all configurations, and its error.
         diagnostics, reasons: what is known of the weights, to which more is added.
         pareto_k: of the weights; None where it means nothing.
+        related: how many configurations are one event, because they descend from one, in judging how many rare events
+            make an error; None to leave that unjudged.
     """
     n = log_w.size
     log_z = log_mean_exp(log_w.ravel())
@@ -213,6 +216,9 @@ def weighted_estimates(
     quantities = thermodynamics(energy, m, w, temperature, n_sites)
     # ln of a mean is low by var / 2n: its first correction
     free = Thermodynamics(log_z + delta_error(w - 1) ** 2 / 2, w - 1)
+    events = {
+        name: rare_events(q.influence, n / related, q.value) for name, q in quantities.items() if related is not None
+    }
     u = quantities["energy_per_site"]
     quantities["log_z"] = free
     quantities["free_energy_per_site"] = Thermodynamics(
@@ -226,7 +232,7 @@ def weighted_estimates(
     scale = {name: abs(quantities[name].value) for name in QUANTITIES}
     moved = float((w * balance).mean())
     imbalance = imbalance_of(moved, delta_error(w * (balance - moved)), n_sites)
-    reasons = reasons + _disagreement(errors, jackknife, scale) + balance_reasons(imbalance)
+    reasons = reasons + _disagreement(errors, jackknife, scale) + balance_reasons(imbalance) + rarity_reasons(events)
     known = {} if judge is None else judge.to_dict()
 
     def told(value: Value, error: Value, name: str = "") -> Estimate:
@@ -237,7 +243,7 @@ def weighted_estimates(
             ess=ess[0],
             exact=known.get(name),
             jackknife_error=jackknife.get(name),
-            reliable=not reasons,
+            reliable=not reasons and events.get(name, math.inf) >= MIN_EVENTS,
         )
 
     estimates = {name: told(quantities[name].value, errors[name], name) for name in QUANTITIES}
@@ -277,9 +283,13 @@ def _jackknife(energy: Array, m: Array, w: Array, temperature: float, n_sites: i
 
 
 def delta_error(influence: Array) -> float:
-    """The delta method's standard deviation, from influences `(R, P)` that are independent from row to row."""
+    """The delta method's standard deviation, from influences `(R, P)` that are independent from row to row.
+
+    With R - 1 for the mean that was subtracted; fewer than some thirty rows make `(value - exact) / error` vary more
+    than a normal variable, by Student's t.
+    """
     island = influence.mean(1)
-    return float(np.sqrt((island**2).mean() / len(island)))
+    return float(np.sqrt((island**2).mean() / (len(island) - 1)))
 
 
 def _ess_error(w: Array) -> float:

@@ -60,6 +60,7 @@ def island_estimates(
     diagnostics: dict[str, float],
     reasons: list[str],
     pareto_k: float | None = None,
+    related: float | None = None,
 ) -> Estimates:
     """All estimates from islands: ratios of sums over them, with errors from their spread.
 
@@ -72,6 +73,7 @@ def island_estimates(
         method: what `Estimates.method` is to say.
         diagnostics, reasons: what is known already, to which more is added.
         pareto_k: of the weights; None where it means nothing.
+        related: as in `weighted_estimates`.
     """
     n_islands, n_particles = log_w.shape
 
@@ -105,6 +107,7 @@ def island_estimates(
         diagnostics={"ess_islands": agreement, **diagnostics},
         reasons=reasons,
         pareto_k=pareto_k,
+        related=related,
     )
 
 

@@ -17,6 +17,7 @@ class WeightedMoments:
     """
 
     def __init__(self) -> None:
+        self._n = 0
         self._top = -np.inf
         self._sums: list[Array] | None = None
         self._pivot: Array | None = None
@@ -35,14 +36,15 @@ class WeightedMoments:
                 new + old * factor
                 for new, old, factor in zip(sums, self._sums, [scale] * 2 + [scale**2] * 3, strict=True)
             ]
-        self._top, self._sums = top, sums
+        self._n, self._top, self._sums = self._n + len(values), top, sums
 
     def result(self) -> tuple[float | Array, float | Array]:
-        """The average and its standard deviation, `sqrt(sum w^2 (f - <f>)^2) / sum w`."""
+        """The average and its standard deviation, `sqrt(n / (n - 1) sum w^2 (f - <f>)^2) / sum w`."""
         assert self._sums is not None
         assert self._pivot is not None
         w, wf, w2, w2f, w2ff = self._sums
         mean = wf / w
-        error = np.sqrt(np.maximum(w2ff - 2 * mean * w2f + mean**2 * w2, 0)) / w
+        squares = np.maximum(w2ff - 2 * mean * w2f + mean**2 * w2, 0)
+        error = np.sqrt(squares * self._n / (self._n - 1)) / w
         mean, error = mean + self._pivot, error
         return (mean, error) if np.ndim(mean) else (float(mean), float(error))

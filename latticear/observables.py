@@ -16,7 +16,14 @@ from torch import Tensor
 
 from latticear.lattice import Lattice
 
-__all__ = ["Thermodynamics", "correlation", "magnetization", "thermodynamics", "thermodynamics_of_moments"]
+__all__ = [
+    "Thermodynamics",
+    "correlation",
+    "magnetization",
+    "rare_events",
+    "thermodynamics",
+    "thermodynamics_of_moments",
+]
 
 Array = NDArray[np.float64]
 
@@ -87,6 +94,30 @@ def thermodynamics_of_moments(moments: Array, temperature: float, n_sites: int) 
         "susceptibility": beta * n_sites * (m2 - a**2),
         "binder_cumulant": 1 - np.divide(m4, 3 * m2**2, out=np.full_like(m4, np.nan), where=m2 > 0),
     }
+
+
+def rare_events(influence: Array, n: float, scale: float = 0.0) -> float:
+    """How many events an error bar rests on: n over the squared skewness of the influences; infinite without any.
+
+    If k of n configurations have one and the same excitation, and the others none, it is k, and (value - exact) / error
+    is `(k - <k>) / sqrt(k)`: where k is small by chance the error is small too, and the value many errors off. The
+    skewness is what the distribution of a mean in units of its own error notices first: it decides whether a few large
+    influences of one sign do that, or are as harmless as those of both signs.
+
+    Args:
+        influence: any shape.
+        n: how many of them count as independent.
+        scale: of the quantity; influences that are rounding beside it are none.
+
+    References:
+        P. Hall, The Bootstrap and Edgeworth Expansion (Springer 1992), section 2.6.
+    """
+    top = float(np.abs(influence).max(initial=0))
+    if top <= 1e-12 * abs(scale) or not top > 0:
+        return math.inf
+    d = influence / top  # cubes of tiny numbers must not vanish
+    third = float((d**3).mean()) ** 2
+    return n * float((d**2).mean()) ** 3 / third if third > 0 else math.inf
 
 
 def magnetization(vectors: Tensor) -> Tensor:

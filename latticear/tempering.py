@@ -16,8 +16,8 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from latticear.autocorrelation import TauInt, mean_error
-from latticear.chains import estimate_chains
-from latticear.estimates import Estimate, Estimates
+from latticear.chains import estimate_chains, events_of
+from latticear.estimates import MIN_EVENTS, Estimate, Estimates
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.measurement import Observable
@@ -124,8 +124,9 @@ def parallel_tempering(
     energy_trk = np.stack(ladder)
     _add_free_energy(result, energy_trk, chains.betas.cpu().numpy(), hamiltonian.joint, exact)
     if plan.n_chains > 1:
-        mean, error, tau = mean_error(np.stack(overlap))
-        result["overlap_squared"] = _estimate(mean, error, tau, result)
+        series = np.stack(overlap)
+        mean, error, tau = mean_error(series)
+        result["overlap_squared"] = _estimate(mean, error, tau, result, events_of(series - mean, tau, mean))
         result.diagnostics["tau_int_overlap_squared"] = tau.tau
     result.diagnostics |= {f"beta_{k}": float(beta) for k, beta in enumerate(chains.betas)}
     result.diagnostics |= {f"acceptance_{k}": float(p) for k, p in enumerate(chains.acceptance)}
@@ -180,12 +181,16 @@ def _add_free_energy(
         ("entropy_per_site", entropy[0], entropy[1] / n_sites),
     ):
         _, error, tau = mean_error(series)
-        result[name] = _estimate(float(value), error, tau, result, known.get(name))
+        events = events_of(series, tau, value)
+        result[name] = _estimate(float(value), error, tau, result, events, known.get(name))
 
 
-def _estimate(value: float, error: float, tau: TauInt, result: Estimates, exact: float | None = None) -> Estimate:
+def _estimate(
+    value: float, error: float, tau: TauInt, result: Estimates, events: float, exact: float | None = None
+) -> Estimate:
     n, ess = tau.n_chains * tau.length, min(1.0, 0.5 / tau.tau)
-    return Estimate(value, error, n=n, ess=ess, exact=exact, tau_int=tau.tau, reliable=result.reliable)
+    reliable = result.reliable and events >= MIN_EVENTS
+    return Estimate(value, error, n=n, ess=ess, exact=exact, tau_int=tau.tau, reliable=reliable)
 
 
 def _overlap_squared(hamiltonian: AbstractHamiltonian, batch: Samples) -> Array:

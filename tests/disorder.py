@@ -92,7 +92,7 @@ class RandomTables(AbstractHamiltonian):
 WITHOUT_CLUSTERS = {
     "three states": (RandomTables((2, 3), 3), 0.7),
     "random": (RandomTwoState((3, 3)), 0.4),
-    "frustrated": (la.Ising((3, 3), coupling=-1.0), 0.5),
+    "frustrated": (la.Ising((3, 3), coupling=-1.0), 0.7),
     "field alone": (la.Ising((2, 3), coupling=0.0, field=1.0), 0.3),
     "hot": (la.Ising((3, 3)), 1e6),
 }

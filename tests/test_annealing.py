@@ -87,6 +87,17 @@ def test_few_families_are_distrusted():
     assert not found.reliable
 
 
+def test_few_rare_events_are_distrusted():
+    """At T = 0.5 about two replicas of 6400 are excited at all; at T = 1.2 only Binder's ratio rests on rare ones."""
+    ising = la.Ising((3, 3), coupling=-1.0)
+    with pytest.warns(la.UnreliableEstimateWarning, match="energy_per_site rests on few rare events, about 2"):
+        found = population_annealing(ising, 0.5, n_replicas=6400, seed=2)
+    assert not found.reliable
+    found = population_annealing(ising, 1.2, n_replicas=3200)
+    assert found.reliable
+    assert [name for name, estimate in found.items() if not estimate.reliable] == ["binder_cumulant"]
+
+
 def test_islands_never_meet():
     islands = population(la.Ising((4, 4)), (5, 20))
     anneal(islands, [0.2, 0.4, 0.6], 1)

@@ -1,10 +1,13 @@
 """Numbers with errors in brackets, and what an estimate says of itself."""
 
+import io
 import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from latticear.cli.display import print_estimates
 from latticear.estimates import Estimate, Estimates, UnreliableEstimateWarning, with_error
 
 
@@ -59,3 +62,14 @@ def test_collapse_is_told():
     assert "misses part of the distribution" in str(collapsed)
     with pytest.warns(UnreliableEstimateWarning, match="misses part"):
         collapsed.warn()
+
+
+@pytest.mark.parametrize(("reasons", "marked"), [((), "0.50(10) (unreliable)"), (("why",), "0.50(10) ")])
+def test_a_table_marks_what_no_warning_tells(reasons, marked):
+    values = {name: Estimate(0.5, 0.1, n=100, ess=1.0, reliable=name == "a" and not reasons) for name in ("a", "b")}
+    console = Console(record=True, width=100, file=io.StringIO())
+    print_estimates(console, Estimates(values, temperature=1.0, n=100, diagnostics={}, reasons=reasons))
+    rows = console.export_text().splitlines()
+    assert [row.count("(unreliable)") for row in rows if "0.50(10)" in row] == ([0, 0] if reasons else [0, 1])
+    assert any(marked in row for row in rows)
+    assert any("why" in row for row in rows) == bool(reasons)

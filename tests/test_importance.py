@@ -11,6 +11,7 @@ import torch
 import latticear as la
 from latticear.exact import all_configurations, enumerate_states
 from latticear.exact.result import QUANTITIES
+from latticear.importance import delta_error
 from latticear.models import AbstractModel
 from latticear.samples import Samples
 
@@ -262,3 +263,8 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 400
+
+
+def test_error_of_a_mean_of_ten_has_no_bias():
+    x = np.random.default_rng(0).normal(size=10)
+    assert delta_error((x - x.mean())[:, None]) == pytest.approx(x.std(ddof=1) / np.sqrt(10), rel=1e-12)

@@ -8,7 +8,7 @@ import torch
 
 import latticear as la
 from latticear.lattice import Lattice
-from latticear.observables import correlation, thermodynamics, thermodynamics_of_moments
+from latticear.observables import correlation, rare_events, thermodynamics, thermodynamics_of_moments
 
 
 @pytest.fixture
@@ -49,6 +49,18 @@ def test_influence_is_the_derivative_in_a_sample_s_weight(data):
 def test_influences_have_mean_zero(data):
     for name, quantity in thermodynamics(*data, 1.7, 25).items():
         assert abs(quantity.influence.mean()) < 1e-9, name
+
+
+def test_rare_events_are_counted():
+    influence = np.zeros((100, 10))
+    influence[::20, 3] = 7e-150  # five of a thousand
+    influence -= influence.mean()
+    assert rare_events(influence, 1000) == pytest.approx(5 * 0.995 / 0.99**2)
+    assert rare_events(influence, 500) == pytest.approx(rare_events(influence, 1000) / 2)
+    assert rare_events(-influence, 1000, scale=1e-140) == pytest.approx(rare_events(influence, 1000))
+    assert rare_events(influence, 1000, scale=1e-130) == np.inf  # rounding
+    assert rare_events(np.zeros(10), 10) == np.inf
+    assert rare_events(np.array([3.0, -3.0, 0.0, 0.0]), 4) == np.inf  # harmless: of both signs
 
 
 @pytest.mark.parametrize("periodic", [True, False, (True, False)])

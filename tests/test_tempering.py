@@ -159,6 +159,13 @@ def test_configurations_are_those_of_monte_carlo():
     assert found.n == 20
 
 
+def test_a_free_energy_that_rests_on_rare_events_is_unreliable(monkeypatch):
+    monkeypatch.setattr("latticear.tempering.events_of", lambda influence, tau, value: 9.9)
+    found = parallel_tempering(la.Ising((3, 3)), 3.0, n=1000, n_chains=20, thermalization=200)
+    few = {"log_z", "free_energy_per_site", "entropy_per_site", "overlap_squared"}
+    assert {name for name, estimate in found.items() if not estimate.reliable} == few
+
+
 def test_replicas_that_have_not_travelled_are_distrusted():
     with pytest.warns(la.UnreliableEstimateWarning):
         found = parallel_tempering(la.Ising((8, 8)), 2.0, n=20, n_chains=10, thermalization=100, thinning=1)

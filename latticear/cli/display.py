@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from latticear.estimates import Estimates
+    from latticear.estimates import Estimate, Estimates
     from latticear.exact import ExactResult
 
 __all__ = [
@@ -130,7 +130,7 @@ def print_estimates(console: Console, result: Estimates) -> None:
             sigma = None if estimate_.deviation is None else float(estimate_.deviation)
             table.add_row(
                 name,
-                f"{estimate_.value:.2f}" if name == "pareto_k" else str(estimate_).removesuffix(" (unreliable)"),
+                f"{estimate_.value:.2f}" if name == "pareto_k" else _shown(estimate_, result),
                 "" if estimate_.exact is None else f"{estimate_.exact:.8g}",
                 _deviation(sigma),
             )
@@ -140,6 +140,11 @@ def print_estimates(console: Console, result: Estimates) -> None:
     if result.warnings:
         reasons = "".join(f"\n  - {reason}" for reason in result.warnings)
         console.print(f"WARNING: do not trust these error bars:{reasons}", style="bold red")
+
+
+def _shown(estimate_: Estimate, result: Estimates) -> str:
+    """With a mark where this one is unreliable: if all are, a warning below says so."""
+    return str(estimate_).removesuffix(" (unreliable)") if result.warnings else str(estimate_)
 
 
 def _deviation(sigma: float | None) -> str:
