@@ -1,8 +1,8 @@
 """Every system beside its exact judge: what so many minutes of training reach, and whether all quantities are right.
 
-Each row trains the multiscale network (PixelCNN where a site has components) on one system at one temperature, weighs its
-samples, and compares all quantities that a judge knows: by how many errors the worst one is off, of how many. Ceiling: ESS
-1, KL(q || p) 0; more than four errors are too many. The last line is JSON.
+Each row trains the multiscale network (PixelCNN where a site has components) on one system at one temperature, weighs
+its samples, and compares all quantities that a judge knows: by how many errors the worst one is off, of how many.
+Ceiling: ESS 1, KL(q || p) 0; more than four errors are too many. The last line is JSON.
 
     python benchmarks/systems.py [--only NAME ...] [--minutes 5] [-n 50000] [--set training.learning_rate=0.01 ...]
 """

@@ -202,6 +202,7 @@ def histogram(ax: Axes, values: Array, weights: Array, reference: Array, label: 
     ax.hist(values, edges, density=True, histtype="step", color=MODEL, lw=0.9, ls=":", label="model")
     ax.set_xlabel(label)
     ax.set_ylabel("density")
+    ax.locator_params(axis="x", nbins=6)
     ax.legend(frameon=False)
     return ax
 

@@ -1,5 +1,6 @@
 """The command line: the only part that prints."""
 
-from latticear.cli.verbs import app
+from latticear.cli import training, estimation, judges  # isort: skip  # the verbs, in the order of --help
+from latticear.cli.app import app
 
-__all__ = ["app"]
+__all__ = ["app", "estimation", "judges", "training"]

@@ -185,3 +185,16 @@ Levels = Annotated[
     int | None, typer.Option(metavar="Q", help="Learn a grid of Q values, 0..Q-1, from --data; no Hamiltonian.")
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, as train makes it.")]
+
+
+def number_or_text(text: str | None) -> float | str | None:
+    """A temperature, or a range as it was written."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
+def given_options(**values: Any) -> dict[str, Any]:
+    """The options that were given."""
+    return {key: value for key, value in values.items() if value is not None}

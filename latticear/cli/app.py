@@ -1,0 +1,32 @@
+"""The application that the verbs belong to."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+__all__ = ["INTERRUPTED", "app"]
+
+app = typer.Typer(
+    help="Autoregressive neural samplers of lattice spin systems: train, sample, estimate with honest error bars.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    # OpenMP threads that spin while they wait make a busy machine ten times slower; PyTorch reads this at its import
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if show_version:
+        typer.echo(f"latticear {version('latticear')}")
+        raise typer.Exit
