@@ -33,7 +33,8 @@ MODULES := $(patsubst latticear/%.py,latticear.%,$(filter-out %__init__.py,$(wil
 
 docs: $(READY)
 	$(BIN)/pdoc --docformat google --math -o docs/api latticear $(MODULES) \
-		latticear.cli latticear.engines latticear.exact latticear.hamiltonians latticear.models latticear.workflows
+		latticear.cli latticear.engines latticear.exact latticear.hamiltonians latticear.models latticear.training \
+		latticear.workflows
 
 clean:
 	rm -rf $(VENV) runs docs/api
