@@ -24,7 +24,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Phase", "multiscale_phases", "rank_of"]
+__all__ = ["SITE", "Phase", "multiscale_phases", "rank_of"]
 
 N_CLASSES = 12
 """Phases of a level: eight of faces, four of edges."""

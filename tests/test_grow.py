@@ -38,17 +38,30 @@ def _stopping(at):
 
 
 @pytest.mark.parametrize(
-    ("shape", "expected"),
+    ("shape", "cell", "expected"),
     [
-        ((128, 128), [(16, 16), (32, 32), (64, 64), (128, 128)]),
-        ((24, 48), [(6, 12), (12, 24), (24, 48)]),
-        ((36, 18), [(18, 9), (36, 18)]),
-        ((16, 16), [(16, 16)]),
-        ((17, 17), [(17, 17)]),
+        ((128, 128), (1, 1), [(16, 16), (32, 32), (64, 64), (128, 128)]),
+        ((24, 48), (1, 1), [(6, 12), (12, 24), (24, 48)]),
+        ((36, 18), (1, 1), [(18, 9), (36, 18)]),
+        ((16, 16), (1, 1), [(16, 16)]),
+        ((17, 17), (1, 1), [(17, 17)]),
+        ((64, 64), (2, 2), [(16, 16), (32, 32), (64, 64)]),
+        ((68, 68), (2, 2), [(34, 34), (68, 68)]),
+        ((34, 34), (2, 2), [(34, 34)]),
+        ((36, 36), (3, 3), [(9, 9), (18, 18), (36, 36)]),
     ],
 )
-def test_stages(shape, expected):
-    assert stages(shape) == expected
+def test_stages(shape, cell, expected):
+    assert stages(shape, cell) == expected
+
+
+def test_no_stage_has_a_part_of_a_unit_cell(tmp_path):
+    """17x17 has no cell of four sites: its weights would be refused once they are trained."""
+    values = _values(34, 34)
+    values["hamiltonian"]["next_nearest"] = -0.6
+    with pytest.raises(ValueError, match=r"whose half is of whole unit cells of 2x2, got 34x34; leave it out, or set"):
+        grow_run(tmp_path / "run", None, SETS, values, resume=False, report=tiny.silent)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_larger_lattice_draws_its_fine_spins_as_the_smaller_one():

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from latticear.config import RunConfig, build_hamiltonian, parse_config
+from latticear.config import RunConfig, build_hamiltonian, build_model, parse_config
 from latticear.models import MultiscalePixelCNN
 from latticear.rundir import RunDirectory
+from latticear.scales import SITE
 from latticear.trees import config_tree
 from latticear.workflows.runs import Report
 from latticear.workflows.train import asked_config, train_run
@@ -91,10 +92,10 @@ def stage_training(training: dict[str, Any], k: int) -> dict[str, Any]:
     }
 
 
-def stages(shape: tuple[int, int]) -> list[tuple[int, int]]:
-    """The lattices on the way to one: halves of it, as long as they have no odd extent and are not small enough."""
+def stages(shape: tuple[int, int], cell: tuple[int, int] = SITE) -> list[tuple[int, int]]:
+    """The lattices on the way to one: halves of it, as long as they are of whole cells and not small enough."""
     shapes = [shape]
-    while max(shapes[0]) > SMALLEST and not (shapes[0][0] % 2 or shapes[0][1] % 2):
+    while max(shapes[0]) > SMALLEST and not any(n % (2 * m) for n, m in zip(shapes[0], cell, strict=True)):
         shapes.insert(0, (shapes[0][0] // 2, shapes[0][1] // 2))
     return shapes
 
@@ -113,10 +114,17 @@ def _checked(tree: dict[str, Any]) -> tuple[RunConfig, list[tuple[int, int]]]:
         raise ValueError("--grow needs the same couplings everywhere: a perceptron of one site serves no other lattice")
     if config.training["data"]:
         raise ValueError("--grow draws its own configurations on each lattice; leave out --data")
-    shapes = stages(build_hamiltonian(config).shape)
-    if len(shapes) == 1:
-        height, width = shapes[0]
+    hamiltonian = build_hamiltonian(config)
+    height, width = hamiltonian.shape
+    if len(stages((height, width))) == 1:
         raise ValueError(f"--grow needs an even lattice larger than {SMALLEST}, got {height}x{width}; leave it out")
+    cell = cast(MultiscalePixelCNN, build_model(config, hamiltonian)).cell  # the same for all: weights know no other
+    shapes = stages((height, width), cell)
+    if len(shapes) == 1:
+        raise ValueError(
+            f"--grow needs a lattice whose half is of whole unit cells of {cell[0]}x{cell[1]}, got {height}x{width}; "
+            f"leave it out, or set model.cell to [1, 1]"
+        )
     return config, shapes
 
 
