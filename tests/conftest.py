@@ -18,6 +18,7 @@ import latticear as la
 
 torch.set_num_threads(1)
 matplotlib.use("agg")
+os.fsync = lambda descriptor: None  # a kill loses nothing that was written; waiting for a busy disk took minutes
 
 
 @pytest.fixture(autouse=True)

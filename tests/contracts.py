@@ -52,8 +52,10 @@ def check_model(build: Callable[..., AbstractModel], n_tokens: int = 2) -> None:
     """Check every clause of the contract for `build(shape, n_tokens, **options)`."""
     for shape in SHAPES[n_tokens]:
         check_plain(build, shape, n_tokens)
-    check_variants(build, (3, 3), n_tokens, CONDITIONS if n_tokens == 2 else CONDITIONS[2:])
-    if n_tokens == 2:
+    if n_tokens > 2:
+        check_variants(build, (2, 3), n_tokens, CONDITIONS[2:])
+    else:
+        check_variants(build, (3, 3), n_tokens, CONDITIONS)
         biased = peaked(build((3, 4), 2, spin_flip_symmetric=True, bias=Ising((3, 4)).bias(2.0)))
         check_normalised(biased)
         check_sampler(biased)

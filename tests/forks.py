@@ -84,6 +84,7 @@ def _serve() -> None:
 
     from latticear.cli import app
 
+    os.fsync = lambda descriptor: None  # as in conftest.py
     with tempfile.TemporaryDirectory() as folder:
         tiny.train(Path(folder) / "run", "training.steps=1")  # what PyTorch does at its first step, done once
     for line in sys.stdin:

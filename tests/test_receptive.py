@@ -52,7 +52,7 @@ def test_stacks():
     check_same(_TwoStacks((5, 6)))
 
 
-@pytest.mark.parametrize("shape", [(2, 2), (4, 5), (6, 3)])
+@pytest.mark.parametrize("shape", [(2, 2), (3, 4), (5, 3)])
 @pytest.mark.parametrize("periodic", [True, False, (True, False), (False, True)])
 def test_the_bias_knows_its_bonds_to_lower_ranks(shape, periodic):
     ising = la.Ising(shape, periodic=periodic)
