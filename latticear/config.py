@@ -187,7 +187,7 @@ def parse_config(tree: Tree) -> RunConfig:
     sections["model"].setdefault("name", _default_network(hamiltonian))
     model = _validated(_member(_MODELS, sections, "model"), sections["model"], "model.")
     if model.get("translation_invariant") == "auto":
-        model["translation_invariant"] = _built(hamiltonian).is_homogeneous
+        model["translation_invariant"] = hamiltonian_from_dict(hamiltonian).is_homogeneous
     shares = model.get("translation_invariant", True)
     training = _validated(_TRAINING, _training(sections, top["temperature"], shares), "training.")
     config = RunConfig(**top, hamiltonian=hamiltonian, model=model, training=training)
@@ -269,11 +269,7 @@ def build_space(config: AnyConfig) -> ConfigurationSpace:
 
 def build_hamiltonian(config: RunConfig) -> AbstractHamiltonian:
     """The Hamiltonian that the config names."""
-    return _built(config.hamiltonian)
-
-
-def _built(section: Tree) -> AbstractHamiltonian:
-    return hamiltonian_from_dict(section)
+    return hamiltonian_from_dict(config.hamiltonian)
 
 
 def build_model(config: AnyConfig, space: ConfigurationSpace) -> AbstractModel:

@@ -114,9 +114,9 @@ class MultiscalePixelCNN(AbstractModel):
         self.periodic, self.translation_invariant = periodic, translation_invariant
         self.coupling_reach = coupling_reach
         self._around = (periodic, periodic) if isinstance(periodic, bool) else periodic
-        self.cell = self._suited_cell() if cell is None else _checked_cell(cell, self.shape)
+        self.cell, plan = self._plan(None if cell is None else _checked_cell(cell, self.shape))
         self.embed = None if self._sees_couplings else self.conditioning.embedding(width)
-        phases = [part for phase in self._plan() for part in self._networks_of(phase)]
+        phases = [part for phase in plan for part in self._networks_of(phase)]
         rank = rank_of(phases, self.shape)
         self.phases = nn.ModuleDict({key_of(phase): self._module(phase, rank) for phase in phases})
         if not any(phase.network for phase in self._phases.values()):
@@ -131,33 +131,33 @@ class MultiscalePixelCNN(AbstractModel):
         alone = self.bias is not None and (self.n_condition, self.n_condition_maps) == (0, self.bias.n_maps)
         return alone and self.conditioned and self.spin_flip_symmetric
 
-    def _plan(self) -> list[Phase]:
-        """The phases; sites whose conditionals the energy tells are drawn all at once."""
-        best = self._phases_of(cell=self.cell)
-        if self.cell == SITE:
-            merged: frozenset[str] = frozenset()
+    def _plan(self, cell: tuple[int, int] | None) -> tuple[tuple[int, int], list[Phase]]:
+        """The unit cell, the suited one for None, and the phases; what the energy tells is drawn all at once."""
+        if cell in (None, SITE):
+            phases, merged = None, frozenset[str]()
             for kind in ("edges", "faces"):
-                if self._tells(kind, phases := self._phases_of(merged=merged | {kind})):
-                    best, merged = phases, merged | {kind}
-            return best
-        for n_last in range(1, math.prod(self.cell)):
-            if not self._tells("last", phases := self._phases_of(cell=self.cell, n_last=n_last)):
+                if (found := self._told(kind, merged=merged | {kind})) is not None:
+                    phases, merged = found, merged | {kind}
+            odd = any(extent % 2 for extent in self.shape)
+            if cell == SITE or self.bias is None or odd or "edges" in merged:
+                return SITE, phases or self._phases_of()
+            cell = (2, 2)  # bonds within a sublattice may order it by itself
+        phases = None
+        for n_last in range(1, math.prod(cell)):
+            if (found := self._told("last", cell=cell, n_last=n_last)) is None:
                 break
-            best = phases
-        return best
+            phases = found
+        return cell, phases or self._phases_of(cell=cell)
 
-    def _tells(self, name: str, phases: list[Phase]) -> bool:
-        """Whether the energy tells the conditionals of a phase of this name, and there is one."""
+    def _told(self, name: str, **order: Any) -> list[Phase] | None:
+        """The phases of an order, if there is one of this name and the energy tells its conditionals."""
+        if self.bias is None:
+            return None
+        phases = self._phases_of(**order)
         together = [phase.sites for phase in phases if phase.name == name]
-        if self.bias is None or not together:
-            return False
-        return exact_conditionals(self.bias, together[0], rank_of(phases, self.shape)) is not None
-
-    def _suited_cell(self) -> tuple[int, int]:
-        """Four sites where bonds within a sublattice may order it by itself."""
-        even = not any(extent % 2 for extent in self.shape)
-        bipartite = self.bias is None or self._tells("edges", self._phases_of(merged=frozenset({"edges"})))
-        return (2, 2) if even and not bipartite else SITE
+        if not together or exact_conditionals(self.bias, together[0], rank_of(phases, self.shape)) is None:
+            return None
+        return phases
 
     def _phases_of(self, **order: Any) -> list[Phase]:
         return multiscale_phases(self.shape, self._around, self.n_taps, **order)
