@@ -22,7 +22,7 @@ from timing import keep_memory
 
 import latticear as la
 from latticear.engines import drawer
-from latticear.library import instruction_sets
+from latticear.kernels.library import instruction_sets
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in la.MODELS),

@@ -26,7 +26,7 @@ import torch
 from timing import best_of, keep_memory, product_rate
 
 import latticear as la
-from latticear.library import instruction_sets
+from latticear.kernels.library import instruction_sets
 
 NAIVE_UP_TO, NETKET_UP_TO = 32, 32
 """The largest lattices on which the slow rivals are timed."""

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
         potts_transition,
         transfer_matrix,
     )
-    from latticear.grids import Grid
     from latticear.hamiltonians import (
         HAMILTONIANS,
         AbstractHamiltonian,
@@ -86,6 +85,7 @@ if TYPE_CHECKING:
     from latticear.rundir import load_model
     from latticear.samples import Samples
     from latticear.smc import sequential_monte_carlo
+    from latticear.spaces import Grid
     from latticear.tempering import parallel_tempering
     from latticear.training import Step, TrainingError, fit
 
@@ -114,7 +114,7 @@ _HOMES = {
         "potts_transition",
         "transfer_matrix",
     ),
-    "grids": ("Grid",),
+    "spaces": ("Grid",),
     "hamiltonians": (
         "HAMILTONIANS",
         "AbstractHamiltonian",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from latticear.lattice import configuration_size
+from latticear.random_numbers import categorical
 
-__all__ = ["Autoregressive", "Drawn", "Given", "categorical", "draw_front", "draw_reference", "log_softmax"]
+__all__ = ["Autoregressive", "Drawn", "Given", "draw_front", "draw_reference"]
 
 
 class Autoregressive(Protocol):
@@ -49,30 +49,6 @@ class Drawn(NamedTuple):
     tokens: Tensor
     log_q: Tensor
     log_q_given: Tensor
-
-
-def categorical(logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """Draw tokens by inversion, in float64.
-
-    Args:
-        logits: `(..., q)`.
-        u: float64 `(...)`, uniform in [0, 1).
-
-    Returns:
-        tokens int64 `(...)`, and the log-probabilities of all tokens, float64 `(..., q)`.
-    """
-    log_p = log_softmax(logits.double())
-    cumulative = log_p.exp().cumsum(-1)[..., :-1]
-    return (u[..., None] >= cumulative).sum(-1), log_p
-
-
-def log_softmax(logits: Tensor) -> Tensor:
-    """Log-probabilities `(..., q)` of logits."""
-    if logits.shape[-1] != 2:
-        return logits.log_softmax(-1)
-    odds = logits[..., 1] - logits[..., 0]  # for two tokens several times as fast
-    log_p1 = F.logsigmoid(odds)
-    return torch.stack([log_p1 - odds, log_p1], dim=-1)
 
 
 def draw_front(logits: Tensor, u: Tensor, given: Given | None, dim: int) -> Drawn:

@@ -13,13 +13,14 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
+from latticear.arguments import check_integer
 from latticear.estimates import Estimates
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.heatbath import heat_bath
 from latticear.islands import MIN_ISLANDS, island_estimates, systematic
 from latticear.measurement import Observable, measurements
-from latticear.montecarlo import check_integer, random_stream
+from latticear.random_numbers import random_stream
 from latticear.samples import Samples, token_dtype
 
 __all__ = ["MAX_ISLANDS", "NAME", "Population", "anneal", "population_annealing"]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latticear.arguments import check_integer
 from latticear.chains import estimate_chains
 from latticear.estimates import Estimates
 from latticear.exact import ExactResult
@@ -18,8 +19,8 @@ from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.measurement import Observable
 from latticear.models import AbstractModel
 from latticear.models.partial import DrawsInSteps, require_steps
-from latticear.montecarlo import Schedule, check_integer, run_chains
-from latticear.philox import CHAINS
+from latticear.montecarlo import Schedule, run_chains
+from latticear.random_numbers import CHAINS
 from latticear.samples import Samples
 
 __all__ = ["BlockUpdates", "block_mcmc"]

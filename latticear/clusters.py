@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
-from latticear.library import library
+from latticear.kernels.library import library
 from latticear.potts import is_unfrustrated_potts
 
 __all__ = ["SwendsenWang", "Wolff", "clusters_suit"]

@@ -14,7 +14,7 @@ from latticear.configurations import read_given, read_metadata
 from latticear.engines import drawer
 from latticear.models import AbstractModel
 from latticear.samples import Samples
-from latticear.space import ConfigurationSpace
+from latticear.spaces import ConfigurationSpace
 
 __all__ = ["Held", "read_held"]
 

@@ -15,7 +15,6 @@ from pydantic_core import ErrorDetails
 
 from latticear.configurations import MAX_CONDITION
 from latticear.exact import T_C
-from latticear.grids import Grid
 from latticear.hamiltonians import (
     HAMILTONIANS,
     AbstractHamiltonian,
@@ -27,7 +26,7 @@ from latticear.hamiltonians import (
 )
 from latticear.lattice import Lattice
 from latticear.models import MODELS, AbstractModel, MultiscalePixelCNN, PixelCNN
-from latticear.space import ConfigurationSpace
+from latticear.spaces import ConfigurationSpace, Grid
 from latticear.training import fit
 from latticear.trees import Tree, config_tree
 

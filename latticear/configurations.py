@@ -17,11 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latticear.dataformat import FORMAT_VERSION, decode_attributes, same_value, short_repr, spin_table
-from latticear.grids import space_of
+from latticear.dataformat import FORMAT_VERSION, decode_attributes, same_value, short_repr, space_of, spin_table
 from latticear.journal import JournaledFile, journal_path
 from latticear.samples import Samples, token_dtype
-from latticear.space import ConfigurationSpace
+from latticear.spaces import ConfigurationSpace
 
 __all__ = ["opened", "read_batches", "read_condition", "read_configurations", "read_given", "read_metadata"]
 

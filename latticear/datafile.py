@@ -30,7 +30,7 @@ from latticear.dataformat import (
 )
 from latticear.journal import JournaledFile, journal_path
 from latticear.samples import Samples
-from latticear.space import ConfigurationSpace
+from latticear.spaces import ConfigurationSpace
 
 __all__ = ["SampleWriter"]
 

@@ -36,7 +36,8 @@ import h5py
 import numpy as np
 import torch
 
-from latticear.space import ConfigurationSpace
+from latticear.hamiltonians import hamiltonian_from_dict
+from latticear.spaces import ConfigurationSpace, Grid
 
 __all__ = [
     "FORMAT_VERSION",
@@ -47,6 +48,7 @@ __all__ = [
     "empty_file",
     "same_value",
     "short_repr",
+    "space_of",
     "spin_table",
 ]
 
@@ -241,3 +243,20 @@ def _set_attribute(target: h5py.File | h5py.Dataset, name: str, value: bool | in
     content = value.encode()
     dtype = h5py.string_dtype("utf-8", max(1, len(content)))
     target.attrs.create(name, np.array(content, dtype=dtype), dtype=dtype)
+
+
+def space_of(attributes: Mapping[str, Any]) -> ConfigurationSpace:
+    """The Hamiltonian or grid that the attributes of a file state.
+
+    Raises:
+        ValueError: if they state none, or one that cannot be.
+    """
+    stated = attributes.get("grid")
+    if stated is None:
+        return hamiltonian_from_dict(attributes["hamiltonian"])
+    if not isinstance(stated, dict) or stated.get("name") != Grid.name:
+        raise ValueError(f"the attribute grid must describe a grid, got {stated!r}")
+    try:
+        return Grid(**{key: value for key, value in stated.items() if key != "name"})
+    except TypeError as error:
+        raise ValueError(f"no grid can be built from {stated}: {error}") from error

@@ -11,8 +11,8 @@ from torch import Tensor
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
 from latticear.objectives import Metrics
-from latticear.philox import TRAINING
-from latticear.space import ConfigurationSpace
+from latticear.random_numbers import TRAINING
+from latticear.spaces import ConfigurationSpace
 
 __all__ = ["Batch", "Dataset", "n_held_out"]
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latticear.ancestral import categorical
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.hamiltonians.rows import RowEnergies
+from latticear.random_numbers import categorical
 
 __all__ = ["AbstractBath", "HeatBath", "RowBath", "TableBath", "beyond", "heat_bath"]
 

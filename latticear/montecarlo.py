@@ -5,7 +5,6 @@ Many chains run at once as one batch; configurations come in measurement-major o
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar, NamedTuple, Protocol
@@ -14,10 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latticear.arguments import check_integer
 from latticear.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
 from latticear.heatbath import HeatBath
 from latticear.potts import PottsSwendsenWang
+from latticear.random_numbers import random_stream
 from latticear.replicas import ParallelTempering
 from latticear.samples import Samples, token_dtype
 
@@ -26,13 +27,11 @@ __all__ = [
     "Metropolis",
     "Running",
     "Schedule",
-    "check_integer",
     "default_method",
     "default_schedule",
     "make_chains",
     "monte_carlo",
     "monte_carlo_data",
-    "random_stream",
     "run_chains",
 ]
 
@@ -277,11 +276,6 @@ def run_chains(chains: Running, temperature: float, n: int, schedule: Schedule, 
         yield Samples(chains.tokens[: n - first].clone(), None, seed, provenance={**origin, "sweep": sweeps})
 
 
-def random_stream(seed: int, purpose: str) -> np.random.SeedSequence:
-    """The seed of what is drawn for one purpose, or by one method; independent of that of any other."""
-    return np.random.SeedSequence(seed, spawn_key=tuple(purpose.encode()))
-
-
 def _start(hamiltonian: AbstractHamiltonian, n_chains: int, rng: np.random.Generator) -> Tensor:
     """Even chains random, odd ones uniform at lowest energy: tokens `(n_chains, H, W)`."""
     q = hamiltonian.n_tokens
@@ -292,14 +286,3 @@ def _start(hamiltonian: AbstractHamiltonian, n_chains: int, rng: np.random.Gener
     choice = lowest[torch.from_numpy(rng.integers(len(lowest), size=n_chains // 2))]
     tokens[1::2] = uniform[choice]
     return tokens
-
-
-def check_integer(name: str, value: int | None, *, least: int, default: int | None = None) -> int:
-    """An argument that counts something, or its default where it is None; ValueError for what is no such number."""
-    try:
-        number = operator.index(default if value is None else value)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise ValueError(f"{name} must be an integer, got {value!r}") from error
-    if number < least:
-        raise ValueError(f"{name} must be at least {least}, got {number}")
-    return number

@@ -14,8 +14,8 @@ from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 from torch import Tensor
 
+from latticear.arguments import check_seed
 from latticear.lattice import check_shape
-from latticear.philox import check_seed
 from latticear.samples import token_dtype
 
 __all__ = ["glyphs"]

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from latticear.library import instruction_sets
+from latticear.kernels.library import instruction_sets
 from latticear.models import AbstractModel
 
 __all__ = ["command", "environment", "fingerprint", "now"]

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from latticear.ancestral import Autoregressive, Given
+from latticear.arguments import check_seed
 from latticear.engines import METHODS, drawer
 from latticear.lattice import configuration_size
-from latticear.philox import SAMPLING, check_seed, uniforms
+from latticear.random_numbers import SAMPLING, uniforms
 from latticear.samples import Samples, token_dtype
 
 __all__ = ["draw"]

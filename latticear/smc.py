@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latticear.arguments import check_integer
 from latticear.estimates import Estimates
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
@@ -20,8 +21,8 @@ from latticear.islands import MIN_ISLANDS, island_estimates, systematic
 from latticear.measurement import Measurement, Observable, measurements
 from latticear.models import AbstractModel
 from latticear.models.partial import DrawsInSteps, require_steps
-from latticear.montecarlo import check_integer, monte_carlo_data
-from latticear.philox import PARTICLES, PILOT, RESAMPLING, uniforms
+from latticear.montecarlo import monte_carlo_data
+from latticear.random_numbers import PARTICLES, PILOT, RESAMPLING, uniforms
 from latticear.samples import Samples
 from latticear.twists import Pilot, Twist, fit_twists
 from latticear.weights import KHAT_LIMIT, effective_sample_size, pareto_k

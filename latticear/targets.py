@@ -8,7 +8,7 @@ from torch import Tensor
 
 from latticear.hamiltonians import EdwardsAndersonDisorder, TemperatureRange
 from latticear.models import AbstractModel
-from latticear.philox import TRAINING
+from latticear.random_numbers import TRAINING
 from latticear.samples import Samples
 
 __all__ = ["Targets"]

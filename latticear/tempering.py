@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
 
+from latticear.arguments import check_integer
 from latticear.autocorrelation import TauInt, mean_error
 from latticear.chains import estimate_chains, events_of
 from latticear.estimates import MIN_EVENTS, Estimate, Estimates
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.measurement import Observable
-from latticear.montecarlo import check_integer, make_chains, run_chains
+from latticear.montecarlo import make_chains, run_chains
 from latticear.replicas import ParallelTempering
 from latticear.samples import Samples
 

@@ -6,7 +6,7 @@ from latticear.ancestral import Drawn, Given
 from latticear.engines.choice import Drawer, _engine
 from latticear.engines.native import NativeEngine
 from latticear.engines.portable import Engine
-from latticear.library import instruction_sets
+from latticear.kernels.library import instruction_sets
 from latticear.models import AbstractModel
 from latticear.wavefront import schedule_of
 

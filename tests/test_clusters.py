@@ -15,7 +15,7 @@ from latticear import clusters
 from latticear.autocorrelation import mean_error
 from latticear.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.exact import all_configurations
-from latticear.library import library
+from latticear.kernels.library import library
 
 T_C = 2 / math.log(1 + math.sqrt(2))
 

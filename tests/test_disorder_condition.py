@@ -15,7 +15,7 @@ import latticear as la
 from latticear.config import load_config
 from latticear.exact import all_configurations, exact_result
 from latticear.objectives import reverse_kl
-from latticear.philox import TRAINING
+from latticear.random_numbers import TRAINING
 
 TEMPERATURE = 0.9
 

@@ -13,7 +13,7 @@ import latticear as la
 from latticear.ancestral import Given, draw_reference
 from latticear.engines import Reference, drawer
 from latticear.models import AbstractModel, MaskedConv2d
-from latticear.philox import uniforms
+from latticear.random_numbers import uniforms
 from latticear.tracing import one_hot, trace
 from latticear.wavefront import raster_rank, schedule_of, wavefront_rank
 

@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import latticear as la
 from latticear.ancestral import Given, draw_reference
 from latticear.engines import Engine
-from latticear.philox import uniforms
+from latticear.random_numbers import uniforms
 from latticear.wavefront import schedule_of
 
 HOST = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}

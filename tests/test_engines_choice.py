@@ -8,7 +8,7 @@ from torch import nn
 
 import latticear as la
 from latticear.engines import NativeEngine, drawer
-from latticear.library import instruction_sets
+from latticear.kernels.library import instruction_sets
 from latticear.models import MODELS, MaskedConv2d
 from latticear.tracing import one_hot
 from latticear.wavefront import wavefront_rank

@@ -15,10 +15,10 @@ from torch import nn
 from latticear.ancestral import Given, draw_reference
 from latticear.engines import Engine, NativeEngine, Reference, drawer
 from latticear.engines.lowering import lower, steps_of
-from latticear.library import instruction_sets
+from latticear.kernels.library import instruction_sets
 from latticear.models import AbstractModel, GatedPixelCNN, MaskedConv2d, PixelCNN, check_autoregressive
-from latticear.philox import uniforms
 from latticear.probe import random_condition
+from latticear.random_numbers import uniforms
 from latticear.tracing import one_hot
 from latticear.wavefront import schedule_of, wavefront_rank
 

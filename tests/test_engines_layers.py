@@ -13,7 +13,7 @@ from latticear.ancestral import draw_reference
 from latticear.engines import Reference, drawer
 from latticear.models import AbstractModel, MaskedConv2d
 from latticear.models.conditions import Conditioning
-from latticear.philox import uniforms
+from latticear.random_numbers import uniforms
 from latticear.tracing import NEVER, one_hot
 from latticear.wavefront import raster_rank, schedule_of, wavefront_rank
 

@@ -13,8 +13,8 @@ from torch import nn
 import latticear as la
 from latticear.ancestral import draw_reference
 from latticear.engines import Engine, NativeEngine, Reference, drawer
-from latticear.library import instruction_sets
-from latticear.philox import uniforms
+from latticear.kernels.library import instruction_sets
+from latticear.random_numbers import uniforms
 from latticear.tracing import one_hot
 from latticear.wavefront import wavefront_rank
 

@@ -10,11 +10,12 @@ import xarray
 from files import give
 from hypothesis import given
 from hypothesis import strategies as st
+from latticear.grids import MAX_LEVELS
 
 import latticear as la
 from latticear.configurations import read_given
 from latticear.datafile import SampleWriter
-from latticear.grids import MAX_LEVELS, space_of
+from latticear.dataformat import space_of
 from latticear.samples import Samples
 
 PLAIN = la.Grid((3, 4), 3)

@@ -13,7 +13,7 @@ from latticear.ancestral import draw_reference
 from latticear.engines import Reference, drawer
 from latticear.models import PixelCNN, PixelCNNPlusPlus, check_autoregressive
 from latticear.models.heads import LevelValues, LogisticMixture
-from latticear.philox import uniforms
+from latticear.random_numbers import uniforms
 from latticear.tracing import one_hot
 from latticear.wavefront import wavefront_rank
 

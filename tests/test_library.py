@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import latticear
-import latticear.library
-from latticear.library import INTERFACE, instruction_sets, library
+import latticear.kernels.library
+from latticear.kernels.library import INTERFACE, instruction_sets, library
 
 SOURCES = Path(latticear.__file__).parent / "kernels"
 
@@ -23,6 +23,6 @@ def test_instruction_sets():
 
 @pytest.mark.skipif(library() is None, reason="the kernels were not built: there was no C compiler")
 def test_other_sources_are_refused(monkeypatch):
-    monkeypatch.setattr(latticear.library, "INTERFACE", INTERFACE + 1)
+    monkeypatch.setattr(latticear.kernels.library, "INTERFACE", INTERFACE + 1)
     with pytest.raises(RuntimeError, match="another version of latticear; install latticear again"):
         library.__wrapped__()

@@ -12,7 +12,7 @@ from latticear.engines.choice import drawer
 from latticear.engines.portable import Engine
 from latticear.models import AbstractModel, CausalTransformer, MaskedConv2d, PixelSNAIL
 from latticear.models.attention import CausalAttention, Positions, PreviousSite, SiteNorm
-from latticear.philox import uniforms
+from latticear.random_numbers import uniforms
 from latticear.receptive import dependences
 from latticear.tracing import one_hot
 from latticear.wavefront import schedule_of, wavefront_rank

@@ -11,10 +11,10 @@ import latticear as la
 import latticear.models.compiled
 from latticear.ancestral import Given
 from latticear.engines import drawer, kernels_of
-from latticear.library import instruction_sets
+from latticear.kernels.library import instruction_sets
 from latticear.models.compiled import LANES
-from latticear.philox import uniforms
 from latticear.probe import randomise
+from latticear.random_numbers import uniforms
 
 pytestmark = pytest.mark.skipif(not instruction_sets(), reason="the kernels were not compiled")
 

@@ -19,7 +19,7 @@ from latticear.models import (
     model_from_dict,
 )
 from latticear.models.layers import MASKS
-from latticear.philox import uniforms
+from latticear.random_numbers import uniforms
 from latticear.receptive import dependences, field_of, summary
 from latticear.training import fit
 

@@ -12,8 +12,8 @@ from latticear.engines import Engine, drawer
 from latticear.exact import all_configurations
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models import model_from_dict
-from latticear.philox import uniforms
 from latticear.probe import random_condition
+from latticear.random_numbers import uniforms
 
 T = 2.1
 

@@ -17,7 +17,7 @@ from latticear.hamiltonians import Ising
 from latticear.models import MADE, AbstractModel, MeanField, RecurrentPixelRNN, check_autoregressive
 from latticear.models.made import Previous, TriangularDense
 from latticear.models.recurrent import GatedRecurrence2d
-from latticear.philox import uniforms
+from latticear.random_numbers import uniforms
 from latticear.receptive import dependences
 from latticear.tracing import NEVER
 from latticear.wavefront import schedule_of

@@ -14,10 +14,10 @@ from latticear.ancestral import Given, draw_reference
 from latticear.engines import drawer
 from latticear.engines.portable import Engine
 from latticear.hamiltonians import Ising
-from latticear.library import instruction_sets
+from latticear.kernels.library import instruction_sets
 from latticear.models import PixelCNNPlusPlus, check_autoregressive, model_from_dict
 from latticear.models.pixelcnnpp import ShiftedConv2d, _Spread
-from latticear.philox import uniforms
+from latticear.random_numbers import uniforms
 from latticear.receptive import dependences, field_of
 from latticear.tracing import trace
 from latticear.wavefront import schedule_of

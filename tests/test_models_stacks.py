@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from latticear.engines import NativeEngine, drawer
-from latticear.library import instruction_sets
+from latticear.kernels.library import instruction_sets
 from latticear.models import GatedPixelCNN, PixelCNN, ResidualPixelCNN, check_autoregressive
 from latticear.receptive import field_of
 from latticear.wavefront import schedule_of

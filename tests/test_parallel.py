@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from latticear.parallel import side_by_side
+from latticear.threads import side_by_side
 
 
 @pytest.fixture(params=[1, 3])

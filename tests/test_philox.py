@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from latticear.philox import SAMPLING, TRAINING, _uniforms, philox4x32, uniforms
+from latticear.random_numbers import SAMPLING, TRAINING, _uniforms, philox4x32, uniforms
 
 
 # Random123's kat_vectors for philox4x32-10 (Salmon et al. 2011)

@@ -14,7 +14,7 @@ import latticear as la
 from latticear.engines import drawer
 from latticear.engines.native import NativeEngine
 from latticear.engines.portable import Engine
-from latticear.library import instruction_sets
+from latticear.kernels.library import instruction_sets
 from latticear.models import MODELS
 
 ROOT = Path(__file__).parents[1]

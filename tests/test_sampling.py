@@ -6,11 +6,10 @@ import torch
 from scipy import stats
 
 import latticear as la
-from latticear.ancestral import categorical
 from latticear.engines import drawer
 from latticear.exact import all_configurations
 from latticear.models import PixelCNN
-from latticear.philox import uniforms
+from latticear.random_numbers import categorical, uniforms
 from latticear.sampling import draw
 
 

@@ -12,7 +12,7 @@ import latticear as la
 from latticear.dataset import Dataset
 from latticear.exact import all_configurations, enumerate_states
 from latticear.objectives import forward_kl, reverse_kl
-from latticear.philox import TRAINING
+from latticear.random_numbers import TRAINING
 from latticear.samples import Samples
 from latticear.targets import Targets
 from latticear.training import OBJECTIVES, learning_rate_factor

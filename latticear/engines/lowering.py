@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from latticear.library import library
+from latticear.kernels.library import library
 from latticear.tracing import Node
 from latticear.wavefront import Schedule
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from latticear.ancestral import Drawn, Given
 from latticear.engines.lowering import Lowered, NodeRecord, StepRecord, allocate, steps_of
+from latticear.kernels.library import instruction_sets, library
 from latticear.lattice import configuration_size
-from latticear.library import instruction_sets, library
 from latticear.tracing import Node
 from latticear.wavefront import Schedule
 

@@ -17,7 +17,7 @@ from latticear.hamiltonians.neighbourhoods import Neighbourhoods, local_energies
 from latticear.hamiltonians.temperatures import check_temperature
 from latticear.lattice import Lattice, Symmetries, colour_graph
 from latticear.observables import magnetization
-from latticear.space import ConfigurationSpace
+from latticear.spaces import ConfigurationSpace
 
 __all__ = ["AbstractHamiltonian"]
 

@@ -14,7 +14,7 @@ from latticear.hamiltonians.ising import SPINS
 from latticear.hamiltonians.named import LatticeOptions, NamedHamiltonian
 from latticear.hamiltonians.temperatures import check_temperature
 from latticear.lattice import Lattice
-from latticear.philox import SAMPLING
+from latticear.random_numbers import SAMPLING
 
 __all__ = ["EdwardsAndersonDisorder"]
 

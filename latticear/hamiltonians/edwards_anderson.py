@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latticear.arguments import check_seed
 from latticear.hamiltonians.ising import SPINS
 from latticear.hamiltonians.named import LatticeOptions, NamedHamiltonian
 from latticear.hamiltonians.pair import finite, numbers
 from latticear.lattice import Lattice
-from latticear.philox import check_seed
 
 __all__ = ["EdwardsAnderson", "check_disorder", "couplings_of", "random_couplings"]
 

@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from latticear.ancestral import Drawn, Given
 from latticear.hamiltonians import BoltzmannBias, SummedNeighbours
-from latticear.library import instruction_sets, library
+from latticear.kernels.library import instruction_sets, library
 from latticear.models.patches import PatchNetwork, PhaseModule
 
 __all__ = ["CompiledPhases", "attached"]

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latticear.ancestral import Drawn, Given, draw_front, log_softmax
+from latticear.ancestral import Drawn, Given, draw_front
 from latticear.engines import kernels_of
 from latticear.hamiltonians import Strengths, exact_conditionals
 from latticear.models.base import AbstractModel, Common
@@ -22,8 +22,9 @@ from latticear.models.gauge import Gauge
 from latticear.models.partial import Step
 from latticear.models.patches import Board, PatchNetwork, PhaseModule
 from latticear.models.recomputed import with_gradient
-from latticear.parallel import side_by_side
+from latticear.random_numbers import log_softmax
 from latticear.scales import SITE, Phase, multiscale_phases, rank_of
+from latticear.threads import side_by_side
 
 __all__ = ["MultiscalePixelCNN"]
 COLUMNS = 2**13

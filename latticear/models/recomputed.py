@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from latticear.parallel import side_by_side
+from latticear.threads import side_by_side
 
 __all__ = ["with_gradient"]
 

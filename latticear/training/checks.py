@@ -6,6 +6,7 @@ import difflib
 
 from torch import Tensor
 
+from latticear.arguments import check_seed
 from latticear.hamiltonians import (
     AbstractHamiltonian,
     EdwardsAndersonDisorder,
@@ -13,8 +14,7 @@ from latticear.hamiltonians import (
     temperature_or_range,
 )
 from latticear.models import AbstractModel
-from latticear.philox import check_seed
-from latticear.space import ConfigurationSpace
+from latticear.spaces import ConfigurationSpace
 
 __all__ = ["OBJECTIVES", "SCHEDULES", "check_condition", "check_fit", "check_optimizer", "check_target"]
 

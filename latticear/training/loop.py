@@ -17,7 +17,7 @@ from latticear.hamiltonians import AbstractHamiltonian, EdwardsAndersonDisorder
 from latticear.models import AbstractModel
 from latticear.montecarlo import monte_carlo_data
 from latticear.objectives import Metrics, batch_metrics, forward_kl, reverse_kl
-from latticear.space import ConfigurationSpace
+from latticear.spaces import ConfigurationSpace
 from latticear.targets import Targets
 from latticear.training.checks import check_condition, check_fit, check_optimizer, check_target
 from latticear.training.state import MovingAverage, TrainingState

@@ -23,7 +23,7 @@ from latticear.provenance import command, fingerprint
 from latticear.replicas import ParallelTempering
 from latticear.samples import Samples
 from latticear.signals import StopSignals
-from latticear.space import ConfigurationSpace
+from latticear.spaces import ConfigurationSpace
 from latticear.tempering import parallel_tempering
 from latticear.workflows.grids import asked_condition
 from latticear.workflows.runs import (

@@ -24,7 +24,7 @@ from latticear.hamiltonians import AbstractHamiltonian, EdwardsAndersonDisorder,
 from latticear.instances import read_couplings
 from latticear.models import AbstractModel
 from latticear.rundir import RunDirectory, load_model
-from latticear.space import ConfigurationSpace
+from latticear.spaces import ConfigurationSpace
 
 __all__ = [
     "Instance",

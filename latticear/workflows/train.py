@@ -30,7 +30,7 @@ from latticear.models import MODELS, AbstractModel, transfer_weights
 from latticear.provenance import environment, now
 from latticear.rundir import RunDirectory, load_model
 from latticear.signals import StopSignals
-from latticear.space import ConfigurationSpace
+from latticear.spaces import ConfigurationSpace
 from latticear.training import Step, TrainingError, fit
 from latticear.trees import config_tree, differences
 from latticear.workflows.grids import Configurations, check_classes, check_same_data, completed, grid_data

@@ -5,12 +5,27 @@ Nothing is stored between draws, so a run resumes, and a stream of samples is cu
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from latticear.library import library
+from latticear.arguments import check_seed
+from latticear.kernels.library import library
 
-__all__ = ["CHAINS", "PARTICLES", "PILOT", "RESAMPLING", "SAMPLING", "TRAINING", "check_seed", "philox4x32", "uniforms"]
+__all__ = [
+    "CHAINS",
+    "PARTICLES",
+    "PILOT",
+    "RESAMPLING",
+    "SAMPLING",
+    "TRAINING",
+    "categorical",
+    "log_softmax",
+    "philox4x32",
+    "random_stream",
+    "uniforms",
+]
 
 SAMPLING, TRAINING, PILOT, PARTICLES, RESAMPLING, CHAINS = range(6)
 """Streams of one seed: what a model is trained on must not be what it is weighed on, nor what anything is fitted to."""
@@ -75,7 +90,30 @@ def _uniforms(seed: int, start: int, n: int, n_sites: int, stream: int, device: 
     return words.flatten(1)[:, :n_sites].double() * 2.0**-53
 
 
-def check_seed(seed: int) -> None:
-    """Raise ValueError unless the seed is an integer in [0, 2^64)."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
-        raise ValueError(f"seed must be an integer in [0, 2^64), got {seed!r}")
+def random_stream(seed: int, purpose: str) -> np.random.SeedSequence:
+    """The seed of what is drawn for one purpose, or by one method; independent of that of any other."""
+    return np.random.SeedSequence(seed, spawn_key=tuple(purpose.encode()))
+
+
+def categorical(logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw tokens by inversion, in float64.
+
+    Args:
+        logits: `(..., q)`.
+        u: float64 `(...)`, uniform in [0, 1).
+
+    Returns:
+        tokens int64 `(...)`, and the log-probabilities of all tokens, float64 `(..., q)`.
+    """
+    log_p = log_softmax(logits.double())
+    cumulative = log_p.exp().cumsum(-1)[..., :-1]
+    return (u[..., None] >= cumulative).sum(-1), log_p
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    """Log-probabilities `(..., q)` of logits."""
+    if logits.shape[-1] != 2:
+        return logits.log_softmax(-1)
+    odds = logits[..., 1] - logits[..., 0]  # for two tokens several times as fast
+    log_p1 = F.logsigmoid(odds)
+    return torch.stack([log_p1 - odds, log_p1], dim=-1)

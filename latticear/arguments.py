@@ -1,0 +1,24 @@
+"""Whether an argument is the number that it should be."""
+
+from __future__ import annotations
+
+import operator
+
+__all__ = ["check_integer", "check_seed"]
+
+
+def check_integer(name: str, value: int | None, *, least: int, default: int | None = None) -> int:
+    """An argument that counts something, or its default where it is None; ValueError for what is no such number."""
+    try:
+        number = operator.index(default if value is None else value)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ValueError(f"{name} must be an integer, got {value!r}") from error
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {number}")
+    return number
+
+
+def check_seed(seed: int) -> None:
+    """Raise ValueError unless the seed is an integer in [0, 2^64)."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be an integer in [0, 2^64), got {seed!r}")
