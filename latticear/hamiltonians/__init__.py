@@ -10,8 +10,8 @@ from latticear.hamiltonians.bias import BoltzmannBias, Strengths
 from latticear.hamiltonians.blume_capel import BlumeCapel
 from latticear.hamiltonians.components import ComponentBias, Components
 from latticear.hamiltonians.custom import CustomHamiltonian
-from latticear.hamiltonians.disorder import EdwardsAndersonDisorder
 from latticear.hamiltonians.edwards_anderson import EdwardsAnderson
+from latticear.hamiltonians.edwards_anderson_disorder import EdwardsAndersonDisorder
 from latticear.hamiltonians.ising import Ising
 from latticear.hamiltonians.neighbourhoods import Neighbourhoods
 from latticear.hamiltonians.pair import PairHamiltonian

@@ -172,7 +172,7 @@ class AbstractHamiltonian(ConfigurationSpace):
     def energy_given(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
         """`token_energy` of configurations that come with conditions `(B, k)`, where those are part of the energy.
 
-        They are where `latticear.hamiltonians.disorder` has couplings for each configuration.
+        They are where `latticear.hamiltonians.edwards_anderson_disorder` has couplings for each configuration.
         """
         return self.token_energy(tokens)
 
