@@ -33,7 +33,7 @@ MODULES := $(patsubst latticear/%.py,latticear.%,$(filter-out %__init__.py,$(wil
 
 docs: $(READY)
 	$(BIN)/pdoc --docformat google --math -o docs/api latticear $(MODULES) \
-		latticear.cli latticear.engines latticear.exact latticear.hamiltonians latticear.models latticear.training \
+		latticear.cli latticear.sampling latticear.exact latticear.hamiltonians latticear.models latticear.training \
 		latticear.workflows
 
 clean:

@@ -21,8 +21,8 @@ import torch
 from timing import keep_memory
 
 import latticear as la
-from latticear.engines import drawer
 from latticear.kernels.library import instruction_sets
+from latticear.sampling import drawer
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in la.MODELS),

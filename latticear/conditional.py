@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from latticear.configurations import read_given, read_metadata
-from latticear.engines import drawer
 from latticear.models import AbstractModel
 from latticear.samples import Samples
+from latticear.sampling import drawer
 from latticear.spaces import ConfigurationSpace
 
 __all__ = ["Held", "read_held"]

@@ -14,8 +14,8 @@ from torch import Tensor
 from latticear.config import GridConfig
 from latticear.models import AbstractModel
 from latticear.plotting import Array, Drawing, completions, draw_figures, likelihood_curve, receptive_field, sample_grid
-from latticear.receptive import field_of
 from latticear.rundir import RunDirectory
+from latticear.sampling.receptive import field_of
 from latticear.spaces import ConfigurationSpace
 from latticear.workflows.grids import Configurations, grid_data
 from latticear.workflows.runs import trained_any

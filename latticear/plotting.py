@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from latticear.estimates import Estimate, Estimates
 from latticear.exact import ExactResult
-from latticear.receptive import field_of, slope_of
+from latticear.sampling.receptive import field_of, slope_of
 
 __all__ = [
     "LABELS",

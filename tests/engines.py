@@ -2,13 +2,13 @@
 
 import torch
 
-from latticear.ancestral import Drawn, Given
-from latticear.engines.choice import Drawer, _engine
-from latticear.engines.native import NativeEngine
-from latticear.engines.portable import Engine
 from latticear.kernels.library import instruction_sets
 from latticear.models import AbstractModel
-from latticear.wavefront import schedule_of
+from latticear.sampling.choice import Drawer, _engine
+from latticear.sampling.native import NativeEngine
+from latticear.sampling.reference import Drawn, Given
+from latticear.sampling.schedule import schedule_of
+from latticear.sampling.torch_engine import Engine
 
 __all__ = ["draw_by_all", "engines"]
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import latticear as la
-from latticear.ancestral import Given, draw_reference
-from latticear.engines import Reference, drawer
 from latticear.models import AbstractModel, MaskedConv2d
 from latticear.random_numbers import uniforms
-from latticear.tracing import one_hot, trace
-from latticear.wavefront import raster_rank, schedule_of, wavefront_rank
+from latticear.sampling import Reference, drawer
+from latticear.sampling.reference import Given, draw_reference
+from latticear.sampling.schedule import raster_rank, schedule_of, wavefront_rank
+from latticear.sampling.tracing import one_hot, trace
 
 
 def check_same(model: AbstractModel, n: int = 40, seed: int = 0) -> None:

@@ -6,10 +6,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import latticear as la
-from latticear.ancestral import Given, draw_reference
-from latticear.engines import Engine
 from latticear.random_numbers import uniforms
-from latticear.wavefront import schedule_of
+from latticear.sampling import Engine
+from latticear.sampling.reference import Given, draw_reference
+from latticear.sampling.schedule import schedule_of
 
 HOST = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 import latticear as la
-from latticear.engines import NativeEngine, drawer
 from latticear.kernels.library import instruction_sets
 from latticear.models import MODELS, MaskedConv2d
-from latticear.tracing import one_hot
-from latticear.wavefront import wavefront_rank
+from latticear.sampling import NativeEngine, drawer
+from latticear.sampling.schedule import wavefront_rank
+from latticear.sampling.tracing import one_hot
 
 NATIVE = pytest.mark.skipif(not instruction_sets(), reason="the kernels were not compiled")
 

@@ -12,15 +12,15 @@ from test_models_components import NETWORKS, WIDEST, _OwnGroup
 from test_stages import _Mixed, _Sum
 from torch import nn
 
-from latticear.ancestral import Given, draw_reference
-from latticear.engines import Engine, NativeEngine, Reference, drawer
-from latticear.engines.lowering import lower, steps_of
 from latticear.kernels.library import instruction_sets
 from latticear.models import AbstractModel, GatedPixelCNN, MaskedConv2d, PixelCNN, check_autoregressive
-from latticear.probe import random_condition
 from latticear.random_numbers import uniforms
-from latticear.tracing import one_hot
-from latticear.wavefront import schedule_of, wavefront_rank
+from latticear.sampling import Engine, NativeEngine, Reference, drawer
+from latticear.sampling.lowering import lower, steps_of
+from latticear.sampling.probe import random_condition
+from latticear.sampling.reference import Given, draw_reference
+from latticear.sampling.schedule import schedule_of, wavefront_rank
+from latticear.sampling.tracing import one_hot
 
 
 def check_same(model: AbstractModel, n: int = 20, seed: int = 0, engine: type = NativeEngine) -> None:

@@ -9,13 +9,13 @@ from engines import draw_by_all, engines
 from torch import nn
 
 import latticear as la
-from latticear.ancestral import draw_reference
-from latticear.engines import Reference, drawer
 from latticear.models import AbstractModel, MaskedConv2d
 from latticear.models.conditions import Conditioning
 from latticear.random_numbers import uniforms
-from latticear.tracing import NEVER, one_hot
-from latticear.wavefront import raster_rank, schedule_of, wavefront_rank
+from latticear.sampling import Reference, drawer
+from latticear.sampling.reference import draw_reference
+from latticear.sampling.schedule import raster_rank, schedule_of, wavefront_rank
+from latticear.sampling.tracing import NEVER, one_hot
 
 
 def check_same(model: AbstractModel, n: int = 40, native: bool = True) -> None:

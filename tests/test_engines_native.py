@@ -11,12 +11,12 @@ from engines import draw_by_all, engines
 from torch import nn
 
 import latticear as la
-from latticear.ancestral import draw_reference
-from latticear.engines import Engine, NativeEngine, Reference, drawer
 from latticear.kernels.library import instruction_sets
 from latticear.random_numbers import uniforms
-from latticear.tracing import one_hot
-from latticear.wavefront import wavefront_rank
+from latticear.sampling import Engine, NativeEngine, Reference, drawer
+from latticear.sampling.reference import draw_reference
+from latticear.sampling.schedule import wavefront_rank
+from latticear.sampling.tracing import one_hot
 
 pytestmark = pytest.mark.skipif(not instruction_sets(), reason="the kernels were not built: there was no C compiler")
 

@@ -9,13 +9,13 @@ import torch
 from engines import draw_by_all, engines
 from torch import Tensor, nn
 
-from latticear.ancestral import draw_reference
-from latticear.engines import Reference, drawer
 from latticear.models import PixelCNN, PixelCNNPlusPlus, check_autoregressive
 from latticear.models.heads import LevelValues, LogisticMixture
 from latticear.random_numbers import uniforms
-from latticear.tracing import one_hot
-from latticear.wavefront import wavefront_rank
+from latticear.sampling import Reference, drawer
+from latticear.sampling.reference import draw_reference
+from latticear.sampling.schedule import wavefront_rank
+from latticear.sampling.tracing import one_hot
 
 
 def _extreme(head: LogisticMixture, n: int = 20000) -> Tensor:

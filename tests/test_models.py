@@ -10,7 +10,7 @@ from latticear.exact import all_configurations
 from latticear.hamiltonians import Ising
 from latticear.models import MODELS, AbstractModel, MaskedConv2d, PixelCNN, check_autoregressive, model_from_dict
 from latticear.models.layers import MASKS
-from latticear.wavefront import raster_rank
+from latticear.sampling.schedule import raster_rank
 
 
 @pytest.mark.parametrize("n_tokens", [2, 3, 8])

@@ -7,15 +7,15 @@ from engines import draw_by_all
 from torch import nn
 
 import latticear as la
-from latticear.ancestral import Given, draw_reference
-from latticear.engines.choice import drawer
-from latticear.engines.portable import Engine
 from latticear.models import AbstractModel, CausalTransformer, MaskedConv2d, PixelSNAIL
 from latticear.models.attention import CausalAttention, Positions, PreviousSite, SiteNorm
 from latticear.random_numbers import uniforms
-from latticear.receptive import dependences
-from latticear.tracing import one_hot
-from latticear.wavefront import schedule_of, wavefront_rank
+from latticear.sampling.choice import drawer
+from latticear.sampling.receptive import dependences
+from latticear.sampling.reference import Given, draw_reference
+from latticear.sampling.schedule import schedule_of, wavefront_rank
+from latticear.sampling.torch_engine import Engine
+from latticear.sampling.tracing import one_hot
 
 BOTH = [CausalTransformer, PixelSNAIL]
 

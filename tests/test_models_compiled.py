@@ -9,12 +9,12 @@ from torch import nn
 
 import latticear as la
 import latticear.models.compiled
-from latticear.ancestral import Given
-from latticear.engines import drawer, kernels_of
 from latticear.kernels.library import instruction_sets
 from latticear.models.compiled import LANES
-from latticear.probe import randomise
 from latticear.random_numbers import uniforms
+from latticear.sampling import drawer, kernels_of
+from latticear.sampling.probe import randomise
+from latticear.sampling.reference import Given
 
 pytestmark = pytest.mark.skipif(not instruction_sets(), reason="the kernels were not compiled")
 

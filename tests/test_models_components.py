@@ -8,7 +8,6 @@ import torch
 from engines import draw_by_all
 from torch import nn
 
-from latticear.ancestral import draw_reference
 from latticear.hamiltonians import Ising
 from latticear.models import (
     GatedPixelCNN,
@@ -20,7 +19,8 @@ from latticear.models import (
 )
 from latticear.models.layers import MASKS
 from latticear.random_numbers import uniforms
-from latticear.receptive import dependences, field_of, summary
+from latticear.sampling.receptive import dependences, field_of, summary
+from latticear.sampling.reference import draw_reference
 from latticear.training import fit
 
 NETWORKS = [PixelCNN, ResidualPixelCNN, GatedPixelCNN]

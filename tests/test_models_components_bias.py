@@ -7,13 +7,13 @@ from engines import engines
 from test_models_components import NETWORKS
 
 import latticear as la
-from latticear.ancestral import Given, draw_reference
-from latticear.engines import Engine, drawer
 from latticear.exact import all_configurations
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models import model_from_dict
-from latticear.probe import random_condition
 from latticear.random_numbers import uniforms
+from latticear.sampling import Engine, drawer
+from latticear.sampling.probe import random_condition
+from latticear.sampling.reference import Given, draw_reference
 
 T = 2.1
 

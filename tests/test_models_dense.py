@@ -10,17 +10,17 @@ import torch.nn.functional as F
 from engines import draw_by_all
 from torch import nn
 
-from latticear.ancestral import draw_reference
-from latticear.engines import Engine, Reference, drawer
 from latticear.exact import all_configurations
 from latticear.hamiltonians import Ising
 from latticear.models import MADE, AbstractModel, MeanField, RecurrentPixelRNN, check_autoregressive
 from latticear.models.made import Previous, TriangularDense
 from latticear.models.recurrent import GatedRecurrence2d
 from latticear.random_numbers import uniforms
-from latticear.receptive import dependences
-from latticear.tracing import NEVER
-from latticear.wavefront import schedule_of
+from latticear.sampling import Engine, Reference, drawer
+from latticear.sampling.receptive import dependences
+from latticear.sampling.reference import draw_reference
+from latticear.sampling.schedule import schedule_of
+from latticear.sampling.tracing import NEVER
 
 BUILDS = {
     "mean-field": MeanField,

@@ -10,11 +10,11 @@ from test_hamiltonians_summed import TEMPERATURE, is_sound
 from test_sampling import _counts, _p_value
 
 import latticear as la
-from latticear.engines import drawer
-from latticear.engines.choice import OwnOrder
 from latticear.exact import all_configurations
 from latticear.models import check_autoregressive
-from latticear.probe import randomise
+from latticear.sampling import drawer
+from latticear.sampling.choice import OwnOrder
+from latticear.sampling.probe import randomise
 
 
 def _model(shape: tuple[int, int], n_tokens: int = 2, **options) -> la.MultiscalePixelCNN:

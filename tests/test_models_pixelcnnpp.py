@@ -10,17 +10,17 @@ import torch.nn.functional as F
 from engines import draw_by_all
 from torch import nn
 
-from latticear.ancestral import Given, draw_reference
-from latticear.engines import drawer
-from latticear.engines.portable import Engine
 from latticear.hamiltonians import Ising
 from latticear.kernels.library import instruction_sets
 from latticear.models import PixelCNNPlusPlus, check_autoregressive, model_from_dict
 from latticear.models.pixelcnnpp import ShiftedConv2d, _Spread
 from latticear.random_numbers import uniforms
-from latticear.receptive import dependences, field_of
-from latticear.tracing import trace
-from latticear.wavefront import schedule_of
+from latticear.sampling import drawer
+from latticear.sampling.receptive import dependences, field_of
+from latticear.sampling.reference import Given, draw_reference
+from latticear.sampling.schedule import schedule_of
+from latticear.sampling.torch_engine import Engine
+from latticear.sampling.tracing import trace
 
 _small = functools.partial(PixelCNNPlusPlus, width=4, first_kernel_size=3)
 

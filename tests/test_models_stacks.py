@@ -6,11 +6,11 @@ import contracts
 import pytest
 import torch
 
-from latticear.engines import NativeEngine, drawer
 from latticear.kernels.library import instruction_sets
 from latticear.models import GatedPixelCNN, PixelCNN, ResidualPixelCNN, check_autoregressive
-from latticear.receptive import field_of
-from latticear.wavefront import schedule_of
+from latticear.sampling import NativeEngine, drawer
+from latticear.sampling.receptive import field_of
+from latticear.sampling.schedule import schedule_of
 
 NETWORKS = [PixelCNN, ResidualPixelCNN, GatedPixelCNN]
 

@@ -25,7 +25,7 @@ from latticear.plotting import (
     wavefront,
     weight_histogram,
 )
-from latticear.receptive import field_of
+from latticear.sampling.receptive import field_of
 
 RNG = np.random.default_rng(0)
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import latticear as la
-from latticear.engines import drawer
-from latticear.engines.native import NativeEngine
-from latticear.engines.portable import Engine
 from latticear.kernels.library import instruction_sets
 from latticear.models import MODELS
+from latticear.sampling import drawer
+from latticear.sampling.native import NativeEngine
+from latticear.sampling.torch_engine import Engine
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,8 +58,8 @@ def test_contributing_hamiltonian():
 def test_contributing_model():
     header = (
         "from typing import ClassVar, Unpack\nfrom torch import Tensor\nfrom latticear.models import MaskedConv2d\n"
-        "from latticear.models.base import AbstractModel, Common\nfrom latticear.tracing import one_hot\n"
-        "from latticear.wavefront import wavefront_rank\n"
+        "from latticear.models.base import AbstractModel, Common\nfrom latticear.sampling.tracing import one_hot\n"
+        "from latticear.sampling.schedule import wavefront_rank\n"
     )
     names: dict = {}
     exec(header + _python_block("CONTRIBUTING.md", 1), names)

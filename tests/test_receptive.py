@@ -12,8 +12,8 @@ from verbs import succeed
 
 import latticear as la
 from latticear.models import AbstractModel
-from latticear.receptive import ReceptiveFieldWarning, dependences, field_of, summary
-from latticear.wavefront import raster_rank
+from latticear.sampling.receptive import ReceptiveFieldWarning, dependences, field_of, summary
+from latticear.sampling.schedule import raster_rank
 
 
 def _sites(model):

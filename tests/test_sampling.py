@@ -6,11 +6,11 @@ import torch
 from scipy import stats
 
 import latticear as la
-from latticear.engines import drawer
 from latticear.exact import all_configurations
 from latticear.models import PixelCNN
 from latticear.random_numbers import categorical, uniforms
-from latticear.sampling import draw
+from latticear.sampling import drawer
+from latticear.sampling.stream import draw
 
 
 def _counts(tokens: torch.Tensor, q: int) -> torch.Tensor:

@@ -6,10 +6,10 @@ from test_models_components import NETWORKS, _OwnGroup
 from torch import Tensor, nn
 
 from latticear.models import PixelCNN
-from latticear.probe import probe_of, randomise
-from latticear.stages import stages_in_order, stages_of
-from latticear.tracing import Graph, one_hot, trace
-from latticear.wavefront import schedule_of, wavefront_rank
+from latticear.sampling.probe import probe_of, randomise
+from latticear.sampling.schedule import schedule_of, wavefront_rank
+from latticear.sampling.stages import stages_in_order, stages_of
+from latticear.sampling.tracing import Graph, one_hot, trace
 
 
 def _values(graph: Graph, hot: Tensor) -> dict[str, Tensor | tuple[Tensor, ...]]:

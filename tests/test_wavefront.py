@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import latticear as la
-from latticear.wavefront import raster_rank, schedule_of
+from latticear.sampling.schedule import raster_rank, schedule_of
 
 
 # design: 3x3 layers 2; 7x7 first, then 3x3: 4; all 7x7: 4

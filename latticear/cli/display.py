@@ -33,7 +33,7 @@ def one_line_errors() -> Iterator[None]:
     import warnings
 
     from latticear.estimates import UnreliableEstimateWarning
-    from latticear.receptive import ReceptiveFieldWarning
+    from latticear.sampling.receptive import ReceptiveFieldWarning
     from latticear.training import TrainingError
 
     with warnings.catch_warnings():
@@ -52,7 +52,7 @@ def notes(console: Console) -> Iterator[None]:
     """What a network says when it is built becomes a line of its own."""
     import warnings
 
-    from latticear.receptive import ReceptiveFieldWarning
+    from latticear.sampling.receptive import ReceptiveFieldWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("once", ReceptiveFieldWarning)

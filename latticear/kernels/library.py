@@ -12,7 +12,7 @@ import torch  # noqa: F401  # first: the kernels then share its threads
 __all__ = ["instruction_sets", "library"]
 
 INTERFACE = 8
-"""Of kernels/program.h: what is declared here and in `latticear.engines.lowering` fits these sources only."""
+"""Of kernels/program.h: what is declared here and in `latticear.sampling.lowering` fits these sources only."""
 
 _INTEGER, _REAL, _POINTER = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
 _SIGNATURES: dict[str, tuple[Any, ...]] = {

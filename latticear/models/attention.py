@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latticear.tracing import NEVER, Offset
+from latticear.sampling.tracing import NEVER, Offset
 
 __all__ = ["CausalAttention", "Positions", "PreviousSite", "SiteNorm"]
 

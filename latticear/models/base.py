@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from latticear.hamiltonians import BoltzmannBias
 from latticear.lattice import check_shape, configuration_size
 from latticear.models.conditions import ConditionEmbedding, Conditioning
-from latticear.receptive import dependences, warn_of_short_reach
 from latticear.samples import Samples
-from latticear.sampling import draw
+from latticear.sampling.receptive import dependences, warn_of_short_reach
+from latticear.sampling.stream import draw
 
 __all__ = ["AbstractModel", "Common", "check_autoregressive"]
 

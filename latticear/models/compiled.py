@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from latticear.ancestral import Drawn, Given
 from latticear.hamiltonians import BoltzmannBias, SummedNeighbours
 from latticear.kernels.library import instruction_sets, library
 from latticear.models.patches import PatchNetwork, PhaseModule
+from latticear.sampling.reference import Drawn, Given
 
 __all__ = ["CompiledPhases", "attached"]
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latticear.tracing import Offset
+from latticear.sampling.tracing import Offset
 
 __all__ = ["MASKS", "MaskedConv2d", "check_width", "per_layer", "site_layer"]
 

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latticear.models.base import AbstractModel, Common
-from latticear.tracing import NEVER, Offset, one_hot
-from latticear.wavefront import wavefront_rank
+from latticear.sampling.schedule import wavefront_rank
+from latticear.sampling.tracing import NEVER, Offset, one_hot
 
 __all__ = ["MADE", "Previous", "TriangularDense"]
 

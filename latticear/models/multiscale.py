@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latticear.ancestral import Drawn, Given, draw_front
-from latticear.engines import kernels_of
 from latticear.hamiltonians import Strengths, exact_conditionals
 from latticear.models.base import AbstractModel, Common
 from latticear.models.compiled import CompiledPhases, attached
@@ -23,6 +21,8 @@ from latticear.models.partial import Step
 from latticear.models.patches import Board, PatchNetwork, PhaseModule
 from latticear.models.recomputed import with_gradient
 from latticear.random_numbers import log_softmax
+from latticear.sampling import kernels_of
+from latticear.sampling.reference import Drawn, Given, draw_front
 from latticear.scales import SITE, Phase, multiscale_phases, rank_of
 from latticear.threads import side_by_side
 
@@ -261,7 +261,7 @@ class MultiscalePixelCNN(AbstractModel):
 
     @torch.no_grad()
     def draw_block(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
-        """Draw configurations, phase by phase, as `latticear.ancestral.draw_reference` does rank by rank.
+        """Draw configurations, phase by phase, as `latticear.sampling.reference.draw_reference` does rank by rank.
 
         Args:
             u: float64 `(B, H W)`, uniform in [0, 1).

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from latticear.models.base import AbstractModel, Common
 from latticear.models.layers import MaskedConv2d, check_width, per_layer, site_layer
-from latticear.tracing import one_hot
-from latticear.wavefront import wavefront_rank
+from latticear.sampling.schedule import wavefront_rank
+from latticear.sampling.tracing import one_hot
 
 __all__ = ["PixelCNN"]
 

@@ -12,8 +12,8 @@ from latticear.models.attention import CausalAttention, Positions, PreviousSite
 from latticear.models.base import AbstractModel, Common
 from latticear.models.conditions import Conditioning
 from latticear.models.layers import MaskedConv2d
-from latticear.tracing import one_hot
-from latticear.wavefront import wavefront_rank
+from latticear.sampling.schedule import wavefront_rank
+from latticear.sampling.tracing import one_hot
 
 __all__ = ["PixelSNAIL"]
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from latticear.models.base import AbstractModel, Common
 from latticear.models.layers import MaskedConv2d
-from latticear.tracing import NEVER, one_hot
-from latticear.wavefront import wavefront_rank
+from latticear.sampling.schedule import wavefront_rank
+from latticear.sampling.tracing import NEVER, one_hot
 
 __all__ = ["GatedRecurrence2d", "RecurrentPixelRNN"]
 

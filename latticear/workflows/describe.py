@@ -9,8 +9,8 @@ from latticear.config import (
     load_any,
 )
 from latticear.configurations import read_metadata
-from latticear.receptive import summary
 from latticear.rundir import RunDirectory, load_model
+from latticear.sampling.receptive import summary
 
 __all__ = ["describe"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from latticear.ancestral import Drawn, Given
+from latticear.sampling.reference import Drawn, Given
 
 __all__ = ["Captured"]
 

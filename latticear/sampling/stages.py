@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from latticear.tracing import ELEMENTWISE, HERE, Graph, Node
+from latticear.sampling.tracing import ELEMENTWISE, HERE, Graph, Node
 
 __all__ = ["stages_in_order", "stages_of"]
 

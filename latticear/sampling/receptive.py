@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from latticear.lattice import configuration_size
-from latticear.probe import probe_of, random_condition, randomise
-from latticear.tracing import Graph, trace
-from latticear.wavefront import raster_rank
+from latticear.sampling.probe import probe_of, random_condition, randomise
+from latticear.sampling.schedule import raster_rank
+from latticear.sampling.tracing import Graph, trace
 
 __all__ = [
     "ReceptiveField",

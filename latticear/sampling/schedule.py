@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from latticear.stages import stages_in_order, stages_of
-from latticear.tracing import NEVER, Graph, Incremental, Offset, trace
+from latticear.sampling.stages import stages_in_order, stages_of
+from latticear.sampling.tracing import NEVER, Graph, Incremental, Offset, trace
 
 __all__ = ["Read", "Schedule", "raster_rank", "schedule_of", "wavefront_rank"]
 

@@ -1,7 +1,7 @@
-"""The wavefront compiled for the CPU: as `latticear.engines.portable`, without a call for each product.
+"""The wavefront compiled for the CPU: as `latticear.sampling.torch_engine`, without a call for each product.
 
 The kernels (`latticear/kernels`, C) are built when the package is installed. Where they could not be built, or a
-network does what they do not know, `latticear.engines.portable` draws instead; the tokens are the same.
+network does what they do not know, `latticear.sampling.torch_engine` draws instead; the tokens are the same.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from latticear.ancestral import Drawn, Given
-from latticear.engines.lowering import Lowered, NodeRecord, StepRecord, allocate, steps_of
 from latticear.kernels.library import instruction_sets, library
 from latticear.lattice import configuration_size
-from latticear.tracing import Node
-from latticear.wavefront import Schedule
+from latticear.sampling.lowering import Lowered, NodeRecord, StepRecord, allocate, steps_of
+from latticear.sampling.reference import Drawn, Given
+from latticear.sampling.schedule import Schedule
+from latticear.sampling.tracing import Node
 
 __all__ = ["NativeEngine"]
 

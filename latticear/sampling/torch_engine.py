@@ -2,7 +2,7 @@
 
 Only what depends on the newest tokens changes from one draw to the next, so each hidden value is computed once, from
 its live taps alone, and all sites of a front are drawn together. A layer is one matrix product for each row of its
-kernel, read from rings (`latticear.engines.rings`) without copying. Where a site has components, a tick has a pass for
+kernel, read from rings (`latticear.sampling.rings`) without copying. Where a site has components, a tick has a pass for
 each, which computes the channels that waited for the component before.
 """
 
@@ -18,12 +18,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from latticear.ancestral import Drawn, Given, draw_front
-from latticear.engines.capture import Captured
-from latticear.engines.rings import Fronts, Part, Ring, Rows
 from latticear.lattice import configuration_size
-from latticear.tracing import Incremental, Node, Offset
-from latticear.wavefront import Schedule
+from latticear.sampling.capture import Captured
+from latticear.sampling.reference import Drawn, Given, draw_front
+from latticear.sampling.rings import Fronts, Part, Ring, Rows
+from latticear.sampling.schedule import Schedule
+from latticear.sampling.tracing import Incremental, Node, Offset
 
 __all__ = ["Engine"]
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from latticear.tracing import Offset
+from latticear.sampling.tracing import Offset
 
 __all__ = ["Fronts", "Part", "Ring", "Rows"]
 

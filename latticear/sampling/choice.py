@@ -12,13 +12,13 @@ from weakref import WeakKeyDictionary, ref
 import torch
 from torch import Tensor, nn
 
-from latticear.ancestral import Autoregressive, Drawn, Given, draw_reference
-from latticear.engines.lowering import lower
-from latticear.engines.native import NativeEngine
-from latticear.engines.portable import Engine
-from latticear.probe import probe_of, random_condition, randomise
 from latticear.random_numbers import log_softmax
-from latticear.wavefront import raster_rank, schedule_of
+from latticear.sampling.lowering import lower
+from latticear.sampling.native import NativeEngine
+from latticear.sampling.probe import probe_of, random_condition, randomise
+from latticear.sampling.reference import Autoregressive, Drawn, Given, draw_reference
+from latticear.sampling.schedule import raster_rank, schedule_of
+from latticear.sampling.torch_engine import Engine
 
 __all__ = ["BLOCK", "METHODS", "Drawer", "drawer", "kernels_of"]
 

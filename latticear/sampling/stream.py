@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from latticear.ancestral import Autoregressive, Given
 from latticear.arguments import check_seed
-from latticear.engines import METHODS, drawer
 from latticear.lattice import configuration_size
 from latticear.random_numbers import SAMPLING, uniforms
 from latticear.samples import Samples, token_dtype
+from latticear.sampling.choice import METHODS, drawer
+from latticear.sampling.reference import Autoregressive, Given
 
 __all__ = ["draw"]
 

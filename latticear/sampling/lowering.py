@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from latticear.kernels.library import library
-from latticear.tracing import Node
-from latticear.wavefront import Schedule
+from latticear.sampling.schedule import Schedule
+from latticear.sampling.tracing import Node
 
 __all__ = ["Lowered", "NodeRecord", "StepRecord", "allocate", "lower", "steps_of"]
 
