@@ -18,7 +18,7 @@ from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.measurement import Observable
 from latticear.models import AbstractModel
-from latticear.models.partial import DrawsInSteps, require_steps
+from latticear.models.steps import DrawsInSteps, require_steps
 from latticear.montecarlo import Schedule, run_chains
 from latticear.random_numbers import CHAINS
 from latticear.samples import Samples

@@ -20,7 +20,7 @@ from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.islands import MIN_ISLANDS, island_estimates, systematic
 from latticear.measurement import Measurement, Observable, measurements
 from latticear.models import AbstractModel
-from latticear.models.partial import DrawsInSteps, require_steps
+from latticear.models.steps import DrawsInSteps, require_steps
 from latticear.montecarlo import monte_carlo_data
 from latticear.random_numbers import PARTICLES, PILOT, RESAMPLING, uniforms
 from latticear.samples import Samples

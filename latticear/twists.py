@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from latticear.models.partial import Step
+from latticear.models.steps import Step
 
 __all__ = ["Pilot", "Twist", "fit_twists"]
 

@@ -8,9 +8,9 @@ from test_hamiltonians_summed import TEMPERATURE
 from torch import nn
 
 import latticear as la
-import latticear.models.compiled
+import latticear.models.multiscale.compiled
 from latticear.kernels.library import instruction_sets
-from latticear.models.compiled import LANES
+from latticear.models.multiscale.compiled import LANES
 from latticear.random_numbers import uniforms
 from latticear.sampling import drawer, kernels_of
 from latticear.sampling.probe import randomise
@@ -139,7 +139,7 @@ def test_some_sites(case, monkeypatch):
             results.append(model.redraw(board, sites, _u(model, n)[:, : len(sites)]))
             results += [board.tokens.clone(), board.inputs.clone(), model.log_prob_of(board, sites)]
         found.append(results)
-        monkeypatch.setattr("latticear.models.multiscale.kernels_of", lambda model: None)
+        monkeypatch.setattr("latticear.models.multiscale.network.kernels_of", lambda model: None)
     for drawn, expected in zip(*found, strict=True):
         assert (drawn - expected).abs().max() < 1e-12 * n_sites
 
@@ -279,7 +279,7 @@ def test_what_kernels_do_not_know_is_left_to_pytorch(model: la.MultiscalePixelCN
 
 
 def test_too_many_neighbours_are_left_to_pytorch(monkeypatch):
-    monkeypatch.setattr(latticear.models.compiled, "MOST_NEIGHBOURS", 3)
+    monkeypatch.setattr(latticear.models.multiscale.compiled, "MOST_NEIGHBOURS", 3)
     assert _biased((4, 4)).kernels() is None
 
 

@@ -319,10 +319,10 @@ def test_targets_may_be_taken_in_any_portions(monkeypatch):
     model = contracts.peaked(_biased((6, 6), None, n_condition=1, n_condition_maps=1))
     condition = 0.5 + torch.rand(20, model.conditioning.size, dtype=torch.float64)
     whole = model.sample(20, condition=condition)
-    monkeypatch.setattr("latticear.models.multiscale.COLUMNS", 2 * 256)
+    monkeypatch.setattr("latticear.models.multiscale.network.COLUMNS", 2 * 256)
     parts = model.sample(20, condition=condition)
     assert torch.equal(parts.tokens, whole.tokens)
-    monkeypatch.setattr("latticear.models.multiscale.COLUMNS", 2 * 20)
+    monkeypatch.setattr("latticear.models.multiscale.network.COLUMNS", 2 * 20)
     with torch.no_grad():
         assert (model.log_prob(whole.tokens, condition) - whole.log_q).abs().max() < 1e-10
 

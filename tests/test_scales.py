@@ -6,7 +6,7 @@ from itertools import pairwise, product
 import pytest
 import torch
 
-from latticear.scales import Phase, multiscale_phases, rank_of
+from latticear.models.multiscale.order import Phase, multiscale_phases, rank_of
 
 SHAPES = [*product(range(1, 6), repeat=2), (6, 6), (7, 5), (1, 13), (24, 16), (15, 17), (9, 32)]
 BOUNDARIES = [(True, True), (False, False), (True, False)]

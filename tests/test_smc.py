@@ -9,7 +9,7 @@ from test_hamiltonians import BlumeCapel
 import latticear as la
 from latticear import smc
 from latticear.exact import all_configurations, enumerate_states
-from latticear.models.partial import DrawsInSteps
+from latticear.models.steps import DrawsInSteps
 from latticear.samples import Samples
 from latticear.twists import Pilot, Twist, _images, fit_twists
 

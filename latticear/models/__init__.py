@@ -6,6 +6,7 @@ from typing import Any
 
 from latticear.hamiltonians import hamiltonian_from_dict
 from latticear.models.base import AbstractModel, check_autoregressive
+from latticear.models.carry_over import transfer_weights
 from latticear.models.conditions import ConditionEmbedding
 from latticear.models.gated import GatedPixelCNN
 from latticear.models.heads import LogisticMixture
@@ -18,7 +19,6 @@ from latticear.models.pixelcnnpp import PixelCNNPlusPlus
 from latticear.models.pixelsnail import PixelSNAIL
 from latticear.models.recurrent import RecurrentPixelRNN
 from latticear.models.residual import ResidualPixelCNN
-from latticear.models.transfer import transfer_weights
 from latticear.models.transformer import CausalTransformer
 
 __all__ = [

@@ -227,7 +227,7 @@ class _Spread(nn.Module):
     """Each coarse site's channels to the 2x2 sites that it stands for, the end of a transposed convolution.
 
     The coarse site (Y, X) knows what the first of its four sites, (2 Y, 2 X), knows, and that comes before the others.
-    Front by front (`latticear.sampling.tracing.Incremental`) what that first site was given is held for the other three.
+    Front by front (`tracing.Incremental`) what that first site was given is held for the other three.
 
     Args:
         shape: of the finer level; an odd extent loses what lies beyond.

@@ -21,7 +21,7 @@ from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, check_
 from latticear.importance import forward_ess, reweight
 from latticear.measurement import measurements
 from latticear.models import AbstractModel
-from latticear.models.partial import DrawsInSteps
+from latticear.models.steps import DrawsInSteps
 from latticear.montecarlo import monte_carlo_data
 from latticear.rundir import RunDirectory
 from latticear.samples import Samples

@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from latticear.hamiltonians import BoltzmannBias, SummedNeighbours
 from latticear.kernels.library import instruction_sets, library
-from latticear.models.patches import PatchNetwork, PhaseModule
+from latticear.models.multiscale.phases import PatchNetwork, PhaseModule
 from latticear.sampling.reference import Drawn, Given
 
 __all__ = ["CompiledPhases", "attached"]
@@ -247,7 +247,7 @@ def attached(kernels: CompiledPhases, tokens: Tensor, known: Tensor | None) -> T
 
 
 class _Attached(torch.autograd.Function):
-    """Computes everything anew in the backward pass, as `latticear.models.recomputed` does."""
+    """Computes everything anew in the backward pass, as `latticear.models.multiscale.recomputed` does."""
 
     @staticmethod
     def forward(ctx: Any, kernels: CompiledPhases, tokens: Tensor, log_q: Tensor, *weights: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from latticear.models.gauge import Gauge
+from latticear.models.multiscale.gauge import Gauge
 
 __all__ = ["CouplingNetwork", "Told"]
 

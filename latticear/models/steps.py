@@ -8,7 +8,7 @@ from torch import Tensor
 
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.lattice import configuration_size
-from latticear.models.patches import Board
+from latticear.models.multiscale.phases import Board
 
 if TYPE_CHECKING:
     from latticear.models.base import AbstractModel

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latticear.hamiltonians import Strengths, SummedNeighbours
-from latticear.models.couplings import CouplingNetwork, Told
-from latticear.scales import Phase
+from latticear.models.multiscale.coupling_network import CouplingNetwork, Told
+from latticear.models.multiscale.order import Phase
 
 __all__ = ["Board", "PatchNetwork", "PhaseModule"]
 

@@ -14,16 +14,16 @@ from torch import Tensor, nn
 
 from latticear.hamiltonians import Strengths, exact_conditionals
 from latticear.models.base import AbstractModel, Common
-from latticear.models.compiled import CompiledPhases, attached
-from latticear.models.couplings import CouplingNetwork
-from latticear.models.gauge import Gauge
-from latticear.models.partial import Step
-from latticear.models.patches import Board, PatchNetwork, PhaseModule
-from latticear.models.recomputed import with_gradient
+from latticear.models.multiscale.compiled import CompiledPhases, attached
+from latticear.models.multiscale.coupling_network import CouplingNetwork
+from latticear.models.multiscale.gauge import Gauge
+from latticear.models.multiscale.order import SITE, Phase, multiscale_phases, rank_of
+from latticear.models.multiscale.phases import Board, PatchNetwork, PhaseModule
+from latticear.models.multiscale.recomputed import with_gradient
+from latticear.models.steps import Step
 from latticear.random_numbers import log_softmax
 from latticear.sampling import kernels_of
 from latticear.sampling.reference import Drawn, Given, draw_front
-from latticear.scales import SITE, Phase, multiscale_phases, rank_of
 from latticear.threads import side_by_side
 
 __all__ = ["MultiscalePixelCNN"]
@@ -40,7 +40,7 @@ class MultiscalePixelCNN(AbstractModel):
 
     A raster network has to carry a correlation length of L through local kernels. Here a site is drawn between known
     sites on all sides, so what it has to know lies close by at every scale, and a small perceptron of the nearest known
-    sites tells its conditional probability (`latticear.scales` has the order). The weights of a step belong to its
+    sites tells its conditional probability (`order` has the order). The weights of a step belong to its
     spacing, not to the lattice: those of a small lattice serve a larger one.
 
     With a bias, whatever follows from the energy alone costs no network: with nearest-neighbour bonds the odd
@@ -60,7 +60,7 @@ class MultiscalePixelCNN(AbstractModel):
             if the bias has bonds within a sublattice and the extents are even, for (2, 2): such bonds may order each
             sublattice by itself, as in the stripes of the J1-J2 model.
         coupling_reach: where the bias follows the couplings of each configuration: a site sees those within a square
-            that reaches so far to each side, in its gauge (`latticear.models.gauge`).
+            that reaches so far to each side, in its gauge (`latticear.models.multiscale.gauge`).
         common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
             enters every hidden layer.
 
@@ -286,7 +286,7 @@ class MultiscalePixelCNN(AbstractModel):
 
     @property
     def steps(self) -> list[Step]:
-        """All sites in the order in which they are drawn, as `latticear.models.partial.DrawsInSteps` says."""
+        """All sites in the order in which they are drawn, as `latticear.models.steps.DrawsInSteps` says."""
         single = self.cell == SITE  # members of a cell are next to each other on every level
         return [
             Step(level if single else 0, torch.cat([self._phases[key].sites for key in keys]))
@@ -299,7 +299,7 @@ class MultiscalePixelCNN(AbstractModel):
 
     @torch.no_grad()
     def redraw(self, board: Board, sites: Tensor, u: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Draw some sites anew, as `latticear.models.partial.DrawsInSteps` says: their log-probability."""
+        """Draw some sites anew, as `latticear.models.steps.DrawsInSteps` says: their log-probability."""
         if (kernels := kernels_of(self)) is None:
             return self._draw(board, sites, u, condition, None)[0]
         tokens, log_q = kernels.redraw(board.tokens, sites, u)
