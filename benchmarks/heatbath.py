@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 
 import latticear as la
-from latticear.heatbath import RowBath, TableBath
+from latticear.montecarlo.heatbath import RowBath, TableBath
 
 SYSTEMS = {
     "J1-J2 8x8": (la.Ising((8, 8), next_nearest=-0.6), 1000),

@@ -19,7 +19,7 @@ from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.measurement import Observable
 from latticear.models import AbstractModel
 from latticear.models.steps import DrawsInSteps, require_steps
-from latticear.montecarlo import Schedule, run_chains
+from latticear.montecarlo.simulation import Schedule, run_chains
 from latticear.random_numbers import CHAINS
 from latticear.samples import Samples
 

@@ -9,9 +9,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from latticear.estimates import Estimates, Value
 from latticear.exact import ExactResult
@@ -19,7 +17,7 @@ from latticear.importance import delta_error, weighted_estimates
 from latticear.measurement import Measurement
 from latticear.weights import effective_sample_size, log_mean_exp
 
-__all__ = ["MIN_ISLANDS", "island_estimates", "systematic"]
+__all__ = ["MIN_ISLANDS", "island_estimates"]
 
 Array = NDArray[np.float64]
 
@@ -27,26 +25,6 @@ MIN_ISLANDS = 10
 """Fewer do not know their spread well enough for error bars."""
 MIN_AGREEMENT = 0.5
 """ESS of the islands below which their spread is too large for error bars."""
-
-
-def systematic(log_w: Tensor, lots: Tensor, poor: Tensor) -> Tensor:
-    """Which particle comes in the place of each, `(R P,)`: itself on the islands that are not poor.
-
-    Systematic resampling: particle p gets `floor` or `ceil` of `P w_p` places, w normalised, on average just that.
-
-    Args:
-        log_w: float64 `(R, P)`.
-        lots: float64 `(R,)`, uniform in [0, 1).
-        poor: bool `(R,)`, which islands are resampled.
-    """
-    n_islands, n_particles = log_w.shape
-    cumulative = log_w.softmax(1).cumsum(1)
-    cumulative /= cumulative[:, -1:].clone()  # rounding must not leave a place beyond the end
-    every = torch.arange(n_particles, device=log_w.device)
-    places = (every + lots[:, None]) / n_particles
-    chosen = torch.searchsorted(cumulative, places, right=True).clamp_(max=n_particles - 1)
-    rows = torch.where(poor[:, None], chosen, every)
-    return (rows + n_particles * torch.arange(n_islands, device=log_w.device)[:, None]).flatten()
 
 
 def island_estimates(

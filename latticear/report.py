@@ -17,7 +17,7 @@ from latticear.gridreport import panels, report_grid
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange
 from latticear.importance import estimate, forward_ess
 from latticear.models import AbstractModel
-from latticear.montecarlo import default_method, monte_carlo
+from latticear.montecarlo.simulation import default_method, monte_carlo
 from latticear.plotting import (
     LABELS,
     Drawing,

@@ -17,11 +17,12 @@ from latticear.arguments import check_integer
 from latticear.estimates import Estimates
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
-from latticear.islands import MIN_ISLANDS, island_estimates, systematic
+from latticear.islands import MIN_ISLANDS, island_estimates
 from latticear.measurement import Measurement, Observable, measurements
 from latticear.models import AbstractModel
 from latticear.models.steps import DrawsInSteps, require_steps
-from latticear.montecarlo import monte_carlo_data
+from latticear.montecarlo.resampling import systematic
+from latticear.montecarlo.simulation import monte_carlo_data
 from latticear.random_numbers import PARTICLES, PILOT, RESAMPLING, uniforms
 from latticear.samples import Samples
 from latticear.twists import Pilot, Twist, fit_twists

@@ -22,8 +22,8 @@ from latticear.estimates import MIN_EVENTS, Estimate, Estimates
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.measurement import Observable
-from latticear.montecarlo import make_chains, run_chains
-from latticear.replicas import ParallelTempering
+from latticear.montecarlo.replicas import ParallelTempering
+from latticear.montecarlo.simulation import make_chains, run_chains
 from latticear.samples import Samples
 
 __all__ = ["bennett", "parallel_tempering"]

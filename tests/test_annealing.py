@@ -10,9 +10,10 @@ from disorder import WITHOUT_CLUSTERS as SYSTEMS
 from scipy.stats import chi2
 
 import latticear as la
-from latticear.annealing import Population, anneal, population_annealing
+from latticear.annealing import population_annealing
 from latticear.exact import all_configurations
-from latticear.islands import systematic
+from latticear.montecarlo.population import Population, anneal
+from latticear.montecarlo.resampling import systematic
 
 
 def population(hamiltonian, size: tuple[int, int], seed: int = 0) -> Population:

@@ -11,11 +11,11 @@ import torch
 from disorder import RandomTables, RandomTwoState
 
 import latticear as la
-from latticear import clusters
 from latticear.autocorrelation import mean_error
-from latticear.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.exact import all_configurations
 from latticear.kernels.library import library
+from latticear.montecarlo.clusters import SwendsenWang, Wolff, clusters_suit
+from latticear.montecarlo.simulation import clusters
 
 T_C = 2 / math.log(1 + math.sqrt(2))
 

@@ -11,10 +11,10 @@ from scipy.stats import chi2
 from systems import SYSTEMS
 
 import latticear as la
-from latticear import heatbath
 from latticear.exact import all_configurations
 from latticear.hamiltonians import rows
-from latticear.heatbath import RowBath, TableBath, beyond, heat_bath
+from latticear.montecarlo.heatbath import RowBath, TableBath, beyond, heat_bath
+from latticear.montecarlo.simulation import heatbath
 
 JOINT = {name: system.joint for name, system in SYSTEMS.items()}
 BONDED = {name: system for name, system in JOINT.items() if system.has_bonds} | {

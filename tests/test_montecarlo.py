@@ -20,7 +20,7 @@ from latticear.autocorrelation import mean_error
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.hamiltonians.blume_capel import BlumeCapel
 from latticear.hamiltonians.ising import Ising
-from latticear.montecarlo import METHODS, Schedule, default_schedule, monte_carlo
+from latticear.montecarlo.simulation import METHODS, Schedule, default_schedule, monte_carlo
 from latticear.samples import Samples
 
 T_C = 2 / math.log(1 + math.sqrt(2))

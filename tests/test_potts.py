@@ -9,12 +9,12 @@ from disorder import RandomTables
 from scipy.stats import chi2
 
 import latticear as la
-from latticear.clusters import clusters_suit
 from latticear.exact import all_configurations
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.lattice import Lattice
-from latticear.montecarlo import default_method
-from latticear.potts import PottsSwendsenWang
+from latticear.montecarlo.clusters import clusters_suit
+from latticear.montecarlo.potts_clusters import PottsSwendsenWang
+from latticear.montecarlo.simulation import default_method
 
 
 class Potts(AbstractHamiltonian):

@@ -15,7 +15,7 @@ from scipy.stats import chi2
 import latticear as la
 from latticear.autocorrelation import mean_error
 from latticear.exact import all_configurations
-from latticear.replicas import ParallelTempering, spaced
+from latticear.montecarlo.replicas import ParallelTempering, spaced
 from latticear.tempering import bennett, parallel_tempering
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from latticear.dataset import Dataset
 from latticear.hamiltonians import AbstractHamiltonian, EdwardsAndersonDisorder
 from latticear.models import AbstractModel
-from latticear.montecarlo import monte_carlo_data
+from latticear.montecarlo.simulation import monte_carlo_data
 from latticear.objectives import Metrics, batch_metrics, forward_kl, reverse_kl
 from latticear.spaces import ConfigurationSpace
 from latticear.targets import Targets

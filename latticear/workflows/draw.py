@@ -18,9 +18,9 @@ from latticear.datafile import SampleWriter
 from latticear.estimates import Estimates
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, check_temperature
-from latticear.montecarlo import METHODS, default_schedule, monte_carlo
+from latticear.montecarlo.replicas import ParallelTempering
+from latticear.montecarlo.simulation import METHODS, default_schedule, monte_carlo
 from latticear.provenance import command, fingerprint
-from latticear.replicas import ParallelTempering
 from latticear.samples import Samples
 from latticear.signals import StopSignals
 from latticear.spaces import ConfigurationSpace

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from latticear.blocks import block_mcmc
 from latticear.chains import neural_mcmc
-from latticear.clusters import clusters_suit
 from latticear.config import RunConfig, load_config
 from latticear.configurations import read_configurations, read_metadata
 from latticear.estimates import Estimates
@@ -22,7 +21,8 @@ from latticear.importance import forward_ess, reweight
 from latticear.measurement import measurements
 from latticear.models import AbstractModel
 from latticear.models.steps import DrawsInSteps
-from latticear.montecarlo import monte_carlo_data
+from latticear.montecarlo.clusters import clusters_suit
+from latticear.montecarlo.simulation import monte_carlo_data
 from latticear.rundir import RunDirectory
 from latticear.samples import Samples
 from latticear.smc import sequential_monte_carlo

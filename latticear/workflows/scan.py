@@ -27,7 +27,7 @@ from latticear.config import build_hamiltonian, resolve_device
 from latticear.exact import ExactResult, exact_result
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange
-from latticear.montecarlo import default_method, monte_carlo
+from latticear.montecarlo.simulation import default_method, monte_carlo
 from latticear.plotting import draw_figures
 from latticear.rundir import RunDirectory, write_atomically
 from latticear.trees import Tree, differences

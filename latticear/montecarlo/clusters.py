@@ -19,7 +19,7 @@ from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.kernels.library import library
-from latticear.potts import is_unfrustrated_potts
+from latticear.montecarlo.potts_clusters import is_unfrustrated_potts
 
 __all__ = ["SwendsenWang", "Wolff", "clusters_suit"]
 

@@ -14,17 +14,17 @@ import torch
 from torch import Tensor
 
 from latticear.arguments import check_integer
-from latticear.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
-from latticear.heatbath import HeatBath
-from latticear.potts import PottsSwendsenWang
+from latticear.montecarlo.clusters import SwendsenWang, Wolff, clusters_suit
+from latticear.montecarlo.heatbath import HeatBath
+from latticear.montecarlo.metropolis import Metropolis
+from latticear.montecarlo.potts_clusters import PottsSwendsenWang
+from latticear.montecarlo.replicas import ParallelTempering
 from latticear.random_numbers import random_stream
-from latticear.replicas import ParallelTempering
 from latticear.samples import Samples, token_dtype
 
 __all__ = [
     "METHODS",
-    "Metropolis",
     "Running",
     "Schedule",
     "default_method",
@@ -80,61 +80,6 @@ class Chains(Running, Protocol):
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:
         """(thermalization, thinning) that serve a critical point on a lattice of this extent."""
-
-
-class Metropolis:
-    """Single-spin Metropolis updates, all sites of one colour and all chains at once.
-
-    The proposal is uniform over the q - 1 other tokens, accepted with probability
-    `0.9 min(1, exp(-beta Delta E))`. Works for every Hamiltonian, on CPU and CUDA.
-
-    Reference: N. Metropolis et al., J. Chem. Phys. 21 (1953) 1087.
-    """
-
-    name: ClassVar[str] = "metropolis"
-
-    def __init__(
-        self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
-    ) -> None:
-        self.tokens = tokens
-        self._hamiltonian = hamiltonian
-        self._beta = 1 / temperature
-        self._generator = torch.Generator(tokens.device).manual_seed(int(rng.integers(2**63)))
-        colours = hamiltonian.colours
-        self._groups = [(colours == c).nonzero()[:, 0].to(tokens.device) for c in colours.unique()]
-
-    def sweep(self) -> None:
-        for sites in self._groups:
-            self._update(sites)
-
-    def settle(self) -> None:
-        """Nothing was fitted to the state."""
-
-    def _update(self, sites: Tensor) -> None:
-        flat = self.tokens.view(len(self.tokens), -1)
-        old = flat[:, sites].long()
-        new = self._propose(old)
-        energies = self._hamiltonian.conditional_energies(self.tokens, sites)
-        change = (energies.gather(2, new[..., None]) - energies.gather(2, old[..., None]))[..., 0]
-        # As beta -> 0 every proposal would be accepted and all spins would flip in every sweep, for ever. To
-        # skip a site with probability 0.1, as the factor does, keeps the chain aperiodic and the balance.
-        accepted = self._uniform(old) < 0.9 * torch.exp(-self._beta * change).clamp_(max=1)
-        flat[:, sites] = torch.where(accepted, new, old).to(flat.dtype)
-
-    def _propose(self, old: Tensor) -> Tensor:
-        """Any other token, all with the same probability."""
-        q = self._hamiltonian.n_tokens
-        if q == 2:
-            return 1 - old
-        shift = torch.randint(1, q, old.shape, generator=self._generator, device=old.device)
-        return (old + shift) % q
-
-    def _uniform(self, like: Tensor) -> Tensor:
-        return torch.rand(like.shape, dtype=torch.float64, generator=self._generator, device=like.device)
-
-    @staticmethod
-    def default_sweeps(extent: int) -> tuple[int, int]:
-        return max(100, 4 * extent**2), max(10, extent**2 // 8)
 
 
 METHODS: dict[str, type[Chains]] = {

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
-from latticear.montecarlo_rows import RowEnergies
+from latticear.montecarlo.rows import RowEnergies
 from latticear.random_numbers import categorical
 
 __all__ = ["AbstractBath", "HeatBath", "RowBath", "TableBath", "beyond", "heat_bath"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
-from latticear.heatbath import heat_bath
+from latticear.montecarlo.heatbath import heat_bath
 
 __all__ = ["ParallelTempering", "spaced"]
 

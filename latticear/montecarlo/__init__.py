@@ -1,0 +1,23 @@
+"""Markov chains and populations: configurations of the Boltzmann distribution, without estimates."""
+
+from latticear.montecarlo.clusters import SwendsenWang, Wolff, clusters_suit
+from latticear.montecarlo.heatbath import HeatBath
+from latticear.montecarlo.metropolis import Metropolis
+from latticear.montecarlo.potts_clusters import PottsSwendsenWang
+from latticear.montecarlo.replicas import ParallelTempering
+from latticear.montecarlo.simulation import METHODS, default_method, default_schedule, monte_carlo, monte_carlo_data
+
+__all__ = [
+    "METHODS",
+    "HeatBath",
+    "Metropolis",
+    "ParallelTempering",
+    "PottsSwendsenWang",
+    "SwendsenWang",
+    "Wolff",
+    "clusters_suit",
+    "default_method",
+    "default_schedule",
+    "monte_carlo",
+    "monte_carlo_data",
+]
