@@ -11,11 +11,11 @@
 
 from __future__ import annotations
 
+from latticear.exact.dispatch import exact_result
 from latticear.exact.enumeration import all_configurations, enumerate_states
 from latticear.exact.infinite import T_C, InfiniteResult, critical_temperature, onsager
-from latticear.exact.judge import exact_result
 from latticear.exact.planar import kasteleyn
-from latticear.exact.potts import PottsTransition, potts_transition
+from latticear.exact.potts_critical import PottsTransition, potts_transition
 from latticear.exact.resolved import magnetization_distribution, magnetization_resolved
 from latticear.exact.result import ExactResult
 from latticear.exact.torus import kaufman

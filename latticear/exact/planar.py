@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from latticear.exact.couplings import Couplings, couplings_of
 from latticear.exact.jets import Jet
 from latticear.exact.mixture import Array
 from latticear.exact.pfaffian import Front, Pfaffian
 from latticear.exact.result import ExactResult
+from latticear.exact.two_state import Couplings, couplings_of
 from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
 
 __all__ = ["kasteleyn", "kasteleyn_work"]
