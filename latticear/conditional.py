@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from latticear.configurations import read_given, read_metadata
+from latticear.data.reading import read_given, read_metadata
 from latticear.models import AbstractModel
 from latticear.samples import Samples
 from latticear.sampling import drawer

@@ -13,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
-from latticear.configurations import MAX_CONDITION
+from latticear.data.reading import MAX_CONDITION
 from latticear.exact import T_C
 from latticear.hamiltonians import (
     HAMILTONIANS,

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latticear.configurations import read_metadata
-from latticear.datafile import SampleWriter
+from latticear.data.reading import read_metadata
+from latticear.data.writing import SampleWriter
 from latticear.hamiltonians import AbstractHamiltonian, Ising
 from latticear.lattice import Lattice
 from latticear.samples import Samples

@@ -14,7 +14,7 @@ from verbs import refusal, succeed
 
 import latticear as la
 from latticear.conditional import read_held
-from latticear.configurations import read_batches, read_given, read_metadata
+from latticear.data.reading import read_batches, read_given, read_metadata
 from latticear.exact.enumeration import all_configurations
 from latticear.rundir import load_model
 from latticear.samples import Samples

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import latticear as la
-from latticear.conditions import condition_of, encoded
+from latticear.data.labels import condition_of, encoded
 
 
 def _file(path, condition, n=3):

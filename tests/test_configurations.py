@@ -13,8 +13,8 @@ import pytest
 import torch
 from files import ISING, ThreeHalves, give, stream, write
 
-from latticear.configurations import read_batches, read_configurations, read_given, read_metadata
-from latticear.datafile import SampleWriter
+from latticear.data.reading import read_batches, read_configurations, read_given, read_metadata
+from latticear.data.writing import SampleWriter
 from latticear.hamiltonians import Ising
 
 

@@ -15,8 +15,8 @@ import torch
 import xarray
 from files import ATTRIBUTES, ISING, SEED, ThreeHalves, assert_same_file, contents, stream, write
 
-from latticear.configurations import read_batches, read_configurations, read_metadata
-from latticear.datafile import SampleWriter
+from latticear.data.reading import read_batches, read_configurations, read_metadata
+from latticear.data.writing import SampleWriter
 from latticear.hamiltonians import Ising
 from latticear.samples import Samples
 

@@ -6,8 +6,7 @@ import contracts
 import pytest
 import torch
 from engines import draw_by_all, engines
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import latticear as la
 from latticear.models import AbstractModel, MaskedConv2d

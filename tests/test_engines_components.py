@@ -5,8 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from engines import draw_by_all, engines
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from test_engines_layers import _RowMemory
 from test_models_components import NETWORKS, WIDEST, _OwnGroup
 from test_stages import _Mixed, _Sum

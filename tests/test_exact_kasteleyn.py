@@ -8,8 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from test_exact_transfer import Pairs, assert_same, boundary
 
 from latticear.exact import T_C, ExactResult, enumerate_states, kasteleyn, kaufman, transfer_matrix

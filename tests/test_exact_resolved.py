@@ -18,9 +18,9 @@ from latticear.exact import (
     exact_result,
     magnetization_distribution,
     magnetization_resolved,
+    resolved as resolved_module,
     transfer_matrix,
 )
-from latticear.exact import resolved as resolved_module
 from latticear.hamiltonians import Ising, Potts
 from latticear.lattice import Lattice
 

@@ -8,14 +8,13 @@ import pytest
 import torch
 import xarray
 from files import give
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from latticear.grids import MAX_LEVELS
 
 import latticear as la
-from latticear.configurations import read_given
-from latticear.datafile import SampleWriter
-from latticear.dataformat import space_of
+from latticear.data.format import space_of
+from latticear.data.reading import read_given
+from latticear.data.writing import SampleWriter
 from latticear.samples import Samples
 
 PLAIN = la.Grid((3, 4), 3)

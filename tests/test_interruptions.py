@@ -15,7 +15,7 @@ from files import give
 from verbs import check_estimates, invoke, refusal, succeed
 
 from latticear import rundir
-from latticear.configurations import read_batches
+from latticear.data.reading import read_batches
 from latticear.rundir import RunDirectory, load_model
 from latticear.samples import Samples
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 from files import ATTRIBUTES, ISING, assert_same_file, stream, write
 
-from latticear import journal
-from latticear.configurations import read_configurations, read_metadata
-from latticear.datafile import SampleWriter
+from latticear.data import journal
+from latticear.data.reading import read_configurations, read_metadata
+from latticear.data.writing import SampleWriter
 from latticear.hamiltonians import Ising
 from latticear.samples import Samples
 

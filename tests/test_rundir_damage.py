@@ -11,7 +11,7 @@ from rundirs import CPU, save_step, small_model
 from safetensors.torch import save_file
 
 import latticear as la
-from latticear.configurations import read_configurations
+from latticear.data.reading import read_configurations
 from latticear.rundir import RunDirectory, load_model
 
 

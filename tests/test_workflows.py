@@ -12,10 +12,9 @@ import torch
 from tiny import estimated
 
 from latticear.config import build_hamiltonian, build_model, load_config
-from latticear.configurations import read_configurations, read_metadata
+from latticear.data.reading import read_configurations, read_metadata
 from latticear.rundir import RunDirectory, load_model
-from latticear.training import TrainingError, fit
-from latticear.training import loop as training
+from latticear.training import TrainingError, fit, loop as training
 from latticear.workflows import (
     describe,
     monte_carlo_run,

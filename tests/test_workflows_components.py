@@ -10,7 +10,7 @@ from verbs import refusal, succeed
 
 import latticear as la
 from latticear.config import build_hamiltonian, build_model, load_config, parse_config, to_toml
-from latticear.configurations import read_batches
+from latticear.data.reading import read_batches
 from latticear.exact import all_configurations
 from latticear.workflows import compare_runs
 from latticear.workflows.train import config_of

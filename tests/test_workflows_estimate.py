@@ -10,8 +10,7 @@ from tiny import estimated
 from verbs import succeed
 
 from latticear.rundir import RunDirectory
-from latticear.workflows import estimate as estimating
-from latticear.workflows import save_estimates
+from latticear.workflows import estimate as estimating, save_estimates
 
 
 def test_estimates_are_kept_where_they_are_those_of_the_run(copy):

@@ -8,7 +8,7 @@ from typing import Any
 from latticear.config import (
     load_any,
 )
-from latticear.configurations import read_metadata
+from latticear.data.reading import read_metadata
 from latticear.rundir import RunDirectory, load_model
 from latticear.sampling.receptive import summary
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import torch
 
-from latticear.annealing import MAX_ISLANDS, population_annealing
-from latticear.annealing import NAME as ANNEALING
+from latticear.annealing import MAX_ISLANDS, NAME as ANNEALING, population_annealing
 from latticear.chains import estimate_chains
 from latticear.conditional import read_held
 from latticear.config import AnyConfig, RunConfig, build_hamiltonian, resolve_device
-from latticear.datafile import SampleWriter
+from latticear.data.writing import SampleWriter
 from latticear.estimates import Estimates
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, check_temperature

@@ -13,7 +13,7 @@ from torch import Tensor
 from latticear.blocks import block_mcmc
 from latticear.chains import neural_mcmc
 from latticear.config import RunConfig, load_config
-from latticear.configurations import read_configurations, read_metadata
+from latticear.data.reading import read_configurations, read_metadata
 from latticear.estimates import Estimates
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, check_temperature

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from latticear.conditions import condition_of, encoded
 from latticear.config import AnyConfig, GridConfig, build_space, load_any
-from latticear.configurations import read_condition, read_configurations, read_metadata
+from latticear.data.labels import condition_of, encoded
+from latticear.data.reading import read_condition, read_configurations, read_metadata
 from latticear.dataset import n_held_out
 from latticear.estimates import Estimate
 from latticear.likelihood import negative_log_likelihood

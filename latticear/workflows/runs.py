@@ -19,9 +19,9 @@ from latticear.config import (
     load_config,
     resolve_device,
 )
+from latticear.data.couplings import read_couplings
 from latticear.estimates import UnreliableEstimateWarning
 from latticear.hamiltonians import AbstractHamiltonian, EdwardsAndersonDisorder, TemperatureRange
-from latticear.instances import read_couplings
 from latticear.models import AbstractModel
 from latticear.rundir import RunDirectory, load_model
 from latticear.spaces import ConfigurationSpace

@@ -22,7 +22,7 @@ from latticear.config import (
     resolve_device,
     to_toml,
 )
-from latticear.configurations import read_configurations
+from latticear.data.reading import read_configurations
 from latticear.estimates import with_error
 from latticear.exact import exact_result
 from latticear.hamiltonians import TemperatureRange

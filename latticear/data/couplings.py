@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latticear.configurations import opened
+from latticear.data.reading import opened
 
 __all__ = ["read_couplings"]
 

@@ -1,4 +1,4 @@
-"""Reading configurations: the HDF5 files of `latticear.datafile`, and those of others, HDF5 or NumPy.
+"""Reading configurations: the HDF5 files of `latticear.data.writing`, and those of others, HDF5 or NumPy.
 
 Nothing that is read is executed: numbers, and JSON in attributes; no pickles.
 """
@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latticear.dataformat import FORMAT_VERSION, decode_attributes, same_value, short_repr, space_of, spin_table
-from latticear.journal import JournaledFile, journal_path
+from latticear.data.format import FORMAT_VERSION, decode_attributes, same_value, short_repr, space_of, spin_table
+from latticear.data.journal import JournaledFile, journal_path
 from latticear.samples import Samples, token_dtype
 from latticear.spaces import ConfigurationSpace
 
@@ -91,7 +91,7 @@ def read_condition(path: str | os.PathLike[str]) -> np.ndarray | None:
 
     Returns:
         Labels int64 `(n,)` where it holds a column of integers, (n,) or (n, 1); numbers float64 `(n, k)` where it holds
-        anything else; None where there is no `/condition`, as in a `.npy` file. `latticear.conditions.encoded` makes of
+        anything else; None where there is no `/condition`, as in a `.npy` file. `labels.encoded` makes of
         them what a model takes.
 
     Raises:

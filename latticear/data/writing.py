@@ -1,6 +1,6 @@
 """Writing configurations to an HDF5 file that survives whatever ends the process.
 
-What the file holds is said in `latticear.dataformat`; `latticear.configurations` reads it.
+What the file holds is said in `latticear.data.format`; `latticear.data.reading` reads it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from torch import Tensor
 
-from latticear.dataformat import (
+from latticear.data.format import (
     Column,
     columns_of,
     complete_attributes,
@@ -28,7 +28,7 @@ from latticear.dataformat import (
     short_repr,
     spin_table,
 )
-from latticear.journal import JournaledFile, journal_path
+from latticear.data.journal import JournaledFile, journal_path
 from latticear.samples import Samples
 from latticear.spaces import ConfigurationSpace
 
@@ -40,7 +40,7 @@ _NOT_COMPARED = {"provenance", "latticear_version", "conventions", "units"}
 class SampleWriter:
     """Write samples to an HDF5 file block by block, so that whatever ends the process leaves what it had.
 
-    The file changes by whole transactions (`latticear.journal`), at most one in `commit_seconds`: a killed
+    The file changes by whole transactions (`latticear.data.journal`), at most one in `commit_seconds`: a killed
     process loses what it wrote since the last, never the file. After a full disk, or an interrupt inside
     `write`, the file is at its last commit. Use it as a context manager; leaving it commits what was written.
 

@@ -1,6 +1,6 @@
 """What an HDF5 file of configurations holds.
 
-`latticear.datafile` writes it, `latticear.configurations` reads it.
+`latticear.data.writing` writes it, `latticear.data.reading` reads it.
 
     /spins      int8 (sample[, component], y, x), or /tokens (smallest unsigned type) and /states
                 float64 (token) where a state is no small integer

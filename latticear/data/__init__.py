@@ -1,0 +1,17 @@
+"""Configurations on disk, and what comes with them: conditions, couplings, where they are from."""
+
+from latticear.data.couplings import read_couplings
+from latticear.data.pictures import glyphs
+from latticear.data.reading import read_batches, read_condition, read_configurations, read_given, read_metadata
+from latticear.data.writing import SampleWriter
+
+__all__ = [
+    "SampleWriter",
+    "glyphs",
+    "read_batches",
+    "read_condition",
+    "read_configurations",
+    "read_couplings",
+    "read_given",
+    "read_metadata",
+]
