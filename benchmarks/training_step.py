@@ -17,7 +17,7 @@ import torch
 from timing import best_of, product_rate
 
 import latticear as la
-from latticear.objectives import reverse_kl
+from latticear.training.objectives import reverse_kl
 
 
 def measure(size: int, batch: int, width: int, depth: int, symmetric: bool, compiled: bool) -> dict[str, float]:

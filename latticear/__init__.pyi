@@ -76,7 +76,6 @@ from .models import (
     transfer_weights as transfer_weights,
 )
 from .montecarlo import monte_carlo as monte_carlo
-from .objectives import forward_kl as forward_kl, reverse_kl as reverse_kl
 from .observables import correlation as correlation
 from .rundir import load_model as load_model
 from .samples import Samples as Samples
@@ -84,5 +83,6 @@ from .smc import sequential_monte_carlo as sequential_monte_carlo
 from .spaces import Grid as Grid
 from .tempering import parallel_tempering as parallel_tempering
 from .training import Step as Step, TrainingError as TrainingError, fit as fit
+from .training.objectives import forward_kl as forward_kl, reverse_kl as reverse_kl
 
 __version__: str

@@ -14,8 +14,8 @@ from verbs import refusal, succeed
 import latticear as la
 from latticear.config import load_config
 from latticear.exact import all_configurations, exact_result
-from latticear.objectives import reverse_kl
 from latticear.random_numbers import TRAINING
+from latticear.training.objectives import reverse_kl
 
 TEMPERATURE = 0.9
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import latticear as la
-from latticear.dataset import Dataset
 from latticear.exact import all_configurations, magnetization_resolved
 from latticear.hamiltonians import hamiltonian_from_dict
 from latticear.montecarlo.clusters import clusters_suit
 from latticear.montecarlo.simulation import default_method, monte_carlo_data
 from latticear.samples import Samples
+from latticear.training.dataset import Dataset
 
 JOINT = la.AshkinTeller((2, 2), coupling=0.9, four_spin=0.4)
 PARTS = la.Components(JOINT)

@@ -16,8 +16,8 @@ import latticear as la
 from latticear.config import load_config, to_toml
 from latticear.exact import all_configurations, exact_result
 from latticear.hamiltonians import TemperatureRange, temperature_or_range
-from latticear.objectives import reverse_kl
 from latticear.plotting import against_temperature
+from latticear.training.objectives import reverse_kl
 from latticear.workflows import condition_at
 
 RANGE = (1.6, 3.4)

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 import latticear as la
-from latticear.dataset import Dataset
 from latticear.exact import all_configurations, enumerate_states
-from latticear.objectives import forward_kl, reverse_kl
 from latticear.random_numbers import TRAINING
 from latticear.samples import Samples
-from latticear.targets import Targets
 from latticear.training import OBJECTIVES, learning_rate_factor
+from latticear.training.dataset import Dataset
+from latticear.training.objectives import forward_kl, reverse_kl
+from latticear.training.targets import Targets
 
 
 def _tiny(shape=(3, 3), **options) -> la.PixelCNN:

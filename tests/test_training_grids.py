@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import latticear as la
-from latticear.dataset import Dataset
-from latticear.objectives import forward_kl
+from latticear.training.dataset import Dataset
+from latticear.training.objectives import forward_kl
 
 
 def _classes(n: int = 600) -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from latticear.dataset import Dataset
 from latticear.hamiltonians import AbstractHamiltonian, EdwardsAndersonDisorder
 from latticear.models import AbstractModel
 from latticear.montecarlo.simulation import monte_carlo_data
-from latticear.objectives import Metrics, batch_metrics, forward_kl, reverse_kl
 from latticear.spaces import ConfigurationSpace
-from latticear.targets import Targets
 from latticear.training.checks import check_condition, check_fit, check_optimizer, check_target
+from latticear.training.dataset import Dataset
+from latticear.training.objectives import Metrics, batch_metrics, forward_kl, reverse_kl
 from latticear.training.state import MovingAverage, TrainingState
+from latticear.training.targets import Targets
 
 __all__ = ["Step", "TrainingError", "fit", "learning_rate_factor"]
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
-from latticear.objectives import Metrics
 from latticear.random_numbers import TRAINING
 from latticear.spaces import ConfigurationSpace
+from latticear.training.objectives import Metrics
 
 __all__ = ["Batch", "Dataset", "n_held_out"]
 
