@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import tomli_w
 import torch
 
-from latticear.estimates import with_error
+from latticear.estimation.estimates import with_error
 from latticear.workflows import compare_runs
 
 PAGE = Path(__file__).parents[1] / "docs" / "networks.md"

@@ -22,7 +22,7 @@ import torch
 
 import latticear as la
 from latticear.config import RunConfig, build_hamiltonian, build_model, load_config
-from latticear.importance import forward_ess
+from latticear.estimation.importance import forward_ess
 from latticear.workflows.grow import stage_training, stages
 
 CONFIG = Path(__file__).parent.parent / "configs" / "critical.toml"

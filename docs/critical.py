@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 
 import latticear as la
-from latticear.estimates import with_error
+from latticear.estimation.estimates import with_error
 from latticear.plotting import correlation_function, sample_grid, weight_histogram
 from latticear.workflows import single_temperature, trained
 

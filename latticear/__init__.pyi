@@ -1,13 +1,5 @@
 """The public names, each written once; `latticear/__init__.py` loads them from here."""
 
-from .annealing import population_annealing as population_annealing
-from .autocorrelation import (
-    TauInt as TauInt,
-    integrated_autocorrelation_time as integrated_autocorrelation_time,
-    mean_error as mean_error,
-)
-from .blocks import block_mcmc as block_mcmc
-from .chains import estimate_chains as estimate_chains, neural_mcmc as neural_mcmc
 from .checks import check_hamiltonian as check_hamiltonian
 from .data import (
     SampleWriter as SampleWriter,
@@ -19,10 +11,23 @@ from .data import (
     read_given as read_given,
     read_metadata as read_metadata,
 )
-from .estimates import (
+from .estimation import (
     Estimate as Estimate,
     Estimates as Estimates,
+    TauInt as TauInt,
     UnreliableEstimateWarning as UnreliableEstimateWarning,
+    block_mcmc as block_mcmc,
+    estimate as estimate,
+    estimate_chains as estimate_chains,
+    forward_ess as forward_ess,
+    integrated_autocorrelation_time as integrated_autocorrelation_time,
+    mean_error as mean_error,
+    negative_log_likelihood as negative_log_likelihood,
+    neural_mcmc as neural_mcmc,
+    parallel_tempering as parallel_tempering,
+    population_annealing as population_annealing,
+    reweight as reweight,
+    sequential_monte_carlo as sequential_monte_carlo,
 )
 from .exact import (
     T_C as T_C,
@@ -53,9 +58,7 @@ from .hamiltonians import (
     Potts as Potts,
     SherringtonKirkpatrick as SherringtonKirkpatrick,
 )
-from .importance import estimate as estimate, forward_ess as forward_ess, reweight as reweight
 from .lattice import Lattice as Lattice
-from .likelihood import negative_log_likelihood as negative_log_likelihood
 from .models import (
     MADE as MADE,
     MODELS as MODELS,
@@ -79,9 +82,7 @@ from .montecarlo import monte_carlo as monte_carlo
 from .observables import correlation as correlation
 from .rundir import load_model as load_model
 from .samples import Samples as Samples
-from .smc import sequential_monte_carlo as sequential_monte_carlo
 from .spaces import Grid as Grid
-from .tempering import parallel_tempering as parallel_tempering
 from .training import Step as Step, TrainingError as TrainingError, fit as fit
 from .training.objectives import forward_kl as forward_kl, reverse_kl as reverse_kl
 

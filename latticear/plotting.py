@@ -17,7 +17,7 @@ from matplotlib.patches import Circle, Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from latticear.estimates import Estimate, Estimates
+from latticear.estimation.estimates import Estimate, Estimates
 from latticear.exact import ExactResult
 from latticear.sampling.receptive import field_of, slope_of
 

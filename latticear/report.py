@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from latticear.chains import estimate_chains
+from latticear.estimation.chains import estimate_chains
+from latticear.estimation.importance import estimate, forward_ess
 from latticear.exact import exact_result
 from latticear.gridreport import panels, report_grid
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange
-from latticear.importance import estimate, forward_ess
 from latticear.models import AbstractModel
 from latticear.montecarlo.simulation import default_method, monte_carlo
 from latticear.plotting import (

@@ -10,7 +10,7 @@ from disorder import WITHOUT_CLUSTERS as SYSTEMS
 from scipy.stats import chi2
 
 import latticear as la
-from latticear.annealing import population_annealing
+from latticear.estimation.annealing import population_annealing
 from latticear.exact import all_configurations
 from latticear.montecarlo.population import Population, anneal
 from latticear.montecarlo.resampling import systematic

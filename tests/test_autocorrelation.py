@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from latticear.autocorrelation import integrated_autocorrelation_time, mean_error
+from latticear.estimation.autocorrelation import integrated_autocorrelation_time, mean_error
 
 
 def autoregressive(r: float, length: int, n_chains: int, rng: np.random.Generator) -> np.ndarray:

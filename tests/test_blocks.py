@@ -7,7 +7,7 @@ from contracts import peaked
 from test_hamiltonians import BlumeCapel
 
 import latticear as la
-from latticear.blocks import BlockUpdates, Kind
+from latticear.estimation.blocks import BlockUpdates, Kind
 from latticear.exact import all_configurations, enumerate_states
 
 TEMPERATURE = 2.5

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import latticear as la
-from latticear.chains import _independence_metropolis
+from latticear.estimation.chains import _independence_metropolis
 from latticear.exact import all_configurations, enumerate_states
 
 TEMPERATURE = 2.0

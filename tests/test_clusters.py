@@ -11,7 +11,7 @@ import torch
 from disorder import RandomTables, RandomTwoState
 
 import latticear as la
-from latticear.autocorrelation import mean_error
+from latticear.estimation.autocorrelation import mean_error
 from latticear.exact import all_configurations
 from latticear.kernels.library import library
 from latticear.montecarlo.clusters import SwendsenWang, Wolff, clusters_suit

@@ -12,8 +12,8 @@ import tiny
 from verbs import invoke, refusal, succeed
 
 import latticear as la
+from latticear.estimation.weights import divergence
 from latticear.rundir import RunDirectory, load_model
-from latticear.weights import divergence
 from latticear.workflows import compare, compare_runs, train
 
 STEP, STEPS, N = 0.25, 12, 300

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from latticear.cli.display import print_estimates
-from latticear.estimates import Estimate, Estimates, UnreliableEstimateWarning, with_error
+from latticear.estimation.estimates import Estimate, Estimates, UnreliableEstimateWarning, with_error
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import latticear as la
+from latticear.estimation.importance import delta_error
 from latticear.exact import all_configurations, enumerate_states
 from latticear.exact.result import QUANTITIES
-from latticear.importance import delta_error
 from latticear.models import AbstractModel
 from latticear.samples import Samples
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from systems import SYSTEMS
 
-from latticear.measurement import measurements
+from latticear.estimation.measurement import measurements
 from latticear.samples import Samples
 
 

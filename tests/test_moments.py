@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from latticear.moments import WeightedMoments
+from latticear.estimation.moments import WeightedMoments
 
 
 @pytest.mark.parametrize("shape", [(1000,), (1000, 3)])

@@ -16,7 +16,7 @@ import torch
 from disorder import RandomTwoState
 from scipy.stats import chi2
 
-from latticear.autocorrelation import mean_error
+from latticear.estimation.autocorrelation import mean_error
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.hamiltonians.blume_capel import BlumeCapel
 from latticear.hamiltonians.ising import Ising

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import latticear as la
+from latticear.estimation.thermodynamics import rare_events, thermodynamics, thermodynamics_of_moments
 from latticear.lattice import Lattice
-from latticear.observables import correlation, rare_events, thermodynamics, thermodynamics_of_moments
+from latticear.observables import correlation
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import latticear as la
-from latticear.estimates import Estimate
+from latticear.estimation.estimates import Estimate
 from latticear.plotting import (
     BLIND,
     EXACT,

@@ -7,11 +7,11 @@ from contracts import peaked
 from test_hamiltonians import BlumeCapel
 
 import latticear as la
-from latticear import smc
+from latticear.estimation import smc
+from latticear.estimation.twists import Pilot, Twist, _images, fit_twists
 from latticear.exact import all_configurations, enumerate_states
 from latticear.models.steps import DrawsInSteps
 from latticear.samples import Samples
-from latticear.twists import Pilot, Twist, _images, fit_twists
 
 TEMPERATURE = 3.5
 

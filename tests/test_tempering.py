@@ -13,10 +13,10 @@ from disorder import WITHOUT_CLUSTERS as SYSTEMS
 from scipy.stats import chi2
 
 import latticear as la
-from latticear.autocorrelation import mean_error
+from latticear.estimation.autocorrelation import mean_error
+from latticear.estimation.tempering import bennett, parallel_tempering
 from latticear.exact import all_configurations
 from latticear.montecarlo.replicas import ParallelTempering, spaced
-from latticear.tempering import bennett, parallel_tempering
 
 
 def replicas(hamiltonian, temperature: float, n_chains: int, sweeps: int) -> ParallelTempering:
@@ -160,7 +160,7 @@ def test_configurations_are_those_of_monte_carlo():
 
 
 def test_a_free_energy_that_rests_on_rare_events_is_unreliable(monkeypatch):
-    monkeypatch.setattr("latticear.tempering.events_of", lambda influence, tau, value: 9.9)
+    monkeypatch.setattr("latticear.estimation.tempering.events_of", lambda influence, tau, value: 9.9)
     found = parallel_tempering(la.Ising((3, 3)), 3.0, n=1000, n_chains=20, thermalization=200)
     few = {"log_z", "free_energy_per_site", "entropy_per_site", "overlap_squared"}
     assert {name for name, estimate in found.items() if not estimate.reliable} == few

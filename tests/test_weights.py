@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from latticear.weights import diagnose, effective_sample_size, log_mean_exp, pareto_k
+from latticear.estimation.weights import diagnose, effective_sample_size, log_mean_exp, pareto_k
 
 
 def test_log_mean_exp_and_ess_by_hand():

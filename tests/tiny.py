@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from latticear.config import load_config
-from latticear.estimates import Estimates
+from latticear.estimation.estimates import Estimates
 from latticear.rundir import RunDirectory
 from latticear.workflows import estimate_run, monte_carlo_run, train_run
 

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from latticear.estimates import Estimate, Estimates
+    from latticear.estimation.estimates import Estimate, Estimates
     from latticear.exact import ExactResult
 
 __all__ = [
@@ -32,7 +32,7 @@ def one_line_errors() -> Iterator[None]:
     """What a user can mend becomes one line and exit code 1; anything else is a bug and keeps its traceback."""
     import warnings
 
-    from latticear.estimates import UnreliableEstimateWarning
+    from latticear.estimation.estimates import UnreliableEstimateWarning
     from latticear.sampling.receptive import ReceptiveFieldWarning
     from latticear.training import TrainingError
 
@@ -183,7 +183,7 @@ def _system(row: dict[str, Any]) -> str:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    from latticear.estimates import with_error
+    from latticear.estimation.estimates import with_error
 
     kl, ess = row["kl"], row["ess"]
     return [
@@ -210,7 +210,7 @@ def print_exact(console: Console, result: ExactResult, title: str) -> None:
 def print_likelihood(console: Console, content: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from latticear.estimates import with_error
+    from latticear.estimation.estimates import with_error
 
     which = "held-out configurations" if content["held_out"] else "configurations"
     table = Table("quantity", "value", "unit", title=f"{content['n']} {which} of {content['data']}")
@@ -223,7 +223,7 @@ def print_likelihood(console: Console, content: dict[str, Any]) -> None:
 
 def print_point(console: Console, point: dict[str, Any]) -> None:
     """A line for a point of `scan_run`."""
-    from latticear.estimates import with_error
+    from latticear.estimation.estimates import with_error
 
     height, width = point["shape"]
     estimates = point["estimates"]

@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from latticear.annealing import MAX_ISLANDS, NAME as ANNEALING, population_annealing
-from latticear.chains import estimate_chains
 from latticear.conditional import read_held
 from latticear.config import AnyConfig, RunConfig, build_hamiltonian, resolve_device
 from latticear.data.writing import SampleWriter
-from latticear.estimates import Estimates
+from latticear.estimation.annealing import MAX_ISLANDS, NAME as ANNEALING, population_annealing
+from latticear.estimation.chains import estimate_chains
+from latticear.estimation.estimates import Estimates
+from latticear.estimation.tempering import parallel_tempering
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, check_temperature
 from latticear.montecarlo.replicas import ParallelTempering
@@ -23,7 +24,6 @@ from latticear.provenance import command, fingerprint
 from latticear.samples import Samples
 from latticear.signals import StopSignals
 from latticear.spaces import ConfigurationSpace
-from latticear.tempering import parallel_tempering
 from latticear.workflows.grids import asked_condition
 from latticear.workflows.runs import (
     Instance,

@@ -10,23 +10,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from latticear.blocks import block_mcmc
-from latticear.chains import neural_mcmc
 from latticear.config import RunConfig, load_config
 from latticear.data.reading import read_configurations, read_metadata
-from latticear.estimates import Estimates
+from latticear.estimation.blocks import block_mcmc
+from latticear.estimation.chains import neural_mcmc
+from latticear.estimation.estimates import Estimates
+from latticear.estimation.importance import forward_ess, reweight
+from latticear.estimation.measurement import measurements
+from latticear.estimation.smc import sequential_monte_carlo
+from latticear.estimation.weights import effective_sample_size
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, check_temperature
-from latticear.importance import forward_ess, reweight
-from latticear.measurement import measurements
 from latticear.models import AbstractModel
 from latticear.models.steps import DrawsInSteps
 from latticear.montecarlo.clusters import clusters_suit
 from latticear.montecarlo.simulation import monte_carlo_data
 from latticear.rundir import RunDirectory
 from latticear.samples import Samples
-from latticear.smc import sequential_monte_carlo
-from latticear.weights import effective_sample_size
 from latticear.workflows.runs import Instance, Report, condition_at, quiet, served_instance, step_of, trained
 
 __all__ = ["estimate_run", "save_estimates"]

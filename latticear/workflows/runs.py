@@ -20,7 +20,7 @@ from latticear.config import (
     resolve_device,
 )
 from latticear.data.couplings import read_couplings
-from latticear.estimates import UnreliableEstimateWarning
+from latticear.estimation.estimates import UnreliableEstimateWarning
 from latticear.hamiltonians import AbstractHamiltonian, EdwardsAndersonDisorder, TemperatureRange
 from latticear.models import AbstractModel
 from latticear.rundir import RunDirectory, load_model

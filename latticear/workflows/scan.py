@@ -22,8 +22,8 @@ from typing import Any
 
 import torch
 
-from latticear.chains import estimate_chains
 from latticear.config import build_hamiltonian, resolve_device
+from latticear.estimation.chains import estimate_chains
 from latticear.exact import ExactResult, exact_result
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange

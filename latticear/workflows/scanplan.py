@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latticear.config import RunConfig, build_hamiltonian, build_model, parse_config
+from latticear.estimation.importance import MIN_SAMPLES
 from latticear.hamiltonians import TemperatureRange, check_temperature
-from latticear.importance import MIN_SAMPLES
 from latticear.models import AbstractModel, transfer_weights
 from latticear.trees import Tree, config_tree
 from latticear.workflows.grow import stage_training

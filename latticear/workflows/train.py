@@ -23,7 +23,7 @@ from latticear.config import (
     to_toml,
 )
 from latticear.data.reading import read_configurations
-from latticear.estimates import with_error
+from latticear.estimation.estimates import with_error
 from latticear.exact import exact_result
 from latticear.hamiltonians import TemperatureRange
 from latticear.models import MODELS, AbstractModel, transfer_weights

@@ -14,11 +14,11 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from latticear.arguments import check_integer
-from latticear.estimates import Estimates
+from latticear.estimation.estimates import Estimates
+from latticear.estimation.islands import MIN_ISLANDS, island_estimates
+from latticear.estimation.measurement import Observable, measurements
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
-from latticear.islands import MIN_ISLANDS, island_estimates
-from latticear.measurement import Observable, measurements
 from latticear.montecarlo.population import Population, anneal
 from latticear.montecarlo.resampling import systematic
 from latticear.random_numbers import random_stream

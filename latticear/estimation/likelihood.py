@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from latticear.estimates import Estimate
+from latticear.estimation.estimates import Estimate
 from latticear.models import AbstractModel
 
 __all__ = ["negative_log_likelihood"]

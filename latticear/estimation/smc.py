@@ -14,19 +14,19 @@ import torch
 from torch import Tensor
 
 from latticear.arguments import check_integer
-from latticear.estimates import Estimates
+from latticear.estimation.estimates import Estimates
+from latticear.estimation.islands import MIN_ISLANDS, island_estimates
+from latticear.estimation.measurement import Measurement, Observable, measurements
+from latticear.estimation.twists import Pilot, Twist, fit_twists
+from latticear.estimation.weights import KHAT_LIMIT, effective_sample_size, pareto_k
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
-from latticear.islands import MIN_ISLANDS, island_estimates
-from latticear.measurement import Measurement, Observable, measurements
 from latticear.models import AbstractModel
 from latticear.models.steps import DrawsInSteps, require_steps
 from latticear.montecarlo.resampling import systematic
 from latticear.montecarlo.simulation import monte_carlo_data
 from latticear.random_numbers import PARTICLES, PILOT, RESAMPLING, uniforms
 from latticear.samples import Samples
-from latticear.twists import Pilot, Twist, fit_twists
-from latticear.weights import KHAT_LIMIT, effective_sample_size, pareto_k
 
 __all__ = ["sequential_monte_carlo"]
 
@@ -79,7 +79,7 @@ def sequential_monte_carlo(
 
     After step k the particles stand for `q(x) exp(f_k(x))`, x being the sites drawn so far, and after the last one for
     `exp(-beta E)`; a step changes the log weight by `f_k - f_(k-1)`. The f_k are local energies minus `ln q(x)`, fitted
-    beforehand to pilot samples of the model and of the target (`latticear.twists`). Where the weights of an island have
+    beforehand to pilot samples of the model and of the target (`twists`). Where the weights of an island have
     spread (ESS below 1/2), the particles are resampled: what would multiply up to a whole lattice's weight stays that
     of a step. Z is without bias whatever the f_k, whose quality sets the variance.
 

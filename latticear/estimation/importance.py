@@ -15,17 +15,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latticear.estimates import MIN_EVENTS, Estimate, Estimates, Value, rarity_reasons
+from latticear.estimation.estimates import MIN_EVENTS, Estimate, Estimates, Value, rarity_reasons
+from latticear.estimation.measurement import CHUNK, Observable, measurements
+from latticear.estimation.moments import WeightedMoments
+from latticear.estimation.thermodynamics import Thermodynamics, rare_events, thermodynamics, thermodynamics_of_moments
+from latticear.estimation.weights import balance_reasons, diagnose, imbalance_of, log_mean_exp
 from latticear.exact import ExactResult
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.lattice import configuration_size
-from latticear.measurement import CHUNK, Observable, measurements
 from latticear.models import AbstractModel
-from latticear.moments import WeightedMoments
-from latticear.observables import Thermodynamics, rare_events, thermodynamics, thermodynamics_of_moments
 from latticear.samples import Samples
-from latticear.weights import balance_reasons, diagnose, imbalance_of, log_mean_exp
 
 __all__ = ["delta_error", "estimate", "forward_ess", "reweight", "weighted_estimates"]
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from latticear.estimates import Estimates, Value
+from latticear.estimation.estimates import Estimates, Value
+from latticear.estimation.importance import delta_error, weighted_estimates
+from latticear.estimation.measurement import Measurement
+from latticear.estimation.weights import effective_sample_size, log_mean_exp
 from latticear.exact import ExactResult
-from latticear.importance import delta_error, weighted_estimates
-from latticear.measurement import Measurement
-from latticear.weights import effective_sample_size, log_mean_exp
 
 __all__ = ["MIN_ISLANDS", "island_estimates"]
 

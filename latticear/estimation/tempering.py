@@ -16,12 +16,12 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from latticear.arguments import check_integer
-from latticear.autocorrelation import TauInt, mean_error
-from latticear.chains import estimate_chains, events_of
-from latticear.estimates import MIN_EVENTS, Estimate, Estimates
+from latticear.estimation.autocorrelation import TauInt, mean_error
+from latticear.estimation.chains import estimate_chains, events_of
+from latticear.estimation.estimates import MIN_EVENTS, Estimate, Estimates
+from latticear.estimation.measurement import Observable
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
-from latticear.measurement import Observable
 from latticear.montecarlo.replicas import ParallelTempering
 from latticear.montecarlo.simulation import make_chains, run_chains
 from latticear.samples import Samples

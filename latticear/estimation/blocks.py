@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from latticear.arguments import check_integer
-from latticear.chains import estimate_chains
-from latticear.estimates import Estimates
+from latticear.estimation.chains import estimate_chains
+from latticear.estimation.estimates import Estimates
+from latticear.estimation.measurement import Observable
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
-from latticear.measurement import Observable
 from latticear.models import AbstractModel
 from latticear.models.steps import DrawsInSteps, require_steps
 from latticear.montecarlo.simulation import Schedule, run_chains

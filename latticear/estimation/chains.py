@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from latticear.autocorrelation import TauInt, mean_error
-from latticear.estimates import JUDGED, MIN_EVENTS, Estimate, Estimates, rarity_reasons
+from latticear.estimation.autocorrelation import TauInt, mean_error
+from latticear.estimation.estimates import JUDGED, MIN_EVENTS, Estimate, Estimates, rarity_reasons
+from latticear.estimation.measurement import Measurement, Observable, measurements
+from latticear.estimation.thermodynamics import rare_events, thermodynamics
+from latticear.estimation.weights import balance_reasons, effective_sample_size, imbalance_of
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
-from latticear.measurement import Measurement, Observable, measurements
-from latticear.observables import rare_events, thermodynamics
 from latticear.samples import Samples
-from latticear.weights import balance_reasons, effective_sample_size, imbalance_of
 
 __all__ = ["estimate_chains", "events_of", "neural_mcmc"]
 

@@ -1,0 +1,109 @@
+"""Thermodynamics from energies and magnetisations.
+
+Every estimator comes with its influence: what one sample adds to the error. For independent samples the error is
+`sqrt(mean(influence^2) / n)` (the delta method); for a chain it is that of the mean of the series of influences.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Thermodynamics", "rare_events", "thermodynamics", "thermodynamics_of_moments"]
+
+Array = NDArray[np.float64]
+
+
+class Thermodynamics(NamedTuple):
+    """One quantity: its value, and the influence `(n, ...)` of each sample, of mean zero."""
+
+    value: float
+    influence: Array
+
+
+def thermodynamics(
+    energy: Array, m: Array, weights: Array, temperature: float, n_sites: int
+) -> dict[str, Thermodynamics]:
+    """Energies and magnetisations as averages, with the influence of each sample.
+
+    Args:
+        energy: extensive, any shape.
+        m: magnetisation per site, same shape.
+        weights: importance weights of mean one, same shape; ones for a chain.
+        temperature: T.
+        n_sites: N.
+
+    Returns:
+        By name. Binder's cumulant is nan where m is 0 in all samples, as of an antiferromagnet in the cold.
+    """
+    beta = 1 / temperature
+
+    def mean(f: Array) -> tuple[float, Array]:
+        average = float((weights * f).mean())
+        return average, f - average
+
+    u, d_u = mean(energy)
+    variance, d_variance = mean((energy - u) ** 2)
+    a, d_a = mean(np.abs(m))
+    m2, d_m2 = mean(m**2)
+    m4, d_m4 = mean(m**4)
+    binder = (1 - m4 / (3 * m2**2), (2 * m4 * d_m2 / m2 - d_m4) / (3 * m2**2)) if m2 else (math.nan, np.zeros_like(m))
+    quantities = {
+        "energy_per_site": (u / n_sites, d_u / n_sites),
+        "heat_capacity_per_site": (beta**2 * variance / n_sites, beta**2 * d_variance / n_sites),
+        "abs_magnetization": (a, d_a),
+        "magnetization_squared": (m2, d_m2),
+        "susceptibility": (beta * n_sites * (m2 - a**2), beta * n_sites * (d_m2 - 2 * a * d_a)),
+        "binder_cumulant": binder,
+    }
+    return {name: Thermodynamics(value, weights * change) for name, (value, change) in quantities.items()}
+
+
+def thermodynamics_of_moments(moments: Array, temperature: float, n_sites: int) -> dict[str, Array]:
+    """The same quantities from averages: what a jackknife evaluates with each block left out.
+
+    Args:
+        moments: `(..., 5)`, averages of e, e^2, |m|, m^2, m^4, where e is the energy minus any constant.
+        temperature: T.
+        n_sites: N.
+
+    Returns:
+        Arrays of shape `(...)`; `energy_per_site` is that of e.
+    """
+    e, e2, a, m2, m4 = np.moveaxis(moments, -1, 0)
+    beta = 1 / temperature
+    return {
+        "energy_per_site": e / n_sites,
+        "heat_capacity_per_site": beta**2 * (e2 - e**2) / n_sites,
+        "abs_magnetization": a,
+        "magnetization_squared": m2,
+        "susceptibility": beta * n_sites * (m2 - a**2),
+        "binder_cumulant": 1 - np.divide(m4, 3 * m2**2, out=np.full_like(m4, np.nan), where=m2 > 0),
+    }
+
+
+def rare_events(influence: Array, n: float, scale: float = 0.0) -> float:
+    """How many events an error bar rests on: n over the squared skewness of the influences; infinite without any.
+
+    If k of n configurations have one and the same excitation, and the others none, it is k, and (value - exact) / error
+    is `(k - <k>) / sqrt(k)`: where k is small by chance the error is small too, and the value many errors off. The
+    skewness is what the distribution of a mean in units of its own error notices first: it decides whether a few large
+    influences of one sign do that, or are as harmless as those of both signs.
+
+    Args:
+        influence: any shape.
+        n: how many of them count as independent.
+        scale: of the quantity; influences that are rounding beside it are none.
+
+    References:
+        P. Hall, The Bootstrap and Edgeworth Expansion (Springer 1992), section 2.6.
+    """
+    top = float(np.abs(influence).max(initial=0))
+    if top <= 1e-12 * abs(scale) or not top > 0:
+        return math.inf
+    d = influence / top  # cubes of tiny numbers must not vanish
+    third = float((d**3).mean()) ** 2
+    return n * float((d**2).mean()) ** 3 / third if third > 0 else math.inf
