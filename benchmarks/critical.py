@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 
 import latticear as la
-from latticear.config import RunConfig, build_hamiltonian, build_model, load_config
 from latticear.estimation.importance import forward_ess
+from latticear.runs.config import RunConfig, build_hamiltonian, build_model, load_config
 from latticear.workflows.grow import stage_training, stages
 
 CONFIG = Path(__file__).parent.parent / "configs" / "critical.toml"

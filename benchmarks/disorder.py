@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 import latticear as la
-from latticear.config import RunConfig, build_model, parse_config
 from latticear.hamiltonians import AbstractHamiltonian
-from latticear.rundir import RunDirectory
+from latticear.runs.config import RunConfig, build_model, parse_config
+from latticear.runs.directory import RunDirectory
 from latticear.workflows import trained
 
 STEPS_TIMED, WARM_UP = 60, 10

@@ -18,7 +18,7 @@ import warnings
 import torch
 
 import latticear as la
-from latticear.config import RunConfig, build_hamiltonian, build_model, load_config
+from latticear.runs.config import RunConfig, build_hamiltonian, build_model, load_config
 
 
 def options_of(config: RunConfig) -> dict:

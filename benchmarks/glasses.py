@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 import latticear as la
-from latticear.rundir import RunDirectory
+from latticear.runs.directory import RunDirectory
 from latticear.workflows import single_temperature, trained
 
 CHAINS = 20

@@ -17,7 +17,7 @@ import torch
 from critical import CONFIG, train
 
 import latticear as la
-from latticear.config import build_hamiltonian, load_config
+from latticear.runs.config import build_hamiltonian, load_config
 
 LEVERS: dict[str, list[str]] = {
     "as in configs/critical.toml": [],

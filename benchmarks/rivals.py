@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 import latticear as la
-from latticear.rundir import RunDirectory
+from latticear.runs.directory import RunDirectory
 from latticear.workflows import single_temperature, trained
 
 CHAINS = 100

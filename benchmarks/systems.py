@@ -20,9 +20,9 @@ import torch
 from critical import train
 
 import latticear as la
-from latticear.config import build_hamiltonian, parse_config
 from latticear.exact import ExactResult
-from latticear.trees import config_tree
+from latticear.runs.config import build_hamiltonian, parse_config
+from latticear.runs.trees import config_tree
 
 POTTS_T_C = 1 / math.log(1 + math.sqrt(3))
 """F. Y. Wu, Rev. Mod. Phys. 54 (1982) 235, eq. 2.5 with q = 3."""

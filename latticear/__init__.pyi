@@ -1,6 +1,6 @@
 """The public names, each written once; `latticear/__init__.py` loads them from here."""
 
-from .checks import check_hamiltonian as check_hamiltonian
+from .contracts import check_hamiltonian as check_hamiltonian
 from .data import (
     SampleWriter as SampleWriter,
     glyphs as glyphs,
@@ -80,7 +80,7 @@ from .models import (
 )
 from .montecarlo import monte_carlo as monte_carlo
 from .observables import correlation as correlation
-from .rundir import load_model as load_model
+from .runs.directory import load_model as load_model
 from .samples import Samples as Samples
 from .spaces import Grid as Grid
 from .training import Step as Step, TrainingError as TrainingError, fit as fit

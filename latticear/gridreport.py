@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latticear.config import GridConfig
 from latticear.models import AbstractModel
 from latticear.plotting import Array, Drawing, completions, draw_figures, likelihood_curve, receptive_field, sample_grid
-from latticear.rundir import RunDirectory
+from latticear.runs.config import GridConfig
+from latticear.runs.directory import RunDirectory
 from latticear.sampling.receptive import field_of
 from latticear.spaces import ConfigurationSpace
 from latticear.workflows.grids import Configurations, grid_data

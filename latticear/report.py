@@ -30,7 +30,7 @@ from latticear.plotting import (
     training_curve,
     weight_histogram,
 )
-from latticear.rundir import RunDirectory
+from latticear.runs.directory import RunDirectory
 from latticear.samples import Samples
 from latticear.sampling.receptive import field_of
 from latticear.workflows import condition_at, first_instance, is_grid_run, judged_temperature, quiet, trained

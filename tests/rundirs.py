@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 import latticear as la
-from latticear.rundir import RunDirectory
+from latticear.runs.directory import RunDirectory
 
 __all__ = ["CPU", "save_step", "small_model"]
 

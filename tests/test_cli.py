@@ -20,7 +20,7 @@ from verbs import check_estimates, invoke, refusal, succeed
 
 import latticear as la
 from latticear.exact.result import QUANTITIES
-from latticear.rundir import load_model
+from latticear.runs.directory import load_model
 
 EXECUTABLE = Path(sys.executable).parent / "latticear"
 # the whole road

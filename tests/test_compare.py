@@ -13,7 +13,7 @@ from verbs import invoke, refusal, succeed
 
 import latticear as la
 from latticear.estimation.weights import divergence
-from latticear.rundir import RunDirectory, load_model
+from latticear.runs.directory import RunDirectory, load_model
 from latticear.workflows import compare, compare_runs, train
 
 STEP, STEPS, N = 0.25, 12, 300

@@ -16,7 +16,7 @@ import latticear as la
 from latticear.conditional import read_held
 from latticear.data.reading import read_batches, read_given, read_metadata
 from latticear.exact.enumeration import all_configurations
-from latticear.rundir import load_model
+from latticear.runs.directory import load_model
 from latticear.samples import Samples
 from latticear.workflows import sample_run
 

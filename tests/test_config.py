@@ -7,7 +7,10 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
-from latticear.config import (
+from latticear.exact import T_C
+from latticear.hamiltonians import Ising
+from latticear.models import MODELS, PixelCNN
+from latticear.runs.config import (
     GridConfig,
     build_hamiltonian,
     build_model,
@@ -19,9 +22,6 @@ from latticear.config import (
     resolve_device,
     to_toml,
 )
-from latticear.exact import T_C
-from latticear.hamiltonians import Ising
-from latticear.models import MODELS, PixelCNN
 from latticear.training import fit
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.toml"))

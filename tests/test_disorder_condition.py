@@ -12,9 +12,9 @@ from test_hamiltonians_summed import claimed
 from verbs import refusal, succeed
 
 import latticear as la
-from latticear.config import load_config
 from latticear.exact import all_configurations, exact_result
 from latticear.random_numbers import TRAINING
+from latticear.runs.config import load_config
 from latticear.training.objectives import reverse_kl
 
 TEMPERATURE = 0.9

@@ -8,9 +8,9 @@ import tiny
 import torch
 
 import latticear as la
-from latticear.config import parse_any
-from latticear.rundir import RunDirectory, load_model
-from latticear.trees import config_tree
+from latticear.runs.config import parse_any
+from latticear.runs.directory import RunDirectory, load_model
+from latticear.runs.trees import config_tree
 from latticear.workflows import train_run
 from latticear.workflows.grow import grow_run, stages
 from latticear.workflows.train import config_of

@@ -14,9 +14,9 @@ import torch
 from files import give
 from verbs import check_estimates, invoke, refusal, succeed
 
-from latticear import rundir
 from latticear.data.reading import read_batches
-from latticear.rundir import RunDirectory, load_model
+from latticear.runs import directory as rundir
+from latticear.runs.directory import RunDirectory, load_model
 from latticear.samples import Samples
 
 # ends: kills, signals, a full disk

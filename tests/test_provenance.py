@@ -6,7 +6,7 @@ import sys
 import torch
 
 import latticear as la
-from latticear.provenance import command, environment, fingerprint
+from latticear.runs.provenance import command, environment, fingerprint
 
 
 def test_environment_is_json_with_versions_and_command(monkeypatch):

@@ -10,7 +10,7 @@ import torch
 import latticear as la
 from latticear import gridreport, report
 from latticear.report import report_run
-from latticear.rundir import load_model
+from latticear.runs.directory import load_model
 from latticear.workflows import train_run, trained
 
 NAMES = ["training", "samples", "histograms", "correlation", "weights", "receptive_field"]

@@ -10,8 +10,8 @@ import pytest
 import torch
 from rundirs import CPU, save_step, small_model
 
-from latticear import rundir
-from latticear.rundir import KEEP, RunDirectory, load_model, write_atomically
+from latticear.runs import directory as rundir
+from latticear.runs.directory import KEEP, RunDirectory, load_model, write_atomically
 
 
 class Killed(BaseException):

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 import latticear as la
 from latticear.data.reading import read_configurations
-from latticear.rundir import RunDirectory, load_model
+from latticear.runs.directory import RunDirectory, load_model
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import latticear as la
 from latticear.cli.options import grid_temperatures_of, shapes_of
 from latticear.exact.result import QUANTITIES
 from latticear.plotting import LABELS
-from latticear.rundir import RunDirectory, load_model
+from latticear.runs.directory import RunDirectory, load_model
 from latticear.workflows import quiet, scan
 from latticear.workflows.scan import finish_scan, scan_run
 from latticear.workflows.scanfigure import scan_figure

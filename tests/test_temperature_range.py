@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from verbs import refusal, succeed
 
 import latticear as la
-from latticear.config import load_config, to_toml
 from latticear.exact import all_configurations, exact_result
 from latticear.hamiltonians import TemperatureRange, temperature_or_range
 from latticear.plotting import against_temperature
+from latticear.runs.config import load_config, to_toml
 from latticear.training.objectives import reverse_kl
 from latticear.workflows import condition_at
 

@@ -11,9 +11,9 @@ import tiny
 import torch
 from tiny import estimated
 
-from latticear.config import build_hamiltonian, build_model, load_config
 from latticear.data.reading import read_configurations, read_metadata
-from latticear.rundir import RunDirectory, load_model
+from latticear.runs.config import build_hamiltonian, build_model, load_config
+from latticear.runs.directory import RunDirectory, load_model
 from latticear.training import TrainingError, fit, loop as training
 from latticear.workflows import (
     describe,

@@ -9,9 +9,9 @@ import torch
 from verbs import refusal, succeed
 
 import latticear as la
-from latticear.config import build_hamiltonian, build_model, load_config, parse_config, to_toml
 from latticear.data.reading import read_batches
 from latticear.exact import all_configurations
+from latticear.runs.config import build_hamiltonian, build_model, load_config, parse_config, to_toml
 from latticear.workflows import compare_runs
 from latticear.workflows.train import config_of
 

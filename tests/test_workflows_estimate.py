@@ -9,7 +9,7 @@ import tiny
 from tiny import estimated
 from verbs import succeed
 
-from latticear.rundir import RunDirectory
+from latticear.runs.directory import RunDirectory
 from latticear.workflows import estimate as estimating, save_estimates
 
 

@@ -15,8 +15,8 @@ from files import give
 from verbs import refusal, succeed
 
 import latticear as la
-from latticear.config import GridConfig, build_model, build_space, load_any, load_config
-from latticear.rundir import RunDirectory, load_model
+from latticear.runs.config import GridConfig, build_model, build_space, load_any, load_config
+from latticear.runs.directory import RunDirectory, load_model
 from latticear.workflows import describe, sample_run, train_run
 from latticear.workflows.grids import completed, held_out_data
 

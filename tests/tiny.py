@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from latticear.config import load_config
 from latticear.estimation.estimates import Estimates
-from latticear.rundir import RunDirectory
+from latticear.runs.config import load_config
+from latticear.runs.directory import RunDirectory
 from latticear.workflows import estimate_run, monte_carlo_run, train_run
 
 SIZE, TEMPERATURE, STEPS = (4, 4), 2.269, 12

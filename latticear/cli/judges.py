@@ -28,7 +28,7 @@ from latticear.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from latticear.config import RunConfig
+    from latticear.runs.config import RunConfig
 
 __all__ = ["exact", "mc"]
 
@@ -83,8 +83,8 @@ def exact(
     as_json: AsJson = False,
 ) -> None:
     """Exact results of a system: enumeration, transfer matrix or Kaufman's torus, whichever gives most."""
-    from latticear.config import build_hamiltonian
     from latticear.exact import exact_result
+    from latticear.runs.config import build_hamiltonian
     from latticear.workflows import single_temperature
 
     with one_line_errors():
@@ -105,6 +105,6 @@ def exact(
 
 def _system(size: str | None, temperature: float | None, sets: list[str] | None) -> RunConfig:
     """The system that `--size`, `--temperature` and `--set` describe, as a run config."""
-    from latticear.config import load_config
+    from latticear.runs.config import load_config
 
     return load_config(None, sets or [], {**given_options(temperature=temperature), "hamiltonian": shape_of(size)})

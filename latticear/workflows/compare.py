@@ -18,7 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from latticear.config import (
+from latticear.estimation.importance import MIN_SAMPLES, estimate
+from latticear.estimation.weights import divergence
+from latticear.exact import exact_result
+from latticear.hamiltonians import AbstractHamiltonian
+from latticear.models import AbstractModel
+from latticear.runs.config import (
     AnyConfig,
     RunConfig,
     build_hamiltonian,
@@ -27,16 +32,11 @@ from latticear.config import (
     resolve_device,
     to_toml,
 )
-from latticear.estimation.importance import MIN_SAMPLES, estimate
-from latticear.estimation.weights import divergence
-from latticear.exact import exact_result
-from latticear.hamiltonians import AbstractHamiltonian
-from latticear.models import AbstractModel
-from latticear.provenance import environment
-from latticear.rundir import RunDirectory
+from latticear.runs.directory import RunDirectory
+from latticear.runs.provenance import environment
+from latticear.runs.trees import config_tree, differences
 from latticear.samples import Samples
 from latticear.training import TrainingError
-from latticear.trees import config_tree, differences
 from latticear.workflows.estimate import save_estimates
 from latticear.workflows.runs import Report, quiet, single_system, single_temperature, trained
 from latticear.workflows.train import asked_config, begin, train_run, training_data

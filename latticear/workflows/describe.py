@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from latticear.config import (
+from latticear.data.reading import read_metadata
+from latticear.runs.config import (
     load_any,
 )
-from latticear.data.reading import read_metadata
-from latticear.rundir import RunDirectory, load_model
+from latticear.runs.directory import RunDirectory, load_model
 from latticear.sampling.receptive import summary
 
 __all__ = ["describe"]

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from latticear.conditional import read_held
-from latticear.config import AnyConfig, RunConfig, build_hamiltonian, resolve_device
 from latticear.data.writing import SampleWriter
 from latticear.estimation.annealing import MAX_ISLANDS, NAME as ANNEALING, population_annealing
 from latticear.estimation.chains import estimate_chains
@@ -20,9 +19,10 @@ from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, check_temperature
 from latticear.montecarlo.replicas import ParallelTempering
 from latticear.montecarlo.simulation import METHODS, default_schedule, monte_carlo
-from latticear.provenance import command, fingerprint
+from latticear.runs.config import AnyConfig, RunConfig, build_hamiltonian, resolve_device
+from latticear.runs.provenance import command, fingerprint
+from latticear.runs.signals import StopSignals
 from latticear.samples import Samples
-from latticear.signals import StopSignals
 from latticear.spaces import ConfigurationSpace
 from latticear.workflows.grids import asked_condition
 from latticear.workflows.runs import (

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from latticear.config import RunConfig, load_config
 from latticear.data.reading import read_configurations, read_metadata
 from latticear.estimation.blocks import block_mcmc
 from latticear.estimation.chains import neural_mcmc
@@ -25,7 +24,8 @@ from latticear.models import AbstractModel
 from latticear.models.steps import DrawsInSteps
 from latticear.montecarlo.clusters import clusters_suit
 from latticear.montecarlo.simulation import monte_carlo_data
-from latticear.rundir import RunDirectory
+from latticear.runs.config import RunConfig, load_config
+from latticear.runs.directory import RunDirectory
 from latticear.samples import Samples
 from latticear.workflows.runs import Instance, Report, condition_at, quiet, served_instance, step_of, trained
 

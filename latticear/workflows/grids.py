@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from latticear.config import AnyConfig, GridConfig, build_space, load_any
 from latticear.data.labels import condition_of, encoded
 from latticear.data.reading import read_condition, read_configurations, read_metadata
 from latticear.estimation.estimates import Estimate
 from latticear.estimation.likelihood import negative_log_likelihood
-from latticear.rundir import RunDirectory
+from latticear.runs.config import AnyConfig, GridConfig, build_space, load_any
+from latticear.runs.directory import RunDirectory
 from latticear.training.dataset import n_held_out
 from latticear.workflows.runs import step_of, trained_any
 

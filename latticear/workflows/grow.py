@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from latticear.config import RunConfig, build_hamiltonian, build_model, parse_config
 from latticear.models import MultiscalePixelCNN
 from latticear.models.multiscale.order import SITE
-from latticear.rundir import RunDirectory
-from latticear.trees import config_tree
+from latticear.runs.config import RunConfig, build_hamiltonian, build_model, parse_config
+from latticear.runs.directory import RunDirectory
+from latticear.runs.trees import config_tree
 from latticear.workflows.runs import Report
 from latticear.workflows.train import asked_config, train_run
 

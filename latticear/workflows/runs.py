@@ -10,7 +10,11 @@ from typing import NamedTuple
 
 import torch
 
-from latticear.config import (
+from latticear.data.couplings import read_couplings
+from latticear.estimation.estimates import UnreliableEstimateWarning
+from latticear.hamiltonians import AbstractHamiltonian, EdwardsAndersonDisorder, TemperatureRange
+from latticear.models import AbstractModel
+from latticear.runs.config import (
     AnyConfig,
     RunConfig,
     build_hamiltonian,
@@ -19,11 +23,7 @@ from latticear.config import (
     load_config,
     resolve_device,
 )
-from latticear.data.couplings import read_couplings
-from latticear.estimation.estimates import UnreliableEstimateWarning
-from latticear.hamiltonians import AbstractHamiltonian, EdwardsAndersonDisorder, TemperatureRange
-from latticear.models import AbstractModel
-from latticear.rundir import RunDirectory, load_model
+from latticear.runs.directory import RunDirectory, load_model
 from latticear.spaces import ConfigurationSpace
 
 __all__ = [

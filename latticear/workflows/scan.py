@@ -22,15 +22,15 @@ from typing import Any
 
 import torch
 
-from latticear.config import build_hamiltonian, resolve_device
 from latticear.estimation.chains import estimate_chains
 from latticear.exact import ExactResult, exact_result
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange
 from latticear.montecarlo.simulation import default_method, monte_carlo
 from latticear.plotting import draw_figures
-from latticear.rundir import RunDirectory, write_atomically
-from latticear.trees import Tree, differences
+from latticear.runs.config import build_hamiltonian, resolve_device
+from latticear.runs.directory import RunDirectory, write_atomically
+from latticear.runs.trees import Tree, differences
 from latticear.workflows.estimate import estimate_run, save_estimates
 from latticear.workflows.runs import Report, quiet
 from latticear.workflows.scanfigure import scan_figure

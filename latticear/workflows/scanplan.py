@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from latticear.config import RunConfig, build_hamiltonian, build_model, parse_config
 from latticear.estimation.importance import MIN_SAMPLES
 from latticear.hamiltonians import TemperatureRange, check_temperature
 from latticear.models import AbstractModel, transfer_weights
-from latticear.trees import Tree, config_tree
+from latticear.runs.config import RunConfig, build_hamiltonian, build_model, parse_config
+from latticear.runs.trees import Tree, config_tree
 from latticear.workflows.grow import stage_training
 from latticear.workflows.runs import single_system
 

@@ -11,7 +11,12 @@ from typing import Any
 
 import torch
 
-from latticear.config import (
+from latticear.data.reading import read_configurations
+from latticear.estimation.estimates import with_error
+from latticear.exact import exact_result
+from latticear.hamiltonians import TemperatureRange
+from latticear.models import MODELS, AbstractModel, transfer_weights
+from latticear.runs.config import (
     AnyConfig,
     RunConfig,
     build_hamiltonian,
@@ -22,17 +27,12 @@ from latticear.config import (
     resolve_device,
     to_toml,
 )
-from latticear.data.reading import read_configurations
-from latticear.estimation.estimates import with_error
-from latticear.exact import exact_result
-from latticear.hamiltonians import TemperatureRange
-from latticear.models import MODELS, AbstractModel, transfer_weights
-from latticear.provenance import environment, now
-from latticear.rundir import RunDirectory, load_model
-from latticear.signals import StopSignals
+from latticear.runs.directory import RunDirectory, load_model
+from latticear.runs.provenance import environment, now
+from latticear.runs.signals import StopSignals
+from latticear.runs.trees import config_tree, differences
 from latticear.spaces import ConfigurationSpace
 from latticear.training import Step, TrainingError, fit
-from latticear.trees import config_tree, differences
 from latticear.workflows.grids import Configurations, check_classes, check_same_data, completed, grid_data
 from latticear.workflows.runs import Report, first_instance, judged_temperature, step_of
 

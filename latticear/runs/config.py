@@ -26,9 +26,9 @@ from latticear.hamiltonians import (
 )
 from latticear.lattice import Lattice
 from latticear.models import MODELS, AbstractModel, MultiscalePixelCNN, PixelCNN
+from latticear.runs.trees import Tree, config_tree
 from latticear.spaces import ConfigurationSpace, Grid
 from latticear.training import fit
-from latticear.trees import Tree, config_tree
 
 __all__ = [
     "AnyConfig",
