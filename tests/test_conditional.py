@@ -13,12 +13,12 @@ from files import give
 from verbs import refusal, succeed
 
 import latticear as la
-from latticear.conditional import read_held
 from latticear.data.reading import read_batches, read_given, read_metadata
 from latticear.exact.enumeration import all_configurations
 from latticear.runs.directory import load_model
 from latticear.samples import Samples
 from latticear.workflows import sample_run
+from latticear.workflows.held import read_held
 
 ISING = la.Ising(tiny.SIZE)
 K = 6

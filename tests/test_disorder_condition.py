@@ -329,7 +329,7 @@ def test_samples_of_an_instance(run, tmp_path):
 
 
 def test_reports_show_the_first_instance(run, monkeypatch):
-    monkeypatch.setattr("latticear.report.MAX_SITES", 2**12)
+    monkeypatch.setattr("latticear.workflows.report.MAX_SITES", 2**12)
     assert "weights.png" in succeed("report", run)
 
 

@@ -9,9 +9,9 @@ import torch
 
 import latticear as la
 from latticear import gridreport, report
-from latticear.report import report_run
 from latticear.runs.directory import load_model
 from latticear.workflows import train_run, trained
+from latticear.workflows.report import report_run
 
 NAMES = ["training", "samples", "histograms", "correlation", "weights", "receptive_field"]
 

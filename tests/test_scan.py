@@ -22,9 +22,9 @@ from latticear.exact.result import QUANTITIES
 from latticear.plotting import LABELS
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.workflows import quiet, scan
-from latticear.workflows.scan import finish_scan, scan_run
-from latticear.workflows.scanfigure import scan_figure
-from latticear.workflows.scanplan import Share, plan_scan
+from latticear.workflows.scan.figure import scan_figure
+from latticear.workflows.scan.plan import Share, plan_scan
+from latticear.workflows.scan.run import finish_scan, scan_run
 
 N = 200
 SETS = ["model.kernel_size=7", *tiny.SETS]

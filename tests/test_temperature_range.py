@@ -206,9 +206,9 @@ def test_samples_at_a_temperature(run, tmp_path):
 
 
 def test_reports_show_the_curves(run, monkeypatch):
-    monkeypatch.setattr("latticear.report.MAX_SITES", 2**13)
-    monkeypatch.setattr("latticear.report.N_POINTS", 3)
-    monkeypatch.setattr("latticear.report.N_CURVE", 5)
+    monkeypatch.setattr("latticear.workflows.report.MAX_SITES", 2**13)
+    monkeypatch.setattr("latticear.workflows.report.N_POINTS", 3)
+    monkeypatch.setattr("latticear.workflows.report.N_CURVE", 5)
     assert "temperatures.png" in succeed("report", run)
     assert (run / "figures" / "temperatures.png").stat().st_size > 10_000
 

@@ -18,7 +18,7 @@ import latticear as la
 from latticear.runs.config import GridConfig, build_model, build_space, load_any, load_config
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.workflows import describe, sample_run, train_run
-from latticear.workflows.grids import completed, held_out_data
+from latticear.workflows.grid_runs import completed, held_out_data
 
 SHAPE = (8, 9)
 SETS = [*tiny.SETS, "training.evaluate_every=5", "training.ema_decay=0.6"]

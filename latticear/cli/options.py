@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from latticear.runs.config import RunConfig
+    from latticear.workflows import Instance
 
 
 def count_of(text: str) -> int:
@@ -198,3 +202,20 @@ def number_or_text(text: str | None) -> float | str | None:
 def given_options(**values: Any) -> dict[str, Any]:
     """The options that were given."""
     return {key: value for key, value in values.items() if value is not None}
+
+
+def instance_of(path: Path | None, index: int | None) -> Instance | None:
+    from latticear.workflows import Instance
+
+    if path is None:
+        if index is not None:
+            raise ValueError("--index says which instance of a file: give the file by --instance, or leave it out")
+        return None
+    return Instance(path, index or 0)
+
+
+def system_of(size: str | None, temperature: float | None, sets: list[str] | None) -> RunConfig:
+    """The system that `--size`, `--temperature` and `--set` describe, as a run config."""
+    from latticear.runs.config import load_config
+
+    return load_config(None, sets or [], {**given_options(temperature=temperature), "hamiltonian": shape_of(size)})

@@ -4,7 +4,7 @@ from latticear.workflows.compare import compare_runs
 from latticear.workflows.describe import describe
 from latticear.workflows.draw import monte_carlo_run, sample_run
 from latticear.workflows.estimate import estimate_run, save_estimates
-from latticear.workflows.grids import is_grid_run, likelihood_run
+from latticear.workflows.grid_runs import is_grid_run, likelihood_run
 from latticear.workflows.grow import grow_run
 from latticear.workflows.runs import (
     Instance,

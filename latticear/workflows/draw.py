@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from latticear.conditional import read_held
 from latticear.data.writing import SampleWriter
 from latticear.estimation.annealing import MAX_ISLANDS, NAME as ANNEALING, population_annealing
 from latticear.estimation.chains import estimate_chains
@@ -24,7 +23,8 @@ from latticear.runs.provenance import command, fingerprint
 from latticear.runs.signals import StopSignals
 from latticear.samples import Samples
 from latticear.spaces import ConfigurationSpace
-from latticear.workflows.grids import asked_condition
+from latticear.workflows.grid_runs import asked_condition
+from latticear.workflows.held import read_held
 from latticear.workflows.runs import (
     Instance,
     Report,

@@ -33,7 +33,7 @@ from latticear.runs.signals import StopSignals
 from latticear.runs.trees import config_tree, differences
 from latticear.spaces import ConfigurationSpace
 from latticear.training import Step, TrainingError, fit
-from latticear.workflows.grids import Configurations, check_classes, check_same_data, completed, grid_data
+from latticear.workflows.grid_runs import Configurations, check_classes, check_same_data, completed, grid_data
 from latticear.workflows.runs import Report, first_instance, judged_temperature, step_of
 
 __all__ = ["asked_config", "begin", "train_run", "training_data"]

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from latticear.estimation.chains import estimate_chains
 from latticear.estimation.importance import estimate, forward_ess
 from latticear.exact import exact_result
-from latticear.gridreport import panels, report_grid
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange
 from latticear.models import AbstractModel
 from latticear.montecarlo.simulation import default_method, monte_carlo
@@ -33,7 +32,9 @@ from latticear.plotting import (
 from latticear.runs.directory import RunDirectory
 from latticear.samples import Samples
 from latticear.sampling.receptive import field_of
-from latticear.workflows import condition_at, first_instance, is_grid_run, judged_temperature, quiet, trained
+from latticear.workflows.grid_runs import is_grid_run
+from latticear.workflows.report_grid import panels, report_grid
+from latticear.workflows.runs import condition_at, first_instance, judged_temperature, quiet, trained
 
 __all__ = ["report_run"]
 

@@ -17,7 +17,7 @@ from latticear.runs.config import GridConfig
 from latticear.runs.directory import RunDirectory
 from latticear.sampling.receptive import field_of
 from latticear.spaces import ConfigurationSpace
-from latticear.workflows.grids import Configurations, grid_data
+from latticear.workflows.grid_runs import Configurations, grid_data
 from latticear.workflows.runs import trained_any
 
 __all__ = ["panels", "report_grid"]

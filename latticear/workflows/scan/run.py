@@ -33,9 +33,9 @@ from latticear.runs.directory import RunDirectory, write_atomically
 from latticear.runs.trees import Tree, differences
 from latticear.workflows.estimate import estimate_run, save_estimates
 from latticear.workflows.runs import Report, quiet
-from latticear.workflows.scanfigure import scan_figure
-from latticear.workflows.scanplan import Plan, Point, Share, size_name
-from latticear.workflows.scantable import ScanTable, table_of
+from latticear.workflows.scan.figure import scan_figure
+from latticear.workflows.scan.plan import Plan, Point, Share, size_name
+from latticear.workflows.scan.table import ScanTable, table_of
 from latticear.workflows.train import train_run
 
 __all__ = ["finish_scan", "open_scan", "scan_run"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from latticear.exact import ExactResult
 from latticear.plotting import EXACT, LABELS, MODEL
-from latticear.workflows.scantable import ScanTable
+from latticear.workflows.scan.table import ScanTable
 
 __all__ = ["scan_figure"]
 

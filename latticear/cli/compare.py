@@ -1,0 +1,63 @@
+"""`latticear compare`: several configs at the same time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from latticear.cli.app import INTERRUPTED, app
+from latticear.cli.display import Progress, notes, one_line_errors, open_console, print_comparison
+from latticear.cli.options import (
+    AsJson,
+    Number,
+    Seed,
+    Sets,
+    Size,
+    Temperature,
+    count_of,
+    given_options,
+    shape_of,
+)
+
+__all__ = ["compare"]
+
+
+@app.command()
+def compare(
+    configs: Annotated[list[Path] | None, typer.Argument(metavar="CONFIG...", help="TOML files of the runs.")] = None,
+    minutes: Annotated[float, typer.Option(help="Time to train each of them; 0.1 works too.")] = 5.0,
+    n: Number = "10000",
+    size: Size = None,
+    temperature: Temperature = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run directories.")] = Path("runs/compare"),
+    seed: Seed = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train configs for the same time; quality, speed and size side by side. The same command continues."""
+    from latticear.workflows import compare_runs
+
+    rows: list[dict[str, Any]] = []
+    with one_line_errors():
+        values = {**given_options(temperature=temperature, seed=seed, device=device), "hamiltonian": shape_of(size)}
+        console = open_console(stderr=as_json)
+        options: dict[str, Any] = {"minutes": minutes, "n": count_of(n)}
+        try:
+            with notes(console), Progress(console, unit="") as progress:
+                for row in compare_runs(configs or [], out, sets or [], values, **options, report=progress):
+                    rows.append(row)
+        except KeyboardInterrupt:
+            if not as_json:
+                print_comparison(console, rows, **options)
+            console.print(f"interrupted: {len(rows)} of {len(configs or [])} are done; the same command goes on")
+            raise typer.Exit(INTERRUPTED) from None
+        if as_json:
+            typer.echo(json.dumps({"rows": rows}))
+        else:
+            print_comparison(console, rows, **options)
+        if any("error" in row for row in rows):
+            raise typer.Exit(1)

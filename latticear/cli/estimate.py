@@ -1,0 +1,80 @@
+"""`latticear estimate`: free energy and observables of a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latticear.cli.app import app
+from latticear.cli.display import Progress, one_line_errors, open_console, print_estimates, print_likelihood
+from latticear.cli.options import (
+    AsJson,
+    Device,
+    EstimationMethod,
+    InstanceFile,
+    InstanceIndex,
+    Number,
+    Run,
+    Seed,
+    SeveralTemperatures,
+    Temperatures,
+    count_of,
+    instance_of,
+    temperatures_of,
+)
+
+__all__ = ["estimate"]
+
+
+@app.command(cls=SeveralTemperatures)
+def estimate(
+    run: Run,
+    n: Number = "10000",
+    temperature: Temperatures = None,
+    method: EstimationMethod = None,
+    data: Annotated[Path | None, typer.Option(help="Configurations: for the forward ESS, or of a grid.")] = None,
+    check: Annotated[bool, typer.Option(help="Without data, a forward ESS from a short cluster Monte Carlo.")] = True,
+    instance: InstanceFile = None,
+    index: InstanceIndex = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Free energy and observables of a run with error bars, beside exact ones; of a grid, the held-out likelihood."""
+    from latticear.workflows import estimate_run, is_grid_run, likelihood_run, save_estimates
+
+    with one_line_errors():
+        console = open_console(stderr=as_json)
+        if is_grid_run(run):
+            if temperature is not None or method is not None or instance is not None:
+                raise ValueError(
+                    f"{run} is a run on a grid, which has no energy: leave --temperature, --method and --instance out"
+                )
+            likelihood = likelihood_run(run, n=count_of(n), data=data, device=device)
+            typer.echo(json.dumps(likelihood)) if as_json else print_likelihood(console, likelihood)
+            return
+        served = instance_of(instance, index)
+        with Progress(console, unit="samples") as progress:
+            results = estimate_run(
+                run,
+                count_of(n),
+                temperatures=temperatures_of(temperature),
+                method=method,
+                data=data,
+                check=check,
+                instance=served,
+                seed=seed,
+                device=device,
+                report=progress,
+                say=(lambda _: None) if as_json else console.print,
+            )
+        if as_json:
+            content = [result.to_dict() for result in results]
+            typer.echo(json.dumps(content[0] if len(content) == 1 else {"estimates": content}))
+        else:
+            for result in results:
+                print_estimates(console, result)
+        save_estimates(run, results, seed=seed, instance=served)

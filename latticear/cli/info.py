@@ -1,0 +1,25 @@
+"""`latticear info`: what a run or a file holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latticear.cli.app import app
+from latticear.cli.display import one_line_errors
+
+__all__ = ["info"]
+
+
+@app.command()
+def info(
+    path: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="A run directory or an HDF5/NPY file.")],
+) -> None:
+    """Say what a run directory or a data file holds."""
+    from latticear.workflows import describe
+
+    with one_line_errors():
+        typer.echo(json.dumps(describe(path), indent=2))

@@ -1,0 +1,65 @@
+"""`latticear sample`: configurations into a file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from latticear.cli.app import INTERRUPTED, app
+from latticear.cli.display import Progress, one_line_errors, open_console
+from latticear.cli.options import (
+    Condition,
+    Device,
+    File,
+    Given,
+    InstanceFile,
+    InstanceIndex,
+    Number,
+    Run,
+    Seed,
+    count_of,
+    instance_of,
+)
+
+__all__ = ["sample"]
+
+
+@app.command()
+def sample(
+    run: Run,
+    out: File,
+    n: Number = "10000",
+    seed: Seed = 0,
+    append: Annotated[bool, typer.Option(help="Continue the file up to N configurations in all.")] = False,
+    given: Given = None,
+    temperature: Annotated[float | None, typer.Option(help="T, of a run that serves a range.")] = None,
+    condition: Condition = None,
+    instance: InstanceFile = None,
+    index: InstanceIndex = None,
+    device: Device = "auto",
+) -> None:
+    """Draw independent configurations with their log-probabilities into an HDF5 file."""
+    from latticear.workflows import sample_run
+
+    with one_line_errors():
+        console = open_console()
+        try:
+            with Progress(console, unit="samples") as progress:
+                written = sample_run(
+                    run,
+                    out,
+                    count_of(n),
+                    seed=seed,
+                    append=append,
+                    given=given,
+                    temperature=temperature,
+                    condition=condition,
+                    instance=instance_of(instance, index),
+                    device=device,
+                    report=progress,
+                )
+        except KeyboardInterrupt:
+            console.print(f"interrupted: {out} keeps what it has; continue with the same command and --append")
+            raise typer.Exit(INTERRUPTED) from None
+        console.print(f"{out}: {written} configurations")

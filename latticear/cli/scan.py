@@ -1,0 +1,102 @@
+"""`latticear scan`: a grid of temperatures and sizes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latticear.cli.app import INTERRUPTED, app
+from latticear.cli.display import Progress, notes, one_line_errors, open_console, print_point
+from latticear.cli.options import (
+    AsJson,
+    Grid,
+    Number,
+    Seed,
+    Sets,
+    SeveralTemperatures,
+    Sizes,
+    count_of,
+    given_options,
+    grid_temperatures_of,
+    shapes_of,
+)
+
+__all__ = ["scan"]
+
+
+@app.command(cls=SeveralTemperatures)
+def scan(
+    config: Annotated[Path | None, typer.Argument(help="TOML file of the runs; see configs/.")] = None,
+    temperature: Grid = None,
+    size: Sizes = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the runs and the table.")] = None,
+    n: Number = "10000",
+    one_network: Annotated[
+        bool,
+        typer.Option(
+            "--one-network", help="One network of a size for all temperatures, as where the config has a range."
+        ),
+    ] = False,
+    chains: Annotated[
+        int | None,
+        typer.Option(help="Parts of the temperatures that are trained independently. Default: at most 8 in each."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine, started by torchrun.")] = 1,
+    seed: Seed = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    resume: Annotated[bool, typer.Option(help="Continue the scan in --out, or begin it if it is not there.")] = False,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train along a grid of temperatures and sizes, each from its neighbour; one table, one figure."""
+    from latticear.workflows.scan.plan import Share, plan_scan
+    from latticear.workflows.scan.run import finish_scan, open_scan, scan_run
+
+    with one_line_errors():
+        if out is None:
+            raise ValueError("scan needs --out, the folder to make")
+        console = open_console(stderr=as_json)
+        with notes(console):
+            plan = plan_scan(
+                out,
+                config,
+                sets or [],
+                given_options(seed=seed, device=device),
+                temperatures=grid_temperatures_of(temperature),
+                shapes=shapes_of(size),
+                n=count_of(n),
+                n_chains=chains,
+                one_network=one_network,
+            )
+        share = Share.of_environment()
+        if workers > 1 and share.world == 1:
+            open_scan(plan, resume=resume, share=share)  # mistakes show before there are several to make them
+            _become_torchrun(workers)
+        try:
+            with Progress(console, unit="", alone=share.world == 1) as progress:
+                for point in scan_run(plan, resume=resume, report=progress, share=share):
+                    print_point(console, point)
+                table = finish_scan(plan, report=progress, share=share)
+        except KeyboardInterrupt:
+            done = sum(point.record.exists() for point in plan.points)
+            console.print(
+                f"interrupted: {done} of {len(plan.points)} points are done; the same command and --resume go on"
+            )
+            raise typer.Exit(INTERRUPTED) from None
+        if table is None:
+            console.print(f"{out}: this process has done its share; the last one writes the table")
+        elif as_json:
+            typer.echo(json.dumps({"rows": table.rows()}))
+        else:
+            console.print(f"finished: {out}/table.h5, table.csv and scan.png")
+
+
+def _become_torchrun(workers: int) -> None:
+    """Go on as so many processes with the same command line; the folder is there."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(workers)]
+    os.execv(sys.executable, [sys.executable, *launcher, "-m", "latticear", *sys.argv[1:], "--resume"])

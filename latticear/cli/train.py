@@ -1,0 +1,75 @@
+"""`latticear train`: one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latticear.cli.app import INTERRUPTED, app
+from latticear.cli.display import Progress, notes, one_line_errors, open_console
+from latticear.cli.options import (
+    Levels,
+    Out,
+    Seed,
+    Sets,
+    Size,
+    TemperatureOrRange,
+    given_options,
+    grid_of,
+    number_or_text,
+)
+
+__all__ = ["train"]
+
+
+@app.command()
+def train(
+    config: Annotated[Path | None, typer.Argument(help="TOML file of the run; see configs/.")] = None,
+    size: Size = None,
+    temperature: TemperatureOrRange = None,
+    out: Out = None,
+    seed: Seed = None,
+    objective: Annotated[
+        str | None, typer.Option(help="reverse-kl, forward-kl or forward-reverse-kl. Default: that of the network.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Configurations for forward-kl: HDF5 or NPY. Default: Monte Carlo draws them.")
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="Begin with the weights (and the config) of a run, of any size."),
+    ] = None,
+    grow: Annotated[bool, typer.Option(help="Train on smaller lattices first, each half the next.")] = False,
+    levels: Levels = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    resume: Annotated[bool, typer.Option(help="Continue the run in --out, or begin it if it is not there.")] = False,
+    sets: Sets = None,
+) -> None:
+    """Train a model at a temperature, or on a grid of integers; Ctrl-C saves, --resume continues."""
+    from latticear.workflows import grow_run, train_run
+
+    with one_line_errors():
+        if out is None:
+            raise ValueError("train needs --out, the run directory to make")
+        if grow and source is not None:
+            raise ValueError("--grow begins with a small lattice of its own; leave out --from")
+        values = {
+            **given_options(temperature=number_or_text(temperature), seed=seed, device=device),
+            **grid_of(size, levels),
+            "training": given_options(objective=objective, data=None if data is None else str(data)),
+        }
+        console = open_console()
+        with notes(console), Progress(console) as progress:
+            if grow:
+                finished = grow_run(out, config, sets or [], values, resume=resume, report=progress)
+            else:
+                finished = train_run(out, config, sets or [], values, resume=resume, report=progress, source=source)
+        if progress.text:
+            console.print(progress.text)
+        if not finished:
+            again = "the same command and --resume" if grow else f"latticear train --out {out} --resume"
+            console.print(f"interrupted: saved in {out}; continue with: {again}")
+            raise typer.Exit(INTERRUPTED)
+        console.print(f"finished: {out}; now: latticear estimate {out}")
