@@ -7,12 +7,10 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import shutil
 
-import contracts
-import forks
 import matplotlib
 import pytest
-import tiny
 import torch
+from support import contracts, forks, tiny
 
 import latticear as la
 

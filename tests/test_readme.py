@@ -6,9 +6,9 @@ import re
 import runpy
 from pathlib import Path
 
-import contracts
 import pytest
 import torch
+from support import contracts
 
 import latticear as la
 from latticear.kernels.library import instruction_sets

@@ -1,0 +1,127 @@
+"""Damaged run directories are refused by name, and nothing that is loaded is executed."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from support.rundirs import CPU, save_step, small_model
+
+import latticear as la
+from latticear.data.reading import read_configurations
+from latticear.runs.directory import RunDirectory, load_model
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunDirectory.create(tmp_path / "run", "seed = 0\n", {"command": "train"})
+
+
+@pytest.mark.parametrize("keep", [0, 1, 8, 100, -1])
+def test_cut_files_are_refused_by_name(run, keep):
+    checkpoint = save_step(run, 1)
+    for name in ("model.safetensors", "trainer.pt"):
+        file = checkpoint / name
+        file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"model\.safetensors is not a readable checkpoint"):
+        load_model(run.path)
+    with pytest.raises(ValueError, match=r"trainer\.pt cannot be read .*; remove .*step-1 to resume from an earlier"):
+        run.load_trainer(checkpoint, CPU)
+
+
+def test_garbage_is_refused(run):
+    checkpoint = save_step(run, 1)
+    for name in ("model.safetensors", "trainer.pt"):
+        (checkpoint / name).write_bytes(np.random.default_rng(0).bytes(5000))
+    with pytest.raises(ValueError, match="is not a readable checkpoint"):
+        load_model(run.path)
+    with pytest.raises(ValueError, match="cannot be read"):
+        run.load_trainer(checkpoint, CPU)
+    for name in ("model.safetensors", "trainer.pt"):
+        (checkpoint / name).unlink()
+    with pytest.raises(ValueError, match=r"trainer\.pt cannot be read \(.*No such file"):
+        run.load_trainer(checkpoint, CPU)
+    with pytest.raises(ValueError, match="is not a readable checkpoint"):
+        load_model(run.path)
+
+
+def _rewrite(run: RunDirectory, weights=None, **metadata: str) -> None:
+    model = small_model(1)
+    path = save_step(run, 1) / "model.safetensors"
+    save_file(weights or model.state_dict(), path, metadata={"model": json.dumps(model.to_dict())} | metadata)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "5", "[]", "null", '"pixelcnn"', "{}", '{"name": "pixelcnn"}', '{"name": "transformer"}']
+    + [
+        json.dumps(small_model().to_dict() | change)
+        for change in (
+            {"heads": 2},
+            {"width": "4"},
+            {"width": -4},
+            {"shape": 3},
+            {"shape": [3, 4, 5]},
+            {"bias": 5},
+            {"bias": {"temperature": 2.0}},
+            {"bias": {"hamiltonian": {"name": "potts"}, "temperature": 2.0}},
+            {"bias": {"hamiltonian": {"name": "ising", "shape": [3, 4]}, "temperature": -1}},
+        )
+    ],
+)
+def test_a_description_that_makes_no_network_is_refused(run, text):
+    _rewrite(run, model=text)
+    with pytest.raises(ValueError, match=r"model\.safetensors (describes no network|is not a readable checkpoint)"):
+        load_model(run.path)
+
+
+def test_weights_of_another_shape_are_refused(run):
+    for other in (small_model(shape=(4, 3), width=5), small_model(width=8), torch.nn.Linear(2, 3)):
+        _rewrite(run, weights=other.state_dict())
+        with pytest.raises(ValueError, match=r"the weights in .*model\.safetensors do not fit the pixelcnn"):
+            load_model(run.path)
+
+
+def test_safetensors_of_other_programs_are_refused(run):
+    path = save_step(run, 1) / "model.safetensors"
+    save_file({"weight": torch.ones(3)}, path)
+    with pytest.raises(ValueError, match="is not a readable checkpoint"):
+        load_model(run.path)
+
+
+class _Payload:
+    """A pickle that would make a file when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def test_nothing_that_is_loaded_is_executed(run, tmp_path):
+    target = tmp_path / "executed"
+    checkpoint = save_step(run, 1)
+    plain = pickle.dumps(_Payload(target))
+    zipped = tmp_path / "zipped.pt"
+    torch.save({"step": 1, "model": _Payload(target)}, zipped)
+    for content in (plain, zipped.read_bytes()):
+        for name in ("model.safetensors", "trainer.pt"):
+            (checkpoint / name).write_bytes(content)
+        with pytest.raises(ValueError, match=r"\(damaged, or not written by latticear\)"):
+            run.load_trainer(checkpoint, CPU)
+        with pytest.raises(ValueError, match="is not a readable checkpoint"):
+            load_model(run.path)
+    objects = np.empty(2, dtype=object)
+    objects[0] = _Payload(target)
+    np.save(tmp_path / "spins.npy", objects, allow_pickle=True)
+    (tmp_path / "plain.npy").write_bytes(plain)
+    for name in ("spins.npy", "plain.npy"):
+        with pytest.raises(ValueError, match=name):
+            read_configurations(tmp_path / name, la.Ising((3, 4)))
+    assert not target.exists()
+    pickle.loads(plain)
+    assert target.exists()  # it would have worked

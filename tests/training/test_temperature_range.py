@@ -1,0 +1,275 @@
+"""One network for a range of temperatures: its gradient, its training, its runs on disk, and what it refuses."""
+
+import copy
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from support import contracts, tiny
+from support.verbs import refusal, succeed
+
+import latticear as la
+from latticear.exact import all_configurations, exact_result
+from latticear.hamiltonians import TemperatureRange, temperature_or_range
+from latticear.plotting import against_temperature
+from latticear.runs.config import load_config, to_toml
+from latticear.training.objectives import reverse_kl
+from latticear.workflows import condition_at
+
+RANGE = (1.6, 3.4)
+
+
+def _model(shape=(3, 3), **options) -> la.PixelCNN:
+    torch.manual_seed(0)
+    bias = la.Ising(shape).bias()
+    options = {"width": 8, "depth": 2, "n_condition": 1, "spin_flip_symmetric": True, **options}
+    return la.PixelCNN(shape, 2, bias=bias, **options)
+
+
+def _fit(model, **options) -> list[la.Step]:
+    options = {"temperature": RANGE, "steps": 12, "batch_size": 64, **options}
+    return list(la.fit(model, la.Ising(model.shape), **options))
+
+
+def test_groups_have_baselines_of_their_own():
+    """The gradient of a batch of groups is the mean of theirs, each a batch at one temperature."""
+    ising, model = la.Ising((3, 3)), contracts.peaked(_model(), 0.5)
+    temperatures = torch.tensor([1.7, 2.3, 3.0], dtype=torch.float64).repeat_interleave(8)
+    samples = model.sample(24, seed=0, condition=temperatures[:, None])
+
+    def gradient(loss):
+        model.zero_grad()
+        loss.backward()
+        return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+    whole = gradient(reverse_kl(model, ising, 1 / temperatures, samples, n_groups=3)[0])
+    groups = [slice(8 * k, 8 * k + 8) for k in range(3)]
+    parts = [gradient(reverse_kl(model, ising, 1 / float(temperatures[g][0]), samples[g])[0]) for g in groups]
+    assert (whole - torch.stack(parts).mean(0)).abs().max() < 1e-12
+    mixed = gradient(reverse_kl(model, ising, 1 / temperatures, samples, n_groups=1)[0])
+    assert (whole - mixed).abs().max() > 1e-6  # one baseline for all would be another estimate
+
+
+def test_unseen_temperatures_are_served():
+    """KL by the sum over all states, at the ends and between; without training it is ten times larger."""
+    ising, model = la.Ising((3, 3)), _model(width=16)
+
+    def worst():
+        found = []
+        for t in (1.6, 1.93, 2.269, 2.71, 3.4):
+            every = all_configurations((3, 3), 2)
+            condition = torch.full((len(every), 1), t, dtype=torch.float64)
+            with torch.no_grad():
+                log_q = model.log_prob(every, condition)
+            log_z = exact_result(ising, t).log_z
+            found.append(float((log_q.exp() * (log_q + ising.token_energy(every) / t)).sum() + log_z))
+        return max(found)
+
+    before = worst()
+    _fit(model, steps=250, batch_size=128, learning_rate=1e-2)
+    assert worst() < 0.02 < 0.1 * before
+
+
+def test_each_step_covers_the_range():
+    seen = []
+
+    def watched(model, hamiltonian, beta, samples, n_groups, n_data):
+        seen.append((1 / beta, samples.condition[:, 0], n_groups))
+        assert n_data == 0
+        return reverse_kl(model, hamiltonian, beta, samples, n_groups=n_groups)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("latticear.training.loop.reverse_kl", watched)
+        _fit(_model(), steps=3, anneal=0.0)
+    for temperatures, condition, n_groups in seen:
+        assert n_groups == 4
+        assert torch.allclose(temperatures, condition)
+        groups = temperatures.view(4, 16)
+        assert (groups == groups[:, :1]).all()
+        parts = (groups[:, 0] - RANGE[0]) / (RANGE[1] - RANGE[0]) * 4
+        assert parts.floor().tolist() == [0, 1, 2, 3]
+    assert len({float(t[0]) for t, _, _ in seen}) == 3
+
+
+def test_metrics_are_those_of_the_middle():
+    steps = _fit(_model(), evaluate_every=5)
+    assert [step.step for step in steps if "ess" in step.metrics] == [5, 10, 12]
+    assert all("kl_bound" in step.metrics for step in steps)
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_resume_is_as_if_never_stopped(ema_decay):
+    straight, first, second = (_model() for _ in range(3))
+    whole = _fit(straight, ema_decay=ema_decay)
+    run = la.fit(first, la.Ising((3, 3)), temperature=RANGE, steps=12, batch_size=64, ema_decay=ema_decay)
+    state = copy.deepcopy([next(run) for _ in range(5)][-1].state.state_dict())
+    run.close()
+    rest = _fit(second, ema_decay=ema_decay, resume=state)
+    assert [step.metrics for step in rest] == [step.metrics for step in whole[5:]]
+    for (name, a), b in zip(straight.state_dict().items(), second.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_the_layers_see_the_range_as_minus_one_to_one():
+    model = _model()
+    _fit(model, steps=1)
+    embedding = model.conditions[0]
+    assert (float(embedding.centre), float(embedding.scale)) == (pytest.approx(2.5), pytest.approx(0.9))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": (3.0, 2.0)}, "goes from low to high, got 3 to 2"),
+        ({"temperature": (1.0, 2.0, 3.0)}, r"is \(low, high\)"),
+        ({"temperature": (-1.0, 2.0)}, "must be positive"),
+        ({"temperature": 2.0}, "train it for a range of temperatures"),
+        ({"objective": "forward-kl", "data": torch.zeros(10, 3, 3, dtype=torch.uint8)}, "needs objective 'reverse-kl'"),
+    ],
+)
+def test_what_a_range_needs(options, message):
+    with pytest.raises(ValueError, match=message):
+        _fit(_model(), **options)
+
+
+def test_models_that_do_not_fit_a_range():
+    ising = la.Ising((3, 3))
+    with pytest.raises(ValueError, match="n_condition=1 and no maps"):
+        _fit(la.PixelCNN((3, 3)))
+    with pytest.raises(ValueError, match=r"the bias is for T = 2 alone"):
+        _fit(la.PixelCNN((3, 3), n_condition=1, bias=ising.bias(2.0)))
+
+
+def test_temperatures_and_ranges():
+    assert temperature_or_range(2) == 2.0
+    served = temperature_or_range([1.5, 3.5])
+    assert isinstance(served, TemperatureRange)
+    assert (served.middle, served.spread(3), str(served)) == (2.5, [1.5, 2.5, 3.5], "1.5:3.5")
+
+
+@pytest.mark.parametrize("text", ["1.5:3.5", [1.5, 3.5], "1.5 : 3.5"])
+def test_configs_take_a_range(tmp_path, text):
+    config = load_config(None, values={"temperature": text, "hamiltonian": {"shape": [4, 4]}})
+    assert config.served == TemperatureRange(1.5, 3.5)
+    assert config.model["n_condition"] == 1
+    assert condition_at(config, 2.0).tolist() == [2.0]
+    (tmp_path / "run.toml").write_text(to_toml(config))
+    assert load_config(tmp_path / "run.toml") == config
+
+
+@pytest.mark.parametrize("text", ["1.5:", "cold", "1:2:3", "3:1", "nan:2"])
+def test_configs_refuse_what_is_no_temperature(text):
+    with pytest.raises(ValueError, match="temperature"):
+        load_config(None, values={"temperature": text, "hamiltonian": {"shape": [4, 4]}})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("range") / "run"
+    sets = [word for key in (*tiny.SETS, "training.steps=40") for word in ("--set", key)]
+    succeed("train", "--size", "4", "--temperature", "1.6:3.4", *sets, "--out", path)
+    return path
+
+
+def test_estimates_at_any_temperatures(run):
+    words = succeed("estimate", run, "--temperature", "2.1", "2.269", "2.5", "-n", "400")
+    assert [f"T = {t}" in words for t in ("2.1", "2.269", "2.5", "1.6")] == [True, True, True, False]
+    content = json.loads(succeed("estimate", "--temperature", "2.1", "2.269", run, "-n", "400", "--json"))
+    assert [entry["temperature"] for entry in content["estimates"]] == [2.1, 2.269]
+    for entry in content["estimates"]:
+        free = entry["free_energy_per_site"]
+        assert abs(free["value"] - free["exact"]) < 5 * free["error"]
+    assert json.loads((run / "estimates.json").read_text())["estimates"] == content["estimates"]
+    values = [entry["diagnostics"]["max_share"] for entry in content["estimates"]]
+    assert values[0] != values[1]  # other samples, not the same ones reweighted
+
+
+def test_without_temperatures_the_whole_range_is_estimated(run):
+    content = json.loads(succeed("estimate", run, "-n", "200", "--json"))
+    assert [entry["temperature"] for entry in content["estimates"]] == pytest.approx([1.6, 2.05, 2.5, 2.95, 3.4])
+
+
+def test_samples_at_a_temperature(run, tmp_path):
+    succeed("sample", run, "-n", "50", "--temperature", "2.1", "-o", tmp_path / "samples.h5")
+    succeed("sample", run, "-n", "80", "--temperature", "2.1", "-o", tmp_path / "samples.h5", "--append")
+    assert la.read_metadata(tmp_path / "samples.h5")["attributes"]["temperature"] == 2.1
+    batch = next(la.read_batches(tmp_path / "samples.h5", 100))
+    assert (batch.condition == 2.1).all()
+    model = la.load_model(run)
+    assert torch.equal(model.sample(80, condition=torch.tensor([2.1], dtype=torch.float64)).tokens, batch.tokens)
+    words = refusal("sample", run, "-n", "90", "--temperature", "2.2", "-o", tmp_path / "samples.h5", "--append")
+    assert "temperature" in words
+
+
+def test_reports_show_the_curves(run, monkeypatch):
+    monkeypatch.setattr("latticear.workflows.report.MAX_SITES", 2**13)
+    monkeypatch.setattr("latticear.workflows.report.N_POINTS", 3)
+    monkeypatch.setattr("latticear.workflows.report.N_CURVE", 5)
+    assert "temperatures.png" in succeed("report", run)
+    assert (run / "figures" / "temperatures.png").stat().st_size > 10_000
+
+
+def test_curves_have_error_bars_and_the_exact_line():
+    ising, ax = la.Ising((3, 3)), Figure().subplots()
+    samples = contracts.peaked(la.PixelCNN((3, 3), depth=2), 0.3).sample(200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", la.UnreliableEstimateWarning)
+        results = la.importance.reweight(samples, ising, [2.0, 3.0])
+    judges = [exact_result(ising, t) for t in (2.0, 2.5, 3.0)]
+    against_temperature(ax, results, judges, "energy_per_site", "energy")
+    exact, points = ax.get_lines()[:2]
+    np.testing.assert_allclose(exact.get_ydata(), [judge.energy_per_site for judge in judges])
+    np.testing.assert_allclose(points.get_xydata(), [(r.temperature, r["energy_per_site"].value) for r in results])
+    (bars,) = ax.containers
+    half = [segment[1, 1] - segment[0, 1] for segment in bars.lines[2][0].get_segments()]
+    np.testing.assert_allclose(np.array(half) / 2, [r["energy_per_site"].error for r in results])
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["exact", "--size", "4", "--set", "temperature=1.5:3.5"], "one temperature is needed here"),
+        (["mc", "--size", "4", "--set", "temperature=1.5:3.5", "-o", "x.h5"], "one temperature is needed here"),
+        (["train", "--size", "4", "--temperature", "3:2", "--out", "x"], "from low to high, got 3 to 2"),
+        (["train", "--size", "4", "--temperature", "cold", "--out", "x"], "or a range such as 1.5:3.5, got 'cold'"),
+    ],
+)
+def test_ranges_where_they_do_not_belong(tmp_path, monkeypatch, command, words):
+    monkeypatch.chdir(tmp_path)
+    assert words in refusal(*command)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_at_one_temperature_serves_no_other(tmp_path):
+    path = tiny.train(tmp_path / "one")
+    assert "this run serves T = 2.269 alone" in refusal("sample", path, "--temperature", "2", "-o", tmp_path / "x.h5")
+    assert not (tmp_path / "x.h5").exists()
+
+
+def test_a_range_is_sampled_where_it_is_told(run, tmp_path):
+    for more in ([], ["--temperature", "2.1", "--condition", "3"]):
+        words = refusal("sample", run, "-n", "5", "-o", tmp_path / "x.h5", *more)
+        assert "say where to sample with --temperature" in words
+    assert not (tmp_path / "x.h5").exists()
+
+
+def test_configurations_say_at_which_temperature_a_range_is_judged(run, tmp_path):
+    mc = ["mc", "--size", "4", "--temperature", "2.1", "--method", "swendsen-wang", "-n", "200"]
+    succeed(*mc, "-o", tmp_path / "mc.h5")
+    content = json.loads(succeed("estimate", run, "-n", "200", "--data", tmp_path / "mc.h5", "--json"))
+    assert content["temperature"] == 2.1
+    assert 0.05 < content["forward_ess"]["value"] <= 1  # of 40 steps
+    words = refusal(
+        *("train", "--size", "4", "--temperature", "1.5:3.5", "--out", tmp_path / "x"),
+        *("--objective", "forward-kl", "--data", tmp_path / "mc.h5"),
+    )
+    assert "a range of temperatures needs objective 'reverse-kl'" in words
+
+
+@pytest.mark.parametrize("batch_size", [2, 17, 31])
+def test_batches_are_groups_of_sixteen(batch_size):
+    with pytest.raises(ValueError, match=f"batch_size must be a multiple of 16 .* got {batch_size}"):
+        _fit(_model(), batch_size=batch_size)
