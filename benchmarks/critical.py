@@ -22,7 +22,7 @@ import torch
 
 import latticear as la
 from latticear.estimation.importance import forward_ess
-from latticear.runs.config import RunConfig, build_hamiltonian, build_model, load_config
+from latticear.runs.config import RunConfig, build_model, load_config, parse_config
 from latticear.workflows.grow import stage_training, stages
 
 CONFIG = Path(__file__).parent.parent / "configs" / "critical.toml"
@@ -53,7 +53,7 @@ def seconds_a_step(model: la.AbstractModel, ising: la.Ising, config: RunConfig, 
     found = []
     for share in (0.99, 0.0):
         trial = options | {"forward_share": share, "n_monte_carlo": 2 * options["batch_size"]}
-        steps = la.fit(copy.deepcopy(model), ising, temperature=config.temperature, steps=10_000, **trial)
+        steps = la.fit(copy.deepcopy(model), ising, temperature=config.target.temperature, steps=10_000, **trial)
         for _ in range(3):
             next(steps)
         n, t_start = 0, time.perf_counter()
@@ -68,18 +68,18 @@ def seconds_a_step(model: la.AbstractModel, ising: la.Ising, config: RunConfig, 
 
 def train(config: RunConfig, seconds: float, log: bool) -> tuple[la.AbstractModel, list[dict]]:
     """The model of the last stage, and what each stage took."""
-    shapes, model, told = stages(build_hamiltonian(config).shape), None, []
+    shapes, model, told = stages(config.target.space.shape), None, []
     for k, (shape, budget) in enumerate(zip(shapes, budgets(len(shapes), seconds), strict=True)):
         t_start = time.perf_counter()
-        here = config.model_copy(update={"hamiltonian": config.hamiltonian | {"shape": shape}})
-        ising = build_hamiltonian(here)
-        before, model = model, build_model(here, ising)
+        here = parse_config(config.to_dict() | {"hamiltonian": config.space | {"shape": shape}})
+        ising = here.target.system
+        before, model = model, build_model(here)
         if before is not None:
             la.transfer_weights(model, before)
         per_step = seconds_a_step(model, ising, config, k)
         steps = max(50, int((budget - (time.perf_counter() - t_start)) / per_step))
         for step in la.fit(
-            model, ising, temperature=config.temperature, steps=steps, seed=config.seed, **options_of(config, k)
+            model, ising, temperature=config.target.temperature, steps=steps, seed=config.seed, **options_of(config, k)
         ):
             if log and step.step % max(1, steps // 10) == 0:
                 elapsed = time.perf_counter() - t_start
@@ -110,8 +110,8 @@ def main() -> None:
     minutes = options.minutes or MINUTES.get(size, 10)
     values = {"temperature": options.temperature, "hamiltonian": {"shape": [size, size]}}
     config = load_config(CONFIG, options.set, values)
-    ising = build_hamiltonian(config)
-    exact = la.exact_result(ising, config.temperature)
+    ising = config.target.system
+    exact = la.exact_result(ising, config.target.temperature)
     assert exact is not None
     t_start = time.perf_counter()
     model, told = train(config, 60 * minutes, options.log)
@@ -121,12 +121,12 @@ def main() -> None:
 
         save_file(model.state_dict(), options.save)
     t_start = time.perf_counter()
-    estimates = la.estimate(model.sample_batches(n, seed=1), ising, config.temperature, exact=exact)
+    estimates = la.estimate(model.sample_batches(n, seed=1), ising, config.target.temperature, exact=exact)
     elapsed = time.perf_counter() - t_start
     data = torch.cat(
-        [b.tokens for b in la.monte_carlo(ising, config.temperature, n=5000, method="swendsen-wang", seed=7)]
+        [b.tokens for b in la.monte_carlo(ising, config.target.temperature, n=5000, method="swendsen-wang", seed=7)]
     )
-    forward = forward_ess(model, data, ising, config.temperature)
+    forward = forward_ess(model, data, ising, config.target.temperature)
     log_z, kl = estimates["log_z"], exact.log_z - (estimates["log_z"].value - estimates.diagnostics["kl"])
     print(f"training    {seconds:.0f} s in all: " + ", ".join(f"{t['size']}: {t['steps']} steps" for t in told))
     print(f"sampling    {elapsed / n * 1e3:.3f} ms a configuration, with its energy and estimates")
@@ -149,7 +149,7 @@ def main() -> None:
         "log_z_exact": exact.log_z,
         "forward_ess": forward.value,
         "sampling_seconds": elapsed,
-        "temperature": config.temperature,
+        "temperature": config.target.temperature,
         "stages": told,
     }
     print(json.dumps(row))

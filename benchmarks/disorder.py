@@ -39,16 +39,16 @@ def alone(temperature: float, system: AbstractHamiltonian, seconds: float) -> la
         "training": {"objective": "reverse-kl", "learning_rate": 0.01},
     }
     config = parse_config(tree)
-    _, times = fitted(config, system, STEPS_TIMED)
+    _, times = fitted(config, STEPS_TIMED)
     each = (times[-1] - times[WARM_UP]) / (STEPS_TIMED - 1 - WARM_UP)
-    return fitted(config, system, int(seconds / each))[0]
+    return fitted(config, int(seconds / each))[0]
 
 
-def fitted(config: RunConfig, system: AbstractHamiltonian, steps: int) -> tuple[la.AbstractModel, list[float]]:
+def fitted(config: RunConfig, steps: int) -> tuple[la.AbstractModel, list[float]]:
     """A trained network, and when each step was done."""
-    model = build_model(config, system)
+    model = build_model(config)
     options = {key: value for key, value in config.training.items() if key not in ("data", "checkpoint_every")}
-    training = la.fit(model, system, temperature=config.temperature, **(options | {"steps": steps}))
+    training = la.fit(model, config.target, **(options | {"steps": steps}))
     return model, [time.perf_counter() for _ in training]
 
 
@@ -72,11 +72,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore", la.UnreliableEstimateWarning)
-    config, disorder, model = trained(options.run, "cpu")
+    run = trained(options.run, "cpu")
+    disorder, model, t = run.target.space, run.model, run.target.temperature
     if not isinstance(disorder, la.EdwardsAndersonDisorder):
-        raise SystemExit(f"{options.run} serves one system, {disorder.name}")
-    t = config.temperature
-    assert isinstance(t, float)
+        raise SystemExit(f"{options.run} must be a run for a disorder, got {run.target}")
     seconds = RunDirectory(options.run).read_json("environment.json").get("seconds", math.nan)
     size = "x".join(map(str, disorder.shape))
     print(f"{disorder.name} {size}, {disorder.distribution}, T = {t:g}; one network, trained for {seconds:.0f} s")

@@ -18,7 +18,7 @@ import warnings
 import torch
 
 import latticear as la
-from latticear.runs.config import RunConfig, build_hamiltonian, build_model, load_config
+from latticear.runs.config import RunConfig, build_model, load_config
 
 
 def options_of(config: RunConfig) -> dict:
@@ -27,26 +27,28 @@ def options_of(config: RunConfig) -> dict:
 
 def train(config: RunConfig, seconds: float) -> tuple[la.AbstractModel, int, float]:
     """A model trained for so many seconds, the steps that were, and the time it took."""
-    ising = build_hamiltonian(config)
-    warm_up = la.fit(build_model(config, ising), ising, temperature=config.temperature, steps=8, **options_of(config))
+    ising = config.target.system
+    warm_up = la.fit(build_model(config), ising, temperature=config.target.temperature, steps=8, **options_of(config))
     next(warm_up)
     t_start = time.perf_counter()
     n_timed = sum(1 for _ in warm_up)
     steps = max(20, int(seconds * n_timed / (time.perf_counter() - t_start)))
-    model = build_model(config, ising)
+    model = build_model(config)
     t_start = time.perf_counter()
-    for _ in la.fit(model, ising, temperature=config.temperature, steps=steps, seed=config.seed, **options_of(config)):
+    for _ in la.fit(
+        model, ising, temperature=config.target.temperature, steps=steps, seed=config.seed, **options_of(config)
+    ):
         pass
     return model, steps, time.perf_counter() - t_start
 
 
 def weigh(config: RunConfig, model: la.AbstractModel, n: int) -> dict[str, float]:
-    ising = build_hamiltonian(config)
-    exact = la.kaufman(ising.shape, config.temperature)
+    ising = config.target.system
+    exact = la.kaufman(ising.shape, config.target.temperature)
     t_start = time.perf_counter()
-    estimates = la.estimate(model.sample_batches(n, seed=1), ising, config.temperature, exact=exact)
+    estimates = la.estimate(model.sample_batches(n, seed=1), ising, config.target.temperature, exact=exact)
     free = estimates["free_energy_per_site"]
-    variational = free.value + estimates.diagnostics["kl"] * config.temperature / ising.n_sites
+    variational = free.value + estimates.diagnostics["kl"] * config.target.temperature / ising.n_sites
     return {
         "sampling_seconds": time.perf_counter() - t_start,
         "excess": variational - exact.free_energy_per_site,
@@ -80,7 +82,7 @@ def main() -> None:
             f"{row['kl']:9.4f} {row['ess']:7.3f} {row['pareto_k']:7.2f}",
             flush=True,
         )
-    print(json.dumps({"rows": rows, **vars(options), "torch": torch.__version__, "config": config.model_dump()}))
+    print(json.dumps({"rows": rows, **vars(options), "torch": torch.__version__, "config": config.to_dict()}))
 
 
 if __name__ == "__main__":

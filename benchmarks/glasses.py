@@ -23,7 +23,7 @@ import torch
 
 import latticear as la
 from latticear.runs.directory import RunDirectory
-from latticear.workflows import single_temperature, trained
+from latticear.workflows import trained
 
 CHAINS = 20
 ISLANDS = 32
@@ -65,8 +65,8 @@ def main() -> None:
     warnings.simplefilter("ignore", la.UnreliableEstimateWarning)
     rows = []
     for run in options.runs:
-        config, system, model = trained(run, "cpu")
-        t = single_temperature(config)
+        config, model = trained(run, "cpu")
+        system, t, _ = config.target.single
         exact = la.exact_result(system, t)
         training = RunDirectory(run).read_json("environment.json").get("seconds", math.nan)
         size = "x".join(map(str, system.shape))

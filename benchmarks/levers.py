@@ -17,7 +17,7 @@ import torch
 from critical import CONFIG, train
 
 import latticear as la
-from latticear.runs.config import build_hamiltonian, load_config
+from latticear.runs.config import load_config
 
 LEVERS: dict[str, list[str]] = {
     "as in configs/critical.toml": [],
@@ -43,11 +43,11 @@ LEVERS: dict[str, list[str]] = {
 
 def weighed(size: int, changes: list[str], seed: int, seconds: float, n: int) -> dict[str, float]:
     config = load_config(CONFIG, changes, {"seed": seed, "hamiltonian": {"shape": [size, size]}})
-    ising = build_hamiltonian(config)
+    ising = config.target.system
     model, told = train(config, seconds, log=False)
-    exact = la.exact_result(ising, config.temperature)
+    exact = la.exact_result(ising, config.target.temperature)
     assert exact is not None
-    estimates = la.estimate(model.sample_batches(n, seed=1), ising, config.temperature)
+    estimates = la.estimate(model.sample_batches(n, seed=1), ising, config.target.temperature)
     return {
         "kl": exact.log_z - (estimates["log_z"].value - estimates.diagnostics["kl"]),
         "ess": estimates["ess"].value,

@@ -22,14 +22,14 @@ import torch
 
 import latticear as la
 from latticear.runs.directory import RunDirectory
-from latticear.workflows import single_temperature, trained
+from latticear.workflows import trained
 
 CHAINS = 100
 
 
 def neural(run: Path, seconds: float) -> dict[str, float]:
-    config, ising, model = trained(run, "cpu")
-    temperature = single_temperature(config)
+    config, model = trained(run, "cpu")
+    ising, temperature, _ = config.target.single
     model.sample(1)
     n, log_w, t_start = 0, [], time.perf_counter()
     while time.perf_counter() - t_start < seconds:
@@ -103,8 +103,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     rows = []
     for run in options.runs:
-        config, ising, _ = trained(run, "cpu")
-        temperature = single_temperature(config)
+        ising, temperature, _ = trained(run, "cpu").target.single
         row = {
             "size": ising.shape[0],
             "network": neural(run, options.seconds),

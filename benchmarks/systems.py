@@ -21,7 +21,7 @@ from critical import train
 
 import latticear as la
 from latticear.exact import ExactResult
-from latticear.runs.config import build_hamiltonian, parse_config
+from latticear.runs.config import parse_config
 from latticear.runs.trees import config_tree
 
 POTTS_T_C = 1 / math.log(1 + math.sqrt(3))
@@ -91,7 +91,7 @@ def measured(name: str, row: Row, options: argparse.Namespace) -> dict[str, Any]
         "model": {"name": "multiscale"},
     }
     config = parse_config(config_tree(None, [*row.sets, *options.set], tree))
-    hamiltonian = build_hamiltonian(config)
+    hamiltonian = config.target.system
     t_start = time.perf_counter()
     model, _ = train(config, 60 * options.minutes, log=options.log)
     seconds = time.perf_counter() - t_start

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 import latticear as la
 from latticear.estimation.estimates import with_error
 from latticear.plotting import correlation_function, sample_grid, weight_histogram
-from latticear.workflows import single_temperature, trained
+from latticear.workflows import trained
 
 FIGURES = Path(__file__).parent / "figures"
 SHOWN = 4
@@ -25,8 +25,8 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("-n", type=int, default=20_000)
     options = parser.parse_args()
-    config, ising, model = trained(options.run, "cpu")
-    temperature = single_temperature(config)
+    config, model = trained(options.run, "cpu")
+    ising, temperature, _ = config.target.single
     exact = la.kaufman(ising.shape, temperature)
     samples = la.Samples.cat(list(model.sample_batches(options.n, seed=1)))
     weighed = la.estimate(samples, ising, temperature, exact=exact)

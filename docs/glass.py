@@ -8,11 +8,9 @@ python docs/glass.py runs/glass_range
 import argparse
 from pathlib import Path
 
-import torch
 from matplotlib.figure import Figure
 
 import latticear as la
-from latticear.hamiltonians import TemperatureRange
 from latticear.workflows import trained
 
 FIGURES = Path(__file__).parent / "figures"
@@ -26,14 +24,14 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("-n", type=int, default=5000)
     options = parser.parse_args()
-    config, glass, model = trained(options.run, "cpu")
-    served = config.served
-    assert isinstance(served, TemperatureRange), "the run must serve a range of temperatures"
-    curve = [(t, la.kasteleyn(glass, t).free_energy_per_site) for t in served.spread(N_CURVE)]
+    run = trained(options.run, "cpu")
+    target, model, glass = run.target, run.model, run.target.system
+    if not target.covers_range:
+        raise SystemExit(f"{options.run} must be a run for a range of temperatures, got {target}")
+    curve = [(t, la.kasteleyn(glass, t).free_energy_per_site) for t in target.along(N_CURVE)]
     points = []
-    for k, t in enumerate(served.spread(N_POINTS)):
-        condition = torch.tensor([t], dtype=torch.float64)
-        batches = model.sample_batches(options.n, seed=1, start=k * options.n, condition=condition)
+    for k, (t, setting) in enumerate(target.along(N_POINTS).items()):
+        batches = model.sample_batches(options.n, seed=1, start=k * options.n, condition=setting.condition)
         found = la.estimate(batches, glass, t, exact=la.kasteleyn(glass, t))
         points.append((t, found["free_energy_per_site"], found["ess"].value))
         print(f"T = {t:.3f}  F/N {points[-1][1]}  {points[-1][1].deviation:+.1f} errors  ESS {points[-1][2]:.3f}")

@@ -23,7 +23,7 @@ from latticear.sampling.receptive import field_of, slope_of
 
 __all__ = [
     "LABELS",
-    "against_temperature",
+    "along_range",
     "completions",
     "correlation_function",
     "draw_figures",
@@ -220,25 +220,30 @@ def correlation_function(ax: Axes, model: Estimate, reference: Estimate) -> Axes
     return ax
 
 
-def against_temperature(
-    ax: Axes, results: Sequence[Estimates], exact: Sequence[ExactResult], name: str, label: str
+def along_range(
+    ax: Axes,
+    results: Mapping[float, Estimates],
+    exact: Mapping[float, ExactResult],
+    name: str,
+    label: str,
+    axis: str = "temperature",
 ) -> Axes:
-    """A quantity against the temperature: estimates with error bars, on the exact curve where it is known.
+    """A quantity along a range: estimates with error bars, on the exact curve where it is known.
 
     Args:
         ax: to draw on.
-        results: estimates, each at a temperature of its own.
-        exact: exact results at any temperatures, ascending; those that do not know the quantity are passed over.
+        results: estimates by temperature, or by what else the range is of.
+        exact: exact results, ascending; those that lack the quantity are passed over.
         name: of the quantity, as in estimates.json.
-        label: of the axis.
+        label: of the vertical axis.
+        axis: what the range is of.
     """
-    curve = [(judge.temperature, judge.to_dict()[name]) for judge in exact if name in judge.to_dict()]
+    curve = [(x, result.to_dict()[name]) for x, result in exact.items() if name in result.to_dict()]
     if curve:
         ax.plot(*zip(*curve, strict=True), color=EXACT, lw=1, label="exact")
-    t = [result.temperature for result in results]
-    value, error = ([getattr(result[name], field) for result in results] for field in ("value", "error"))
-    ax.errorbar(t, value, error, fmt="o", color=MODEL, ms=3.5, capsize=2, label="model, weighted")
-    ax.set_xlabel("temperature")
+    value, error = ([getattr(result[name], field) for result in results.values()] for field in ("value", "error"))
+    ax.errorbar(list(results), value, error, fmt="o", color=MODEL, ms=3.5, capsize=2, label="model, weighted")
+    ax.set_xlabel(axis)
     ax.set_ylabel(label)
     ax.legend(frameon=False)
     return ax

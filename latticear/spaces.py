@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from latticear.lattice import check_shape, configuration_size
+from latticear.lattice import Symmetries, check_shape, configuration_size
 from latticear.samples import token_dtype
 
 __all__ = ["ConfigurationSpace", "Grid"]
@@ -26,11 +26,13 @@ class ConfigurationSpace(ABC):
         kind: under which name a file says what its configurations are.
         noun: what a value is called in messages.
         n_components: C, tokens at each site.
+        has_energy: whether it is a Hamiltonian.
     """
 
     name: ClassVar[str]
     kind: ClassVar[Literal["hamiltonian", "grid"]]
     noun: ClassVar[str]
+    has_energy: ClassVar[bool] = False
     n_components: int = 1
 
     @property
@@ -47,6 +49,20 @@ class ConfigurationSpace(ABC):
     @abstractmethod
     def parameters(self) -> dict[str, Any]:
         """The constructor's keyword arguments, as JSON values."""
+
+    def token_energy(self, tokens: Tensor) -> Tensor | None:
+        """Energies of configurations: float64 `(B,)`; None where there is no energy."""
+        return None
+
+    @property
+    def spin_flip(self) -> bool:
+        """Whether flipping all spins is a symmetry; without an energy none is assumed."""
+        return False
+
+    @property
+    def symmetries(self) -> Symmetries | None:
+        """The symmetries of the lattice that hold for every configuration; without an energy none is assumed."""
+        return None
 
     @property
     def n_tokens(self) -> int:

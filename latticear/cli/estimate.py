@@ -44,11 +44,13 @@ def estimate(
     as_json: AsJson = False,
 ) -> None:
     """Free energy and observables of a run with error bars, beside exact ones; of a grid, the held-out likelihood."""
-    from latticear.workflows import estimate_run, is_grid_run, likelihood_run, save_estimates
+    from latticear.runs.config import load_config
+    from latticear.runs.directory import RunDirectory
+    from latticear.workflows import estimate_run, likelihood_run, save_estimates
 
     with one_line_errors():
         console = open_console(stderr=as_json)
-        if is_grid_run(run):
+        if not load_config(RunDirectory(run).config_path).target.has_energy:
             if temperature is not None or method is not None or instance is not None:
                 raise ValueError(
                     f"{run} is a run on a grid, which has no energy: leave --temperature, --method and --instance out"

@@ -28,13 +28,9 @@ def exact(
 ) -> None:
     """Exact results of a system: enumeration, transfer matrix or Kaufman's torus, whichever gives most."""
     from latticear.exact import exact_result
-    from latticear.runs.config import build_hamiltonian
-    from latticear.workflows import single_temperature
 
     with one_line_errors():
-        config = system_of(size, temperature, sets)
-        hamiltonian = build_hamiltonian(config)
-        t = single_temperature(config)
+        hamiltonian, t, _ = system_of(size, temperature, sets).target.single
         result = exact_result(hamiltonian, t)
         if result is None:
             raise ValueError(

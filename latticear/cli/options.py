@@ -218,4 +218,5 @@ def system_of(size: str | None, temperature: float | None, sets: list[str] | Non
     """The system that `--size`, `--temperature` and `--set` describe, as a run config."""
     from latticear.runs.config import load_config
 
-    return load_config(None, sets or [], {**given_options(temperature=temperature), "hamiltonian": shape_of(size)})
+    values = {**given_options(temperature=temperature), "hamiltonian": shape_of(size)}
+    return load_config(None, sets or [], values, needs_energy=True)

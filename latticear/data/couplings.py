@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -16,16 +17,33 @@ from torch import Tensor
 
 from latticear.data.reading import opened
 
-__all__ = ["read_couplings"]
+__all__ = ["Instance", "read_couplings"]
 
 
-def read_couplings(path: str | os.PathLike[str], shape: tuple[int, int], index: int = 0) -> Tensor:
-    """Read the couplings of one instance: float64 `(2, H, W)`, in units of energy.
+class Instance(NamedTuple):
+    """A file of couplings, and which of them.
+
+    Attributes:
+        path: as of `read_couplings`.
+        number: from 0.
+    """
+
+    path: Path
+    number: int = 0
+
+    def to_dict(self) -> dict[str, str | int]:
+        """JSON values."""
+        return {"path": str(self.path.resolve()), "index": self.number}
+
+
+def read_couplings(path: str | os.PathLike[str], shape: tuple[int, int], index: int = 0, n_maps: int = 2) -> Tensor:
+    """Read the couplings of one instance: float64 `(n_maps, H, W)`, in units of energy.
 
     Args:
         path: HDF5 with a dataset `/couplings`.
         shape: (H, W) of the lattice.
         index: which of n instances.
+        n_maps: numbers for each site; 2 for the bonds of a square lattice.
 
     Raises:
         ValueError: if the file is damaged or of another kind, has no such dataset, or has one of another shape or with
@@ -33,7 +51,7 @@ def read_couplings(path: str | os.PathLike[str], shape: tuple[int, int], index: 
         OSError: if there is no such file.
     """
     path = Path(path)
-    size = (2, *shape)
+    size = (n_maps, *shape)
     with opened(path) as h5:
         dataset = h5.get("couplings")
         if not isinstance(dataset, h5py.Dataset):

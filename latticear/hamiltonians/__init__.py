@@ -10,6 +10,7 @@ from latticear.hamiltonians.bias import BoltzmannBias, Strengths
 from latticear.hamiltonians.blume_capel import BlumeCapel
 from latticear.hamiltonians.components import ComponentBias, Components
 from latticear.hamiltonians.custom import CustomHamiltonian
+from latticear.hamiltonians.disorder import AbstractDisorder
 from latticear.hamiltonians.edwards_anderson import EdwardsAnderson
 from latticear.hamiltonians.edwards_anderson_disorder import EdwardsAndersonDisorder
 from latticear.hamiltonians.ising import Ising
@@ -24,6 +25,7 @@ from latticear.lattice import Lattice
 
 __all__ = [
     "HAMILTONIANS",
+    "AbstractDisorder",
     "AbstractHamiltonian",
     "AshkinTeller",
     "BlumeCapel",

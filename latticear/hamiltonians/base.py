@@ -31,6 +31,7 @@ class AbstractHamiltonian(ConfigurationSpace):
 
     kind: ClassVar[Literal["hamiltonian"]] = "hamiltonian"
     noun: ClassVar[str] = "spins"
+    has_energy: ClassVar[bool] = True
     has_bonds: ClassVar[bool] = True
     """Whether the energy is a sum over `bonds` and sites."""
     lattice: Lattice

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from latticear.hamiltonians.bias import BoltzmannBias
+from latticear.hamiltonians.disorder import AbstractDisorder
 from latticear.hamiltonians.edwards_anderson import EdwardsAnderson, check_disorder, couplings_of, random_couplings
 from latticear.hamiltonians.ising import SPINS
 from latticear.hamiltonians.named import LatticeOptions, NamedHamiltonian
@@ -19,7 +20,7 @@ from latticear.random_numbers import SAMPLING
 __all__ = ["EdwardsAndersonDisorder"]
 
 
-class EdwardsAndersonDisorder(NamedHamiltonian):
+class EdwardsAndersonDisorder(AbstractDisorder, NamedHamiltonian):
     """`H = -sum_<ij> J_ij s_i s_j` for all couplings at once: what one network for every instance is trained on.
 
     A network has the couplings as two condition maps, laid out as `EdwardsAnderson` has them: of the bond from each
@@ -43,6 +44,7 @@ class EdwardsAndersonDisorder(NamedHamiltonian):
     """
 
     name: ClassVar[str] = "edwards_anderson_disorder"
+    n_maps: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -82,28 +84,13 @@ class EdwardsAndersonDisorder(NamedHamiltonian):
         return self._unit.is_homogeneous
 
     def draw(self, n: int, start: int = 0, *, stream: int = SAMPLING) -> Tensor:
-        """The couplings of instances start .. start + n - 1, each a function of (seed, stream, its number).
-
-        Args:
-            n: how many.
-            start: number of the first.
-            stream: `SAMPLING`; those of `TRAINING` are what a network is trained on, and are others.
-
-        Returns:
-            float64 `(n, 2, H, W)`.
-        """
         numbers = range(start, start + n)
         return torch.stack(
             [random_couplings(self.shape, self.distribution, self.seed, stream, number) for number in numbers]
         )
 
-    def instance(self, couplings: Tensor) -> EdwardsAnderson:
-        """The system of some couplings, `(2, H, W)`.
-
-        Raises:
-            ValueError: for another shape, or couplings that are not finite.
-        """
-        return EdwardsAnderson(self.shape, couplings.tolist(), **self.lattice.options)
+    def instance(self, maps: Tensor) -> EdwardsAnderson:
+        return EdwardsAnderson(self.shape, maps.tolist(), **self.lattice.options)
 
     def token_energy(self, tokens: Tensor, couplings: Tensor | None = None) -> Tensor:
         """Energy of configurations `(B, H, W)` with the coupling of each bond, `(n_bonds,)` or `(B, n_bonds)`.
@@ -116,7 +103,6 @@ class EdwardsAndersonDisorder(NamedHamiltonian):
         return super().token_energy(tokens, couplings)
 
     def energy_given(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
-        """Energy of configurations whose conditions end in the couplings, `(B, 2, H, W)` flattened."""
         assert condition is not None
         maps = condition[:, -2 * self.n_sites :]
         return self.token_energy(tokens, maps[:, self._places.to(maps.device)])

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
 from latticear.random_numbers import TRAINING
 from latticear.spaces import ConfigurationSpace
@@ -64,9 +63,8 @@ class Dataset:
         self.condition = None if condition is None else _checked_condition(condition, len(tokens)).to(device)
         self.n_sites, self.seed, self.device = space.n_sites, seed, device
         self.q = space.n_tokens
-        symmetric = space if augment and isinstance(space, AbstractHamiltonian) else None
-        self.turn = symmetric.symmetries if symmetric else None
-        self.flip = symmetric is not None and symmetric.spin_flip
+        self.turn = space.symmetries if augment else None
+        self.flip = augment and space.spin_flip
 
     def draw(self, n: int, step: int) -> Batch:
         """n configurations of the training part, each seen through a random symmetry: a function of (seed, step)."""

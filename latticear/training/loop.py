@@ -1,4 +1,4 @@
-"""Training: its objectives, and one loop that reads like its description.
+"""Training: one loop that reads like its description.
 
 Nothing random is stored: the draws of a step are functions of (seed, step), so a resumed run continues bit for bit.
 """
@@ -12,15 +12,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from latticear.hamiltonians import AbstractHamiltonian, EdwardsAndersonDisorder
 from latticear.models import AbstractModel
-from latticear.montecarlo.simulation import monte_carlo_data
 from latticear.spaces import ConfigurationSpace
-from latticear.training.checks import check_condition, check_fit, check_optimizer, check_target
-from latticear.training.dataset import Dataset
-from latticear.training.objectives import Metrics, batch_metrics, forward_kl, reverse_kl
+from latticear.targets import AbstractTarget, target_of
+from latticear.training.checks import check_fit
+from latticear.training.objectives import Metrics
+from latticear.training.options import TrainingOptions, options_of, takes_options
 from latticear.training.state import MovingAverage, TrainingState
-from latticear.training.targets import Targets
+from latticear.training.steps import Objective
 
 __all__ = ["Step", "TrainingError", "fit", "learning_rate_factor"]
 
@@ -46,159 +45,75 @@ class Step(NamedTuple):
     state: TrainingState
 
 
+@takes_options
 def fit(
     model: AbstractModel,
-    hamiltonian: ConfigurationSpace,
+    hamiltonian: ConfigurationSpace | AbstractTarget,
     *,
     temperature: float | tuple[float, float] | None = None,
-    objective: str = "reverse-kl",
-    steps: int = 1000,
-    batch_size: int = 256,
     seed: int = 0,
-    learning_rate: float = 3e-3,
-    schedule: str = "cosine",
-    warmup: int = 20,
-    clip_norm: float = 1.0,
-    ema_decay: float = 0.99,
-    anneal: float = 0.3,
-    forward_share: float = 0.3,
-    data_share: float = 0.5,
-    n_monte_carlo: int = 20_000,
-    held_out: float = 0.1,
-    augment: bool = True,
-    evaluate_every: int = 50,
-    compile: bool = False,
     data: Tensor | None = None,
     condition: Tensor | None = None,
     resume: dict[str, Any] | None = None,
+    **options: Any,
 ) -> Iterator[Step]:
-    """Train a model on a Hamiltonian at a temperature, or on a grid; a generator that yields after every step.
+    """Train a model for a Hamiltonian at a temperature, or on a grid; a generator that yields after every step.
 
     When the generator ends, or is closed, the model holds the weights to sample with (the averaged ones if
     `ema_decay` > 0).
 
     Args:
         model: trained in place, on the device it is on.
-        hamiltonian: the target; or a `Grid`, which has no energy and is learned from `data` by forward-kl.
+        hamiltonian: the target; or a `Grid`, which has no energy and is learned from `data` by forward-kl; or any
+            target of `latticear.targets`.
         temperature: T > 0, in units of the coupling; None for a grid. Or `(low, high)`: reverse-kl only, for a model
             whose condition is the temperature (`n_condition=1`). Each step then draws groups of 16
             configurations, each group at a temperature of its own, spread evenly, and the layers see the range as -1
             to 1. An `EdwardsAndersonDisorder` has such groups too, each with couplings of its own: reverse-kl at one
             temperature, for a model with `n_condition_maps=2`.
-        objective: "reverse-kl" (variational free energy; needs no data), "forward-kl" (maximum likelihood on `data`),
-            or "forward-reverse-kl": the first steps by maximum likelihood, which finds all that there is, then the
-            variational free energy, whose gradient loses its noise as the model gets better, beside the log-variance
-            on the data, whose gradient does so too and which keeps what was found.
-        steps: optimiser steps of the whole run, on which the schedules count.
-        batch_size: configurations a step, at least 2.
         seed: of the training's draws; samples drawn later with the same seed are independent of them.
-        learning_rate: of Adam, at the top of the schedule.
-        schedule: "cosine" (down to a hundredth) or "constant".
-        warmup: steps of linear increase of the learning rate.
-        clip_norm: largest norm of the gradient; 0 for no clipping.
-        ema_decay: decay of the exponential moving average of the weights, which takes out the noise of the last
-            gradients; it warms up as (1 + k) / (10 + k) at step k. 0 for none.
-        anneal: reverse-kl only: fraction of the steps in which beta grows linearly from 0 to 1/T. Starting where the
-            uniform distribution is exact keeps the model from falling into one phase.
-        forward_share: forward-reverse-kl only: fraction of the steps that maximise the likelihood.
-        data_share: forward-reverse-kl only: fraction of the configurations of each later step that are data.
-        n_monte_carlo: configurations that are drawn by Monte Carlo where maximum likelihood has no data.
-        held_out: maximum likelihood only: fraction of the data, its end, that is not trained on.
-        augment: maximum likelihood only: apply random symmetries of the lattice, and the spin flip, where the
-            Hamiltonian has them; a grid has none.
-        evaluate_every: maximum likelihood, a range of temperatures or disorder: steps between evaluations, on the
-            held-out data and, but for a grid, on fresh samples, those of a range at its middle, those of a disorder at
-            its first instance, which is not trained on.
-        compile: run the passes of the network through `torch.compile`: it wants a compiler, and pays for large networks
-            only (benchmarks/training_step.py --compile).
         data: tokens `(n, H, W)`, or `(n, C, H, W)` where a site has C components, to maximise the likelihood of; None
             for those of Monte Carlo.
         condition: `(n, k)`, what each configuration of a grid comes with, for a model with n_condition = k.
         resume: what `Step.state.state_dict()` gave; goes on from there as if never stopped.
+        options: as of `TrainingOptions`: `objective`, `steps`, `batch_size`, `learning_rate` and others.
 
     Raises:
         ValueError: for a shape, token count or option that does not fit, before the first step.
+        TypeError: for an option that there is not.
         TrainingError: when the loss or the gradient is not finite.
     """
-    energy = hamiltonian if isinstance(hamiltonian, AbstractHamiltonian) else None
-    served = check_target(energy, temperature, objective)
-    check_condition(model, energy, served, objective, condition)
-    fractions = {"anneal": anneal, "forward_share": forward_share, "data_share": data_share}
-    fractions |= {"held_out": held_out, "ema_decay": ema_decay}
-    check_fit(model, hamiltonian, objective, schedule, steps, batch_size, n_monte_carlo, fractions, seed)
-    check_optimizer(learning_rate, warmup, clip_norm, evaluate_every)
-    if data is not None and objective == "reverse-kl":
-        raise ValueError("data is for maximum likelihood; objective is 'reverse-kl', which uses none")
-    if data is None and energy is None:
-        raise ValueError("data must be given: a Grid has no energy to draw configurations with")
-    device = model.rank.device
-    n_data = round(data_share * batch_size) if objective == "forward-reverse-kl" else 0
-    n_data = min(max(n_data, 2), batch_size - 2) if n_data else 0  # both kinds want a variance
-    disorder = energy if isinstance(energy, EdwardsAndersonDisorder) else None
-    targets = None if served is None else Targets(model, served, batch_size, seed, disorder)
-    # elsewhere PyTorch knows best; on the CPU it would take a network of many small tensors one by one
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True if device.type == "cpu" else None)
-    average = MovingAverage(model, ema_decay) if ema_decay else None
-    state = TrainingState(model, optimizer, average)
+    target, chosen = target_of(hamiltonian, temperature=temperature), options_of(options)
+    check_fit(model, target, chosen, seed, data, condition)
+    objective = Objective(model, target, chosen, seed, data, condition)
+    target.prepare(model)
+    state = _fresh(model, chosen)
     if resume is not None:
         state.load_state_dict(resume)
-    if condition is not None:
-        condition = condition.to(next(model.parameters()).dtype)
-    n_forward = {"reverse-kl": 0, "forward-kl": steps}.get(objective, round(forward_share * steps))
-    network: Any = torch.compile(model) if compile else model
-    batches: Dataset | None = None
-    if state.step < n_forward or n_data:
-        if data is None:
-            assert energy is not None
-            assert targets is not None
-            data = monte_carlo_data(energy, targets.judged, n_monte_carlo, seed, "training")
-        batches = Dataset(data, hamiltonian, held_out, augment, seed, device, condition)
-
-    def objective_of(step: int) -> tuple[Tensor, Metrics]:
-        forward = step < n_forward
-        if model.training != forward:
-            model.train(forward)  # dropout would make the network that is scored another than the one that drew
-        evaluates = (step + 1) % evaluate_every == 0 or step + 1 == steps
-        if not forward:
-            assert energy is not None
-            assert targets is not None
-            share = min(1.0, (step + 1) / (anneal * steps)) if anneal and objective == "reverse-kl" else 1.0
-            data_here = batches.draw(n_data, step).tokens if batches is not None and n_data else None
-            samples, beta = targets.draw(step, data_here)
-            loss, metrics = reverse_kl(network, energy, share * beta, samples, n_groups=targets.n_groups, n_data=n_data)
-            metrics |= {"beta": share * float(beta.mean())}
-            if not targets.in_groups:
-                return loss, metrics | batch_metrics(samples[: batch_size - n_data], energy, targets.judged)
-        else:
-            assert batches is not None
-            loss, metrics = forward_kl(network, *batches.draw(batch_size, step))
-            if evaluates:
-                metrics |= batches.evaluate(model, batch_size)
-        if evaluates and energy is not None and targets is not None:
-            metrics |= batch_metrics(targets.draw_judged(step), energy, targets.judged)
-        return loss, metrics
-
-    return _loop(
-        state,
-        objective_of,
-        steps,
-        lambda s: learning_rate * learning_rate_factor(s, steps, warmup, schedule),
-        clip_norm,
-    )
+    objective.prepare(state.step)
+    return _loop(state, objective, chosen)
 
 
-def _loop(state: TrainingState, objective_of: Any, steps: int, rate_of: Any, clip_norm: float) -> Iterator[Step]:
+def _fresh(model: AbstractModel, options: TrainingOptions) -> TrainingState:
+    # elsewhere PyTorch knows best; on the CPU it would take a network of many small tensors one by one
+    fused = True if model.rank.device.type == "cpu" else None
+    optimizer = torch.optim.Adam(model.parameters(), lr=options.learning_rate, fused=fused)
+    return TrainingState(model, optimizer, MovingAverage(model, options.ema_decay) if options.ema_decay else None)
+
+
+def _loop(state: TrainingState, objective: Objective, options: TrainingOptions) -> Iterator[Step]:
     model, optimizer = state.model, state.optimizer
     weights = list(model.parameters())
     try:
-        while state.step < steps:
-            rate = rate_of(state.step)
+        while state.step < options.steps:
+            factor = learning_rate_factor(state.step, options.steps, options.warmup, options.schedule)
+            rate = options.learning_rate * factor
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            loss, metrics = objective_of(state.step)
+            loss, metrics = objective(state.step)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            norm = nn.utils.clip_grad_norm_(weights, clip_norm or math.inf)
+            norm = nn.utils.clip_grad_norm_(weights, options.clip_norm or math.inf)
             if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
                 raise TrainingError(
                     f"the loss stopped being finite at step {state.step + 1} (loss {loss.item()}, gradient norm "

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from latticear.hamiltonians import AbstractHamiltonian
 from latticear.samples import Samples
 
 __all__ = ["Metrics", "batch_metrics", "forward_kl", "reverse_kl"]
@@ -15,9 +15,20 @@ __all__ = ["Metrics", "batch_metrics", "forward_kl", "reverse_kl"]
 Metrics = dict[str, float]
 
 
+class Energy(Protocol):
+    """What the objectives ask of a Hamiltonian or a target."""
+
+    @property
+    def n_sites(self) -> int:
+        """N = H W."""
+
+    def energy_given(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
+        """Energies of configurations that come with conditions `(B, k)`: float64 `(B,)`."""
+
+
 def reverse_kl(
     model: nn.Module,
-    hamiltonian: AbstractHamiltonian,
+    hamiltonian: Energy,
     beta: float | Tensor,
     samples: Samples,
     *,
@@ -82,7 +93,7 @@ def forward_kl(model: nn.Module, tokens: Tensor, condition: Tensor | None = None
     return -log_q.mean() / math.prod(tokens.shape[-2:]), {}
 
 
-def batch_metrics(samples: Samples, hamiltonian: AbstractHamiltonian, temperature: float) -> Metrics:
+def batch_metrics(samples: Samples, hamiltonian: Energy, temperature: float) -> Metrics:
     """Variational free energy, energy and ESS of one batch of samples, at the target temperature, per site.
 
     `free_energy_per_site` is `<E + T log_q> / N`, an upper bound of the true one; its error is statistical.

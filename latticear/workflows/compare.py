@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +24,15 @@ from latticear.estimation.weights import divergence
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
-from latticear.runs.config import (
-    AnyConfig,
-    RunConfig,
-    build_hamiltonian,
-    build_model,
-    load_config,
-    resolve_device,
-    to_toml,
-)
+from latticear.runs.config import RunConfig, build_model, load_config, resolve_device, to_toml
 from latticear.runs.directory import RunDirectory
 from latticear.runs.provenance import environment
 from latticear.runs.trees import config_tree, differences
 from latticear.samples import Samples
 from latticear.training import TrainingError
 from latticear.workflows.estimate import save_estimates
-from latticear.workflows.runs import Report, quiet, single_system, single_temperature, trained
 from latticear.workflows.train import asked_config, begin, train_run, training_data
+from latticear.workflows.trained import Report, quiet, trained
 
 __all__ = ["compare_runs", "names_of"]
 
@@ -150,11 +143,10 @@ def names_of(configs: Sequence[Path]) -> list[str]:
     return names
 
 
-def _with_energy(config: AnyConfig) -> RunConfig:
-    if not isinstance(config, RunConfig):
+def _with_energy(config: RunConfig) -> RunConfig:
+    if not config.target.has_energy:
         raise ValueError("compare weighs against a Hamiltonian; the configurations of a [grid] have no energy")
-    single_temperature(config)
-    single_system(config)
+    _ = config.target.single
     return config
 
 
@@ -182,9 +174,9 @@ def _planned(path: Path, asked: RunConfig, minutes: float, clock: Clock) -> RunD
         run.write_json(RECORD, {"minutes": minutes, "seconds_per_step": seconds})
         return run
     run = RunDirectory(path)
-    there = load_config(run.config_path).model_dump() | {"minutes": run.read_json(RECORD).get("minutes", minutes)}
+    there = load_config(run.config_path).to_dict() | {"minutes": run.read_json(RECORD).get("minutes", minutes)}
     steps = there["training"]["steps"]  # of the plan, whatever the config says
-    changed = differences(asked.model_dump(exclude={"device"}) | {"minutes": minutes}, there)
+    changed = differences(asked.to_dict(with_device=False) | {"minutes": minutes}, there)
     changed.pop("training.steps", None)
     for key, (here, stored) in changed.items():
         raise ValueError(f"{path} holds another run: {key} is {stored!r} there, got {here!r}; name another --out")
@@ -194,11 +186,10 @@ def _planned(path: Path, asked: RunConfig, minutes: float, clock: Clock) -> RunD
 
 def _seconds_per_step(config: RunConfig, budget: float, clock: Clock) -> float:
     """Measured on a network that is thrown away."""
-    hamiltonian = build_hamiltonian(config)
-    model = build_model(config, hamiltonian).to(resolve_device(config.device))
+    model = build_model(config).to(resolve_device(config.device))
     enough = N_WARM_UP + N_TIMED
-    config = config.model_copy(update={"training": config.training | {"steps": 10**6}})
-    steps = begin(model, hamiltonian, config, training_data(config, hamiltonian))
+    config = replace(config, training=config.training | {"steps": 10**6})
+    steps = begin(model, config, training_data(config))
     for _ in zip(range(N_WARM_UP), steps, strict=False):
         pass
     t_start = clock()
@@ -234,8 +225,8 @@ def _progress(run: RunDirectory) -> dict[str, Any]:
 
 
 def _weighed(run: RunDirectory, n: int, budget: float, device: torch.device, report: Report, clock: Clock) -> Row:
-    config, hamiltonian, model = trained(run.path, str(device))
-    temperature = single_temperature(config)
+    config, model = trained(run.path, str(device))
+    hamiltonian, temperature, _ = config.target.single
     judge = exact_result(hamiltonian, temperature)
     drawn = _Drawn(model, hamiltonian, temperature, clock)
     with quiet():

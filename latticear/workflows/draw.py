@@ -7,34 +7,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from latticear.data.couplings import Instance
 from latticear.data.writing import SampleWriter
 from latticear.estimation.annealing import MAX_ISLANDS, NAME as ANNEALING, population_annealing
 from latticear.estimation.chains import estimate_chains
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.tempering import parallel_tempering
 from latticear.exact import exact_result
-from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, check_temperature
+from latticear.hamiltonians import AbstractHamiltonian
 from latticear.montecarlo.replicas import ParallelTempering
 from latticear.montecarlo.simulation import METHODS, default_schedule, monte_carlo
-from latticear.runs.config import AnyConfig, RunConfig, build_hamiltonian, resolve_device
+from latticear.runs.config import RunConfig, resolve_device
 from latticear.runs.provenance import command, fingerprint
 from latticear.runs.signals import StopSignals
 from latticear.samples import Samples
 from latticear.spaces import ConfigurationSpace
-from latticear.workflows.grid_runs import asked_condition
+from latticear.targets import Asked
 from latticear.workflows.held import read_held
-from latticear.workflows.runs import (
-    Instance,
-    Report,
-    condition_at,
-    quiet,
-    served_instance,
-    single_temperature,
-    step_of,
-    trained_any,
-)
+from latticear.workflows.trained import Report, quiet, step_of, trained
 
 __all__ = ["monte_carlo_run", "sample_run"]
 
@@ -55,28 +45,24 @@ def sample_run(
 ) -> int:
     """Stream samples of a run into an HDF5 file, up to n in all; returns how many it holds.
 
-    With `given`, a file that `read_held` reads, its sites are held fixed. `temperature` is for a run that serves a
-    range, `instance` for one that serves any couplings. Another model with a condition takes the one in `condition`, a
+    With `given`, a file that `read_held` reads, its sites are held fixed. `temperature` is for a run that covers a
+    range, `instance` for one that is for any couplings. Another model with a condition takes the one in `condition`, a
     class or numbers with commas, or those in `/condition` of the file given.
 
     Raises:
         ValueError: for a file or a number that does not fit.
         KeyboardInterrupt: if a signal stopped it; the file keeps what it has.
     """
-    config, space, model = trained_any(path, device)
-    temperature, wanted = _served(config, temperature, condition, given)
-    if isinstance(space, AbstractHamiltonian):
-        space, told = served_instance(space, model, instance)
-        wanted = wanted if told is None else told
-    elif instance is not None:
-        raise ValueError("a run on a grid has no couplings: leave --instance out")
-    held = None if given is None else read_held(given, space, n)
-    if held is not None and wanted is not None:
-        held = held._replace(condition=wanted.expand(len(held.tokens), -1))
+    run = trained(path, device)
+    model, asked = run.model, Asked(temperature, instance, condition, given)
+    setting = run.target.at(asked, model)
+    held = None if given is None else read_held(given, setting.system, n)
+    if held is not None and setting.condition is not None:
+        held = held._replace(condition=setting.condition.expand(len(held.tokens), -1))
     provenance = {"run": str(path), "checkpoint": step_of(path), "command": command()}
     attributes = {
         "seed": seed,
-        "temperature": temperature,
+        "temperature": setting.temperature,
         "model": model.to_dict(),
         "weights": fingerprint(model),
         "given": None if held is None else held.fingerprint,
@@ -87,7 +73,7 @@ def sample_run(
         StopSignals() as stop,
         SampleWriter(
             out,
-            space,
+            setting.system,
             attributes=attributes,
             append=append,
             has_given=held is not None,
@@ -96,10 +82,10 @@ def sample_run(
     ):
         done = writer.n_written
         if done < n:
-            free = partial(model.sample_batches, condition=wanted)
+            free = partial(model.sample_batches, condition=setting.condition)
             draw = free if held is None else partial(held.sample_batches, model)
             batches = draw(n - done, seed=seed, start=done)
-            for _ in _written(batches, writer, space, n, report, stop):
+            for _ in _written(batches, writer, setting.system, n, report, stop):
                 pass
         return writer.n_written
 
@@ -127,7 +113,7 @@ def monte_carlo_run(
         raise FileExistsError(f"{out} already exists; name another file")
     if method not in (*METHODS, ANNEALING):
         raise ValueError(f"method must be one of {', '.join(METHODS)}, {ANNEALING}, got {method!r}")
-    hamiltonian, temperature = build_hamiltonian(config), single_temperature(config)
+    hamiltonian, temperature, _ = config.target.single
     where = str(resolve_device(device))
     if method == ANNEALING:
         if schedule:
@@ -193,7 +179,7 @@ def _annealed(
 def _write(
     writer: SampleWriter, space: ConfigurationSpace, n: int, report: Report, stop: StopSignals, batch: Samples
 ) -> None:
-    writer.write(batch, space.token_energy(batch.tokens) if isinstance(space, AbstractHamiltonian) else None)
+    writer.write(batch, space.token_energy(batch.tokens))
     report(writer.n_written, n, "")
     _obey(stop)
 
@@ -219,23 +205,3 @@ def _written(
     for batch in batches:
         _write(writer, space, n, report, stop, batch)
         yield batch
-
-
-def _served(
-    config: AnyConfig, temperature: float | None, condition: str | None, given: Path | None
-) -> tuple[float | None, torch.Tensor | None]:
-    """The temperature to draw at, the one asked for or that of the run, and what the network is conditioned on."""
-    if isinstance(config, RunConfig) and isinstance(config.served, TemperatureRange):
-        if temperature is None or condition is not None:
-            raise ValueError(
-                f"this run serves {config.served}: say where to sample with --temperature, and leave --condition out"
-            )
-        return check_temperature(temperature), condition_at(config, temperature)
-    alone = single_temperature(config) if isinstance(config, RunConfig) else None
-    if temperature is not None and temperature != alone:
-        serves = "has no temperature" if alone is None else f"serves T = {alone:g} alone"
-        raise ValueError(
-            f"this run {serves}, got {temperature:g}: train --temperature LOW:HIGH serves a range, and estimate "
-            f"--temperature reweights"
-        )
-    return alone, asked_condition(config, condition, given)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from torch import Tensor
 
+from latticear.data.couplings import Instance
 from latticear.data.reading import read_configurations, read_metadata
 from latticear.estimation.blocks import block_mcmc
 from latticear.estimation.chains import neural_mcmc
@@ -19,15 +19,16 @@ from latticear.estimation.measurement import measurements
 from latticear.estimation.smc import sequential_monte_carlo
 from latticear.estimation.weights import effective_sample_size
 from latticear.exact import exact_result
-from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, check_temperature
+from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.models import AbstractModel
 from latticear.models.steps import DrawsInSteps
 from latticear.montecarlo.clusters import clusters_suit
 from latticear.montecarlo.simulation import monte_carlo_data
-from latticear.runs.config import RunConfig, load_config
+from latticear.runs.config import load_config
 from latticear.runs.directory import RunDirectory
 from latticear.samples import Samples
-from latticear.workflows.runs import Instance, Report, condition_at, quiet, served_instance, step_of, trained
+from latticear.targets import AbstractTarget, Asked, Setting
+from latticear.workflows.trained import Report, quiet, step_of, trained
 
 __all__ = ["estimate_run", "save_estimates"]
 
@@ -69,8 +70,8 @@ def estimate_run(
 
     Args:
         path: run directory.
-        n: samples; of a run that serves a range of temperatures, at each of them.
-        temperatures: where to reweight to, or, of a run that serves a range, to sample; None for the temperature of the
+        n: samples; of a run that covers a range, at each of several settings along it.
+        temperatures: where to reweight to, or, of a run that covers a range, to sample; None for the temperature of the
             run, or several along its range.
         method: "is" (importance sampling), "smc" (resampling between the steps of a multiscale model) or "mcmc" (block
             updates by a multiscale model, neural Metropolis by any other). None or "auto" for importance sampling if
@@ -80,27 +81,25 @@ def estimate_run(
         seed, device: of the sampling.
         report: called with progress.
         say: called with a line that says which method was chosen, where there was a choice.
-        instance: the couplings, of a run that serves any.
+        instance: the couplings, of a run that is for any.
     """
     method = method or "auto"
     if method not in METHODS:
         raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}")
-    config, all_served, model = trained(path, device)
-    hamiltonian, told = served_instance(all_served, model, instance)
-    targets = [check_temperature(t) for t in temperatures or _default(config, data)]
-    target_data = None if data is None else read_configurations(data, hamiltonian, temperature=targets[0])
-    draws = [[t] for t in targets] if isinstance(config.served, TemperatureRange) else [targets]
-    if len(draws[0]) > 1:
+    run = trained(path, device)
+    model = run.model
+    draws = run.target.settings(Asked(instance=instance), _wanted(run.target, temperatures, data), model)
+    first = draws[0]
+    target_data = None if data is None else read_configurations(data, first[0].system, temperature=first[1][0])
+    if len(first[1]) > 1:
         if method in ("smc", "mcmc"):
             raise ValueError(f"method {method} takes one temperature at a time")
         method = "is"  # nothing else reweights
-
-    def condition_of(temperature: float) -> Tensor | None:
-        return condition_at(config, temperature) if told is None else told
-
     results: list[Estimates] = []
-    for k, aims in enumerate(draws):
-        condition = condition_of(aims[0])
+    places: list[tuple[Setting, float]] = []
+    for k, (setting, aims) in enumerate(draws):
+        hamiltonian, condition = setting.system, setting.condition
+        places += [(setting, t) for t in aims]
         part = _Part(k * n, len(draws) * n, report)
         batches = part.counted(model.sample_batches(n, seed=seed, start=k * n, condition=condition))
         judges = [exact_result(hamiltonian, t) for t in aims]
@@ -109,16 +108,16 @@ def estimate_run(
             if chosen == "is":
                 results += reweight(batches, hamiltonian, aims, exact=judges)
             elif chosen == "smc" or isinstance(model, DrawsInSteps):
-                run = sequential_monte_carlo if chosen == "smc" else block_mcmc
+                by_steps = sequential_monte_carlo if chosen == "smc" else block_mcmc
                 more: dict[str, Any] = {"condition": condition, "exact": judges[0], "report": part.done}
-                results.append(run(model, hamiltonian, aims[0], n=n, seed=seed, **more))
+                results.append(by_steps(model, hamiltonian, aims[0], n=n, seed=seed, **more))
             else:
                 results.append(neural_mcmc(batches, hamiltonian, aims[0], seed=seed, exact=judges[0]))
-    for result, t in zip(results, targets, strict=True):
-        if target_data is None and check and result.method == "is" and clusters_suit(hamiltonian):
-            target_data = monte_carlo_data(hamiltonian, t, N_CHECK, seed, "check")
+    for result, (setting, t) in zip(results, places, strict=True):
+        if target_data is None and check and result.method == "is" and clusters_suit(setting.system):
+            target_data = monte_carlo_data(setting.system, t, N_CHECK, seed, "check")
         if target_data is not None:
-            result["forward_ess"] = forward_ess(model, target_data, hamiltonian, t, condition=condition_of(t))
+            result["forward_ess"] = forward_ess(model, target_data, setting.system, t, condition=setting.condition)
             result.check_collapse()
         target_data = None  # those that were given are of the first temperature
     return results
@@ -174,25 +173,25 @@ class _Part(NamedTuple):
 
 
 def save_estimates(path: Path, results: Sequence[Estimates], *, seed: int, instance: Instance | None = None) -> None:
-    """Write estimates.json, if these are at what the run serves and by a method that gives the free energy.
+    """Write estimates.json, if these are of the target of the run and by a method that gives the free energy.
 
-    Of a run that serves a range, it has a list `estimates`, one entry for each temperature.
+    Of a run that covers a range, it has a list `estimates`, one entry for each temperature.
     """
     run, first = RunDirectory(path), results[0]
     if "free_energy_per_site" not in first:
         return
     origin: dict[str, Any] = {"seed": seed, "checkpoint": step_of(path)}
     origin |= {} if instance is None else {"instance": instance.to_dict()}
-    served = load_config(run.config_path).served
-    if isinstance(served, TemperatureRange):
+    target = load_config(run.config_path).target
+    if target.covers_range:
         run.write_json("estimates.json", {"estimates": [result.to_dict() for result in results]} | origin)
-    elif len(results) == 1 and first.temperature == served:
+    elif len(results) == 1 and first.temperature == target.temperature:
         run.write_json("estimates.json", first.to_dict() | origin)
 
 
-def _default(config: RunConfig, data: Path | None) -> list[float]:
-    """Where a run is judged unless it is told: at its temperature, or all along its range, or at that of the data."""
-    if not isinstance(config.served, TemperatureRange):
-        return [config.served]
-    stated = None if data is None else read_metadata(data)["attributes"].get("temperature")
-    return config.served.spread(N_TEMPERATURES) if stated is None else [float(stated)]
+def _wanted(target: AbstractTarget, temperatures: Sequence[float] | None, data: Path | None) -> list[float] | None:
+    """The temperatures that were asked for, or along a range the one that the data state."""
+    if temperatures:
+        return [check_temperature(t) for t in temperatures]
+    stated = read_metadata(data)["attributes"].get("temperature") if data is not None and target.covers_range else None
+    return None if stated is None else [float(stated)]

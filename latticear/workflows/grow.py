@@ -9,11 +9,11 @@ from typing import Any, cast
 
 from latticear.models import MultiscalePixelCNN
 from latticear.models.multiscale.order import SITE
-from latticear.runs.config import RunConfig, build_hamiltonian, build_model, parse_config
+from latticear.runs.config import RunConfig, build_model, parse_config
 from latticear.runs.directory import RunDirectory
 from latticear.runs.trees import config_tree
-from latticear.workflows.runs import Report
 from latticear.workflows.train import asked_config, train_run
+from latticear.workflows.trained import Report
 
 __all__ = ["grow_run", "stage_training", "stages"]
 
@@ -114,11 +114,10 @@ def _checked(tree: dict[str, Any]) -> tuple[RunConfig, list[tuple[int, int]]]:
         raise ValueError("--grow needs the same couplings everywhere: a perceptron of one site serves no other lattice")
     if config.training["data"]:
         raise ValueError("--grow draws its own configurations on each lattice; leave out --data")
-    hamiltonian = build_hamiltonian(config)
-    height, width = hamiltonian.shape
+    height, width = config.target.space.shape
     if len(stages((height, width))) == 1:
         raise ValueError(f"--grow needs an even lattice larger than {SMALLEST}, got {height}x{width}; leave it out")
-    cell = cast(MultiscalePixelCNN, build_model(config, hamiltonian)).cell  # the same for all: weights know no other
+    cell = cast(MultiscalePixelCNN, build_model(config)).cell  # the same for all: weights know no other
     shapes = stages((height, width), cell)
     if len(shapes) == 1:
         raise ValueError(

@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from latticear.estimation.chains import estimate_chains
 from latticear.estimation.importance import estimate, forward_ess
 from latticear.exact import exact_result
-from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange
+from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
 from latticear.montecarlo.simulation import default_method, monte_carlo
 from latticear.plotting import (
     LABELS,
     Drawing,
-    against_temperature,
+    along_range,
     correlation_function,
     draw_figures,
     histogram,
@@ -32,9 +32,9 @@ from latticear.plotting import (
 from latticear.runs.directory import RunDirectory
 from latticear.samples import Samples
 from latticear.sampling.receptive import field_of
-from latticear.workflows.grid_runs import is_grid_run
+from latticear.targets import AbstractTarget
 from latticear.workflows.report_grid import panels, report_grid
-from latticear.workflows.runs import condition_at, first_instance, judged_temperature, quiet, trained
+from latticear.workflows.trained import quiet, trained
 
 __all__ = ["report_run"]
 
@@ -42,7 +42,7 @@ MAX_SITES = 2**20
 """Sites drawn for the figures, in all: 16,384 configurations of 8x8."""
 
 N_POINTS, N_CURVE = 13, 61
-"""Temperatures of a range that are sampled, and at which the exact curve is drawn."""
+"""Places along a range that are sampled, and at which the exact curve is drawn."""
 
 CURVES = ("free_energy_per_site", "energy_per_site", "heat_capacity_per_site", "abs_magnetization")
 """Quantities that are drawn along it."""
@@ -53,17 +53,15 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
 
     Training curve, samples beside Monte Carlo configurations, histograms of energy and magnetisation, correlation
     function, the weights with ESS and forward ESS, and the receptive field where offsets describe it; of a run that
-    serves any couplings, those of its first instance. A run on a grid has what `report_grid` draws.
+    is for any couplings, those of its first instance. A run on a grid has what `report_grid` draws.
     """
     matplotlib.use("agg")
-    if is_grid_run(path):
-        yield from report_grid(path, seed=seed, device=device)
+    loaded, run = trained(path, device), RunDirectory(path)
+    target, model = loaded.target, loaded.model
+    if not target.has_energy:
+        yield from report_grid(loaded, run, seed=seed)
         return
-    config, all_served, model = trained(path, device)
-    run = RunDirectory(path)
-    temperature = judged_temperature(config)
-    hamiltonian, told = first_instance(all_served, model)
-    condition = condition_at(config, temperature) if told is None else told
+    hamiltonian, temperature, condition = target.shown(model)
     exact = exact_result(hamiltonian, temperature)
     n = max(256, min(10_000, MAX_SITES // hamiltonian.n_sites))
     samples = model.sample(n, seed=seed, condition=condition)
@@ -111,29 +109,22 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
     if field_of(model, (0, 0)) is not None:
         figures["receptive_field"] = ((5, 6), lambda f: receptive_field(f.subplots(), model))
     yield from draw_figures(run.figures, figures, title)
-    served = config.served
-    if isinstance(served, TemperatureRange):
-        curves = partial(_temperatures, model, hamiltonian, served, n, seed)
+    if target.covers_range:
+        curves = partial(_along_range, model, target, n, seed)
         yield from draw_figures(run.figures, {"temperatures": ((9, 6.5), curves)}, f"{system}, one network")
 
 
-def _temperatures(
-    model: AbstractModel,
-    hamiltonian: AbstractHamiltonian,
-    served: TemperatureRange,
-    n: int,
-    seed: int,
-    figure: Figure,
-) -> None:
+def _along_range(model: AbstractModel, target: AbstractTarget, n: int, seed: int, figure: Figure) -> None:
     """Free energy, energy, heat capacity and magnetisation all along a range, and the exact curves."""
-    results = []
-    for k, t in enumerate(served.spread(N_POINTS)):
-        batches = model.sample_batches(n, seed=seed, start=k * n, condition=torch.tensor([t], dtype=torch.float64))
+    results = {}
+    for k, (x, setting) in enumerate(target.along(N_POINTS).items()):
+        batches = model.sample_batches(n, seed=seed, start=k * n, condition=setting.condition)
         with quiet():
-            results.append(estimate(batches, hamiltonian, t))
-    exact = [judge for t in served.spread(N_CURVE) if (judge := exact_result(hamiltonian, t)) is not None]
+            results[x] = estimate(batches, setting.system, setting.temperature)
+    curve = {x: exact_result(s.system, s.temperature) for x, s in target.along(N_CURVE).items()}
+    exact = {x: result for x, result in curve.items() if result is not None}
     for ax, name in zip(figure.subplots(2, 2).flat, CURVES, strict=True):
-        against_temperature(ax, results, exact, name, LABELS[name])
+        along_range(ax, results, exact, name, LABELS[name], target.axis)
 
 
 def _energy_and_m(samples: Samples, hamiltonian: AbstractHamiltonian) -> tuple[np.ndarray, np.ndarray]:

@@ -11,14 +11,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from latticear.data.configurations import Configurations
 from latticear.models import AbstractModel
 from latticear.plotting import Array, Drawing, completions, draw_figures, likelihood_curve, receptive_field, sample_grid
-from latticear.runs.config import GridConfig
 from latticear.runs.directory import RunDirectory
 from latticear.sampling.receptive import field_of
 from latticear.spaces import ConfigurationSpace
-from latticear.workflows.grid_runs import Configurations, grid_data
-from latticear.workflows.runs import trained_any
+from latticear.workflows.trained import Trained
 
 __all__ = ["panels", "report_grid"]
 
@@ -26,15 +25,14 @@ SHOWN, COMPLETED, DRAWN = 36, 8, 6
 """Samples beside as many of the data; configurations that are completed, and how often each."""
 
 
-def report_grid(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[Path]:
+def report_grid(loaded: Trained, run: RunDirectory, *, seed: int = 0) -> Iterator[Path]:
     """Write the figures of a run into `figures/` and yield their paths as they are made.
 
     The likelihood during training, samples beside data (with the same conditions, the end of the data, which is what
     was held out), the lower halves of such data drawn anew, and the receptive field where offsets describe it.
     """
-    config, grid, model = trained_any(path, device)
-    assert isinstance(config, GridConfig)
-    run, data = RunDirectory(path), grid_data(config)
+    (config, model), grid = loaded, loaded.target.space
+    data = loaded.target.read_data(config.training["data"])
     last = data.part(slice(-SHOWN, None))
     samples = model.sample(len(last.tokens), seed=seed, condition=_on(model, last.condition))
 

@@ -11,30 +11,18 @@ from typing import Any
 
 import torch
 
-from latticear.data.reading import read_configurations
+from latticear.data.configurations import Configurations
 from latticear.estimation.estimates import with_error
 from latticear.exact import exact_result
-from latticear.hamiltonians import TemperatureRange
 from latticear.models import MODELS, AbstractModel, transfer_weights
-from latticear.runs.config import (
-    AnyConfig,
-    RunConfig,
-    build_hamiltonian,
-    build_model,
-    build_space,
-    load_any,
-    parse_any,
-    resolve_device,
-    to_toml,
-)
+from latticear.runs.config import RunConfig, build_model, load_config, parse_config, resolve_device, to_toml
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.runs.provenance import environment, now
 from latticear.runs.signals import StopSignals
 from latticear.runs.trees import config_tree, differences
-from latticear.spaces import ConfigurationSpace
 from latticear.training import Step, TrainingError, fit
-from latticear.workflows.grid_runs import Configurations, check_classes, check_same_data, completed, grid_data
-from latticear.workflows.runs import Report, first_instance, judged_temperature, step_of
+from latticear.workflows.grid_runs import check_classes, check_same_data, completed
+from latticear.workflows.trained import Report, step_of
 
 __all__ = ["asked_config", "begin", "train_run", "training_data"]
 
@@ -78,10 +66,9 @@ def train_run(
             f"--from {source} gives the weights of a {base['model']['name']}, got model.name {tree['model']['name']}"
         )
     config = asked_config(tree, run)
-    space = build_space(config)
-    data = training_data(config, space, run)
+    data = training_data(config, run)
     device = resolve_device(config.device)
-    model = build_model(config, space).to(device)
+    model = build_model(config).to(device)
     latest = run.latest() if run else None
     origin: dict[str, Any] = run.read_json("environment.json").get("from", {}) if run else {}
     if source is not None and run is None:
@@ -94,9 +81,9 @@ def train_run(
     if origin and latest is None:
         transfer_weights(model, load_model(origin["run"], device))
     state = run.load_trainer(latest, device) if run and latest else None
-    steps = begin(model, space, config, data, state)
+    steps = begin(model, config, data, state)
     if run is None:
-        known: dict[str, Any] = {} if isinstance(config, RunConfig) or data is None else {"data": data.fingerprint}
+        known: dict[str, Any] = {} if config.target.has_energy or data is None else {"data": data.fingerprint}
         known |= {"from": origin} if origin else {}
         run = RunDirectory.create(out, to_toml(config), environment(device) | known)
     with run.locked():
@@ -109,22 +96,22 @@ def config_of(run: Path) -> dict[str, Any]:
 
     What follows from its Hamiltonian, its temperature or its data is left out: it may follow otherwise.
     """
-    config = load_any(RunDirectory(run).config_path)
-    tree = tomllib.loads(to_toml(config))
-    if not isinstance(config, RunConfig):
+    config = load_config(RunDirectory(run).config_path)
+    tree, target = tomllib.loads(to_toml(config)), config.target
+    if not target.has_energy:
         return tree
-    model, training, hamiltonian = tree["model"], tree["training"], build_hamiltonian(config)
-    if model["spin_flip_symmetric"] == hamiltonian.spin_flip:
+    model, training = tree["model"], tree["training"]
+    if model["spin_flip_symmetric"] == target.spin_flip:
         del model["spin_flip_symmetric"]
-    if tuple(model.get("periodic", ())) == hamiltonian.lattice.periodic:
+    if tuple(model.get("periodic", ())) == target.periodic:
         del model["periodic"]
-    if model.get("n_components") == hamiltonian.n_components:
+    if model.get("n_components") == target.space.n_components:
         del model["n_components"]
-    if model.get("translation_invariant") == hamiltonian.is_homogeneous:
+    if model.get("translation_invariant") == target.is_homogeneous:
         del model["translation_invariant"]
-    if isinstance(config.served, TemperatureRange):
-        del model["n_condition"], training["objective"]
-    elif training["objective"] == MODELS[model["name"]].training_defaults.get("objective"):
+    for key in target.model_options:
+        del model[key]
+    if training["objective"] in (target.objective, MODELS[model["name"]].training_defaults.get("objective")):
         del training["objective"]
     del training["data"]
     return tree
@@ -142,20 +129,19 @@ def origin_of(run: Path) -> dict[str, Any]:
     return {"run": str(run.resolve()), "checkpoint": step}
 
 
-def asked_config(tree: dict[str, Any], run: RunDirectory | None = None) -> AnyConfig:
+def asked_config(tree: dict[str, Any], run: RunDirectory | None = None) -> RunConfig:
     """The config that was asked for; a run that is continued keeps its own, but for the device."""
-    config = parse_any(completed(tree)) if run is None else load_any(run.config_path, values=tree)
+    config = parse_config(tree, completed) if run is None else load_config(run.config_path, values=tree)
     if config.training["data"]:
         config.training["data"] = str(Path(config.training["data"]).resolve())
     if run is not None:
-        _check_unchanged(config.model_dump(exclude={"device"}), load_any(run.config_path).model_dump())
+        _check_unchanged(config.to_dict(with_device=False), load_config(run.config_path).to_dict())
     return config
 
 
 def begin(
     model: AbstractModel,
-    space: ConfigurationSpace,
-    config: AnyConfig,
+    config: RunConfig,
     data: Configurations | None,
     state: dict[str, Any] | None = None,
 ) -> Iterator[Step]:
@@ -168,8 +154,7 @@ def begin(
     try:
         return fit(
             model,
-            space,
-            temperature=config.served,
+            config.target,
             seed=config.seed,
             data=None if data is None else data.tokens,
             condition=None if data is None else data.condition,
@@ -183,16 +168,14 @@ def begin(
 
 
 def _train(
-    run: RunDirectory, model: AbstractModel, steps: Iterator[Step], config: AnyConfig, report: Report, seconds: float
+    run: RunDirectory, model: AbstractModel, steps: Iterator[Step], config: RunConfig, report: Report, seconds: float
 ) -> bool:
     total, every = config.training["steps"], config.training["checkpoint_every"]
-    judge = None
-    if isinstance(config, RunConfig):
-        system, _ = first_instance(build_hamiltonian(config), model)
-        judge = exact_result(system, judged_temperature(config))
-    known = {"exact": judge.free_energy_per_site} if judge else {}
-    if isinstance(config.served, TemperatureRange):
-        known["middle"] = config.served.middle
+    known: dict[str, Any] = {"at": config.target.shown_as}
+    if config.target.has_energy:
+        shown = config.target.shown(model)
+        exact = exact_result(shown.system, shown.temperature)
+        known |= {"exact": exact.free_energy_per_site} if exact else {}
     before = run.metrics()[-1:]
     done = before[0]["step"] if before else 0
     t_start = time.monotonic() - (before[0]["elapsed"] if before else 0.0)
@@ -222,25 +205,25 @@ def _finite(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return weights
 
 
-def training_data(
-    config: AnyConfig, space: ConfigurationSpace, run: RunDirectory | None = None
-) -> Configurations | None:
-    """What is learned from: of a Hamiltonian configurations alone, or nothing where it is asked for energies."""
-    if not isinstance(config, RunConfig):
-        data = grid_data(config)
-        check_classes(data, config.training["held_out"], config.grid["n_classes"])
-        if run is not None:
-            check_same_data(run, data)
-        return data
-    objective, path = config.training["objective"], config.training["data"]
-    wanted = objective != "reverse-kl"
-    if wanted and isinstance(config.served, TemperatureRange):
-        raise ValueError(f"a range of temperatures needs objective 'reverse-kl', got {objective!r}")
-    if path and not wanted:
+def training_data(config: RunConfig, run: RunDirectory | None = None) -> Configurations | None:
+    """What is learned from; None where that is the energy alone, or Monte Carlo that is drawn when it is needed.
+
+    Raises:
+        ValueError: for data that do not fit, or that the objective does not use.
+        OSError: if the file cannot be read.
+    """
+    target, objective, path = config.target, config.training["objective"], config.training["data"]
+    target.check_objective(objective)
+    if path and objective == "reverse-kl":
         raise ValueError(f"data is given, but objective {objective} uses none; use forward-kl or forward-reverse-kl")
     if not path:
         return None
-    return Configurations(read_configurations(path, space, temperature=judged_temperature(config)), None)
+    data = target.read_data(path)
+    if not target.has_energy:
+        check_classes(data, config.training["held_out"], config.space["n_classes"])
+        if run is not None:
+            check_same_data(run, data)
+    return data
 
 
 def _check_unchanged(asked: dict[str, Any], stored: dict[str, Any]) -> None:
@@ -252,11 +235,11 @@ def _check_unchanged(asked: dict[str, Any], stored: dict[str, Any]) -> None:
         )
 
 
-def _headline(known: dict[str, float]) -> str:
+def _headline(known: dict[str, Any]) -> str:
     """Where the training is; a free energy is of the last step that had one."""
     text = "" if "kl_bound" in known else f"nll/site {known['loss']:.5f} "
     if "free_energy_per_site" in known:
-        text += f"at T = {known['middle']:g}: " if "middle" in known else ""
+        text += f"{known['at']}: " if known["at"] else ""
         text += f"F/N {with_error(known['free_energy_per_site'], known['free_energy_error'])} "
         text += f"exact {known['exact']:.6f} " if "exact" in known else ""
         text += f"ESS {known['ess']:.2f}"

@@ -11,13 +11,8 @@ from latticear.exact import T_C
 from latticear.hamiltonians import Ising
 from latticear.models import MODELS, PixelCNN
 from latticear.runs.config import (
-    GridConfig,
-    build_hamiltonian,
     build_model,
-    build_space,
-    load_any,
     load_config,
-    parse_any,
     parse_config,
     resolve_device,
     to_toml,
@@ -32,7 +27,7 @@ def _load(*overrides: str, **values):
 
 
 def _build(config):
-    return build_model(config, build_hamiltonian(config))
+    return build_model(config)
 
 
 def _refusal(*overrides: str) -> str:
@@ -48,10 +43,10 @@ def test_there_are_configs():
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_loads_builds_and_states_its_values(path):
-    config = load_any(path)
-    space = build_space(config)
-    assert build_model(config, space).shape == space.shape
-    assert parse_any(config.model_dump()) == config
+    config = load_config(path)
+    space = config.target.space
+    assert build_model(config).shape == space.shape
+    assert parse_config(config.to_dict()) == config
 
 
 def test_a_file_is_read_back_unchanged(tmp_path):
@@ -65,24 +60,23 @@ GRID = {"grid": {"shape": [4, 5], "levels": 3}, "training": {"data": "images.h5"
 
 
 def test_a_grid_stands_instead_of_a_hamiltonian(tmp_path):
-    config = load_any(None, ["grid.values=[-1, 0, 7]", "grid.n_classes=4", "model.n_condition=4"], GRID)
-    assert isinstance(config, GridConfig)
-    grid = build_space(config)
+    config = load_config(None, ["grid.values=[-1, 0, 7]", "grid.n_classes=4", "model.n_condition=4"], GRID)
+    grid = config.target.space
     assert (grid.shape, grid.states.tolist()) == ((4, 5), [-1, 0, 7])
-    model = build_model(config, grid)
+    model = build_model(config)
     assert (model.shape, model.n_tokens, model.n_condition, model.bias) == ((4, 5), 3, 4, None)
     assert not model.spin_flip_symmetric
     (tmp_path / "run.toml").write_bytes(to_toml(config).encode())
-    assert load_any(tmp_path / "run.toml") == parse_any(config.model_dump()) == config
-    assert config.model_dump().keys() == {"seed", "device", "grid", "model", "training"}
+    assert load_config(tmp_path / "run.toml") == parse_config(config.to_dict()) == config
+    assert config.to_dict().keys() == {"seed", "device", "grid", "model", "training"}
     assert not {"anneal", "augment"} & config.training.keys()
 
 
 def test_a_config_of_a_grid_is_none_of_a_hamiltonian():
     with pytest.raises(ValueError, match="this needs a Hamiltonian at a temperature"):
-        load_config(None, values=GRID)
-    assert load_any(None, values={**GRID, "hamiltonian": {}}) == load_any(None, values=GRID)
-    assert load_any(None, values={"hamiltonian": {"shape": [4, 4]}}) == _load()
+        load_config(None, values=GRID, needs_energy=True)
+    assert load_config(None, values={**GRID, "hamiltonian": {}}) == load_config(None, values=GRID)
+    assert load_config(None, values={"hamiltonian": {"shape": [4, 4]}}) == _load()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +100,7 @@ def test_a_config_of_a_grid_is_none_of_a_hamiltonian():
 )
 def test_mistakes_of_a_grid_are_named(override, words):
     with pytest.raises(ValueError, match=r".") as refused:
-        build_space(load_any(None, [override], GRID))
+        load_config(None, [override], GRID)
     assert words in str(refused.value)
 
 
@@ -123,7 +117,7 @@ def test_numbers_survive_the_file_to_the_last_bit(tmp_path_factory, temperature,
     path.write_text(to_toml(config))
     again = load_config(path)
     assert again == config
-    assert (again.temperature, again.hamiltonian["coupling"]) == (temperature, coupling)
+    assert (again.target.temperature, again.space["coupling"]) == (temperature, coupling)
 
 
 def test_sections_have_the_arguments_and_defaults_of_the_constructors():
@@ -137,8 +131,8 @@ def test_sections_have_the_arguments_and_defaults_of_the_constructors():
         del expected[name]
     expected |= {"name": "pixelcnn", "boltzmann_bias": True, "spin_flip_symmetric": True}
     assert config.model == expected
-    assert config.temperature == T_C
-    assert repr(build_hamiltonian(config)) == repr(Ising((4, 4)))
+    assert config.target.temperature == T_C
+    assert repr(config.target.system) == repr(Ising((4, 4)))
 
 
 def test_what_is_given_is_left_as_it_was():
@@ -151,9 +145,9 @@ def test_later_words_win_over_earlier_ones(tmp_path):
     path = tmp_path / "run.toml"
     path.write_text("temperature = 1.0\nseed = 1\n[hamiltonian]\nshape = [3, 3]\nfield = 0.1\n[model]\nwidth = 4\n")
     config = load_config(path, ["seed=3", "model.width=6"], {"seed": 2, "hamiltonian": {"shape": [5, 5]}})
-    assert (config.temperature, config.seed, config.model["width"]) == (1.0, 3, 6)
-    assert config.hamiltonian["shape"] == (5, 5)
-    assert config.hamiltonian["field"] == 0.1
+    assert (config.target.temperature, config.seed, config.model["width"]) == (1.0, 3, 6)
+    assert config.space["shape"] == (5, 5)
+    assert config.space["field"] == 0.1
 
 
 @pytest.mark.parametrize(
@@ -173,7 +167,7 @@ def test_later_words_win_over_earlier_ones(tmp_path):
     ],
 )
 def test_set_takes_toml_values_and_bare_words(override, section, key, value):
-    found = getattr(_load(override), section)[key]
+    found = _load(override).to_dict()[section][key]
     assert found == value
     assert type(found) is type(value)
 

@@ -12,10 +12,11 @@ import latticear as la
 from latticear.exact import all_configurations, enumerate_states
 from latticear.random_numbers import TRAINING
 from latticear.samples import Samples
+from latticear.targets import PointTarget
 from latticear.training import OBJECTIVES, learning_rate_factor
+from latticear.training.batches import Batches
 from latticear.training.dataset import Dataset
 from latticear.training.objectives import forward_kl, reverse_kl
-from latticear.training.targets import Targets
 
 
 def _tiny(shape=(3, 3), **options) -> la.PixelCNN:
@@ -79,9 +80,9 @@ def test_the_gradient_is_silent_at_the_target():
 @pytest.mark.parametrize("model", [_tiny((4, 4)), la.MultiscalePixelCNN((4, 4), width=4)], ids=lambda m: m.name)
 def test_data_are_weighed_beside_what_is_drawn(model):
     data = torch.randint(2, (5, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    targets = Targets(model, 2.0, 12, seed=3)
-    samples, _ = targets.draw(7, data)
-    alone, _ = targets.draw(7)
+    batches = Batches(model, PointTarget(la.Ising((4, 4)), 2.0), 12, seed=3)
+    samples, _ = batches.draw(7, data)
+    alone, _ = batches.draw(7)
     assert torch.equal(samples.tokens[:7], alone.tokens[:7])
     assert torch.equal(samples.tokens[7:], data)
     torch.testing.assert_close(samples.log_q, model.log_prob(samples.tokens).detach().double(), rtol=1e-5, atol=1e-5)

@@ -14,10 +14,10 @@ from support.verbs import refusal, succeed
 import latticear as la
 from latticear.exact import all_configurations, exact_result
 from latticear.hamiltonians import TemperatureRange, temperature_or_range
-from latticear.plotting import against_temperature
-from latticear.runs.config import load_config, to_toml
+from latticear.plotting import along_range
+from latticear.runs.config import build_model, load_config, to_toml
+from latticear.targets import Asked
 from latticear.training.objectives import reverse_kl
-from latticear.workflows import condition_at
 
 RANGE = (1.6, 3.4)
 
@@ -82,7 +82,7 @@ def test_each_step_covers_the_range():
         return reverse_kl(model, hamiltonian, beta, samples, n_groups=n_groups)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("latticear.training.loop.reverse_kl", watched)
+        patch.setattr("latticear.training.steps.reverse_kl", watched)
         _fit(_model(), steps=3, anneal=0.0)
     for temperatures, condition, n_groups in seen:
         assert n_groups == 4
@@ -153,9 +153,9 @@ def test_temperatures_and_ranges():
 @pytest.mark.parametrize("text", ["1.5:3.5", [1.5, 3.5], "1.5 : 3.5"])
 def test_configs_take_a_range(tmp_path, text):
     config = load_config(None, values={"temperature": text, "hamiltonian": {"shape": [4, 4]}})
-    assert config.served == TemperatureRange(1.5, 3.5)
+    assert config.target.range == TemperatureRange(1.5, 3.5)
     assert config.model["n_condition"] == 1
-    assert condition_at(config, 2.0).tolist() == [2.0]
+    assert config.target.at(Asked(temperature=2.0), build_model(config)).condition.tolist() == [2.0]
     (tmp_path / "run.toml").write_text(to_toml(config))
     assert load_config(tmp_path / "run.toml") == config
 
@@ -217,9 +217,10 @@ def test_curves_have_error_bars_and_the_exact_line():
     samples = contracts.peaked(la.PixelCNN((3, 3), depth=2), 0.3).sample(200)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", la.UnreliableEstimateWarning)
-        results = la.importance.reweight(samples, ising, [2.0, 3.0])
+        results = la.reweight(samples, ising, [2.0, 3.0])
     judges = [exact_result(ising, t) for t in (2.0, 2.5, 3.0)]
-    against_temperature(ax, results, judges, "energy_per_site", "energy")
+    exact = {result.temperature: result for result in judges}
+    along_range(ax, {r.temperature: r for r in results}, exact, "energy_per_site", "energy")
     exact, points = ax.get_lines()[:2]
     np.testing.assert_allclose(exact.get_ydata(), [judge.energy_per_site for judge in judges])
     np.testing.assert_allclose(points.get_xydata(), [(r.temperature, r["energy_per_site"].value) for r in results])
@@ -245,7 +246,7 @@ def test_ranges_where_they_do_not_belong(tmp_path, monkeypatch, command, words):
 
 def test_a_run_at_one_temperature_serves_no_other(tmp_path):
     path = tiny.train(tmp_path / "one")
-    assert "this run serves T = 2.269 alone" in refusal("sample", path, "--temperature", "2", "-o", tmp_path / "x.h5")
+    assert "this run is for T = 2.269 alone" in refusal("sample", path, "--temperature", "2", "-o", tmp_path / "x.h5")
     assert not (tmp_path / "x.h5").exists()
 
 

@@ -11,7 +11,7 @@ from support.verbs import refusal, succeed
 import latticear as la
 from latticear.data.reading import read_batches
 from latticear.exact import all_configurations
-from latticear.runs.config import build_hamiltonian, build_model, load_config, parse_config, to_toml
+from latticear.runs.config import build_model, load_config, parse_config, to_toml
 from latticear.workflows import compare_runs
 from latticear.workflows.train import config_of
 
@@ -77,11 +77,11 @@ def test_one_component_held_fixed():
 
 def test_a_config_has_all_that_follows():
     config = load_config(None, [*SYSTEM, *SMALL], {"temperature": T, "hamiltonian": {"shape": [2, 2]}})
-    system = build_hamiltonian(config)
+    system = config.target.system
     assert system.to_dict() == PARTS.to_dict()
     assert config.model["n_components"] == 2
     assert config.model["spin_flip_symmetric"]
-    model = build_model(config, system)
+    model = build_model(config)
     assert (model.n_components, model.n_tokens) == (2, 2)
     assert model.bias.to_dict() == {"hamiltonian": PARTS.to_dict(), "temperature": T}
     assert parse_config(tomllib.loads(to_toml(config))) == config

@@ -227,7 +227,7 @@ def test_each_step_has_groups_of_new_instances():
         return reverse_kl(model, hamiltonian, beta, samples, n_groups=n_groups)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("latticear.training.loop.reverse_kl", watched)
+        patch.setattr("latticear.training.steps.reverse_kl", watched)
         steps = list(_fit(_model(disorder, "pixelcnn"), disorder))
     groups = torch.stack(seen).view(12, 4, 16, 18)
     assert (groups == groups[:, :, :1]).all()
@@ -256,7 +256,7 @@ def test_resume_is_as_if_never_stopped():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": (1.0, 2.0)}, "disorder is served at one temperature, got the range 1:2"),
+        ({"temperature": (1.0, 2.0)}, "disorder is for one temperature, got the range 1:2"),
         ({"objective": "forward-kl", "data": torch.zeros(9, 3, 3, dtype=torch.uint8)}, "needs objective 'reverse-kl'"),
         ({"batch_size": 40}, "multiple of 16 for disorder"),
         ({"condition": torch.zeros(9, 18)}, "condition goes with a Grid"),

@@ -15,7 +15,7 @@ from support.files import give
 from support.verbs import refusal, succeed
 
 import latticear as la
-from latticear.runs.config import GridConfig, build_model, build_space, load_any, load_config
+from latticear.runs.config import build_model, load_config, parse_config
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.workflows import describe, sample_run, train_run
 from latticear.workflows.grid_runs import completed, held_out_data
@@ -57,9 +57,8 @@ def mine(trained, tmp_path):
 
 
 def test_train_estimate_sample_complete_and_report(trained, pictures, tmp_path):
-    config = load_any(trained / "run.toml")
-    assert isinstance(config, GridConfig)
-    assert config.grid == {"shape": SHAPE, "levels": 3, "values": None, "n_components": 1, "n_classes": 3}
+    config = load_config(trained / "run.toml")
+    assert config.space == {"shape": SHAPE, "levels": 3, "values": None, "n_components": 1, "n_classes": 3}
     assert (config.model["n_condition"], config.training["objective"]) == (3, "forward-kl")
 
     found = json.loads(succeed("estimate", trained, "--json"))
@@ -148,9 +147,9 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(trained
 
 
 def test_a_run_is_what_fit_makes_of_the_same_data(trained, pictures):
-    config = load_any(trained / "run.toml")
-    grid = build_space(config)
-    model = build_model(config, grid)
+    config = load_config(trained / "run.toml")
+    grid = config.target.space
+    model = build_model(config)
     tokens = la.read_configurations(pictures, grid)
     condition = torch.eye(3)[torch.from_numpy(la.read_condition(pictures))]
     options = {key: config.training[key] for key in ("objective", "steps", "batch_size", "ema_decay")}
@@ -173,8 +172,9 @@ def test_progress_shows_the_likelihood(pictures, tmp_path):
 
 
 def _completed(path, **sections):
-    tree = completed({"grid": {"levels": 3}, "training": {"data": str(path)}, **sections})
-    return {**tree["grid"], "n_condition": tree["model"]["n_condition"]}
+    grid, model = {"levels": 3, **sections.get("grid", {})}, dict(sections.get("model", {}))
+    completed(grid, model, str(path))
+    return {**grid, "n_condition": model["n_condition"]}
 
 
 def test_shape_components_and_conditions_follow_from_the_data(pictures, tmp_path):
@@ -189,8 +189,18 @@ def test_shape_components_and_conditions_follow_from_the_data(pictures, tmp_path
     found = _completed(tmp_path / "colours.npy")
     assert found == {"levels": 3, "shape": [6, 7], "n_components": 2, "n_classes": 0, "n_condition": 0}
     before = {"grid": {"levels": 3}, "training": {"data": str(pictures)}}
-    completed(before)
+    assert parse_config(before, completed).target.space.shape == SHAPE
     assert before == {"grid": {"levels": 3}, "training": {"data": str(pictures)}}
+
+
+def test_a_config_is_checked_before_its_data_are_opened(tmp_path):
+    tree = {"grid": {"levels": 3}, "training": {"data": str(tmp_path / "none.h5")}}
+    with pytest.raises(ValueError, match=r"unknown key 'model.widht'; did you mean 'model.width'"):
+        parse_config(tree | {"model": {"widht": 3}}, completed)
+    with pytest.raises(ValueError, match=r"grid.levels"):
+        parse_config(tree | {"grid": {"levels": "three"}}, completed)
+    with pytest.raises(OSError, match=r"none\.h5"):
+        parse_config(tree, completed)
 
 
 def test_floating_conditions_are_used_as_they_are(tmp_path):
@@ -199,7 +209,7 @@ def test_floating_conditions_are_used_as_they_are(tmp_path):
     run = tmp_path / "run"
     succeed("train", "--data", data, "--levels", "3", "--out", run, *OPTIONS)
     np.testing.assert_array_equal(
-        held_out_data(run, load_any(run / "run.toml")).condition, numbers[108:].astype(np.float32)
+        held_out_data(run, load_config(run / "run.toml")).condition, numbers[108:].astype(np.float32)
     )
     succeed("sample", run, "-o", tmp_path / "s.h5", "-n", "3", "--condition", "0.5,-1")
     np.testing.assert_array_equal(la.read_condition(tmp_path / "s.h5"), [[0.5, -1]] * 3)
@@ -234,7 +244,7 @@ def test_components_from_the_data_to_the_figures(tmp_path):
         "train", "--data", tmp_path / "c.npy", "--levels", "3", "--out", run, *OPTIONS, "--set", "training.steps=40"
     )
     model = load_model(run)
-    assert (model.n_components, load_any(run / "run.toml").grid["n_components"]) == (2, 2)
+    assert (model.n_components, load_config(run / "run.toml").space["n_components"]) == (2, 2)
     found = json.loads(succeed("estimate", run, "--json"))
     assert found["nll_per_site"]["value"] == pytest.approx(2 * found["nll_per_component"]["value"])
     assert found["bits_per_component"]["value"] < math.log2(3)
@@ -327,7 +337,7 @@ def test_what_was_held_out_is_known_of_the_same_data_alone(mine, tmp_path):
     """Of a file that has changed, the end may have been trained on."""
     data = _write(tmp_path / "data.h5", n=110)
     text = (mine / "run.toml").read_text()
-    (mine / "run.toml").write_text(text.replace(load_any(mine / "run.toml").training["data"], str(data)))
+    (mine / "run.toml").write_text(text.replace(load_config(mine / "run.toml").training["data"], str(data)))
     assert "the data are not those that" in refusal("estimate", mine)
     shutil.rmtree(mine / "checkpoints" / "step-12")
     assert "the data are not those that" in refusal("train", "--out", mine, "--resume")
@@ -345,7 +355,7 @@ def test_verbs_that_need_an_energy_say_so(trained, tmp_path):
     for words in (("--temperature", "2"), ("--method", "mcmc")):
         assert "is a run on a grid, which has no energy" in refusal("estimate", trained, *words)
     with pytest.raises(ValueError, match="this needs a Hamiltonian at a temperature"):
-        load_config(trained / "run.toml")
+        load_config(trained / "run.toml", needs_energy=True)
     for words in (("--condition", "3"), ("--condition", "x")):
         assert "a class 0..2" in refusal("sample", trained, "-o", tmp_path / "s.h5", *words)
     assert not (tmp_path / "s.h5").exists()

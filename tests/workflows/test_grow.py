@@ -8,7 +8,7 @@ import torch
 from support import tiny
 
 import latticear as la
-from latticear.runs.config import parse_any
+from latticear.runs.config import parse_config
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.runs.trees import config_tree
 from latticear.workflows import train_run
@@ -129,7 +129,7 @@ def test_what_follows_from_the_system_follows_anew(tmp_path, first, change, foun
     sets = [*SETS, "training.batch_size=16", "training.steps=1"]
     options = {"config_path": None, "overrides": sets, "resume": False, "report": tiny.silent}
     train_run(tmp_path / "a", values=_values(4, 4) | _merged(first), **options)
-    config = parse_any(config_tree(None, (), change, config_of(tmp_path / "a")))
+    config = parse_config(config_tree(None, (), change, config_of(tmp_path / "a")))
     assert {key: config.model[key] for key in found} == found
     assert config.training["objective"] == ("reverse-kl" if "2:3" in str(change) else "forward-reverse-kl")
 

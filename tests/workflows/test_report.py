@@ -59,7 +59,8 @@ def test_figures_are_given_what_they_say(tmp_path, monkeypatch):
         monkeypatch.setattr(report, name, lambda ax, *given, name=name: drawn.setdefault(name, []).append(given))
     run = tiny.train(tmp_path / "run")
     list(report_run(run, seed=3))
-    _, ising, model = trained(run, "cpu")
+    run_there = trained(run, "cpu")
+    ising, model = run_there.target.system, run_there.model
     samples = model.sample(256, seed=3)
     energy, m = ising.token_energy(samples.tokens) / 16, ising.spins(samples.tokens).mean((1, 2))
     log_w = -16 * energy / tiny.TEMPERATURE - samples.log_q

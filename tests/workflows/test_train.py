@@ -12,7 +12,7 @@ from support import tiny
 from support.tiny import estimated
 
 from latticear.data.reading import read_configurations, read_metadata
-from latticear.runs.config import build_hamiltonian, build_model, load_config
+from latticear.runs.config import build_model, load_config
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.training import TrainingError, fit, loop as training
 from latticear.workflows import (
@@ -56,8 +56,8 @@ def test_a_run_tells_all(run):
 
 def test_the_checkpoint_is_what_fit_gives(run):
     config = load_config(run / "run.toml")
-    hamiltonian = build_hamiltonian(config)
-    model = build_model(config, hamiltonian)
+    hamiltonian = config.target.system
+    model = build_model(config)
     for _ in fit(model, hamiltonian, temperature=tiny.TEMPERATURE, steps=tiny.STEPS, batch_size=32):
         pass
     for name, weight in load_model(run).state_dict().items():
@@ -282,7 +282,7 @@ def test_samples_that_are_continued_are_those_of_one_go(run, tmp_path):
     assert sample_run(run, whole, 150, append=False, **options) == 150
     for n, append in ((70, False), (100, True), (100, True), (50, True), (150, True)):
         sample_run(run, parts, n, append=append, **options)
-    hamiltonian = trained(run, "cpu")[1]
+    hamiltonian = trained(run, "cpu").target.system
     assert torch.equal(read_configurations(whole, hamiltonian), read_configurations(parts, hamiltonian))
     with pytest.raises(ValueError, match="its seed is 5, this run's is 6"):
         sample_run(run, parts, 200, append=True, **options | {"seed": 6})

@@ -10,18 +10,18 @@ import itertools
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from latticear.estimation.importance import MIN_SAMPLES
-from latticear.hamiltonians import TemperatureRange, check_temperature
+from latticear.hamiltonians import check_temperature
 from latticear.models import AbstractModel, transfer_weights
-from latticear.runs.config import RunConfig, build_hamiltonian, build_model, parse_config
+from latticear.runs.config import RunConfig, build_model, parse_config
 from latticear.runs.trees import Tree, config_tree
 from latticear.workflows.grow import stage_training
-from latticear.workflows.runs import single_system
 
 __all__ = ["Plan", "Point", "Share", "plan_scan", "size_name"]
 
@@ -137,9 +137,9 @@ def plan_scan(
     if n < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {n}")
     bases = _bases(config_tree(config_path, overrides, values), temperatures, shapes, one_network)
-    single_system(bases[0])
-    served = bases[0].served
-    if isinstance(served, TemperatureRange):
+    target = bases[0].target
+    _ = target.system
+    if target.covers_range:
         if n_chains is not None:
             raise ValueError("--chains divides the temperatures, and one network for a range serves all of them")
         segments = [temperatures]
@@ -151,10 +151,10 @@ def plan_scan(
         "sizes": [size_name(_shape(base)) for base in bases],
         "n": n,
         "chains": len(segments),
-        "configs": {size_name(_shape(base)): base.model_dump(exclude={"device"}) for base in bases},
+        "configs": {size_name(_shape(base)): base.to_dict(with_device=False) for base in bases},
     }
     numbers = {key: k for k, key in enumerate(itertools.product(map(_shape, bases), temperatures))}
-    make = _one_network if isinstance(served, TemperatureRange) else _cooled
+    make = _one_network if target.covers_range else _cooled
     chains = [make(out, group, segment, numbers) for group in groups for segment in segments]
     return Plan(out, n, chains, settings)
 
@@ -166,16 +166,14 @@ def size_name(shape: Shape) -> str:
 
 def _bases(tree: Tree, temperatures: list[float], shapes: Sequence[Shape], one_network: bool) -> list[RunConfig]:
     """The config of a first point at each size, ascending."""
-    given = parse_config(_with(tree, shapes[0] if shapes else None, None))
+    given = parse_config(_with(tree, shapes[0] if shapes else None, None), needs_energy=True)
     if given.training["data"]:
         raise ValueError("a scan draws its own configurations at each temperature; leave training.data out")
     asked: float | list[float] = temperatures[-1]
-    if isinstance(given.served, TemperatureRange):
-        low, high = given.served
+    if given.target.covers_range:
         for t in temperatures:
-            if not low <= t <= high:
-                raise ValueError(f"the network of this config serves {given.served}, got T = {t:g}")
-        asked = [low, high]
+            given.target.check_temperature(t)
+        asked = list(given.place["temperature"])
     elif one_network:
         if len(temperatures) == 1:
             raise ValueError("--one-network serves a range of temperatures, got one alone")
@@ -205,7 +203,7 @@ def _digits(temperature: float) -> str:
 
 
 def _shape(config: RunConfig) -> Shape:
-    return build_hamiltonian(config).shape
+    return config.target.space.shape
 
 
 def _segments(temperatures: list[float], n_chains: int | None) -> list[list[float]]:
@@ -221,7 +219,7 @@ def _groups(bases: list[RunConfig]) -> list[list[RunConfig]]:
     groups: list[list[RunConfig]] = []
     before: AbstractModel | None = None
     for base in bases:
-        model = build_model(base, build_hamiltonian(base))  # shows a network that cannot be before anything is trained
+        model = build_model(base)  # shows a network that cannot be before anything is trained
         if before is not None and _fit(model, before):
             groups[-1].append(base)
         else:
@@ -245,7 +243,7 @@ def _cooled(out: Path, group: list[RunConfig], temperatures: list[float], number
         source = chain[-len(temperatures)].run if chain else None
         for k, t in enumerate(reversed(temperatures)):
             shape = _shape(base)
-            config = base.model_copy(update={"temperature": t, "training": _training(base, stage, k > 0)})
+            config = parse_config(base.to_dict() | {"temperature": t, "training": _training(base, stage, k > 0)})
             run = out / size_name(shape) / f"T{_digits(t)}"
             chain.append(Point(numbers[shape, t], shape, t, run, config, source, _record(out, shape, t)))
             source = run
@@ -257,7 +255,7 @@ def _one_network(out: Path, group: list[RunConfig], temperatures: list[float], n
     chain: list[Point] = []
     for stage, base in enumerate(group):
         shape, source = _shape(base), chain[-1].run if chain else None
-        config = base.model_copy(update={"training": _training(base, stage, False)})
+        config = replace(base, training=_training(base, stage, False))
         run = out / size_name(shape)
         chain += [Point(numbers[shape, t], shape, t, run, config, source, _record(out, shape, t)) for t in temperatures]
     return chain

@@ -28,15 +28,15 @@ from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange
 from latticear.montecarlo.simulation import default_method, monte_carlo
 from latticear.plotting import draw_figures
-from latticear.runs.config import build_hamiltonian, resolve_device
+from latticear.runs.config import resolve_device
 from latticear.runs.directory import RunDirectory, write_atomically
 from latticear.runs.trees import Tree, differences
 from latticear.workflows.estimate import estimate_run, save_estimates
-from latticear.workflows.runs import Report, quiet
 from latticear.workflows.scan.figure import scan_figure
 from latticear.workflows.scan.plan import Plan, Point, Share, size_name
 from latticear.workflows.scan.table import ScanTable, table_of
 from latticear.workflows.train import train_run
+from latticear.workflows.trained import Report, quiet
 
 __all__ = ["finish_scan", "open_scan", "scan_run"]
 
@@ -158,7 +158,7 @@ def _done(point: Point, n: int, report: Report) -> Tree:
         report(done, total, f"{point}: {text}".removesuffix(": "))
 
     if not _is_trained(point) and not train_run(
-        point.run, None, (), point.config.model_dump(), resume=True, report=told, source=point.source
+        point.run, None, (), point.config.to_dict(), resume=True, report=told, source=point.source
     ):
         raise KeyboardInterrupt
     row = _weighed(point, n, told)
@@ -171,7 +171,7 @@ def _is_trained(point: Point) -> bool:
 
 
 def _weighed(point: Point, n: int, report: Report) -> Tree:
-    is_range = isinstance(point.config.served, TemperatureRange)
+    is_range = point.config.target.covers_range
     seed = (point.config.seed + point.number) % 2**63  # errors of one point say nothing about those of the next
     results = estimate_run(
         point.run,
@@ -200,17 +200,17 @@ def _weighed(point: Point, n: int, report: Report) -> Tree:
 
 
 def _monte_carlo(point: Point, seed: int) -> Tree:
-    hamiltonian, t = build_hamiltonian(point.config), point.temperature
+    hamiltonian, t = point.config.target.system, point.temperature
     chains = monte_carlo(hamiltonian, t, n=N_REFERENCE, method=default_method(hamiltonian), seed=seed)
     with quiet():
         return estimate_chains(chains, hamiltonian, t).to_dict()
 
 
 def _draw(plan: Plan, table: ScanTable, report: Report) -> None:
-    hamiltonians = [build_hamiltonian(config) for config in {p.shape: p.config for p in plan.points}.values()]
+    hamiltonians = [config.target.system for config in {p.shape: p.config for p in plan.points}.values()]
     curves = [list(_curve(h, table.temperatures, report)) for h in hamiltonians]
     sizes = " to ".join(dict.fromkeys(size_name(shape) for shape in (table.shapes[0], table.shapes[-1])))
-    one = ", one network" if isinstance(plan.points[0].config.served, TemperatureRange) else ""
+    one = ", one network" if plan.points[0].config.target.covers_range else ""
     drawing = (12.5, 5.8), lambda figure: scan_figure(figure, table, curves)
     for _ in draw_figures(plan.out, {"scan": drawing}, f"{type(hamiltonians[0].joint).__name__} {sizes}{one}"):
         pass

@@ -15,6 +15,7 @@ from latticear.models import check_autoregressive
 from latticear.sampling import drawer
 from latticear.sampling.choice import OwnOrder
 from latticear.sampling.probe import randomise
+from latticear.sampling.receptive import dependences
 
 
 def _model(shape: tuple[int, int], n_tokens: int = 2, **options) -> la.MultiscalePixelCNN:
@@ -39,7 +40,7 @@ def test_any_shape(periodic: bool | tuple[bool, bool]):
 def test_each_phase_reads_all_its_taps():
     """And nothing else: what the logits depend on is what stands around."""
     model = _model((6, 6))
-    moved = la.receptive.dependences(model, n_trials=4)
+    moved = dependences(model, n_trials=4)
     for phase in model.phases.values():
         seen = torch.zeros(len(phase.sites), 37, dtype=torch.bool).scatter_(1, phase.taps.T, True)
         assert torch.equal(moved[phase.sites], seen[:, :36])

@@ -1,0 +1,169 @@
+"""The sections of a config, checked against the constructors that they are for. The only file that knows pydantic."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import ErrorDetails
+
+from latticear.data.reading import MAX_CONDITION
+from latticear.hamiltonians import HAMILTONIANS
+from latticear.lattice import Lattice
+from latticear.models import MODELS, AbstractModel
+from latticear.runs.trees import Tree
+from latticear.spaces import Grid
+from latticear.training import TrainingOptions
+
+__all__ = ["GRID", "HAMILTONIAN", "Sections"]
+
+_PERIODIC = {"periodic": (bool | tuple[bool, bool] | Literal["auto"], "auto")}
+_EVERY = {"checkpoint_every": (int, Field(100, ge=1))}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
+
+
+class _Family(NamedTuple):
+    """Sections that name what they are for; each has the arguments of its constructor as keys.
+
+    Attributes:
+        members: constructors by name, looked up when a section is checked: they may grow.
+        leave_out: arguments that are no keys.
+        extra: keys beside the arguments, with type and default.
+        instead: keys that take the place of an argument of that name.
+    """
+
+    members: Mapping[str, Any]
+    leave_out: Iterable[str] = ()
+    extra: Mapping[str, Any] = MappingProxyType({})
+    instead: Mapping[str, Any] = MappingProxyType({})
+
+    def checked(self, section: str, values: Tree) -> Tree:
+        name = values["name"]
+        if str(name) not in self.members:
+            near = difflib.get_close_matches(str(name), self.members, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{section}.name must be one of {sorted(self.members)}, got {name!r}{hint}")
+        cls = self.members[name]
+        arguments = inspect.signature(cls).parameters
+        replaced = {key: value for key, value in self.instead.items() if key in arguments}
+        extra = {**self.extra, **replaced, "name": (Literal[name], name)}
+        return _checked(_schema(cls.__name__, cls, self.leave_out, extra), values, f"{section}.")
+
+
+class Sections(NamedTuple):
+    """The three sections of a config.
+
+    Attributes:
+        kind: name of the first one, `hamiltonian` or `grid`.
+        space: checks the first one.
+        model, training: check the others.
+    """
+
+    kind: str
+    space: Callable[[Tree], Tree]
+    model: Callable[[Tree], Tree]
+    training: Callable[[Tree], Tree]
+
+    def top(self, values: Tree, place: Mapping[str, Any]) -> Tree:
+        """What stands above the sections: seed, device and the keys of targets with their defaults.
+
+        Raises:
+            ValueError: for an unknown key (with the nearest valid name) or a value of the wrong kind.
+        """
+        keys: Tree = {key: (type(default) | tuple[float, float] | str, default) for key, default in place.items()}
+        schema = create_model("Top", __base__=_Top, **keys)
+        return _checked(schema, values, "", also=(self.kind, "model", "training"))
+
+
+class _Top(_Section):
+    seed: int = Field(0, ge=0, lt=2**63)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+def _schema(name: str, of: Callable[..., Any], leave_out: Iterable[str], extra: Tree) -> type[_Section]:
+    """A section whose keys are the arguments of a constructor, with their types and defaults."""
+    shared = get_type_hints(AbstractModel.__init__) | get_type_hints(Lattice.__init__)
+    hints = shared | get_type_hints(of.__init__ if inspect.isclass(of) else of)
+    fields: Tree = {
+        key: (hints[key], ... if parameter.default is parameter.empty else parameter.default)
+        for key, parameter in inspect.signature(of).parameters.items()
+        if key not in leave_out
+    }
+    return create_model(name, __base__=_Section, **{**fields, **extra})
+
+
+def _checked(schema: type[_Section], tree: Tree, prefix: str, also: Iterable[str] = ()) -> Tree:
+    try:
+        return schema(**{key: _plain(value) for key, value in tree.items()}).model_dump()
+    except ValidationError as error:
+        known = [*schema.model_fields, *also]
+        of_each_key = {str(e["loc"][0]): e for e in reversed(error.errors())}  # a union fails once for each member
+        sentences = [_sentence(e, key, tree.get(key), prefix, known) for key, e in reversed(of_each_key.items())]
+        raise ValueError("; ".join(sentences)) from error
+    except TypeError as error:
+        raise ValueError(f"keys must be strings: {error}") from error
+
+
+def _sentence(error: ErrorDetails, key: str, value: Any, prefix: str, known: Iterable[str]) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {prefix + key!r}{_nearest(key, known, prefix)}"
+    if value is None:
+        option = {"shape": "--size", "levels": "--levels", "data": "--data"}.get(key)
+        hint = f" ({option} on the command line)" if option else ""
+        return f"{prefix}{key} must be given{hint}"
+    return f"{prefix}{key}: {error['msg'][0].lower()}{error['msg'][1:]}, got {value!r}"
+
+
+def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    known = list(known)
+    near = difflib.get_close_matches(name, known, 1, 0.5)
+    return f"; did you mean {prefix + near[0]!r}?" if near else f"; valid: {', '.join(sorted(known))}"
+
+
+def _plain(value: Any) -> Any:
+    """What constructors take: lists as tuples, 1e3 as 1000."""
+    if isinstance(value, list):
+        return tuple(map(_plain, value))
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_HAMILTONIANS = _Family(HAMILTONIANS, extra={"components": (int, Field(1, ge=1))})
+_MODELS = _Family(
+    MODELS,
+    {"shape", "n_tokens", "bias"},
+    {"spin_flip_symmetric": (bool | Literal["auto"], "auto"), "boltzmann_bias": (bool, True)},
+    {**_PERIODIC, "translation_invariant": (bool | Literal["auto"], "auto")},
+)
+_TRAINING = _schema("Training", TrainingOptions, (), {"data": (str, ""), **_EVERY})
+
+HAMILTONIAN = Sections(
+    "hamiltonian",
+    lambda values: _HAMILTONIANS.checked("hamiltonian", values),
+    lambda values: _MODELS.checked("model", values),
+    lambda values: _checked(_TRAINING, values, "training."),
+)
+"""Of a run for a Hamiltonian."""
+
+_GRID = _schema("Grid", Grid, (), {"n_classes": (int, Field(0, ge=0, le=MAX_CONDITION))})
+_GRID_MODELS = _Family(MODELS, {"shape", "n_tokens", "bias", "n_components", "n_condition_maps"}, instead=_PERIODIC)
+_GRID_TRAINING = _schema(
+    "Training",
+    TrainingOptions,
+    {"anneal", "augment"},
+    {"objective": (Literal["forward-kl"], "forward-kl"), "data": (str, ...), **_EVERY},
+)
+
+GRID = Sections(
+    "grid",
+    lambda values: _checked(_GRID, values, "grid."),
+    lambda values: _GRID_MODELS.checked("model", values),
+    lambda values: _checked(_GRID_TRAINING, values, "training."),
+)
+"""Of a run on a grid."""

@@ -1,0 +1,61 @@
+"""What a run is for: the distribution, or the family of distributions, that a model is trained to draw from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from latticear.spaces import ConfigurationSpace
+from latticear.targets.base import GROUP, WITHOUT_ENERGY, AbstractTarget, Asked, Conditions, Setting
+from latticear.targets.disorder import DisorderTarget
+from latticear.targets.grid import GridTarget
+from latticear.targets.point import PointTarget
+from latticear.targets.temperature_range import TemperatureRangeTarget
+
+__all__ = [
+    "GROUP",
+    "TARGETS",
+    "WITHOUT_ENERGY",
+    "AbstractTarget",
+    "Asked",
+    "Conditions",
+    "DisorderTarget",
+    "GridTarget",
+    "PointTarget",
+    "Setting",
+    "TemperatureRangeTarget",
+    "target_of",
+]
+
+TARGETS: list[Any] = [GridTarget, DisorderTarget, TemperatureRangeTarget, PointTarget]
+"""The classes of targets; the first one that suits is taken."""
+
+
+def target_of(space: ConfigurationSpace | AbstractTarget, **place: Any) -> AbstractTarget:
+    """The target of a system, a disorder or a grid at the place that is given; a target as it is.
+
+    Args:
+        space: what the configurations are made of, or a target.
+        place: the `keys` of the target, such as `temperature`, a number or (low, high); None for what is not given.
+
+    Raises:
+        ValueError: if something must be given, or cannot go with this.
+
+    Example:
+        >>> from latticear.hamiltonians import Ising
+        >>> target_of(Ising((4, 4)), temperature=(1.5, 3.5)).shown_as
+        'at T = 2.5'
+    """
+    given = {key: value for key, value in place.items() if value is not None}
+    if isinstance(space, AbstractTarget):
+        for key, value in given.items():
+            raise ValueError(f"{key} belongs to the target, {space}, got {value!r} beside it; leave it out")
+        return space
+    kind: Any = next(kind for kind in TARGETS if kind.suits(space, given))
+    for key in given.keys() - kind.keys:
+        if not space.has_energy:
+            raise ValueError(f"a Grid has no energy and so no {key}, got {given[key]}; leave it out")
+        raise ValueError(f"{space!r} takes no {key}, got {given[key]!r}; it takes {', '.join(kind.keys)}")
+    for key in kind.keys:
+        if key not in given:
+            raise ValueError(f"{key} must be given: the target is {space!r} at a {key}")
+    return kind(space, **given)

@@ -1,0 +1,111 @@
+"""Configurations without an energy, to be learned from data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from latticear.data.configurations import Configurations
+from latticear.data.labels import condition_of, encoded
+from latticear.data.reading import read_condition, read_configurations
+from latticear.hamiltonians import BoltzmannBias
+from latticear.models import AbstractModel
+from latticear.spaces import ConfigurationSpace, Grid
+from latticear.targets.base import AbstractTarget, Asked, Setting
+from latticear.targets.point import refuse_temperature
+
+__all__ = ["GridTarget"]
+
+
+class GridTarget(AbstractTarget):
+    """Whatever distribution some data of a grid came from, perhaps given a class or numbers that come with each.
+
+    Args:
+        grid: what the configurations are made of.
+        n_classes: K; a condition that is a label 0..K-1 becomes a vector of K numbers. 0 where there are no classes.
+        n_condition: k, the numbers that come with each configuration, as the model takes them.
+    """
+
+    has_energy = False
+    objective = "forward-kl"
+
+    def __init__(self, grid: Grid, n_classes: int = 0, n_condition: int = 0) -> None:
+        self.space = self._grid = grid
+        self.n_classes, self.n_condition = n_classes, n_condition
+
+    @classmethod
+    def suits(cls, space: ConfigurationSpace, place: Mapping[str, Any]) -> bool:
+        return not space.has_energy
+
+    @property
+    def place(self) -> dict[str, Any]:
+        return {}
+
+    @property
+    def temperature(self) -> None:
+        return None
+
+    def bias(self) -> BoltzmannBias | None:
+        return None
+
+    def check_objective(self, objective: str) -> None:
+        if objective != self.objective:
+            raise ValueError(
+                f"objective {objective!r} needs an energy, which a Grid has not; use objective='forward-kl' and give "
+                f"data"
+            )
+
+    def check(self, model: AbstractModel, objective: str, condition: Tensor | None) -> None:
+        self.check_objective(objective)
+        size = model.conditioning.size
+        if condition is not None and condition.shape[-1:] != (size,):
+            raise ValueError(f"condition must have {size} entries for this model, got shape {tuple(condition.shape)}")
+        if condition is None and size:
+            raise ValueError(f"condition must be given: the model takes {size} numbers with each configuration")
+
+    def read_data(self, path: str | Path) -> Configurations:
+        return Configurations(read_configurations(path, self.space), self.read_condition(Path(path)))
+
+    def read_condition(self, path: Path) -> Tensor | None:
+        """The conditions of a file as the model takes them; None for a model without.
+
+        Raises:
+            ValueError: if there are none, or others than those that the model takes.
+        """
+        if not self.n_condition:
+            return None
+        stored = read_condition(path)
+        if stored is None:
+            raise ValueError(f"{path} has no /condition; model.n_condition is {self.n_condition}")
+        try:
+            condition = encoded(stored, self.n_classes)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        if condition.shape[1] != self.n_condition:
+            raise ValueError(
+                f"{path}: a condition has {condition.shape[1]} entries, model.n_condition is {self.n_condition}"
+            )
+        return condition
+
+    def at(self, asked: Asked, model: AbstractModel) -> Setting:
+        if asked.instance is not None:
+            raise ValueError("a run on a grid has no couplings: leave --instance out")
+        refuse_temperature(asked, None)
+        return Setting(self._grid, None, self._asked_condition(asked))
+
+    def _asked_condition(self, asked: Asked) -> Tensor | None:
+        """The one that was asked for, or those in the file of sites held fixed."""
+        if asked.condition is not None:
+            return condition_of(asked.condition, self.n_classes, self.n_condition)
+        if not self.n_condition:
+            return None
+        if asked.given is not None:
+            return self.read_condition(asked.given)
+        what = f"a class 0..{self.n_classes - 1}" if self.n_classes else f"{self.n_condition} numbers with commas"
+        raise ValueError(f"the model takes a condition: give --condition, {what}")
+
+    def __str__(self) -> str:
+        return repr(self._grid)

@@ -1,0 +1,100 @@
+"""What a step of training minimises."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latticear.models import AbstractModel
+from latticear.montecarlo import monte_carlo_data
+from latticear.targets import AbstractTarget
+from latticear.training.batches import Batches
+from latticear.training.dataset import Dataset
+from latticear.training.objectives import Metrics, batch_metrics, forward_kl, reverse_kl
+from latticear.training.options import TrainingOptions
+
+__all__ = ["Objective"]
+
+
+class Objective:
+    """The loss of each step, with its metrics: a function of the weights and of (seed, step).
+
+    Args:
+        model: that is trained.
+        target: that it is trained for.
+        options: how.
+        seed: of the draws.
+        data: tokens to maximise the likelihood of; None for those of Monte Carlo, drawn when they are first needed.
+        condition: `(n, k)`, what each of the data comes with; or None.
+
+    Raises:
+        ValueError: for data that do not fit, or a batch that cannot be divided.
+    """
+
+    def __init__(
+        self,
+        model: AbstractModel,
+        target: AbstractTarget,
+        options: TrainingOptions,
+        seed: int,
+        data: Tensor | None,
+        condition: Tensor | None,
+    ) -> None:
+        self._model, self._target, self._options, self._seed = model, target, options, seed
+        self._data, self._condition = data, condition
+        self._network: Any = torch.compile(model) if options.compile else model
+        self._batches = Batches(model, target, options.batch_size, seed)
+
+    def prepare(self, step: int) -> None:
+        """Have the data ready if this step or a later one needs them: mistakes in them show before training."""
+        if step < self._options.n_forward or self._options.n_data:
+            _ = self._dataset
+
+    def __call__(self, step: int) -> tuple[Tensor, Metrics]:
+        """The loss in nats per site and the metrics of a step counted from 0."""
+        forward = step < self._options.n_forward
+        if self._model.training != forward:
+            self._model.train(forward)  # dropout would make the network that is scored another than the one that drew
+        evaluates = self._options.is_evaluated(step)
+        loss, metrics = self._likelihood(step, evaluates) if forward else self._free_energy(step)
+        if evaluates and self._target.has_energy and (forward or self._target.in_groups):
+            metrics |= batch_metrics(self._batches.shown(step), self._target, self._shown_temperature)
+        return loss, metrics
+
+    def _likelihood(self, step: int, evaluates: bool) -> tuple[Tensor, Metrics]:
+        loss, metrics = forward_kl(self._network, *self._dataset.draw(self._options.batch_size, step))
+        if evaluates:
+            metrics |= self._dataset.evaluate(self._model, self._options.batch_size)
+        return loss, metrics
+
+    def _free_energy(self, step: int) -> tuple[Tensor, Metrics]:
+        n_data, share = self._options.n_data, self._options.beta_share(step)
+        data = self._dataset.draw(n_data, step).tokens if n_data else None
+        samples, beta = self._batches.draw(step, data)
+        n_groups = self._batches.n_groups
+        loss, metrics = reverse_kl(self._network, self._target, share * beta, samples, n_groups=n_groups, n_data=n_data)
+        metrics |= {"beta": share * float(beta.mean())}
+        if not self._target.in_groups:
+            drawn = samples[: self._options.batch_size - n_data]
+            metrics |= batch_metrics(drawn, self._target, self._shown_temperature)
+        return loss, metrics
+
+    @cached_property
+    def _dataset(self) -> Dataset:
+        options, device, data = self._options, self._model.rank.device, self._data
+        if data is None:
+            setting = self._target.single
+            data = monte_carlo_data(setting.system, setting.temperature, options.n_monte_carlo, self._seed, "training")
+        condition = self._condition
+        if condition is not None:
+            condition = condition.to(next(self._model.parameters()).dtype)
+        return Dataset(data, self._target.space, options.held_out, options.augment, self._seed, device, condition)
+
+    @property
+    def _shown_temperature(self) -> float:
+        temperature = self._target.temperature
+        assert temperature is not None
+        return temperature
