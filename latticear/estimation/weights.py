@@ -28,6 +28,8 @@ KHAT_LIMIT = 0.7
 MIN_EFFECTIVE = 100
 MAX_SHARE = 0.05
 MAX_IMBALANCE = 4.5
+ROUNDING = 1e-5
+"""Of log_q, where the network computes in single precision: weights that differ by less are equal."""
 
 
 def log_mean_exp(log_w: Array) -> float:
@@ -44,7 +46,9 @@ def pareto_k(log_w: Array) -> float:
     """Shape k-hat of a generalised Pareto distribution fitted to the largest weights.
 
     The weights have a variance if k < 1/2; above 0.7 importance sampling is not to be trusted at any practical n. The
-    tail is the `min(n / 5, 3 sqrt n)` largest weights. 0 where there is no tail to fit (all weights equal, n < 25).
+    tail is the `min(n / 5, 3 sqrt n)` largest weights, without those equal to its cut-off: a small lattice has few
+    configurations, so few weights, and rounding alone would tell equal ones apart. 0 where there is no tail to fit (all
+    weights equal, n < 25).
 
     Args:
         log_w: float64 `(n,)`.
@@ -60,7 +64,7 @@ def pareto_k(log_w: Array) -> float:
     top = np.sort(np.partition(log_w, n - n_tail - 1)[n - n_tail - 1 :])
     cutoff, tail = top[0], top[1:]
     excess = np.exp(tail - tail[-1]) - math.exp(cutoff - tail[-1])  # in units of the largest weight
-    excess = excess[excess > 0]
+    excess = excess[(excess > 0) & (tail > cutoff + ROUNDING)]
     return _generalised_pareto_shape(excess) if len(excess) >= 5 else 0.0
 
 

@@ -149,16 +149,22 @@ from support.files import ATTRIBUTES, ISING, stream
 from latticear import SampleWriter, read_metadata
 path, random = Path({path!r}), random.Random(0)
 samples = stream(1000)
-def run():
+def run(progress):
     with SampleWriter(path, ISING, attributes=ATTRIBUTES, append=True, commit_seconds=0) as writer:
         for start in range(writer.n_written, 1000):
             block = samples[start:start + 1]
             writer.write(block, ISING.token_energy(block.tokens))
+            os.write(progress, b".")
+
 for _ in range(12):
+    progress, end = os.pipe()
     if (child := os.fork()) == 0:
-        run()
+        run(end)
         os._exit(0)
-    time.sleep(random.uniform(0.02, 0.2))
+    os.close(end)
+    for _ in range(random.randint(0, 10)):
+        os.read(progress, 1)
+    time.sleep(random.uniform(0, 0.01))
     os.kill(child, signal.SIGKILL)
     killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
     print(killed, read_metadata(path)["n_samples"] if path.exists() else 0)

@@ -38,6 +38,21 @@ def test_bounded_and_constant_weights_have_no_tail():
     assert pareto_k(np.log(np.random.default_rng(1).uniform(1, 2, size=10_000))) < 0
 
 
+@pytest.mark.parametrize("few", [np.array([0.0, 1.0, 1.15]), np.linspace(0, 2, 40)])
+def test_pareto_k_does_not_depend_on_rounding(few):
+    """Weights of a few configurations, each drawn many times: no two processors round all of them alike."""
+    rng = np.random.default_rng(0)
+    log_w = rng.choice(few, size=20_000, p=np.exp(-3 * few) / np.exp(-3 * few).sum())
+    for rounding in (1e-16, 1e-12, 1e-7):
+        assert pareto_k(log_w + rounding * rng.normal(size=20_000)) == pytest.approx(pareto_k(log_w), abs=1e-3)
+
+
+def test_equal_weights_hide_no_heavy_tail():
+    rng = np.random.default_rng(0)
+    log_w = np.where(rng.random(20_000) < 0.01, np.log(stats.pareto.rvs(1, size=20_000, random_state=rng)), 0)
+    assert abs(pareto_k(log_w) - 1) < 4 * 2 / 200**0.5  # fitted to 200
+
+
 def test_good_weights_raise_no_doubt():
     log_w = 0.3 * np.random.default_rng(0).normal(size=10_000)
     health = diagnose(log_w)

@@ -63,8 +63,8 @@ class Server:
         Args:
             folder: working directory.
             words: of the command line.
-            after: seconds after which it is sent a signal.
-            once: glob of a path, after whose appearance it is sent a signal.
+            after: seconds after which it is sent a signal,
+            once: from the appearance of a path on, a glob; with `once` alone, as soon as it appears.
             number: of the signal.
             max_bytes: largest file it may write; a write beyond fails, as on a full disk.
             terminal: give it a terminal,
@@ -122,13 +122,15 @@ def _verb(app: Any, request: dict[str, Any], outputs: list[Path]) -> int:
 
 def _watch(pid: int, terminal: int | None, request: dict[str, Any]) -> tuple[int, str]:
     t_start, signalled, shown = time.monotonic(), False, b""
+    t_from, waits = None if request["once"] else t_start, request["after"] is not None or request["once"] is not None
     if terminal is not None:
         os.set_blocking(terminal, False)
     while True:
-        elapsed = time.monotonic() - t_start
-        due = request["after"] is not None and elapsed > request["after"]
-        due |= request["once"] is not None and any(Path(request["folder"]).glob(request["once"]))
-        if (due and not signalled) or elapsed > TIMEOUT:
+        now = time.monotonic()
+        if t_from is None and any(Path(request["folder"]).glob(request["once"])):
+            t_from = now
+        due = waits and t_from is not None and now - t_from >= (request["after"] or 0)
+        if (due and not signalled) or now - t_start > TIMEOUT:
             os.kill(pid, request["number"] if due else signal.SIGKILL)
             signalled = True
         ended, status = os.waitpid(pid, os.WNOHANG)

@@ -68,7 +68,7 @@ def test_energies_are_those_of_the_instances(lattice):
     couplings = disorder.draw(5)
     found = disorder.energy_given(tokens, couplings.flatten(1))
     expected = [disorder.instance(c).token_energy(t[None]) for c, t in zip(couplings, tokens, strict=True)]
-    assert torch.equal(found, torch.cat(expected))
+    assert (found - torch.cat(expected)).abs().max() < 1e-12
 
 
 def test_all_couplings_together_have_no_energy():
@@ -87,7 +87,7 @@ def test_all_couplings_together_have_no_energy():
 
 @pytest.mark.parametrize("lattice", LATTICES.values(), ids=LATTICES)
 def test_the_bias_is_that_of_each_instance(lattice):
-    """Exactly, configuration by configuration, for a network that has sites of every rank before each other."""
+    """To rounding, configuration by configuration, for a network that has sites of every rank before each other."""
     disorder, tokens = _disorder((3, 4), **lattice), _random((3, 4), 6)
     model = _model(disorder, "pixelcnn")
     couplings = disorder.draw(6)
@@ -95,7 +95,7 @@ def test_the_bias_is_that_of_each_instance(lattice):
     for k, values in enumerate(couplings):
         alone = disorder.instance(values).bias(TEMPERATURE)
         alone.attach(model.rank)
-        assert torch.equal(found[k], alone(tokens[k : k + 1])[0])
+        assert (found[k] - alone(tokens[k : k + 1])[0]).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (8, 8)])

@@ -65,7 +65,7 @@ def test_no_stage_has_a_part_of_a_unit_cell(tmp_path):
 
 
 def test_a_larger_lattice_draws_its_fine_spins_as_the_smaller_one():
-    """The conditionals of a finest face given the same surroundings are the same numbers."""
+    """The conditionals of a finest face given the same surroundings are the same numbers, to rounding."""
     small, large = (
         la.MultiscalePixelCNN((s, s), width=4, n_taps=4, spin_flip_symmetric=True).double() for s in (16, 32)
     )
@@ -73,7 +73,10 @@ def test_a_larger_lattice_draws_its_fine_spins_as_the_smaller_one():
     assert n == len(list(large.parameters()))
     tokens = torch.randint(2, (3, 16, 16), generator=torch.Generator().manual_seed(0))
     inside = (slice(None), slice(None), slice(4, 12), slice(4, 12))
-    assert torch.equal(small.logits(tokens)[inside], large.logits(tokens.repeat(1, 2, 2))[inside])
+    with torch.no_grad():
+        here, there = (m.logits(t)[inside] for m, t in ((small, tokens), (large, tokens.repeat(1, 2, 2))))
+    assert here.std() > 0.01
+    assert (here - there).abs().max() < 1e-12
 
 
 def test_a_new_level_begins_as_the_next_finer_one():
