@@ -115,7 +115,7 @@ def _system(make: Callable[[], Any]) -> dict[str, Any]:
         "conditional_energies": system.conditional_energies(tokens, sites),
         "region_energy": system.region_energy(tokens, sites),
         "homogeneous": system.is_homogeneous,
-        "correlation": la.correlation(system.spins(tokens), system.lattice) if system.n_components == 1 else None,
+        "correlation": la.correlation(system.vectors_of(tokens), system.lattice),
     }
 
 
@@ -169,9 +169,7 @@ def _model(name: str, shape: tuple[int, int], q: int, make: Callable[[], dict[st
         found[method] = drawn(model.sample(9, seed=4, method=method, condition=condition))
         found[f"{method} given"] = drawn(model.sample(9, seed=4, method=method, **given))
     found["wavefront shared"] = drawn(model.sample(9, seed=8, **shared))
-    found["batches"] = [
-        drawn(batch) for batch in model.sample_batches(7, seed=4, condition=shared["condition"])
-    ]
+    found["batches"] = [drawn(batch) for batch in model.sample_batches(7, seed=4, condition=shared["condition"])]
     return found
 
 
@@ -322,7 +320,7 @@ def estimation(record: Record) -> None:
     large = la.Ising((8, 8))
     samples = model.sample(600, seed=1)
     data = torch.cat([batch.tokens for batch in la.monte_carlo(ising, T, n=200, method="wolff", n_chains=20)])
-    row = {"row": lambda spins: spins[:, 0].mean(1).abs(), "correlation": lambda spins: la.correlation(spins, ising.lattice)}
+    row = {"row": lambda spins: spins[:, 0].mean(1).abs(), "m": lambda spins: spins.mean((1, 2))}
     record("estimate", lambda: la.estimate(samples, ising, T, observables=row, exact=exact).to_dict())
     record("estimate text", lambda: str(la.estimate(samples, ising, T, exact=exact)))
     record("reweight", lambda: [e.to_dict() for e in la.reweight(samples, ising, [2.0, 2.3, 4.0])])
