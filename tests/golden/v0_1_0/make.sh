@@ -50,6 +50,7 @@ sed -i "s#$(pwd -P)/##" grid/run.toml grid/estimates.json disorder/estimates.jso
 # small: older checkpoints go, and what only an unfinished training needs; so does the name of the machine's system
 rm -r multiscale/checkpoints/step-8 scan/4x4/T2.6/checkpoints/step-8
 for run in grid range disorder; do rm -r $run/checkpoints/step-8 $run/checkpoints/step-12/trainer.pt; done
+rm checkpoint/step-8/trainer.pt scan/4x4/T2.6/checkpoints/step-12/trainer.pt
 for file in $(find . -name environment.json); do
     python -c "
 import json, sys
