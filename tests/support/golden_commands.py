@@ -167,7 +167,7 @@ def _use(record: Record) -> None:
     several = ("--temperature", "2.2", "2.4")
     record("$ estimate several", lambda: run("estimate", "a", "-n", 300, *several, "--json"))
     record("$ estimate --data", lambda: run("estimate", "a", "-n", 300, "--data", "wolff.h5", "--json"))
-    record("batches", lambda: [vars(batch) for batch in la.read_batches("a.h5", 20)])
+    record("batches", lambda: [steady(vars(batch)) for batch in la.read_batches("a.h5", 20)])
     with h5py.File("given.h5", "w") as h5:
         h5["spins"] = la.read_configurations("wolff.h5", la.Ising((4, 4)))[:2].numpy().astype(np.int8) * 2 - 1
         h5["where"] = np.eye(4, dtype=np.int8)
