@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 
 .PHONY: demo test slow lint docs clean
 
-$(READY): pyproject.toml setup.py constraints.txt $(wildcard latticear/kernels/*)
+$(READY): pyproject.toml setup.py constraints.txt $(wildcard latticear/kernels/*.[ch])
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt \
 		--config-settings editable_mode=compat -e '.[dev]'
@@ -29,12 +29,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-MODULES := $(patsubst latticear/%.py,latticear.%,$(filter-out %__init__.py,$(wildcard latticear/*.py)))
+ROOMS   := $(patsubst latticear/%/__init__.py,latticear.%,$(wildcard latticear/*/__init__.py))
+MODULES := $(patsubst latticear/%.py,latticear.%,$(filter-out %__init__.py %__main__.py,$(wildcard latticear/*.py)))
 
 docs: $(READY)
-	$(BIN)/pdoc --docformat google --math -o docs/api latticear $(MODULES) \
-		latticear.cli latticear.sampling latticear.exact latticear.hamiltonians latticear.models latticear.training \
-		latticear.workflows
+	$(BIN)/pdoc --docformat google --math -o docs/api latticear $(MODULES) $(ROOMS)
 
 clean:
 	rm -rf $(VENV) runs docs/api
