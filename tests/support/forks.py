@@ -39,9 +39,8 @@ class Server:
     """Runs verbs in a folder; use it as a context manager."""
 
     def __enter__(self) -> Server:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        command, tests = [sys.executable, "-m", "support.forks"], Path(__file__).parents[1]
+        self._process = subprocess.Popen(command, cwd=tests, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         return self
 
     def __exit__(self, *_: object) -> None:
