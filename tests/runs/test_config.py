@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, strategies as st
 
 from latticear.exact import T_C
-from latticear.hamiltonians import Ising
+from latticear.hamiltonians import Ising, hamiltonian_from_dict
 from latticear.models import MODELS, PixelCNN
 from latticear.runs.config import (
     build_model,
@@ -346,3 +346,17 @@ def test_a_network_for_each_site_follows_from_the_couplings():
     asked = {"hamiltonian": of | {"name": "edwards_anderson"}, "model": {"name": "multiscale"}}
     config = parse_config(asked | {"training": {"objective": "forward-kl"}})
     assert config.training["objective"] == "forward-kl"
+
+
+@pytest.mark.parametrize("sets", [(), ("hamiltonian.name=edwards_anderson_disorder", "model.name=multiscale")])
+def test_a_config_builds_its_system_once(sets, monkeypatch):
+    built = []
+
+    def build(values):
+        built.append(values)
+        return hamiltonian_from_dict(values)
+
+    monkeypatch.setattr("latticear.runs.config.hamiltonian_from_dict", build)
+    config = _load(*sets)
+    _ = build_model(config), config.target.spin_flip, to_toml(config)
+    assert len(built) == 1
