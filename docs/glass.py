@@ -29,12 +29,12 @@ def main() -> None:
     config, glass, model = trained(options.run, "cpu")
     served = config.served
     assert isinstance(served, TemperatureRange), "the run must serve a range of temperatures"
-    curve = [(t, la.kasteleyn(glass, t).free_energy_per_site) for t in served.spread(N_CURVE)]
+    curve = [(t, la.exact.kasteleyn(glass, t).free_energy_per_site) for t in served.spread(N_CURVE)]
     points = []
     for k, t in enumerate(served.spread(N_POINTS)):
         condition = torch.tensor([t], dtype=torch.float64)
         batches = model.sample_batches(options.n, seed=1, start=k * options.n, condition=condition)
-        found = la.estimate(batches, glass, t, exact=la.kasteleyn(glass, t))
+        found = la.estimate(batches, glass, t, exact=la.exact.kasteleyn(glass, t))
         points.append((t, found["free_energy_per_site"], found["ess"].value))
         print(f"T = {t:.3f}  F/N {points[-1][1]}  {points[-1][1].deviation:+.1f} errors  ESS {points[-1][2]:.3f}")
     figure = Figure(figsize=(10, 3.2), layout="constrained")

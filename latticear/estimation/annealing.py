@@ -96,7 +96,7 @@ def population_annealing(
         >>> import latticear as la
         >>> ising = la.Ising((4, 4), coupling=-1.0, field=0.5)
         >>> estimates = la.population_annealing(ising, 1.5, n_replicas=3200)
-        >>> abs(estimates["log_z"].value - la.enumerate_states(ising, 1.5).log_z) < 4 * estimates["log_z"].error
+        >>> abs(estimates["log_z"].value - la.exact.enumerate_states(ising, 1.5).log_z) < 4 * estimates["log_z"].error
         True
     """
     temperature, seed = check_temperature(temperature), check_integer("seed", seed, least=0)

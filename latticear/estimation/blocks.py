@@ -236,7 +236,7 @@ def block_mcmc(
         >>> ising = la.Ising((4, 4))
         >>> model = la.MultiscalePixelCNN((4, 4), bias=ising.bias(2.269))
         >>> estimates = la.block_mcmc(model, ising, 2.269, n=4000)
-        >>> exact = la.enumerate_states(ising, 2.269).energy_per_site
+        >>> exact = la.exact.enumerate_states(ising, 2.269).energy_per_site
         >>> abs(estimates["energy_per_site"].value - exact) < 4 * estimates["energy_per_site"].error
         True
     """

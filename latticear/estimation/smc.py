@@ -124,7 +124,7 @@ def sequential_monte_carlo(
         >>> ising = la.Ising((4, 4))
         >>> model = la.MultiscalePixelCNN((4, 4), bias=ising.bias(2.269))
         >>> estimates = la.sequential_monte_carlo(model, ising, 2.269, n=2000)
-        >>> abs(estimates["log_z"].value - la.enumerate_states(ising, 2.269).log_z) < 4 * estimates["log_z"].error
+        >>> abs(estimates["log_z"].value - la.exact.enumerate_states(ising, 2.269).log_z) < 4 * estimates["log_z"].error
         True
     """
     temperature = check_temperature(temperature)

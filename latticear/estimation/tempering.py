@@ -88,7 +88,7 @@ def parallel_tempering(
         >>> import latticear as la
         >>> ising = la.Ising((4, 4), coupling=-1.0, field=0.5)
         >>> estimates = la.parallel_tempering(ising, 1.5, n=5000)
-        >>> abs(estimates["log_z"].value - la.enumerate_states(ising, 1.5).log_z) < 4 * estimates["log_z"].error
+        >>> abs(estimates["log_z"].value - la.exact.enumerate_states(ising, 1.5).log_z) < 4 * estimates["log_z"].error
         True
     """
     temperature = check_temperature(temperature)

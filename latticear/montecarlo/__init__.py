@@ -1,5 +1,6 @@
 """Markov chains and populations: configurations of the Boltzmann distribution, without estimates."""
 
+from latticear import deprecated
 from latticear.montecarlo.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.montecarlo.heatbath import HeatBath
 from latticear.montecarlo.metropolis import Metropolis
@@ -21,3 +22,5 @@ __all__ = [
     "monte_carlo",
     "monte_carlo_data",
 ]
+
+deprecated.keep_names(__name__)

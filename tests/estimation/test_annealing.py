@@ -23,7 +23,7 @@ def population(hamiltonian, size: tuple[int, int], seed: int = 0) -> Population:
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_free_energy_and_observables_agree_with_enumeration(name):
     hamiltonian, temperature = SYSTEMS[name]
-    exact = la.enumerate_states(hamiltonian, temperature)
+    exact = la.exact.enumerate_states(hamiltonian, temperature)
     found = population_annealing(hamiltonian, temperature, n_replicas=6400, exact=exact, seed=2)
     assert found.reliable
     compared = [e for e in found.values() if e.exact is not None]
@@ -32,7 +32,7 @@ def test_free_energy_and_observables_agree_with_enumeration(name):
         assert abs(estimate.deviation) < 4
     assert found["log_z"].error < 0.01 * abs(found["log_z"].value)
     if name != "hot":
-        off = la.enumerate_states(hamiltonian, 1.15 * temperature)
+        off = la.exact.enumerate_states(hamiltonian, 1.15 * temperature)
         assert abs(found["log_z"].value - off.log_z) > 10 * found["log_z"].error
 
 
@@ -40,7 +40,7 @@ def test_free_energy_and_observables_agree_with_enumeration(name):
 def test_z_is_unbiased_however_few_replicas_there_are(n_sweeps, steps):
     """The average over islands of 8 replicas, whose ln Z are each clearly too low; without any sweep as well."""
     hamiltonian, temperature = SYSTEMS["random"]
-    exact = la.enumerate_states(hamiltonian, 3 * temperature).log_z
+    exact = la.exact.enumerate_states(hamiltonian, 3 * temperature).log_z
     islands = population(hamiltonian, (20_000, 8))
     anneal(islands, np.linspace(0, 1 / (3 * temperature), steps + 1)[1:].tolist(), n_sweeps)
     z_r = (islands.log_z - exact).exp().numpy()
@@ -65,7 +65,7 @@ def test_replicas_follow_the_boltzmann_distribution():
 
 def test_error_of_ln_z_is_that_of_many_runs():
     hamiltonian, temperature = la.Ising((3, 3), coupling=-1.0), 1.2
-    exact = la.enumerate_states(hamiltonian, temperature)
+    exact = la.exact.enumerate_states(hamiltonian, temperature)
     z = [
         population_annealing(hamiltonian, temperature, n_replicas=3200, n_sweeps=2, exact=exact, seed=seed)
         for seed in range(60)
@@ -127,7 +127,7 @@ def test_configurations_have_equal_weights():
     assert samples.provenance["method"] == "population-annealing"
     assert samples.provenance["n_islands"] == 32
     energy = hamiltonian.token_energy(samples.tokens) / hamiltonian.n_sites
-    exact = la.enumerate_states(hamiltonian, temperature).energy_per_site
+    exact = la.exact.enumerate_states(hamiltonian, temperature).energy_per_site
     assert abs(energy.mean().item() - exact) < 8 * energy.std().item() / np.sqrt(6400)  # families are correlated
 
 
@@ -163,6 +163,6 @@ def test_on_the_gpu():
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     hamiltonian, temperature = SYSTEMS["three states"]
-    exact = la.enumerate_states(hamiltonian, temperature)
+    exact = la.exact.enumerate_states(hamiltonian, temperature)
     found = population_annealing(hamiltonian, temperature, n_replicas=6400, exact=exact, device="cuda")
     assert all(abs(e.deviation) < 4 for e in found.values() if e.exact is not None)

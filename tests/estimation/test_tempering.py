@@ -32,7 +32,7 @@ def replicas(hamiltonian, temperature: float, n_chains: int, sweeps: int) -> Par
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_free_energy_and_observables_agree_with_enumeration(name):
     hamiltonian, temperature = SYSTEMS[name]
-    exact = la.enumerate_states(hamiltonian, temperature)
+    exact = la.exact.enumerate_states(hamiltonian, temperature)
     found = parallel_tempering(
         hamiltonian, temperature, n=6000, n_chains=60, thermalization=400, thinning=5, exact=exact, seed=1
     )
@@ -42,7 +42,7 @@ def test_free_energy_and_observables_agree_with_enumeration(name):
     for estimate in compared:  # false alarm over all systems: 3e-3
         assert abs(estimate.deviation) < 4
     assert 0 < found["log_z"].error < 0.05 * abs(found["log_z"].value)
-    off = la.enumerate_states(hamiltonian, 1.15 * temperature)
+    off = la.exact.enumerate_states(hamiltonian, 1.15 * temperature)
     if name != "hot":
         assert abs(found["log_z"].value - off.log_z) > 10 * found["log_z"].error
 
@@ -96,7 +96,7 @@ def test_acceptance_ratio_of_two_gaussians():
 @pytest.mark.filterwarnings("ignore::latticear.UnreliableEstimateWarning")  # no thermalisation to be sure of
 def test_error_of_ln_z_is_that_of_many_runs():
     hamiltonian, temperature = SYSTEMS["random"]
-    exact = la.enumerate_states(hamiltonian, temperature)
+    exact = la.exact.enumerate_states(hamiltonian, temperature)
     schedule = {"n": 1000, "n_chains": 50, "thermalization": 100, "thinning": 3}
     z = [
         parallel_tempering(hamiltonian, temperature, exact=exact, seed=seed, **schedule)["log_z"].deviation
@@ -192,6 +192,6 @@ def test_on_the_gpu():
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     hamiltonian, temperature = SYSTEMS["three states"]
-    exact = la.enumerate_states(hamiltonian, temperature)
+    exact = la.exact.enumerate_states(hamiltonian, temperature)
     found = parallel_tempering(hamiltonian, temperature, n=6000, n_chains=60, exact=exact, device="cuda")
     assert all(abs(e.deviation) < 4 for e in found.values() if e.exact is not None)
