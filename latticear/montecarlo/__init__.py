@@ -4,6 +4,7 @@ from latticear import deprecated
 from latticear.montecarlo.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.montecarlo.heatbath import HeatBath
 from latticear.montecarlo.metropolis import Metropolis
+from latticear.montecarlo.population import annealed_population, equally_weighted
 from latticear.montecarlo.potts_clusters import PottsSwendsenWang
 from latticear.montecarlo.replicas import ParallelTempering
 from latticear.montecarlo.simulation import METHODS, default_method, default_schedule, monte_carlo, monte_carlo_data
@@ -16,9 +17,11 @@ __all__ = [
     "PottsSwendsenWang",
     "SwendsenWang",
     "Wolff",
+    "annealed_population",
     "clusters_suit",
     "default_method",
     "default_schedule",
+    "equally_weighted",
     "monte_carlo",
     "monte_carlo_data",
 ]

@@ -154,7 +154,7 @@ def test_clusters_of_the_joint_system():
 
 
 @pytest.mark.parametrize(
-    ("run", "options"), [(la.parallel_tempering, {"n": 400}), (la.population_annealing, {"n_replicas": 4000})]
+    ("run", "options"), [(la.parallel_tempering, {"n": 400}), (la.population_annealing, {"n": 4000})]
 )
 def test_free_energies_of_monte_carlo(run, options):
     found, batches = [], []
