@@ -47,7 +47,7 @@ def budgets(n_stages: int, seconds: float) -> list[float]:
     return [seconds * (1 - sum(shares)), *(seconds * share for share in reversed(shares))]
 
 
-def seconds_a_step(model: la.AbstractModel, ising: la.Ising, config: RunConfig, k: int) -> float:
+def seconds_a_step(model: la.models.AbstractModel, ising: la.Ising, config: RunConfig, k: int) -> float:
     """Measured on a copy: of both kinds of steps, each with its share."""
     options = options_of(config, k)
     found = []
@@ -66,7 +66,7 @@ def seconds_a_step(model: la.AbstractModel, ising: la.Ising, config: RunConfig, 
     return share * found[0] + (1 - share) * found[1]
 
 
-def train(config: RunConfig, seconds: float, log: bool) -> tuple[la.AbstractModel, list[dict]]:
+def train(config: RunConfig, seconds: float, log: bool) -> tuple[la.models.AbstractModel, list[dict]]:
     """The model of the last stage, and what each stage took."""
     shapes, model, told = stages(config.target.space.shape), None, []
     for k, (shape, budget) in enumerate(zip(shapes, budgets(len(shapes), seconds), strict=True)):

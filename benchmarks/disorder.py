@@ -30,7 +30,7 @@ from latticear.workflows import trained
 STEPS_TIMED, WARM_UP = 60, 10
 
 
-def alone(temperature: float, system: AbstractHamiltonian, seconds: float) -> la.AbstractModel:
+def alone(temperature: float, system: AbstractHamiltonian, seconds: float) -> la.models.AbstractModel:
     """A network for one system, a perceptron for each site, trained for about so long."""
     tree: dict[str, Any] = {
         "temperature": temperature,
@@ -44,7 +44,7 @@ def alone(temperature: float, system: AbstractHamiltonian, seconds: float) -> la
     return fitted(config, int(seconds / each))[0]
 
 
-def fitted(config: RunConfig, steps: int) -> tuple[la.AbstractModel, list[float]]:
+def fitted(config: RunConfig, steps: int) -> tuple[la.models.AbstractModel, list[float]]:
     """A trained network, and when each step was done."""
     model = build_model(config)
     options = {key: value for key, value in config.training.items() if key not in ("data", "checkpoint_every")}
@@ -53,7 +53,7 @@ def fitted(config: RunConfig, steps: int) -> tuple[la.AbstractModel, list[float]
 
 
 def weighed(
-    model: la.AbstractModel, system: AbstractHamiltonian, t: float, n: int, condition: torch.Tensor | None
+    model: la.models.AbstractModel, system: AbstractHamiltonian, t: float, n: int, condition: torch.Tensor | None
 ) -> dict[str, float]:
     """ESS, and the free energy's distance from the exact one in its errors."""
     exact = la.exact_result(system, t)

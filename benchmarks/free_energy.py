@@ -25,7 +25,7 @@ def options_of(config: RunConfig) -> dict:
     return {k: v for k, v in config.training.items() if k not in ("data", "checkpoint_every", "steps")}
 
 
-def train(config: RunConfig, seconds: float) -> tuple[la.AbstractModel, int, float]:
+def train(config: RunConfig, seconds: float) -> tuple[la.models.AbstractModel, int, float]:
     """A model trained for so many seconds, the steps that were, and the time it took."""
     ising = config.target.system
     warm_up = la.fit(build_model(config), ising, temperature=config.target.temperature, steps=8, **options_of(config))
@@ -42,7 +42,7 @@ def train(config: RunConfig, seconds: float) -> tuple[la.AbstractModel, int, flo
     return model, steps, time.perf_counter() - t_start
 
 
-def weigh(config: RunConfig, model: la.AbstractModel, n: int) -> dict[str, float]:
+def weigh(config: RunConfig, model: la.models.AbstractModel, n: int) -> dict[str, float]:
     ising = config.target.system
     exact = la.kaufman(ising.shape, config.target.temperature)
     t_start = time.perf_counter()

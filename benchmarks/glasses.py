@@ -80,7 +80,7 @@ def main() -> None:
             return la.parallel_tempering(system, t, n=n, n_chains=CHAINS, thinning=5, exact=exact)  # noqa: B023
 
         def annealing(n: int) -> la.Estimates:
-            return la.population_annealing(system, t, n_replicas=n, n_islands=ISLANDS, exact=exact)  # noqa: B023
+            return la.population_annealing(system, t, n=n, n_islands=ISLANDS, exact=exact)  # noqa: B023
 
         found, n, elapsed = timed(network, 4096, options.seconds)
         row["network"] = told("network", found, n * found["ess"].value / elapsed, elapsed)

@@ -132,7 +132,9 @@ def nll(model: torch.nn.Module, tokens: Tensor) -> float:
         return -model(tokens).mean().item() / SIZE**2
 
 
-def train(model: la.AbstractModel, tokens: Tensor, valid: Tensor, rate: float) -> tuple[float, int, torch.nn.Module]:
+def train(
+    model: la.models.AbstractModel, tokens: Tensor, valid: Tensor, rate: float
+) -> tuple[float, int, torch.nn.Module]:
     """The least validation NLL, its step, and the network there, its weights averaged."""
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(EMA))
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
@@ -153,7 +155,7 @@ def train(model: la.AbstractModel, tokens: Tensor, valid: Tensor, rate: float) -
     return best
 
 
-def build(head: str) -> la.AbstractModel:
+def build(head: str) -> la.models.AbstractModel:
     return la.PixelCNNPlusPlus((SIZE, SIZE), N_LEVELS, output=HEADS[head], **BODY)
 
 

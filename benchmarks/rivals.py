@@ -68,7 +68,7 @@ def series(ising: la.Ising, temperature: float, method: str, seconds: float) -> 
 
 def cluster(ising: la.Ising, temperature: float, method: str, seconds: float) -> dict[str, float]:
     energy, m, elapsed = series(ising, temperature, method, seconds)
-    tau = max(la.integrated_autocorrelation_time(x).tau for x in (energy, m))
+    tau = max(la.estimation.integrated_autocorrelation_time(x).tau for x in (energy, m))
     return {"rate": energy.size / (2 * tau) / elapsed, "tau_int": tau, "milliseconds": 1e3 * elapsed / energy.size}
 
 
@@ -90,7 +90,7 @@ def integration(ising: la.Ising, temperature: float, seconds: float) -> dict[str
 
 def measured(ising: la.Ising, temperature: float, seconds: float) -> tuple[float, float]:
     energy, _, _ = series(ising, temperature, "swendsen-wang", seconds)
-    mean, error, _ = la.mean_error(energy)
+    mean, error, _ = la.estimation.mean_error(energy)
     return float(mean), float(error)
 
 

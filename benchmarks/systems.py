@@ -73,13 +73,13 @@ SYSTEMS: dict[str, list[Row]] = {
 """By name; the first temperature is the harder or the critical one where there is such a thing."""
 
 
-def judge(hamiltonian: la.AbstractHamiltonian, temperature: float) -> ExactResult | None:
+def judge(hamiltonian: la.hamiltonians.AbstractHamiltonian, temperature: float) -> ExactResult | None:
     """The most complete exact result, whatever it costs."""
     quick = la.exact_result(hamiltonian, temperature)
     if quick is not None or not hamiltonian.has_bonds:
         return quick
     try:
-        return la.transfer_matrix(hamiltonian, temperature)
+        return la.exact.transfer_matrix(hamiltonian, temperature)
     except ValueError:
         return None
 

@@ -31,7 +31,7 @@ def main() -> None:
     samples = la.Samples.cat(list(model.sample_batches(options.n, seed=1)))
     weighed = la.estimate(samples, ising, temperature, exact=exact)
     chains = list(la.monte_carlo(ising, temperature, n=4000, method="swendsen-wang", seed=2))
-    reference = la.estimate_chains(chains, ising, temperature)
+    reference = la.estimation.estimate_chains(chains, ising, temperature)
     log_w = (-ising.token_energy(samples.tokens) / temperature - samples.log_q).numpy()
 
     figure = Figure(figsize=(11, 6.4), layout="constrained")

@@ -28,11 +28,11 @@ def main() -> None:
     target, model, glass = run.target, run.model, run.target.system
     if not target.covers_range:
         raise SystemExit(f"{options.run} must be a run for a range of temperatures, got {target}")
-    curve = [(t, la.kasteleyn(glass, t).free_energy_per_site) for t in target.along(N_CURVE)]
+    curve = [(t, la.exact.kasteleyn(glass, t).free_energy_per_site) for t in target.along(N_CURVE)]
     points = []
     for k, (t, setting) in enumerate(target.along(N_POINTS).items()):
         batches = model.sample_batches(options.n, seed=1, start=k * options.n, condition=setting.condition)
-        found = la.estimate(batches, glass, t, exact=la.kasteleyn(glass, t))
+        found = la.estimate(batches, glass, t, exact=la.exact.kasteleyn(glass, t))
         points.append((t, found["free_energy_per_site"], found["ess"].value))
         print(f"T = {t:.3f}  F/N {points[-1][1]}  {points[-1][1].deviation:+.1f} errors  ESS {points[-1][2]:.3f}")
     figure = Figure(figsize=(10, 3.2), layout="constrained")

@@ -25,7 +25,7 @@ DRAWN = 7
 
 def main() -> None:
     """Train, judge, and draw docs/figures/glyphs.png."""
-    tokens, labels = la.glyphs(N)
+    tokens, labels = la.data.glyphs(N)
     if not DATA.exists():
         DATA.parent.mkdir(exist_ok=True)
         with h5py.File(DATA, "w") as h5:
@@ -57,7 +57,7 @@ def main() -> None:
     figure.savefig(HERE / "figures" / "glyphs.png", dpi=120, bbox_inches="tight")
 
 
-def _draw_completions(ax, model: la.AbstractModel, tokens: Tensor) -> None:
+def _draw_completions(ax, model: la.models.AbstractModel, tokens: Tensor) -> None:
     """Lower halves, the class unknown: it is drawn from its exact probability given the upper half."""
     where = torch.zeros(16, 16, dtype=torch.bool)
     where[:8] = True
@@ -76,7 +76,7 @@ def _draw_completions(ax, model: la.AbstractModel, tokens: Tensor) -> None:
     completions(ax, tokens.double().numpy(), mask, drawn, "lower half drawn, class unknown")
 
 
-def _log_q_of_classes(model: la.AbstractModel, tokens: Tensor, where: Tensor) -> Tensor:
+def _log_q_of_classes(model: la.models.AbstractModel, tokens: Tensor, where: Tensor) -> Tensor:
     """Log-probability of the upper part of each picture in each class, `(n, 10)`.
 
     The sites held precede all others in raster order, so `log_q_given` is their marginal probability.

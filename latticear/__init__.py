@@ -8,6 +8,7 @@
         ...
     print(la.estimate(model.sample(10_000), ising, temperature=2.269))
 
+`la.` holds what a user types; the rest is reached through its room: `la.exact.kasteleyn`, `la.data.read_batches`.
 Names are loaded when first used, so that `latticear --help` does not wait for PyTorch; `__init__.pyi` lists them.
 """
 
@@ -15,5 +16,10 @@ from importlib.metadata import version
 
 import lazy_loader
 
+from latticear import deprecated
+
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __version__ = version("latticear")
+
+deprecated.keep_names(__name__)
+deprecated.install()

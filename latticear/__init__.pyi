@@ -1,27 +1,30 @@
 """The public names, each written once; `latticear/__init__.py` loads them from here."""
 
+from . import (
+    contracts as contracts,
+    data as data,
+    estimation as estimation,
+    exact as exact,
+    hamiltonians as hamiltonians,
+    models as models,
+    montecarlo as montecarlo,
+    observables as observables,
+    plotting as plotting,
+    sampling as sampling,
+    training as training,
+)
 from .contracts import check_hamiltonian as check_hamiltonian
 from .data import (
     SampleWriter as SampleWriter,
-    glyphs as glyphs,
-    read_batches as read_batches,
-    read_condition as read_condition,
     read_configurations as read_configurations,
-    read_couplings as read_couplings,
-    read_given as read_given,
-    read_metadata as read_metadata,
 )
 from .estimation import (
     Estimate as Estimate,
     Estimates as Estimates,
-    TauInt as TauInt,
     UnreliableEstimateWarning as UnreliableEstimateWarning,
     block_mcmc as block_mcmc,
     estimate as estimate,
-    estimate_chains as estimate_chains,
     forward_ess as forward_ess,
-    integrated_autocorrelation_time as integrated_autocorrelation_time,
-    mean_error as mean_error,
     negative_log_likelihood as negative_log_likelihood,
     neural_mcmc as neural_mcmc,
     parallel_tempering as parallel_tempering,
@@ -32,19 +35,11 @@ from .estimation import (
 from .exact import (
     T_C as T_C,
     ExactResult as ExactResult,
-    critical_temperature as critical_temperature,
-    enumerate_states as enumerate_states,
     exact_result as exact_result,
-    kasteleyn as kasteleyn,
     kaufman as kaufman,
-    magnetization_resolved as magnetization_resolved,
-    onsager as onsager,
-    potts_transition as potts_transition,
-    transfer_matrix as transfer_matrix,
 )
 from .hamiltonians import (
     HAMILTONIANS as HAMILTONIANS,
-    AbstractHamiltonian as AbstractHamiltonian,
     AshkinTeller as AshkinTeller,
     BlumeCapel as BlumeCapel,
     Clock as Clock,
@@ -62,12 +57,8 @@ from .lattice import Lattice as Lattice
 from .models import (
     MADE as MADE,
     MODELS as MODELS,
-    AbstractModel as AbstractModel,
     CausalTransformer as CausalTransformer,
-    ConditionEmbedding as ConditionEmbedding,
     GatedPixelCNN as GatedPixelCNN,
-    LogisticMixture as LogisticMixture,
-    MaskedConv2d as MaskedConv2d,
     MeanField as MeanField,
     MultiscalePixelCNN as MultiscalePixelCNN,
     PixelCNN as PixelCNN,
@@ -84,6 +75,5 @@ from .runs.directory import load_model as load_model
 from .samples import Samples as Samples
 from .spaces import Grid as Grid
 from .training import Step as Step, TrainingError as TrainingError, fit as fit
-from .training.objectives import forward_kl as forward_kl, reverse_kl as reverse_kl
 
 __version__: str

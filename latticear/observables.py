@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from latticear import deprecated
 from latticear.lattice import Lattice
 
 __all__ = ["correlation", "magnetization"]
@@ -54,3 +55,6 @@ def _pair_averages(vectors: Tensor, axis: int, periodic: bool) -> Tensor:
     if periodic:
         return sums[:, : extent // 2 + 1] / extent
     return sums[:, :extent] / torch.arange(extent, 0, -1, device=vectors.device)
+
+
+deprecated.keep_names(__name__)

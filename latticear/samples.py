@@ -26,6 +26,7 @@ class Samples:
         log_q_given: float64 `(n,)`, the log-probability of the sites that were held fixed, each given those of lower
             rank; None where nothing was.
         where: bool, of the shape of tokens, True at the sites held fixed; None where nothing was.
+        records: what else a simulation knows of each configuration and its estimator needs, `(n, ...)` by name.
     """
 
     tokens: Tensor
@@ -35,6 +36,7 @@ class Samples:
     provenance: dict[str, Any] = field(default_factory=dict)
     log_q_given: Tensor | None = None
     where: Tensor | None = None
+    records: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -48,6 +50,7 @@ class Samples:
             condition=None if self.condition is None else self.condition[part],
             log_q_given=None if self.log_q_given is None else self.log_q_given[part],
             where=None if self.where is None else self.where[part],
+            records={name: values[part] for name, values in self.records.items()},
         )
 
     @staticmethod
@@ -65,6 +68,11 @@ class Samples:
             condition=joined([batch.condition for batch in batches]),
             log_q_given=joined([batch.log_q_given for batch in batches]),
             where=joined([batch.where for batch in batches]),
+            records={
+                name: torch.cat([batch.records[name] for batch in batches])
+                for name in batches[0].records
+                if all(name in batch.records for batch in batches)
+            },
         )
 
 

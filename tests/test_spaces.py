@@ -134,10 +134,10 @@ def test_sample_files_round_trip(tmp_path, grid):
     path = tmp_path / "s.h5"
     _write(path, grid, tokens, condition)
     assert torch.equal(la.read_configurations(path, grid).long(), tokens)
-    again = Samples.cat(list(la.read_batches(path, 7)))
+    again = Samples.cat(list(la.data.read_batches(path, 7)))
     assert torch.equal(again.tokens.long(), tokens)
     assert torch.equal(again.condition, condition)
-    np.testing.assert_array_equal(la.read_condition(path), condition)
+    np.testing.assert_array_equal(la.data.read_condition(path), condition)
     small = bool(grid.states.abs().max() < 128)
     with xarray.open_dataset(path, engine="h5netcdf") as data:
         assert "energy" not in data
@@ -145,7 +145,7 @@ def test_sample_files_round_trip(tmp_path, grid):
         stored = data["spins"] if small else data["states"][data["tokens"].astype(int)]
         assert stored.dims == ("sample", *axes)
         np.testing.assert_array_equal(stored, grid.spins(tokens))
-    attributes = la.read_metadata(path)["attributes"]
+    attributes = la.data.read_metadata(path)["attributes"]
     assert attributes["grid"] == grid.to_dict()
     assert not {"hamiltonian", "temperature", "beta"} & attributes.keys()
     assert "energy" not in attributes["conventions"]
@@ -220,5 +220,5 @@ def test_a_damaged_description_is_one_line(tmp_path, stated):
         del h5.attrs["grid"]
         h5.attrs["grid"] = json.dumps(stated)
     with pytest.raises(ValueError, match=r".") as refused:
-        list(la.read_batches(path, 5))
+        list(la.data.read_batches(path, 5))
     assert "\n" not in str(refused.value)

@@ -368,5 +368,7 @@ def _batches(path: Path, batch_size: int) -> Iterator[Samples]:
                 seed=int(attributes["seed"]),
                 provenance=attributes.get("provenance", {}),
                 where=torch.from_numpy(h5["where"][part]).bool() if "log_q_given" in h5 else None,
-                **columns,
+                log_q=columns["log_q"],
+                condition=columns["condition"],
+                log_q_given=columns["log_q_given"],
             )

@@ -1,23 +1,45 @@
-"""Samples and chains become numbers with error bars."""
+"""Samples and chains become numbers with error bars.
 
-from latticear.estimation.annealing import population_annealing
+A simulation makes `Samples`, and they carry what its estimator needs: `log_q`, or `records` and `provenance`. An
+estimator takes them, one batch or many, and returns `Estimates`: `(samples, hamiltonian, temperature, *, observables,
+exact)`. Where both are usually wanted there is one call for them, with the target first: `(model, hamiltonian,
+temperature, *, n, seed, device, observables, exact, report)`, without the model where there is none.
+
+| simulation | estimator | both |
+|---|---|---|
+| `model.sample_batches` | `estimate`, `reweight`, `neural_mcmc` | |
+| `la.monte_carlo` | `estimate_chains` | |
+| `la.monte_carlo(method="parallel-tempering")` | `estimate_tempering` | `parallel_tempering` |
+| `la.montecarlo.annealed_population` | `estimate_population` | `population_annealing` |
+| `block_chains`, by a model | `estimate_blocks` | `block_mcmc` |
+| `resampled_particles`, by a model | `estimate_particles` | `sequential_monte_carlo` |
+"""
+
+from latticear.estimation.annealing import estimate_population, population_annealing
 from latticear.estimation.autocorrelation import TauInt, integrated_autocorrelation_time, mean_error
-from latticear.estimation.blocks import block_mcmc
+from latticear.estimation.block_updates import block_chains
+from latticear.estimation.blocks import block_mcmc, estimate_blocks
 from latticear.estimation.chains import estimate_chains, neural_mcmc
 from latticear.estimation.estimates import Estimate, Estimates, UnreliableEstimateWarning
 from latticear.estimation.importance import estimate, forward_ess, reweight
 from latticear.estimation.likelihood import negative_log_likelihood
-from latticear.estimation.smc import sequential_monte_carlo
-from latticear.estimation.tempering import parallel_tempering
+from latticear.estimation.particles import resampled_particles
+from latticear.estimation.smc import estimate_particles, sequential_monte_carlo
+from latticear.estimation.tempering import estimate_tempering, parallel_tempering
 
 __all__ = [
     "Estimate",
     "Estimates",
     "TauInt",
     "UnreliableEstimateWarning",
+    "block_chains",
     "block_mcmc",
     "estimate",
+    "estimate_blocks",
     "estimate_chains",
+    "estimate_particles",
+    "estimate_population",
+    "estimate_tempering",
     "forward_ess",
     "integrated_autocorrelation_time",
     "mean_error",
@@ -25,6 +47,7 @@ __all__ = [
     "neural_mcmc",
     "parallel_tempering",
     "population_annealing",
+    "resampled_particles",
     "reweight",
     "sequential_monte_carlo",
 ]

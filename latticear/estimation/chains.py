@@ -59,7 +59,9 @@ def neural_mcmc(
     temperature = check_temperature(temperature)
     parts = list(measurements(samples, hamiltonian, [temperature], observables))
     if any(part.log_q is None for part in parts):
-        raise ValueError("these samples have no log_q and cannot be proposals; for Monte Carlo use la.estimate_chains")
+        raise ValueError(
+            "these samples have no log_q and cannot be proposals; for Monte Carlo use la.estimation.estimate_chains"
+        )
     n = sum(len(part.energy) for part in parts)
     n_chains = n_chains or max(1, min(64, n // 1000))
     length = n // n_chains

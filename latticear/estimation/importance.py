@@ -96,7 +96,7 @@ def reweight(
     for part in measurements(samples, hamiltonian, temperatures, observables):
         if part.log_q is None:
             raise ValueError(
-                "these samples have no log_q and cannot be weighed; for Monte Carlo use la.estimate_chains"
+                "these samples have no log_q and cannot be weighed; for Monte Carlo use la.estimation.estimate_chains"
             )
         columns.append((part.energy, part.m, part.log_q, part.balance))
         for temperature, of_this in zip(temperatures, sums, strict=True):

@@ -6,8 +6,8 @@ Index suffixes: t measurement, r chain, k temperature of the ladder, from the ta
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from latticear.arguments import check_integer
 from latticear.estimation.autocorrelation import TauInt, mean_error
 from latticear.estimation.chains import estimate_chains, events_of
 from latticear.estimation.estimates import MIN_EVENTS, Estimate, Estimates
 from latticear.estimation.measurement import Observable
+from latticear.estimation.simulated import Simulated, counted
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.montecarlo.replicas import ParallelTempering
-from latticear.montecarlo.simulation import make_chains, run_chains
+from latticear.montecarlo.simulation import default_schedule, monte_carlo
 from latticear.samples import Samples
 
-__all__ = ["bennett", "parallel_tempering"]
+__all__ = ["bennett", "estimate_tempering", "parallel_tempering"]
 
 Array = NDArray[np.float64]
 
@@ -41,6 +41,79 @@ class LogRatio(NamedTuple):
     influence: Array
 
 
+def estimate_tempering(
+    samples: Iterable[Samples],
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    *,
+    observables: Mapping[str, Observable] | None = None,
+    exact: ExactResult | None = None,
+) -> Estimates:
+    """Observables and the free energy from chains of replicas at a ladder of temperatures.
+
+    At infinite temperature ln Z is known, N ln q, and the acceptance ratio method carries it down the ladder.
+
+    Args:
+        samples: the batches of `la.monte_carlo` with `method="parallel-tempering"`; a trimmed last one is left out.
+        hamiltonian, temperature: those of the chains.
+        observables, exact: as in `estimate`.
+
+    Returns:
+        As `estimate_chains`, with log_z, free_energy_per_site and entropy_per_site too, and overlap_squared, the
+        average of `(sum_i s_i . s'_i / N)^2` over pairs of chains, where there are two. `diagnostics` has the
+        ladder, `beta_k`; `acceptance_k` of exchanges between rungs k and k + 1; `round_trips` of all replicas of a
+        chain in a sweep; and `tau_int` of energy, |m| and the squared overlap, in measurements.
+
+    Raises:
+        ValueError: for other samples, or fewer than two measurements of each chain.
+
+    References:
+        C. H. Bennett, J. Comput. Phys. 22 (1976) 245, eq. 12; overlap: R. N. Bhatt and A. P. Young, Phys. Rev. B 37
+        (1988) 5606.
+    """
+    temperature = check_temperature(temperature)
+    name = ParallelTempering.name
+    source = f"la.monte_carlo(..., method={name!r})"
+    chains = Simulated(samples, temperature, method=name, needs="ladder", source=source)
+    plan = chains.provenance
+    ladder: list[Array] = []
+    overlap: list[Array] = []
+
+    def recorded() -> Iterator[Samples]:
+        for batch in chains:
+            if len(batch) == plan["n_chains"]:  # a trimmed one counts as little as in `estimate_chains`
+                ladder.append(batch.records["ladder"].cpu().numpy())
+                overlap.append(_overlap_squared(hamiltonian, batch))
+            yield batch
+
+    result = estimate_chains(
+        recorded(),
+        hamiltonian,
+        temperature,
+        observables=observables,
+        exact=exact,
+        thermalization=plan["thermalization"] / plan["thinning"],
+    )
+    energy_trk, travelled = np.stack(ladder), chains.provenance
+    _add_free_energy(result, energy_trk, np.array(travelled["betas"]), hamiltonian.joint, exact)
+    if plan["n_chains"] > 1:
+        series = np.stack(overlap)
+        mean, error, tau = mean_error(series)
+        result["overlap_squared"] = _estimate(mean, error, tau, result, events_of(series - mean, tau, mean))
+        result.diagnostics["tau_int_overlap_squared"] = tau.tau
+    result.diagnostics |= {f"beta_{k}": beta for k, beta in enumerate(travelled["betas"])}
+    result.diagnostics |= {f"acceptance_{k}": p for k, p in enumerate(travelled["acceptance"])}
+    result.diagnostics["round_trips"] = travelled["round_trips"]
+    trips = travelled["round_trips"] * plan["thinning"] * (len(energy_trk) - 1)
+    if trips < MIN_ROUND_TRIPS:
+        result.distrust(
+            f"the replicas of a chain made {trips:.2g} round trips from the target temperature to infinity and back: "
+            f"run longer chains"
+        )
+        result.warn()
+    return result
+
+
 def parallel_tempering(
     hamiltonian: AbstractHamiltonian,
     temperature: float,
@@ -53,14 +126,14 @@ def parallel_tempering(
     device: str = "cpu",
     observables: Mapping[str, Observable] | None = None,
     exact: ExactResult | None = None,
+    report: Callable[[int, int], None] | None = None,
     each: Callable[[Samples], object] | None = None,
 ) -> Estimates:
     """Observables and the free energy by replicas at a ladder of temperatures, right up to an infinite one.
 
-    `ParallelTempering` says what the chains are; the configurations are those of `monte_carlo` with
-    `method="parallel-tempering"`. Made for spin glasses and others whose states are far apart at the target temperature
-    but not at a higher one; first-order transitions stay hard. At infinite temperature ln Z is known, N ln q, and the
-    acceptance ratio method carries it down the ladder.
+    `la.monte_carlo` with `method="parallel-tempering"`, then `estimate_tempering`; `ParallelTempering` says what the
+    chains are. Made for spin glasses and others whose states are far apart at the target temperature but not at a
+    higher one; first-order transitions stay hard.
 
     Args:
         hamiltonian: any.
@@ -69,77 +142,40 @@ def parallel_tempering(
         n_chains, thermalization, thinning, seed, device: as in `monte_carlo`; the first 256 sweeps of the
             thermalisation may change the ladder.
         observables, exact: as in `estimate`.
-        each: called with every batch of configurations, such as `append` of a list.
+        report: called with the number of configurations that are drawn, and that of all.
+        each: deprecated; called with every batch of configurations.
 
     Returns:
-        As `estimate_chains`, with log_z, free_energy_per_site and entropy_per_site too, and overlap_squared, the
-        average of `(sum_i s_i . s'_i / N)^2` over pairs of chains, where there are two. `diagnostics` has the
-        ladder, `beta_k`; `acceptance_k` of exchanges between rungs k and k + 1; `round_trips` of all replicas of a
-        chain in a sweep; and `tau_int` of energy, |m| and the squared overlap, in measurements.
+        As `estimate_tempering`.
 
     Raises:
         ValueError: as `monte_carlo`, and for fewer than two measurements of each chain.
-
-    References:
-        C. H. Bennett, J. Comput. Phys. 22 (1976) 245, eq. 12; overlap: R. N. Bhatt and A. P. Young, Phys. Rev. B 37
-        (1988) 5606.
 
     Example:
         >>> import latticear as la
         >>> ising = la.Ising((4, 4), coupling=-1.0, field=0.5)
         >>> estimates = la.parallel_tempering(ising, 1.5, n=5000)
-        >>> abs(estimates["log_z"].value - la.enumerate_states(ising, 1.5).log_z) < 4 * estimates["log_z"].error
+        >>> abs(estimates["log_z"].value - la.exact.enumerate_states(ising, 1.5).log_z) < 4 * estimates["log_z"].error
         True
     """
-    temperature = check_temperature(temperature)
-    schedule: dict[str, Any] = {"n_chains": n_chains, "thermalization": thermalization, "thinning": thinning}
     name = ParallelTempering.name
-    chains, plan = make_chains(hamiltonian, temperature, n=n, method=name, seed=seed, device=device, **schedule)
-    assert isinstance(chains, ParallelTempering)
-    n = check_integer("n", n, least=1)
-    if n < 2 * plan.n_chains:
-        raise ValueError(
-            f"{plan.n_chains} chains need at least two measurements each, n = {2 * plan.n_chains}, got {n}"
-        )
-    ladder: list[Array] = []
-    overlap: list[Array] = []
+    schedule: dict[str, Any] = {"n_chains": n_chains, "thermalization": thermalization, "thinning": thinning}
+    chains = monte_carlo(hamiltonian, temperature, n=n, method=name, seed=seed, device=device, **schedule)
+    n_chains = default_schedule(hamiltonian, name, n).n_chains if n_chains is None else n_chains
+    if n < 2 * n_chains:
+        raise ValueError(f"{n_chains} chains need at least two measurements each, n = {2 * n_chains}, got {n}")
+    if each is not None:
+        instead = f"la.monte_carlo(..., method={name!r}) gives the batches, la.estimation.estimate_tempering takes them"
+        warnings.warn(f"each will be removed: {instead}", DeprecationWarning, stacklevel=2)
+        chains = _passed(chains, each)
+    batches = counted(chains, n, report)
+    return estimate_tempering(batches, hamiltonian, temperature, observables=observables, exact=exact)
 
-    def recorded() -> Iterator[Samples]:
-        for batch in run_chains(chains, temperature, n, plan, seed):
-            if len(batch) == plan.n_chains:  # a trimmed last one counts as little as in `estimate_chains`
-                ladder.append(chains.energies.cpu().numpy())
-                overlap.append(_overlap_squared(hamiltonian.joint, batch))
-            told = replace(batch, tokens=hamiltonian.split(batch.tokens))
-            if each is not None:
-                each(told)
-            yield told
 
-    result = estimate_chains(
-        recorded(),
-        hamiltonian,
-        temperature,
-        observables=observables,
-        exact=exact,
-        thermalization=plan.thermalization / plan.thinning,
-    )
-    energy_trk = np.stack(ladder)
-    _add_free_energy(result, energy_trk, chains.betas.cpu().numpy(), hamiltonian.joint, exact)
-    if plan.n_chains > 1:
-        series = np.stack(overlap)
-        mean, error, tau = mean_error(series)
-        result["overlap_squared"] = _estimate(mean, error, tau, result, events_of(series - mean, tau, mean))
-        result.diagnostics["tau_int_overlap_squared"] = tau.tau
-    result.diagnostics |= {f"beta_{k}": float(beta) for k, beta in enumerate(chains.betas)}
-    result.diagnostics |= {f"acceptance_{k}": float(p) for k, p in enumerate(chains.acceptance)}
-    result.diagnostics["round_trips"] = chains.round_trips
-    trips = chains.round_trips * plan.thinning * (len(energy_trk) - 1)
-    if trips < MIN_ROUND_TRIPS:
-        result.distrust(
-            f"the replicas of a chain made {trips:.2g} round trips from the target temperature to infinity and back: "
-            f"run longer chains"
-        )
-        result.warn()
-    return result
+def _passed(batches: Iterator[Samples], each: Callable[[Samples], object]) -> Iterator[Samples]:
+    for batch in batches:
+        each(batch)
+        yield batch
 
 
 def bennett(cold: Array, hot: Array, step: float) -> LogRatio:
@@ -196,7 +232,7 @@ def _estimate(
 
 def _overlap_squared(hamiltonian: AbstractHamiltonian, batch: Samples) -> Array:
     """`(R // 2,)`, of chains 0 and 1, 2 and 3, ...: one that began at random and one at lowest energy."""
-    vectors = hamiltonian.vectors_of(batch.tokens)
+    vectors = hamiltonian.joint.vectors_of(hamiltonian.join(batch.tokens))
     pairs = vectors[: len(vectors) // 2 * 2].unflatten(0, (-1, 2))
     overlap: Array = (pairs[:, 0] * pairs[:, 1]).sum(-1).mean((1, 2)).square().cpu().numpy()
     return overlap

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from latticear.hamiltonians.abstract_disorder import AbstractDisorder
 from latticear.hamiltonians.ashkin_teller import AshkinTeller
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.hamiltonians.bias import BoltzmannBias, Strengths
 from latticear.hamiltonians.blume_capel import BlumeCapel
 from latticear.hamiltonians.components import ComponentBias, Components
 from latticear.hamiltonians.custom import CustomHamiltonian
-from latticear.hamiltonians.disorder import AbstractDisorder
 from latticear.hamiltonians.edwards_anderson import EdwardsAnderson
 from latticear.hamiltonians.edwards_anderson_disorder import EdwardsAndersonDisorder
 from latticear.hamiltonians.ising import Ising

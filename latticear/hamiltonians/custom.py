@@ -37,7 +37,7 @@ class CustomHamiltonian(AbstractHamiltonian):
         >>> def plaquettes(s):
         ...     return -(s * s.roll(1, 1) * s.roll(1, 2) * s.roll((1, 1), (1, 2))).sum((1, 2))
         >>> gauge = CustomHamiltonian(plaquettes, states=[-1, 1], shape=(3, 3), spin_flip=True)
-        >>> round(la.enumerate_states(gauge, temperature=1.0).log_z, 6)
+        >>> round(la.exact.enumerate_states(gauge, temperature=1.0).log_z, 6)
         12.468787
     """
 

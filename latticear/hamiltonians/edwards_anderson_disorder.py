@@ -8,8 +8,8 @@ from typing import ClassVar, Literal, Unpack
 import torch
 from torch import Tensor
 
+from latticear.hamiltonians.abstract_disorder import AbstractDisorder
 from latticear.hamiltonians.bias import BoltzmannBias
-from latticear.hamiltonians.disorder import AbstractDisorder
 from latticear.hamiltonians.edwards_anderson import EdwardsAnderson, check_disorder, couplings_of, random_couplings
 from latticear.hamiltonians.ising import SPINS
 from latticear.hamiltonians.named import LatticeOptions, NamedHamiltonian

@@ -1,8 +1,10 @@
 """Markov chains and populations: configurations of the Boltzmann distribution, without estimates."""
 
+from latticear import deprecated
 from latticear.montecarlo.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.montecarlo.heatbath import HeatBath
 from latticear.montecarlo.metropolis import Metropolis
+from latticear.montecarlo.population import annealed_population, equally_weighted
 from latticear.montecarlo.potts_clusters import PottsSwendsenWang
 from latticear.montecarlo.replicas import ParallelTempering
 from latticear.montecarlo.simulation import METHODS, default_method, default_schedule, monte_carlo, monte_carlo_data
@@ -15,9 +17,13 @@ __all__ = [
     "PottsSwendsenWang",
     "SwendsenWang",
     "Wolff",
+    "annealed_population",
     "clusters_suit",
     "default_method",
     "default_schedule",
+    "equally_weighted",
     "monte_carlo",
     "monte_carlo_data",
 ]
+
+deprecated.keep_names(__name__)

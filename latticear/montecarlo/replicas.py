@@ -5,6 +5,8 @@ Index suffixes: r chain, k temperature of the ladder, from the target's (k = 0) 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -14,8 +16,9 @@ from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.montecarlo.heatbath import heat_bath
+from latticear.samples import Samples
 
-__all__ = ["ParallelTempering", "spaced"]
+__all__ = ["ParallelTempering", "spaced", "with_ladder"]
 
 Array = NDArray[np.float64]
 
@@ -154,6 +157,21 @@ class ParallelTempering:
         self._trips = torch.zeros((), dtype=torch.long, device=self.betas.device)
         # Of each replica: been at the target temperature, and at infinity after that.
         self._departed, self._returning = (torch.zeros_like(self._holder, dtype=torch.bool) for _ in range(2))
+
+
+def with_ladder(chains: ParallelTempering, batches: Iterable[Samples]) -> Iterator[Samples]:
+    """The batches of these chains as they run, each with what `la.estimation.estimate_tempering` needs besides.
+
+    `records["ladder"]` is float64 `(n, K)`: `[r, k]` is the energy of chain r's replica at temperature k. `provenance`
+    has the ladder, `betas`, and `acceptance` and `round_trips` of all sweeps so far since it settled.
+    """
+    for batch in batches:
+        told = {
+            "betas": chains.betas.tolist(),
+            "acceptance": chains.acceptance.tolist(),
+            "round_trips": chains.round_trips,
+        }
+        yield replace(batch, records={"ladder": chains.energies[: len(batch)]}, provenance=batch.provenance | told)
 
 
 def spaced(betas: Array, rejection: Array) -> Array:

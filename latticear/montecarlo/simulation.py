@@ -19,7 +19,7 @@ from latticear.montecarlo.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.montecarlo.heatbath import HeatBath
 from latticear.montecarlo.metropolis import Metropolis
 from latticear.montecarlo.potts_clusters import PottsSwendsenWang
-from latticear.montecarlo.replicas import ParallelTempering
+from latticear.montecarlo.replicas import ParallelTempering, with_ladder
 from latticear.random_numbers import random_stream
 from latticear.samples import Samples, token_dtype
 
@@ -121,7 +121,9 @@ def monte_carlo(
 
     Yields:
         `Samples` with tokens `(n_chains, H, W)`, or `(n_chains, C, H, W)` where a site has components, no `log_q`, and
-        provenance: method, schedule, temperature and `sweep`, the number of sweeps before the measurement.
+        provenance: method, schedule, temperature and `sweep`, the number of sweeps before the measurement. Those of
+        parallel tempering carry what `with_ladder` says besides. Estimates of them:
+        `la.estimation.estimate_chains`, of parallel tempering with free energies `la.estimation.estimate_tempering`.
 
     Raises:
         ValueError: at once, for an unknown method, a number out of range, or a Hamiltonian that the method
@@ -137,6 +139,8 @@ def monte_carlo(
     asked = {"n_chains": n_chains, "thermalization": thermalization, "thinning": thinning}
     chains, schedule = make_chains(hamiltonian, temperature, n=n, method=method, seed=seed, device=device, **asked)
     batches = run_chains(chains, temperature, n, schedule, seed)
+    if isinstance(chains, ParallelTempering):
+        batches = with_ladder(chains, batches)
     return (replace(batch, tokens=hamiltonian.split(batch.tokens)) for batch in batches)
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from latticear.data.couplings import Instance
 from latticear.data.writing import SampleWriter
-from latticear.estimation.annealing import MAX_ISLANDS, NAME as ANNEALING, population_annealing
+from latticear.estimation.annealing import estimate_population
 from latticear.estimation.chains import estimate_chains
 from latticear.estimation.estimates import Estimates
-from latticear.estimation.tempering import parallel_tempering
+from latticear.estimation.tempering import estimate_tempering
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian
+from latticear.montecarlo.population import MAX_ISLANDS, NAME as ANNEALING, annealed_population, equally_weighted
 from latticear.montecarlo.replicas import ParallelTempering
 from latticear.montecarlo.simulation import METHODS, default_schedule, monte_carlo
 from latticear.runs.config import RunConfig, resolve_device
@@ -132,13 +133,10 @@ def monte_carlo_run(
         StopSignals() as stop,
         SampleWriter(out, hamiltonian, attributes=attributes, has_log_q=False) as writer,
     ):
-        if method == ParallelTempering.name and n >= 2 * plan.n_chains:
-            keep = partial(_write, writer, hamiltonian, n, report, stop)
-            options: dict[str, Any] = {"n": n, "seed": seed, "device": where, **plan._asdict()}
-            return parallel_tempering(hamiltonian, temperature, exact=judge, each=keep, **options)
         written = _written(chains, writer, hamiltonian, n, report, stop)
         if n >= 2 * plan.n_chains:
-            return estimate_chains(written, hamiltonian, temperature, exact=judge)
+            estimated = estimate_tempering if method == ParallelTempering.name else estimate_chains
+            return estimated(written, hamiltonian, temperature, exact=judge)
         for _ in written:
             pass
         return None
@@ -169,11 +167,11 @@ def _annealed(
             report(n * done // total, n, f"temperature {done} of {total}")
             _obey(stop)
 
-        def keep(samples: Samples) -> None:
-            _write(writer, hamiltonian, n, report, stop, samples[:n])
-
-        options: dict[str, Any] = {"n_replicas": n_replicas, "seed": seed, "device": device}
-        return population_annealing(hamiltonian, temperature, exact=judge, report=cooled, each=keep, **options)
+        options: dict[str, Any] = {"n": n_replicas, "seed": seed, "device": device}
+        population = annealed_population(hamiltonian, temperature, report=cooled, **options)
+        estimates = estimate_population(population, hamiltonian, temperature, exact=judge)
+        _write(writer, hamiltonian, n, report, stop, equally_weighted(population)[:n])
+        return estimates
 
 
 def _write(

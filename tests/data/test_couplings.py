@@ -17,16 +17,16 @@ def _file(path, values, name="couplings"):
 
 
 def test_one_instance_or_several(tmp_path):
-    one = la.read_couplings(_file(tmp_path / "one.h5", COUPLINGS[3]), SHAPE)
+    one = la.data.read_couplings(_file(tmp_path / "one.h5", COUPLINGS[3]), SHAPE)
     several = _file(tmp_path / "several.h5", COUPLINGS)
     np.testing.assert_array_equal(one, COUPLINGS[3])
-    np.testing.assert_array_equal(la.read_couplings(several, SHAPE), COUPLINGS[0])
-    np.testing.assert_array_equal(la.read_couplings(several, SHAPE, 3), COUPLINGS[3])
+    np.testing.assert_array_equal(la.data.read_couplings(several, SHAPE), COUPLINGS[0])
+    np.testing.assert_array_equal(la.data.read_couplings(several, SHAPE, 3), COUPLINGS[3])
 
 
 def test_whole_numbers_are_numbers(tmp_path):
     signs = np.sign(COUPLINGS[0]).astype(np.int8)
-    found = la.read_couplings(_file(tmp_path / "signs.h5", signs), SHAPE)
+    found = la.data.read_couplings(_file(tmp_path / "signs.h5", signs), SHAPE)
     assert str(found.dtype) == "torch.float64"
     np.testing.assert_array_equal(found, signs)
 
@@ -48,14 +48,14 @@ def test_whole_numbers_are_numbers(tmp_path):
 )
 def test_what_is_no_instance(tmp_path, values, index, message):
     with pytest.raises(ValueError, match=message):
-        la.read_couplings(_file(tmp_path / "wrong.h5", values), SHAPE, index)
+        la.data.read_couplings(_file(tmp_path / "wrong.h5", values), SHAPE, index)
 
 
 def test_files_without_couplings(tmp_path):
     with pytest.raises(ValueError, match=r"must have a dataset /couplings .* it has \['J'\]"):
-        la.read_couplings(_file(tmp_path / "other.h5", COUPLINGS, "J"), SHAPE)
+        la.data.read_couplings(_file(tmp_path / "other.h5", COUPLINGS, "J"), SHAPE)
     (tmp_path / "text.h5").write_text("+ - +")
     with pytest.raises(ValueError, match="is neither HDF5"):
-        la.read_couplings(tmp_path / "text.h5", SHAPE)
+        la.data.read_couplings(tmp_path / "text.h5", SHAPE)
     with pytest.raises(FileNotFoundError):
-        la.read_couplings(tmp_path / "none.h5", SHAPE)
+        la.data.read_couplings(tmp_path / "none.h5", SHAPE)

@@ -146,7 +146,7 @@ warnings.simplefilter("ignore")
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from support.files import ATTRIBUTES, ISING, stream
-from latticear import SampleWriter, read_metadata
+from latticear.data import SampleWriter, read_metadata
 path, random = Path({path!r}), random.Random(0)
 samples = stream(1000)
 def run(progress):

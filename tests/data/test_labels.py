@@ -39,13 +39,13 @@ def test_labels_become_one_hot_vectors():
     ],
 )
 def test_conditions_of_a_file(tmp_path, stored, expected):
-    found = la.read_condition(_file(tmp_path / "c.h5", stored))
+    found = la.data.read_condition(_file(tmp_path / "c.h5", stored))
     assert (found is None) if expected is None else (found.tolist() == expected)
 
 
 def test_a_npy_file_has_no_condition(tmp_path):
     np.save(tmp_path / "c.npy", np.zeros((3, 2, 2)))
-    assert la.read_condition(tmp_path / "c.npy") is None
+    assert la.data.read_condition(tmp_path / "c.npy") is None
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_npy_file_has_no_condition(tmp_path):
 )
 def test_conditions_that_are_none(tmp_path, stored, words):
     with pytest.raises(ValueError, match=words) as refused:
-        la.read_condition(_file(tmp_path / "c.h5", stored))
+        la.data.read_condition(_file(tmp_path / "c.h5", stored))
     assert str(refused.value).startswith(str(tmp_path / "c.h5"))
     assert "\n" not in str(refused.value)
 
@@ -77,7 +77,7 @@ def test_a_group_is_no_condition(tmp_path):
     with h5py.File(path, "r+") as h5:
         h5.create_group("condition")
     with pytest.raises(ValueError, match="/condition must hold a label"):
-        la.read_condition(path)
+        la.data.read_condition(path)
 
 
 def test_conditions_as_a_user_writes_them():

@@ -7,16 +7,16 @@ import latticear as la
 
 
 def test_a_picture_is_a_function_of_seed_and_index():
-    tokens, labels = la.glyphs(20, seed=3)
-    more, more_labels = la.glyphs(30, seed=3)
+    tokens, labels = la.data.glyphs(20, seed=3)
+    more, more_labels = la.data.glyphs(30, seed=3)
     assert torch.equal(more[:20], tokens)
     assert torch.equal(more_labels[:20], labels)
-    assert not torch.equal(la.glyphs(20, seed=4)[0], tokens)
+    assert not torch.equal(la.data.glyphs(20, seed=4)[0], tokens)
 
 
 @pytest.mark.parametrize("levels", [2, 4, 256])
 def test_levels_from_paper_to_ink(levels):
-    tokens, _ = la.glyphs(50, (14, 18), levels)
+    tokens, _ = la.data.glyphs(50, (14, 18), levels)
     assert tokens.shape == (50, 14, 18)
     assert tokens.dtype == torch.uint8
     assert (int(tokens.min()), int(tokens.max())) == (0, levels - 1)
@@ -27,8 +27,8 @@ def test_levels_from_paper_to_ink(levels):
 
 def test_grey_levels_are_shares_of_a_pixel():
     """Binary pictures are the grey ones, rounded."""
-    grey, _ = la.glyphs(30, levels=256)
-    binary, _ = la.glyphs(30, levels=2)
+    grey, _ = la.data.glyphs(30, levels=256)
+    binary, _ = la.data.glyphs(30, levels=2)
     certain = (grey.int() - 128).abs() > 2
     assert torch.equal((grey > 127)[certain], (binary == 1)[certain])
 
@@ -36,7 +36,7 @@ def test_grey_levels_are_shares_of_a_pixel():
 def test_classes_can_be_told_apart():
     """The nearest of a hundred other pictures is of the same class nine times in ten; any class would be, by chance,
     once in three."""
-    tokens, labels = la.glyphs(300, characters="AXO", seed=1)
+    tokens, labels = la.data.glyphs(300, characters="AXO", seed=1)
     assert set(labels.tolist()) == {0, 1, 2}
     flat = tokens.flatten(1).double()
     nearest = torch.cdist(flat[100:], flat[:100]).argmin(1)
@@ -56,4 +56,4 @@ def test_classes_can_be_told_apart():
 )
 def test_what_cannot_be_drawn(arguments, words):
     with pytest.raises(ValueError, match=words):
-        la.glyphs(**{"n": 1, **arguments})
+        la.data.glyphs(**{"n": 1, **arguments})

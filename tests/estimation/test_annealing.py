@@ -12,7 +12,7 @@ from support.disorder import WITHOUT_CLUSTERS as SYSTEMS
 import latticear as la
 from latticear.estimation.annealing import population_annealing
 from latticear.exact import all_configurations
-from latticear.montecarlo.population import Population, anneal
+from latticear.montecarlo.population import Population, anneal, annealed_population, equally_weighted, families
 from latticear.montecarlo.resampling import systematic
 
 
@@ -23,8 +23,8 @@ def population(hamiltonian, size: tuple[int, int], seed: int = 0) -> Population:
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_free_energy_and_observables_agree_with_enumeration(name):
     hamiltonian, temperature = SYSTEMS[name]
-    exact = la.enumerate_states(hamiltonian, temperature)
-    found = population_annealing(hamiltonian, temperature, n_replicas=6400, exact=exact, seed=2)
+    exact = la.exact.enumerate_states(hamiltonian, temperature)
+    found = population_annealing(hamiltonian, temperature, n=6400, exact=exact, seed=2)
     assert found.reliable
     compared = [e for e in found.values() if e.exact is not None]
     assert len(compared) == 9
@@ -32,7 +32,7 @@ def test_free_energy_and_observables_agree_with_enumeration(name):
         assert abs(estimate.deviation) < 4
     assert found["log_z"].error < 0.01 * abs(found["log_z"].value)
     if name != "hot":
-        off = la.enumerate_states(hamiltonian, 1.15 * temperature)
+        off = la.exact.enumerate_states(hamiltonian, 1.15 * temperature)
         assert abs(found["log_z"].value - off.log_z) > 10 * found["log_z"].error
 
 
@@ -40,7 +40,7 @@ def test_free_energy_and_observables_agree_with_enumeration(name):
 def test_z_is_unbiased_however_few_replicas_there_are(n_sweeps, steps):
     """The average over islands of 8 replicas, whose ln Z are each clearly too low; without any sweep as well."""
     hamiltonian, temperature = SYSTEMS["random"]
-    exact = la.enumerate_states(hamiltonian, 3 * temperature).log_z
+    exact = la.exact.enumerate_states(hamiltonian, 3 * temperature).log_z
     islands = population(hamiltonian, (20_000, 8))
     anneal(islands, np.linspace(0, 1 / (3 * temperature), steps + 1)[1:].tolist(), n_sweeps)
     z_r = (islands.log_z - exact).exp().numpy()
@@ -65,10 +65,9 @@ def test_replicas_follow_the_boltzmann_distribution():
 
 def test_error_of_ln_z_is_that_of_many_runs():
     hamiltonian, temperature = la.Ising((3, 3), coupling=-1.0), 1.2
-    exact = la.enumerate_states(hamiltonian, temperature)
+    exact = la.exact.enumerate_states(hamiltonian, temperature)
     z = [
-        population_annealing(hamiltonian, temperature, n_replicas=3200, n_sweeps=2, exact=exact, seed=seed)
-        for seed in range(60)
+        population_annealing(hamiltonian, temperature, n=3200, n_sweeps=2, exact=exact, seed=seed) for seed in range(60)
     ]
     for name in ("log_z", "abs_magnetization"):
         squares = np.square([found[name].deviation for found in z]).sum()
@@ -77,14 +76,14 @@ def test_error_of_ln_z_is_that_of_many_runs():
 
 def test_families_are_counted():
     islands = population(la.Ising((2, 2)), (2, 4))
-    assert islands.families == pytest.approx((1, 1))
-    islands.origin = torch.tensor([0, 0, 0, 0, 4, 4, 5, 5])  # shares 1/2, 1/4, 1/4
-    assert islands.families == pytest.approx((8 * 0.375, 8 / np.exp(1.5 * np.log(2))))
+    assert families(islands.origin) == pytest.approx((1, 1))
+    shares = torch.tensor([0, 0, 0, 0, 4, 4, 5, 5])  # 1/2, 1/4, 1/4
+    assert families(shares) == pytest.approx((8 * 0.375, 8 / np.exp(1.5 * np.log(2))))
 
 
 def test_few_families_are_distrusted():
     with pytest.warns(la.UnreliableEstimateWarning, match="families are left on an island of 10"):
-        found = population_annealing(la.Ising((8, 8)), 1.0, n_replicas=100, n_sweeps=1)
+        found = population_annealing(la.Ising((8, 8)), 1.0, n=100, n_sweeps=1)
     assert not found.reliable
 
 
@@ -92,9 +91,9 @@ def test_few_rare_events_are_distrusted():
     """At T = 0.5 about two replicas of 6400 are excited at all; at T = 1.2 only Binder's ratio rests on rare ones."""
     ising = la.Ising((3, 3), coupling=-1.0)
     with pytest.warns(la.UnreliableEstimateWarning, match="energy_per_site rests on few rare events, about 2"):
-        found = population_annealing(ising, 0.5, n_replicas=6400, seed=2)
+        found = population_annealing(ising, 0.5, n=6400, seed=2)
     assert not found.reliable
-    found = population_annealing(ising, 1.2, n_replicas=3200)
+    found = population_annealing(ising, 1.2, n=3200)
     assert found.reliable
     assert [name for name, estimate in found.items() if not estimate.reliable] == ["binder_cumulant"]
 
@@ -111,7 +110,7 @@ def test_islands_never_meet():
 def test_schedule_keeps_the_overlap_asked_for_and_ends_at_the_target():
     counts = []
     for overlap in (0.5, 0.9, 0.97):
-        found = population_annealing(la.Ising((4, 4)), 2.0, n_replicas=320, overlap=overlap, n_sweeps=1)
+        found = population_annealing(la.Ising((4, 4)), 2.0, n=320, overlap=overlap, n_sweeps=1)
         counts.append(found.diagnostics["n_temperatures"])
     # ln ESS of a step is about its variance: steps go as its root
     assert counts[1] / counts[0] == pytest.approx(np.sqrt(np.log(0.5) / np.log(0.9)), rel=0.35)
@@ -120,14 +119,13 @@ def test_schedule_keeps_the_overlap_asked_for_and_ends_at_the_target():
 
 def test_configurations_have_equal_weights():
     hamiltonian, temperature = SYSTEMS["random"]
-    parts = []
-    population_annealing(hamiltonian, temperature, n_replicas=6405, seed=3, each=parts.append)
-    (samples,) = parts
+    samples = equally_weighted(annealed_population(hamiltonian, temperature, n=6405, seed=3))
     assert len(samples) == 6400
+    assert not samples.records
     assert samples.provenance["method"] == "population-annealing"
     assert samples.provenance["n_islands"] == 32
     energy = hamiltonian.token_energy(samples.tokens) / hamiltonian.n_sites
-    exact = la.enumerate_states(hamiltonian, temperature).energy_per_site
+    exact = la.exact.enumerate_states(hamiltonian, temperature).energy_per_site
     assert abs(energy.mean().item() - exact) < 8 * energy.std().item() / np.sqrt(6400)  # families are correlated
 
 
@@ -138,16 +136,16 @@ def test_islands_are_resampled_by_their_z():
 
 
 def test_a_seed_is_reproduced_and_another_is_not():
-    runs = [population_annealing(la.Ising((3, 3)), 3.0, n_replicas=1280, seed=seed) for seed in (1, 1, 2)]
+    runs = [population_annealing(la.Ising((3, 3)), 3.0, n=1280, seed=seed) for seed in (1, 1, 2)]
     assert runs[0]["log_z"].value == runs[1]["log_z"].value != runs[2]["log_z"].value
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_replicas": 99}, "n_replicas must be at least 100, got 99"),
+        ({"n": 99}, "n must be at least 100, got 99"),
         ({"n_islands": 9}, "n_islands must be at least 10, got 9"),
-        ({"n_islands": 65}, "65 islands need at least 650 replicas, got n_replicas = 640"),
+        ({"n_islands": 65}, "65 islands need at least 650 replicas, got n = 640"),
         ({"n_sweeps": 0}, "n_sweeps must be at least 1"),
         ({"overlap": 1.0}, "overlap must lie between 0 and 1, got 1.0"),
         ({"temperature": -1.0}, "temperature must be positive"),
@@ -155,7 +153,7 @@ def test_a_seed_is_reproduced_and_another_is_not():
 )
 def test_wrong_arguments_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        population_annealing(la.Ising((2, 2)), **{"temperature": 2.0, "n_replicas": 640, **changes})
+        population_annealing(la.Ising((2, 2)), **{"temperature": 2.0, "n": 640, **changes})
 
 
 @pytest.mark.gpu
@@ -163,6 +161,6 @@ def test_on_the_gpu():
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     hamiltonian, temperature = SYSTEMS["three states"]
-    exact = la.enumerate_states(hamiltonian, temperature)
-    found = population_annealing(hamiltonian, temperature, n_replicas=6400, exact=exact, device="cuda")
+    exact = la.exact.enumerate_states(hamiltonian, temperature)
+    found = population_annealing(hamiltonian, temperature, n=6400, exact=exact, device="cuda")
     assert all(abs(e.deviation) < 4 for e in found.values() if e.exact is not None)

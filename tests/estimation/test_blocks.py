@@ -7,7 +7,7 @@ from support.blume_capel import BlumeCapel
 from support.contracts import peaked
 
 import latticear as la
-from latticear.estimation.blocks import BlockUpdates, Kind
+from latticear.estimation.block_updates import BlockUpdates, Kind
 from latticear.exact import all_configurations, enumerate_states
 
 TEMPERATURE = 2.5

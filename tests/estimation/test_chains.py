@@ -66,7 +66,7 @@ def test_equal_weights_accept_everything():
 def test_monte_carlo_agrees_with_enumeration(ising, method):
     exact = enumerate_states(ising, TEMPERATURE)
     chains = la.monte_carlo(ising, TEMPERATURE, n=20_030, n_chains=100, method=method, thinning=5, seed=0)
-    estimates = la.estimate_chains(chains, ising, TEMPERATURE, exact=exact)
+    estimates = la.estimation.estimate_chains(chains, ising, TEMPERATURE, exact=exact)
     assert estimates.n == 20_000  # the trimmed last batch is left out
     assert estimates.diagnostics["tau_int_energy"] >= 0.4
     for name in set(exact.to_dict()) & set(estimates):
@@ -78,7 +78,9 @@ def test_frozen_chains_are_told():
     """At T = 0.4 no configuration but the ground state is seen: errors of zero, which say nothing."""
     ising = la.Ising((4, 4))
     with pytest.warns(la.UnreliableEstimateWarning, match="heat bath would change the energy"):
-        estimates = la.estimate_chains(la.monte_carlo(ising, 0.4, n=1000, method="swendsen-wang"), ising, 0.4)
+        estimates = la.estimation.estimate_chains(
+            la.monte_carlo(ising, 0.4, n=1000, method="swendsen-wang"), ising, 0.4
+        )
     assert estimates["energy_per_site"].error == 0
     assert not estimates.reliable
 
@@ -105,7 +107,9 @@ def test_errors_that_rest_on_few_rare_events_are_told():
     kept, dropped = [], []
     for n, runs in ((1200, 80), (6000, 20)):
         for _ in range(runs):
-            found = la.estimate_chains(drawn(ising, temperature, n, generator), ising, temperature, exact=exact)
+            found = la.estimation.estimate_chains(
+                drawn(ising, temperature, n, generator), ising, temperature, exact=exact
+            )
             (kept if found.reliable else dropped).append([found[name].deviation for name in names])
     assert len(kept) > 15
     assert np.abs(kept).max() < 4.5
@@ -118,7 +122,7 @@ def test_a_single_quantity_may_be_unreliable():
     """Binder's cumulant of an antiferromagnet rests on the few configurations that are not."""
     ising, rare = la.Ising((3, 3), coupling=-1.0), {"aligned": lambda s: (s.mean((1, 2)).abs() > 0.5).double()}
     batches = drawn(ising, 1.2, 3200, torch.Generator().manual_seed(0))
-    found = la.estimate_chains(batches, ising, 1.2, observables=rare)
+    found = la.estimation.estimate_chains(batches, ising, 1.2, observables=rare)
     assert found["aligned"].value == pytest.approx(3 / 3200)
     assert found.reliable
     assert {name for name, estimate in found.items() if not estimate.reliable} == {"binder_cumulant", "aligned"}
@@ -130,7 +134,7 @@ def test_a_single_quantity_may_be_unreliable():
 def test_short_chains_are_told(ising):
     chains = la.monte_carlo(la.Ising((8, 8)), 2.3, n=40, n_chains=4, thermalization=0, thinning=1, seed=0)
     with pytest.warns(la.UnreliableEstimateWarning, match="too short for their autocorrelation"):
-        estimates = la.estimate_chains(chains, la.Ising((8, 8)), 2.3)
+        estimates = la.estimation.estimate_chains(chains, la.Ising((8, 8)), 2.3)
     assert not estimates.reliable
 
 
@@ -140,4 +144,4 @@ def test_bad_input(ising, model):
     with pytest.raises(ValueError, match="no log_q"):
         la.neural_mcmc(la.monte_carlo(ising, TEMPERATURE, n=100), ising, TEMPERATURE)
     with pytest.raises(ValueError, match="at least two measurements"):
-        la.estimate_chains(la.monte_carlo(ising, TEMPERATURE, n=10, n_chains=10), ising, TEMPERATURE)
+        la.estimation.estimate_chains(la.monte_carlo(ising, TEMPERATURE, n=10, n_chains=10), ising, TEMPERATURE)

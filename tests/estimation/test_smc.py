@@ -1,5 +1,7 @@
 """Sequential Monte Carlo: Z without bias whatever the twists, observables, and error bars, against enumeration."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,12 @@ from support.blume_capel import BlumeCapel
 from support.contracts import peaked
 
 import latticear as la
-from latticear.estimation import smc
+from latticear.estimation import estimate_particles
+from latticear.estimation.particles import _all_islands, _twists, size_of
 from latticear.estimation.twists import Pilot, Twist, _images, fit_twists
 from latticear.exact import all_configurations, enumerate_states
 from latticear.models.steps import DrawsInSteps
+from latticear.montecarlo.resampling import systematic
 from latticear.samples import Samples
 
 TEMPERATURE = 3.5
@@ -28,11 +32,10 @@ def multiscale(system) -> la.MultiscalePixelCNN:
 
 
 def _log_z_of_islands(model, hamiltonian, twists, n_islands, n_particles, seed=0):
-    """ln of the mean weight of each island: float64 `(R,)`, and what else there is of all of them."""
+    """ln of the mean weight of each island: float64 `(R,)`, and the particles."""
     size = (n_islands, n_particles)
-    runs = list(smc._all_islands(model, hamiltonian, TEMPERATURE, twists, size, seed, None))
-    islands = smc.Islands(*(torch.cat(column) for column in zip(*runs, strict=True)))
-    return (islands.log_w.logsumexp(1) - np.log(n_particles)).numpy(), islands
+    drawn = Samples.cat(list(_all_islands(model, hamiltonian, TEMPERATURE, twists, size, seed, None)))
+    return (drawn.records["log_w"].view(size).logsumexp(1) - np.log(n_particles)).numpy(), drawn
 
 
 def _z_scores(log_z_r, log_z):
@@ -48,7 +51,7 @@ def _wrong(step, scale=1.5):
 
 
 def _fitted(model, hamiltonian, n=400):
-    return smc._twists(model, hamiltonian, TEMPERATURE, n, None, 5, None)
+    return _twists(model, hamiltonian, TEMPERATURE, n, None, 5, None)
 
 
 def test_draws_in_steps(multiscale):
@@ -69,17 +72,17 @@ def test_z_is_without_bias(system, multiscale, twists):
         "wrong": [_wrong(k) for k in range(3)],
         "none": [lambda tokens, log_q: 0 * log_q] * 3,
     }[twists]
-    log_z_r, islands = _log_z_of_islands(multiscale, system, chosen, 1500, 8)
+    log_z_r, drawn = _log_z_of_islands(multiscale, system, chosen, 1500, 8)
     assert abs(_z_scores(log_z_r, enumerate_states(system, TEMPERATURE).log_z)) < 4
     assert np.exp(log_z_r - log_z_r.mean()).std() > 0.05  # there is something to get wrong
     if twists == "wrong":
-        assert islands.resampled.double().mean() > 0.5
-        assert islands.ancestors.double().mean() < 6
+        assert drawn.records["resampled"].double().mean() > 0.5
+        assert len(drawn.records["ancestor"].unique()) < 1500 * 6
 
 
 def test_ideal_twists_leave_nothing_to_chance(monkeypatch):
     """With f = ln p(x) / q(x) the particles of a step stand for p, and only the last step's weights vary."""
-    monkeypatch.setattr(smc, "THRESHOLD", 1.0)
+    monkeypatch.setattr("latticear.estimation.particles.THRESHOLD", 1.0)
     ising = la.Ising((2, 2), field=0.3)
     model = peaked(la.MultiscalePixelCNN((2, 2), width=4), scale=0.2)
     every = all_configurations((2, 2), 2).flatten(1)
@@ -124,19 +127,19 @@ def test_agrees_with_enumeration(system, multiscale):
     assert (1 / estimates["ess"].value - 1) / estimates.n == pytest.approx(log_z.error**2, rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::latticear.UnreliableEstimateWarning")
 def test_error_bars_cover(system, multiscale, monkeypatch):
     """120 repeats of 32 islands of 8 particles: the variance of z has an error of sqrt(2 / 119) = 0.13."""
     exact, repeats = enumerate_states(system, TEMPERATURE), 120
-    monkeypatch.setattr(smc, "THRESHOLD", 0.9)
+    monkeypatch.setattr("latticear.estimation.particles.THRESHOLD", 0.9)
     twists = [_wrong(k, 0.2) for k in range(3)]
-    _, islands = _log_z_of_islands(multiscale, system, twists, repeats * 32, 8, seed=4)
-    assert islands.resampled.double().mean() > 0.5  # particles of an island are related
+    _, drawn = _log_z_of_islands(multiscale, system, twists, repeats * 32, 8, seed=4)
+    assert drawn.records["resampled"].double().mean() > 0.5  # particles of an island are related
     z = {"log_z": [], "energy_per_site": [], "abs_magnetization": []}
-    particles = islands.tokens.view(repeats, -1, 4, 4)
-    for k, tokens in enumerate(particles):
-        part = smc.Islands(tokens, *(values[32 * k : 32 * (k + 1)] for values in islands[1:]))
-        drawn = list(smc.measurements(la.Samples(tokens, None, 0), system, [TEMPERATURE], None))
-        found = smc._estimates(part, drawn, [], 16, TEMPERATURE, exact)
+    origin = drawn.provenance | {"n_islands": 32, "r_squared": []}
+    for first in range(0, len(drawn), 32 * 8):
+        part = replace(drawn[first : first + 32 * 8], provenance=origin)
+        found = estimate_particles(part, system, TEMPERATURE, exact=exact)
         for name, values in z.items():
             values.append(found[name].deviation)
     for name, values in z.items():
@@ -150,10 +153,11 @@ def test_copies_of_a_particle_count_once(system, multiscale):
     samples = multiscale.sample(60, seed=1)
     alone = la.estimate(samples, system, TEMPERATURE)
     log_w = -system.token_energy(samples.tokens) / TEMPERATURE - samples.log_q
-    tokens, log_w = samples.tokens.repeat_interleave(10, 0), log_w[:, None].expand(60, 10).contiguous()
-    islands = smc.Islands(tokens, log_w, torch.ones(60), torch.zeros(60), log_w[..., None])
-    drawn = list(smc.measurements(la.Samples(tokens, None, 0), system, [TEMPERATURE], None))
-    found = smc._estimates(islands, drawn, [], 16, TEMPERATURE, None)
+    tokens, log_w = samples.tokens.repeat_interleave(10, 0), log_w.repeat_interleave(10)
+    origin = {"method": "smc", "n_islands": 60, "n_particles": 10, "temperature": TEMPERATURE, "r_squared": []}
+    records = {"log_w": log_w, "history": log_w[:, None], "ancestor": log_w, "resampled": 0 * log_w}
+    copies = Samples(tokens, None, 0, provenance=origin, records=records)
+    found = estimate_particles(copies, system, TEMPERATURE)
     for name in ("log_z", "energy_per_site", "susceptibility", "correlation"):
         assert np.allclose(found[name].error, alone[name].error, rtol=1e-9), name
         assert np.allclose(found[name].value, alone[name].value, rtol=1e-9), name
@@ -178,7 +182,7 @@ def test_systematic_resampling_is_fair():
     wanted = 7 * log_w[0].softmax(0)
     counts = []
     for lot in torch.linspace(0, 1, 1001)[:-1].double():
-        rows = smc.systematic(log_w, lot.expand(2), poor)
+        rows = systematic(log_w, lot.expand(2), poor)
         assert rows[7:].tolist() == list(range(7, 14))
         counts.append(torch.bincount(rows[:7], minlength=7))
     counts = torch.stack(counts)
@@ -315,7 +319,7 @@ def test_a_pilot_is_checked(system, multiscale, pilot, message):
 
 
 def test_islands_by_default():
-    sizes = [smc._size(n, None) for n in (20, 50, 100, 256, 3200)]
+    sizes = [size_of(n, None) for n in (20, 50, 100, 256, 3200)]
     assert sizes == [(10, 2), (10, 5), (12, 8), (32, 8), (32, 100)]
 
 

@@ -103,7 +103,7 @@ def test_critical_three_states_against_the_heat_bath():
             thinning=thinning,
         )
         energy = [hamiltonian.token_energy(batch.tokens).numpy() for batch in batches]
-        found.append(la.mean_error(np.stack(energy)))
+        found.append(la.estimation.mean_error(np.stack(energy)))
     (a, error_a, tau_a), (b, error_b, tau_b) = found
     assert abs(a - b) < 4 * math.hypot(error_a, error_b) < 0.02 * abs(a)
     assert 2 * tau_a.tau < 10 * tau_b.tau

@@ -195,7 +195,7 @@ class _Encoded(la.PixelCNN):
         self.encode = encode
         with torch.no_grad():
             channels = encode(torch.zeros(1, n_tokens, 1, 1)).shape[1]
-            self.layers[0] = la.MaskedConv2d(channels, 6, 3, "A")
+            self.layers[0] = la.models.MaskedConv2d(channels, 6, 3, "A")
             for weight in self.parameters():
                 weight.normal_(std=0.7)
         self._set_rank(wavefront_rank(self))
@@ -235,7 +235,7 @@ def _model_of_fewer_channels():
             return self.head(self.layers(one_hot(tokens, self.n_tokens - 1, self.head.weight.dtype)))
 
     model = Fewer((4, 4), 2, width=4, depth=2, kernel_size=3)
-    model.layers[0] = la.MaskedConv2d(1, 4, 3, "A")
+    model.layers[0] = la.models.MaskedConv2d(1, 4, 3, "A")
     return model
 
 

@@ -195,8 +195,8 @@ def test_without_temperatures_the_whole_range_is_estimated(run):
 def test_samples_at_a_temperature(run, tmp_path):
     succeed("sample", run, "-n", "50", "--temperature", "2.1", "-o", tmp_path / "samples.h5")
     succeed("sample", run, "-n", "80", "--temperature", "2.1", "-o", tmp_path / "samples.h5", "--append")
-    assert la.read_metadata(tmp_path / "samples.h5")["attributes"]["temperature"] == 2.1
-    batch = next(la.read_batches(tmp_path / "samples.h5", 100))
+    assert la.data.read_metadata(tmp_path / "samples.h5")["attributes"]["temperature"] == 2.1
+    batch = next(la.data.read_batches(tmp_path / "samples.h5", 100))
     assert (batch.condition == 2.1).all()
     model = la.load_model(run)
     assert torch.equal(model.sample(80, condition=torch.tensor([2.1], dtype=torch.float64)).tokens, batch.tokens)

@@ -41,7 +41,7 @@ def _network(**options):
 @pytest.mark.parametrize("objective", ["reverse-kl", "forward-kl", "forward-reverse-kl"])
 def test_training_and_estimates_on_four_sites(objective):
     """Fixed seeds; four errors of four quantities by two routes: false alarms in 5e-4 of such tests."""
-    model, exact = _network(spin_flip_symmetric=True), la.enumerate_states(JOINT, T)
+    model, exact = _network(spin_flip_symmetric=True), la.exact.enumerate_states(JOINT, T)
     options = {"objective": objective, "steps": 120, "batch_size": 128, "n_monte_carlo": 2000, "evaluate_every": 60}
     *_, last = la.fit(model, PARTS, temperature=T, **options)
     assert last.metrics["ess"] > 0.6
@@ -119,7 +119,7 @@ def test_files_hold_spins_of_components(folder):
     (batch,) = read_batches(folder / "s.h5", 300)
     assert torch.equal(batch.tokens, drawn.tokens)
     assert torch.equal(batch.log_q, drawn.log_q)
-    assert la.read_metadata(folder / "mc.h5")["shape"] == [2, 2, 2]
+    assert la.data.read_metadata(folder / "mc.h5")["shape"] == [2, 2, 2]
 
 
 def test_the_same_configurations_as_states_of_sites(folder, tmp_path):
@@ -132,7 +132,7 @@ def test_the_same_configurations_as_states_of_sites(folder, tmp_path):
 
 
 def test_estimates_of_the_run(folder):
-    exact = la.enumerate_states(JOINT, T)
+    exact = la.exact.enumerate_states(JOINT, T)
     for method in ("is", "mcmc"):
         (result,) = tiny.estimated(folder / "run", 4000, method=method, data=folder / "mc.h5")
         _within(result, exact)
@@ -169,7 +169,7 @@ def test_a_comparison_of_both_forms(tmp_path):
     (tmp_path / "parts.toml").write_text(head + "components = 2\n" + tail)
     configs = [tmp_path / "joint.toml", tmp_path / "parts.toml"]
     rows = list(compare_runs(configs, tmp_path / "out", [], {}, minutes=0.03, n=2000, report=tiny.silent))
-    exact = la.enumerate_states(JOINT, T).free_energy_per_site
+    exact = la.exact.enumerate_states(JOINT, T).free_energy_per_site
     for row, system in zip(rows, (JOINT, PARTS), strict=True):
         assert row["hamiltonian"] == system.to_dict()
         assert row["free_energy_per_site"]["exact"] == pytest.approx(exact)
@@ -181,7 +181,7 @@ def test_a_range_of_temperatures(tmp_path):
     sets = [word for key in (*SYSTEM, *SMALL) for word in ("--set", key)]
     assert "finished" in succeed("train", *words, *sets)
     for result in tiny.estimated(tmp_path / "run", 3000):
-        _within(result, la.enumerate_states(JOINT, result.temperature))
+        _within(result, la.exact.enumerate_states(JOINT, result.temperature))
 
 
 @pytest.mark.parametrize(

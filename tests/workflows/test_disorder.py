@@ -35,7 +35,7 @@ def _disorder(shape=(4, 4), distribution="gaussian", **lattice) -> la.EdwardsAnd
     return la.EdwardsAndersonDisorder(shape, distribution, 3, **lattice)
 
 
-def _model(disorder, network="multiscale", **options) -> la.AbstractModel:
+def _model(disorder, network="multiscale", **options) -> la.models.AbstractModel:
     cls, own = NETWORKS[network]
     options = {"spin_flip_symmetric": True, "n_condition_maps": 2, **own, **options}
     if cls is la.MultiscalePixelCNN:
@@ -303,7 +303,7 @@ def run(tmp_path_factory):
 def test_estimates_of_an_instance(run):
     glass = run.parent / "glass.h5"
     content = json.loads(succeed("estimate", run, "--instance", glass, "--index", "2", "-n", "500", "--json"))
-    system = la.EdwardsAnderson((4, 4), la.read_couplings(glass, (4, 4), 2).tolist())
+    system = la.EdwardsAnderson((4, 4), la.data.read_couplings(glass, (4, 4), 2).tolist())
     free = content["free_energy_per_site"]
     assert free["exact"] == pytest.approx(exact_result(system, 1.5).free_energy_per_site, rel=1e-12)
     assert abs(free["value"] - free["exact"]) < 5 * free["error"]
@@ -317,10 +317,10 @@ def test_samples_of_an_instance(run, tmp_path):
     words = ["sample", run, "--instance", glass, "-o", tmp_path / "samples.h5"]
     succeed(*words, "-n", "50")
     succeed(*words, "-n", "80", "--append")
-    system = la.EdwardsAnderson((4, 4), la.read_couplings(glass, (4, 4)).tolist())
+    system = la.EdwardsAnderson((4, 4), la.data.read_couplings(glass, (4, 4)).tolist())
     tokens = la.read_configurations(tmp_path / "samples.h5", system)
     model = la.load_model(run)
-    condition = model.condition_of(maps=la.read_couplings(glass, (4, 4))[None])
+    condition = model.condition_of(maps=la.data.read_couplings(glass, (4, 4))[None])
     assert torch.equal(model.sample(80, condition=condition).tokens, tokens)
     with h5py.File(tmp_path / "samples.h5") as h5:
         assert torch.equal(torch.from_numpy(h5["energy"][()]), system.token_energy(tokens))

@@ -26,7 +26,7 @@ OPTIONS = [word for key in SETS for word in ("--set", key)]
 
 
 def _write(path, n=120, classes=3, **datasets):
-    tokens, labels = la.glyphs(n, SHAPE, 3, characters="017"[:classes])
+    tokens, labels = la.data.glyphs(n, SHAPE, 3, characters="017"[:classes])
     with h5py.File(path, "w") as h5:
         h5["spins"], h5["condition"] = tokens.numpy(), labels.numpy()
         for name, array in datasets.items():
@@ -63,7 +63,7 @@ def test_train_estimate_sample_complete_and_report(trained, pictures, tmp_path):
 
     found = json.loads(succeed("estimate", trained, "--json"))
     model, tokens = load_model(trained), la.read_configurations(pictures, la.Grid(SHAPE, 3))
-    condition = torch.eye(3)[torch.from_numpy(la.read_condition(pictures))]
+    condition = torch.eye(3)[torch.from_numpy(la.data.read_condition(pictures))]
     expected = la.negative_log_likelihood(model, tokens[108:], condition[108:])
     for name, value in expected.items():
         assert found[name] == {"value": value.value, "error": value.error}
@@ -151,7 +151,7 @@ def test_a_run_is_what_fit_makes_of_the_same_data(trained, pictures):
     grid = config.target.space
     model = build_model(config)
     tokens = la.read_configurations(pictures, grid)
-    condition = torch.eye(3)[torch.from_numpy(la.read_condition(pictures))]
+    condition = torch.eye(3)[torch.from_numpy(la.data.read_condition(pictures))]
     options = {key: config.training[key] for key in ("objective", "steps", "batch_size", "ema_decay")}
     for _ in la.fit(model, grid, data=tokens, condition=condition, **options):
         pass
@@ -212,11 +212,11 @@ def test_floating_conditions_are_used_as_they_are(tmp_path):
         held_out_data(run, load_config(run / "run.toml")).condition, numbers[108:].astype(np.float32)
     )
     succeed("sample", run, "-o", tmp_path / "s.h5", "-n", "3", "--condition", "0.5,-1")
-    np.testing.assert_array_equal(la.read_condition(tmp_path / "s.h5"), [[0.5, -1]] * 3)
+    np.testing.assert_array_equal(la.data.read_condition(tmp_path / "s.h5"), [[0.5, -1]] * 3)
 
 
 def test_values_of_a_file_come_back_in_samples(tmp_path):
-    tokens, _ = la.glyphs(60, SHAPE, 3)
+    tokens, _ = la.data.glyphs(60, SHAPE, 3)
     np.save(tmp_path / "grey.npy", np.array([0, 128, 255], np.uint8)[tokens.numpy()])
     run, out = tmp_path / "run", tmp_path / "s.h5"
     options = ("--levels", "3", "--set", "grid.values=[0, 128, 255]", "--out", run)
@@ -237,7 +237,7 @@ def test_the_configurations_of_a_hamiltonian_can_be_learned_as_a_grid(data, tmp_
 
 def test_components_from_the_data_to_the_figures(tmp_path):
     """All that a run on a grid does, with two components at a site."""
-    tokens, _ = la.glyphs(200, SHAPE, 3)
+    tokens, _ = la.data.glyphs(200, SHAPE, 3)
     np.save(tmp_path / "c.npy", torch.stack([tokens, 2 - tokens], 1).numpy())
     run, out = tmp_path / "run", tmp_path / "s.h5"
     succeed(

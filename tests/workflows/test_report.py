@@ -106,7 +106,7 @@ def test_figures_of_a_grid(tmp_path, monkeypatch, held_out):
             name,
             lambda *given, true=true, name=name: drawn.setdefault(name, []).append(given) or true(*given),
         )
-    tokens, labels = la.glyphs(50, (8, 9), 3, characters="01")
+    tokens, labels = la.data.glyphs(50, (8, 9), 3, characters="01")
     with h5py.File(tmp_path / "data.h5", "w") as h5:
         h5["spins"], h5["condition"] = tokens.numpy(), labels.numpy()
     values = {"grid": {"levels": 3}, "training": {"data": str(tmp_path / "data.h5"), "held_out": held_out}}

@@ -37,7 +37,7 @@ def _disordered(further: tuple[tuple[int, int], ...] = (), **options) -> la.Mult
 
 def _stated(model: la.MultiscalePixelCNN, tokens: torch.Tensor) -> torch.Tensor:
     """log_q by PyTorch, from all logits at once."""
-    return la.AbstractModel._log_prob(model, tokens, None, None)
+    return la.models.AbstractModel._log_prob(model, tokens, None, None)
 
 
 def _u(model: la.MultiscalePixelCNN, n: int) -> torch.Tensor:

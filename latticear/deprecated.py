@@ -1,0 +1,246 @@
+"""Names of version 0.1.0 that stand elsewhere now: they work, and a `DeprecationWarning` says where they are.
+
+Two tables: whole modules, and names of `latticear` itself and others that did not go with the rest of their module.
+Nothing is imported before an old name is asked for.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, ParamSpec, TypeVar
+
+__all__ = ["install", "keep_names", "renamed_keywords"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PACKAGE = "latticear"
+
+MODULES = {
+    "ancestral": "sampling.reference",
+    "annealing": "estimation.annealing",
+    "autocorrelation": "estimation.autocorrelation",
+    "blocks": "estimation.blocks",
+    "chains": "estimation.chains",
+    "checks": "contracts.hamiltonian",
+    "cli.estimation": "cli.estimate",
+    "cli.judges": "cli.mc",
+    "cli.training": "cli.train",
+    "clusters": "montecarlo.clusters",
+    "conditional": "workflows.held",
+    "conditions": "data.labels",
+    "config": "runs.config",
+    "configurations": "data.reading",
+    "datafile": "data.writing",
+    "dataformat": "data.format",
+    "dataset": "training.dataset",
+    "engines": "sampling",
+    "engines.capture": "sampling.capture",
+    "engines.choice": "sampling.choice",
+    "engines.lowering": "sampling.lowering",
+    "engines.native": "sampling.native",
+    "engines.portable": "sampling.torch_engine",
+    "engines.rings": "sampling.rings",
+    "estimates": "estimation.estimates",
+    "exact.couplings": "exact.two_state",
+    "exact.judge": "exact.dispatch",
+    "exact.potts": "exact.potts_critical",
+    "gridreport": "workflows.report_grid",
+    "grids": "spaces",
+    "hamiltonians.disorder": "hamiltonians.edwards_anderson_disorder",
+    "hamiltonians.rows": "montecarlo.rows",
+    "heatbath": "montecarlo.heatbath",
+    "importance": "estimation.importance",
+    "instances": "data.couplings",
+    "islands": "estimation.islands",
+    "journal": "data.journal",
+    "library": "kernels.library",
+    "likelihood": "estimation.likelihood",
+    "measurement": "estimation.measurement",
+    "models.compiled": "models.multiscale.compiled",
+    "models.couplings": "models.multiscale.coupling_network",
+    "models.gauge": "models.multiscale.gauge",
+    "models.partial": "models.steps",
+    "models.patches": "models.multiscale.phases",
+    "models.recomputed": "models.multiscale.recomputed",
+    "models.transfer": "models.carry_over",
+    "moments": "estimation.moments",
+    "objectives": "training.objectives",
+    "parallel": "threads",
+    "philox": "random_numbers",
+    "pictures": "data.pictures",
+    "potts": "montecarlo.potts_clusters",
+    "probe": "sampling.probe",
+    "provenance": "runs.provenance",
+    "receptive": "sampling.receptive",
+    "replicas": "montecarlo.replicas",
+    "report": "workflows.report",
+    "rundir": "runs.directory",
+    "scales": "models.multiscale.order",
+    "signals": "runs.signals",
+    "smc": "estimation.smc",
+    "space": "spaces",
+    "stages": "sampling.stages",
+    "tempering": "estimation.tempering",
+    "tracing": "sampling.tracing",
+    "trees": "runs.trees",
+    "twists": "estimation.twists",
+    "wavefront": "sampling.schedule",
+    "weights": "estimation.weights",
+    "workflows.grids": "workflows.grid_runs",
+    "workflows.runs": "workflows.trained",
+    "workflows.scanfigure": "workflows.scan.figure",
+    "workflows.scanplan": "workflows.scan.plan",
+    "workflows.scantable": "workflows.scan.table",
+}
+"""Where the names of a module are that is no more."""
+
+NAMES = {
+    "": {
+        "AbstractHamiltonian": "hamiltonians.AbstractHamiltonian",
+        "AbstractModel": "models.AbstractModel",
+        "ConditionEmbedding": "models.ConditionEmbedding",
+        "LogisticMixture": "models.LogisticMixture",
+        "MaskedConv2d": "models.MaskedConv2d",
+        "TauInt": "estimation.TauInt",
+        "critical_temperature": "exact.critical_temperature",
+        "enumerate_states": "exact.enumerate_states",
+        "estimate_chains": "estimation.estimate_chains",
+        "forward_kl": "training.forward_kl",
+        "glyphs": "data.glyphs",
+        "integrated_autocorrelation_time": "estimation.integrated_autocorrelation_time",
+        "kasteleyn": "exact.kasteleyn",
+        "magnetization_resolved": "exact.magnetization_resolved",
+        "mean_error": "estimation.mean_error",
+        "onsager": "exact.onsager",
+        "potts_transition": "exact.potts_transition",
+        "read_batches": "data.read_batches",
+        "read_condition": "data.read_condition",
+        "read_couplings": "data.read_couplings",
+        "read_given": "data.read_given",
+        "read_metadata": "data.read_metadata",
+        "reverse_kl": "training.reverse_kl",
+        "transfer_matrix": "exact.transfer_matrix",
+    },
+    "ancestral": {"categorical": "random_numbers.categorical", "log_softmax": "random_numbers.log_softmax"},
+    "annealing": {
+        "MAX_ISLANDS": "montecarlo.population.MAX_ISLANDS",
+        "NAME": "montecarlo.population.NAME",
+        "Population": "montecarlo.population.Population",
+        "anneal": "montecarlo.population.anneal",
+    },
+    "blocks": {"BlockUpdates": "estimation.block_updates.BlockUpdates"},
+    "cli.estimation": {"info": "cli.info.info", "report": "cli.report.report", "sample": "cli.sample.sample"},
+    "cli.judges": {"exact": "cli.exact.exact"},
+    "cli.training": {"compare": "cli.compare.compare", "scan": "cli.scan.scan"},
+    "config": {
+        "AnyConfig": "runs.config.RunConfig",
+        "load_any": "runs.config.load_config",
+        "parse_any": "runs.config.parse_config",
+    },
+    "grids": {"space_of": "data.format.space_of"},
+    "islands": {"systematic": "montecarlo.resampling.systematic"},
+    "montecarlo": {
+        "Running": "montecarlo.simulation.Running",
+        "Schedule": "montecarlo.simulation.Schedule",
+        "check_integer": "arguments.check_integer",
+        "make_chains": "montecarlo.simulation.make_chains",
+        "random_stream": "random_numbers.random_stream",
+        "run_chains": "montecarlo.simulation.run_chains",
+    },
+    "observables": {
+        "Thermodynamics": "estimation.thermodynamics.Thermodynamics",
+        "rare_events": "estimation.thermodynamics.rare_events",
+        "thermodynamics": "estimation.thermodynamics.thermodynamics",
+        "thermodynamics_of_moments": "estimation.thermodynamics.thermodynamics_of_moments",
+    },
+    "philox": {"check_seed": "arguments.check_seed"},
+    "sampling": {"draw": "sampling.stream.draw"},
+    "workflows.grids": {"Configurations": "data.configurations.Configurations"},
+    "workflows.runs": {"Instance": "data.couplings.Instance"},
+    "workflows.scan": {
+        "finish_scan": "workflows.scan.run.finish_scan",
+        "open_scan": "workflows.scan.run.open_scan",
+        "scan_run": "workflows.scan.run.scan_run",
+    },
+}
+"""By module: names that went elsewhere than the others, or that left a module which is still there."""
+
+
+def keep_names(module: str) -> None:
+    """Have a module that is being imported, given by its `__name__`, still know the names which left it."""
+    places = NAMES[module.removeprefix(PACKAGE).removeprefix(".")]
+    namespace = vars(sys.modules[module])
+    otherwise: Callable[[str], Any] | None = namespace.get("__getattr__")
+
+    def find(name: str) -> Any:
+        if name in places:
+            message = f"{module}.{name} is {PACKAGE}.{places[name]} now; the old name will be removed"
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
+            return _found(places[name])
+        if otherwise is not None:
+            return otherwise(name)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    namespace["__getattr__"] = find
+
+
+def renamed_keywords(**new: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A function that still takes keywords by the names that they had: `renamed_keywords(old="new")`."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            for name in new.keys() & kwargs.keys():
+                message = f"{function.__name__} takes {new[name]} now; its old name {name} will be removed"
+                warnings.warn(message, DeprecationWarning, stacklevel=2)
+                if new[name] in kwargs:
+                    raise TypeError(f"{function.__name__} was given both {new[name]} and {name}")
+                kwargs[new[name]] = kwargs.pop(name)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+def install() -> None:
+    """Have `import latticear.OLD` find the modules of the table, after all others."""
+    if not any(isinstance(finder, _OldModules) for finder in sys.meta_path):
+        sys.meta_path.append(_OldModules())
+
+
+class _OldModules:
+    """Finds and makes modules that hold what the new ones hold."""
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        old = fullname.removeprefix(f"{PACKAGE}.")
+        if old == fullname or old not in MODULES:
+            return None
+        is_package = any(name.startswith(f"{old}.") for name in MODULES)
+        return ModuleSpec(fullname, self, is_package=is_package)  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """As usual."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        old = module.__name__.removeprefix(f"{PACKAGE}.")
+        elsewhere = NAMES.get(old, {})
+        apart = "".join(f", {name} {PACKAGE}.{place}" for name, place in elsewhere.items())
+        message = f"{module.__name__} is {PACKAGE}.{MODULES[old]} now{apart}; the old name will be removed"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        new = import_module(f"{PACKAGE}.{MODULES[old]}")
+        values = {name: value for name, value in vars(new).items() if not name.startswith("__")}
+        values |= {name: _found(place) for name, place in elsewhere.items()}
+        vars(module).update(values, __doc__=new.__doc__, __all__=[*new.__all__, *elsewhere])
+
+
+def _found(place: str) -> Any:
+    module, _, name = place.rpartition(".")
+    return getattr(import_module(f"{PACKAGE}.{module}"), name)

@@ -1,0 +1,250 @@
+"""Block updates: Markov chains that redraw the finer spins of a window by the model, given all others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latticear.arguments import check_integer
+from latticear.hamiltonians import AbstractHamiltonian, check_temperature
+from latticear.models import AbstractModel
+from latticear.models.steps import DrawsInSteps, require_steps
+from latticear.montecarlo.simulation import Schedule, run_chains
+from latticear.random_numbers import CHAINS
+from latticear.samples import Samples, token_dtype
+from latticear.sampling.modes import evaluated
+
+__all__ = ["BlockUpdates", "block_chains", "n_chains_of"]
+
+WANTED = 0.3
+"""A window shrinks while fewer proposals than this are accepted."""
+
+MOST_MOVES = 64
+"""Moves of one kind in a sweep, at most: tiny windows would cost more in calls than they move."""
+
+
+@dataclass
+class Kind:
+    """Moves that redraw the same kind of sites.
+
+    Attributes:
+        name: for the diagnostics.
+        free: bool `(H, W)`, the sites that may be redrawn: those of the finest levels.
+        unit: windows begin and end on coordinates that are multiples of it; there lie spins that are held, where any
+            are.
+        extent: (y, x), a window spans so many sites plus one, the whole direction if that is as long.
+        accepted: fraction of the proposals since it was last set to None.
+    """
+
+    name: str
+    free: Tensor
+    unit: int
+    extent: tuple[int, int]
+    accepted: float | None = None
+    n_moves: int = 0
+
+    @property
+    def moves(self) -> int:
+        """In a sweep: enough to cover the lattice about once."""
+        shares = (min(1.0, extent / size) for extent, size in zip(self.extent, self.free.shape, strict=True))
+        return min(MOST_MOVES, math.ceil(1 / math.prod(shares)))
+
+    def window(self, rng: np.random.Generator) -> Tensor:
+        """The free sites of a window at a random position, int64 `(n,)`: the same distribution whatever the spins."""
+        inside = []
+        for extent, size in zip(self.extent, self.free.shape, strict=True):
+            start = self.unit * int(rng.integers(math.ceil(size / self.unit)))
+            within = torch.zeros(size, dtype=torch.bool)
+            within[(start + torch.arange(min(extent + 1, size))) % size] = True
+            inside.append(within.to(self.free.device))
+        return (self.free & inside[0][:, None] & inside[1]).flatten().nonzero()[:, 0]
+
+    def note(self, accepted: float) -> None:
+        """Count a move."""
+        self.n_moves += 1
+        self.accepted = accepted if self.accepted is None else self.accepted + (accepted - self.accepted) / self.n_moves
+
+    def forget(self) -> None:
+        """Count from now on."""
+        self.accepted, self.n_moves = None, 0
+
+    def adapt(self) -> None:
+        """Halve the window if too little was accepted since the last time."""
+        if self.accepted is not None and self.accepted < WANTED:
+            longest = max(min(extent, size) for extent, size in zip(self.extent, self.free.shape, strict=True))
+            half = max(self.unit, longest // 2 // self.unit * self.unit)
+            self.extent = (half, half)
+        self.forget()
+
+
+class BlockUpdates:
+    """A batch of chains that redraw windows, and whole lattices, with the model's own conditionals as proposal.
+
+    Let D be the sites of a window at the levels below some k. They are drawn anew in the model's order, each given what
+    the chain holds at lower ranks, and accepted with probability
+
+        min(1, exp(-beta (E' - E)) g(x | x') / g(x' | x)),   g(x' | x) = prod_{i in D} q(x'_i | lower ranks in x'),
+
+    where the lower ranks outside D are those of x, which x' shares. Only D is computed: the cost is that of the window,
+    and so is what the acceptance depends on, at any lattice size. Detailed balance holds for every D, as it is chosen
+    without looking at the spins; the moves of all levels, k above all of them included, take turns, and make the chain
+    ergodic. Windows shrink until three in ten are accepted, in the thermalisation alone.
+
+    It is driven as the methods of `monte_carlo` are. A sweep makes for each kind as many moves as cover the lattice.
+
+    Args:
+        model: one that draws in steps, in evaluation mode.
+        hamiltonian, temperature: the target.
+        tokens: `(n_chains, H, W)`, where the chains begin.
+        rng: of windows, proposals and acceptances.
+        condition: one row, of a model that has one.
+
+    References:
+        Wu, Rossi, Carleo, "Unbiased Monte Carlo cluster updates with autoregressive neural networks", Phys. Rev.
+        Research 3 (2021) L042024; hierarchies of conditionals: Białas, Korcyl, Stebel (2022), arXiv 2203.10989.
+    """
+
+    name: ClassVar[str] = "blocks"
+
+    def __init__(
+        self,
+        model: DrawsInSteps,
+        hamiltonian: AbstractHamiltonian,
+        temperature: float,
+        tokens: Tensor,
+        rng: np.random.Generator,
+        condition: Tensor | None = None,
+    ) -> None:
+        self._model, self._hamiltonian, self._beta = model, hamiltonian, 1 / temperature
+        self._rng = rng
+        self._generator = torch.Generator(tokens.device).manual_seed(int(rng.integers(2**63)))
+        self._board = model.board(tokens.flatten(1))
+        self._condition = None if condition is None else condition.to(tokens.device).expand(len(tokens), -1)
+        self.kinds = _kinds(model, hamiltonian.shape)
+        self._settled = False
+
+    @property
+    def tokens(self) -> Tensor:
+        """`(n_chains, H, W)`, where the chains are now."""
+        return self._board.tokens.unflatten(1, self._hamiltonian.shape)
+
+    def sweep(self) -> None:
+        """Moves of every kind, coarse ones first, as many as cover the lattice."""
+        for kind in self.kinds:
+            for _ in range(kind.moves):
+                kind.note(self.move(kind.window(self._rng)))
+            if not self._settled:
+                kind.adapt()
+
+    def settle(self) -> None:
+        """Fix the windows."""
+        self._settled = True
+        for kind in self.kinds:
+            kind.forget()
+
+    def move(self, sites: Tensor) -> float:
+        """Offer all chains new spins at some sites; the fraction that took them."""
+        board = self._board
+        old = board.tokens[:, sites]
+        log_ratio = self.propose(sites)
+        u = self._uniform(len(old))
+        accepted = torch.log1p(-u) < log_ratio  # 1 - u lies in (0, 1]
+        if not accepted.all():
+            board.write(sites, torch.where(accepted[:, None], board.tokens[:, sites], old).T)
+        return float(accepted.double().mean())
+
+    def propose(self, sites: Tensor) -> Tensor:
+        """Redraw some sites; the logarithm of the acceptance ratio, float64 `(n_chains,)`."""
+        board = self._board
+        before = self._log_p(sites) - self._model.log_prob_of(board, sites, self._condition)
+        log_g = self._model.redraw(board, sites, self._uniform(len(board.tokens), len(sites)), self._condition)
+        return self._log_p(sites) - log_g - before
+
+    def _log_p(self, sites: Tensor) -> Tensor:
+        return -self._beta * self._hamiltonian.region_energy(self.tokens, sites)
+
+    def _uniform(self, *size: int) -> Tensor:
+        tokens = self._board.tokens
+        return torch.rand(size, dtype=torch.float64, device=tokens.device, generator=self._generator)
+
+
+def _kinds(model: DrawsInSteps, shape: tuple[int, int]) -> list[Kind]:
+    """All sites, and those below each level but the coarsest two, windows as large as the lattice."""
+    steps = model.steps
+    top = steps[0].level
+    kinds = []
+    for level in [top + 1, *range(top - 1, 0, -1)]:
+        free = torch.zeros(math.prod(shape), dtype=torch.bool, device=steps[0].sites.device)
+        for step in steps:
+            free[step.sites] = step.level < level
+        name, unit = ("all", 2) if level > top else (f"below_{level}", 2**level)
+        kinds.append(Kind(name, free.view(shape), unit, shape))
+    return kinds
+
+
+def block_chains(
+    model: AbstractModel,
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    *,
+    n: int,
+    n_chains: int | None = None,
+    thermalization: int | None = None,
+    seed: int = 0,
+    condition: Tensor | None = None,
+) -> Iterator[Samples]:
+    """Chains that redraw windows of the lattice with a model: one `Samples` per sweep of all of them.
+
+    `BlockUpdates` says what a move is. Chains begin with samples of the model.
+
+    Args:
+        model: one that draws in steps, such as `MultiscalePixelCNN`; it runs where it is.
+        hamiltonian, temperature: the target.
+        n: measurements of all chains together, one a sweep; rounded down to a multiple of their number.
+        n_chains: side by side; by default one for each 200 measurements, at most 256.
+        thermalization: sweeps before the first measurement; by default a quarter of those after it, 100 at least.
+        seed: of all of it.
+        condition: one row, of a model that has one.
+
+    Yields:
+        As `monte_carlo`. `provenance` has, for `estimate_blocks`, the `acceptance` of each kind of moves so far, and
+        the extent of its `window`.
+
+    Raises:
+        ValueError: at once, for a model that does not draw in steps, a number out of range, or chains of less than 20
+            measurements.
+    """
+    temperature = check_temperature(temperature)
+    require_steps(model, hamiltonian, "block updates", "neural Metropolis (la.neural_mcmc)")
+    n, seed = check_integer("n", n, least=1), check_integer("seed", seed, least=0)
+    n_chains = n_chains_of(n, n_chains)
+    length = n // n_chains
+    if length < 20:
+        raise ValueError(f"{n_chains} chains need at least {20 * n_chains} measurements, got n = {n}")
+    thermalization = check_integer("thermalization", thermalization, least=0, default=max(100, length // 4))
+    schedule = Schedule(n_chains, thermalization, 1)
+
+    def updated() -> Iterator[Samples]:
+        start = Samples.cat(list(model.sample_batches(n_chains, seed=seed, condition=condition, stream=CHAINS)))
+        assert isinstance(model, DrawsInSteps)
+        rng = np.random.default_rng([seed, 0x626C6B])
+        chains = BlockUpdates(model, hamiltonian, temperature, start.tokens, rng, condition)
+        for batch in run_chains(chains, temperature, length * n_chains, schedule, seed):
+            told = {
+                "acceptance": {kind.name: kind.accepted or 0.0 for kind in chains.kinds},
+                "window": {kind.name: max(kind.extent) for kind in chains.kinds},
+            }
+            tokens = batch.tokens.to(token_dtype(model.n_tokens))
+            yield replace(batch, tokens=tokens, provenance=batch.provenance | told)
+
+    return evaluated(model, updated())  # no dropout in what is weighed
+
+
+def n_chains_of(n: int, n_chains: int | None) -> int:
+    return check_integer("n_chains", n_chains, least=1, default=max(1, min(256, n // 200)))
