@@ -18,45 +18,16 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from latticear.hamiltonians import BoltzmannBias, SummedNeighbours
+from latticear.kernels import structures
 from latticear.kernels.library import instruction_sets, library
+from latticear.kernels.structures import LANES
 from latticear.models.multiscale.phases import PatchNetwork, PhaseModule
 from latticear.sampling.reference import Drawn, Given
 
 __all__ = ["CompiledPhases", "attached"]
 
-LANES = 64
-"""Configurations that one thread computes together, as in kernels/patches.h."""
-
 MOST_NEIGHBOURS = 8
 """A table has an entry for each pattern of their tokens."""
-
-
-class _Phase(ctypes.Structure):
-    """`Phase` of kernels/patches.h."""
-
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("n_targets", "n_taps", "n_terms", "depth", "width", "n_outputs")),
-        ("n_drawn", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("drawn", "columns", "sites", "taps", "neighbours", "tables", "weights")),
-    ]
-
-
-class _Order(ctypes.Structure):
-    """`Order` of kernels/patches.h."""
-
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("n_sites", "degree", "gauged", "n_phases")),
-        ("phases", ctypes.c_void_p),
-    ]
-
-
-class _Batch(ctypes.Structure):
-    """`Batch` of kernels/patches.h."""
-
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("n", "n_columns", "known")),
-        *((name, ctypes.c_void_p) for name in ("u", "where", "tokens", "log_q", "log_q_given")),
-    ]
 
 
 class _Program(NamedTuple):
@@ -67,7 +38,7 @@ class _Program(NamedTuple):
         kept: what it points to.
     """
 
-    order: _Order
+    order: structures.Order
     kept: Any
 
 
@@ -103,7 +74,7 @@ class CompiledPhases:
         ends = accumulate(map(len, own))
         self._starts = [end - len(sources) if sources else None for end, sources in zip(ends, own, strict=True)]
         self._places = (ctypes.c_void_p * len(self._sources))()
-        self._phases = (_Phase * len(phases))()
+        self._phases = (structures.Phase * len(phases))()
         self._kept = []  # what the records point to
         for record, (key, phase), place in zip(self._phases, phases.items(), self._pieces(self._places), strict=True):
             arrays = (_indices(phase.sites), _indices(phase.taps.T), *_terms(phase, bias, biased.get(key, False)))
@@ -201,8 +172,8 @@ class CompiledPhases:
         n_columns = self._n_sites if sites is None else len(sites)
         log_q, log_q_given = (torch.empty(len(tokens), dtype=torch.float64) for _ in range(2))
         arrays = map(_place, (u, where, tokens, log_q, log_q_given))
-        batch = _Batch(len(tokens), n_columns, sites is not None, *arrays)
-        self._call("latticear_patches_draw", program, ctypes.addressof(batch))
+        batch = structures.Batch(len(tokens), n_columns, sites is not None, *arrays)
+        self._call("latticear_patches_draw", program, ctypes.byref(batch))
         return log_q, log_q_given
 
     def _program(self, sites: Tensor) -> _Program:
@@ -216,12 +187,12 @@ class CompiledPhases:
             record.n_drawn = n
             record.drawn, record.columns = (array.data_ptr() + array.itemsize * start for array in (drawn, columns))
             start += n
-        order = _Order(self._n_sites, self._degree, self._gauged, len(records), ctypes.addressof(records))
+        order = structures.Order(self._n_sites, self._degree, self._gauged, len(records), ctypes.addressof(records))
         return _Program(order, (records, drawn, columns))
 
     def _call(self, name: str, program: _Program, *arguments: Any) -> None:
         self._places[:] = [_place(weight) for weight in self._weights]
-        kernels, n_threads, record = library(), torch.get_num_threads(), ctypes.addressof(program.order)
+        kernels, n_threads, record = library(), torch.get_num_threads(), ctypes.byref(program.order)
         is_double, learns = int(self.parameters[0].dtype == torch.float64), int(name.endswith("learn"))
         chosen = range(len(instruction_sets()))[self.instruction_set]
         size = kernels.latticear_patches_size(record, is_double, learns)
