@@ -12,9 +12,10 @@ from support.statistics import counts_of, p_value
 import latticear as la
 from latticear.exact import all_configurations
 from latticear.models import check_autoregressive
+from latticear.models.multiscale.drawer import PhaseDrawer
 from latticear.sampling import drawer
-from latticear.sampling.choice import OwnOrder
 from latticear.sampling.probe import randomise
+from latticear.sampling.receptive import dependences
 
 
 def _model(shape: tuple[int, int], n_tokens: int = 2, **options) -> la.MultiscalePixelCNN:
@@ -39,7 +40,7 @@ def test_any_shape(periodic: bool | tuple[bool, bool]):
 def test_each_phase_reads_all_its_taps():
     """And nothing else: what the logits depend on is what stands around."""
     model = _model((6, 6))
-    moved = la.receptive.dependences(model, n_trials=4)
+    moved = dependences(model, n_trials=4)
     for phase in model.phases.values():
         seen = torch.zeros(len(phase.sites), 37, dtype=torch.bool).scatter_(1, phase.taps.T, True)
         assert torch.equal(moved[phase.sites], seen[:, :36])
@@ -305,7 +306,7 @@ def test_cuts_change_nothing_bit_for_bit(options: dict[str, int]):
     """In float32, where the number of columns changes the rounding of PyTorch."""
     model = _biased((8, 8), **options)
     condition = torch.ones(1) if options else None
-    assert isinstance(drawer(model), OwnOrder)
+    assert isinstance(drawer(model), PhaseDrawer)
     block = drawer(model).block
     whole = model.sample(2 * block + 5, seed=9, condition=condition)
     for start, n in ((0, 1), (1, block), (block - 1, 2), (150, 47)):
