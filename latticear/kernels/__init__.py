@@ -1,1 +1,1 @@
-"""The compiled kernels: C sources, built when the package is installed, and the module that loads them."""
+"""The compiled kernels: C sources, built when the package is installed, their mirror, and what loads them."""

@@ -1,4 +1,4 @@
-/* Sweeps of latticear/clusters.py, bit for bit: the same numbers of the same generator in the same order.
+/* Sweeps of latticear/montecarlo/clusters.py, bit for bit: the same numbers of the same generator in the same order.
  *
  * `threshold[b][s ^ s']` is the probability that bond b is active when its ends hold tokens s and s'. `uniform` with its
  * `generator` is next_double of a bit generator of NumPy. */

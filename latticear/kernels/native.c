@@ -1,7 +1,7 @@
 /*
- * Ancestral sampling of a traced network on the CPU: the schedule and the rings of latticear/engines/portable.py, without the cost
- * of a call for each product. Built once for each number type and instruction set; the machine's best is chosen when
- * the library is asked.
+ * Ancestral sampling of a traced network on the CPU: the schedule and the rings of latticear/sampling/torch_engine.py,
+ * without the cost of a call for each product. Built once for each number type and instruction set; the machine's best
+ * is chosen when the library is asked.
  */
 
 #include <math.h>
@@ -93,8 +93,6 @@ static const InstructionSet sets[] = {
     {"avx512", {group_float_avx512, group_double_avx512}},
 #endif
 };
-
-int64_t latticear_interface(void) { return INTERFACE; }
 
 /* How many instruction sets this machine has, the slowest first. */
 int64_t latticear_instruction_sets(void) {

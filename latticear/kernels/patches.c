@@ -1,6 +1,7 @@
 /*
- * Networks that draw phase by phase, each site by a perceptron of known ones around it (latticear/models/patches.py):
- * draws, log-probabilities and their gradients, with nothing between the products. For two tokens, without a condition.
+ * Networks that draw phase by phase, each site by a perceptron of known ones around it
+ * (latticear/models/multiscale/phases.py): draws, log-probabilities and their gradients, with nothing between the
+ * products. For two tokens, without a condition.
  */
 
 #include <math.h>

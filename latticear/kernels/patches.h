@@ -1,4 +1,4 @@
-/* What latticear/models/compiled.py and kernels/patches.c agree on; mirrored there field by field. */
+/* What latticear/models/multiscale and patches.c agree on; mirrored in structures.py, field by field. */
 #ifndef LATTICEAR_PATCHES_H
 #define LATTICEAR_PATCHES_H
 

@@ -1,4 +1,4 @@
-/* Philox4x32-10, Salmon, Moraes, Dror, Shaw 2011: the numbers of latticear/philox.py, bit for bit. */
+/* Philox4x32-10, Salmon, Moraes, Dror, Shaw 2011: the numbers of latticear/random_numbers.py, bit for bit. */
 
 #include <stdint.h>
 

@@ -1,10 +1,10 @@
-/* What latticear/engines and the kernels agree on; the structures are mirrored there field by field. */
+/* What latticear/sampling and the wavefront agree on; mirrored in structures.py, field by field. */
 #ifndef LATTICEAR_PROGRAM_H
 #define LATTICEAR_PROGRAM_H
 
 #include <stdint.h>
 
-enum { INTERFACE = 8 }; /* to be raised with every change of the structures or functions */
+enum { INTERFACE = 9 }; /* raised with every change of structures.py, for one that keeps the sizes */
 enum { CONFIGURATIONS = 16 }; /* drawn together, one a lane of the vectors */
 enum { MAX_INPUTS = 8, MAX_TOKENS = 1024 };
 

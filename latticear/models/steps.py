@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.lattice import configuration_size
-from latticear.models.multiscale.phases import Board
+from latticear.models.base import AbstractModel
 
-if TYPE_CHECKING:
-    from latticear.models.base import AbstractModel
-
-__all__ = ["DrawsInSteps", "Step", "require_steps"]
+__all__ = ["Board", "DrawsInSteps", "Step", "require_steps"]
 
 
 class Step(NamedTuple):
@@ -26,6 +23,20 @@ class Step(NamedTuple):
 
     level: int
     sites: Tensor
+
+
+class Board(Protocol):
+    """Configurations as the model that made it sees them while it draws."""
+
+    @property
+    def tokens(self) -> Tensor:
+        """int64 `(B, N)`."""
+
+    def write(self, sites: Tensor, tokens_tb: Tensor) -> None:
+        """Fill in some sites, `(T,)`, with tokens `(T, B)`."""
+
+    def take(self, rows: Tensor) -> Board:
+        """Some of the configurations, `(n,)`, each as often as it is named."""
 
 
 @runtime_checkable

@@ -1,26 +1,26 @@
-"""Which drawer serves a network: the compiled engine, the one of PyTorch, or the plain reference."""
+"""Which drawer serves a network: its own, the compiled engine, the one of PyTorch, or the plain reference."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
-from weakref import WeakKeyDictionary, ref
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from latticear.random_numbers import log_softmax
 from latticear.sampling.lowering import lower
 from latticear.sampling.native import NativeEngine
-from latticear.sampling.probe import probe_of, random_condition, randomise
-from latticear.sampling.reference import Autoregressive, Drawn, Given, draw_reference
+from latticear.sampling.probe import TOLERANCE, random_condition, random_probe
+from latticear.sampling.reference import Autoregressive, Drawer, Drawn, Given, draw_reference
 from latticear.sampling.schedule import raster_rank, schedule_of
 from latticear.sampling.torch_engine import Engine
 
-__all__ = ["BLOCK", "METHODS", "Drawer", "drawer", "kernels_of"]
+__all__ = ["BLOCK", "METHODS", "InBlocks", "Reference", "drawer"]
 
 BLOCK = {"cpu": 256, "cuda": 4096}
 """Configurations that PyTorch draws together, at most, by device type."""
@@ -34,91 +34,45 @@ METHODS = ("wavefront", "reference")
 _engines: WeakKeyDictionary[Any, tuple[Any, Drawer | None]] = WeakKeyDictionary()
 
 
-class Drawer(Protocol):
-    """Draws configurations, a block at a time."""
+class InBlocks:
+    """Draws by PyTorch, whose rounding depends on how many are drawn: blocks of one size, the last one padded.
 
-    @property
-    def block(self) -> int:
-        """How many are drawn in one call, at most."""
-
-    @property
-    def padded(self) -> bool:
-        """True if the rounding depends on how many are drawn, so that a block must always be full."""
-
-    def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
-        """Draw from uniform numbers, float64 `(B, C H W)`, but for the sites held fixed."""
-
-
-class Reference:
-    """One pass of the whole network for each rank."""
+    Args:
+        draw: one block: uniform numbers `(B, C H W)`, conditions or None, and sites held fixed or None.
+        block: how many configurations that is.
+    """
 
     padded = True
 
+    def __init__(self, draw: Callable[[Tensor, Tensor | None, Given | None], Drawn], block: int) -> None:
+        self._draw, self.block = draw, block
+
+    def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
+        return self._draw(u, condition, given)
+
+
+class Reference(InBlocks):
+    """One pass of the whole network for each rank."""
+
     def __init__(self, model: Autoregressive) -> None:
-        self._model = model
-        self.block = BLOCK[model.rank.device.type]
-
-    def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
-        return draw_reference(self._model, u, condition, given)
-
-
-class Kernels(Drawer, Protocol):
-    """A network of an order of its own, compiled; it reads the weights anew at each call."""
-
-    @property
-    def parameters(self) -> list[Tensor]:
-        """Those that have a gradient."""
-
-    def fit(self) -> bool:
-        """Whether the weights lie in memory as the kernels read them."""
-
-    def log_prob(self, tokens: Tensor, sites: Tensor | None = None) -> Tensor:
-        """Log-probabilities `(B,)` of complete configurations `(B, N)`, or of some sites given the others."""
-
-    def gradients(self, tokens: Tensor, weights: Tensor) -> list[Tensor]:
-        """Those of the weighted sum of log-probabilities by each of the parameters."""
-
-
-class OwnOrder:
-    """A network that draws by itself, in an order that is not that of the raster.
-
-    Args:
-        model: with `draw_block` and `block`.
-        kernels: what draws the same faster; None if there are none to trust.
-    """
-
-    def __init__(self, model: Any, kernels: Kernels | None = None) -> None:
-        self._model, self.kernels = ref(model), kernels  # it is kept as long as the model, and must not keep it
-        self._block: int = model.block[model.rank.device.type]
-
-    @property
-    def block(self) -> int:
-        return self._block if self.kernels is None else max(self._block, self.kernels.block)
-
-    @property
-    def padded(self) -> bool:
-        return self.kernels is None or not self.kernels.fit()
-
-    def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
-        if self.kernels is not None and self.kernels.fit():
-            return self.kernels.draw(u, condition, given)
-        model = self._model()
-        assert model is not None
-        drawn: Drawn = model.draw_block(u, condition, given)
-        return drawn
+        super().__init__(partial(draw_reference, model), BLOCK[model.rank.device.type])
 
 
 def drawer(model: Autoregressive, method: str = "wavefront") -> Drawer:
     """What draws from a model by a method of `METHODS`.
 
-    A network that no engine can serve (one that is not traced, an order of its own) is drawn by the
-    reference. An engine is trusted only if it draws from a copy with random weights with the probabilities that the
-    copy itself states, and is built anew when anything but the weights has changed.
+    A network may have a drawer of its own. One that no engine can serve (it is not traced, or its order is not that of
+    the raster) is drawn by the reference. An engine is trusted only if it draws from a copy with random weights with
+    the probabilities that the copy itself states, and is built anew when anything but the weights has changed.
 
     Raises:
         ValueError: for a network whose layers read what they must not.
     """
-    if method == "reference" or not isinstance(model, nn.Module) or next(model.parameters(), None) is None:
+    if method == "reference":
+        return Reference(model)
+    if (own := model.own_drawer()) is not None:
+        return own
+    if not isinstance(model, nn.Module) or next(model.parameters(), None) is None:
         return Reference(model)
     key, known = _signature(model), _engines.get(model)
     if known is None or known[0] != key:
@@ -171,8 +125,6 @@ def _trace_of(value: Any) -> Any:
 
 
 def _engine(model: Any) -> Drawer | None:
-    if hasattr(model, "draw_block"):
-        return OwnOrder(model, _trusted_kernels(model))
     schedule = schedule_of(model)
     if schedule is None:
         return None
@@ -186,7 +138,7 @@ def _engine(model: Any) -> Drawer | None:
     if not torch.equal(model.rank.cpu(), raster_rank(model.shape, schedule.slope)):
         return None
     try:
-        worst = max(_error(engine, probe) for probe in [_random(model)] for engine in _built(probe, 4))
+        worst = max(_error(engine, probe) for probe in [random_probe(model)] for engine in _built(probe, 4))
     except Exception as error:  # of code that is not ours, or that we misread
         worst, reason = math.inf, f"an engine raised {type(error).__name__}: {error}"
     else:
@@ -198,55 +150,6 @@ def _engine(model: Any) -> Drawer | None:
         )
         return None
     return _built(model, None)[0]
-
-
-def kernels_of(model: Any) -> Any:
-    """The kernels that serve a network with an order of its own as it is now, or None."""
-    if torch.compiler.is_compiling():
-        return None
-    kernels = getattr(drawer(model), "kernels", None)
-    return kernels if kernels is not None and kernels.fit() else None
-
-
-def _trusted_kernels(model: Any) -> Kernels | None:
-    """Those of a network, if on a copy with random weights they do what its logits state."""
-    if not hasattr(model, "kernels") or (kernels := model.kernels()) is None or not kernels.fit():
-        return None
-    probe = _random(model)
-    worst = _disagreement(probe.kernels(), probe)
-    if worst > TOLERANCE:
-        warnings.warn(
-            f"{type(model).__name__} is drawn and trained by PyTorch, slowly: its kernels are off by {worst:.1e}",
-            stacklevel=2,
-        )
-        return None
-    return kernels
-
-
-@torch.enable_grad()
-def _disagreement(kernels: Any, probe: Any) -> float:
-    """How far log_q and gradients of a few configurations are from those of the logits, relative to them."""
-    u = torch.rand(4, math.prod(probe.shape), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    probe.requires_grad_()
-    drawn = kernels.draw(u)
-    log_p = log_softmax(probe.logits(drawn.tokens).movedim(1, -1))
-    stated = log_p.gather(-1, drawn.tokens[..., None]).flatten(1).sum(1)
-    weights = stated.detach()
-    pairs = [(drawn.log_q, weights), (kernels.log_prob(drawn.tokens.flatten(1)), weights)]
-    expected = torch.autograd.grad(stated, kernels.parameters, weights)
-    pairs += zip(kernels.gradients(drawn.tokens.flatten(1), weights), expected, strict=True)
-    error = torch.stack([(a - b).abs().max() / (1 + b.abs().max()) for a, b in pairs]).max().item()
-    return math.inf if math.isnan(error) else error
-
-
-TOLERANCE = 1e-8
-"""Relative difference, in float64, of the log_q that an engine draws with from the one that the network states."""
-
-
-def _random(model: Any) -> Any:
-    probe = probe_of(model)
-    randomise(probe, torch.Generator().manual_seed(0))
-    return probe
 
 
 def _error(engine: Drawer, probe: Any) -> float:

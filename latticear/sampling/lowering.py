@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import operator
 from itertools import groupby
@@ -12,16 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from latticear.kernels import structures
 from latticear.kernels.library import library
+from latticear.kernels.structures import KINDS, MAX_INPUTS, MAX_TOKENS
 from latticear.sampling.schedule import Schedule
 from latticear.sampling.tracing import Node
 
-__all__ = ["Lowered", "NodeRecord", "StepRecord", "allocate", "lower", "steps_of"]
-
-MAX_INPUTS, MAX_TOKENS = 8, 1024
-
-_ELEMENTWISE = ["identity", "negative", "relu", "elu", "silu", "sigmoid", "tanh", "add", "subtract", "multiply"]
-_KINDS = ["tokens", "taps", *_ELEMENTWISE, "concatenate", "slice", "constant"]
+__all__ = ["Lowered", "allocate", "lower", "steps_of"]
 
 _UNARY: dict[Any, str] = {
     operator.neg: "negative",
@@ -48,31 +44,12 @@ _BINARY: dict[Any, str] = {
 }
 
 
-class NodeRecord(ctypes.Structure):
-    """`Node` of kernels/program.h."""
-
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("kind", "channels", "ready", "by_row")),
-        *((name, ctypes.c_int64) for name in ("slots", "rows", "offset", "n_inputs")),
-        ("inputs", ctypes.c_int64 * MAX_INPUTS),
-        *((name, ctypes.c_int64) for name in ("start", "n_taps")),
-        *((name, ctypes.c_void_p) for name in ("taps", "weight", "bias")),
-        ("constant", ctypes.c_double),
-    ]
-
-
-class StepRecord(ctypes.Structure):
-    """`Step` of kernels/program.h."""
-
-    _fields_ = tuple((name, ctypes.c_int64) for name in ("node", "stage", "first", "stop", "n_here"))
-
-
 class Lowered:
     """A node as the kernels know it, and the memory that its record points to."""
 
     def __init__(self, kind: str, node: Node, inputs: list[int], start: int = 0, constant: float = 0.0) -> None:
         self.node, self.inputs = node, inputs
-        self.record = NodeRecord(kind=_KINDS.index(kind), channels=node.channels, n_inputs=len(inputs))
+        self.record = structures.Node(kind=KINDS.index(kind), channels=node.channels, n_inputs=len(inputs))
         self.record.inputs[: len(inputs)] = inputs
         self.record.start, self.record.constant = start, constant
         if node.has_weights:
@@ -202,7 +179,7 @@ def allocate(schedule: Schedule, nodes: list[Lowered]) -> int:
     return total
 
 
-def steps_of(schedule: Schedule, nodes: list[Lowered]) -> list[StepRecord]:
+def steps_of(schedule: Schedule, nodes: list[Lowered]) -> list[structures.Step]:
     """What is computed at a tick: neighbouring channels of one node and one stage together, stage by stage."""
     steps = []
     for index, lowered in enumerate(nodes):
@@ -212,7 +189,8 @@ def steps_of(schedule: Schedule, nodes: list[Lowered]) -> list[StepRecord]:
         stages = schedule.stages[lowered.node.name].tolist()
         for stage, run in groupby(range(len(stages)), stages.__getitem__):
             first, *_, stop = (*(channels := list(run)), channels[-1] + 1)
-            steps.append(StepRecord(index, stage, first, stop, _n_here(lowered.node, slice(first, stop), n_read)))
+            n_here = _n_here(lowered.node, slice(first, stop), n_read)
+            steps.append(structures.Step(index, stage, first, stop, n_here))
     return sorted(steps, key=lambda step: step.stage)
 
 

@@ -13,41 +13,16 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from latticear.kernels import structures
 from latticear.kernels.library import instruction_sets, library
+from latticear.kernels.structures import CONFIGURATIONS
 from latticear.lattice import configuration_size
-from latticear.sampling.lowering import Lowered, NodeRecord, StepRecord, allocate, steps_of
+from latticear.sampling.lowering import Lowered, allocate, steps_of
 from latticear.sampling.reference import Drawn, Given
 from latticear.sampling.schedule import Schedule
 from latticear.sampling.tracing import Node
 
 __all__ = ["NativeEngine"]
-
-CONFIGURATIONS = 16
-"""Drawn together by one thread, one a lane of the processor's vectors."""
-
-
-class _Program(ctypes.Structure):
-    """`Program` of kernels/program.h."""
-
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("height", "width", "slope", "n_tokens", "flips", "n_nodes")),
-        ("nodes", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("n_components", "n_steps")),
-        ("steps", ctypes.c_void_p),
-        ("degree", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("neighbours", "energies", "field")),
-    ]
-
-
-class _Block(ctypes.Structure):
-    """`Block` of kernels/program.h."""
-
-    _fields_ = [
-        ("n", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("u", "where", "tokens", "log_q", "log_q_given")),
-        *((name, ctypes.c_void_p) for name in ("temperatures", "constants")),
-        ("n_constants", ctypes.c_int64),
-    ]
 
 
 class NativeEngine:
@@ -68,11 +43,11 @@ class NativeEngine:
         self.shape, self.dtype = schedule.graph.shape, next(model.parameters()).dtype
         self._nodes = nodes
         self._n_rings = allocate(schedule, nodes)
-        records = (NodeRecord * len(nodes))(*(node.record for node in nodes))
+        records = (structures.Node * len(nodes))(*(node.record for node in nodes))
         steps = steps_of(schedule, nodes)
-        self._steps = (StepRecord * len(steps))(*steps)
+        self._steps = (structures.Step * len(steps))(*steps)
         self._records, self._bias = records, model.bias  # the program points into them
-        self._program = _Program(
+        self._program = structures.Program(
             *self.shape,
             schedule.slope,
             model.n_tokens,
@@ -117,7 +92,7 @@ class NativeEngine:
                 places = [None if t is None else t[first:].data_ptr() for t in arrays]
                 places += [None if t is None else t.data_ptr() for t in inputs]
                 n_constants = 0 if inputs[1] is None else inputs[1].shape[1]
-                block = ctypes.byref(_Block(len(part), *places, n_constants))
+                block = ctypes.byref(structures.Block(len(part), *places, n_constants))
                 kernels.latticear_draw(program, block, chosen, *self._size, n_threads, self._memory.data_ptr())
         return Drawn(tokens.view(-1, *self._token_shape), log_q, log_q_given)
 

@@ -8,7 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["probe_of", "random_condition", "randomise"]
+__all__ = ["TOLERANCE", "probe_of", "random_condition", "random_probe", "randomise"]
+
+TOLERANCE = 1e-8
+"""Relative difference, in float64, of the log_q that something fast draws with from the one that the network states."""
 
 
 def probe_of(model: Any) -> Any:
@@ -28,3 +31,10 @@ def random_condition(model: Any, n: int, generator: torch.Generator) -> Tensor |
     """Conditions of n configurations, float64, positive as temperatures are; None for a model without."""
     size = model.conditioning.size
     return torch.rand(n, size, generator=generator, dtype=torch.float64) + 0.5 if size else None
+
+
+def random_probe(model: Any) -> Any:
+    """Such a copy with random weights, always the same."""
+    probe = probe_of(model)
+    randomise(probe, torch.Generator().manual_seed(0))
+    return probe

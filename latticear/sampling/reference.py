@@ -10,7 +10,7 @@ from torch import Tensor
 from latticear.lattice import configuration_size
 from latticear.random_numbers import categorical
 
-__all__ = ["Autoregressive", "Drawn", "Given", "draw_front", "draw_reference"]
+__all__ = ["Autoregressive", "Drawer", "Drawn", "Given", "draw_front", "draw_reference"]
 
 
 class Autoregressive(Protocol):
@@ -23,6 +23,8 @@ class Autoregressive(Protocol):
     rank: Tensor
 
     def logits(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor: ...
+
+    def own_drawer(self) -> Drawer | None: ...
 
 
 class Given(NamedTuple):
@@ -49,6 +51,21 @@ class Drawn(NamedTuple):
     tokens: Tensor
     log_q: Tensor
     log_q_given: Tensor
+
+
+class Drawer(Protocol):
+    """Draws configurations, a block at a time."""
+
+    @property
+    def block(self) -> int:
+        """How many are drawn in one call, at most."""
+
+    @property
+    def padded(self) -> bool:
+        """True if the rounding depends on how many are drawn, so that a block must always be full."""
+
+    def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
+        """Draw from uniform numbers, float64 `(B, C H W)`, but for the sites held fixed."""
 
 
 def draw_front(logits: Tensor, u: Tensor, given: Given | None, dim: int) -> Drawn:

@@ -1,15 +1,18 @@
-"""What may draw from a network: an engine that knows it as it is now, or nobody."""
+"""What may draw from a network: it itself, an engine that knows it as it is now, or nobody."""
 
+import math
 import types
 
 import pytest
 import torch
+from support import contracts
 from torch import nn
 
 import latticear as la
 from latticear.kernels.library import instruction_sets
 from latticear.models import MODELS, MaskedConv2d
-from latticear.sampling import NativeEngine, drawer
+from latticear.sampling import InBlocks, NativeEngine, Reference, drawer
+from latticear.sampling.reference import Drawn, Given, draw_front
 from latticear.sampling.schedule import wavefront_rank
 from latticear.sampling.tracing import one_hot
 
@@ -123,3 +126,76 @@ def test_weights_that_are_no_numbers_give_no_number(name):
     with torch.no_grad():
         next(p for n, p in model.named_parameters() if n.endswith("bias")).fill_(float("nan"))
     assert model.sample(5).log_q.isnan().all()
+
+
+class _Backwards(la.AbstractModel):
+    """The last row first, each given the sums of the rows below: an order of its own, and how to draw in it."""
+
+    name = "backwards"
+
+    def __init__(self, shape, n_tokens=2, **common):
+        super().__init__(shape, n_tokens, **common)
+        self.row, self.below = (nn.Parameter(torch.randn(n_tokens, *shape)) for _ in range(2))
+        self._set_rank(torch.arange(shape[0]).flip(0)[:, None].expand(shape).contiguous())
+        self.drawn = 0
+
+    def _logits(self, tokens, condition):
+        rows = tokens.sum(2)
+        below = (rows.sum(1, keepdim=True) - rows.cumsum(1))[:, None, :, None]
+        return self.row + self.below * below
+
+    def draw_block(self, u, condition=None, given=None):
+        self.drawn += len(u)
+        height, width = self.shape
+        below, rows = torch.zeros(len(u), dtype=torch.long), []
+        for y in reversed(range(height)):
+            here = slice(y * width, (y + 1) * width)
+            held = None if given is None else Given(*(part[:, here] for part in given))
+            logits_bxq = (self.row[:, y] + self.below[:, y] * below[:, None, None]).transpose(1, 2)
+            rows.insert(0, draw_front(logits_bxq, u[:, here], held, 1))
+            below = below + rows[0].tokens.sum(1)
+        tokens, log_q, log_q_given = zip(*rows, strict=True)
+        return Drawn(torch.stack(tokens, 1), sum(log_q), sum(log_q_given))
+
+
+@pytest.mark.parametrize("n_tokens", [2, 3])
+def test_a_network_may_draw_its_own_order_by_blocks(n_tokens):
+    torch.manual_seed(0)
+    model = _Backwards((3, 4), n_tokens).double()
+    assert type(drawer(model)) is InBlocks
+    assert (drawer(model).block, drawer(model).padded) == (256, True)
+    contracts.check_normalised(model)
+    contracts.check_sampler(model)
+    contracts.check_held(model)
+    assert model.drawn > 0
+    model.block = {"cpu": 30}
+    assert [len(part) for part in model.sample_batches(70)] == [30, 30, 10]
+
+
+def test_or_by_the_reference():
+    """Which is all that an order of its own needs."""
+
+    class Slowly(_Backwards):
+        draw_block = None
+
+    assert isinstance(drawer(Slowly((3, 4))), Reference)
+    contracts.check_sampler(Slowly((3, 4)).double())
+
+
+def test_or_bring_a_drawer():
+    class Coins:
+        block, padded = 7, False
+
+        def draw(self, u, condition=None, given=None):
+            none = torch.zeros(len(u), dtype=torch.float64)
+            return Drawn((u.view(-1, 3, 4) < 0.5).long(), none - 12 * math.log(2), none)
+
+    class Tossed(_Backwards):
+        def own_drawer(self):
+            return Coins()
+
+    model = Tossed((3, 4))
+    batches = list(model.sample_batches(20))
+    assert [len(batch) for batch in batches] == [7, 7, 6]
+    assert all((batch.log_q == -12 * math.log(2)).all() for batch in batches)
+    assert isinstance(drawer(model, "reference"), Reference)

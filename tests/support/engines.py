@@ -4,9 +4,9 @@ import torch
 
 from latticear.kernels.library import instruction_sets
 from latticear.models import AbstractModel
-from latticear.sampling.choice import Drawer, _engine
+from latticear.sampling.choice import _engine
 from latticear.sampling.native import NativeEngine
-from latticear.sampling.reference import Drawn, Given
+from latticear.sampling.reference import Drawer, Drawn, Given
 from latticear.sampling.schedule import schedule_of
 from latticear.sampling.torch_engine import Engine
 

@@ -2,8 +2,6 @@
 
 The kernels (`latticear/kernels/patches.c`) are built when the package is installed. They know two tokens at one
 temperature and no other condition; everything else is left to PyTorch, with the same tokens.
-
-Index suffixes: t target, k neighbour, e later neighbour, p pattern of the tokens of all neighbours.
 """
 
 from __future__ import annotations
@@ -17,46 +15,18 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from latticear.hamiltonians import BoltzmannBias, SummedNeighbours
+from latticear.hamiltonians import BoltzmannBias
+from latticear.kernels import structures
 from latticear.kernels.library import instruction_sets, library
+from latticear.kernels.structures import LANES
 from latticear.models.multiscale.phases import PatchNetwork, PhaseModule
+from latticear.models.multiscale.tables import tables_of
 from latticear.sampling.reference import Drawn, Given
 
 __all__ = ["CompiledPhases", "attached"]
 
-LANES = 64
-"""Configurations that one thread computes together, as in kernels/patches.h."""
-
 MOST_NEIGHBOURS = 8
 """A table has an entry for each pattern of their tokens."""
-
-
-class _Phase(ctypes.Structure):
-    """`Phase` of kernels/patches.h."""
-
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("n_targets", "n_taps", "n_terms", "depth", "width", "n_outputs")),
-        ("n_drawn", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("drawn", "columns", "sites", "taps", "neighbours", "tables", "weights")),
-    ]
-
-
-class _Order(ctypes.Structure):
-    """`Order` of kernels/patches.h."""
-
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("n_sites", "degree", "gauged", "n_phases")),
-        ("phases", ctypes.c_void_p),
-    ]
-
-
-class _Batch(ctypes.Structure):
-    """`Batch` of kernels/patches.h."""
-
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("n", "n_columns", "known")),
-        *((name, ctypes.c_void_p) for name in ("u", "where", "tokens", "log_q", "log_q_given")),
-    ]
 
 
 class _Program(NamedTuple):
@@ -67,7 +37,7 @@ class _Program(NamedTuple):
         kept: what it points to.
     """
 
-    order: _Order
+    order: structures.Order
     kept: Any
 
 
@@ -86,8 +56,6 @@ class CompiledPhases:
         instruction_set: index of that to use among those of this machine.
     """
 
-    padded = False
-
     def __init__(
         self,
         shape: tuple[int, int],
@@ -99,20 +67,20 @@ class CompiledPhases:
         self._shape, self._n_sites = shape, shape[0] * shape[1]
         own = [[] if phase.network is None else _sources(phase.network) for phase in phases.values()]
         self._sources = [source for sources in own for source in sources]
-        self._sizes = [None if weight is None else weight.shape for weight in self._weights]
+        self._sizes = [size for phase in phases.values() if phase.network is not None for size in _sizes(phase)]
         ends = accumulate(map(len, own))
         self._starts = [end - len(sources) if sources else None for end, sources in zip(ends, own, strict=True)]
         self._places = (ctypes.c_void_p * len(self._sources))()
-        self._phases = (_Phase * len(phases))()
+        self._phases = (structures.Phase * len(phases))()
         self._kept = []  # what the records point to
         for record, (key, phase), place in zip(self._phases, phases.items(), self._pieces(self._places), strict=True):
-            arrays = (_indices(phase.sites), _indices(phase.taps.T), *_terms(phase, bias, biased.get(key, False)))
+            arrays = (_indices(phase.sites), _indices(phase.taps.T), *tables_of(phase, bias, biased.get(key, False)))
             self._kept.append(arrays)
             record.n_targets, record.n_taps, record.n_terms = *arrays[1].shape, arrays[3].shape[1]
             record.sites, record.taps, record.neighbours, record.tables = (array.data_ptr() for array in arrays)
             if phase.network is not None:
-                record.depth, record.n_outputs = len(phase.network.layers), len(phase.network.bias)
-                record.width = 0 if phase.network.weight is None else phase.network.weight.shape[1]
+                record.depth, record.n_outputs = len(phase.network.layers), _n_outputs(phase)
+                record.width = _width(phase.network)
                 record.weights = place
         self._gauged = any(phase.gauged for phase in phases.values())
         self._degree = 0 if bias is None else bias.sites.shape[1]
@@ -138,9 +106,9 @@ class CompiledPhases:
     def fit(self) -> bool:
         """Whether the weights lie in memory as the kernels read them."""
         every = self._weights
-        dtype = next(weight.dtype for weight in every if weight is not None)
+        dtype = _dtype(every)
         return dtype in (torch.float32, torch.float64) and all(
-            (weight is None) == (size is None) if weight is None or size is None else _fits(weight, size, dtype)
+            weight is size if weight is None or size is None else _fits(weight, size, dtype)
             for weight, size in zip(every, self._sizes, strict=True)
         )
 
@@ -201,8 +169,8 @@ class CompiledPhases:
         n_columns = self._n_sites if sites is None else len(sites)
         log_q, log_q_given = (torch.empty(len(tokens), dtype=torch.float64) for _ in range(2))
         arrays = map(_place, (u, where, tokens, log_q, log_q_given))
-        batch = _Batch(len(tokens), n_columns, sites is not None, *arrays)
-        self._call("latticear_patches_draw", program, ctypes.addressof(batch))
+        batch = structures.Batch(len(tokens), n_columns, sites is not None, *arrays)
+        self._call("latticear_patches_draw", program, ctypes.byref(batch))
         return log_q, log_q_given
 
     def _program(self, sites: Tensor) -> _Program:
@@ -216,13 +184,14 @@ class CompiledPhases:
             record.n_drawn = n
             record.drawn, record.columns = (array.data_ptr() + array.itemsize * start for array in (drawn, columns))
             start += n
-        order = _Order(self._n_sites, self._degree, self._gauged, len(records), ctypes.addressof(records))
+        order = structures.Order(self._n_sites, self._degree, self._gauged, len(records), ctypes.addressof(records))
         return _Program(order, (records, drawn, columns))
 
     def _call(self, name: str, program: _Program, *arguments: Any) -> None:
-        self._places[:] = [_place(weight) for weight in self._weights]
-        kernels, n_threads, record = library(), torch.get_num_threads(), ctypes.addressof(program.order)
-        is_double, learns = int(self.parameters[0].dtype == torch.float64), int(name.endswith("learn"))
+        weights = self._weights
+        self._places[:] = [_place(weight) for weight in weights]
+        kernels, n_threads, record = library(), torch.get_num_threads(), ctypes.byref(program.order)
+        is_double, learns = int(_dtype(weights) == torch.float64), int(name.endswith("learn"))
         chosen = range(len(instruction_sets()))[self.instruction_set]
         size = kernels.latticear_patches_size(record, is_double, learns)
         memory = torch.empty(n_threads * size, dtype=torch.uint8)
@@ -242,6 +211,8 @@ class CompiledPhases:
 def attached(kernels: CompiledPhases, tokens: Tensor, known: Tensor | None) -> Tensor:
     """Log-probabilities `(B,)` of complete configurations `(B, N)` with their gradient, computed unless `known`."""
     log_q = kernels.log_prob(tokens) if known is None else known
+    if not torch.is_grad_enabled():
+        return log_q
     result: Tensor = _Attached.apply(kernels, tokens, log_q, *kernels.parameters)
     return result
 
@@ -262,8 +233,13 @@ class _Attached(torch.autograd.Function):
         return (None, None, None, *ctx.kernels.gradients(tokens, gradients[0]))
 
 
-def _fits(weight: Tensor, size: torch.Size, dtype: torch.dtype) -> bool:
-    return weight.shape == size and weight.dtype == dtype and weight.is_contiguous() and weight.device.type == "cpu"
+def _dtype(weights: list[Tensor | None]) -> torch.dtype | None:
+    """That of the first of them; None if there are none."""
+    return next((weight.dtype for weight in weights if weight is not None), None)
+
+
+def _fits(weight: Tensor, size: tuple[int, ...], dtype: torch.dtype) -> bool:
+    return weight.shape == size and weight.dtype == dtype and weight.is_contiguous() and weight.is_cpu
 
 
 def _sources(network: PatchNetwork) -> list[tuple[dict[str, Tensor | None], str]]:
@@ -272,52 +248,26 @@ def _sources(network: PatchNetwork) -> list[tuple[dict[str, Tensor | None], str]
     return [(layer._parameters, name) for layer in layers for name in ("weight", "bias")]
 
 
+def _sizes(phase: PhaseModule) -> list[tuple[int, ...] | None]:
+    """What the kernels take them to have: hidden layers of one width, and no head without any."""
+    assert phase.network is not None
+    width, depth, n_outputs = _width(phase.network), len(phase.network.layers), _n_outputs(phase)
+    inputs = [len(phase.taps), *[width] * (depth - 1)] if depth else []
+    hidden = [size for n_inputs in inputs for size in ((width, n_inputs), (width,))]
+    return [*hidden, (n_outputs, width) if depth else None, (n_outputs,)]
+
+
+def _width(network: PatchNetwork) -> int:
+    return 0 if network.weight is None else network.weight.shape[1]
+
+
+def _n_outputs(phase: PhaseModule) -> int:
+    return 1 if phase.gauged else 2
+
+
 def _place(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
 def _indices(sites: Tensor) -> Tensor:
     return sites.to(torch.int32).contiguous()
-
-
-def _terms(phase: PhaseModule, bias: BoltzmannBias | None, biased: bool) -> tuple[Tensor, Tensor]:
-    """What the energy adds to the log-odds of the targets of a phase, given the tokens of some sites.
-
-    Returns:
-        int32 `(T, terms, K)`, sites, and float64 `(T, terms, 2^K)`, the log-odds for each pattern of their tokens, that
-        of neighbour k in bit k.
-    """
-    terms = []
-    if bias is not None and biased:
-        logits_tpq = _of_patterns(bias.energies[phase.sites], bias.field[phase.sites]) / -_temperature(bias)
-        terms.append((bias.sites[phase.sites][:, None], (logits_tpq[..., 1] - logits_tpq[..., 0])[:, None]))
-    if bias is not None and phase.summed is not None:
-        terms.append((phase.summed.neighbours, _log_sums(phase.summed, _temperature(bias))))
-    if not terms:
-        n = len(phase.sites)
-        return torch.empty(n, 0, 0, dtype=torch.int32), torch.empty(n, 0, 1, dtype=torch.float64)
-    neighbours, tables = (torch.cat(parts, 1) for parts in zip(*terms, strict=True))
-    return _indices(neighbours), tables.contiguous()
-
-
-def _temperature(bias: BoltzmannBias) -> float:
-    assert bias.temperature is not None
-    return bias.temperature
-
-
-def _log_sums(summed: SummedNeighbours, temperature: float) -> Tensor:
-    """What the sums over later neighbours add to the log-odds: `(T, K, 2^K)`."""
-    energies_teps = _of_patterns(summed.energies, summed.field)  # s: token of the later neighbour
-    energies_tepsq = energies_teps[..., None] + summed.own[:, :, None]
-    logits_tepq = (energies_tepsq / -temperature).logsumexp(3)
-    return logits_tepq[..., 1] - logits_tepq[..., 0]
-
-
-def _of_patterns(tables: Tensor, field: Tensor) -> Tensor:
-    """Energies of each token for each pattern of neighbours: `(..., K, 2, 2)` and `(..., 2)` give `(..., 2^K, 2)`."""
-    degree = tables.shape[-3]
-    pattern = torch.arange(2**degree)
-    energies = field[..., None, :].expand(*field.shape[:-1], 2**degree, 2)
-    for k in range(degree):
-        energies = energies + tables[..., k, pattern >> k & 1, :]
-    return energies

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, ClassVar, Unpack, cast
 
@@ -16,20 +16,22 @@ from latticear.hamiltonians import Strengths, exact_conditionals
 from latticear.models.base import AbstractModel, Common
 from latticear.models.multiscale.compiled import CompiledPhases, attached
 from latticear.models.multiscale.coupling_network import CouplingNetwork
+from latticear.models.multiscale.drawer import PhaseDrawer
 from latticear.models.multiscale.gauge import Gauge
-from latticear.models.multiscale.order import SITE, Phase, multiscale_phases, rank_of
+from latticear.models.multiscale.order import SITE, Phase, rank_of
 from latticear.models.multiscale.phases import Board, PatchNetwork, PhaseModule
+from latticear.models.multiscale.plan import Plan
 from latticear.models.multiscale.recomputed import with_gradient
+from latticear.models.multiscale.trusted import TrustedKernels
 from latticear.models.steps import Step
 from latticear.random_numbers import log_softmax
-from latticear.sampling import kernels_of
-from latticear.sampling.reference import Drawn, Given, draw_front
+from latticear.sampling.reference import Drawer, Drawn, Given, draw_front
 from latticear.threads import side_by_side
 
 __all__ = ["MultiscalePixelCNN"]
+
 COLUMNS = 2**13
 """Targets times configurations that are computed at a time: more would not stay in the cache."""
-
 
 LANES = 256
 """Configurations that one thread draws at a time; the same on any number of threads, for rounding depends on it."""
@@ -115,9 +117,10 @@ class MultiscalePixelCNN(AbstractModel):
         self.periodic, self.translation_invariant = periodic, translation_invariant
         self.coupling_reach = coupling_reach
         self._around = (periodic, periodic) if isinstance(periodic, bool) else periodic
-        self.cell, plan = self._plan(None if cell is None else _checked_cell(cell, self.shape))
+        plan = Plan(self.shape, self._around, n_taps, self.bias, cell)
+        self.cell = plan.cell
         self.embed = None if self._sees_couplings else self.conditioning.embedding(width)
-        phases = [part for phase in plan for part in self._networks_of(phase)]
+        phases = [part for phase in plan.phases for part in self._networks_of(phase)]
         rank = rank_of(phases, self.shape)
         self.phases = nn.ModuleDict({key_of(phase): self._module(phase, rank) for phase in phases})
         if not any(phase.network for phase in self._phases.values()):
@@ -125,43 +128,13 @@ class MultiscalePixelCNN(AbstractModel):
         self._grouped = self._groups(phases)
         self._set_rank(rank)
         self._biased = {} if self.bias is None else {k: self.bias.tells(p.sites) for k, p in self._phases.items()}
+        self._kernels = TrustedKernels()
 
     @property
     def _sees_couplings(self) -> bool:
         """Whether the condition is the couplings of the bias alone; any other is embedded."""
         alone = self.bias is not None and (self.n_condition, self.n_condition_maps) == (0, self.bias.n_maps)
         return alone and self.conditioned and self.spin_flip_symmetric
-
-    def _plan(self, cell: tuple[int, int] | None) -> tuple[tuple[int, int], list[Phase]]:
-        """The unit cell, the suited one for None, and the phases; what the energy tells is drawn all at once."""
-        if cell in (None, SITE):
-            phases, merged = None, frozenset[str]()
-            for kind in ("edges", "faces"):
-                if (found := self._told(kind, merged=merged | {kind})) is not None:
-                    phases, merged = found, merged | {kind}
-            odd = any(extent % 2 for extent in self.shape)
-            if cell == SITE or self.bias is None or odd or "edges" in merged:
-                return SITE, phases or self._phases_of()
-            cell = (2, 2)  # bonds within a sublattice may order it by itself
-        phases = None
-        for n_last in range(1, math.prod(cell)):
-            if (found := self._told("last", cell=cell, n_last=n_last)) is None:
-                break
-            phases = found
-        return cell, phases or self._phases_of(cell=cell)
-
-    def _told(self, name: str, **order: Any) -> list[Phase] | None:
-        """The phases of an order, if there is one of this name and the energy tells its conditionals."""
-        if self.bias is None:
-            return None
-        phases = self._phases_of(**order)
-        together = [phase.sites for phase in phases if phase.name == name]
-        if not together or exact_conditionals(self.bias, together[0], rank_of(phases, self.shape)) is None:
-            return None
-        return phases
-
-    def _phases_of(self, **order: Any) -> list[Phase]:
-        return multiscale_phases(self.shape, self._around, self.n_taps, **order)
 
     def _networks_of(self, phase: Phase) -> list[Phase]:
         """The phase, or its sites one by one, if each has a network of its own."""
@@ -227,13 +200,23 @@ class MultiscalePixelCNN(AbstractModel):
         return logits_bqs.unflatten(2, self.shape)
 
     def kernels(self) -> CompiledPhases | None:
-        """The same network compiled, as it is now but for the weights; None where the kernels cannot serve it."""
+        """What computes this network as it is now in one call; None where PyTorch does."""
+        return None if torch.compiler.is_compiling() else self._kernels.of(self)
+
+    def compiled(self) -> CompiledPhases | None:
+        """The network for the kernels, built anew and not yet to be trusted; None where they cannot serve it."""
         if self.embed is not None or not CompiledPhases.serve(self.n_tokens, self.bias, self._like):
+            return None
+        if not any(phase.network for phase in self._phases.values()):
             return None
         return CompiledPhases(self.shape, self._phases, self.bias, self._biased)
 
+    def own_drawer(self) -> Drawer | None:
+        """What draws from it phase by phase; None without weights, where the plain reference does."""
+        return None if next(self.parameters(), None) is None else PhaseDrawer(self)
+
     def _log_prob(self, tokens: Tensor, condition: Tensor | None, known: Tensor | None) -> Tensor:
-        if (kernels := kernels_of(self)) is not None:
+        if (kernels := self.kernels()) is not None:
             return attached(kernels, tokens.flatten(1), known)
         board = self.board(tokens.flatten(1))
         if known is not None:
@@ -300,7 +283,7 @@ class MultiscalePixelCNN(AbstractModel):
     @torch.no_grad()
     def redraw(self, board: Board, sites: Tensor, u: Tensor, condition: Tensor | None = None) -> Tensor:
         """Draw some sites anew, as `latticear.models.steps.DrawsInSteps` says: their log-probability."""
-        if (kernels := kernels_of(self)) is None:
+        if (kernels := self.kernels()) is None:
             return self._draw(board, sites, u, condition, None)[0]
         tokens, log_q = kernels.redraw(board.tokens, sites, u)
         board.write(sites, tokens.T)
@@ -309,7 +292,7 @@ class MultiscalePixelCNN(AbstractModel):
     @torch.no_grad()
     def log_prob_of(self, board: Board, sites: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """Log-probability of what the board holds at some sites, or at all, each given the lower ranks: `(B,)`."""
-        if (kernels := kernels_of(self)) is not None:
+        if (kernels := self.kernels()) is not None:
             return kernels.log_prob(board.tokens, sites)
         given = self._given(len(board.tokens), condition)
         of_phases = side_by_side(
@@ -383,14 +366,6 @@ class MultiscalePixelCNN(AbstractModel):
     def _like(self) -> Tensor:
         """A tensor of the type and on the device of the weights."""
         return next(self.parameters(), torch.empty(0, device=self.rank.device))
-
-
-def _checked_cell(cell: Sequence[int], shape: tuple[int, int]) -> tuple[int, int]:
-    """Extents that divide the shape, or a ValueError."""
-    fits = len(cell) == 2 and all(isinstance(n, int) and n > 0 for n in cell)
-    if not fits or any(extent % n for extent, n in zip(shape, cell, strict=True)):
-        raise ValueError(f"cell must be two divisors of the shape {shape}, (1, 1) for single sites, got {cell}")
-    return cell[0], cell[1]
 
 
 def key_of(phase: Phase) -> str:

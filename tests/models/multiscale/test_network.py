@@ -12,8 +12,8 @@ from support.statistics import counts_of, p_value
 import latticear as la
 from latticear.exact import all_configurations
 from latticear.models import check_autoregressive
+from latticear.models.multiscale.drawer import PhaseDrawer
 from latticear.sampling import drawer
-from latticear.sampling.choice import OwnOrder
 from latticear.sampling.probe import randomise
 from latticear.sampling.receptive import dependences
 
@@ -307,7 +307,7 @@ def test_cuts_change_nothing_bit_for_bit(options: dict[str, int]):
     """In float32, where the number of columns changes the rounding of PyTorch."""
     model = _biased((8, 8), **options)
     condition = torch.ones(1) if options else None
-    assert isinstance(drawer(model), OwnOrder)
+    assert isinstance(drawer(model), PhaseDrawer)
     block = drawer(model).block
     whole = model.sample(2 * block + 5, seed=9, condition=condition)
     for start, n in ((0, 1), (1, block), (block - 1, 2), (150, 47)):

@@ -1,0 +1,157 @@
+"""What the C sources declare, mirrored: constants, structures and functions, under the names that they have there.
+
+`latticear.kernels.library` compares the sizes of the structures when it loads the kernels; a test reads the sources and
+compares every field and argument.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = [
+    "CONFIGURATIONS",
+    "FUNCTIONS",
+    "INTERFACE",
+    "KINDS",
+    "LANES",
+    "MAX_INPUTS",
+    "MAX_TOKENS",
+    "STRUCTURES",
+    "Batch",
+    "Block",
+    "Node",
+    "Order",
+    "Phase",
+    "Program",
+    "Step",
+]
+
+INTERFACE = 9
+"""Raised with every change of what stands here, for one that keeps the sizes: fields in another order, arguments."""
+
+CONFIGURATIONS = 16
+"""Drawn together by one thread of a wavefront, one a lane of the processor's vectors."""
+
+LANES = 64
+"""The same of a network that draws phase by phase."""
+
+MAX_INPUTS, MAX_TOKENS = 8, 1024
+
+KINDS = (
+    "tokens",
+    "taps",
+    "identity",
+    "negative",
+    "relu",
+    "elu",
+    "silu",
+    "sigmoid",
+    "tanh",
+    "add",
+    "subtract",
+    "multiply",
+    "concatenate",
+    "slice",
+    "constant",
+)
+"""`enum kind`, in small letters."""
+
+_INTEGER, _REAL, _POINTER = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
+
+Fields = Iterator[tuple[str, Any]]
+
+
+def _integers(*names: str) -> Fields:
+    return ((name, _INTEGER) for name in names)
+
+
+def _pointers(*names: str) -> Fields:
+    return ((name, _POINTER) for name in names)
+
+
+class Node(ctypes.Structure):
+    """Of program.h."""
+
+    _fields_ = [
+        *_integers("kind", "channels", "ready", "by_row", "slots", "rows", "offset", "n_inputs"),
+        ("inputs", _INTEGER * MAX_INPUTS),
+        *_integers("start", "n_taps"),
+        *_pointers("taps", "weight", "bias"),
+        ("constant", _REAL),
+    ]
+
+
+class Step(ctypes.Structure):
+    """Of program.h."""
+
+    _fields_ = [*_integers("node", "stage", "first", "stop", "n_here")]
+
+
+class Program(ctypes.Structure):
+    """Of program.h."""
+
+    _fields_ = [
+        *_integers("height", "width", "slope", "n_tokens", "flips", "n_nodes"),
+        *_pointers("nodes"),
+        *_integers("n_components", "n_steps"),
+        *_pointers("steps"),
+        *_integers("degree"),
+        *_pointers("neighbours", "energies", "field"),
+    ]
+
+
+class Block(ctypes.Structure):
+    """Of program.h."""
+
+    _fields_ = [
+        *_integers("n"),
+        *_pointers("u", "where", "tokens", "log_q", "log_q_given", "temperatures", "constants"),
+        *_integers("n_constants"),
+    ]
+
+
+class Phase(ctypes.Structure):
+    """Of patches.h."""
+
+    _fields_ = [
+        *_integers("n_targets", "n_taps", "n_terms", "depth", "width", "n_outputs", "n_drawn"),
+        *_pointers("drawn", "columns", "sites", "taps", "neighbours", "tables", "weights"),
+    ]
+
+
+class Order(ctypes.Structure):
+    """Of patches.h."""
+
+    _fields_ = [*_integers("n_sites", "degree", "gauged", "n_phases"), *_pointers("phases")]
+
+
+class Batch(ctypes.Structure):
+    """Of patches.h."""
+
+    _fields_ = [
+        *_integers("n", "n_columns", "known"),
+        *_pointers("u", "where", "tokens", "log_q", "log_q_given"),
+    ]
+
+
+STRUCTURES: tuple[type[ctypes.Structure], ...] = (Node, Step, Program, Block, Phase, Order, Batch)
+
+_PROGRAM, _BLOCK, _ORDER, _BATCH = (ctypes.POINTER(structure) for structure in (Program, Block, Order, Batch))
+
+FUNCTIONS: dict[str, tuple[Any, ...]] = {
+    "latticear_interface": (_INTEGER,),
+    "latticear_size_of": (_INTEGER, ctypes.c_char_p),
+    "latticear_instruction_sets": (_INTEGER,),
+    "latticear_instruction_set": (ctypes.c_char_p, _INTEGER),
+    "latticear_size_of_work": (_INTEGER, _PROGRAM, _INTEGER, _INTEGER),
+    "latticear_draw": (None, _PROGRAM, _BLOCK, *(_INTEGER,) * 4, _POINTER),
+    "latticear_patches_size": (_INTEGER, _ORDER, *(_INTEGER,) * 2),
+    "latticear_patches_draw": (None, _ORDER, _BATCH, *(_INTEGER,) * 3, _POINTER),
+    "latticear_patches_learn": (None, _ORDER, _INTEGER, *(_POINTER,) * 4, *(_INTEGER,) * 3, _POINTER),
+    "latticear_uniforms": (None, *(ctypes.c_uint64,) * 3, _INTEGER, _INTEGER, _POINTER),
+    "latticear_swendsen_wang": (None, *(_INTEGER,) * 3, *(_POINTER,) * 8),
+    "latticear_wolff": (_INTEGER, *(_INTEGER,) * 3, _REAL, *(_POINTER,) * 8),
+}
+"""The result and the arguments of each."""

@@ -1,0 +1,78 @@
+"""Which phases a network draws in: the order of a unit cell that suits the energy, and what the energy tells of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from latticear.hamiltonians import BoltzmannBias, exact_conditionals
+from latticear.models.multiscale.order import SITE, Phase, multiscale_phases, rank_of
+
+__all__ = ["Plan"]
+
+
+class Plan:
+    """What the energy tells is drawn all at once, at the end.
+
+    Args:
+        shape: (H, W).
+        periodic: whether taps reach around the boundary, (y, x).
+        n_taps: known sites that a site sees, at least.
+        bias: the energies, with all bonds (before `attach`), or None.
+        cell: the unit cell; None for the one that suits the bias.
+
+    Raises:
+        ValueError: for a cell that does not divide the shape.
+
+    Attributes:
+        cell: the unit cell.
+        phases: in the order in which they are drawn.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        periodic: tuple[bool, bool],
+        n_taps: int,
+        bias: BoltzmannBias | None,
+        cell: Sequence[int] | None,
+    ) -> None:
+        self._lattice, self._bias = (shape, periodic, n_taps), bias
+        self.cell, self.phases = self._of(None if cell is None else _checked(cell, shape))
+
+    def _of(self, cell: tuple[int, int] | None) -> tuple[tuple[int, int], list[Phase]]:
+        if cell in (None, SITE):
+            phases, merged = None, frozenset[str]()
+            for kind in ("edges", "faces"):
+                if (found := self._told(kind, merged=merged | {kind})) is not None:
+                    phases, merged = found, merged | {kind}
+            odd = any(extent % 2 for extent in self._lattice[0])
+            if cell == SITE or self._bias is None or odd or "edges" in merged:
+                return SITE, phases or multiscale_phases(*self._lattice)
+            cell = (2, 2)  # bonds within a sublattice may order it by itself
+        phases = None
+        for n_last in range(1, math.prod(cell)):
+            if (found := self._told("last", cell=cell, n_last=n_last)) is None:
+                break
+            phases = found
+        return cell, phases or multiscale_phases(*self._lattice, cell=cell)
+
+    def _told(self, name: str, **order: Any) -> list[Phase] | None:
+        """The phases of an order, if there is one of this name and the energy tells its conditionals."""
+        if self._bias is None:
+            return None
+        phases = multiscale_phases(*self._lattice, **order)
+        together = [phase.sites for phase in phases if phase.name == name]
+        rank = rank_of(phases, self._lattice[0])
+        if not together or exact_conditionals(self._bias, together[0], rank) is None:
+            return None
+        return phases
+
+
+def _checked(cell: Sequence[int], shape: tuple[int, int]) -> tuple[int, int]:
+    """Extents that divide the shape, or a ValueError."""
+    fits = len(cell) == 2 and all(isinstance(n, int) and n > 0 for n in cell)
+    if not fits or any(extent % n for extent, n in zip(shape, cell, strict=True)):
+        raise ValueError(f"cell must be two divisors of the shape {shape}, (1, 1) for single sites, got {cell}")
+    return cell[0], cell[1]
