@@ -153,16 +153,22 @@ def test_clusters_of_the_joint_system():
     assert torch.equal(parts.join(tokens), monte_carlo_data(joint, T, 30, 1, "test"))
 
 
+def _tempered(system) -> list[Samples]:
+    return list(la.monte_carlo(system, T, n=400, method="parallel-tempering", seed=2))
+
+
+def _cooled(system) -> list[Samples]:
+    return [la.montecarlo.annealed_population(system, T, n=4000, seed=2)]
+
+
 @pytest.mark.parametrize(
-    ("run", "options"), [(la.parallel_tempering, {"n": 400}), (la.population_annealing, {"n": 4000})]
+    ("simulate", "estimate"),
+    [(_tempered, la.estimation.estimate_tempering), (_cooled, la.estimation.estimate_population)],
 )
-def test_free_energies_of_monte_carlo(run, options):
-    found, batches = [], []
-    for system in (PARTS, JOINT):
-        kept: list[Samples] = []
-        found.append(run(system, T, seed=2, each=kept.append, **options))
-        batches.append(torch.cat([batch.tokens for batch in kept]))
-    assert torch.equal(PARTS.join(batches[0]), batches[1])
+def test_free_energies_of_monte_carlo(simulate, estimate):
+    batches = [simulate(system) for system in (PARTS, JOINT)]
+    found = [estimate(part, system, T) for part, system in zip(batches, (PARTS, JOINT), strict=True)]
+    assert torch.equal(PARTS.join(Samples.cat(batches[0]).tokens), Samples.cat(batches[1]).tokens)
     assert found[0].to_dict() == found[1].to_dict()
     assert abs(found[0]["log_z"].value - la.exact.enumerate_states(PARTS, T).log_z) < 4 * found[0]["log_z"].error
 
