@@ -6,6 +6,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import shutil
+import signal
 
 import matplotlib
 import pytest
@@ -16,6 +17,7 @@ import latticear as la
 
 torch.set_num_threads(1)
 matplotlib.use("agg")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background of a script has ignored
 os.fsync = lambda descriptor: None  # a kill loses nothing that was written; waiting for a busy disk took minutes
 
 

@@ -89,9 +89,9 @@ def test_what_a_run_misses_is_seen_without_being_asked_for(tmp_path):
     assert not any("misses part of the distribution" in warning for warning in unchecked.warnings)
 
 
-def test_the_check_is_there_where_clusters_are_quick(run, tmp_path):
-    hotter, colder = estimated(run, temperatures=[2.4, 2.2])
+def test_the_check_is_there_where_clusters_are_quick(copy, tmp_path):
+    hotter, colder = estimated(copy, temperatures=[2.4, 2.2])
     assert 0 < hotter["forward_ess"].value != colder["forward_ess"].value
     frustrated = tiny.train(tmp_path / "run", "hamiltonian.shape=[3, 3]", "hamiltonian.coupling=-1.0")
     assert "forward_ess" not in estimated(frustrated)[0]
-    assert "forward_ess" not in json.loads(succeed("estimate", run, "-n", "100", "--no-check", "--json"))
+    assert "forward_ess" not in json.loads(succeed("estimate", copy, "-n", "100", "--no-check", "--json"))
