@@ -79,7 +79,7 @@ def test_estimates_are_those_that_it_recorded(made, run, words):
 
 def test_log_q_of_its_samples_is_that_of_its_weights(made):
     model = la.load_model(made / "pixelcnn")
-    (batch,) = la.read_batches("samples.h5", 1000)
+    (batch,) = la.data.read_batches("samples.h5", 1000)
     assert batch.tokens.shape == (40, 4, 4)
     with torch.no_grad():
         torch.testing.assert_close(model.log_prob(batch.tokens), batch.log_q, rtol=0, atol=ROUNDING)
@@ -87,7 +87,7 @@ def test_log_q_of_its_samples_is_that_of_its_weights(made):
     assert torch.equal(la.read_configurations("samples.h5", ising, temperature=TEMPERATURE), batch.tokens)
     with h5py.File("samples.h5") as h5:
         torch.testing.assert_close(ising.token_energy(batch.tokens), torch.from_numpy(h5["energy"][()]))
-    metadata = la.read_metadata("samples.h5")
+    metadata = la.data.read_metadata("samples.h5")
     assert (metadata["n_samples"], metadata["attributes"]["latticear_version"]) == (40, "0.1.0")
 
 

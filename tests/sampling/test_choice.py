@@ -128,7 +128,7 @@ def test_weights_that_are_no_numbers_give_no_number(name):
     assert model.sample(5).log_q.isnan().all()
 
 
-class _Backwards(la.AbstractModel):
+class _Backwards(la.models.AbstractModel):
     """The last row first, each given the sums of the rows below: an order of its own, and how to draw in it."""
 
     name = "backwards"

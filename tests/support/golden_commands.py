@@ -67,7 +67,7 @@ def hdf5(path: Path) -> dict[str, Any]:
         found: dict[str, Any] = {name: plain(np.asarray(value)) for name, value in datasets.items()}
         if "sample" in h5:
             found["dims"] = {name: [dim.label for dim in item.dims] for name, item in h5.items()}
-    return found | ({"metadata": plain(steady(la.read_metadata(path)))} if "sample" in datasets else {})
+    return found | ({"metadata": plain(steady(la.data.read_metadata(path)))} if "sample" in datasets else {})
 
 
 def folder(path: Path) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def _use(record: Record) -> None:
     several = ("--temperature", "2.2", "2.4")
     record("$ estimate several", lambda: run("estimate", "a", "-n", 300, *several, "--json"))
     record("$ estimate --data", lambda: run("estimate", "a", "-n", 300, "--data", "wolff.h5", "--json"))
-    record("batches", lambda: [steady(vars(batch)) for batch in la.read_batches("a.h5", 20)])
+    record("batches", lambda: [steady(vars(batch)) for batch in la.data.read_batches("a.h5", 20)])
     with h5py.File("given.h5", "w") as h5:
         h5["spins"] = la.read_configurations("wolff.h5", la.Ising((4, 4)))[:2].numpy().astype(np.int8) * 2 - 1
         h5["where"] = np.eye(4, dtype=np.int8)
@@ -203,7 +203,7 @@ def _networks(record: Record) -> None:
 
 
 def _grid(record: Record) -> None:
-    tokens, labels = la.glyphs(60, (8, 9), 3, characters="017")
+    tokens, labels = la.data.glyphs(60, (8, 9), 3, characters="017")
     with h5py.File("pictures.h5", "w") as h5:
         h5["spins"], h5["condition"] = tokens.numpy(), labels.numpy()
     with h5py.File("occluded.h5", "w") as h5:

@@ -145,7 +145,7 @@ def hamiltonians(record: Record) -> None:
     lattices = {"square": {}, "triangular": {"geometry": "triangular"}, "honeycomb": {"geometry": "honeycomb"}}
     for name, options in lattices.items():
         record(f"lattice {name}", lambda options=options: la.Lattice((4, 6), **options).bonds)
-    record("glyphs", lambda: la.glyphs(20, (8, 9), 3, characters="017"))
+    record("glyphs", lambda: la.data.glyphs(20, (8, 9), 3, characters="017"))
 
 
 # networks
@@ -298,7 +298,7 @@ def _data(shape: tuple[int, int]) -> dict[str, Any]:
 
 
 def _fitted_grid() -> dict[str, Any]:
-    tokens, labels = la.glyphs(40, (8, 9), 3, characters="017")
+    tokens, labels = la.data.glyphs(40, (8, 9), 3, characters="017")
     condition = torch.eye(3)[labels]
     model = network("pixelcnnpp", (8, 9), 3, n_condition=3, output="logistic", dropout=0.1)
     options = {"objective": "forward-kl", "data": tokens, "condition": condition}
@@ -339,10 +339,10 @@ def estimation(record: Record) -> None:
         chains = {"n": 200, "method": method, "n_chains": 10, "seed": 4}
         record(
             f"estimate_chains {method}",
-            lambda chains=chains: la.estimate_chains(la.monte_carlo(ising, T, **chains), ising, T).to_dict(),
+            lambda chains=chains: la.estimation.estimate_chains(la.monte_carlo(ising, T, **chains), ising, T).to_dict(),
         )
     series = torch.randn(4, 200, generator=torch.Generator().manual_seed(0)).cumsum(1).numpy()
-    record("autocorrelation", lambda: [la.mean_error(series.T), la.integrated_autocorrelation_time(series.T)])
+    record("autocorrelation", lambda: [la.estimation.mean_error(series.T), la.integrated_autocorrelation_time(series.T)])
     potts = la.Potts((4, 4))
     three = network("multiscale", (4, 4), 3, bias=potts.bias(1.1))
     record("estimate potts", lambda: la.estimate(three.sample(300), potts, 1.1).to_dict())
@@ -394,10 +394,10 @@ def exact(record: Record) -> None:
     for shape, t, coupling in (((4, 4), T, 1.0), ((16, 5), 1.0, -1.0), ((64, 64), 3.3, 0.7)):
         record(f"kaufman {shape} {t}", lambda a=(shape, t, coupling): _every_digit(la.kaufman(*a)))
     for t in (1.0, la.T_C, 5.0):
-        record(f"onsager {t}", lambda t=t: vars(la.onsager(t)))
-    record("critical_temperature", lambda: [la.T_C, la.critical_temperature(-0.7)])
+        record(f"onsager {t}", lambda t=t: vars(la.exact.onsager(t)))
+    record("critical_temperature", lambda: [la.T_C, la.exact.critical_temperature(-0.7)])
     for q in (2, 3, 5, 10):
-        record(f"potts_transition {q}", lambda q=q: repr(la.potts_transition(q, 1.5)))
+        record(f"potts_transition {q}", lambda q=q: repr(la.exact.potts_transition(q, 1.5)))
 
 
 library = (hamiltonians, models, training, estimation, monte_carlo, exact)

@@ -43,7 +43,7 @@ def _check(model: la.MultiscalePixelCNN) -> None:
     samples = model.sample(40, seed=2)
     assert torch.equal(samples.tokens, model.sample(40, seed=2, method="reference").tokens)
     with torch.no_grad():
-        stated = la.AbstractModel._log_prob(model, samples.tokens, None, None)
+        stated = la.models.AbstractModel._log_prob(model, samples.tokens, None, None)
         for log_q in (samples.log_q, model.log_prob(samples.tokens)):
             assert (log_q - stated).abs().max() < 1e-11
 
