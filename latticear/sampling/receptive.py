@@ -30,6 +30,9 @@ __all__ = [
     "warn_of_short_reach",
 ]
 
+AT_ONCE = 512
+"""Configurations in one pass of a network in which tokens are replaced."""
+
 
 class ReceptiveFieldWarning(UserWarning):
     """A network cannot see across its lattice."""
@@ -109,12 +112,14 @@ def dependences(model: Any, *, n_trials: int = 3, seed: int = 0) -> Tensor:
         randomise(probe, generator)
         tokens = torch.randint(model.n_tokens, size, generator=generator)
         condition = random_condition(model, 1, generator)
-        given = None if condition is None else condition.expand(model.n_tokens, -1)
-        for source in range(tokens.numel()):
-            changed = tokens.repeat(model.n_tokens, *(1,) * tokens.ndim)
-            changed.flatten(1)[:, source] = torch.arange(model.n_tokens)
-            logits = probe.logits(changed, given).flatten(2)
-            moved[:, source] |= (logits - logits[:1]).abs().amax((0, 1)) > 1e-10 * (1 + logits.abs().max())
+        for sources in torch.arange(tokens.numel()).split(max(1, AT_ONCE // model.n_tokens)):
+            changed = tokens.flatten().repeat(len(sources), model.n_tokens, 1)
+            changed[torch.arange(len(sources)), :, sources] = torch.arange(model.n_tokens)
+            given = None if condition is None else condition.expand(changed[..., 0].numel(), -1)
+            logits = probe.logits(changed.view(-1, *size), given).flatten(2)
+            of_each = logits.unflatten(0, changed.shape[:2])  # source, its token, token and site of the logit
+            change = (of_each - of_each[:, :1]).abs().amax((1, 2))
+            moved[:, sources] |= (change > 1e-10 * (1 + of_each.abs().amax((1, 2, 3)))[:, None]).T
     return moved
 
 

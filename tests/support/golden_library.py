@@ -342,7 +342,9 @@ def estimation(record: Record) -> None:
             lambda chains=chains: la.estimation.estimate_chains(la.monte_carlo(ising, T, **chains), ising, T).to_dict(),
         )
     series = torch.randn(4, 200, generator=torch.Generator().manual_seed(0)).cumsum(1).numpy()
-    record("autocorrelation", lambda: [la.estimation.mean_error(series.T), la.integrated_autocorrelation_time(series.T)])
+    record(
+        "autocorrelation", lambda: [la.estimation.mean_error(series.T), la.integrated_autocorrelation_time(series.T)]
+    )
     potts = la.Potts((4, 4))
     three = network("multiscale", (4, 4), 3, bias=potts.bias(1.1))
     record("estimate potts", lambda: la.estimate(three.sample(300), potts, 1.1).to_dict())
