@@ -191,6 +191,17 @@ class _Channels(fx.Interpreter):
         return value
 
 
+class _Interpreted(fx.GraphModule):
+    """A graph without the code that PyTorch writes for it.
+
+    That code is never run here, and it registers the functions that tracing leaves whole, for ever: every later trace
+    in the process would patch them all.
+    """
+
+    def recompile(self) -> Any:
+        return None
+
+
 @torch.no_grad()
 def trace(model: Any) -> Graph | None:
     """The graph of a model's `_logits`, or None if it does more than offsets and functions of single sites can say.
@@ -202,7 +213,7 @@ def trace(model: Any) -> Graph | None:
     """
     try:
         with _tracing:
-            traced = fx.GraphModule(model, _Tracer().trace(model))
+            traced = _Interpreted(model, _Tracer().trace(model))
         channels = _Channels(traced)
         like = next(model.parameters())
         condition = like.new_zeros(1, model.conditioning.size) if model.conditioning.size else None

@@ -4,9 +4,11 @@ import itertools
 
 import pytest
 import torch
+from torch import fx
 
 import latticear as la
 from latticear.sampling.schedule import raster_rank, schedule_of
+from latticear.sampling.tracing import trace
 
 
 # design: 3x3 layers 2; 7x7 first, then 3x3: 4; all 7x7: 4
@@ -56,3 +58,12 @@ def test_tokens_are_ready_one_tick_after_they_are_drawn():
     assert times[graph.nodes[0].name] == 1
     assert times[graph.nodes[-1].name] == 0
     assert all(time <= 1 for time in times.values())
+
+
+def test_traces_leave_nothing_behind():
+    """What PyTorch keeps of a trace, every later one would pay for: building networks became slower and slower."""
+    trace(la.PixelCNN((3, 3), width=4, depth=2))
+    kept = len(fx._symbolic_trace._wrapped_fns_to_patch)
+    for _ in range(3):
+        trace(la.PixelCNN((3, 3), width=4, depth=2))
+    assert len(fx._symbolic_trace._wrapped_fns_to_patch) == kept
