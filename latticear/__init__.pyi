@@ -1,6 +1,6 @@
 """The public names, each written once; `latticear/__init__.py` loads them from here."""
 
-from .contracts import check_hamiltonian as check_hamiltonian
+from .contracts import check_hamiltonian as check_hamiltonian, check_model as check_model
 from .data import (
     SampleWriter as SampleWriter,
     glyphs as glyphs,
