@@ -11,12 +11,10 @@ import numpy as np
 from torch import Tensor
 
 from latticear.data.reading import read_configurations, read_metadata
-from latticear.estimation.blocks import block_mcmc
-from latticear.estimation.chains import neural_mcmc
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.importance import forward_ess, reweight
 from latticear.estimation.measurement import measurements
-from latticear.estimation.smc import sequential_monte_carlo
+from latticear.estimation.methods import METHODS
 from latticear.estimation.weights import effective_sample_size
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange, check_temperature
@@ -31,7 +29,8 @@ from latticear.workflows.runs import Instance, Report, condition_at, quiet, serv
 
 __all__ = ["estimate_run", "save_estimates"]
 
-METHODS = ("auto", "is", "smc", "mcmc")
+AUTO = "auto"
+"""The method that the first samples choose."""
 
 N_TEMPERATURES = 5
 """Along a range, unless others are asked for."""
@@ -72,9 +71,10 @@ def estimate_run(
         n: samples; of a run that serves a range of temperatures, at each of them.
         temperatures: where to reweight to, or, of a run that serves a range, to sample; None for the temperature of the
             run, or several along its range.
-        method: "is" (importance sampling), "smc" (resampling between the steps of a multiscale model) or "mcmc" (block
-            updates by a multiscale model, neural Metropolis by any other). None or "auto" for importance sampling if
-            the first samples allow it, or if the model does not draw in steps, else for "smc".
+        method: one of `METHODS`: "is" (importance sampling), "smc" (resampling between the steps of a multiscale
+            model), "mcmc" (block updates by a multiscale model, neural Metropolis by any other) and others. None or
+            "auto" for importance sampling if the first samples allow it, or if the model does not draw in steps, else
+            for "smc".
         data: Monte Carlo configurations for the forward ESS, or None.
         check: without data, draw them for importance sampling where cluster Monte Carlo does so at once.
         seed, device: of the sampling.
@@ -82,16 +82,16 @@ def estimate_run(
         say: called with a line that says which method was chosen, where there was a choice.
         instance: the couplings, of a run that serves any.
     """
-    method = method or "auto"
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}")
+    method = method or AUTO
+    if method not in (AUTO, *METHODS):
+        raise ValueError(f"method must be one of {[AUTO, *METHODS]}, got {method!r}")
     config, all_served, model = trained(path, device)
     hamiltonian, told = served_instance(all_served, model, instance)
     targets = [check_temperature(t) for t in temperatures or _default(config, data)]
     target_data = None if data is None else read_configurations(data, hamiltonian, temperature=targets[0])
     draws = [[t] for t in targets] if isinstance(config.served, TemperatureRange) else [targets]
     if len(draws[0]) > 1:
-        if method in ("smc", "mcmc"):
+        if method not in (AUTO, "is"):
             raise ValueError(f"method {method} takes one temperature at a time")
         method = "is"  # nothing else reweights
 
@@ -108,12 +108,9 @@ def estimate_run(
             chosen, batches = _chosen(method, model, hamiltonian, aims[0], batches, say)
             if chosen == "is":
                 results += reweight(batches, hamiltonian, aims, exact=judges)
-            elif chosen == "smc" or isinstance(model, DrawsInSteps):
-                run = sequential_monte_carlo if chosen == "smc" else block_mcmc
-                more: dict[str, Any] = {"condition": condition, "exact": judges[0], "report": part.done}
-                results.append(run(model, hamiltonian, aims[0], n=n, seed=seed, **more))
             else:
-                results.append(neural_mcmc(batches, hamiltonian, aims[0], seed=seed, exact=judges[0]))
+                more: dict[str, Any] = {"condition": condition, "exact": judges[0], "report": part.done}
+                results.append(METHODS[chosen](model, batches, hamiltonian, aims[0], n=n, seed=seed, **more))
     for result, t in zip(results, targets, strict=True):
         if target_data is None and check and result.method == "is" and clusters_suit(hamiltonian):
             target_data = monte_carlo_data(hamiltonian, t, N_CHECK, seed, "check")
@@ -133,7 +130,7 @@ def _chosen(
     say: Say,
 ) -> tuple[str, Iterator[Samples]]:
     """The method, chosen by the weights of the first samples if it is "auto", and all samples, those included."""
-    if method != "auto":
+    if method != AUTO:
         return method, batches
     pilot: list[Samples] = []
     while sum(map(len, pilot)) < N_PILOT and (batch := next(batches, None)) is not None:
