@@ -13,7 +13,7 @@ from . import (
     sampling as sampling,
     training as training,
 )
-from .contracts import check_hamiltonian as check_hamiltonian
+from .contracts import check_hamiltonian as check_hamiltonian, check_model as check_model
 from .data import (
     SampleWriter as SampleWriter,
     read_configurations as read_configurations,

@@ -21,6 +21,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the b
 os.fsync = lambda descriptor: None  # a kill loses nothing that was written; waiting for a busy disk took minutes
 
 
+def pytest_runtest_setup(item):
+    """Tests marked `gpu` run where there is one."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     """Every test sees the same random numbers, whatever ran before it."""

@@ -63,6 +63,12 @@ def test_training_curve_without_an_exact_value_shows_the_free_energy_itself(ax):
 @pytest.mark.parametrize("n", [0, 1])
 def test_training_curve_of_hardly_anything(ax, n, exact):
     training_curve(ax, [_row(k, -1.0) for k in range(n)], exact)
+    shown = [line.get_xydata().tolist() for line in ax.get_lines()]
+    points = {None: [[[k, -1.0] for k in range(n)]], -2.0: [[[k, y] for k in range(n)] for y in (1.0, 0.01)]}
+    assert shown == points[exact]  # a mean over no steps is left out
+    assert ax.get_yscale() == ("log" if exact is not None and n else "linear")
+    low, high = ax.get_ylim()
+    assert all(low < y < high for line in shown for _, y in line)
 
 
 def test_sample_grid_puts_every_configuration_in_its_frame(ax):
@@ -243,6 +249,10 @@ def test_likelihood_curve_in_nats_and_bits(ax):
 @pytest.mark.parametrize("n", [0, 1, 3])
 def test_likelihood_curve_of_a_run_that_hardly_began(ax, n):
     likelihood_curve(ax, [{"step": k, "loss": 1.0} for k in range(n)])
+    assert [line.get_label() for line in ax.get_lines()] == ["one batch"]  # nothing is held out yet
+    assert ax.get_lines()[0].get_xydata().tolist() == [[k, 1.0] for k in range(n)]
+    low, high = ax.get_ylim()
+    assert n == 0 or 0.99 < low < 1 < high < 1.01  # a constant is shown as one
 
 
 def test_completions_hide_what_was_not_held(ax):

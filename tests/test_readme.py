@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import math
 import re
 import runpy
@@ -10,11 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import contracts
+from support import contracts, tiny
+from support.verbs import refusal, succeed
 
 import latticear as la
+from latticear.estimation.methods import METHODS, Method
 from latticear.kernels.library import instruction_sets
 from latticear.models import MODELS
+from latticear.runs.directory import load_model
 from latticear.sampling import drawer
 from latticear.sampling.native import NativeEngine
 from latticear.sampling.torch_engine import Engine
@@ -111,8 +115,31 @@ def test_contributing_model():
     )
     names: dict = {}
     exec(header + _python_block("CONTRIBUTING.md", 1), names)
+    assert {"normalised", "reference", "saved", "condition"} <= set(la.check_model(names["LogisticRegression"]((3, 3))))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MODELS, "logistic", names["LogisticRegression"])
         for n_tokens in (2, 3):
             contracts.check_model(MODELS["logistic"], n_tokens)
         assert isinstance(drawer(MODELS["logistic"]((4, 4))), NativeEngine if instruction_sets() else Engine)
+
+
+def test_contributing_estimator(run):
+    """It is enough in Python, and one line away from the command line."""
+    header = (
+        "import numpy as np\nfrom latticear.estimation import Estimate, Estimates\n"
+        "from latticear.estimation.measurement import measurements\n"
+    )
+    names: dict = {}
+    exec(header + _python_block("CONTRIBUTING.md", 2), names)
+    ising = la.Ising(tiny.SIZE)
+    exact = la.kaufman(tiny.SIZE, tiny.TEMPERATURE)
+    batches = load_model(run).sample_batches(1000)
+    bound = names["variational"](batches, ising, tiny.TEMPERATURE, exact=exact)["free_energy_bound_per_site"]
+    assert bound.value - bound.exact > 4 * bound.error
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(METHODS, "variational", Method(names["variational"]))
+        printed = json.loads(succeed("estimate", run, "-n", 1000, "--method", "variational", "--json"))
+        assert printed["free_energy_bound_per_site"]["value"] == bound.value
+        assert printed["method"] == "variational"
+        assert "free_energy_bound_per_site" in succeed("estimate", run, "-n", 100, "--method", "variational")
+    assert "method must be one of" in refusal("estimate", run, "--method", "variational")

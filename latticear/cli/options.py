@@ -151,10 +151,10 @@ EstimationMethod = Annotated[
     str | None,
     typer.Option(
         "--method",
-        metavar="is|smc|mcmc|auto",
+        metavar="NAME",
         help="is: importance sampling; smc: resampling between the steps of a multiscale model; mcmc: block updates by "
-        "a multiscale model, neural Metropolis chains by any other. Default: is where the first 4000 samples have an "
-        "ESS of 0.05, else smc if the model can.",
+        "a multiscale model, neural Metropolis chains by any other; auto, the default: is where the first 4000 samples "
+        "have an ESS of 0.05, else smc if the model can.",
     ),
 ]
 MonteCarloMethod = Annotated[

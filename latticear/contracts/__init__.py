@@ -1,5 +1,6 @@
 """What a class of your own must pass before anything relies on it."""
 
 from latticear.contracts.hamiltonian import check_hamiltonian
+from latticear.contracts.model import check_model
 
-__all__ = ["check_hamiltonian"]
+__all__ = ["check_hamiltonian", "check_model"]

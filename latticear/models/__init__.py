@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from latticear.hamiltonians import hamiltonian_from_dict
 from latticear.models.base import AbstractModel, check_autoregressive
 from latticear.models.carry_over import transfer_weights
 from latticear.models.conditions import ConditionEmbedding
@@ -66,15 +65,7 @@ def model_from_dict(values: dict[str, Any]) -> AbstractModel:
     Raises:
         ValueError: for a name that is not in `MODELS` or an argument that the network does not have.
     """
-    arguments = dict(values)
-    name = arguments.pop("name", None)
+    name = values.get("name")
     if name not in MODELS:
         raise ValueError(f"model must be one of {sorted(MODELS)}, got {name!r}")
-    arguments["shape"] = tuple(arguments.get("shape", ()))
-    try:
-        if arguments.get("bias") is not None:
-            target = arguments["bias"]
-            arguments["bias"] = hamiltonian_from_dict(target["hamiltonian"]).bias(target["temperature"])
-        return MODELS[name](**arguments)
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"{name} cannot be built from {arguments}: {error}") from error
+    return MODELS[name].from_dict(values)

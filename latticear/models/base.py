@@ -6,14 +6,14 @@ import copy
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import repeat
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar, Self, TypedDict
 
 import torch
 from torch import Tensor, nn
 
-from latticear.hamiltonians import BoltzmannBias
+from latticear.hamiltonians import BoltzmannBias, hamiltonian_from_dict
 from latticear.lattice import check_shape, configuration_size
 from latticear.models.conditions import ConditionEmbedding, Conditioning
 from latticear.samples import Samples
@@ -124,8 +124,13 @@ class AbstractModel(nn.Module, ABC):
         self.bias = copy.deepcopy(bias)  # it is about to learn the order of this model
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Spell out what `**common` stands for: configs and `to_dict` read the signature of a network."""
+        """Spell out what `**common` stands for: configs and `to_dict` read the signature of a network.
+
+        A class without a `name` is called by its own.
+        """
         super().__init_subclass__(**kwargs)
+        if not hasattr(cls, "name"):
+            cls.name = cls.__name__
         signature = inspect.signature(cls.__init__)
         _, *own = signature.parameters.values()
         if own and own[-1].kind is inspect.Parameter.VAR_KEYWORD:
@@ -318,12 +323,29 @@ class AbstractModel(nn.Module, ABC):
         return [name]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values from which `model_from_dict` builds the same network, weights apart."""
+        """JSON values from which `from_dict` builds the same network, weights apart."""
         names = inspect.signature(type(self)).parameters
         values = {name: getattr(self, name) for name in names}
         if self.bias is not None:
             values["bias"] = self.bias.to_dict()
         return {"name": self.name, **{k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build the network of this class that `to_dict` described, with fresh weights.
+
+        Raises:
+            ValueError: for an argument that the network does not have, or that it refuses.
+        """
+        arguments = {name: value for name, value in values.items() if name != "name"}
+        arguments["shape"] = tuple(arguments.get("shape", ()))
+        try:
+            if arguments.get("bias") is not None:
+                target = arguments["bias"]
+                arguments["bias"] = hamiltonian_from_dict(target["hamiltonian"]).bias(target["temperature"])
+            return cls(**arguments)
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"{cls.name} cannot be built from {arguments}: {error}") from error
 
     def _check(self, tokens: Tensor, condition: Tensor | None) -> None:
         expected = configuration_size(self.shape, self.n_components)

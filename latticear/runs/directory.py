@@ -65,7 +65,7 @@ class RunDirectory:
             _write(beside / "run.toml", run_toml.encode())
             _write(beside / "environment.json", _json(environment))
             _write(beside / "metrics.jsonl", b"")
-            beside.rename(path)
+            _publish(beside, path)
         except OSError as error:
             shutil.rmtree(beside, ignore_errors=True)
             raise _not_written(path, error) from error
@@ -145,8 +145,7 @@ class RunDirectory:
             _write(beside / "model.safetensors", _safetensors(model, weights))
             _write(beside / "trainer.pt", _pickled(trainer))
             _sync(self._metrics)
-            beside.rename(target)
-            _sync(target.parent)
+            _publish(beside, target)
         except OSError as error:
             shutil.rmtree(beside, ignore_errors=True)
             raise _not_written(target, error, self.last_good()) from error
@@ -274,6 +273,13 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _publish(beside: Path, folder: Path) -> None:
+    """Give a folder whose files are written its name, once the disk knows that they are in it."""
+    _sync(beside)
+    beside.rename(folder)
+    _sync(folder.parent)
 
 
 def _remove(folder: Path) -> None:

@@ -11,12 +11,10 @@ import numpy as np
 
 from latticear.data.couplings import Instance
 from latticear.data.reading import read_configurations, read_metadata
-from latticear.estimation.blocks import block_mcmc
-from latticear.estimation.chains import neural_mcmc
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.importance import forward_ess, reweight
 from latticear.estimation.measurement import measurements
-from latticear.estimation.smc import sequential_monte_carlo
+from latticear.estimation.methods import METHODS
 from latticear.estimation.weights import effective_sample_size
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
@@ -32,7 +30,8 @@ from latticear.workflows.trained import Report, quiet, step_of, trained
 
 __all__ = ["estimate_run", "save_estimates"]
 
-METHODS = ("auto", "is", "smc", "mcmc")
+AUTO = "auto"
+"""The method that the first samples choose."""
 
 N_TEMPERATURES = 5
 """Along a range, unless others are asked for."""
@@ -73,9 +72,10 @@ def estimate_run(
         n: samples; of a run that covers a range, at each of several settings along it.
         temperatures: where to reweight to, or, of a run that covers a range, to sample; None for the temperature of the
             run, or several along its range.
-        method: "is" (importance sampling), "smc" (resampling between the steps of a multiscale model) or "mcmc" (block
-            updates by a multiscale model, neural Metropolis by any other). None or "auto" for importance sampling if
-            the first samples allow it, or if the model does not draw in steps, else for "smc".
+        method: one of `METHODS`: "is" (importance sampling), "smc" (resampling between the steps of a multiscale
+            model), "mcmc" (block updates by a multiscale model, neural Metropolis by any other) and others. None or
+            "auto" for importance sampling if the first samples allow it, or if the model does not draw in steps, else
+            for "smc".
         data: Monte Carlo configurations for the forward ESS, or None.
         check: without data, draw them for importance sampling where cluster Monte Carlo does so at once.
         seed, device: of the sampling.
@@ -83,16 +83,16 @@ def estimate_run(
         say: called with a line that says which method was chosen, where there was a choice.
         instance: the couplings, of a run that is for any.
     """
-    method = method or "auto"
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}")
+    method = method or AUTO
+    if method not in (AUTO, *METHODS):
+        raise ValueError(f"method must be one of {[AUTO, *METHODS]}, got {method!r}")
     run = trained(path, device)
     model = run.model
     draws = run.target.settings(Asked(instance=instance), _wanted(run.target, temperatures, data), model)
     first = draws[0]
     target_data = None if data is None else read_configurations(data, first[0].system, temperature=first[1][0])
     if len(first[1]) > 1:
-        if method in ("smc", "mcmc"):
+        if method not in (AUTO, "is"):
             raise ValueError(f"method {method} takes one temperature at a time")
         method = "is"  # nothing else reweights
     results: list[Estimates] = []
@@ -107,12 +107,9 @@ def estimate_run(
             chosen, batches = _chosen(method, model, hamiltonian, aims[0], batches, say)
             if chosen == "is":
                 results += reweight(batches, hamiltonian, aims, exact=judges)
-            elif chosen == "smc" or isinstance(model, DrawsInSteps):
-                by_steps = sequential_monte_carlo if chosen == "smc" else block_mcmc
-                more: dict[str, Any] = {"condition": condition, "exact": judges[0], "report": part.done}
-                results.append(by_steps(model, hamiltonian, aims[0], n=n, seed=seed, **more))
             else:
-                results.append(neural_mcmc(batches, hamiltonian, aims[0], seed=seed, exact=judges[0]))
+                more: dict[str, Any] = {"condition": condition, "exact": judges[0], "report": part.done}
+                results.append(METHODS[chosen](model, batches, hamiltonian, aims[0], n=n, seed=seed, **more))
     for result, (setting, t) in zip(results, places, strict=True):
         if target_data is None and check and result.method == "is" and clusters_suit(setting.system):
             target_data = monte_carlo_data(setting.system, t, N_CHECK, seed, "check")
@@ -132,7 +129,7 @@ def _chosen(
     say: Say,
 ) -> tuple[str, Iterator[Samples]]:
     """The method, chosen by the weights of the first samples if it is "auto", and all samples, those included."""
-    if method != "auto":
+    if method != AUTO:
         return method, batches
     pilot: list[Samples] = []
     while sum(map(len, pilot)) < N_PILOT and (batch := next(batches, None)) is not None:

@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import resource
 import shlex
 import shutil
 import subprocess
@@ -14,11 +13,14 @@ import h5py
 import numpy as np
 import pytest
 import torch
+import typer
 import xarray
 from support import tiny
 from support.verbs import check_estimates, invoke, refusal, succeed
 
 import latticear as la
+from latticear import cli
+from latticear.cli import app
 from latticear.exact.result import QUANTITIES
 from latticear.runs.directory import load_model
 
@@ -167,27 +169,46 @@ def test_sizes_may_be_rectangles():
 # help, version, completion
 
 
-def test_help_and_version_are_quick():
-    """The best of a few, of the processor's time: others may be busy too. PyTorch is not imported (test_package)."""
+HEAVY = {"torch", "numpy", "scipy", "h5py", "matplotlib", "safetensors"}
+"""What takes a second or more to import, together. (Typer takes pydantic by itself.)"""
 
-    def used() -> float:
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return usage.ru_utime + usage.ru_stime
 
-    for word, text in (("--help", "estimate"), ("--version", f"latticear {la.__version__}")):
-        seconds = []
-        for _ in range(3):
-            before = used()
-            done = subprocess.run([EXECUTABLE, word], capture_output=True, text=True, check=True)
-            seconds.append(used() - before)
-        assert text in done.stdout
-        assert 0 < min(seconds) < 1
+def imported_by(*words: str) -> tuple[str, set[str]]:
+    """What a command prints, and the modules that its process has imported when it ends."""
+    code = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+        "from latticear.cli import app\n"
+        "app(sys.argv[1:], prog_name='latticear')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    return done.stdout, set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [("--help", "estimate"), ("--version", f"latticear {la.__version__}"), ("train --help", "--size")],
+)
+def test_help_and_version_are_quick(words, text):
+    """They import nothing that takes long, and of the package the command line and the table of old names alone."""
+    printed, modules = imported_by(*words.split())
+    assert text in printed
+    assert not modules & HEAVY
+    assert {name.split(".")[1] for name in modules if name.startswith("latticear.")} == {"cli", "deprecated"}
+
+
+def test_what_takes_long_to_import_is_seen():
+    assert imported_by("exact", "--size", "2")[1] >= {"torch", "numpy", "latticear.exact"}
 
 
 def test_every_verb_explains_itself():
-    for verb in ("train", "estimate", "sample", "mc", "exact", "report", "info"):
+    commands = typer.main.get_command(app).commands
+    assert set(commands) == set(cli.__all__) - {"app"}
+    overview = succeed("--help")
+    for verb, command in commands.items():
         assert f"Usage: latticear {verb}" in succeed(verb, "--help")
-    assert "--size" in succeed("train", "-h")
+        assert command.help.split()[0] in succeed(verb, "-h")
+        assert verb in overview
 
 
 def test_shell_completion():

@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import pytest
 import torch
+from support.disk import Disk
 from support.files import ATTRIBUTES, ISING, assert_same_file, stream, write, write_large
 
 from latticear.data import journal
@@ -145,6 +146,7 @@ import os, random, signal, sys, time, warnings
 warnings.simplefilter("ignore")
 sys.path.insert(0, {tests!r})
 from pathlib import Path
+from support.disk import Disk
 from support.files import ATTRIBUTES, ISING, stream
 from latticear.data import SampleWriter, read_metadata
 path, random = Path({path!r}), random.Random(0)
@@ -195,6 +197,7 @@ FULL = """
 import resource, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
+from support.disk import Disk
 from support.files import ATTRIBUTES, ISING, stream
 from latticear import SampleWriter
 from support.files import write_large
@@ -284,3 +287,32 @@ def test_no_room_for_a_new_file(tmp_path: Path) -> None:
     path = tmp_path / "nowhere" / "samples.h5"
     with pytest.raises(FileNotFoundError, match=r"samples.h5 cannot be made: No such file or directory"):
         write(path, 10)
+
+
+def test_the_disk_has_each_step_before_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New data before the journal that refers to them, the journal before the file changes, the file before it goes."""
+    path = tmp_path / "file"
+    path.write_bytes(bytes(2 * journal.SECTOR))
+    file = journal.JournaledFile(path, writable=True)
+    disk = Disk(tmp_path, monkeypatch)
+    file.write(b"in place")
+    file.seek(2 * journal.SECTOR)
+    file.write(b"at the end")
+    file.commit()
+    assert disk.acts == [
+        "write file",
+        "sync file",
+        "write file.journal",
+        "sync file.journal",
+        "write file",
+        "cut file",
+        "sync file",
+        "cut file.journal",
+    ]
+    file.close()
+
+
+def test_the_disk_has_a_new_file_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(tmp_path, monkeypatch)
+    write(tmp_path / "samples.h5", 10)
+    assert disk.acts[:2] == ["sync .samples.h5.new", "rename samples.h5"]

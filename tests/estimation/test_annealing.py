@@ -158,8 +158,6 @@ def test_wrong_arguments_are_refused(changes, message):
 
 @pytest.mark.gpu
 def test_on_the_gpu():
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
     hamiltonian, temperature = SYSTEMS["three states"]
     exact = la.exact.enumerate_states(hamiltonian, temperature)
     found = population_annealing(hamiltonian, temperature, n=6400, exact=exact, device="cuda")

@@ -153,7 +153,6 @@ def test_bad_temperature(temperature):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_gives_the_same_energies():
     for system in SYSTEMS:
         tokens = torch.randint(system.n_tokens, (7, *system.shape))

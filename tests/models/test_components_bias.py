@@ -172,7 +172,6 @@ def test_saved_with_the_network():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("network", NETWORKS)
 def test_cuda_is_the_cpu(network):
     model = contracts.peaked(_build(network, la.Components(la.Clock((4, 7), q=8), 3), spin_flip_symmetric=True), 0.7)

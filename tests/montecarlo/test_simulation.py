@@ -280,8 +280,6 @@ def test_wrong_arguments_are_refused_before_the_first_measurement(hamiltonian, c
 @pytest.mark.gpu
 @pytest.mark.parametrize("method", METHODS)
 def test_histogram_on_the_gpu(method):
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
     hamiltonian = Ising((3, 3), field=0 if method == "wolff" else 0.1)
     (samples,) = monte_carlo(
         hamiltonian, 2.5, n=10_000, n_chains=10_000, method=method, thermalization=60, device="cuda"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.disk import Disk
 from support.rundirs import CPU, save_step, small_model
 
 from latticear.runs import directory as rundir
@@ -284,3 +285,28 @@ def test_json_that_is_damaged_is_named(run):
     with pytest.raises(ValueError, match=r"environment\.json is damaged"):
         run.read_json("environment.json")
     assert run.read_json("estimates.json") == {}
+
+
+def test_the_disk_has_files_and_folder_before_they_get_their_name(tmp_path, monkeypatch):
+    """After a power failure, too, what has a name is complete; the log reaches to the checkpoint at least."""
+    disk = Disk(tmp_path, monkeypatch)
+    run = RunDirectory.create(tmp_path / "run", "", {})
+    files = [f"sync .run.new/{name}" for name in ("run.toml", "environment.json", "metrics.jsonl")]
+    assert disk.acts == [*files, "sync .run.new", "rename run", "sync ."]
+    disk.acts.clear()
+    save_step(run, 1)
+    folder = "run/checkpoints/.step-1.new"
+    assert disk.acts == [
+        f"sync {folder}/model.safetensors",
+        f"sync {folder}/trainer.pt",
+        "sync run/metrics.jsonl",
+        f"sync {folder}",
+        "rename run/checkpoints/step-1",
+        "sync run/checkpoints",
+    ]
+    disk.acts.clear()
+    run.write_json("estimates.json", {"n": 1})
+    run.truncate_metrics(0)
+    assert disk.acts == [
+        act for name in ("estimates.json", "metrics.jsonl") for act in (f"sync run/.{name}.new", f"rename run/{name}")
+    ]

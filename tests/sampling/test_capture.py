@@ -65,7 +65,6 @@ def test_memory_stays_where_it_is():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("holds", [True, False])
 def test_replays_are_draws(holds):
     model = _model().cuda()

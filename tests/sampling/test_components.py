@@ -232,7 +232,6 @@ def test_memory_grows_with_the_row_not_with_the_lattice():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("network", NETWORKS)
 def test_cuda_is_the_cpu(network):
     model = _peaked(network, (4, 7), 3, n_components=3, spin_flip_symmetric=True)

@@ -185,7 +185,6 @@ def test_memory_grows_with_the_row_not_with_the_lattice(kernels):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_is_the_cpu():
     model = _model((5, 6), 3, kernel_size=3)
     u = uniforms(0, 0, 40, 30)

@@ -145,7 +145,6 @@ def test_bad_arguments(options: dict, message: str):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_draws_the_same_tokens_in_float64():
     model = contracts.peaked(PixelCNN((5, 6), 3, width=8, depth=3))
     here = model.sample(500, seed=5)

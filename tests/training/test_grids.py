@@ -143,7 +143,6 @@ def test_bad_data_of_a_grid_fail_before_the_first_step(options, message):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_trains_with_conditions():
     tokens, condition = _classes()
     torch.manual_seed(0)

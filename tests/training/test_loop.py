@@ -328,7 +328,6 @@ def test_metrics_are_per_site_and_finite():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_cuda_trains(objective):
     ising = la.Ising((4, 4))
