@@ -13,10 +13,10 @@ from latticear.models.multiscale.phases import Board
 if TYPE_CHECKING:
     from latticear.models.base import AbstractModel
 
-__all__ = ["DrawsInSteps", "Step", "require_steps"]
+__all__ = ["DrawingStep", "DrawsInSteps", "require_steps"]
 
 
-class Step(NamedTuple):
+class DrawingStep(NamedTuple):
     """Sites that are drawn between two halts.
 
     Attributes:
@@ -37,7 +37,7 @@ class DrawsInSteps(Protocol):
     """
 
     @property
-    def steps(self) -> list[Step]: ...
+    def steps(self) -> list[DrawingStep]: ...
 
     def board(self, tokens: Tensor) -> Board:
         """Configurations `(B, N)` as the model sees them; sites that are not drawn yet may hold anything."""

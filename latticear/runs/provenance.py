@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from latticear.kernels.library import instruction_sets
 from latticear.models import AbstractModel
 
-__all__ = ["command", "environment", "fingerprint", "now"]
+__all__ = ["command", "environment", "fingerprint", "fingerprint_of", "now"]
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -37,9 +38,15 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 def fingerprint(model: AbstractModel) -> str:
     """A name for these weights: 16 hexadecimal digits, others for other weights."""
+    return fingerprint_of(*model.state_dict().values())
+
+
+def fingerprint_of(*tensors: Tensor | None) -> str:
+    """A name for what these tensors hold, those that there are: 16 hexadecimal digits, others for other numbers."""
     content = hashlib.sha256()
-    for weight in model.state_dict().values():
-        content.update(weight.cpu().numpy().tobytes())
+    for tensor in tensors:
+        if tensor is not None:
+            content.update(tensor.cpu().numpy().tobytes())
     return content.hexdigest()[:16]
 
 

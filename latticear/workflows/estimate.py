@@ -31,7 +31,7 @@ from latticear.workflows.runs import Instance, Report, condition_at, quiet, serv
 
 __all__ = ["estimate_run", "save_estimates"]
 
-METHODS = ("auto", "is", "smc", "mcmc")
+ESTIMATORS = ("auto", "is", "smc", "mcmc")
 
 N_TEMPERATURES = 5
 """Along a range, unless others are asked for."""
@@ -83,8 +83,8 @@ def estimate_run(
         instance: the couplings, of a run that serves any.
     """
     method = method or "auto"
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}")
+    if method not in ESTIMATORS:
+        raise ValueError(f"method must be one of {list(ESTIMATORS)}, got {method!r}")
     config, all_served, model = trained(path, device)
     hamiltonian, told = served_instance(all_served, model, instance)
     targets = [check_temperature(t) for t in temperatures or _default(config, data)]
@@ -95,12 +95,12 @@ def estimate_run(
             raise ValueError(f"method {method} takes one temperature at a time")
         method = "is"  # nothing else reweights
 
-    def condition_of(temperature: float) -> Tensor | None:
+    def condition_for(temperature: float) -> Tensor | None:
         return condition_at(config, temperature) if told is None else told
 
     results: list[Estimates] = []
     for k, aims in enumerate(draws):
-        condition = condition_of(aims[0])
+        condition = condition_for(aims[0])
         part = _Part(k * n, len(draws) * n, report)
         batches = part.counted(model.sample_batches(n, seed=seed, start=k * n, condition=condition))
         judges = [exact_result(hamiltonian, t) for t in aims]
@@ -118,7 +118,7 @@ def estimate_run(
         if target_data is None and check and result.method == "is" and clusters_suit(hamiltonian):
             target_data = monte_carlo_data(hamiltonian, t, N_CHECK, seed, "check")
         if target_data is not None:
-            result["forward_ess"] = forward_ess(model, target_data, hamiltonian, t, condition=condition_of(t))
+            result["forward_ess"] = forward_ess(model, target_data, hamiltonian, t, condition=condition_for(t))
             result.check_collapse()
         target_data = None  # those that were given are of the first temperature
     return results

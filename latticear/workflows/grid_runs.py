@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from latticear.data.labels import condition_of, encoded
+from latticear.data.labels import encoded, written_condition
 from latticear.data.reading import read_condition, read_configurations, read_metadata
 from latticear.estimation.estimates import Estimate
 from latticear.estimation.likelihood import negative_log_likelihood
 from latticear.runs.config import AnyConfig, GridConfig, build_space, load_any
 from latticear.runs.directory import RunDirectory
+from latticear.runs.provenance import fingerprint_of
 from latticear.training.dataset import n_held_out
 from latticear.workflows.runs import step_of, trained_any
 
@@ -51,10 +51,7 @@ class Configurations(NamedTuple):
     @property
     def fingerprint(self) -> str:
         """A name for these data: 16 hexadecimal digits, others for other data."""
-        content = hashlib.sha256(self.tokens.numpy().tobytes())
-        if self.condition is not None:
-            content.update(self.condition.numpy().tobytes())
-        return content.hexdigest()[:16]
+        return fingerprint_of(self.tokens, self.condition)
 
 
 def is_grid_run(path: Path) -> bool:
@@ -145,7 +142,7 @@ def asked_condition(config: AnyConfig, text: str | None, given: Path | None) -> 
     n_condition = config.model["n_condition"]
     n_classes = config.grid["n_classes"] if isinstance(config, GridConfig) else 0
     if text is not None:
-        return condition_of(text, n_classes, n_condition)
+        return written_condition(text, n_classes, n_condition)
     if not n_condition:
         return None
     if isinstance(config, GridConfig) and given is not None:
