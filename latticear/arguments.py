@@ -18,7 +18,12 @@ def check_integer(name: str, value: int | None, *, least: int, default: int | No
     return number
 
 
-def check_seed(seed: int) -> None:
-    """Raise ValueError unless the seed is an integer in [0, 2^64)."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
+def check_seed(seed: int) -> int:
+    """A seed, of everything random; ValueError unless it is an integer in [0, 2^64)."""
+    try:
+        number = -1 if isinstance(seed, bool) else operator.index(seed)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 2**64:
         raise ValueError(f"seed must be an integer in [0, 2^64), got {seed!r}")
+    return number

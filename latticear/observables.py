@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from latticear import deprecated
 from latticear.lattice import Lattice
 
 __all__ = ["correlation", "magnetization"]
-
-Array = NDArray[np.float64]
 
 
 def magnetization(vectors: Tensor) -> Tensor:

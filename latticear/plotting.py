@@ -17,6 +17,7 @@ from matplotlib.patches import Circle, Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from latticear.arrays import Array
 from latticear.estimation.estimates import Estimate, Estimates
 from latticear.exact import ExactResult
 from latticear.sampling.receptive import field_of, slope_of
@@ -36,7 +37,6 @@ __all__ = [
     "weight_histogram",
 ]
 
-Array = NDArray[np.float64]
 
 MODEL, REFERENCE, EXACT = "#0b6e99", "#d1495b", "#333333"
 BLIND, LATER = "#f2b84b", "#e9e9e9"

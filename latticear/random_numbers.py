@@ -1,6 +1,8 @@
-"""Counter-based uniform numbers: the number of (seed, stream, sample, site) is a function, the same on every device.
+"""Random numbers of one seed: for each purpose a stream of its own, independent of the others.
 
-Nothing is stored between draws, so a run resumes, and a stream of samples is cut into pieces, without changing a bit.
+What a model draws is counter-based (`uniforms`): the number of (seed, stream, sample, site) is a function, the same on
+every device. Nothing is stored between draws, so a run resumes, and a stream of samples is cut into pieces, without
+changing a bit. All else comes from generators of NumPy (`generator`), some of which seed one of PyTorch.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ from latticear.kernels.library import library
 
 __all__ = [
     "CHAINS",
+    "GENERATORS",
     "PARTICLES",
     "PILOT",
     "RESAMPLING",
     "SAMPLING",
     "TRAINING",
     "categorical",
+    "generator",
     "log_softmax",
     "philox4x32",
     "random_stream",
@@ -28,7 +32,18 @@ __all__ = [
 ]
 
 SAMPLING, TRAINING, PILOT, PARTICLES, RESAMPLING, CHAINS = range(6)
-"""Streams of one seed: what a model is trained on must not be what it is weighed on, nor what anything is fitted to."""
+"""Streams of `uniforms`: a model must not be weighed on what it was trained on, nor on what anything was fitted to."""
+
+GENERATORS: dict[str, tuple[int, ...]] = {
+    "block updates": (0x626C6B,),  # "blk": windows, proposals and acceptances
+    "couplings": (),  # of disorder; which sample of it may follow
+    "glyphs": (),  # which picture follows
+    "neural Metropolis": (0x6E6D63,),  # "nmc": acceptances
+    "training": (TRAINING,),  # the step follows: which data, seen through which symmetries, at which temperatures
+}
+"""What stands between the seed and an index in the entropy of these generators. All others have a `random_stream` of
+their name: each method of Monte Carlo; "annealing pilot", "annealing" and "annealing weights"; and, through a seed of
+their own, the configurations of `monte_carlo_data` for "training", for a "pilot" and for a "check"."""
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -71,7 +86,7 @@ def uniforms(
     Raises:
         ValueError: if the seed is not in [0, 2^64).
     """
-    check_seed(seed)
+    seed = check_seed(seed)
     kernels = library()
     if kernels is not None and torch.device(device).type == "cpu":
         u = torch.empty(n, n_sites, dtype=torch.float64)
@@ -88,6 +103,13 @@ def _uniforms(seed: int, start: int, n: int, n_sites: int, stream: int, device: 
     w0, w1, w2, w3 = philox4x32(counter, (seed & _MASK, seed >> 32))
     words = torch.stack([(w0 >> 5) << 26 | w1 >> 6, (w2 >> 5) << 26 | w3 >> 6], dim=-1)
     return words.flatten(1)[:, :n_sites].double() * 2.0**-53
+
+
+def generator(seed: int, purpose: str, *index: int) -> np.random.Generator:
+    """What is drawn for one purpose: a key of `GENERATORS`, where an index may tell parts apart, or any other name."""
+    if purpose in GENERATORS:
+        return np.random.default_rng([seed, *GENERATORS[purpose], *index])
+    return np.random.default_rng(random_stream(seed, purpose))
 
 
 def random_stream(seed: int, purpose: str) -> np.random.SeedSequence:

@@ -1,4 +1,4 @@
-"""Independent pieces of work on all threads of PyTorch.
+"""How many threads PyTorch has, and independent pieces of work on all of them.
 
 A product of many small matrices does not become faster when each is divided among threads; whole pieces side by side
 do, because PyTorch lets other Python threads run while it computes.
@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["side_by_side"]
+__all__ = ["side_by_side", "thread_count"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,7 +29,7 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[
     if n_threads == 1 or len(items) < 2:
         return [work(item) for item in items]
     task = partial(_alone, work, torch.is_grad_enabled(), torch.is_inference_mode_enabled())
-    with _one_thread(n_threads), ThreadPoolExecutor(n_threads) as pool:
+    with thread_count(1), ThreadPoolExecutor(n_threads) as pool:
         return list(pool.map(task, items))
 
 
@@ -40,9 +40,14 @@ def _alone(work: Callable[[Item], Result], grad: bool, inference: bool, item: It
 
 
 @contextmanager
-def _one_thread(n_threads: int) -> Iterator[None]:
-    torch.set_num_threads(1)
+def thread_count(n: int) -> Iterator[None]:
+    """PyTorch's number of threads, for a while."""
+    before = torch.get_num_threads()
+    if n == before:
+        yield
+        return
+    torch.set_num_threads(n)
     try:
         yield
     finally:
-        torch.set_num_threads(n_threads)
+        torch.set_num_threads(before)

@@ -10,7 +10,7 @@ import latticear
 PACKAGE = Path(latticear.__file__).parent
 
 FLOORS = (
-    "deprecated lattice samples arguments threads kernels",
+    "arrays deprecated files lattice samples arguments threads kernels",
     "spaces observables random_numbers",
     "hamiltonians sampling",
     "models montecarlo exact data",

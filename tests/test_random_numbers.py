@@ -1,10 +1,20 @@
-"""Counter-based uniforms: known answers, independence of how they are asked for, and uniformity."""
+"""Counter-based uniforms: known answers, independence of how they are asked for, and uniformity; and the generators."""
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from latticear.random_numbers import SAMPLING, TRAINING, _uniforms, philox4x32, uniforms
+from latticear.random_numbers import (
+    GENERATORS,
+    SAMPLING,
+    TRAINING,
+    _uniforms,
+    generator,
+    philox4x32,
+    random_stream,
+    uniforms,
+)
 
 
 # Random123's kat_vectors for philox4x32-10 (Salmon et al. 2011)
@@ -56,3 +66,33 @@ def test_bad_seed(seed: object):
 @pytest.mark.parametrize("stream", [SAMPLING, TRAINING])
 def test_compiled_numbers_are_those_of_pytorch(arguments: tuple[int, int, int, int], stream: int):
     assert torch.equal(uniforms(*arguments, stream=stream), _uniforms(*arguments, stream, "cpu"))
+
+
+def test_seeds_may_be_numbers_of_numpy():
+    assert torch.equal(uniforms(np.int64(7), 0, 5, 4), uniforms(7, 0, 5, 4))
+
+
+# What version 0.1.0 drew: files and runs of its seeds must come out again.
+@pytest.mark.parametrize(
+    ("found", "entropy"),
+    [
+        (generator(5, "block updates"), [5, 0x626C6B]),
+        (generator(5, "neural Metropolis"), [5, 0x6E6D63]),
+        (generator(5, "training", 12), [5, 1, 12]),
+        (generator(5, "couplings"), 5),
+        (generator(2**40, "couplings"), 2**40),
+        (generator(5, "couplings", 3), [5, 3]),
+        (generator(5, "glyphs", 0), [5, 0]),
+        (generator(5, "wolff"), np.random.SeedSequence(5, spawn_key=tuple(b"wolff"))),
+    ],
+)
+def test_generators_are_what_they_were(found, entropy):
+    assert found.bit_generator.state == np.random.default_rng(entropy).bit_generator.state
+
+
+def test_each_purpose_has_a_stream_of_its_own():
+    named = [generator(5, purpose, 7) for purpose in GENERATORS if GENERATORS[purpose]]
+    others = [generator(5, purpose) for purpose in ("metropolis", "annealing", "annealing pilot", "annealing weights")]
+    first = [int(stream.integers(2**63)) for stream in (*named, *others)]
+    assert len(set(first)) == len(first)
+    assert random_stream(5, "wolff").spawn_key != random_stream(5, "pilot").spawn_key

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from latticear.threads import side_by_side
+from latticear.threads import side_by_side, thread_count
 
 
 @pytest.fixture(params=[1, 3])
@@ -33,4 +33,16 @@ def test_an_error_reaches_the_caller_and_the_threads_are_as_before(n_threads):
 
     with pytest.raises(ZeroDivisionError):
         side_by_side(fail, range(4))
+    assert torch.get_num_threads() == n_threads
+
+
+def test_a_number_of_threads_for_a_while(n_threads):
+    with thread_count(2):
+        assert torch.get_num_threads() == 2
+        with thread_count(2):
+            pass
+        assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == n_threads
+    with pytest.raises(ZeroDivisionError), thread_count(2):
+        raise ZeroDivisionError
     assert torch.get_num_threads() == n_threads

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import NamedTuple
 
 from torch import Tensor
+
+from latticear.data.fingerprint import fingerprint_of
 
 __all__ = ["Configurations"]
 
@@ -28,7 +29,4 @@ class Configurations(NamedTuple):
     @property
     def fingerprint(self) -> str:
         """A name for these data: 16 hexadecimal digits, others for other data."""
-        content = hashlib.sha256(self.tokens.numpy().tobytes())
-        if self.condition is not None:
-            content.update(self.condition.numpy().tobytes())
-        return content.hexdigest()[:16]
+        return fingerprint_of(self.tokens, self.condition)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["condition_of", "encoded"]
+__all__ = ["encoded", "written_condition"]
 
 
 def encoded(condition: np.ndarray, n_classes: int) -> Tensor:
@@ -35,7 +35,7 @@ def encoded(condition: np.ndarray, n_classes: int) -> Tensor:
     return F.one_hot(torch.from_numpy(condition), n_classes).float()
 
 
-def condition_of(text: str, n_classes: int, n_condition: int) -> Tensor:
+def written_condition(text: str, n_classes: int, n_condition: int) -> Tensor:
     """The condition that a user writes: a class label where there are classes, or numbers with commas: float32 `(k,)`.
 
     Args:

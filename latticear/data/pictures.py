@@ -16,6 +16,7 @@ from torch import Tensor
 
 from latticear.arguments import check_seed
 from latticear.lattice import check_shape
+from latticear.random_numbers import generator
 from latticear.samples import token_dtype
 
 __all__ = ["glyphs"]
@@ -70,12 +71,12 @@ def glyphs(
         )
     if not 2 <= levels <= 256:
         raise ValueError(f"levels must lie in 2..256, got {levels}")
-    check_seed(seed)
+    seed = check_seed(seed)
     renderer = RendererAgg(width, height, 72)
     tokens = np.empty((n, height, width), np.uint8)
     labels = np.empty(n, np.int64)
     for i in range(n):
-        rng = np.random.default_rng([seed, i])
+        rng = generator(seed, "glyphs", i)
         labels[i] = rng.integers(len(characters))
         outline = _outline(characters[labels[i]], int(rng.integers(len(FACES))))
         ink = _drawn(renderer, outline, _placed((height, width), rng))

@@ -29,6 +29,7 @@ from latticear.data.format import (
     spin_table,
 )
 from latticear.data.journal import JournaledFile, journal_path
+from latticear.files import write_atomically
 from latticear.samples import Samples
 from latticear.spaces import ConfigurationSpace
 
@@ -223,18 +224,11 @@ class SampleWriter:
 
 
 def _create(path: Path, content: bytes) -> None:
-    """Write beside and rename: the file is never there without its header."""
-    beside = path.with_name(f".{path.name}.new")
+    """The file is never there without its header, nor beside the journal of another."""
     try:
-        with open(beside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
         journal_path(path).unlink(missing_ok=True)
-        os.replace(beside, path)
+        write_atomically(path, content)
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
         raise type(error)(error.errno, f"{path} cannot be made: {os.strerror(error.errno or 0)}") from error
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.fft import irfft, next_fast_len, rfft
+
+from latticear.arrays import Array
 
 __all__ = ["TauInt", "integrated_autocorrelation_time", "mean_error"]
 
-Series = NDArray[np.float64]
 
 _S = 1.5  # Wolff's guess of tau_exp / tau_int, the value he recommends
 _MIN_WINDOWS = 25
@@ -113,7 +114,7 @@ def mean_error(series: ArrayLike) -> tuple[float, float, TauInt]:
     return _analyse(_checked(series))
 
 
-def _analyse(series: Series) -> tuple[float, float, TauInt]:
+def _analyse(series: Array) -> tuple[float, float, TauInt]:
     length, n_chains = series.shape
     if series.min() == series.max():
         return float(series[0, 0]), 0.0, TauInt(0.5, 0.0, 0, n_chains, length, reliable=False)
@@ -130,7 +131,7 @@ def _analyse(series: Series) -> tuple[float, float, TauInt]:
     return float(series.mean()), scale * float(np.sqrt(2 * result.tau * result.variance / n)), tau
 
 
-def _autocovariance(deviations: Series) -> Series:
+def _autocovariance(deviations: Array) -> Array:
     """Autocovariance at lags 0..T // 2, averaged over chains."""
     length, n_chains = deviations.shape
     padded = next_fast_len(2 * length, real=True)  # zeros, so that the end does not meet the beginning
@@ -139,7 +140,7 @@ def _autocovariance(deviations: Series) -> Series:
     return irfft(spectrum, padded)[lags] / (n_chains * (length - lags))
 
 
-def _window(rho: Series, n: int) -> tuple[int, bool]:
+def _window(rho: Array, n: int) -> tuple[int, bool]:
     """The lag that balances the errors of cutting and of summing noise; (W, whether it was found in time).
 
     It is the first W >= 1 with `exp(-W / tau_exp) < tau_exp / sqrt(W N)`.
@@ -154,7 +155,7 @@ def _window(rho: Series, n: int) -> tuple[int, bool]:
     return len(lags), False
 
 
-def _sum(gamma: Series, window: int, enough: bool, n: int) -> _Sum:
+def _sum(gamma: Array, window: int, enough: bool, n: int) -> _Sum:
     """The time and the variance up to the window, corrected for the mean of the same data (eq. 49)."""
     total = _integral(gamma, window)
     if total <= (0 if enough else gamma[0]):  # too few data to claim errors below those of white noise
@@ -164,12 +165,12 @@ def _sum(gamma: Series, window: int, enough: bool, n: int) -> _Sum:
     return _Sum(float(tau), float(corrected[0]), found=True)
 
 
-def _integral(gamma: Series, window: int) -> float:
+def _integral(gamma: Array, window: int) -> float:
     """`gamma(0) + 2 sum_t gamma(t)` up to the window, the last term with half its weight."""
     return float(gamma[0] + 2 * gamma[1:window].sum() + gamma[window])
 
 
-def _checked(series: ArrayLike) -> Series:
+def _checked(series: ArrayLike) -> Array:
     values = np.asarray(series)
     if values.ndim not in (1, 2):
         raise ValueError(f"series must have shape (T,) or (T, n_chains), got {values.shape}")

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latticear.arguments import check_integer
+from latticear.arguments import check_integer, check_seed
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.models import AbstractModel
 from latticear.models.steps import DrawsInSteps, require_steps
-from latticear.montecarlo.simulation import Schedule, run_chains
-from latticear.random_numbers import CHAINS
+from latticear.montecarlo.simulation import ChainSchedule, run_chains
+from latticear.random_numbers import CHAINS, generator
 from latticear.samples import Samples, token_dtype
 from latticear.sampling.modes import evaluated
 
@@ -222,18 +222,18 @@ def block_chains(
     """
     temperature = check_temperature(temperature)
     require_steps(model, hamiltonian, "block updates", "neural Metropolis (la.neural_mcmc)")
-    n, seed = check_integer("n", n, least=1), check_integer("seed", seed, least=0)
+    n, seed = check_integer("n", n, least=1), check_seed(seed)
     n_chains = n_chains_of(n, n_chains)
     length = n // n_chains
     if length < 20:
         raise ValueError(f"{n_chains} chains need at least {20 * n_chains} measurements, got n = {n}")
     thermalization = check_integer("thermalization", thermalization, least=0, default=max(100, length // 4))
-    schedule = Schedule(n_chains, thermalization, 1)
+    schedule = ChainSchedule(n_chains, thermalization, 1)
 
     def updated() -> Iterator[Samples]:
         start = Samples.cat(list(model.sample_batches(n_chains, seed=seed, condition=condition, stream=CHAINS)))
         assert isinstance(model, DrawsInSteps)
-        rng = np.random.default_rng([seed, 0x626C6B])
+        rng = generator(seed, "block updates")
         chains = BlockUpdates(model, hamiltonian, temperature, start.tokens, rng, condition)
         for batch in run_chains(chains, temperature, length * n_chains, schedule, seed):
             told = {

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from latticear.arguments import check_seed
+from latticear.arrays import Array
 from latticear.estimation.autocorrelation import TauInt, mean_error
 from latticear.estimation.estimates import JUDGED, MIN_EVENTS, Estimate, Estimates, rarity_reasons
 from latticear.estimation.measurement import Measurement, Observable, measurements
@@ -14,11 +16,11 @@ from latticear.estimation.thermodynamics import rare_events, thermodynamics
 from latticear.estimation.weights import balance_reasons, effective_sample_size, imbalance_of
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
+from latticear.random_numbers import generator
 from latticear.samples import Samples
 
 __all__ = ["estimate_chains", "events_of", "neural_mcmc"]
 
-Array = NDArray[np.float64]
 
 MIN_THERMALIZATION = 20
 """In autocorrelation times. The slowest mode may last many times `tau_int`, and have so small a part of the variance
@@ -56,7 +58,7 @@ def neural_mcmc(
     References:
         Nicoli et al. (2020), arXiv 1910.13496, section III.
     """
-    temperature = check_temperature(temperature)
+    temperature, seed = check_temperature(temperature), check_seed(seed)
     parts = list(measurements(samples, hamiltonian, [temperature], observables))
     if any(part.log_q is None for part in parts):
         raise ValueError(
@@ -69,7 +71,7 @@ def neural_mcmc(
         raise ValueError(f"{n_chains} chains need at least {20 * n_chains} samples, got {n}")
     log_w = np.concatenate([-part.energy / temperature - part.log_q for part in parts if part.log_q is not None])
     log_w = log_w[: length * n_chains].reshape(length, n_chains)
-    held, acceptance = _independence_metropolis(log_w, np.random.default_rng([seed, 0x6E6D63]))
+    held, acceptance = _independence_metropolis(log_w, generator(seed, "neural Metropolis"))
     held = held[length // 10 :]
     energy = np.concatenate([part.energy for part in parts])[held]
     m = np.concatenate([part.m for part in parts])[held]

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from latticear.arrays import Array
 from latticear.estimation.estimates import MIN_EVENTS, Estimate, Estimates, Value, rarity_reasons
 from latticear.estimation.measurement import CHUNK, Observable, measurements
 from latticear.estimation.moments import WeightedMoments
@@ -26,10 +26,10 @@ from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.lattice import configuration_size
 from latticear.models import AbstractModel
 from latticear.samples import Samples
+from latticear.sampling.modes import evaluating
 
 __all__ = ["delta_error", "estimate", "forward_ess", "reweight", "weighted_estimates"]
 
-Array = NDArray[np.float64]
 
 N_BLOCKS = 100
 MIN_SAMPLES = 10
@@ -165,12 +165,12 @@ def forward_ess(
         )
     if len(tokens) < MIN_SAMPLES:
         raise ValueError(f"forward_ess needs at least {MIN_SAMPLES} configurations, got {len(tokens)}")
-    device = model.rank.device
-    parts = []
-    for part in tokens.split(max(1, CHUNK // hamiltonian.n_sites)):
-        here = part.to(device)
-        given = None if condition is None else condition.to(device).expand(len(here), -1)
-        parts.append(-hamiltonian.token_energy(here) / temperature - model.eval().log_prob(here, given))
+    device, parts = model.rank.device, []
+    with evaluating(model):
+        for part in tokens.split(max(1, CHUNK // hamiltonian.n_sites)):
+            here = part.to(device)
+            given = None if condition is None else condition.to(device).expand(len(here), -1)
+            parts.append(-hamiltonian.token_energy(here) / temperature - model.log_prob(here, given))
     log_w = torch.cat(parts).cpu().numpy()
     log_mean, log_inverse = log_mean_exp(log_w), log_mean_exp(-log_w)
     value = math.exp(-log_mean - log_inverse)

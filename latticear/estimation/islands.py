@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from latticear.arrays import Array
 from latticear.estimation.estimates import Estimates, Value
 from latticear.estimation.importance import delta_error, weighted_estimates
 from latticear.estimation.measurement import Measurement
@@ -19,7 +19,6 @@ from latticear.exact import ExactResult
 
 __all__ = ["MIN_ISLANDS", "island_estimates"]
 
-Array = NDArray[np.float64]
 
 MIN_ISLANDS = 10
 """Fewer do not know their spread well enough for error bars."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from latticear.estimation.estimates import Estimate
 from latticear.models import AbstractModel
+from latticear.sampling.modes import evaluating
 
 __all__ = ["negative_log_likelihood"]
 
@@ -37,14 +38,12 @@ def negative_log_likelihood(
     """
     if len(tokens) < 2:
         raise ValueError(f"an error bar needs at least 2 configurations, got {len(tokens)}")
-    was_training, device = model.training, model.rank.device
-    model.eval()
-    parts = []
-    for start in range(0, len(tokens), batch_size):
-        rows = slice(start, start + batch_size)
-        given = None if condition is None else condition[rows].to(device, next(model.parameters()).dtype)
-        parts.append(-model.log_prob(tokens[rows].to(device), given).cpu())
-    model.train(was_training)
+    device, parts = model.rank.device, []
+    with evaluating(model):
+        for start in range(0, len(tokens), batch_size):
+            rows = slice(start, start + batch_size)
+            given = None if condition is None else condition[rows].to(device, next(model.parameters()).dtype)
+            parts.append(-model.log_prob(tokens[rows].to(device), given).cpu())
     nll = torch.cat(parts)
     value, error = nll.mean().item(), nll.std().item() / math.sqrt(len(nll))
     n_sites = math.prod(model.shape)

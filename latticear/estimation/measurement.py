@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from latticear.arrays import Array
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.observables import correlation, magnetization
@@ -17,7 +16,6 @@ from latticear.samples import Samples
 
 __all__ = ["Measurement", "Observable", "measurements"]
 
-Array = NDArray[np.float64]
 Observable = Callable[[Tensor], Tensor]
 
 CHUNK = 2**18

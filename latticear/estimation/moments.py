@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from latticear.arrays import Array
 
 __all__ = ["WeightedMoments"]
-
-Array = NDArray[np.float64]
 
 
 class WeightedMoments:

@@ -12,13 +12,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from latticear.arguments import check_integer
+from latticear.arguments import check_integer, check_seed
 from latticear.estimation.islands import MIN_ISLANDS
 from latticear.estimation.twists import Pilot, Twist, fit_twists
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.models import AbstractModel
 from latticear.models.steps import DrawsInSteps, require_steps
-from latticear.montecarlo.resampling import systematic
+from latticear.montecarlo.resampling import effective_fraction, systematic
 from latticear.montecarlo.simulation import monte_carlo_data
 from latticear.random_numbers import PARTICLES, PILOT, RESAMPLING, uniforms
 from latticear.samples import Samples, token_dtype
@@ -90,7 +90,7 @@ def resampled_particles(
     temperature = check_temperature(temperature)
     require_steps(model, hamiltonian, "particles that are resampled between steps", "importance sampling (la.estimate)")
     _check(model, n_pilot, pilot)
-    size, seed = size_of(n, n_islands), check_integer("seed", seed, least=0)
+    size, seed = size_of(n, n_islands), check_seed(seed)
 
     def drawn() -> Iterator[Samples]:
         twists = _twists(model, hamiltonian, temperature, n_pilot, pilot, seed, condition)
@@ -234,7 +234,7 @@ def _islands(
         log_w = log_w + (now - before).view(log_w.shape)
         before = now
         history.append(log_w)
-        poor = _ess(log_w) < THRESHOLD
+        poor = effective_fraction(log_w) < THRESHOLD
         if last or not poor.any():
             continue
         rows = systematic(log_w, lots[:, k], poor)
@@ -250,8 +250,3 @@ def _islands(
         "resampled": resampled.repeat_interleave(n_particles),
     }
     return board.tokens, records
-
-
-def _ess(log_w: Tensor) -> Tensor:
-    """Effective fraction of each row: `(R,)`."""
-    return (2 * log_w.logsumexp(1) - (2 * log_w).logsumexp(1)).exp() / log_w.shape[1]

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
 
+from latticear.arrays import Array
 from latticear.estimation.autocorrelation import TauInt, mean_error
 from latticear.estimation.chains import estimate_chains, events_of
 from latticear.estimation.estimates import MIN_EVENTS, Estimate, Estimates
@@ -28,7 +28,6 @@ from latticear.samples import Samples
 
 __all__ = ["bennett", "estimate_tempering", "parallel_tempering"]
 
-Array = NDArray[np.float64]
 
 MIN_ROUND_TRIPS = 1
 """Of the replicas of a chain while it is measured, on average: fewer, and the ladder has not helped anything yet."""

@@ -10,11 +10,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from latticear.arrays import Array
 
 __all__ = ["Thermodynamics", "rare_events", "thermodynamics", "thermodynamics_of_moments"]
-
-Array = NDArray[np.float64]
 
 
 class Thermodynamics(NamedTuple):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from latticear.models.steps import Step
+from latticear.models.steps import DrawingStep
 
 __all__ = ["Pilot", "Twist", "fit_twists"]
 
@@ -137,7 +137,7 @@ class Twist:
 
 
 def fit_twists(
-    steps: list[Step],
+    steps: list[DrawingStep],
     own: Pilot,
     target: Pilot,
     *,
@@ -164,7 +164,7 @@ def _fitted(twist: Twist, own: Pilot, target: Pilot, step: int) -> Twist:
     return twist
 
 
-def _known_after(steps: list[Step], n_sites: int) -> Iterator[tuple[Step, Tensor]]:
+def _known_after(steps: list[DrawingStep], n_sites: int) -> Iterator[tuple[DrawingStep, Tensor]]:
     """Each step with the sites, bool `(N,)`, that are drawn after it."""
     known = torch.zeros(n_sites, dtype=torch.bool, device=steps[0].sites.device) if steps else None
     for step in steps:

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import logsumexp
+
+from latticear.arrays import Array
 
 __all__ = [
     "Divergence",
@@ -22,7 +23,6 @@ __all__ = [
     "pareto_k",
 ]
 
-Array = NDArray[np.float64]
 
 KHAT_LIMIT = 0.7
 MIN_EFFECTIVE = 100
@@ -38,7 +38,10 @@ def log_mean_exp(log_w: Array) -> float:
 
 
 def effective_sample_size(log_w: Array) -> float:
-    """`(sum w)^2 / (n sum w^2)`, in [1/n, 1]: the fraction of n that unweighted samples would need (Kong 1992)."""
+    """`(sum w)^2 / (n sum w^2)`, in [1/n, 1]: the fraction of n that unweighted samples would need (Kong 1992).
+
+    Tensors: `latticear.montecarlo.resampling.effective_fraction`, equal but for the last digit.
+    """
     return float(np.exp(2 * logsumexp(log_w) - logsumexp(2 * log_w)) / len(log_w))
 
 

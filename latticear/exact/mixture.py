@@ -10,13 +10,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from latticear.arrays import Array
 from latticear.exact.result import ExactResult
 
 __all__ = ["Array", "Mixture", "mix", "result_of"]
-
-Array = NDArray[np.float64]
 
 
 class Mixture(NamedTuple):

@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from latticear.arrays import Ints
 from latticear.exact.mixture import Array
 
 __all__ = ["Ints", "Replacement", "StepBonds", "count_kept", "last_needed", "replacements"]
 
-Ints = NDArray[np.int64]
 
 StepBonds = dict[tuple[int, int], Array]
 """`[c, u][t, v]`: the energy between column c of the new row holding token t and column u of the old one, token v."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from latticear.arrays import Bools, Ints
 from latticear.exact.mixture import Array
 from latticear.hamiltonians.base import AbstractHamiltonian
 
 __all__ = ["Couplings", "couplings_of"]
-
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 class Couplings(NamedTuple):

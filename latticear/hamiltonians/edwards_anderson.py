@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal, Unpack
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from latticear.hamiltonians.ising import SPINS
 from latticear.hamiltonians.named import LatticeOptions, NamedHamiltonian
 from latticear.hamiltonians.pair import finite, numbers
 from latticear.lattice import Lattice
+from latticear.random_numbers import generator
 
 __all__ = ["EdwardsAnderson", "check_disorder", "couplings_of", "random_couplings"]
 
@@ -53,7 +53,7 @@ class EdwardsAnderson(NamedHamiltonian):
         grid = Lattice(shape, **lattice)
         if grid.geometry != "square":
             raise ValueError(f"EdwardsAnderson lives on a square lattice, got geometry {grid.geometry!r}")
-        self.distribution, self.seed = distribution, seed
+        self.distribution, self.seed = distribution, check_seed(seed)
         self.field = finite("field", field)
         self.couplings: Tensor | None = None
         if couplings is not None:
@@ -97,6 +97,6 @@ def random_couplings(shape: tuple[int, int], distribution: str, seed: int, *inde
         ValueError: for a distribution or a seed that is none.
     """
     check_disorder(distribution, seed)
-    rng = np.random.default_rng([seed, *index] if index else seed)
+    rng = generator(seed, "couplings", *index)
     size = (2, *shape)
     return torch.from_numpy(rng.choice([-1.0, 1.0], size=size) if distribution == "pm1" else rng.normal(size=size))

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Unpack
 import torch
 from torch import Tensor
 
+from latticear.arguments import check_seed
 from latticear.hamiltonians.abstract_disorder import AbstractDisorder
 from latticear.hamiltonians.bias import BoltzmannBias
 from latticear.hamiltonians.edwards_anderson import EdwardsAnderson, check_disorder, couplings_of, random_couplings
@@ -54,7 +55,7 @@ class EdwardsAndersonDisorder(AbstractDisorder, NamedHamiltonian):
         **lattice: Unpack[LatticeOptions],
     ) -> None:
         check_disorder(distribution, seed)
-        self.distribution, self.seed = distribution, seed
+        self.distribution, self.seed = distribution, check_seed(seed)
         grid = Lattice(shape, **lattice)
         self._unit = EdwardsAnderson(shape, torch.ones(2, *grid.shape).tolist(), **lattice)
         ends, signs = grid.nearest

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from latticear.arguments import check_seed
 from latticear.hamiltonians.edwards_anderson import random_couplings
 from latticear.hamiltonians.ising import SPINS
 from latticear.hamiltonians.named import NamedHamiltonian
@@ -42,7 +43,7 @@ class SherringtonKirkpatrick(NamedHamiltonian):
     ) -> None:
         grid = Lattice(shape, periodic=False)
         n = grid.n_sites
-        self.distribution, self.seed, self.field = distribution, seed, finite("field", field)
+        self.distribution, self.seed, self.field = distribution, check_seed(seed), finite("field", field)
         drawn = random_couplings((n, n), distribution, seed)[0].triu(1) / n**0.5
         i, j = torch.triu_indices(n, n, 1)
         super().__init__(

@@ -18,6 +18,7 @@ from latticear.lattice import check_shape, configuration_size
 from latticear.models.conditions import ConditionEmbedding, Conditioning
 from latticear.samples import Samples
 from latticear.sampling.choice import BLOCK, InBlocks
+from latticear.sampling.modes import evaluated
 from latticear.sampling.receptive import dependences, warn_of_short_reach
 from latticear.sampling.reference import Drawer, Drawn
 from latticear.sampling.stream import draw
@@ -300,23 +301,18 @@ class AbstractModel(nn.Module, ABC):
     ) -> Iterator[Samples]:
         """The samples of `sample`, a batch at a time, in constant memory."""
         self._check_condition(condition, n)
-        was_training = self.training
-        self.eval()  # no dropout in what is weighed
-        try:
-            yield from draw(
-                self,
-                n,
-                seed=seed,
-                start=start,
-                method=method,
-                condition=condition,
-                given=given,
-                where=where,
-                stream=stream,
-            )
-        finally:
-            if was_training:
-                self.train()
+        batches = draw(
+            self,
+            n,
+            seed=seed,
+            start=start,
+            method=method,
+            condition=condition,
+            given=given,
+            where=where,
+            stream=stream,
+        )
+        yield from evaluated(self, batches)  # no dropout in what is weighed
 
     def counterparts(self, name: str) -> list[str]:
         """Which parameter of a network for another lattice may stand in for one of this, the best first."""

@@ -10,10 +10,10 @@ from latticear.hamiltonians import AbstractHamiltonian
 from latticear.lattice import configuration_size
 from latticear.models.base import AbstractModel
 
-__all__ = ["Board", "DrawsInSteps", "Step", "require_steps"]
+__all__ = ["Board", "DrawingStep", "DrawsInSteps", "require_steps"]
 
 
-class Step(NamedTuple):
+class DrawingStep(NamedTuple):
     """Sites that are drawn between two halts.
 
     Attributes:
@@ -48,7 +48,7 @@ class DrawsInSteps(Protocol):
     """
 
     @property
-    def steps(self) -> list[Step]: ...
+    def steps(self) -> list[DrawingStep]: ...
 
     def board(self, tokens: Tensor) -> Board:
         """Configurations `(B, N)` as the model sees them; sites that are not drawn yet may hold anything."""

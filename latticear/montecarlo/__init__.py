@@ -7,10 +7,18 @@ from latticear.montecarlo.metropolis import Metropolis
 from latticear.montecarlo.population import annealed_population, equally_weighted
 from latticear.montecarlo.potts_clusters import PottsSwendsenWang
 from latticear.montecarlo.replicas import ParallelTempering
-from latticear.montecarlo.simulation import METHODS, default_method, default_schedule, monte_carlo, monte_carlo_data
+from latticear.montecarlo.simulation import (
+    CHAIN_METHODS,
+    ChainSchedule,
+    default_method,
+    default_schedule,
+    monte_carlo,
+    monte_carlo_data,
+)
 
 __all__ = [
-    "METHODS",
+    "CHAIN_METHODS",
+    "ChainSchedule",
     "HeatBath",
     "Metropolis",
     "ParallelTempering",

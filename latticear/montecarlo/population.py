@@ -14,11 +14,11 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from latticear.arguments import check_integer
+from latticear.arguments import check_integer, check_seed
 from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
 from latticear.montecarlo.heatbath import heat_bath
-from latticear.montecarlo.resampling import systematic
-from latticear.random_numbers import random_stream
+from latticear.montecarlo.resampling import effective_fraction, systematic
+from latticear.random_numbers import generator
 from latticear.samples import Samples, token_dtype
 
 __all__ = ["MAX_ISLANDS", "NAME", "Population", "anneal", "annealed_population", "equally_weighted", "families"]
@@ -141,14 +141,14 @@ def annealed_population(
     Raises:
         ValueError: for a number out of range, or fewer than 10 replicas on an island.
     """
-    temperature, seed = check_temperature(temperature), check_integer("seed", seed, least=0)
+    temperature, seed = check_temperature(temperature), check_seed(seed)
     size, n_sweeps = _size(n, n_islands), check_integer("n_sweeps", n_sweeps, least=1)
     if not 0 < overlap < 1:
         raise ValueError(f"overlap must lie between 0 and 1, got {overlap!r}")
     where, joint = torch.device(device), hamiltonian.joint
-    pilot = Population(joint, (1, N_PILOT), _random(seed, "annealing pilot"), where)
+    pilot = Population(joint, (1, N_PILOT), generator(seed, "annealing pilot"), where)
     betas = _schedule(pilot, 1 / temperature, n_sweeps, overlap)
-    population = Population(joint, size, _random(seed, "annealing"), where)
+    population = Population(joint, size, generator(seed, "annealing"), where)
     anneal(population, betas, n_sweeps, report)
     plan = {"n_islands": size[0], "n_replicas": math.prod(size), "n_sweeps": n_sweeps, "n_temperatures": len(betas)}
     return Samples(
@@ -165,7 +165,7 @@ def equally_weighted(samples: Samples) -> Samples:
 
     They are not independent: some are there several times, and those of a family are related.
     """
-    rng = _random(samples.seed, "annealing weights")
+    rng = generator(samples.seed, "annealing weights")
     log_w = samples.records["log_w"].view(1, -1)
     lot = torch.from_numpy(rng.random(1)).to(log_w)
     rows = systematic(log_w, lot, torch.ones_like(lot, dtype=torch.bool))
@@ -186,8 +186,7 @@ def _next(pilot: Population, target: float, overlap: float) -> float:
     energy = pilot.energy[0]
 
     def excess(beta: float) -> float:
-        log_w = (pilot.beta - beta) * energy
-        return float((2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)).exp()) / len(energy) - overlap
+        return float(effective_fraction((pilot.beta - beta) * energy)) - overlap
 
     if excess(target) >= 0:
         return target
@@ -201,7 +200,3 @@ def _size(n: int, n_islands: int | None) -> tuple[int, int]:
     if n < MIN_REPLICAS * n_islands:
         raise ValueError(f"{n_islands} islands need at least {MIN_REPLICAS * n_islands} replicas, got n = {n}")
     return n_islands, n // n_islands
-
-
-def _random(seed: int, purpose: str) -> np.random.Generator:
-    return np.random.default_rng(random_stream(seed, purpose))

@@ -11,16 +11,15 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from latticear.arrays import Array
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.montecarlo.heatbath import heat_bath
 from latticear.samples import Samples
 
 __all__ = ["ParallelTempering", "spaced", "with_ladder"]
 
-Array = NDArray[np.float64]
 
 REJECTION = 0.5
 """Of neighbours' exchanges: what gives most round trips for the work (Syed et al., section 5)."""

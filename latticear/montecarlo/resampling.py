@@ -1,11 +1,20 @@
-"""Resampling: which members of a population are copied, and how often."""
+"""Weights of a population: how many members they leave, which of them are copied, and how often."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["systematic"]
+__all__ = ["effective_fraction", "systematic"]
+
+
+def effective_fraction(log_w: Tensor) -> Tensor:
+    """`(sum w)^2 / (n sum w^2)` along the last dimension, in [1/n, 1]: the ESS as a fraction of n (Kong 1992).
+
+    Args:
+        log_w: float64 `(..., n)`. Arrays of NumPy: `latticear.estimation.weights.effective_sample_size`.
+    """
+    return (2 * log_w.logsumexp(-1) - (2 * log_w).logsumexp(-1)).exp() / log_w.shape[-1]
 
 
 def systematic(log_w: Tensor, lots: Tensor, poor: Tensor) -> Tensor:

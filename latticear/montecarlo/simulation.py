@@ -13,20 +13,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latticear.arguments import check_integer
+from latticear.arguments import check_integer, check_seed
 from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
 from latticear.montecarlo.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.montecarlo.heatbath import HeatBath
 from latticear.montecarlo.metropolis import Metropolis
 from latticear.montecarlo.potts_clusters import PottsSwendsenWang
 from latticear.montecarlo.replicas import ParallelTempering, with_ladder
-from latticear.random_numbers import random_stream
+from latticear.random_numbers import generator, random_stream
 from latticear.samples import Samples, token_dtype
 
 __all__ = [
-    "METHODS",
+    "CHAIN_METHODS",
+    "ChainSchedule",
     "Running",
-    "Schedule",
     "default_method",
     "default_schedule",
     "make_chains",
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-class Schedule(NamedTuple):
+class ChainSchedule(NamedTuple):
     """How a run proceeds; a sweep offers every site about one update.
 
     Attributes:
@@ -82,7 +82,7 @@ class Chains(Running, Protocol):
         """(thermalization, thinning) that serve a critical point on a lattice of this extent."""
 
 
-METHODS: dict[str, type[Chains]] = {
+CHAIN_METHODS: dict[str, type[Chains]] = {
     method.name: method for method in (Metropolis, HeatBath, SwendsenWang, Wolff, ParallelTempering)
 }
 
@@ -112,11 +112,11 @@ def monte_carlo(
             flip-symmetric bonds, and ferromagnetic Potts models; Wolff those of two states without a field.
         temperature: T > 0 in the unit of the couplings, k_B = 1.
         n: number of configurations.
-        method: a key of `METHODS`.
+        method: a key of `CHAIN_METHODS`.
         n_chains: default as `default_schedule`, like the next two.
         thermalization: sweeps before the first measurement.
         thinning: sweeps between measurements, 1 or more.
-        seed: non-negative integer.
+        seed: in [0, 2^64).
         device: where the configurations live; clusters are found on the CPU and copied.
 
     Yields:
@@ -135,7 +135,7 @@ def monte_carlo(
         >>> [len(batch) for batch in batches]
         [10, 10, 5]
     """
-    temperature, seed = check_temperature(temperature), check_integer("seed", seed, least=0)
+    temperature, seed = check_temperature(temperature), check_seed(seed)
     asked = {"n_chains": n_chains, "thermalization": thermalization, "thinning": thinning}
     chains, schedule = make_chains(hamiltonian, temperature, n=n, method=method, seed=seed, device=device, **asked)
     batches = run_chains(chains, temperature, n, schedule, seed)
@@ -155,23 +155,23 @@ def make_chains(
     thinning: int | None,
     seed: int,
     device: str,
-) -> tuple[Chains, Schedule]:
+) -> tuple[Chains, ChainSchedule]:
     """What `monte_carlo` runs, before its first sweep, and how; arguments and errors as there.
 
     Chains hold one token a site: those of the joint system where a site has components.
     """
     hamiltonian = hamiltonian.joint
-    temperature, seed = check_temperature(temperature), check_integer("seed", seed, least=0)
+    temperature, seed = check_temperature(temperature), check_seed(seed)
     default = default_schedule(hamiltonian, method, n)
-    schedule = Schedule(
+    schedule = ChainSchedule(
         check_integer("n_chains", n_chains, least=1, default=default.n_chains),
         check_integer("thermalization", thermalization, least=0, default=default.thermalization),
         check_integer("thinning", thinning, least=1, default=default.thinning),
     )
-    rng = np.random.default_rng(random_stream(seed, method))
+    rng = generator(seed, method)
     tokens = _start(hamiltonian, schedule.n_chains, rng).to(device)
     of_potts = method == SwendsenWang.name and hamiltonian.n_tokens > 2
-    kind: type[Chains] = PottsSwendsenWang if of_potts else METHODS[method]
+    kind: type[Chains] = PottsSwendsenWang if of_potts else CHAIN_METHODS[method]
     return kind(hamiltonian, temperature, tokens, rng), schedule
 
 
@@ -188,12 +188,12 @@ def monte_carlo_data(hamiltonian: AbstractHamiltonian, temperature: float, n: in
 
     Those of another purpose are independent with the same seed, as are those of `monte_carlo` itself.
     """
-    stream = random_stream(check_integer("seed", seed, least=0), purpose)
+    stream = random_stream(check_seed(seed), purpose)
     own, method = int(stream.generate_state(1, np.uint64)[0]), default_method(hamiltonian)
     return torch.cat([b.tokens for b in monte_carlo(hamiltonian, temperature, n=n, method=method, seed=own)])
 
 
-def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> Schedule:
+def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> ChainSchedule:
     """The schedule of `monte_carlo` where the caller names none: right for the Ising model at T_c.
 
     At most 100 chains, fewer if each would then give less than ten configurations. With L the larger extent,
@@ -205,13 +205,13 @@ def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> S
     Raises:
         ValueError: for an unknown method or n < 1.
     """
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    if method not in CHAIN_METHODS:
+        raise ValueError(f"method must be one of {', '.join(CHAIN_METHODS)}, got {method!r}")
     n = check_integer("n", n, least=1)
-    return Schedule(min(100, -(-n // 10)), *METHODS[method].default_sweeps(max(hamiltonian.shape)))
+    return ChainSchedule(min(100, -(-n // 10)), *CHAIN_METHODS[method].default_sweeps(max(hamiltonian.shape)))
 
 
-def run_chains(chains: Running, temperature: float, n: int, schedule: Schedule, seed: int) -> Iterator[Samples]:
+def run_chains(chains: Running, temperature: float, n: int, schedule: ChainSchedule, seed: int) -> Iterator[Samples]:
     """Thermalise chains and yield n configurations of them, as `monte_carlo` says."""
     origin = {"method": chains.name, **schedule._asdict(), "temperature": temperature}
     sweeps = 0

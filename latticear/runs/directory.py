@@ -24,6 +24,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from latticear import files
+from latticear.files import beside, write_durably
 from latticear.models import AbstractModel, model_from_dict
 
 __all__ = ["RunDirectory", "load_model", "write_atomically"]
@@ -58,16 +60,16 @@ class RunDirectory:
         path = Path(path)
         if path.exists():
             raise FileExistsError(f"{path} already exists; continue it with --resume or name another --out")
-        beside = path.with_name(f".{path.name}.new")
-        shutil.rmtree(beside, ignore_errors=True)
+        half = beside(path)
+        shutil.rmtree(half, ignore_errors=True)
         try:
-            (beside / "checkpoints").mkdir(parents=True)
-            _write(beside / "run.toml", run_toml.encode())
-            _write(beside / "environment.json", _json(environment))
-            _write(beside / "metrics.jsonl", b"")
-            _publish(beside, path)
+            (half / "checkpoints").mkdir(parents=True)
+            write_durably(half / "run.toml", run_toml.encode())
+            write_durably(half / "environment.json", _json(environment))
+            write_durably(half / "metrics.jsonl", b"")
+            _publish(half, path)
         except OSError as error:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(half, ignore_errors=True)
             raise _not_written(path, error) from error
         return cls(path)
 
@@ -138,16 +140,16 @@ class RunDirectory:
         target = self.path / "checkpoints" / f"step-{trainer['step']}"
         if target.exists():
             return target
-        beside = _beside(target)
+        half = beside(target)
         try:
-            shutil.rmtree(beside, ignore_errors=True)
-            beside.mkdir(parents=True)
-            _write(beside / "model.safetensors", _safetensors(model, weights))
-            _write(beside / "trainer.pt", _pickled(trainer))
+            shutil.rmtree(half, ignore_errors=True)
+            half.mkdir(parents=True)
+            write_durably(half / "model.safetensors", _safetensors(model, weights))
+            write_durably(half / "trainer.pt", _pickled(trainer))
             _sync(self._metrics)
-            _publish(beside, target)
+            _publish(half, target)
         except OSError as error:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(half, ignore_errors=True)
             raise _not_written(target, error, self.last_good()) from error
         self._clean()
         return target
@@ -253,39 +255,28 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Abstract
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a small file beside and rename it: it is never there half."""
-    beside = _beside(path)
+    """Write a small file beside and rename it: it is never there half.
+
+    Raises:
+        OSError: if it cannot be written; says which.
+    """
     try:
-        _write(beside, content)
-        beside.replace(path)
+        files.write_atomically(path, content)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise _not_written(path, error) from error
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.new")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write and wait until the disk has it."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _publish(beside: Path, folder: Path) -> None:
+def _publish(half: Path, folder: Path) -> None:
     """Give a folder whose files are written its name, once the disk knows that they are in it."""
-    _sync(beside)
-    beside.rename(folder)
+    _sync(half)
+    half.rename(folder)
     _sync(folder.parent)
 
 
 def _remove(folder: Path) -> None:
     """Remove a folder that is complete as long as it has its name."""
     if folder.exists():
-        half = folder.rename(_beside(folder))
+        half = folder.rename(beside(folder))
         shutil.rmtree(half)
 
 

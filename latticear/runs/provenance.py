@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import shlex
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 
+from latticear.data.fingerprint import fingerprint_of
 from latticear.kernels.library import instruction_sets
 from latticear.models import AbstractModel
 
@@ -37,10 +37,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 def fingerprint(model: AbstractModel) -> str:
     """A name for these weights: 16 hexadecimal digits, others for other weights."""
-    content = hashlib.sha256()
-    for weight in model.state_dict().values():
-        content.update(weight.cpu().numpy().tobytes())
-    return content.hexdigest()[:16]
+    return fingerprint_of(*model.state_dict().values())
 
 
 def command() -> str:

@@ -56,7 +56,7 @@ def draw(
         raise ValueError(f"method must be one of {METHODS}, got {method!r}")
     if n < 0 or start < 0:
         raise ValueError(f"n and start must not be negative, got n={n}, start={start}")
-    check_seed(seed)
+    seed = check_seed(seed)
     device = model.rank.device
     n_sites = model.n_components * math.prod(model.shape)
     if condition is not None:

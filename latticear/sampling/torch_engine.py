@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import groupby
 from threading import Lock
 from typing import Any, cast
@@ -24,6 +23,7 @@ from latticear.sampling.reference import Drawn, Given, draw_front
 from latticear.sampling.rings import Fronts, Part, Ring, Rows
 from latticear.sampling.schedule import Schedule
 from latticear.sampling.tracing import Incremental, Node, Offset
+from latticear.threads import thread_count
 
 __all__ = ["Engine"]
 
@@ -92,7 +92,7 @@ class Engine:
     @torch.no_grad()
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
         """Draw configurations from uniform numbers `(B, C H W)`, but for the sites held fixed."""
-        with self._in_use, _threads(1 if self._is_small else torch.get_num_threads()):
+        with self._in_use, thread_count(1 if self._is_small else torch.get_num_threads()):
             for weights in self.weights.values():
                 weights.load()
             for node in self.graph.nodes:
@@ -298,20 +298,6 @@ class Engine:
 
 def _flat(views: Values) -> Values:
     return {name: view.flatten(0, -2) for name, view in views.items()}
-
-
-@contextmanager
-def _threads(n: int) -> Iterator[None]:
-    """PyTorch's number of threads, for a while."""
-    before = torch.get_num_threads()
-    if n == before:
-        yield
-        return
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Weights:

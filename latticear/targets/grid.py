@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from latticear.data.configurations import Configurations
-from latticear.data.labels import condition_of, encoded
+from latticear.data.labels import encoded, written_condition
 from latticear.data.reading import read_condition, read_configurations
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models import AbstractModel
@@ -99,7 +99,7 @@ class GridTarget(AbstractTarget):
     def _asked_condition(self, asked: Asked) -> Tensor | None:
         """The one that was asked for, or those in the file of sites held fixed."""
         if asked.condition is not None:
-            return condition_of(asked.condition, self.n_classes, self.n_condition)
+            return written_condition(asked.condition, self.n_classes, self.n_condition)
         if not self.n_condition:
             return None
         if asked.given is not None:

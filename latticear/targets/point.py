@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from latticear.data.configurations import Configurations
-from latticear.data.labels import condition_of
+from latticear.data.labels import written_condition
 from latticear.data.reading import read_configurations
 from latticear.exact import T_C
 from latticear.hamiltonians import AbstractHamiltonian, BoltzmannBias, check_temperature
@@ -93,7 +93,7 @@ class PointTarget(AbstractTarget):
         refuse_instance(asked, self._system)
         refuse_temperature(asked, self.temperature)
         if asked.condition is not None:
-            condition_of(asked.condition, 0, 0)
+            written_condition(asked.condition, 0, 0)
         return self.single
 
     def settings(

@@ -17,7 +17,7 @@ from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.montecarlo.population import MAX_ISLANDS, NAME as ANNEALING, annealed_population, equally_weighted
 from latticear.montecarlo.replicas import ParallelTempering
-from latticear.montecarlo.simulation import METHODS, default_schedule, monte_carlo
+from latticear.montecarlo.simulation import CHAIN_METHODS, default_schedule, monte_carlo
 from latticear.runs.config import RunConfig, resolve_device
 from latticear.runs.provenance import command, fingerprint
 from latticear.runs.signals import StopSignals
@@ -112,8 +112,8 @@ def monte_carlo_run(
     """
     if out.exists():
         raise FileExistsError(f"{out} already exists; name another file")
-    if method not in (*METHODS, ANNEALING):
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, {ANNEALING}, got {method!r}")
+    if method not in (*CHAIN_METHODS, ANNEALING):
+        raise ValueError(f"method must be one of {', '.join(CHAIN_METHODS)}, {ANNEALING}, got {method!r}")
     hamiltonian, temperature, _ = config.target.single
     where = str(resolve_device(device))
     if method == ANNEALING:

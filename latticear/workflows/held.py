@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from latticear.data.fingerprint import fingerprint_of
 from latticear.data.reading import read_given, read_metadata
 from latticear.models import AbstractModel
 from latticear.samples import Samples
@@ -38,10 +38,7 @@ class Held(NamedTuple):
     def fingerprint(self) -> str:
         """A name for what is held: 16 hexadecimal digits, others for other sites or tokens."""
         held = torch.where(self.where, self.tokens.long() + 1, 0)
-        content = hashlib.sha256(held.numpy().tobytes())
-        if self.condition is not None:
-            content.update(self.condition.double().numpy().tobytes())
-        return content.hexdigest()[:16]
+        return fingerprint_of(held, None if self.condition is None else self.condition.double())
 
     def sample_batches(self, model: AbstractModel, n: int, *, seed: int, start: int = 0) -> Iterator[Samples]:
         """Samples start .. start + n - 1 of the stream (model, seed, these), in constant memory."""

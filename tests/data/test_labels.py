@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import latticear as la
-from latticear.data.labels import condition_of, encoded
+from latticear.data.labels import encoded, written_condition
 
 
 def _file(path, condition, n=3):
@@ -81,10 +81,10 @@ def test_a_group_is_no_condition(tmp_path):
 
 
 def test_conditions_as_a_user_writes_them():
-    assert condition_of("2", 3, 3).tolist() == [0, 0, 1]
-    assert condition_of("0.25,0.75,0", 3, 3).tolist() == [0.25, 0.75, 0]  # a mixture of classes
-    assert condition_of("2", 0, 1).tolist() == [2]
-    assert condition_of("-1, 1e-1", 0, 2).tolist() == pytest.approx([-1, 0.1])
+    assert written_condition("2", 3, 3).tolist() == [0, 0, 1]
+    assert written_condition("0.25,0.75,0", 3, 3).tolist() == [0.25, 0.75, 0]  # a mixture of classes
+    assert written_condition("2", 0, 1).tolist() == [2]
+    assert written_condition("-1, 1e-1", 0, 2).tolist() == pytest.approx([-1, 0.1])
 
 
 @pytest.mark.parametrize(
@@ -103,4 +103,4 @@ def test_conditions_as_a_user_writes_them():
 )
 def test_conditions_that_cannot_be(text, n_classes, n_condition, words):
     with pytest.raises(ValueError, match=words):
-        condition_of(text, n_classes, n_condition)
+        written_condition(text, n_classes, n_condition)

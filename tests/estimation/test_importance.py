@@ -239,6 +239,14 @@ def test_forward_ess_shows_a_collapsed_model():
     assert not own.reliable
 
 
+def test_forward_ess_leaves_the_model_in_its_mode(ising, model):
+    tokens = model.sample(20, seed=0).tokens
+    model.train()
+    la.forward_ess(model, tokens, ising, TEMPERATURE)
+    assert model.training
+    model.eval()
+
+
 def test_forward_ess_is_the_ess_of_a_good_model(ising, model):
     own = la.estimate(model.sample(20_000, seed=0), ising, TEMPERATURE)["ess"]
     target = Samples.cat(list(la.monte_carlo(ising, TEMPERATURE, n=20_000, seed=0)))

@@ -130,7 +130,7 @@ def test_a_checkpoint_is_written_once(run):
 
 def _fail_at(monkeypatch, k: int) -> None:
     """The k-th file to be written meets a full disk, half of it written."""
-    write, count = rundir._write, iter(range(1000))
+    write, count = rundir.write_durably, iter(range(1000))
 
     def failing(path: Path, content: bytes) -> None:
         if next(count) == k:
@@ -180,9 +180,9 @@ def _kill_at(monkeypatch, k: int, after: bool) -> None:
 
         return acting
 
-    write = rundir._write
+    write = rundir.write_durably
     for owner, name in (
-        (rundir, "_write"),
+        (rundir, "write_durably"),
         (os, "fsync"),
         (os, "rmdir"),
         (os, "unlink"),

@@ -1,11 +1,13 @@
 """What a result says of its origin."""
 
+import hashlib
 import json
 import sys
 
 import torch
 
 import latticear as la
+from latticear.data.fingerprint import fingerprint_of
 from latticear.runs.provenance import command, environment, fingerprint
 
 
@@ -27,3 +29,12 @@ def test_fingerprint_names_the_weights():
     with torch.no_grad():
         model.head.bias[0] += 1e-6
     assert fingerprint(model) != before
+
+
+def test_fingerprint_names_what_tensors_hold():
+    tokens, condition = torch.arange(6).view(2, 3), torch.ones(2)
+    found = fingerprint_of(tokens, condition)
+    # sha256 of the bytes, one tensor after the other: environment.json and files of version 0.1.0 hold such names
+    assert found == hashlib.sha256(tokens.numpy().tobytes() + condition.numpy().tobytes()).hexdigest()[:16]
+    assert fingerprint_of(tokens, None) == fingerprint_of(tokens) != found
+    assert fingerprint_of(tokens.flip(0), condition) != found

@@ -23,7 +23,7 @@ from latticear.models.multiscale.phases import Board, PatchNetwork, PhaseModule
 from latticear.models.multiscale.plan import Plan
 from latticear.models.multiscale.recomputed import with_gradient
 from latticear.models.multiscale.trusted import TrustedKernels
-from latticear.models.steps import Step
+from latticear.models.steps import DrawingStep
 from latticear.random_numbers import log_softmax
 from latticear.sampling.reference import Drawer, Drawn, Given, draw_front
 from latticear.threads import side_by_side
@@ -268,11 +268,11 @@ class MultiscalePixelCNN(AbstractModel):
         return Drawn(board.tokens.unflatten(1, self.shape), log_q, log_q_given)
 
     @property
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[DrawingStep]:
         """All sites in the order in which they are drawn, as `latticear.models.steps.DrawsInSteps` says."""
         single = self.cell == SITE  # members of a cell are next to each other on every level
         return [
-            Step(level if single else 0, torch.cat([self._phases[key].sites for key in keys]))
+            DrawingStep(level if single else 0, torch.cat([self._phases[key].sites for key in keys]))
             for level, keys in self._grouped
         ]
 

@@ -11,15 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
+from latticear.arrays import Array
 from latticear.exact import ExactResult
 from latticear.plotting import EXACT, LABELS, MODEL
 from latticear.workflows.scan.table import ScanTable
 
 __all__ = ["scan_figure"]
 
-Array = NDArray[np.float64]
 
 POINT: dict[str, Any] = {"marker": "o", "ms": 3.5}
 HOLLOW = POINT | {"mfc": "white"}
