@@ -16,7 +16,7 @@ from latticear.models import MODELS, AbstractModel, MultiscalePixelCNN, PixelCNN
 from latticear.runs.schema import GRID, HAMILTONIAN
 from latticear.runs.trees import Tree, config_tree
 from latticear.spaces import Grid
-from latticear.targets import TARGETS, WITHOUT_ENERGY, AbstractTarget, GridTarget, target_of
+from latticear.targets import TARGETS, AbstractTarget, GridTarget, target_of
 
 __all__ = ["RunConfig", "build_model", "load_config", "parse_config", "resolve_device", "to_toml"]
 
@@ -75,7 +75,7 @@ def parse_config(tree: Tree, complete: Completion | None = None, *, needs_energy
     """
     if "grid" in tree:
         if needs_energy:
-            raise ValueError(WITHOUT_ENERGY)
+            raise ValueError("this needs a Hamiltonian at a temperature; the configurations of a [grid] have no energy")
         return _grid_config(tree, complete)
     top, sections = _divided(tree, "hamiltonian")
     place = {key: default for kind in TARGETS for key, default in kind.keys.items()}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from latticear.spaces import ConfigurationSpace
-from latticear.targets.base import GROUP, WITHOUT_ENERGY, AbstractTarget, Asked, Conditions, Setting
+from latticear.targets.base import GROUP, AbstractTarget, Asked, Conditions, Setting
+from latticear.targets.boltzmann import BoltzmannTarget
 from latticear.targets.disorder import DisorderTarget
 from latticear.targets.grid import GridTarget
 from latticear.targets.point import PointTarget
@@ -14,9 +15,9 @@ from latticear.targets.temperature_range import TemperatureRangeTarget
 __all__ = [
     "GROUP",
     "TARGETS",
-    "WITHOUT_ENERGY",
     "AbstractTarget",
     "Asked",
+    "BoltzmannTarget",
     "Conditions",
     "DisorderTarget",
     "GridTarget",
@@ -26,7 +27,7 @@ __all__ = [
     "target_of",
 ]
 
-TARGETS: list[Any] = [GridTarget, DisorderTarget, TemperatureRangeTarget, PointTarget]
+TARGETS: list[type[AbstractTarget]] = [GridTarget, DisorderTarget, TemperatureRangeTarget, PointTarget]
 """The classes of targets; the first one that suits is taken."""
 
 
@@ -51,10 +52,9 @@ def target_of(space: ConfigurationSpace | AbstractTarget, **place: Any) -> Abstr
             raise ValueError(f"{key} belongs to the target, {space}, got {value!r} beside it; leave it out")
         return space
     kind: Any = next(kind for kind in TARGETS if kind.suits(space, given))
-    for key in given.keys() - kind.keys:
-        if not space.has_energy:
-            raise ValueError(f"a Grid has no energy and so no {key}, got {given[key]}; leave it out")
-        raise ValueError(f"{space!r} takes no {key}, got {given[key]!r}; it takes {', '.join(kind.keys)}")
+    for key, value in given.items():
+        if key not in kind.keys:
+            raise ValueError(f"{kind.noun} has no {key}, got {value!r}; leave it out")
     for key in kind.keys:
         if key not in given:
             raise ValueError(f"{key} must be given: the target is {space!r} at a {key}")

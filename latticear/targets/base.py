@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-import torch
 from torch import Tensor
 
 from latticear.data.configurations import Configurations
@@ -16,9 +15,7 @@ from latticear.hamiltonians import AbstractHamiltonian, BoltzmannBias
 from latticear.models import AbstractModel
 from latticear.spaces import ConfigurationSpace
 
-__all__ = ["GROUP", "WITHOUT_ENERGY", "AbstractTarget", "Asked", "Conditions", "Setting"]
-
-WITHOUT_ENERGY = "this needs a Hamiltonian at a temperature; the configurations of a [grid] have no energy"
+__all__ = ["GROUP", "AbstractTarget", "Asked", "Conditions", "Setting"]
 
 GROUP = 16
 """Configurations of a training step that share a condition: a baseline over fewer would be noise."""
@@ -75,17 +72,16 @@ class AbstractTarget(ABC):
 
     Attributes:
         keys: the keys that this target takes at the top of a config, with their defaults.
-        has_energy: whether there is a Hamiltonian; without one a model learns from data alone.
         in_groups: whether the configurations of a training step come in groups of `GROUP`, each with a condition.
         covers_range: whether estimates are made at several settings, one after the other.
         axis: what the range is of.
         objective: the only one that this target can be trained by; None if it can be by all.
         noun: what it is called in messages.
         space: what the configurations are made of.
+        temperature: that of the setting that is shown; None for a grid.
     """
 
     keys: ClassVar[Mapping[str, Any]] = {}
-    has_energy: ClassVar[bool] = True
     in_groups: ClassVar[bool] = False
     covers_range: ClassVar[bool] = False
     axis: ClassVar[str] = ""
@@ -93,11 +89,17 @@ class AbstractTarget(ABC):
     noun: ClassVar[str] = "this target"
 
     space: ConfigurationSpace
+    temperature: float | None
 
     @classmethod
     @abstractmethod
     def suits(cls, space: ConfigurationSpace, place: Mapping[str, Any]) -> bool:
         """Whether this is the class of target for a space and the values of `keys`; the first that says so is taken."""
+
+    @property
+    def has_energy(self) -> bool:
+        """Whether there is a Hamiltonian; without one a model learns from data alone."""
+        return self.space.has_energy
 
     @property
     @abstractmethod
@@ -145,11 +147,11 @@ class AbstractTarget(ABC):
 
     def draw_conditions(self, model: AbstractModel, n_groups: int, step: int, seed: int) -> Conditions:
         """The conditions of the groups of a training step, a function of (seed, step)."""
-        raise self._without_energy
+        raise self._lacks("an energy")
 
     def energy_given(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
         """Energies of configurations that come with conditions `(B, k)`: float64 `(B,)`."""
-        raise self._without_energy
+        raise self._lacks("an energy")
 
     @property
     def n_sites(self) -> int:
@@ -169,7 +171,7 @@ class AbstractTarget(ABC):
 
     def shown(self, model: AbstractModel) -> Setting:
         """The setting that training is watched at and figures are drawn for."""
-        raise self._without_energy
+        raise self._lacks("an energy")
 
     def along(self, n: int) -> dict[float, Setting]:
         """n settings at equal distances along the range that it covers, by their place in it; none without a range."""
@@ -202,7 +204,7 @@ class AbstractTarget(ABC):
         Raises:
             ValueError, OSError: as `at`.
         """
-        raise self._without_energy
+        raise self._lacks("an energy")
 
     # what needs less than all of it
 
@@ -213,7 +215,7 @@ class AbstractTarget(ABC):
         Raises:
             ValueError: if it is anything else.
         """
-        raise self._without_energy
+        raise self._lacks("one system at one temperature")
 
     @property
     def system(self) -> AbstractHamiltonian:
@@ -222,12 +224,7 @@ class AbstractTarget(ABC):
         Raises:
             ValueError: if they have not one in common.
         """
-        raise self._without_energy
-
-    @property
-    @abstractmethod
-    def temperature(self) -> float | None:
-        """That of the setting that is shown; None for a grid."""
+        raise self._lacks("one Hamiltonian")
 
     def check_temperature(self, temperature: float) -> None:
         """Whether it has a setting at a temperature.
@@ -236,7 +233,10 @@ class AbstractTarget(ABC):
             ValueError: if it has none.
         """
         if temperature != self.temperature:
-            raise ValueError(f"this is for {self}, got T = {temperature:g}")
+            raise ValueError(
+                f"this run is for T = {self.temperature:g} alone, got {temperature:g}: estimate --temperature "
+                f"reweights its samples, and train --temperature LOW:HIGH trains one system for a range"
+            )
 
     @property
     def periodic(self) -> bool | tuple[bool, bool]:
@@ -248,15 +248,9 @@ class AbstractTarget(ABC):
         """Whether all sites and bonds are alike, so that they can share weights."""
         return True
 
-    @property
-    def _without_energy(self) -> ValueError:
-        return ValueError(WITHOUT_ENERGY)
+    def _lacks(self, needed: str) -> ValueError:
+        return ValueError(f"this needs {needed}, got {self.noun}: {self}")
 
     def __repr__(self) -> str:
         place = "".join(f", {key}={value!r}" for key, value in self.place.items())
         return f"{type(self).__name__}({self.space!r}{place})"
-
-
-def as_row(value: float) -> Tensor:
-    """A condition of one number: float64 `(1,)`."""
-    return torch.tensor([value], dtype=torch.float64)

@@ -15,7 +15,6 @@ from latticear.hamiltonians import BoltzmannBias
 from latticear.models import AbstractModel
 from latticear.spaces import ConfigurationSpace, Grid
 from latticear.targets.base import AbstractTarget, Asked, Setting
-from latticear.targets.point import refuse_temperature
 
 __all__ = ["GridTarget"]
 
@@ -29,11 +28,13 @@ class GridTarget(AbstractTarget):
         n_condition: k, the numbers that come with each configuration, as the model takes them.
     """
 
-    has_energy = False
     objective = "forward-kl"
+    noun = "a grid"
+    space: Grid
+    temperature = None
 
     def __init__(self, grid: Grid, n_classes: int = 0, n_condition: int = 0) -> None:
-        self.space = self._grid = grid
+        self.space = grid
         self.n_classes, self.n_condition = n_classes, n_condition
 
     @classmethod
@@ -43,10 +44,6 @@ class GridTarget(AbstractTarget):
     @property
     def place(self) -> dict[str, Any]:
         return {}
-
-    @property
-    def temperature(self) -> None:
-        return None
 
     def bias(self) -> BoltzmannBias | None:
         return None
@@ -93,8 +90,9 @@ class GridTarget(AbstractTarget):
     def at(self, asked: Asked, model: AbstractModel) -> Setting:
         if asked.instance is not None:
             raise ValueError("a run on a grid has no couplings: leave --instance out")
-        refuse_temperature(asked, None)
-        return Setting(self._grid, None, self._asked_condition(asked))
+        if asked.temperature is not None:
+            raise ValueError(f"a run on a grid has no temperature, got {asked.temperature:g}: leave --temperature out")
+        return Setting(self.space, None, self._asked_condition(asked))
 
     def _asked_condition(self, asked: Asked) -> Tensor | None:
         """The one that was asked for, or those in the file of sites held fixed."""
@@ -108,4 +106,4 @@ class GridTarget(AbstractTarget):
         raise ValueError(f"the model takes a condition: give --condition, {what}")
 
     def __str__(self) -> str:
-        return repr(self._grid)
+        return repr(self.space)

@@ -232,8 +232,8 @@ def test_curves_have_error_bars_and_the_exact_line():
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["exact", "--size", "4", "--set", "temperature=1.5:3.5"], "one temperature is needed here"),
-        (["mc", "--size", "4", "--set", "temperature=1.5:3.5", "-o", "x.h5"], "one temperature is needed here"),
+        (["exact", "--size", "4", "--set", "temperature=1.5:3.5"], "got a range of temperatures: Ising(shape=[4, 4]"),
+        (["mc", "--size", "4", "--set", "temperature=1.5:3.5", "-o", "x.h5"], "got a range of temperatures: Ising("),
         (["train", "--size", "4", "--temperature", "3:2", "--out", "x"], "from low to high, got 3 to 2"),
         (["train", "--size", "4", "--temperature", "cold", "--out", "x"], "or a range such as 1.5:3.5, got 'cold'"),
     ],
