@@ -18,10 +18,13 @@ from latticear.runs.trees import Tree, config_tree
 from latticear.spaces import Grid
 from latticear.targets import TARGETS, AbstractTarget, GridTarget, target_of
 
-__all__ = ["RunConfig", "build_model", "load_config", "parse_config", "resolve_device", "to_toml"]
+__all__ = ["AUTO", "RunConfig", "build_model", "load_config", "parse_config", "resolve_device", "to_toml"]
 
 LARGE = 16
 """Extent from which a lattice takes the multiscale network, if no other is named."""
+
+AUTO = {"translation_invariant": "is_homogeneous", "spin_flip_symmetric": "spin_flip", "periodic": "periodic"}
+"""Keys of `[model]` that may be "auto", each with the property of the target that then is its value."""
 
 Completion = Callable[[Tree, Tree, str], None]
 """Called with the sections `grid` and `model` and the file of data: fills in what follows from the file."""
@@ -73,36 +76,32 @@ def parse_config(tree: Tree, complete: Completion | None = None, *, needs_energy
     Raises:
         ValueError: for an unknown key (with the nearest valid name) or a value of the wrong kind.
     """
-    if "grid" in tree:
-        if needs_energy:
-            raise ValueError("this needs a Hamiltonian at a temperature; the configurations of a [grid] have no energy")
-        return _grid_config(tree, complete)
+    if "grid" not in tree:
+        return _hamiltonian_config(tree)
+    if needs_energy:
+        raise ValueError("this needs a Hamiltonian at a temperature; the configurations of a [grid] have no energy")
+    return _grid_config(tree, complete)
+
+
+def _hamiltonian_config(tree: Tree) -> RunConfig:
     top, sections = _divided(tree, "hamiltonian")
-    place = {key: default for kind in TARGETS for key, default in kind.keys.items()}
-    top = HAMILTONIAN.top(top, place)
+    defaults = {key: default for kind in TARGETS for key, default in kind.keys.items()}
+    top = HAMILTONIAN.top(top, defaults)
     sections["hamiltonian"].setdefault("name", "ising")
     hamiltonian = HAMILTONIAN.space(sections["hamiltonian"])
-    asked = {key: _place(key, top.pop(key)) for key in place}
+    place = {key: _number_or_range(key, top.pop(key)) for key in defaults}
     sections["model"].setdefault("name", _default_network(hamiltonian))
     model = HAMILTONIAN.model(sections["model"])
-    target = target_of(hamiltonian_from_dict(hamiltonian), **asked)
-    if model.get("translation_invariant") == "auto":
-        model["translation_invariant"] = target.is_homogeneous
-    shares = model.get("translation_invariant", True)
-    training = HAMILTONIAN.training(_training(sections, target, shares))
-    for key, value in target.model_options.items():
-        model[key] = model[key] or value
-    if hamiltonian["components"] > 1 and "n_components" in sections["model"] | model:
+    target = target_of(hamiltonian_from_dict(hamiltonian), **place)
+    _replace_auto(model, target)
+    training = HAMILTONIAN.training(_training(sections, target, model.get("translation_invariant", True)))
+    model |= {key: model[key] or value for key, value in target.model_options.items()}
+    if "n_components" in model:
         model["n_components"] = sections["model"].get("n_components", hamiltonian["components"])
-    if model["spin_flip_symmetric"] == "auto":
-        model["spin_flip_symmetric"] = target.spin_flip
-    if model.get("periodic") == "auto":
-        model["periodic"] = target.periodic
     return RunConfig(target.place, **top, space=hamiltonian, model=model, training=training, target=target)
 
 
 def _grid_config(tree: Tree, complete: Completion | None) -> RunConfig:
-    """The same where there is a `[grid]`."""
     top, sections = _divided({key: value for key, value in tree.items() if (key, value) != ("hamiltonian", {})}, "grid")
     energies = [f"[{key}]" if key == "hamiltonian" else key for key in ("hamiltonian", "temperature") if key in top]
     if energies:
@@ -118,10 +117,9 @@ def _grid_config(tree: Tree, complete: Completion | None) -> RunConfig:
         complete(sections["grid"], sections["model"], training["data"])
         model = GRID.model(sections["model"])
     grid = GRID.space(sections["grid"])
-    if model.get("periodic") == "auto":
-        model["periodic"] = False
     space = Grid(**{key: value for key, value in grid.items() if key != "n_classes"})
     target = GridTarget(space, grid["n_classes"], model["n_condition"])
+    _replace_auto(model, target)
     return RunConfig({}, **top, space=grid, model=model, training=training, target=target)
 
 
@@ -135,7 +133,13 @@ def _divided(tree: Tree, first: str) -> tuple[Tree, dict[str, Tree]]:
     return {key: value for key, value in tree.items() if key not in sections}, sections
 
 
-def _place(key: str, value: Any) -> Any:
+def _replace_auto(model: Tree, target: AbstractTarget) -> None:
+    for key, name in AUTO.items():
+        if model.get(key) == "auto":
+            model[key] = getattr(target, name)
+
+
+def _number_or_range(key: str, value: Any) -> Any:
     """A number, or the two ends of a range, also where they are written as text."""
     if not isinstance(value, str):
         return value

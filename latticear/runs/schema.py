@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
+from latticear.arguments import did_you_mean
 from latticear.data.reading import MAX_CONDITION
 from latticear.hamiltonians import HAMILTONIANS
 from latticear.lattice import Lattice
@@ -47,8 +48,7 @@ class _Family(NamedTuple):
     def checked(self, section: str, values: Tree) -> Tree:
         name = values["name"]
         if str(name) not in self.members:
-            near = difflib.get_close_matches(str(name), self.members, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, self.members)
             raise ValueError(f"{section}.name must be one of {sorted(self.members)}, got {name!r}{hint}")
         cls = self.members[name]
         arguments = inspect.signature(cls).parameters

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-__all__ = ["OBJECTIVES", "SCHEDULES", "TrainingOptions", "takes_options"]
+from latticear.arguments import did_you_mean
+
+__all__ = ["OBJECTIVES", "SCHEDULES", "TrainingOptions", "options_of", "takes_options"]
 
 OBJECTIVES = ("reverse-kl", "forward-kl", "forward-reverse-kl")
 SCHEDULES = ("cosine", "constant")
@@ -72,7 +73,7 @@ class TrainingOptions:
         for name, known in (("objective", OBJECTIVES), ("schedule", SCHEDULES)):
             value = getattr(self, name)
             if value not in known:
-                raise ValueError(f"{name} must be one of {list(known)}, got {value!r}{_nearest(value, known)}")
+                raise ValueError(f"{name} must be one of {list(known)}, got {value!r}{did_you_mean(value, known)}")
         if self.objective == "forward-reverse-kl" and self.data_share and self.batch_size < 4:
             raise ValueError(
                 f"batch_size must be at least 4, two of them data, got {self.batch_size}; or set data_share to 0"
@@ -139,10 +140,5 @@ def options_of(given: dict[str, Any]) -> TrainingOptions:
     known = [field.name for field in dataclasses.fields(TrainingOptions)]
     for name in given:
         if name not in known:
-            raise TypeError(f"fit has no option {name!r}{_nearest(name, known)}")
+            raise TypeError(f"fit has no option {name!r}{did_you_mean(name, known)}")
     return TrainingOptions(**given)
-
-
-def _nearest(name: object, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(name), list(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
