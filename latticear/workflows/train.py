@@ -88,10 +88,10 @@ def _requested_tree(
     """
     base = None if source is None else config_of(source)
     tree = config_tree(config_path, overrides, values, base)
-    if base and tree["model"].get("name") != base["model"]["name"] and config_path is None:
-        raise ValueError(
-            f"--from {source} gives the weights of a {base['model']['name']}, got model.name {tree['model']['name']}"
-        )
+    if base and config_path is None and isinstance(tree["model"], dict):
+        first, name = base["model"]["name"], tree["model"]["name"]
+        if name != first:
+            raise ValueError(f"--from {source} gives the weights of a {first}, got model.name {name}")
     return tree
 
 
