@@ -1,4 +1,4 @@
-"""What a run is for: the distribution, or the family of distributions, that a model is trained to draw from."""
+"""Targets: the distribution, or the family of distributions, that a model is trained to draw from."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ __all__ = [
 ]
 
 TARGETS: list[type[AbstractTarget]] = [GridTarget, DisorderTarget, TemperatureRangeTarget, PointTarget]
-"""The classes of targets; the first one that suits is taken."""
+"""All classes of targets; a config is given the first one whose `suits` returns True."""
 
 
 def target_of(space: ConfigurationSpace | AbstractTarget, **place: Any) -> AbstractTarget:
-    """The target of a system, a disorder or a grid at the place that is given; a target as it is.
+    """Build the target of a system, a disorder or a grid; a target is returned as it is.
 
     Args:
-        space: what the configurations are made of, or a target.
-        place: the `keys` of the target, such as `temperature`, a number or (low, high); None for what is not given.
+        space: a Hamiltonian, a disorder or a grid; or a target.
+        place: values for the `keys` of the target, such as `temperature`, a number or (low, high); None counts as not
+            given.
 
     Raises:
-        ValueError: if something must be given, or cannot go with this.
+        ValueError: if a value is missing, or is given that this kind of target does not take.
 
     Example:
         >>> from latticear.hamiltonians import Ising

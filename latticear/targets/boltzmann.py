@@ -1,4 +1,4 @@
-"""What all targets with a Hamiltonian have in common."""
+"""The base class of all targets with a Hamiltonian."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["BoltzmannTarget"]
 
 
 class BoltzmannTarget(AbstractTarget):
-    """One or several distributions `exp(-H/T) / Z`.
+    """A target that consists of one or several Boltzmann distributions `exp(-H/T) / Z`.
 
     Attributes:
         space: the Hamiltonian.
-        temperature: T > 0, in units of the coupling; of a range of temperatures, its middle.
+        temperature: T > 0, in units of the coupling; the middle of the range for a range of temperatures.
     """
 
     keys: ClassVar[Mapping[str, Any]] = {"temperature": T_C}
@@ -42,13 +42,13 @@ class BoltzmannTarget(AbstractTarget):
 
     def check(self, model: AbstractModel, objective: str, condition: Tensor | None) -> None:
         if condition is not None:
-            raise ValueError("condition goes with a Grid; that of a Hamiltonian is its temperature or its couplings")
+            raise ValueError("condition goes with a Grid; for a Hamiltonian it is the temperature or the couplings")
         self.check_objective(objective)
         self._check_model(model)
 
     @abstractmethod
     def _check_model(self, model: AbstractModel) -> None:
-        """Raise ValueError unless the condition of the model is what distinguishes the distributions of this target."""
+        """Raise ValueError unless the model takes the condition that labels the distributions of this target."""
 
     def energy_given(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
         return self.space.energy_given(tokens, condition)
@@ -59,7 +59,7 @@ class BoltzmannTarget(AbstractTarget):
         return [(self.at(asked, model), list(temperatures or [self.temperature]))]
 
     def _refuse_instance(self, asked: Asked) -> None:
-        """Raise ValueError if a user names a file of couplings, although the Hamiltonian has couplings of its own."""
+        """Raise ValueError if a user gives a file of couplings for a Hamiltonian whose couplings are fixed."""
         if asked.instance is not None:
             raise ValueError(f"this run is for one system, {self.space.name}, and no other: leave --instance out")
 

@@ -20,10 +20,10 @@ __all__ = ["DisorderTarget"]
 
 
 class DisorderTarget(BoltzmannTarget):
-    """The Boltzmann distributions of every instance of a disorder; the model has the couplings as its condition.
+    """The Boltzmann distributions of every instance of a disorder; the condition of the model is the couplings.
 
     Args:
-        disorder: draws the instances.
+        disorder: the distribution of instances.
         temperature: T > 0, in units of the coupling.
 
     Raises:
@@ -61,22 +61,22 @@ class DisorderTarget(BoltzmannTarget):
             )
 
     def draw_conditions(self, model: AbstractModel, n_groups: int, step: int, seed: int) -> Conditions:
-        """Instances that are drawn for training alone; the seed is that of the disorder."""
+        """Draw instances from a random stream used for training alone; the seed of the disorder determines them."""
         maps = self.space.draw(n_groups, step * n_groups, stream=TRAINING)
         beta = torch.tensor(1 / self.temperature, dtype=torch.float64)
         return Conditions(model.condition_of(maps=maps).to(model.rank.device), beta)
 
     def shown(self, model: AbstractModel) -> Setting:
-        """The first instance, which is not trained on."""
+        """The first instance of the disorder, which is never trained on."""
         return self._setting(self.space.draw(1)[0], model)
 
     def at(self, asked: Asked, model: AbstractModel) -> Setting:
         if asked.temperature is not None:
             self.check_temperature(asked.temperature)
         if asked.condition is not None:
-            raise ValueError("the condition of this run is its couplings: give --instance, and leave --condition out")
+            raise ValueError("the couplings are the condition of this run: give --instance, and leave --condition out")
         if asked.instance is None:
-            raise ValueError("this run is for any couplings: say which with --instance FILE, HDF5 with /couplings")
+            raise ValueError("this run is for any couplings: give them by --instance FILE, HDF5 with /couplings")
         path, number = asked.instance
         return self._setting(read_couplings(path, self.space.shape, number, self.space.n_maps), model)
 

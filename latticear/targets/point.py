@@ -23,7 +23,7 @@ class PointTarget(BoltzmannTarget):
     """The Boltzmann distribution `exp(-H/T) / Z` of one system at one temperature.
 
     Args:
-        system: H.
+        system: the Hamiltonian H.
         temperature: T > 0, in units of the coupling.
 
     Raises:

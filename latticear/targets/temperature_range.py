@@ -1,4 +1,4 @@
-"""One system at all temperatures of a range."""
+"""One system at every temperature of a range."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from latticear.targets.boltzmann import BoltzmannTarget
 __all__ = ["TemperatureRangeTarget"]
 
 N_TEMPERATURES = 5
-"""At which estimates are made, unless others are asked for."""
+"""Number of temperatures, equally spaced over the range, at which estimates are made by default."""
 
 
 class TemperatureRangeTarget(BoltzmannTarget):
-    """The Boltzmann distributions of one system at every temperature of a range; the model has T as its condition.
+    """The Boltzmann distributions of one system at every temperature of a range; the condition of the model is T.
 
     Args:
-        system: H.
+        system: the Hamiltonian H.
         temperature: (low, high), in units of the coupling.
 
     Raises:
@@ -67,7 +67,7 @@ class TemperatureRangeTarget(BoltzmannTarget):
 
     def check_temperature(self, temperature: float) -> None:
         if not self.range.low <= temperature <= self.range.high:
-            raise ValueError(f"the network of this config covers {self.range}, got T = {temperature:g}")
+            raise ValueError(f"the network of this config covers T = {self.range}, got {temperature:g}")
 
     def bias(self) -> BoltzmannBias:
         return self.space.bias()
@@ -81,16 +81,16 @@ class TemperatureRangeTarget(BoltzmannTarget):
         fixed = None if model.bias is None else model.bias.temperature
         if fixed is not None:
             raise ValueError(
-                f"the bias is for T = {fixed:g} alone; for a range of temperatures take hamiltonian.bias()"
+                f"the bias of the model is for T = {fixed:g} alone; for a range of temperatures use hamiltonian.bias()"
             )
 
     def prepare(self, model: AbstractModel) -> None:
-        """The layers see the range as -1 to 1."""
+        """Scale the condition for the layers, so that the range of temperatures becomes -1 to 1."""
         low, high = (torch.tensor([t], device=model.rank.device) for t in self.range)
         model.set_condition_range(low, high)
 
     def draw_conditions(self, model: AbstractModel, n_groups: int, step: int, seed: int) -> Conditions:
-        """A temperature in each of `n_groups` equal parts of the range."""
+        """Draw a temperature in each of `n_groups` equal parts of the range; a function of (seed, step)."""
         rng = np.random.default_rng([seed, TRAINING, step])
         share = (np.arange(n_groups) + rng.random(n_groups)) / n_groups
         temperatures = torch.from_numpy(self.range.low + (self.range.high - self.range.low) * share)

@@ -183,7 +183,7 @@ def test_a_second_disorder_is_trained_for(registered, tmp_path):
     succeed("train", "--size", "3", "--temperature", "2.5", *options, "--out", run)
     config = json.loads(succeed("info", run))["config"]
     assert (config["model"]["n_condition_maps"], config["model"]["spin_flip_symmetric"]) == (1, False)
-    assert "say which with --instance" in refusal("estimate", run)
+    assert "give them by --instance" in refusal("estimate", run)
     assert "samples.png" in succeed("report", run)
     with h5py.File(tmp_path / "fields.h5", "w") as h5:
         h5["couplings"] = RandomFields((3, 3)).draw(1, 5)[0].numpy()

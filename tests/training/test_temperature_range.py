@@ -139,7 +139,7 @@ def test_models_that_do_not_fit_a_range():
     ising = la.Ising((3, 3))
     with pytest.raises(ValueError, match="n_condition=1 and no maps"):
         _fit(la.PixelCNN((3, 3)))
-    with pytest.raises(ValueError, match=r"the bias is for T = 2 alone"):
+    with pytest.raises(ValueError, match=r"the bias of the model is for T = 2 alone"):
         _fit(la.PixelCNN((3, 3), n_condition=1, bias=ising.bias(2.0)))
 
 
