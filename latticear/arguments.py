@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import operator
+from collections.abc import Iterable
 
-__all__ = ["check_integer", "check_seed"]
+__all__ = ["check_integer", "check_seed", "did_you_mean"]
 
 
 def check_integer(name: str, value: int | None, *, least: int, default: int | None = None) -> int:
@@ -27,3 +29,9 @@ def check_seed(seed: int) -> int:
     if not 0 <= number < 2**64:
         raise ValueError(f"seed must be an integer in [0, 2^64), got {seed!r}")
     return number
+
+
+def did_you_mean(name: object, valid: Iterable[str]) -> str:
+    """The end of a message about an unknown name: asks for the most similar valid one; empty if none is similar."""
+    near = difflib.get_close_matches(str(name), list(valid), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,1 +1,1 @@
-"""A run on disk: its config, its directory and where its results come from."""
+"""Runs on disk: configs, run directories, and the provenance of results."""

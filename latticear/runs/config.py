@@ -1,4 +1,4 @@
-"""TOML <-> what a run is made of: its target, its network, its training."""
+"""Configs: the target, the network and the training of a run, read from TOML, checked, and written to TOML."""
 
 from __future__ import annotations
 
@@ -16,29 +16,33 @@ from latticear.models import MODELS, AbstractModel, MultiscalePixelCNN, PixelCNN
 from latticear.runs.schema import GRID, HAMILTONIAN
 from latticear.runs.trees import Tree, config_tree
 from latticear.spaces import Grid
-from latticear.targets import TARGETS, WITHOUT_ENERGY, AbstractTarget, GridTarget, target_of
+from latticear.targets import TARGETS, AbstractTarget, GridTarget, target_of
 
-__all__ = ["RunConfig", "build_model", "load_config", "parse_config", "resolve_device", "to_toml"]
+__all__ = ["AUTO", "RunConfig", "build_model", "load_config", "parse_config", "resolve_device", "to_toml"]
 
 LARGE = 16
-"""Extent from which a lattice takes the multiscale network, if no other is named."""
+"""Lattices of this extent or larger have the multiscale network by default."""
+
+AUTO = {"translation_invariant": "is_homogeneous", "spin_flip_symmetric": "spin_flip", "periodic": "periodic"}
+"""Keys of `[model]` that may be "auto", each with the property of the target whose value they then take."""
 
 Completion = Callable[[Tree, Tree, str], None]
-"""Called with the sections `grid` and `model` and the file of data: fills in what follows from the file."""
+"""A function of the sections `grid` and `model` and the path of the data; adds the keys that follow from the data."""
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run, complete.
+    """The complete config of a run.
 
     Attributes:
-        place: the keys of the target at the top of the file: `temperature`, which may be a range, `(1.5, 3.5)` or
-            `[1.5, 3.5]` in TOML or the text "1.5:3.5"; none on a grid.
-        seed: of weights and training.
+        place: the keys at the top of the file that describe the target: `temperature`, a number or a range, written
+            `(1.5, 3.5)`, in TOML `[1.5, 3.5]` or "1.5:3.5"; empty for a grid.
+        seed: seed of the initial weights and of the training.
         device: "auto", "cpu" or "cuda".
         space: the section `[hamiltonian]` or `[grid]`.
-        model, training: the sections of that name.
-        target: what the run is for, built of the above.
+        model: the section `[model]`.
+        training: the section `[training]`.
+        target: the target, built from `place`, `space` and `model`.
     """
 
     place: Tree
@@ -50,7 +54,7 @@ class RunConfig:
     target: AbstractTarget = field(compare=False, repr=False)
 
     def to_dict(self, *, with_device: bool = True) -> Tree:
-        """The config as nested dictionaries, from which `parse_config` makes the same."""
+        """The config as nested dictionaries, from which `parse_config` rebuilds it."""
         top = self.place | {"seed": self.seed} | ({"device": self.device} if with_device else {})
         return top | {self.target.space.kind: self.space, "model": self.model, "training": self.training}
 
@@ -58,51 +62,47 @@ class RunConfig:
 def load_config(
     path: str | Path | None, overrides: Iterable[str] = (), values: Tree | None = None, *, needs_energy: bool = False
 ) -> RunConfig:
-    """A complete, checked run: `parse_config(config_tree(...))`."""
+    """Read, merge and check a config: `parse_config(config_tree(path, overrides, values))`."""
     return parse_config(config_tree(path, overrides, values), needs_energy=needs_energy)
 
 
 def parse_config(tree: Tree, complete: Completion | None = None, *, needs_energy: bool = False) -> RunConfig:
-    """Check a nested dictionary and fill in what it does not say.
+    """Check a config given as nested dictionaries, and add the keys that it does not contain.
 
     Args:
-        tree: with a section `[hamiltonian]`, or `[grid]` in its place.
-        complete: reads from the data of a grid what the section does not say, once all that it says has been checked.
-        needs_energy: refuse a `[grid]`.
+        tree: the config, with a section `[hamiltonian]` or a section `[grid]`.
+        complete: adds the keys of a grid that follow from its data; called after the given keys have been checked.
+        needs_energy: whether to refuse a config with a `[grid]`.
 
     Raises:
-        ValueError: for an unknown key (with the nearest valid name) or a value of the wrong kind.
+        ValueError: for an unknown key (with the most similar valid key) or an invalid value.
     """
-    if "grid" in tree:
-        if needs_energy:
-            raise ValueError(WITHOUT_ENERGY)
-        return _grid_config(tree, complete)
+    if "grid" not in tree:
+        return _hamiltonian_config(tree)
+    if needs_energy:
+        raise ValueError("this needs a Hamiltonian at a temperature; the configurations of a [grid] have no energy")
+    return _grid_config(tree, complete)
+
+
+def _hamiltonian_config(tree: Tree) -> RunConfig:
     top, sections = _divided(tree, "hamiltonian")
-    place = {key: default for kind in TARGETS for key, default in kind.keys.items()}
-    top = HAMILTONIAN.top(top, place)
+    defaults = {key: default for kind in TARGETS for key, default in kind.keys.items()}
+    top = HAMILTONIAN.top(top, defaults)
     sections["hamiltonian"].setdefault("name", "ising")
     hamiltonian = HAMILTONIAN.space(sections["hamiltonian"])
-    asked = {key: _place(key, top.pop(key)) for key in place}
+    place = {key: _number_or_range(key, top.pop(key)) for key in defaults}
     sections["model"].setdefault("name", _default_network(hamiltonian))
     model = HAMILTONIAN.model(sections["model"])
-    target = target_of(hamiltonian_from_dict(hamiltonian), **asked)
-    if model.get("translation_invariant") == "auto":
-        model["translation_invariant"] = target.is_homogeneous
-    shares = model.get("translation_invariant", True)
-    training = HAMILTONIAN.training(_training(sections, target, shares))
-    for key, value in target.model_options.items():
-        model[key] = model[key] or value
-    if hamiltonian["components"] > 1 and "n_components" in sections["model"] | model:
+    target = target_of(hamiltonian_from_dict(hamiltonian), **place)
+    _replace_auto(model, target)
+    training = HAMILTONIAN.training(_training(sections, target, model.get("translation_invariant", True)))
+    model |= {key: model[key] or value for key, value in target.model_options.items()}
+    if "n_components" in model:
         model["n_components"] = sections["model"].get("n_components", hamiltonian["components"])
-    if model["spin_flip_symmetric"] == "auto":
-        model["spin_flip_symmetric"] = target.spin_flip
-    if model.get("periodic") == "auto":
-        model["periodic"] = target.periodic
     return RunConfig(target.place, **top, space=hamiltonian, model=model, training=training, target=target)
 
 
 def _grid_config(tree: Tree, complete: Completion | None) -> RunConfig:
-    """The same where there is a `[grid]`."""
     top, sections = _divided({key: value for key, value in tree.items() if (key, value) != ("hamiltonian", {})}, "grid")
     energies = [f"[{key}]" if key == "hamiltonian" else key for key in ("hamiltonian", "temperature") if key in top]
     if energies:
@@ -118,15 +118,14 @@ def _grid_config(tree: Tree, complete: Completion | None) -> RunConfig:
         complete(sections["grid"], sections["model"], training["data"])
         model = GRID.model(sections["model"])
     grid = GRID.space(sections["grid"])
-    if model.get("periodic") == "auto":
-        model["periodic"] = False
     space = Grid(**{key: value for key, value in grid.items() if key != "n_classes"})
     target = GridTarget(space, grid["n_classes"], model["n_condition"])
+    _replace_auto(model, target)
     return RunConfig({}, **top, space=grid, model=model, training=training, target=target)
 
 
 def _divided(tree: Tree, first: str) -> tuple[Tree, dict[str, Tree]]:
-    """What stands at the top, and the sections: the first of this name, `model` and `training`."""
+    """Split a config into the keys at its top and its sections, which are `first`, `model` and `training`."""
     sections = {key: tree.get(key, {}) for key in (first, "model", "training")}
     for key, section in sections.items():
         if not isinstance(section, dict):
@@ -135,8 +134,14 @@ def _divided(tree: Tree, first: str) -> tuple[Tree, dict[str, Tree]]:
     return {key: value for key, value in tree.items() if key not in sections}, sections
 
 
-def _place(key: str, value: Any) -> Any:
-    """A number, or the two ends of a range, also where they are written as text."""
+def _replace_auto(model: Tree, target: AbstractTarget) -> None:
+    for key, name in AUTO.items():
+        if model.get(key) == "auto":
+            model[key] = getattr(target, name)
+
+
+def _number_or_range(key: str, value: Any) -> Any:
+    """Convert the text LOW:HIGH to (low, high); return any other value as it is."""
     if not isinstance(value, str):
         return value
     try:
@@ -147,21 +152,22 @@ def _place(key: str, value: Any) -> Any:
 
 
 def _default_network(hamiltonian: Tree) -> str:
-    """The multiscale network for a large lattice, if a site has one token, which is what it draws."""
-    large = max(hamiltonian["shape"]) >= LARGE and hamiltonian["components"] == 1
-    return (MultiscalePixelCNN if large else PixelCNN).name
+    """Name of the default network: multiscale for a large lattice with one component, which is all that it can draw."""
+    is_large = max(hamiltonian["shape"]) >= LARGE and hamiltonian["components"] == 1
+    return (MultiscalePixelCNN if is_large else PixelCNN).name
 
 
-def _training(sections: dict[str, Tree], target: AbstractTarget, shares: bool) -> Tree:
-    """The section as asked for, upon the options that serve the network best.
+def _training(sections: dict[str, Tree], target: AbstractTarget, shares_weights: bool) -> Tree:
+    """The section `[training]` of a user, completed by the defaults that suit the network and the target.
 
     Args:
-        sections: as asked for.
-        target: what is trained for.
-        shares: whether the sites share their perceptrons. Those of single sites learn data by heart.
+        sections: the sections of the config, as a user wrote them.
+        target: the target of the training.
+        shares_weights: whether the network has the same weights at each site. A network with separate weights for each
+            site overfits a data set; its default objective is reverse-kl.
     """
     defaults = dict(MODELS[sections["model"]["name"]].training_defaults)
-    if not shares and not sections["training"].get("data"):
+    if not shares_weights and not sections["training"].get("data"):
         defaults |= {"objective": "reverse-kl", "learning_rate": 0.01}
     if target.objective is not None:
         defaults.pop("objective", None)
@@ -171,11 +177,11 @@ def _training(sections: dict[str, Tree], target: AbstractTarget, shares: bool) -
 
 
 def build_model(config: RunConfig) -> AbstractModel:
-    """The network that the config names, with fresh weights of the seed alone.
+    """Build the network of a config, with random initial weights that depend on the seed alone.
 
     Raises:
-        ValueError: for an argument that makes no network, a symmetry that the Hamiltonian does not have, or components
-            that the network cannot have.
+        ValueError: for an invalid argument of the network, a symmetry that the Hamiltonian does not have, or several
+            components at a site for a network that has one.
     """
     network, space = MODELS[config.model["name"]], config.target.space
     arguments = {key: value for key, value in config.model.items() if key not in ("name", "boltzmann_bias")}
@@ -195,21 +201,21 @@ def build_model(config: RunConfig) -> AbstractModel:
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of `--device auto|cpu|cuda`; auto takes CUDA where there is one.
+    """The device of `--device auto|cpu|cuda`; auto is CUDA if PyTorch sees a CUDA device, else the CPU.
 
     Raises:
-        ValueError: for another name, or cuda where PyTorch sees none.
+        ValueError: for another name, or cuda if PyTorch sees no CUDA device.
     """
     if name not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device must be auto, cpu or cuda, got {name!r}")
     has_cuda = torch.cuda.is_available()
     if name == "cuda" and not has_cuda:
-        raise ValueError("device cuda was asked for, but PyTorch sees no CUDA device; use --device auto or cpu")
+        raise ValueError("device is cuda, but PyTorch sees no CUDA device; use --device auto or cpu")
     return torch.device("cuda" if has_cuda and name != "cpu" else "cpu")
 
 
 def to_toml(config: RunConfig) -> str:
-    """The complete config as TOML; `load_config` reads it back unchanged."""
+    """The complete config as TOML; `load_config` rebuilds the same config from it."""
     return tomli_w.dumps(_without_none(config.to_dict()))
 
 

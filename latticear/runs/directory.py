@@ -1,9 +1,10 @@
-"""The run directory: what a run was asked, what it did, and checkpoints that survive a kill at any moment.
+"""The run directory: config, provenance, metrics, checkpoints and results of a run.
 
     run.toml  environment.json  metrics.jsonl  estimates.json  figures/
     checkpoints/step-N/{model.safetensors, trainer.pt}
 
-Everything is written beside and renamed, so a name that exists is complete.
+Files and checkpoints are written under a temporary name and renamed when complete, so that the process may be killed at
+any moment: whatever has its final name is complete.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from latticear.models import AbstractModel, model_from_dict
 __all__ = ["RunDirectory", "load_model", "write_atomically"]
 
 KEEP = 2
-"""Checkpoints kept: the last one, and one before it."""
+"""Number of checkpoints that are kept: the newest one and the one before it."""
 
 
 class RunDirectory:
@@ -51,11 +52,16 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: str | Path, run_toml: str, environment: dict[str, Any]) -> RunDirectory:
-        """Make a new run directory, all at once.
+        """Make a new run directory; it has its name only when it is complete.
+
+        Args:
+            path: path of the directory.
+            run_toml: content of run.toml.
+            environment: content of environment.json.
 
         Raises:
             FileExistsError: if the path exists.
-            OSError: if it cannot be made; nothing is left of it then.
+            OSError: if the directory cannot be made; a partly written one is removed.
         """
         path = Path(path)
         if path.exists():
@@ -75,10 +81,10 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """While it lasts, no other process may train this run.
+        """A context in which no other process can train this run.
 
         Raises:
-            BlockingIOError: if another one does.
+            BlockingIOError: if another process is training it.
         """
         with self.config_path.open() as file:
             try:
@@ -97,16 +103,16 @@ class RunDirectory:
 
     @property
     def figures(self) -> Path:
-        """The folder of figures, made when asked for."""
+        """The folder of figures; it is made if it does not exist."""
         folder = self.path / "figures"
         folder.mkdir(exist_ok=True)
         return folder
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """What `write_json` wrote; empty if there is no such file.
+        """The content of a JSON file of this directory; empty if the file does not exist.
 
         Raises:
-            ValueError: if it is not JSON.
+            ValueError: if the file is not JSON.
         """
         file = self.path / name
         try:
@@ -119,23 +125,23 @@ class RunDirectory:
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
-        found = (self.path / "checkpoints").glob("step-*")
-        return sorted((p for p in found if re.fullmatch(r"step-\d+", p.name)), key=_step_of)
+        folders = (self.path / "checkpoints").glob("step-*")
+        return sorted((p for p in folders if re.fullmatch(r"step-\d+", p.name)), key=_step_of)
 
     def latest(self) -> Path | None:
-        """The newest checkpoint, or None before the first."""
+        """The newest checkpoint; None if there is no checkpoint yet."""
         return max(self.checkpoints(), key=_step_of, default=None)
 
     def save_checkpoint(self, model: AbstractModel, weights: dict[str, Tensor], trainer: dict[str, Any]) -> Path:
-        """Write `checkpoints/step-N` and remove the ones no longer needed; N is `trainer["step"]`.
+        """Write `checkpoints/step-N`, N = `trainer["step"]`, and remove all but the newest checkpoints.
 
         Args:
-            model: which network it is.
+            model: the network; its constructor arguments are stored with the weights.
             weights: the weights to sample with.
-            trainer: state for resuming.
+            trainer: the state of the training, `TrainingState.state_dict()`.
 
         Raises:
-            OSError: if the disk is full; the checkpoints that were there stay.
+            OSError: if the disk is full; the earlier checkpoints stay.
         """
         target = self.path / "checkpoints" / f"step-{trainer['step']}"
         if target.exists():
@@ -155,26 +161,26 @@ class RunDirectory:
         return target
 
     def last_good(self) -> str:
-        """For messages: which checkpoint there is to go back to."""
+        """The part of a message that names the newest checkpoint."""
         latest = self.latest()
         return f"the last good checkpoint is {latest}" if latest else "there is no checkpoint before it"
 
     def discard_checkpoint(self, step: int) -> None:
-        """Remove the checkpoint of a step, if it is there."""
+        """Remove the checkpoint of a step, if there is one."""
         _remove(self.path / "checkpoints" / f"step-{step}")
 
     def _clean(self) -> None:
-        """Remove old checkpoints, and what a kill left half written or half removed."""
+        """Remove old checkpoints, and temporary folders that a killed process has left."""
         for old in self.checkpoints()[:-KEEP]:
             _remove(old)
-        for half in (self.path / "checkpoints").glob(".step-*.new"):
-            shutil.rmtree(half, ignore_errors=True)
+        for temporary in (self.path / "checkpoints").glob(".step-*.new"):
+            shutil.rmtree(temporary, ignore_errors=True)
 
     def load_trainer(self, checkpoint: Path, device: torch.device) -> dict[str, Any]:
-        """State for resuming; nothing in the file is executed.
+        """Read the state of the training from a checkpoint; no code in the file is executed.
 
         Raises:
-            ValueError: if the file is damaged, or holds anything but numbers and texts.
+            ValueError: if the file is damaged, or holds objects other than tensors, numbers and texts.
         """
         file = checkpoint / "trainer.pt"
         try:
@@ -189,7 +195,7 @@ class RunDirectory:
         """Append a line to metrics.jsonl.
 
         Raises:
-            OSError: if the disk is full; half a line does no harm.
+            OSError: if the disk is full; `metrics` ignores an incomplete last line.
         """
         try:
             with self._metrics.open("a") as file:
@@ -198,7 +204,7 @@ class RunDirectory:
             raise _not_written(self._metrics, error, self.last_good()) from error
 
     def metrics(self) -> list[dict[str, Any]]:
-        """One dictionary for each logged step; a last line cut off by a kill is left out."""
+        """One dictionary for each logged step; an incomplete last line, left by a killed process, is ignored."""
         rows = []
         for line in self._metrics.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
@@ -208,23 +214,21 @@ class RunDirectory:
         return rows
 
     def truncate_metrics(self, step: int) -> None:
-        """Forget what was logged after a step: a resumed run logs it again."""
+        """Remove the metrics of all steps after a given one; a resumed run logs those steps again."""
         rows = [json.dumps(row) + "\n" for row in self.metrics() if row["step"] <= step]
         write_atomically(self._metrics, "".join(rows).encode())
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> AbstractModel:
-    """The network of a run, with the weights of its newest checkpoint, or of the checkpoint folder given.
-
-    Nothing in the files is executed.
+    """Load the network of a run from its newest checkpoint or from a given one; no code in the files is executed.
 
     Args:
-        path: a run directory or a `checkpoints/step-N` in it.
-        device: where to put it.
+        path: a run directory, or a checkpoint folder `checkpoints/step-N` in it.
+        device: device of the network.
 
     Raises:
         FileNotFoundError: if there is no run or no checkpoint.
-        ValueError: if the file is damaged, or its weights are of another shape than the network it describes.
+        ValueError: if the file is damaged, or its weights do not have the shapes of the network that it describes.
     """
     checkpoint = Path(path)
     if not (checkpoint / "model.safetensors").is_file():
@@ -274,7 +278,7 @@ def _publish(half: Path, folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder that is complete as long as it has its name."""
+    """Remove a folder; it is renamed first, so that a partly removed folder does not have its name."""
     if folder.exists():
         half = folder.rename(beside(folder))
         shutil.rmtree(half)
@@ -286,13 +290,14 @@ def _safetensors(model: AbstractModel, weights: dict[str, Tensor]) -> bytes:
 
 
 def _pickled(trainer: dict[str, Any]) -> bytes:
-    """Made in memory: a disk that fills up inside `torch.save` ends the process."""
+    """Serialise in memory: a full disk inside `torch.save` would end the process without an exception."""
     content = io.BytesIO()
     torch.save(trainer, content)
     return content.getvalue()
 
 
 def _not_written(path: Path, error: OSError, *remarks: str) -> OSError:
+    """The error of a file that cannot be written; after remarks, the message says how to continue."""
     hints = [*remarks, "free space and continue with --resume"] if remarks else []
     return OSError(error.errno, "; ".join([f"cannot write {path} ({error.strerror})", *hints]))
 

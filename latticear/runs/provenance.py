@@ -1,4 +1,4 @@
-"""Where a result comes from: command, machine, versions, weights."""
+"""Provenance of results: command line, machine, versions of software, identity of weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["command", "environment", "fingerprint", "now"]
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """What environment.json records when a run begins, as JSON values."""
+    """The content of environment.json at the start of a run, as JSON values."""
     return {
         "command": command(),
         "started": now(),
@@ -36,7 +36,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def fingerprint(model: AbstractModel) -> str:
-    """A name for these weights: 16 hexadecimal digits, others for other weights."""
+    """A hash of the weights of a model: 16 hexadecimal digits."""
     return fingerprint_of(*model.state_dict().values())
 
 
@@ -46,17 +46,17 @@ def command() -> str:
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601."""
+    """The present time, UTC, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _commit() -> str | None:
-    """The commit of a source checkout; None for an installed package."""
+    """The git commit of the source tree; None for an installed package."""
     source = Path(__file__).parent
     try:
-        found = subprocess.run(
+        result = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=source, capture_output=True, text=True, timeout=5, check=False
         )
     except OSError:
         return None
-    return found.stdout.strip() or None
+    return result.stdout.strip() or None

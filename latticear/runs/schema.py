@@ -1,4 +1,4 @@
-"""The sections of a config, checked against the constructors that they are for. The only file that knows pydantic."""
+"""Checks the sections of a config against the signatures of constructors. The only file that uses pydantic."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
+from latticear.arguments import did_you_mean
 from latticear.data.reading import MAX_CONDITION
 from latticear.hamiltonians import HAMILTONIANS
 from latticear.lattice import Lattice
@@ -30,13 +31,13 @@ class _Section(BaseModel):
 
 
 class _Family(NamedTuple):
-    """Sections that name what they are for; each has the arguments of its constructor as keys.
+    """A section with a key `name`, which selects a constructor; its other keys are the arguments of that constructor.
 
     Attributes:
-        members: constructors by name, looked up when a section is checked: they may grow.
-        leave_out: arguments that are no keys.
-        extra: keys beside the arguments, with type and default.
-        instead: keys that take the place of an argument of that name.
+        members: constructors by name; classes may be added to this mapping later.
+        leave_out: arguments of the constructors that are not keys of the section.
+        extra: keys of the section that are not arguments, with type and default.
+        instead: types and defaults that replace those of the argument of the same name.
     """
 
     members: Mapping[str, Any]
@@ -45,10 +46,14 @@ class _Family(NamedTuple):
     instead: Mapping[str, Any] = MappingProxyType({})
 
     def checked(self, section: str, values: Tree) -> Tree:
+        """The section with defaults for the keys that are not given.
+
+        Raises:
+            ValueError: for an unknown key or an invalid value.
+        """
         name = values["name"]
         if str(name) not in self.members:
-            near = difflib.get_close_matches(str(name), self.members, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, self.members)
             raise ValueError(f"{section}.name must be one of {sorted(self.members)}, got {name!r}{hint}")
         cls = self.members[name]
         arguments = inspect.signature(cls).parameters
@@ -58,12 +63,13 @@ class _Family(NamedTuple):
 
 
 class Sections(NamedTuple):
-    """The three sections of a config.
+    """The checks of the sections of a config; each returns a section completed by its defaults.
 
     Attributes:
-        kind: name of the first one, `hamiltonian` or `grid`.
-        space: checks the first one.
-        model, training: check the others.
+        kind: name of the section that describes the configurations, `hamiltonian` or `grid`.
+        space: checks the section of that name.
+        model: checks the section `model`.
+        training: checks the section `training`.
     """
 
     kind: str
@@ -72,10 +78,14 @@ class Sections(NamedTuple):
     training: Callable[[Tree], Tree]
 
     def top(self, values: Tree, place: Mapping[str, Any]) -> Tree:
-        """What stands above the sections: seed, device and the keys of targets with their defaults.
+        """Check the keys at the top of a config: seed, device and the keys of targets.
+
+        Args:
+            values: the keys that are given.
+            place: the keys of all targets, with their defaults.
 
         Raises:
-            ValueError: for an unknown key (with the nearest valid name) or a value of the wrong kind.
+            ValueError: for an unknown key (with the most similar valid key) or an invalid value.
         """
         keys: Tree = {key: (type(default) | tuple[float, float] | str, default) for key, default in place.items()}
         schema = create_model("Top", __base__=_Top, **keys)
@@ -88,7 +98,7 @@ class _Top(_Section):
 
 
 def _schema(name: str, of: Callable[..., Any], leave_out: Iterable[str], extra: Tree) -> type[_Section]:
-    """A section whose keys are the arguments of a constructor, with their types and defaults."""
+    """The schema of a section whose keys are the arguments of a constructor, with their types and defaults."""
     shared = get_type_hints(AbstractModel.__init__) | get_type_hints(Lattice.__init__)
     hints = shared | get_type_hints(of.__init__ if inspect.isclass(of) else of)
     fields: Tree = {
@@ -103,17 +113,18 @@ def _checked(schema: type[_Section], tree: Tree, prefix: str, also: Iterable[str
     try:
         return schema(**{key: _plain(value) for key, value in tree.items()}).model_dump()
     except ValidationError as error:
-        known = [*schema.model_fields, *also]
-        of_each_key = {str(e["loc"][0]): e for e in reversed(error.errors())}  # a union fails once for each member
-        sentences = [_sentence(e, key, tree.get(key), prefix, known) for key, e in reversed(of_each_key.items())]
+        valid = [*schema.model_fields, *also]
+        by_key = {str(e["loc"][0]): e for e in reversed(error.errors())}  # a union gives an error for each member
+        sentences = [_sentence(e, key, tree.get(key), prefix, valid) for key, e in reversed(by_key.items())]
         raise ValueError("; ".join(sentences)) from error
     except TypeError as error:
         raise ValueError(f"keys must be strings: {error}") from error
 
 
-def _sentence(error: ErrorDetails, key: str, value: Any, prefix: str, known: Iterable[str]) -> str:
+def _sentence(error: ErrorDetails, key: str, value: Any, prefix: str, valid: Iterable[str]) -> str:
+    """What is wrong with the value of a key, as one sentence of a message."""
     if error["type"] == "extra_forbidden":
-        return f"unknown key {prefix + key!r}{_nearest(key, known, prefix)}"
+        return f"unknown key {prefix + key!r}{_suggestion(key, list(valid), prefix)}"
     if value is None:
         option = {"shape": "--size", "levels": "--levels", "data": "--data"}.get(key)
         hint = f" ({option} on the command line)" if option else ""
@@ -121,14 +132,14 @@ def _sentence(error: ErrorDetails, key: str, value: Any, prefix: str, known: Ite
     return f"{prefix}{key}: {error['msg'][0].lower()}{error['msg'][1:]}, got {value!r}"
 
 
-def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    known = list(known)
-    near = difflib.get_close_matches(name, known, 1, 0.5)
-    return f"; did you mean {prefix + near[0]!r}?" if near else f"; valid: {', '.join(sorted(known))}"
+def _suggestion(name: str, valid: list[str], prefix: str) -> str:
+    """The most similar valid key, or all valid keys if none is similar."""
+    near = difflib.get_close_matches(name, valid, 1, 0.5)
+    return f"; did you mean {prefix + near[0]!r}?" if near else f"; valid: {', '.join(sorted(valid))}"
 
 
 def _plain(value: Any) -> Any:
-    """What constructors take: lists as tuples, 1e3 as 1000."""
+    """Convert a value of TOML to the type that constructors take: a list to a tuple, 1e3 to 1000."""
     if isinstance(value, list):
         return tuple(map(_plain, value))
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -149,7 +160,7 @@ HAMILTONIAN = Sections(
     lambda values: _MODELS.checked("model", values),
     lambda values: _checked(_TRAINING, values, "training."),
 )
-"""Of a run for a Hamiltonian."""
+"""Checks of a config with a `[hamiltonian]`."""
 
 _GRID = _schema("Grid", Grid, (), {"n_classes": (int, Field(0, ge=0, le=MAX_CONDITION))})
 _GRID_MODELS = _Family(MODELS, {"shape", "n_tokens", "bias", "n_components", "n_condition_maps"}, instead=_PERIODIC)
@@ -166,4 +177,4 @@ GRID = Sections(
     lambda values: _GRID_MODELS.checked("model", values),
     lambda values: _checked(_GRID_TRAINING, values, "training."),
 )
-"""Of a run on a grid."""
+"""Checks of a config with a `[grid]`."""

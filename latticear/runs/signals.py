@@ -1,4 +1,4 @@
-"""Ctrl-C and the end of a batch job: long work stops where it loses nothing."""
+"""Signals: Ctrl-C or the end of a batch job stops a computation at a point where no work is lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ __all__ = ["StopSignals"]
 
 
 class StopSignals:
-    """While it lasts, the first SIGINT or SIGTERM only asks to stop at a good moment; a second one interrupts."""
+    """A context in which the first SIGINT or SIGTERM sets `requested`; a second signal raises KeyboardInterrupt.
+
+    The code in the context tests `requested` and stops where its results are saved.
+    """
 
     def __init__(self) -> None:
         self.requested = False
@@ -18,14 +21,14 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _ask(self, number: int, frame: object) -> None:
+    def _handle(self, number: int, frame: object) -> None:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True

@@ -1,4 +1,4 @@
-"""What was asked for, as nested dictionaries: from TOML files, options and overrides."""
+"""Unchecked configs as nested dictionaries, merged from TOML files, command-line options and overrides."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Tree = dict[str, Any]
 def config_tree(
     path: str | Path | None, overrides: Iterable[str] = (), values: Tree | None = None, base: Tree | None = None
 ) -> Tree:
-    """What was asked for, unchecked: a TOML file, then values such as command-line options, then overrides.
+    """Merge a TOML file, `values` and `overrides` into one unchecked config; the later ones take precedence.
 
     Args:
-        path: of the TOML file; None for none.
-        overrides: `section.key=value`, as `--set` takes them; the value is TOML, or a bare string.
-        values: nested dictionary.
-        base: what holds where there is no file.
+        path: path of the TOML file; None for no file.
+        overrides: texts `section.key=value`, as `--set` takes them; the value is TOML, or a string without quotes.
+        values: nested dictionary, such as command-line options.
+        base: nested dictionary that is used in place of the file if there is no file.
 
     Raises:
         ValueError: for unreadable TOML or a malformed override.
@@ -48,20 +48,22 @@ def config_tree(
     return tree
 
 
-def differences(asked: Tree, stored: Tree, prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    """What was asked for, and what is stored instead, by dotted key; keys that are stored alone are passed over.
+def differences(requested: Tree, stored: Tree, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Keys whose requested value differs from the stored one: {dotted key: (requested, stored)}.
+
+    Keys that are not requested are ignored.
 
     Example:
         >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": 4}})
         {'a.c': (2, 3)}
     """
-    found: dict[str, tuple[Any, Any]] = {}
-    for key, value in asked.items():
+    changed: dict[str, tuple[Any, Any]] = {}
+    for key, value in requested.items():
         if isinstance(value, dict) and isinstance(stored.get(key), dict):
-            found |= differences(value, stored[key], f"{prefix}{key}.")
+            changed |= differences(value, stored[key], f"{prefix}{key}.")
         elif value != stored.get(key):
-            found[prefix + key] = value, stored.get(key)
-    return found
+            changed[prefix + key] = value, stored.get(key)
+    return changed
 
 
 def _merge(tree: Tree, branch: Tree) -> None:

@@ -1,11 +1,12 @@
-"""What a run is for: the distribution, or the family of distributions, that a model is trained to draw from."""
+"""Targets: the distribution, or the family of distributions, that a model is trained to draw from."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from latticear.spaces import ConfigurationSpace
-from latticear.targets.base import GROUP, WITHOUT_ENERGY, AbstractTarget, Asked, Conditions, Setting
+from latticear.targets.base import GROUP, AbstractTarget, Asked, Conditions, Setting
+from latticear.targets.boltzmann import BoltzmannTarget
 from latticear.targets.disorder import DisorderTarget
 from latticear.targets.grid import GridTarget
 from latticear.targets.point import PointTarget
@@ -14,9 +15,9 @@ from latticear.targets.temperature_range import TemperatureRangeTarget
 __all__ = [
     "GROUP",
     "TARGETS",
-    "WITHOUT_ENERGY",
     "AbstractTarget",
     "Asked",
+    "BoltzmannTarget",
     "Conditions",
     "DisorderTarget",
     "GridTarget",
@@ -26,19 +27,20 @@ __all__ = [
     "target_of",
 ]
 
-TARGETS: list[Any] = [GridTarget, DisorderTarget, TemperatureRangeTarget, PointTarget]
-"""The classes of targets; the first one that suits is taken."""
+TARGETS: list[type[AbstractTarget]] = [GridTarget, DisorderTarget, TemperatureRangeTarget, PointTarget]
+"""All classes of targets; a config is given the first one whose `suits` returns True."""
 
 
 def target_of(space: ConfigurationSpace | AbstractTarget, **place: Any) -> AbstractTarget:
-    """The target of a system, a disorder or a grid at the place that is given; a target as it is.
+    """Build the target of a system, a disorder or a grid; a target is returned as it is.
 
     Args:
-        space: what the configurations are made of, or a target.
-        place: the `keys` of the target, such as `temperature`, a number or (low, high); None for what is not given.
+        space: a Hamiltonian, a disorder or a grid; or a target.
+        place: values for the `keys` of the target, such as `temperature`, a number or (low, high); None counts as not
+            given.
 
     Raises:
-        ValueError: if something must be given, or cannot go with this.
+        ValueError: if a value is missing, or is given that this kind of target does not take.
 
     Example:
         >>> from latticear.hamiltonians import Ising
@@ -51,10 +53,9 @@ def target_of(space: ConfigurationSpace | AbstractTarget, **place: Any) -> Abstr
             raise ValueError(f"{key} belongs to the target, {space}, got {value!r} beside it; leave it out")
         return space
     kind: Any = next(kind for kind in TARGETS if kind.suits(space, given))
-    for key in given.keys() - kind.keys:
-        if not space.has_energy:
-            raise ValueError(f"a Grid has no energy and so no {key}, got {given[key]}; leave it out")
-        raise ValueError(f"{space!r} takes no {key}, got {given[key]!r}; it takes {', '.join(kind.keys)}")
+    for key, value in given.items():
+        if key not in kind.keys:
+            raise ValueError(f"{kind.noun} has no {key}, got {value!r}; leave it out")
     for key in kind.keys:
         if key not in given:
             raise ValueError(f"{key} must be given: the target is {space!r} at a {key}")

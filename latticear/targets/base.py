@@ -1,4 +1,4 @@
-"""What a run is for, as everything else asks it."""
+"""The interface of a target: what configs, training, sampling, estimates and reports ask of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-import torch
 from torch import Tensor
 
 from latticear.data.configurations import Configurations
@@ -16,22 +15,20 @@ from latticear.hamiltonians import AbstractHamiltonian, BoltzmannBias
 from latticear.models import AbstractModel
 from latticear.spaces import ConfigurationSpace
 
-__all__ = ["GROUP", "WITHOUT_ENERGY", "AbstractTarget", "Asked", "Conditions", "Setting"]
-
-WITHOUT_ENERGY = "this needs a Hamiltonian at a temperature; the configurations of a [grid] have no energy"
+__all__ = ["GROUP", "AbstractTarget", "Asked", "Conditions", "Setting"]
 
 GROUP = 16
-"""Configurations of a training step that share a condition: a baseline over fewer would be noise."""
+"""Number of configurations in a training step that share a condition: a baseline from fewer would be too noisy."""
 
 
 class Setting(NamedTuple):
-    """One distribution that a model can be asked to draw from.
+    """One distribution that a model can draw from.
 
     Attributes:
-        system: the Hamiltonian, or the grid that has none.
+        system: the Hamiltonian, or the grid, which has none.
         temperature: T, in units of the coupling; None for a grid.
-        condition: `(k,)`, what the model is conditioned on, or `(K, k)` where each of K configurations has its own;
-            None for a model without a condition.
+        condition: `(k,)`, the condition that the model is given, or `(K, k)`, one for each of K configurations with
+            sites held fixed; None for a model without a condition.
     """
 
     system: Any
@@ -40,13 +37,13 @@ class Setting(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """Where a user wants samples, of a model that covers more than one setting.
+    """The setting that a user asks for on the command line; None stands for an option that is not given.
 
     Attributes:
-        temperature: T, or None.
-        instance: couplings of one instance of a disorder, or None.
-        condition: a class label or numbers with commas, or None.
-        given: a file whose sites are held fixed and whose conditions apply, or None.
+        temperature: T, in units of the coupling.
+        instance: a file with the couplings of one instance of a disorder.
+        condition: a class label, or numbers separated by commas.
+        given: a file of configurations with sites held fixed; it may hold a condition for each configuration.
     """
 
     temperature: float | None = None
@@ -56,11 +53,11 @@ class Asked(NamedTuple):
 
 
 class Conditions(NamedTuple):
-    """What the groups of configurations of one training step are drawn for.
+    """The conditions and inverse temperatures of the groups of configurations of one training step.
 
     Attributes:
         values: `(n_groups, k)`, the condition of each group; None for a model without a condition.
-        beta: inverse temperatures, one number for all groups or `(n_groups,)`.
+        beta: inverse temperature, one number for all groups or `(n_groups,)`.
     """
 
     values: Tensor | None
@@ -70,22 +67,21 @@ class Conditions(NamedTuple):
 class AbstractTarget(ABC):
     """The distribution, or the family of distributions, that a model is trained to draw from.
 
-    A subclass in a file of its own, named in `latticear.targets.TARGETS`, is all that a new kind of target needs:
-    configs, training, sampling, estimates and reports ask what is declared here, and never which class they have.
+    To add a kind of target, write a subclass in a file of its own and list it in `latticear.targets.TARGETS`. Configs,
+    training, sampling, estimates and reports call only the methods declared here; none of them depends on the class.
 
     Attributes:
-        keys: the keys that this target takes at the top of a config, with their defaults.
-        has_energy: whether there is a Hamiltonian; without one a model learns from data alone.
-        in_groups: whether the configurations of a training step come in groups of `GROUP`, each with a condition.
-        covers_range: whether estimates are made at several settings, one after the other.
-        axis: what the range is of.
-        objective: the only one that this target can be trained by; None if it can be by all.
-        noun: what it is called in messages.
-        space: what the configurations are made of.
+        keys: keys at the top of a config that describe a target of this class, with their default values.
+        in_groups: whether each training step draws groups of `GROUP` configurations, each group with its own condition.
+        covers_range: whether the target is a one-parameter family, so that estimates are made at several settings.
+        axis: name of the parameter of that family, which labels the horizontal axis of figures.
+        objective: the only training objective that suits this target; None if all do.
+        noun: what this kind of target is called in messages.
+        space: the Hamiltonian or the grid; it defines the configurations.
+        temperature: T at which training progress is shown; None for a grid.
     """
 
     keys: ClassVar[Mapping[str, Any]] = {}
-    has_energy: ClassVar[bool] = True
     in_groups: ClassVar[bool] = False
     covers_range: ClassVar[bool] = False
     axis: ClassVar[str] = ""
@@ -93,63 +89,77 @@ class AbstractTarget(ABC):
     noun: ClassVar[str] = "this target"
 
     space: ConfigurationSpace
+    temperature: float | None
 
     @classmethod
     @abstractmethod
     def suits(cls, space: ConfigurationSpace, place: Mapping[str, Any]) -> bool:
-        """Whether this is the class of target for a space and the values of `keys`; the first that says so is taken."""
+        """Whether this class describes a Hamiltonian or grid together with values of `keys`.
+
+        The first class of `latticear.targets.TARGETS` that returns True is used.
+        """
+
+    @property
+    def has_energy(self) -> bool:
+        """Whether there is a Hamiltonian; without one a model is trained on data alone."""
+        return self.space.has_energy
 
     @property
     @abstractmethod
     def place(self) -> dict[str, Any]:
-        """The values of `keys`, as a config has them."""
+        """The values of `keys`, in the form in which a config stores them."""
 
-    # what a model for it is like
+    # requirements on the model
 
     @property
     def spin_flip(self) -> bool:
-        """Whether every distribution of it is unchanged when all spins are flipped."""
+        """Whether each distribution of this target is invariant under a flip of all spins."""
         return self.space.spin_flip
 
     @property
     def model_options(self) -> dict[str, int]:
-        """Constructor arguments that a model for it must have, beside its shape and its number of tokens."""
+        """Constructor arguments that a model for this target needs besides its shape and its number of tokens."""
         return {}
 
     @abstractmethod
     def bias(self) -> BoltzmannBias | None:
-        """The known-neighbour term for all of it; None where there is no energy."""
+        """The known-neighbour term that holds for every distribution of this target; None without an energy."""
 
     def check_objective(self, objective: str) -> None:
-        """Whether it can be trained by an objective.
+        """Check that a training objective suits this target.
 
         Raises:
-            ValueError: if it cannot.
+            ValueError: if it does not.
         """
         if self.objective not in (None, objective):
             raise ValueError(f"{self.noun} needs objective {self.objective!r}, got {objective!r}")
 
     @abstractmethod
     def check(self, model: AbstractModel, objective: str, condition: Tensor | None) -> None:
-        """Whether a model and an objective suit it, and the conditions that come with data.
+        """Check that a model, a training objective and the conditions of the data suit this target.
+
+        Args:
+            model: the model to be trained.
+            objective: name of the training objective.
+            condition: `(n, k)`, the conditions of the data; None without data or without conditions.
 
         Raises:
             ValueError: names what does not suit.
         """
 
     def prepare(self, model: AbstractModel) -> None:
-        """Set what the model has to know of the range of its conditions before training."""
+        """Tell the model, before training, in which range its condition will lie."""
         return
 
-    # what it is trained on
+    # training
 
     def draw_conditions(self, model: AbstractModel, n_groups: int, step: int, seed: int) -> Conditions:
-        """The conditions of the groups of a training step, a function of (seed, step)."""
-        raise self._without_energy
+        """Draw the conditions of the groups of one training step; a function of (seed, step)."""
+        raise self._lacks("an energy")
 
     def energy_given(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
-        """Energies of configurations that come with conditions `(B, k)`: float64 `(B,)`."""
-        raise self._without_energy
+        """Energies of configurations, each with a condition `(B, k)`: float64 `(B,)`."""
+        raise self._lacks("an energy")
 
     @property
     def n_sites(self) -> int:
@@ -157,7 +167,7 @@ class AbstractTarget(ABC):
         return self.space.n_sites
 
     def read_data(self, path: str | Path) -> Configurations:
-        """Configurations of a file, with their conditions, to learn from.
+        """Read configurations to train on, and their conditions, from a file.
 
         Raises:
             ValueError: if they are not configurations of this target; names the first wrong value.
@@ -165,19 +175,19 @@ class AbstractTarget(ABC):
         """
         raise ValueError(f"{self.noun} is trained without data, got {path}; leave it out")
 
-    # where it is looked at
+    # sampling and estimates
 
     def shown(self, model: AbstractModel) -> Setting:
-        """The setting that training is watched at and figures are drawn for."""
-        raise self._without_energy
+        """The setting at which training progress is evaluated and for which figures are drawn."""
+        raise self._lacks("an energy")
 
     def along(self, n: int) -> dict[float, Setting]:
-        """n settings at equal distances along the range that it covers, by their place in it; none without a range."""
+        """n settings, equally spaced along a one-parameter family, by the value of the parameter; else empty."""
         return {}
 
     @property
     def shown_as(self) -> str:
-        """Where `shown` is, for a line of progress; empty where there is one setting only."""
+        """The place of `shown` in the family, as text for the line of progress; empty for a single setting."""
         return ""
 
     @abstractmethod
@@ -185,78 +195,74 @@ class AbstractTarget(ABC):
         """The setting that a user asks for.
 
         Raises:
-            ValueError: if nothing or something else must be asked.
+            ValueError: if an option is missing or does not go with this target.
             OSError: if a file cannot be read.
         """
 
     def settings(
         self, asked: Asked, temperatures: Sequence[float] | None, model: AbstractModel
     ) -> list[tuple[Setting, list[float]]]:
-        """Where estimates are made: settings to draw at, each with the temperatures that its samples are weighed for.
+        """The settings at which estimates are made.
 
         Args:
-            asked: what was asked for beside temperatures.
-            temperatures: those that were asked for; None for the usual ones.
-            model: that draws.
+            asked: options of the user besides the temperatures.
+            temperatures: T, in units of the coupling, of the estimates; None for the default of this target.
+            model: the model that draws the samples.
+
+        Returns:
+            Pairs of a setting to draw samples at and the temperatures for which those samples are weighted.
 
         Raises:
             ValueError, OSError: as `at`.
         """
-        raise self._without_energy
+        raise self._lacks("an energy")
 
-    # what needs less than all of it
+    # targets that are simpler than a family
 
     @property
     def single(self) -> Setting:
-        """The one system at one temperature that it is.
+        """The Hamiltonian and the temperature of a target that consists of one distribution.
 
         Raises:
-            ValueError: if it is anything else.
+            ValueError: for any other target.
         """
-        raise self._without_energy
+        raise self._lacks("one system at one temperature")
 
     @property
     def system(self) -> AbstractHamiltonian:
-        """The Hamiltonian of all its settings.
+        """The Hamiltonian of a target whose settings have all the same one.
 
         Raises:
-            ValueError: if they have not one in common.
+            ValueError: for any other target.
         """
-        raise self._without_energy
-
-    @property
-    @abstractmethod
-    def temperature(self) -> float | None:
-        """That of the setting that is shown; None for a grid."""
+        raise self._lacks("one Hamiltonian")
 
     def check_temperature(self, temperature: float) -> None:
-        """Whether it has a setting at a temperature.
+        """Check that a temperature is one that the model is trained for.
 
         Raises:
-            ValueError: if it has none.
+            ValueError: if it is not.
         """
         if temperature != self.temperature:
-            raise ValueError(f"this is for {self}, got T = {temperature:g}")
+            raise ValueError(
+                f"this run is for T = {self.temperature:g} alone, got {temperature:g}: estimate --temperature "
+                f"reweights its samples, and train --temperature LOW:HIGH trains one system for a range"
+            )
 
     @property
     def periodic(self) -> bool | tuple[bool, bool]:
-        """Which boundaries a network for it should wrap around: all, none, or (in y, in x)."""
+        """In which directions a network for this target should have periodic boundaries: all, none, or (in y, in x)."""
         return False
 
     @property
     def is_homogeneous(self) -> bool:
-        """Whether all sites and bonds are alike, so that they can share weights."""
+        """Whether all sites and bonds are equivalent, so that the network may use the same weights at each site."""
         return True
 
-    @property
-    def _without_energy(self) -> ValueError:
-        return ValueError(WITHOUT_ENERGY)
+    def _lacks(self, needed: str) -> ValueError:
+        """The error of an operation that needs something that this target does not have."""
+        return ValueError(f"this needs {needed}, got {self.noun}: {self}")
 
     def __repr__(self) -> str:
         place = "".join(f", {key}={value!r}" for key, value in self.place.items())
         return f"{type(self).__name__}({self.space!r}{place})"
-
-
-def as_row(value: float) -> Tensor:
-    """A condition of one number: float64 `(1,)`."""
-    return torch.tensor([value], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Configurations without an energy, to be learned from data."""
+"""Configurations of a grid, which has no energy: a model learns their distribution from data."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from latticear.hamiltonians import BoltzmannBias
 from latticear.models import AbstractModel
 from latticear.spaces import ConfigurationSpace, Grid
 from latticear.targets.base import AbstractTarget, Asked, Setting
-from latticear.targets.point import refuse_temperature
 
 __all__ = ["GridTarget"]
 
 
 class GridTarget(AbstractTarget):
-    """Whatever distribution some data of a grid came from, perhaps given a class or numbers that come with each.
+    """The unknown distribution of a data set of grid configurations, which may depend on a condition.
 
     Args:
-        grid: what the configurations are made of.
-        n_classes: K; a condition that is a label 0..K-1 becomes a vector of K numbers. 0 where there are no classes.
-        n_condition: k, the numbers that come with each configuration, as the model takes them.
+        grid: shape and values of the configurations.
+        n_classes: K, if the condition is a class label 0..K-1, which the model is given as a one-hot vector; else 0.
+        n_condition: k, length of the condition vector that the model takes; 0 for none.
     """
 
-    has_energy = False
     objective = "forward-kl"
+    noun = "a grid"
+    space: Grid
+    temperature = None
 
     def __init__(self, grid: Grid, n_classes: int = 0, n_condition: int = 0) -> None:
-        self.space = self._grid = grid
+        self.space = grid
         self.n_classes, self.n_condition = n_classes, n_condition
 
     @classmethod
@@ -44,18 +45,14 @@ class GridTarget(AbstractTarget):
     def place(self) -> dict[str, Any]:
         return {}
 
-    @property
-    def temperature(self) -> None:
-        return None
-
     def bias(self) -> BoltzmannBias | None:
         return None
 
     def check_objective(self, objective: str) -> None:
         if objective != self.objective:
             raise ValueError(
-                f"objective {objective!r} needs an energy, which a Grid has not; use objective='forward-kl' and give "
-                f"data"
+                f"objective {objective!r} needs an energy, which a Grid does not have; use objective='forward-kl' and "
+                f"give data"
             )
 
     def check(self, model: AbstractModel, objective: str, condition: Tensor | None) -> None:
@@ -70,10 +67,10 @@ class GridTarget(AbstractTarget):
         return Configurations(read_configurations(path, self.space), self.read_condition(Path(path)))
 
     def read_condition(self, path: Path) -> Tensor | None:
-        """The conditions of a file as the model takes them; None for a model without.
+        """Read the conditions of a file, encoded for the model: float32 `(n, k)`; None for a model without a condition.
 
         Raises:
-            ValueError: if there are none, or others than those that the model takes.
+            ValueError: if the file has no conditions, or conditions that the model does not take.
         """
         if not self.n_condition:
             return None
@@ -93,11 +90,12 @@ class GridTarget(AbstractTarget):
     def at(self, asked: Asked, model: AbstractModel) -> Setting:
         if asked.instance is not None:
             raise ValueError("a run on a grid has no couplings: leave --instance out")
-        refuse_temperature(asked, None)
-        return Setting(self._grid, None, self._asked_condition(asked))
+        if asked.temperature is not None:
+            raise ValueError(f"a run on a grid has no temperature, got {asked.temperature:g}: leave --temperature out")
+        return Setting(self.space, None, self._condition(asked))
 
-    def _asked_condition(self, asked: Asked) -> Tensor | None:
-        """The one that was asked for, or those in the file of sites held fixed."""
+    def _condition(self, asked: Asked) -> Tensor | None:
+        """The condition that a user asks for, or the conditions in the file of configurations with sites held fixed."""
         if asked.condition is not None:
             return written_condition(asked.condition, self.n_classes, self.n_condition)
         if not self.n_condition:
@@ -108,4 +106,4 @@ class GridTarget(AbstractTarget):
         raise ValueError(f"the model takes a condition: give --condition, {what}")
 
     def __str__(self) -> str:
-        return repr(self._grid)
+        return repr(self.space)

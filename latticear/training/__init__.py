@@ -1,4 +1,4 @@
-"""Training: its options, its objectives, and one loop."""
+"""Training of a model: options, objectives and the training loop."""
 
 from latticear.training.loop import Step, TrainingError, fit, learning_rate_factor
 from latticear.training.objectives import forward_kl, reverse_kl

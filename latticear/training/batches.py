@@ -1,4 +1,4 @@
-"""The samples that a model is trained on: drawn anew from itself in every step."""
+"""Batches of samples that a model draws in each step of its own training."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["Batches", "Drawn"]
 
 
 class Drawn(NamedTuple):
-    """Samples of a model, and what they are for.
+    """A batch of samples with the inverse temperatures that they are drawn for.
 
     Attributes:
-        samples: in groups, one after the other.
-        beta: inverse temperature, one or `(B,)`.
+        samples: B samples; samples that share a condition follow one another.
+        beta: inverse temperature, one number for all samples or `(B,)`.
     """
 
     samples: Samples
@@ -28,33 +28,33 @@ class Drawn(NamedTuple):
 
 
 class Batches:
-    """Samples of a model for the steps of its training, functions of (seed, step).
+    """Draws the batch of samples of each training step; a batch is a function of the weights and of (seed, step).
 
     Args:
-        model: that is trained.
-        target: that it is trained for.
-        n: samples in a batch.
-        seed: of the training.
+        model: the model that is trained, which draws the samples.
+        target: the target that the model is trained for.
+        n: number of samples in a batch.
+        seed: seed of the training.
 
     Raises:
-        ValueError: if the batch cannot be divided into the groups of the target.
+        ValueError: if the target needs groups of samples and n is not a multiple of their size.
     """
 
     def __init__(self, model: AbstractModel, target: AbstractTarget, n: int, seed: int) -> None:
         self._model, self._target, self._n, self._seed = model, target, n, seed
         if target.in_groups and n % GROUP:
             raise ValueError(
-                f"batch_size must be a multiple of {GROUP} for {target.noun}, in groups at one each, got {n}"
+                f"batch_size must be a multiple of {GROUP} for {target.noun} (groups that share a condition), got {n}"
             )
         self.n_groups = n // GROUP if target.in_groups else 1
 
     def draw(self, step: int, data: Tensor | None = None) -> Drawn:
-        """A batch.
+        """The batch of a training step.
 
         Args:
-            step: of the training.
-            data: tokens `(n, H, W)` that take the place of the last n samples; their log_q is that of the model. Only
-                where the target has no groups.
+            step: number of the training step, from 0.
+            data: tokens `(m, H, W)` of configurations that replace the last m samples; log_q is the log-probability
+                of the model for them too. Only for a target without groups.
         """
         values, beta = self._target.draw_conditions(self._model, self.n_groups, step, self._seed)
         if data is not None:
@@ -63,11 +63,11 @@ class Batches:
         return Drawn(self._samples(step, condition), beta.repeat_interleave(GROUP) if beta.ndim else beta)
 
     def shown(self, step: int) -> Samples:
-        """A batch of the setting that training is watched at."""
+        """A batch at the setting at which training progress is evaluated."""
         return self._samples(step, self._target.shown(self._model).condition)
 
     def _with(self, data: Tensor, step: int) -> Samples:
-        """Samples and data weighed in one pass: the data are samples with all sites held fixed."""
+        """Samples and data with log_q from one pass of the network: data are samples with all sites held fixed."""
         given = torch.zeros(self._n, *data.shape[1:], dtype=data.dtype, device=data.device)
         given[self._n - len(data) :] = data
         where = torch.zeros_like(given, dtype=torch.bool)

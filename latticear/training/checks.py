@@ -1,4 +1,4 @@
-"""Whether a model, a target, data and options fit together."""
+"""Checks that a model, a target, data and training options fit together."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def check_fit(
     data: Tensor | None,
     condition: Tensor | None,
 ) -> None:
-    """Whether these can be trained with.
+    """Check the arguments of `fit` against one another.
 
     Raises:
-        ValueError: names the first thing that does not fit.
+        ValueError: names the first argument that does not fit.
     """
     target.check(model, options.objective, condition)
     check_seed(seed)
-    found, needed = _described(model), _described(target.space)
-    if found != needed:
-        raise ValueError(f"the model is for {found}, the {target.space.kind.capitalize()} for {needed}")
+    trained, needed = _described(model), _described(target.space)
+    if trained != needed:
+        raise ValueError(f"the model is for {trained}, the {target.space.kind.capitalize()} for {needed}")
     if data is not None and options.objective == "reverse-kl":
-        raise ValueError("data is for maximum likelihood; objective is 'reverse-kl', which uses none")
+        raise ValueError("data is for maximum likelihood; objective 'reverse-kl' uses no data")
     if data is None and not target.has_energy:
         raise ValueError("data must be given: a Grid has no energy to draw configurations with")
 

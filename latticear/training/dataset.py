@@ -1,4 +1,4 @@
-"""Configurations to learn from."""
+"""The data set of maximum likelihood: batches for training, and a part that is held out."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["Batch", "Dataset", "n_held_out"]
 
 
 class Batch(NamedTuple):
-    """Configurations drawn from the training part.
+    """Configurations drawn at random from the training part of a data set.
 
     Attributes:
         tokens: `(n, H, W)` or `(n, C, H, W)`.
-        condition: `(n, k)`, what each of them comes with; None where they come with nothing.
+        condition: `(n, k)`, the condition of each configuration; None for data without conditions.
     """
 
     tokens: Tensor
@@ -29,19 +29,19 @@ class Batch(NamedTuple):
 
 
 class Dataset:
-    """Configurations to learn from: a training part, a held-out part, and the symmetries of their Hamiltonian.
+    """A training part and a held-out part of a data set, with the symmetries of the Hamiltonian.
 
     Args:
         tokens: `(n, H, W)` or `(n, C, H, W)`.
-        space: what they are configurations of; a grid has no symmetries.
-        held_out: fraction, the end of the data, that is not trained on.
-        augment: apply the symmetries.
-        seed: of the draws.
-        device: where batches go.
-        condition: `(n, k)`, or None.
+        space: the Hamiltonian or grid of the configurations; a grid has no symmetries.
+        held_out: fraction of the data, its last configurations, that is not trained on.
+        augment: whether `draw` applies a random symmetry to each configuration.
+        seed: seed of the random draws.
+        device: device of the batches that `draw` returns.
+        condition: `(n, k)`, the condition of each configuration; or None.
 
     Raises:
-        ValueError: for tokens or conditions that do not fit, or too few of them.
+        ValueError: for tokens or conditions of a wrong shape, type or value, or too few configurations.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Dataset:
         self.flip = augment and space.spin_flip
 
     def draw(self, n: int, step: int) -> Batch:
-        """n configurations of the training part, each seen through a random symmetry: a function of (seed, step)."""
+        """Draw n configurations of the training part, with random symmetries applied; a function of (seed, step)."""
         rng = np.random.default_rng([self.seed, TRAINING, step])
         rows = torch.from_numpy(rng.integers(len(self.train), size=n))
         tokens = self.train[rows]
@@ -83,7 +83,7 @@ class Dataset:
 
     @torch.no_grad()
     def evaluate(self, model: AbstractModel, batch_size: int) -> Metrics:
-        """Held-out negative log-likelihood in nats per site, over at most 10,000 configurations."""
+        """Negative log-likelihood in nats per site of the held-out part, of its first 10,000 configurations at most."""
         held = self.held[:10_000]
         if not len(held):
             return {}
@@ -98,7 +98,7 @@ class Dataset:
 
 
 def n_held_out(n: int, fraction: float) -> int:
-    """How many of n configurations, the last ones, are not trained on."""
+    """How many of n configurations are held out of training: the last ones, at least one unless the fraction is 0."""
     return max(1, round(fraction * n)) if fraction else 0
 
 

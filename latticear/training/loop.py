@@ -1,6 +1,7 @@
-"""Training: one loop that reads like its description.
+"""The training loop.
 
-Nothing random is stored: the draws of a step are functions of (seed, step), so a resumed run continues bit for bit.
+No random state is stored: the random draws of a step are functions of (seed, step), so that a resumed training
+continues bit for bit as if it had not been interrupted.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ __all__ = ["Step", "TrainingError", "fit", "learning_rate_factor"]
 
 
 class TrainingError(RuntimeError):
-    """The loss or its gradient stopped being a number; the model holds the weights from before that step."""
+    """The loss or its gradient is not finite; the model keeps the weights that it had before this step."""
 
 
 class Step(NamedTuple):
     """What `fit` yields after each optimiser step.
 
     Attributes:
-        step: completed steps, from 1.
-        loss: nats per site.
-        metrics: by name; free energies and energies per site, in units of the coupling; `ess` of the batch; of a grid
-            `nll_held_out` alone, in nats per site.
-        state: for checkpoints; it changes as training goes on.
+        step: number of completed steps, from 1.
+        loss: loss of this step, in nats per site.
+        metrics: estimates by name: `free_energy_per_site` and `energy_per_site`, in units of the coupling, and `ess`,
+            from one batch; `nll_held_out`, in nats per site, for training on data; and others.
+        state: state of the training, for checkpoints; the next step changes it in place.
     """
 
     step: int
@@ -57,30 +58,32 @@ def fit(
     resume: dict[str, Any] | None = None,
     **options: Any,
 ) -> Iterator[Step]:
-    """Train a model for a Hamiltonian at a temperature, or on a grid; a generator that yields after every step.
+    """Train a model for a Hamiltonian at a temperature, or on data of a grid; yields after every step.
 
-    When the generator ends, or is closed, the model holds the weights to sample with (the averaged ones if
+    When the generator ends, or is closed, the model holds the weights to sample with (the averaged weights if
     `ema_decay` > 0).
 
     Args:
-        model: trained in place, on the device it is on.
-        hamiltonian: the target; or a `Grid`, which has no energy and is learned from `data` by forward-kl; or any
-            target of `latticear.targets`.
-        temperature: T > 0, in units of the coupling; None for a grid. Or `(low, high)`: reverse-kl only, for a model
-            whose condition is the temperature (`n_condition=1`). Each step then draws groups of 16
-            configurations, each group at a temperature of its own, spread evenly, and the layers see the range as -1
-            to 1. An `EdwardsAndersonDisorder` has such groups too, each with couplings of its own: reverse-kl at one
-            temperature, for a model with `n_condition_maps=2`.
-        seed: of the training's draws; samples drawn later with the same seed are independent of them.
-        data: tokens `(n, H, W)`, or `(n, C, H, W)` where a site has C components, to maximise the likelihood of; None
-            for those of Monte Carlo.
-        condition: `(n, k)`, what each configuration of a grid comes with, for a model with n_condition = k.
-        resume: what `Step.state.state_dict()` gave; goes on from there as if never stopped.
-        options: as of `TrainingOptions`: `objective`, `steps`, `batch_size`, `learning_rate` and others.
+        model: the model; it is trained in place, on the device of its parameters.
+        hamiltonian: the Hamiltonian; or a `Grid`, which has no energy and needs `data` and the objective forward-kl; or
+            any target of `latticear.targets`.
+        temperature: T > 0, in units of the coupling; None for a grid. For a range of temperatures `(low, high)`, the
+            objective must be reverse-kl and the condition of the model the temperature (`n_condition=1`): each step
+            then draws groups of 16 configurations, each group at its own temperature, with temperatures spread evenly
+            over the range, and the layers are given the temperature rescaled to -1 .. 1. An `EdwardsAndersonDisorder`
+            also draws groups of 16, each group with its own couplings; it needs reverse-kl, one temperature, and a
+            model with `n_condition_maps=2`.
+        seed: seed of all random draws of the training; samples drawn later with the same seed are independent of them.
+        data: tokens of the configurations to maximise the likelihood of, `(n, H, W)`, or `(n, C, H, W)` where a site
+            has C components; None to draw them by Monte Carlo, if the objective needs data.
+        condition: `(n, k)`, the condition of each configuration of a grid, for a model with n_condition = k.
+        resume: the result of `Step.state.state_dict()`; training continues from that state as if it had not been
+            interrupted.
+        options: the fields of `TrainingOptions`: `objective`, `steps`, `batch_size`, `learning_rate` and others.
 
     Raises:
-        ValueError: for a shape, token count or option that does not fit, before the first step.
-        TypeError: for an option that there is not.
+        ValueError: for a shape, number of tokens or option that does not fit, before the first step.
+        TypeError: for an unknown option.
         TrainingError: when the loss or the gradient is not finite.
     """
     target, chosen = target_of(hamiltonian, temperature=temperature), options_of(options)
@@ -95,7 +98,7 @@ def fit(
 
 
 def _fresh(model: AbstractModel, options: TrainingOptions) -> TrainingState:
-    # elsewhere PyTorch knows best; on the CPU it would take a network of many small tensors one by one
+    # the fused update is not PyTorch's default on the CPU, where it is faster for a network of many small tensors
     fused = True if model.rank.device.type == "cpu" else None
     optimizer = torch.optim.Adam(model.parameters(), lr=options.learning_rate, fused=fused)
     return TrainingState(model, optimizer, MovingAverage(model, options.ema_decay) if options.ema_decay else None)
@@ -137,7 +140,7 @@ def _loop(state: TrainingState, objective: Objective, options: TrainingOptions) 
 
 
 def learning_rate_factor(step: int, steps: int, warmup: int, schedule: str) -> float:
-    """Fraction of the learning rate at a step counted from 0: linear warm-up, then constant or a cosine to 0.01."""
+    """Factor on the learning rate at a step counted from 0: linear warm-up, then constant or a cosine down to 0.01."""
     if step < warmup:
         return (step + 1) / (warmup + 1)
     if schedule == "constant":

@@ -1,4 +1,4 @@
-"""What training minimises, and what a batch of samples says of it."""
+"""The loss functions of training, and estimates from one batch of samples."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Metrics = dict[str, float]
 
 
 class Energy(Protocol):
-    """What the objectives ask of a Hamiltonian or a target."""
+    """The part of a Hamiltonian or a target that the objectives use."""
 
     @property
     def n_sites(self) -> int:
         """N = H W."""
 
     def energy_given(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
-        """Energies of configurations that come with conditions `(B, k)`: float64 `(B,)`."""
+        """Energies of configurations, each with a condition `(B, k)`: float64 `(B,)`."""
 
 
 def reverse_kl(
@@ -35,26 +35,30 @@ def reverse_kl(
     n_groups: int = 1,
     n_data: int = 0,
 ) -> tuple[Tensor, Metrics]:
-    """Surrogate whose gradient is that of KL(q || p), by the score function, and of the log-variance over data.
+    """Surrogate loss with the score-function gradient of KL(q || p), and of the log-variance over data.
 
-    `grad = < (log_q + beta E - b) grad log_q >`, where the baseline b of a sample is the mean over the *other* samples
-    of its group, so that the gradient has no bias.
+    `grad = < (log_q + beta E - b) grad log_q >`, where the baseline b of a sample is the mean of `log_q + beta E` over
+    the *other* samples of its group, so that the gradient is unbiased.
 
-    Over samples of q this is the gradient both of KL(q || p) and of half the variance of `log_q + beta E`. Over data,
-    configurations of p, it is that of the variance alone; it is as quiet near the end, since each of its terms vanishes
-    for q = p, and it sees what no sample of q would show: where q has lost a part of p.
+    If the average is over samples of q, this is the gradient of KL(q || p) and also of half the variance of
+    `log_q + beta E`. If it is over data, configurations drawn from p, it is the gradient of half the variance alone.
+    Both have vanishing variance as q approaches p, since each term vanishes for q = p. The data also show regions where
+    q is much smaller than p, which samples of q never visit.
 
     Args:
-        model: called as `model(tokens, condition, samples.log_q)`, giving log_q `(B,)` with its gradient.
-        hamiltonian: gives E.
-        beta: inverse temperature of this step, one or `(B,)`.
-        samples: drawn from the model as it is now, but for the data; log_q is that of the model for all of them.
-        n_groups: the drawn ones are so many groups of equal size, one after the other, each with one condition.
-        n_data: so many, the last ones, are configurations of the target, a group of their own.
+        model: called as `model(tokens, condition, samples.log_q)`; returns log_q `(B,)` with its gradient.
+        hamiltonian: gives the energy E.
+        beta: inverse temperature in this step, one number or `(B,)`.
+        samples: B configurations: samples drawn from the model with its present weights, followed by n_data
+            configurations of the target. `samples.log_q` is the log-probability of the model for all of them.
+        n_groups: number of equal groups that the samples of the model consist of, one after the other; the samples of a
+            group share a condition.
+        n_data: number of configurations of the target at the end of `samples`; they form a group of their own.
 
     Returns:
-        A scalar, nats per site, whose value is without meaning, and metrics: `kl_bound`, of the drawn ones, and
-        `forward_ess`, the ESS seen from the data where there are any.
+        A scalar loss in nats per site, of which only the gradient has a meaning, and metrics: `kl_bound`, the mean of
+        `log_q + beta E` per site over the samples of the model, and with data `forward_ess`, the ESS estimated from
+        them.
 
     References:
         Wu, Wang, Zhang (2019), arXiv 1809.10606, eq. 4; leave-one-out baseline: Kool, van Hoof, Welling (2019);
@@ -64,7 +68,7 @@ def reverse_kl(
     n_drawn, n_sites = len(samples) - n_data, hamiltonian.n_sites
     log_ratio = samples.log_q + beta * hamiltonian.energy_given(samples.tokens, samples.condition)
     drawn, data = log_ratio.split([n_drawn, n_data])
-    advantage = torch.cat([_against_the_others(drawn.view(n_groups, -1)), _against_the_others(data[None])])
+    advantage = torch.cat([_minus_others(drawn.view(n_groups, -1)), _minus_others(data[None])])
     log_q = model(samples.tokens, samples.condition, samples.log_q)
     loss = (advantage * log_q).mean() / n_sites
     metrics = {"kl_bound": drawn.mean().item() / n_sites}
@@ -73,8 +77,8 @@ def reverse_kl(
     return loss, metrics
 
 
-def _against_the_others(values: Tensor) -> Tensor:
-    """Each less the mean over the others of its group: `(n_groups, n)` to `(n_groups n,)`."""
+def _minus_others(values: Tensor) -> Tensor:
+    """Each value minus the mean of the other values in its group: `(n_groups, n)` to `(n_groups n,)`."""
     n = values.shape[1]
     return ((values - values.mean(1, keepdim=True)) * (n / max(1, n - 1))).flatten()
 
@@ -82,21 +86,23 @@ def _against_the_others(values: Tensor) -> Tensor:
 def forward_kl(model: nn.Module, tokens: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Metrics]:
     """Negative log-likelihood in nats per site: KL(p || q) up to a constant.
 
-    Per site means divided by N = H W, also where a site has C components; divided by C it is per component.
+    The loss per site is the loss of a configuration divided by N = H W, also where a site has C components; divide it
+    by C to obtain the loss per component.
 
     Args:
-        model: called as `model(tokens)` or `model(tokens, condition)`, giving log_q `(B,)`.
-        tokens: `(B, H, W)` or `(B, C, H, W)`, configurations of the target.
-        condition: `(B, k)`, what each of them comes with; None for a model without a condition.
+        model: called as `model(tokens)` or `model(tokens, condition)`; returns log_q `(B,)`.
+        tokens: `(B, H, W)` or `(B, C, H, W)`, configurations drawn from the target p.
+        condition: `(B, k)`, the condition of each configuration; None for a model without a condition.
     """
     log_q = model(tokens) if condition is None else model(tokens, condition)
     return -log_q.mean() / math.prod(tokens.shape[-2:]), {}
 
 
 def batch_metrics(samples: Samples, hamiltonian: Energy, temperature: float) -> Metrics:
-    """Variational free energy, energy and ESS of one batch of samples, at the target temperature, per site.
+    """Variational free energy, energy (both per site) and ESS from one batch of samples at one temperature.
 
-    `free_energy_per_site` is `<E + T log_q> / N`, an upper bound of the true one; its error is statistical.
+    `free_energy_per_site` is `<E + T log_q> / N`, whose expectation is an upper bound of the free energy;
+    `free_energy_error` is its statistical error.
     """
     assert samples.log_q is not None
     energy = hamiltonian.energy_given(samples.tokens, samples.condition)

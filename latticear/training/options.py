@@ -1,15 +1,16 @@
-"""How a model is trained, apart from what for."""
+"""The options of training."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-__all__ = ["OBJECTIVES", "SCHEDULES", "TrainingOptions", "takes_options"]
+from latticear.arguments import did_you_mean
+
+__all__ = ["OBJECTIVES", "SCHEDULES", "TrainingOptions", "options_of", "takes_options"]
 
 OBJECTIVES = ("reverse-kl", "forward-kl", "forward-reverse-kl")
 SCHEDULES = ("cosine", "constant")
@@ -19,36 +20,39 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How a model is trained, apart from what for: the options of `fit`, and of `[training]` in a config.
+    """The options of `fit` and of the section `[training]` of a config, except for the target and the data.
 
     Args:
-        objective: "reverse-kl" (variational free energy; needs no data), "forward-kl" (maximum likelihood on data), or
-            "forward-reverse-kl": the first steps by maximum likelihood, which finds every phase that is in the data,
-            then the variational free energy, whose gradient loses its noise as the model gets better, beside the
-            log-variance on the data, whose gradient does so too and which keeps the phases that were found.
-        steps: optimiser steps of the whole run, on which the schedules count.
-        batch_size: configurations a step, at least 2.
-        learning_rate: of Adam, at the top of the schedule.
-        schedule: "cosine" (down to a hundredth) or "constant".
-        warmup: steps of linear increase of the learning rate.
-        clip_norm: largest norm of the gradient; 0 for no clipping.
-        ema_decay: decay of the exponential moving average of the weights, which takes out the noise of the last
-            gradients; it warms up as (1 + k) / (10 + k) at step k. 0 for none.
-        anneal: reverse-kl only: fraction of the steps in which beta grows linearly from 0 to 1/T. Starting where the
-            uniform distribution is exact keeps the model from falling into one phase.
-        forward_share: forward-reverse-kl only: fraction of the steps that maximise the likelihood.
-        data_share: forward-reverse-kl only: fraction of the configurations of each later step that are data.
-        n_monte_carlo: configurations that are drawn by Monte Carlo where maximum likelihood has no data.
-        held_out: maximum likelihood only: fraction of the data, its end, that is not trained on.
-        augment: maximum likelihood only: apply random symmetries of the lattice, and the spin flip, where the
-            Hamiltonian has them; a grid has none.
-        evaluate_every: steps between evaluations, of maximum likelihood, a range of temperatures or a disorder: on the
-            held-out data and, but for a grid, on fresh samples at one setting of the target.
-        compile: run the passes of the network through `torch.compile`: it wants a compiler, and pays for large networks
-            only (benchmarks/training_step.py --compile).
+        objective: "reverse-kl" minimises the variational free energy and needs no data. "forward-kl" maximises the
+            likelihood of data. "forward-reverse-kl" first maximises the likelihood, so that the model learns every
+            phase that occurs in the data; the later steps minimise the variational free energy together with the
+            log-variance on the data, which keeps the model from losing phases. The gradients of both have less and less
+            noise as the model improves.
+        steps: number of optimiser steps of the whole training; the schedules depend on it.
+        batch_size: number of configurations in each step, at least 2.
+        learning_rate: largest learning rate of Adam, reached after the warm-up.
+        schedule: learning rate after the warm-up: "cosine" (decreasing to a hundredth) or "constant".
+        warmup: number of steps in which the learning rate increases linearly.
+        clip_norm: largest norm of the gradient; larger gradients are scaled down. 0 for no clipping.
+        ema_decay: decay of the exponential moving average of the weights, which averages out the noise of the last
+            gradients; at step k it is at most (1 + k) / (10 + k). 0 for no average.
+        anneal: reverse-kl only: fraction of the steps in which beta grows linearly from 0 to 1/T. At beta = 0 the
+            target is the uniform distribution; starting there keeps the model from collapsing into a single phase.
+        forward_share: forward-reverse-kl only: fraction of the steps, the first ones, that maximise the likelihood.
+        data_share: forward-reverse-kl only: in the later steps, fraction of the batch that consists of data.
+        n_monte_carlo: number of configurations that Monte Carlo draws if the likelihood is maximised and no data are
+            given.
+        held_out: maximum likelihood only: fraction of the data, its last configurations, that is not trained on.
+        augment: maximum likelihood only: apply random lattice symmetries and spin flips of the Hamiltonian to the data;
+            a grid has no symmetries.
+        evaluate_every: number of steps between evaluations. Maximum likelihood is evaluated on the held-out data;
+            maximum likelihood with a Hamiltonian, a range of temperatures and a disorder are evaluated on fresh
+            samples, at one setting of the target.
+        compile: call the network through `torch.compile`; this needs a compiler, and is faster for large networks only
+            (benchmarks/training_step.py --compile).
 
     Raises:
-        ValueError: for an option out of its range.
+        ValueError: for a value out of range.
     """
 
     objective: str = "reverse-kl"
@@ -69,10 +73,10 @@ class TrainingOptions:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for name, known in (("objective", OBJECTIVES), ("schedule", SCHEDULES)):
+        for name, valid in (("objective", OBJECTIVES), ("schedule", SCHEDULES)):
             value = getattr(self, name)
-            if value not in known:
-                raise ValueError(f"{name} must be one of {list(known)}, got {value!r}{_nearest(value, known)}")
+            if value not in valid:
+                raise ValueError(f"{name} must be one of {list(valid)}, got {value!r}{did_you_mean(value, valid)}")
         if self.objective == "forward-reverse-kl" and self.data_share and self.batch_size < 4:
             raise ValueError(
                 f"batch_size must be at least 4, two of them data, got {self.batch_size}; or set data_share to 0"
@@ -98,29 +102,29 @@ class TrainingOptions:
 
     @property
     def n_forward(self) -> int:
-        """The first so many steps maximise the likelihood."""
-        every = {"reverse-kl": 0, "forward-kl": self.steps}
-        return every.get(self.objective, round(self.forward_share * self.steps))
+        """Number of steps, the first ones, that maximise the likelihood."""
+        pure = {"reverse-kl": 0, "forward-kl": self.steps}
+        return pure.get(self.objective, round(self.forward_share * self.steps))
 
     @property
     def n_data(self) -> int:
-        """Configurations of each later step that are data."""
+        """Number of data configurations in the batch of each later step."""
         n = round(self.data_share * self.batch_size) if self.objective == "forward-reverse-kl" else 0
-        return min(max(n, 2), self.batch_size - 2) if n else 0  # both kinds want a variance
+        return min(max(n, 2), self.batch_size - 2) if n else 0  # data and samples both need a variance
 
     def is_evaluated(self, step: int) -> bool:
         """Whether a step, counted from 0, ends with an evaluation."""
         return (step + 1) % self.evaluate_every == 0 or step + 1 == self.steps
 
     def beta_share(self, step: int) -> float:
-        """Fraction of the target's beta at a step counted from 0."""
+        """Fraction of 1/T that beta has reached at a step counted from 0."""
         if not self.anneal or self.objective != "reverse-kl":
             return 1.0
         return min(1.0, (step + 1) / (self.anneal * self.steps))
 
 
 def takes_options(function: F) -> F:
-    """Have the signature of a function say which options its `**options` are."""
+    """Decorate a function so that its signature lists the fields of `TrainingOptions` in place of `**options`."""
     signature = inspect.signature(function)
     *own, _ = signature.parameters.values()
     options = inspect.signature(TrainingOptions).parameters.values()
@@ -130,19 +134,14 @@ def takes_options(function: F) -> F:
 
 
 def options_of(given: dict[str, Any]) -> TrainingOptions:
-    """The options that are given, the others at their defaults.
+    """Training options from keyword arguments; options that are not given have their defaults.
 
     Raises:
-        TypeError: for one that there is not; names the nearest.
-        ValueError: for one out of its range.
+        TypeError: for an unknown option; suggests the most similar one.
+        ValueError: for a value out of range.
     """
-    known = [field.name for field in dataclasses.fields(TrainingOptions)]
+    valid = [field.name for field in dataclasses.fields(TrainingOptions)]
     for name in given:
-        if name not in known:
-            raise TypeError(f"fit has no option {name!r}{_nearest(name, known)}")
+        if name not in valid:
+            raise TypeError(f"fit has no option {name!r}{did_you_mean(name, valid)}")
     return TrainingOptions(**given)
-
-
-def _nearest(name: object, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(name), list(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,4 +1,4 @@
-"""What a resumed run needs."""
+"""The state of a training, from which it can be resumed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ __all__ = ["MovingAverage", "TrainingState"]
 
 
 class MovingAverage(AveragedModel):
-    """An exponential average that forgets the first, bad weights: a constant decay would keep them long."""
+    """An exponential moving average of the weights that starts with a short memory.
+
+    The decay grows as (1 + k) / (10 + k) with the step k up to its final value, so that the poor weights of the first
+    steps are soon forgotten; with a constant decay they would stay in the average for long.
+    """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         super().__init__(model)
@@ -23,7 +27,7 @@ class MovingAverage(AveragedModel):
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
-        """All tensors in one call, which for many small ones is most of the work."""
+        """Update all tensors in one call: for many small tensors the calls take most of the time."""
         k = int(self.n_averaged)
         share = 1 - min(self._decay, (1 + k) / (10 + k)) if k else 1.0
         torch._foreach_lerp_(list(self.module.parameters()), list(model.parameters()), share)
@@ -33,13 +37,13 @@ class MovingAverage(AveragedModel):
 
 @dataclass
 class TrainingState:
-    """Everything that a resumed run needs.
+    """Everything that is needed to resume a training.
 
     Attributes:
-        model: the network that is trained, with the weights of the last step.
-        optimizer: Adam and its moments.
+        model: the network, with the weights after the last completed step.
+        optimizer: Adam, with its moments.
         average: exponential moving average of the weights, or None.
-        step: completed steps.
+        step: number of completed steps.
     """
 
     model: AbstractModel
@@ -48,9 +52,9 @@ class TrainingState:
     step: int = 0
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights to sample with: the averaged ones where there is an average."""
-        best = self.model if self.average is None else self.average.module
-        return best.state_dict()
+        """The weights to sample with: the averaged weights if there is an average, else those of the model."""
+        source = self.model if self.average is None else self.average.module
+        return source.state_dict()
 
     def state_dict(self) -> dict[str, Any]:
         return {

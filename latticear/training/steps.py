@@ -1,4 +1,4 @@
-"""What a step of training minimises."""
+"""The loss function of each training step."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ __all__ = ["Objective"]
 
 
 class Objective:
-    """The loss of each step, with its metrics: a function of the weights and of (seed, step).
+    """The loss of each training step and its metrics: a function of the weights and of (seed, step).
 
     Args:
-        model: that is trained.
-        target: that it is trained for.
-        options: how.
-        seed: of the draws.
-        data: tokens to maximise the likelihood of; None for those of Monte Carlo, drawn when they are first needed.
-        condition: `(n, k)`, what each of the data comes with; or None.
+        model: the model that is trained.
+        target: the target that the model is trained for.
+        options: the training options.
+        seed: seed of all random draws.
+        data: tokens of the configurations to maximise the likelihood of; None to draw them by Monte Carlo when they
+            are first needed.
+        condition: `(n, k)`, the condition of each configuration of the data; or None.
 
     Raises:
-        ValueError: for data that do not fit, or a batch that cannot be divided.
+        ValueError: if the target needs groups of samples and the batch size is not a multiple of their size.
     """
 
     def __init__(
@@ -49,15 +50,19 @@ class Objective:
         self._batches = Batches(model, target, options.batch_size, seed)
 
     def prepare(self, step: int) -> None:
-        """Have the data ready if this step or a later one needs them: mistakes in them show before training."""
+        """Build the data set if this step or a later one needs it, so that its errors are raised before training.
+
+        Raises:
+            ValueError: for data that do not fit the target.
+        """
         if step < self._options.n_forward or self._options.n_data:
             _ = self._dataset
 
     def __call__(self, step: int) -> tuple[Tensor, Metrics]:
-        """The loss in nats per site and the metrics of a step counted from 0."""
+        """The loss in nats per site and the metrics of a training step; steps count from 0."""
         forward = step < self._options.n_forward
         if self._model.training != forward:
-            self._model.train(forward)  # dropout would make the network that is scored another than the one that drew
+            self._model.train(forward)  # no dropout in reverse-kl: log_q must be that of the network that drew
         evaluates = self._options.is_evaluated(step)
         loss, metrics = self._likelihood(step, evaluates) if forward else self._free_energy(step)
         if evaluates and self._target.has_energy and (forward or self._target.in_groups):

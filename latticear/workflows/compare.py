@@ -117,7 +117,9 @@ def compare_runs(
 def _asked(config: Path, overrides: Sequence[str], values: dict[str, Any]) -> RunConfig | str:
     """A config, or what is wrong with it."""
     try:
-        return _with_energy(asked_config(config_tree(config, overrides, values)))
+        checked = asked_config(config_tree(config, overrides, values))
+        _ = checked.target.single  # refuses what has no exact free energy to compare with
+        return checked
     except (ValueError, OSError) as error:
         return _sentence(error)
 
@@ -141,13 +143,6 @@ def names_of(configs: Sequence[Path]) -> list[str]:
         candidates = (config.stem if i == 1 else f"{config.stem}-{i}" for i in range(1, len(configs) + 1))
         names.append(next(name for name in candidates if name not in names))
     return names
-
-
-def _with_energy(config: RunConfig) -> RunConfig:
-    if not config.target.has_energy:
-        raise ValueError("compare weighs against a Hamiltonian; the configurations of a [grid] have no energy")
-    _ = config.target.single
-    return config
 
 
 def _row(path: Path, asked: RunConfig, minutes: float, n: int, report: Report, clock: Clock, overrun: float) -> Row:

@@ -15,6 +15,7 @@ from latticear.estimation.estimates import Estimates
 from latticear.estimation.tempering import estimate_tempering
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian
+from latticear.models import AbstractModel
 from latticear.montecarlo.population import MAX_ISLANDS, NAME as ANNEALING, annealed_population, equally_weighted
 from latticear.montecarlo.replicas import ParallelTempering
 from latticear.montecarlo.simulation import CHAIN_METHODS, default_schedule, monte_carlo
@@ -24,7 +25,7 @@ from latticear.runs.signals import StopSignals
 from latticear.samples import Samples
 from latticear.spaces import ConfigurationSpace
 from latticear.targets import Asked
-from latticear.workflows.held import read_held
+from latticear.workflows.held import Held, read_held
 from latticear.workflows.trained import Report, quiet, step_of, trained
 
 __all__ = ["monte_carlo_run", "sample_run"]
@@ -55,21 +56,13 @@ def sample_run(
         KeyboardInterrupt: if a signal stopped it; the file keeps what it has.
     """
     run = trained(path, device)
-    model, asked = run.model, Asked(temperature, instance, condition, given)
-    setting = run.target.at(asked, model)
+    model = run.model
+    setting = run.target.at(Asked(temperature, instance, condition, given), model)
     held = None if given is None else read_held(given, setting.system, n)
     if held is not None and setting.condition is not None:
         held = held._replace(condition=setting.condition.expand(len(held.tokens), -1))
-    provenance = {"run": str(path), "checkpoint": step_of(path), "command": command()}
-    attributes = {
-        "seed": seed,
-        "temperature": setting.temperature,
-        "model": model.to_dict(),
-        "weights": fingerprint(model),
-        "given": None if held is None else held.fingerprint,
-        "condition": condition,
-        "provenance": provenance if held is None else provenance | {"given": held.origin},
-    }
+    attributes = {"seed": seed, "temperature": setting.temperature, "condition": condition}
+    attributes |= _origin(path, model, held)
     with (
         StopSignals() as stop,
         SampleWriter(
@@ -89,6 +82,17 @@ def sample_run(
             for _ in _written(batches, writer, setting.system, n, report, stop):
                 pass
         return writer.n_written
+
+
+def _origin(path: Path, model: AbstractModel, held: Held | None) -> dict[str, Any]:
+    """Where samples of a run come from, as attributes of their file."""
+    provenance = {"run": str(path), "checkpoint": step_of(path), "command": command()}
+    return {
+        "model": model.to_dict(),
+        "weights": fingerprint(model),
+        "given": None if held is None else held.fingerprint,
+        "provenance": provenance if held is None else provenance | {"given": held.origin},
+    }
 
 
 def monte_carlo_run(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from latticear.data.couplings import Instance
 from latticear.data.reading import read_configurations, read_metadata
@@ -32,9 +33,6 @@ __all__ = ["estimate_run", "save_estimates"]
 
 AUTO = "auto"
 """The method that the first samples choose."""
-
-N_TEMPERATURES = 5
-"""Along a range, unless others are asked for."""
 
 N_CHECK = 1000
 """Monte Carlo configurations that importance sampling is checked against."""
@@ -89,35 +87,68 @@ def estimate_run(
     run = trained(path, device)
     model = run.model
     draws = run.target.settings(Asked(instance=instance), _wanted(run.target, temperatures, data), model)
-    first = draws[0]
-    target_data = None if data is None else read_configurations(data, first[0].system, temperature=first[1][0])
-    if len(first[1]) > 1:
+    first, aims = draws[0]
+    target_data = None if data is None else read_configurations(data, first.system, temperature=aims[0])
+    if len(aims) > 1:
         if method not in (AUTO, "is"):
             raise ValueError(f"method {method} takes one temperature at a time")
         method = "is"  # nothing else reweights
     results: list[Estimates] = []
-    places: list[tuple[Setting, float]] = []
     for k, (setting, aims) in enumerate(draws):
-        hamiltonian, condition = setting.system, setting.condition
-        places += [(setting, t) for t in aims]
-        part = _Part(k * n, len(draws) * n, report)
-        batches = part.counted(model.sample_batches(n, seed=seed, start=k * n, condition=condition))
-        judges = [exact_result(hamiltonian, t) for t in aims]
-        with quiet():
-            chosen, batches = _chosen(method, model, hamiltonian, aims[0], batches, say)
-            if chosen == "is":
-                results += reweight(batches, hamiltonian, aims, exact=judges)
-            else:
-                more: dict[str, Any] = {"condition": condition, "exact": judges[0], "report": part.done}
-                results.append(METHODS[chosen](model, batches, hamiltonian, aims[0], n=n, seed=seed, **more))
-    for result, (setting, t) in zip(results, places, strict=True):
-        if target_data is None and check and result.method == "is" and clusters_suit(setting.system):
-            target_data = monte_carlo_data(setting.system, t, N_CHECK, seed, "check")
-        if target_data is not None:
-            result["forward_ess"] = forward_ess(model, target_data, setting.system, t, condition=setting.condition)
-            result.check_collapse()
-        target_data = None  # those that were given are of the first temperature
+        part = _Part(k * n, n, len(draws) * n, seed, report)
+        estimates = _estimated(model, setting, aims, part, method, say)
+        for result, t in zip(estimates, aims, strict=True):
+            if target_data is None and check and result.method == "is" and clusters_suit(setting.system):
+                target_data = monte_carlo_data(setting.system, t, N_CHECK, seed, "check")
+            if target_data is not None:
+                result["forward_ess"] = forward_ess(model, target_data, setting.system, t, condition=setting.condition)
+                result.check_collapse()
+            target_data = None  # the configurations of the file belong to the first temperature alone
+        results += estimates
     return results
+
+
+class _Part(NamedTuple):
+    """The samples of one setting, as a part of the samples of all settings.
+
+    Attributes:
+        start: number of the first sample, counted over all settings.
+        n: samples of this setting.
+        total: samples of all settings.
+        seed: of the sampling.
+        report: called with progress.
+    """
+
+    start: int
+    n: int
+    total: int
+    seed: int
+    report: Report
+
+    def batches(self, model: AbstractModel, condition: Tensor | None) -> Iterator[Samples]:
+        done = 0
+        for batch in model.sample_batches(self.n, seed=self.seed, start=self.start, condition=condition):
+            done += len(batch)
+            self.progress(done, self.n)
+            yield batch
+
+    def progress(self, done: int, _: int) -> None:
+        """Report that so many samples of this setting are done."""
+        self.report(self.start + done, self.total, "")
+
+
+def _estimated(
+    model: AbstractModel, setting: Setting, temperatures: Sequence[float], part: _Part, method: str, say: Say
+) -> list[Estimates]:
+    """Estimates from samples of one setting, at each of the temperatures."""
+    hamiltonian, condition, t = setting.system, setting.condition, temperatures[0]
+    exact = [exact_result(hamiltonian, temperature) for temperature in temperatures]
+    with quiet():
+        method, batches = _chosen(method, model, hamiltonian, t, part.batches(model, condition), say)
+        if method == "is":
+            return reweight(batches, hamiltonian, temperatures, exact=exact)
+        more: dict[str, Any] = {"condition": condition, "exact": exact[0], "report": part.progress}
+        return [METHODS[method](model, batches, hamiltonian, t, n=part.n, seed=part.seed, **more)]
 
 
 def _chosen(
@@ -149,24 +180,6 @@ def _chosen(
         say(f"sequential Monte Carlo: {found}, and importance sampling wants {MIN_ESS}")
         return "smc", samples
     return "is", samples
-
-
-class _Part(NamedTuple):
-    """The progress of one of several draws: `before` samples were drawn by others, `n` are drawn in all."""
-
-    before: int
-    n: int
-    report: Report
-
-    def done(self, here: int, _: int) -> None:
-        self.report(self.before + here, self.n, "")
-
-    def counted(self, batches: Iterable[Samples]) -> Iterator[Samples]:
-        here = 0
-        for batch in batches:
-            here += len(batch)
-            self.done(here, self.n)
-            yield batch
 
 
 def save_estimates(path: Path, results: Sequence[Estimates], *, seed: int, instance: Instance | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -32,7 +33,7 @@ from latticear.plotting import (
 from latticear.runs.directory import RunDirectory
 from latticear.samples import Samples
 from latticear.sampling.receptive import field_of
-from latticear.targets import AbstractTarget
+from latticear.targets import AbstractTarget, Setting
 from latticear.workflows.report_grid import panels, report_grid
 from latticear.workflows.trained import quiet, trained
 
@@ -40,6 +41,9 @@ __all__ = ["report_run"]
 
 MAX_SITES = 2**20
 """Sites drawn for the figures, in all: 16,384 configurations of 8x8."""
+
+N_SHOWN = 16
+"""Configurations of each kind in the figure of samples."""
 
 N_POINTS, N_CURVE = 13, 61
 """Places along a range that are sampled, and at which the exact curve is drawn."""
@@ -61,57 +65,56 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
     if not target.has_energy:
         yield from report_grid(loaded, run, seed=seed)
         return
-    hamiltonian, temperature, condition = target.shown(model)
-    exact = exact_result(hamiltonian, temperature)
+    setting = target.shown(model)
+    hamiltonian = setting.system
     n = max(256, min(10_000, MAX_SITES // hamiltonian.n_sites))
-    samples = model.sample(n, seed=seed, condition=condition)
-    chains = list(monte_carlo(hamiltonian, temperature, n=n, method=default_method(hamiltonian), seed=seed))
-    reference = Samples.cat(chains)
-    with quiet():
-        ours = estimate(samples, hamiltonian, temperature)
-        theirs = estimate_chains(chains, hamiltonian, temperature)
-    energy, m = _energy_and_m(samples, hamiltonian)
-    energy_mc, m_mc = _energy_and_m(reference, hamiltonian)
-    assert samples.log_q is not None
-    log_w = -energy * hamiltonian.n_sites / temperature - samples.log_q.cpu().numpy()
-    weights = np.exp(log_w - log_w.max())
-    forward = forward_ess(model, reference.tokens, hamiltonian, temperature, condition=condition)
-    text = (
-        f"ESS {ours['ess'].value:.3f}\nforward ESS {forward.value:.3f}\nPareto k {ours['pareto_k'].value:.2f}\nn = {n}"
-    )
     system = f"{type(hamiltonian.joint).__name__} {hamiltonian.shape[0]}x{hamiltonian.shape[1]}"
-    title = f"{system}, T = {temperature:.4g}"
-
-    def draw_samples(figure: Figure) -> None:
-        left, right = figure.subplots(1, 2)
-        shown = 16
-        sample_grid(left, panels(hamiltonian, samples.tokens[:shown]), 4, "model")
-        sample_grid(right, panels(hamiltonian, reference.tokens[:shown]), 4, "Monte Carlo")
-
-    def draw_histograms(figure: Figure) -> None:
-        left, right = figure.subplots(1, 2)
-        histogram(left, energy, weights, energy_mc, "energy per site")
-        histogram(right, m, weights, m_mc, "magnetisation per site")
-
-    figures: dict[str, Drawing] = {
-        "training": (
-            (7, 4),
-            lambda f: training_curve(f.subplots(), run.metrics(), exact.free_energy_per_site if exact else None),
-        ),
-        "samples": ((9, 4.8), draw_samples),
-        "histograms": ((9, 4), draw_histograms),
-        "correlation": (
-            (6, 4),
-            lambda f: correlation_function(f.subplots(), ours["correlation"], theirs["correlation"]),
-        ),
-        "weights": ((6, 4), lambda f: weight_histogram(f.subplots(), log_w, text)),
-    }
+    figures = _figures(run, model, setting, n, seed)
     if field_of(model, (0, 0)) is not None:
         figures["receptive_field"] = ((5, 6), lambda f: receptive_field(f.subplots(), model))
-    yield from draw_figures(run.figures, figures, title)
+    yield from draw_figures(run.figures, figures, f"{system}, T = {setting.temperature:.4g}")
     if target.covers_range:
         curves = partial(_along_range, model, target, n, seed)
         yield from draw_figures(run.figures, {"temperatures": ((9, 6.5), curves)}, f"{system}, one network")
+
+
+def _figures(run: RunDirectory, model: AbstractModel, setting: Setting, n: int, seed: int) -> dict[str, Drawing]:
+    """The figures of one system at one temperature, from n samples and n Monte Carlo configurations."""
+    hamiltonian, t, condition = setting
+    exact = exact_result(hamiltonian, t)
+    known = exact.free_energy_per_site if exact else None
+    samples = model.sample(n, seed=seed, condition=condition)
+    chains = list(monte_carlo(hamiltonian, t, n=n, method=default_method(hamiltonian), seed=seed))
+    reference = Samples.cat(chains)
+    with quiet():
+        ours, theirs = estimate(samples, hamiltonian, t), estimate_chains(chains, hamiltonian, t)
+    forward = forward_ess(model, reference.tokens, hamiltonian, t, condition=condition)
+    from_model, from_chains = _Observed.of(samples, hamiltonian), _Observed.of(reference, hamiltonian)
+    assert samples.log_q is not None
+    log_w = -from_model.energy * hamiltonian.n_sites / t - samples.log_q.cpu().numpy()
+    text = (
+        f"ESS {ours['ess'].value:.3f}\nforward ESS {forward.value:.3f}\nPareto k {ours['pareto_k'].value:.2f}\nn = {n}"
+    )
+    pair = ours["correlation"], theirs["correlation"]
+    return {
+        "training": ((7, 4), lambda f: training_curve(f.subplots(), run.metrics(), known)),
+        "samples": ((9, 4.8), partial(_draw_samples, hamiltonian, samples, reference)),
+        "histograms": ((9, 4), partial(_draw_histograms, from_model, np.exp(log_w - log_w.max()), from_chains)),
+        "correlation": ((6, 4), lambda f: correlation_function(f.subplots(), *pair)),
+        "weights": ((6, 4), lambda f: weight_histogram(f.subplots(), log_w, text)),
+    }
+
+
+def _draw_samples(hamiltonian: AbstractHamiltonian, samples: Samples, reference: Samples, figure: Figure) -> None:
+    left, right = figure.subplots(1, 2)
+    sample_grid(left, panels(hamiltonian, samples.tokens[:N_SHOWN]), 4, "model")
+    sample_grid(right, panels(hamiltonian, reference.tokens[:N_SHOWN]), 4, "Monte Carlo")
+
+
+def _draw_histograms(samples: _Observed, weights: np.ndarray, reference: _Observed, figure: Figure) -> None:
+    left, right = figure.subplots(1, 2)
+    histogram(left, samples.energy, weights, reference.energy, "energy per site")
+    histogram(right, samples.m, weights, reference.m, "magnetisation per site")
 
 
 def _along_range(model: AbstractModel, target: AbstractTarget, n: int, seed: int, figure: Figure) -> None:
@@ -127,9 +130,20 @@ def _along_range(model: AbstractModel, target: AbstractTarget, n: int, seed: int
         along_range(ax, results, exact, name, LABELS[name], target.axis)
 
 
-def _energy_and_m(samples: Samples, hamiltonian: AbstractHamiltonian) -> tuple[np.ndarray, np.ndarray]:
-    """Energy and magnetisation per site."""
-    parts = samples.tokens.split(4096)
-    energy = torch.cat([hamiltonian.token_energy(part) for part in parts]) / hamiltonian.n_sites
-    m = torch.cat([hamiltonian.magnetization(part) for part in parts])
-    return energy.cpu().numpy(), m.cpu().numpy()
+class _Observed(NamedTuple):
+    """Observables of configurations.
+
+    Attributes:
+        energy: per site, `(n,)`.
+        m: magnetisation per site, `(n,)`.
+    """
+
+    energy: np.ndarray
+    m: np.ndarray
+
+    @classmethod
+    def of(cls, samples: Samples, hamiltonian: AbstractHamiltonian) -> _Observed:
+        parts = samples.tokens.split(4096)
+        energy = torch.cat([hamiltonian.token_energy(part) for part in parts]) / hamiltonian.n_sites
+        m = torch.cat([hamiltonian.magnetization(part) for part in parts])
+        return cls(energy.cpu().numpy(), m.cpu().numpy())

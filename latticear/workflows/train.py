@@ -15,7 +15,7 @@ from latticear.data.configurations import Configurations
 from latticear.estimation.estimates import with_error
 from latticear.exact import exact_result
 from latticear.models import MODELS, AbstractModel, transfer_weights
-from latticear.runs.config import RunConfig, build_model, load_config, parse_config, resolve_device, to_toml
+from latticear.runs.config import AUTO, RunConfig, build_model, load_config, parse_config, resolve_device, to_toml
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.runs.provenance import environment, now
 from latticear.runs.signals import StopSignals
@@ -59,36 +59,40 @@ def train_run(
         OSError: if something cannot be read or written.
     """
     run = RunDirectory(out) if resume and out.exists() else None
-    base = None if source is None or run is not None else config_of(source)
-    tree = config_tree(config_path, overrides, values, base)
-    if base and tree["model"].get("name") != base["model"]["name"] and config_path is None:
-        raise ValueError(
-            f"--from {source} gives the weights of a {base['model']['name']}, got model.name {tree['model']['name']}"
-        )
+    tree = _requested_tree(config_path, overrides, values, source if run is None else None)
     config = asked_config(tree, run)
     data = training_data(config, run)
     device = resolve_device(config.device)
     model = build_model(config).to(device)
-    latest = run.latest() if run else None
-    origin: dict[str, Any] = run.read_json("environment.json").get("from", {}) if run else {}
-    if source is not None and run is None:
-        origin = origin_of(source)
-    elif source is not None and origin.get("run") != str(source.resolve()):
-        raise ValueError(
-            f"--resume continues a run as it was: {out} began with "
-            f"{'the weights of ' + origin['run'] if origin else 'fresh weights'}, got --from {source}; leave it out"
-        )
+    latest, origin = run.latest() if run else None, _origin(run, source)
     if origin and latest is None:
         transfer_weights(model, load_model(origin["run"], device))
     state = run.load_trainer(latest, device) if run and latest else None
     steps = begin(model, config, data, state)
     if run is None:
-        known: dict[str, Any] = {} if config.target.has_energy or data is None else {"data": data.fingerprint}
-        known |= {"from": origin} if origin else {}
-        run = RunDirectory.create(out, to_toml(config), environment(device) | known)
+        record: dict[str, Any] = {} if config.target.has_energy or data is None else {"data": data.fingerprint}
+        record |= {"from": origin} if origin else {}
+        run = RunDirectory.create(out, to_toml(config), environment(device) | record)
     with run.locked():
         run.truncate_metrics(0 if state is None else int(state["step"]))
         return _train(run, model, steps, config, report, seconds)
+
+
+def _requested_tree(
+    config_path: Path | None, overrides: Sequence[str], values: dict[str, Any], source: Path | None
+) -> dict[str, Any]:
+    """What a user asks for, unchecked; what the user leaves open is as in the config of the source.
+
+    Raises:
+        ValueError: if it names another network than that of the source.
+    """
+    base = None if source is None else config_of(source)
+    tree = config_tree(config_path, overrides, values, base)
+    if base and config_path is None and isinstance(tree["model"], dict):
+        first, name = base["model"]["name"], tree["model"]["name"]
+        if name != first:
+            raise ValueError(f"--from {source} gives the weights of a {first}, got model.name {name}")
+    return tree
 
 
 def config_of(run: Path) -> dict[str, Any]:
@@ -101,14 +105,10 @@ def config_of(run: Path) -> dict[str, Any]:
     if not target.has_energy:
         return tree
     model, training = tree["model"], tree["training"]
-    if model["spin_flip_symmetric"] == target.spin_flip:
-        del model["spin_flip_symmetric"]
-    if tuple(model.get("periodic", ())) == target.periodic:
-        del model["periodic"]
-    if model.get("n_components") == target.space.n_components:
-        del model["n_components"]
-    if model.get("translation_invariant") == target.is_homogeneous:
-        del model["translation_invariant"]
+    implied = {key: getattr(target, name) for key, name in AUTO.items()} | {"n_components": target.space.n_components}
+    for key, value in implied.items():
+        if config.model.get(key) == value:
+            del model[key]
     for key in target.model_options:
         del model[key]
     if training["objective"] in (target.objective, MODELS[model["name"]].training_defaults.get("objective")):
@@ -117,16 +117,30 @@ def config_of(run: Path) -> dict[str, Any]:
     return tree
 
 
-def origin_of(run: Path) -> dict[str, Any]:
-    """What is recorded of a run that gives its weights: its path and its checkpoint.
+def _origin(run: RunDirectory | None, source: Path | None) -> dict[str, Any]:
+    """The run that gives the first weights and its checkpoint; empty for fresh weights.
+
+    Args:
+        run: that is continued, or None.
+        source: that a user names, or None.
 
     Raises:
-        ValueError: if it has no checkpoint.
+        ValueError: if the run began with other weights than those of the source, or the source has no checkpoint.
     """
-    step = step_of(run)
+    if run is not None:
+        origin = run.read_json("environment.json").get("from", {})
+        if source is not None and origin.get("run") != str(source.resolve()):
+            first = f"the weights of {origin['run']}" if origin else "fresh weights"
+            raise ValueError(
+                f"--resume continues a run as it was: {run.path} began with {first}, got --from {source}; leave it out"
+            )
+        return origin
+    if source is None:
+        return {}
+    step = step_of(source)
     if step is None:
-        raise ValueError(f"{run} has no checkpoint to take weights from; train it first")
-    return {"run": str(run.resolve()), "checkpoint": step}
+        raise ValueError(f"{source} has no checkpoint to take weights from; train it first")
+    return {"run": str(source.resolve()), "checkpoint": step}
 
 
 def asked_config(tree: dict[str, Any], run: RunDirectory | None = None) -> RunConfig:

@@ -16,15 +16,15 @@ from latticear.hamiltonians.ising import SPINS
 from latticear.hamiltonians.named import NamedHamiltonian
 from latticear.lattice import Lattice
 from latticear.random_numbers import SAMPLING, TRAINING
-from latticear.targets import TARGETS, AbstractTarget, Asked, Conditions, Setting
+from latticear.targets import TARGETS, Asked, BoltzmannTarget, Conditions, Setting
 
 TEMPERATURE = 2.5
 
 
-class FieldRange(AbstractTarget):
+class FieldRange(BoltzmannTarget):
     """The Ising model at one temperature in every field of a range; the field is the condition."""
 
-    keys: ClassVar = {"temperature": la.T_C, "fields": None}
+    keys: ClassVar = BoltzmannTarget.keys | {"fields": None}
     in_groups = covers_range = True
     objective = "reverse-kl"
     noun = "a range of fields"
@@ -32,8 +32,6 @@ class FieldRange(AbstractTarget):
 
     def __init__(self, system, temperature, fields):
         self.space, self.temperature, self.fields = system, temperature, tuple(fields)
-
-    temperature = None  # an attribute here, a property of the base class
 
     @classmethod
     def suits(cls, space, place):
@@ -51,15 +49,10 @@ class FieldRange(AbstractTarget):
     def model_options(self):
         return {"n_condition": 1}
 
-    @property
-    def periodic(self):
-        return self.space.lattice.periodic
-
     def bias(self):
         return self.space.bias(self.temperature)
 
-    def check(self, model, objective, condition):
-        self.check_objective(objective)
+    def _check_model(self, model):
         if model.n_condition != 1:
             raise ValueError(f"a range of fields needs n_condition=1, got {model.n_condition}")
 
@@ -126,8 +119,7 @@ class RandomFields(AbstractDisorder, NamedHamiltonian):
 
 
 @pytest.fixture
-def known(monkeypatch):
-    monkeypatch.setattr("latticear.targets.TARGETS", TARGETS)
+def registered():
     TARGETS.insert(0, FieldRange)
     HAMILTONIANS[RandomFields.name] = RandomFields
     yield
@@ -145,7 +137,7 @@ def _kl(model, setting: Setting) -> float:
     return float((log_q.exp() * (log_q + energy / setting.temperature)).sum() + log_z)
 
 
-def test_a_range_of_fields_is_trained_for(known):
+def test_a_range_of_fields_is_trained_for(registered):
     torch.manual_seed(0)
     ising = la.Ising((3, 3))
     target = FieldRange(ising, TEMPERATURE, (0.0, 1.0))
@@ -160,7 +152,7 @@ def test_a_range_of_fields_is_trained_for(known):
         la.fit(model, target, temperature=2.0)
 
 
-def test_a_range_of_fields_from_the_config_to_the_figures(known, tmp_path):
+def test_a_range_of_fields_from_the_config_to_the_figures(registered, tmp_path):
     run = tmp_path / "run"
     options = ["--set", "fields=[0.0, 1.0]", "--set", "model.width=8", "--set", "model.depth=2"]
     options += ["--set", "training.steps=60", "--set", "training.batch_size=32"]
@@ -177,14 +169,21 @@ def test_a_range_of_fields_from_the_config_to_the_figures(known, tmp_path):
     assert "temperatures.png" in succeed("report", run)
 
 
-def test_a_second_disorder_is_trained_for(known, tmp_path):
+def test_a_scan_of_temperatures_refuses_another_range(registered, tmp_path):
+    words = ["--set", "fields=[0.0, 1.0]", "--set", "hamiltonian.shape=[3, 3]", "--temperature", "2.269185314213022"]
+    found = refusal("scan", *words, "--out", tmp_path / "scan")
+    assert "this needs one Hamiltonian, got a range of fields: Ising(shape=[3, 3]" in found
+    assert "this needs one system at one temperature" in refusal("exact", "--size", "3", "--set", "fields=[0.0, 1.0]")
+
+
+def test_a_second_disorder_is_trained_for(registered, tmp_path):
     run = tmp_path / "run"
     options = ["--set", "hamiltonian.name=random_fields", "--set", "model.width=8", "--set", "model.depth=2"]
     options += ["--set", "training.steps=20", "--set", "training.batch_size=32"]
     succeed("train", "--size", "3", "--temperature", "2.5", *options, "--out", run)
     config = json.loads(succeed("info", run))["config"]
     assert (config["model"]["n_condition_maps"], config["model"]["spin_flip_symmetric"]) == (1, False)
-    assert "say which with --instance" in refusal("estimate", run)
+    assert "give them by --instance" in refusal("estimate", run)
     assert "samples.png" in succeed("report", run)
     with h5py.File(tmp_path / "fields.h5", "w") as h5:
         h5["couplings"] = RandomFields((3, 3)).draw(1, 5)[0].numpy()

@@ -120,8 +120,8 @@ def test_resume_with_conditions_is_as_if_never_stopped():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"objective": "reverse-kl", "data": None}, "'reverse-kl' needs an energy, which a Grid has not"),
-        ({"temperature": 1.0}, "a Grid has no energy and so no temperature, got 1.0"),
+        ({"objective": "reverse-kl", "data": None}, "'reverse-kl' needs an energy, which a Grid does not have"),
+        ({"temperature": 1.0}, "a grid has no temperature, got 1.0; leave it out"),
         ({"data": None}, "data must be given: a Grid has no energy"),
         ({"condition": None}, "condition must be given: the model takes 3 numbers"),
         (

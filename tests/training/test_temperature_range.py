@@ -139,7 +139,7 @@ def test_models_that_do_not_fit_a_range():
     ising = la.Ising((3, 3))
     with pytest.raises(ValueError, match="n_condition=1 and no maps"):
         _fit(la.PixelCNN((3, 3)))
-    with pytest.raises(ValueError, match=r"the bias is for T = 2 alone"):
+    with pytest.raises(ValueError, match=r"the bias of the model is for T = 2 alone"):
         _fit(la.PixelCNN((3, 3), n_condition=1, bias=ising.bias(2.0)))
 
 
@@ -232,8 +232,8 @@ def test_curves_have_error_bars_and_the_exact_line():
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["exact", "--size", "4", "--set", "temperature=1.5:3.5"], "one temperature is needed here"),
-        (["mc", "--size", "4", "--set", "temperature=1.5:3.5", "-o", "x.h5"], "one temperature is needed here"),
+        (["exact", "--size", "4", "--set", "temperature=1.5:3.5"], "got a range of temperatures: Ising(shape=[4, 4]"),
+        (["mc", "--size", "4", "--set", "temperature=1.5:3.5", "-o", "x.h5"], "got a range of temperatures: Ising("),
         (["train", "--size", "4", "--temperature", "3:2", "--out", "x"], "from low to high, got 3 to 2"),
         (["train", "--size", "4", "--temperature", "cold", "--out", "x"], "or a range such as 1.5:3.5, got 'cold'"),
     ],

@@ -306,5 +306,6 @@ def test_what_has_no_energy_or_no_single_temperature_is_said_in_its_row(pair, tm
     many = tmp_path / "range.toml"
     many.write_text("temperature = [1.5, 3.5]\n" + pair[0].read_text())
     first, second = rows_of([many, pair[0]], tmp_path / "out")
-    assert "one temperature is needed here, got the range 1.5:3.5" in first["error"]
+    assert "this needs one system at one temperature, got a range of temperatures" in first["error"]
+    assert first["error"].endswith("at T = 1.5:3.5")
     assert second["n"] == N

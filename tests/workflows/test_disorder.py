@@ -334,8 +334,8 @@ def test_reports_show_the_first_instance(run, monkeypatch):
 
 def test_what_the_verbs_refuse(run, tmp_path):
     glass = run.parent / "glass.h5"
-    assert "say which with --instance FILE" in refusal("estimate", run, "-n", "100")
-    assert "say which with --instance FILE" in refusal("sample", run, "-o", tmp_path / "x.h5")
+    assert "give them by --instance FILE" in refusal("estimate", run, "-n", "100")
+    assert "give them by --instance FILE" in refusal("sample", run, "-o", tmp_path / "x.h5")
     assert "instances 0..2, got 3" in refusal("estimate", run, "--instance", glass, "--index", "3")
     assert "give the file by --instance" in refusal("estimate", run, "--index", "0")
     assert "this needs one instance" in refusal(

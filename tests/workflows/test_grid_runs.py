@@ -383,7 +383,7 @@ def test_completions_are_not_continued_with_other_classes(trained, pictures, tmp
 
 def test_a_temperature_is_no_condition_and_a_class_no_temperature(trained, run, tmp_path):
     words = ("-o", tmp_path / "s.h5", "-n", "4")
-    assert "this run has no temperature, got 2" in refusal("sample", trained, *words, "--temperature", "2")
+    assert "a run on a grid has no temperature, got 2" in refusal("sample", trained, *words, "--temperature", "2")
     assert "the model takes no condition, got '1'" in refusal("sample", run, *words, "--condition", "1")
 
 

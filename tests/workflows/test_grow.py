@@ -137,6 +137,14 @@ def test_what_follows_from_the_system_follows_anew(tmp_path, first, change, foun
     assert config.training["objective"] == ("reverse-kl" if "2:3" in str(change) else "forward-reverse-kl")
 
 
+def test_what_a_config_says_of_the_boundaries_stays(tmp_path):
+    sets = [*SETS, "training.batch_size=16", "training.steps=1", "model.periodic=true"]
+    train_run(tmp_path / "a", None, sets, _values(4, 4), resume=False, report=tiny.silent)
+    assert config_of(tmp_path / "a")["model"]["periodic"] is True
+    with pytest.raises(ValueError, match=r"\[model\] must be a section of keys, got 3"):
+        train_run(tmp_path / "b", None, ["model=3"], {}, resume=False, report=tiny.silent, source=tmp_path / "a")
+
+
 def _merged(first):
     return {k: {"shape": [4, 4], **v} if isinstance(v, dict) else v for k, v in first.items()}
 

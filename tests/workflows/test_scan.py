@@ -215,7 +215,7 @@ def test_a_config_that_has_a_range_serves_the_grid_within(tmp_path):
     file.write_text("temperature = [1.5, 3.5]\n[hamiltonian]\nshape = [4, 4]")
     plan = plan_scan(tmp_path / "out", file, SETS, {}, temperatures=[2.0, 3.0])
     assert {point.config.place["temperature"] for point in plan.points} == {(1.5, 3.5)}
-    with pytest.raises(ValueError, match=r"serves 1\.5:3\.5, got T = 3\.6"):
+    with pytest.raises(ValueError, match=r"covers T = 1\.5:3\.5, got 3\.6"):
         plan_scan(tmp_path / "out", file, SETS, {}, temperatures=[2.0, 3.6])
     with pytest.raises(ValueError, match="--chains divides the temperatures, and one network"):
         plan_scan(tmp_path / "out", file, SETS, {}, temperatures=[2.0, 3.0], n_chains=2)

@@ -138,7 +138,6 @@ def plan_scan(
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {n}")
     bases = _bases(config_tree(config_path, overrides, values), temperatures, shapes, one_network)
     target = bases[0].target
-    _ = target.system
     if target.covers_range:
         if n_chains is not None:
             raise ValueError("--chains divides the temperatures, and one network for a range serves all of them")
@@ -169,11 +168,12 @@ def _bases(tree: Tree, temperatures: list[float], shapes: Sequence[Shape], one_n
     given = parse_config(_with(tree, shapes[0] if shapes else None, None), needs_energy=True)
     if given.training["data"]:
         raise ValueError("a scan draws its own configurations at each temperature; leave training.data out")
-    asked: float | list[float] = temperatures[-1]
+    _ = given.target.system  # refuses a target whose settings differ in more than the temperature
+    asked: Any = temperatures[-1]
     if given.target.covers_range:
         for t in temperatures:
             given.target.check_temperature(t)
-        asked = list(given.place["temperature"])
+        asked = given.place["temperature"]
     elif one_network:
         if len(temperatures) == 1:
             raise ValueError("--one-network serves a range of temperatures, got one alone")
@@ -182,7 +182,7 @@ def _bases(tree: Tree, temperatures: list[float], shapes: Sequence[Shape], one_n
     return [parse_config(_with(tree, shape, asked)) for shape in wanted]
 
 
-def _with(tree: Tree, shape: Shape | None, temperature: float | list[float] | None) -> Tree:
+def _with(tree: Tree, shape: Shape | None, temperature: Any) -> Tree:
     hamiltonian = tree.get("hamiltonian", {})
     if shape is not None and isinstance(hamiltonian, dict):
         tree = tree | {"hamiltonian": hamiltonian | {"shape": list(shape)}}
