@@ -15,6 +15,8 @@ from support import contracts, forks, tiny
 
 import latticear as la
 
+collect_ignore_glob = ["support/*"]  # scripts among them; nothing there is a test
+
 torch.set_num_threads(1)
 matplotlib.use("agg")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background of a script has ignored

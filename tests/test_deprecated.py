@@ -13,6 +13,9 @@ import latticear as la
 from latticear.deprecated import MODULES, NAMES, renamed_keywords
 
 GONE = {
+    "latticear.engines": {"kernels_of"},
+    "latticear.engines.choice": {"Kernels", "OwnOrder", "kernels_of"},
+    "latticear.engines.lowering": {"NodeRecord", "StepRecord"},
     "latticear.config": {"GridConfig", "build_hamiltonian", "build_space"},
     "latticear.plotting": {"against_temperature"},
     "latticear.targets": {"Targets"},
@@ -36,7 +39,7 @@ GONE = {
         "trained_any",
     },
 }
-"""Names that only the package itself used: `latticear.targets` answers what they were for."""
+"""Names that only the package itself used: targets, drawers and `latticear.kernels.structures` stand in their place."""
 
 OLD: dict[str, list[str]] = {
     module: sorted(set(names) - GONE.get(module, set()))

@@ -14,7 +14,7 @@ from support.tiny import estimated
 from latticear.data.reading import read_configurations, read_metadata
 from latticear.runs.config import build_model, load_config
 from latticear.runs.directory import RunDirectory, load_model
-from latticear.training import TrainingError, fit, loop as training
+from latticear.training import TrainingError, fit, steps as training
 from latticear.workflows import (
     describe,
     monte_carlo_run,
