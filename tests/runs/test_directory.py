@@ -10,6 +10,7 @@ import pytest
 import torch
 from support.rundirs import CPU, save_step, small_model
 
+from latticear import files
 from latticear.runs import directory as rundir
 from latticear.runs.directory import KEEP, RunDirectory, load_model, write_atomically
 
@@ -137,7 +138,8 @@ def _fail_at(monkeypatch, k: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         write(path, content)
 
-    monkeypatch.setattr(rundir, "_write", failing)
+    for owner in (rundir, files):
+        monkeypatch.setattr(owner, "write_durably", failing)
 
 
 @pytest.mark.parametrize("k", range(2))
@@ -182,6 +184,7 @@ def _kill_at(monkeypatch, k: int, after: bool) -> None:
     write = rundir.write_durably
     for owner, name in (
         (rundir, "write_durably"),
+        (files, "write_durably"),
         (os, "fsync"),
         (os, "rmdir"),
         (os, "unlink"),
