@@ -11,6 +11,7 @@ import torch
 from support.disk import Disk
 from support.rundirs import CPU, save_step, small_model
 
+from latticear import files
 from latticear.runs import directory as rundir
 from latticear.runs.directory import KEEP, RunDirectory, load_model, write_atomically
 
@@ -138,7 +139,8 @@ def _fail_at(monkeypatch, k: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         write(path, content)
 
-    monkeypatch.setattr(rundir, "_write", failing)
+    for owner in (rundir, files):
+        monkeypatch.setattr(owner, "write_durably", failing)
 
 
 @pytest.mark.parametrize("k", range(2))
@@ -183,6 +185,7 @@ def _kill_at(monkeypatch, k: int, after: bool) -> None:
     write = rundir.write_durably
     for owner, name in (
         (rundir, "write_durably"),
+        (files, "write_durably"),
         (os, "fsync"),
         (os, "rmdir"),
         (os, "unlink"),
