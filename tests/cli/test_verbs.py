@@ -215,7 +215,7 @@ def test_shell_completion():
         ("train --size 4 --out a --objective variational", "objective must be one of"),
         ("train --size 4 --out a --from {run} --grow", "--grow begins with a small lattice of its own"),
         ("train --size 16 --out a --grow", "--grow needs an even lattice larger than 16, got 16x16"),
-        ("train --size 34 --out a --grow --data {data}", "--grow draws its own configurations"),
+        ("train --size 34 --out a --grow --data {data}", "--grow draws configurations by Monte Carlo"),
         ("train --size 4 --out a --from nowhere", "nowhere is not a run directory"),
         ("train --size 4 --out a --from {run} --set model.width=5", "the weights do not fit"),
         ("train --size 4 --out a --objective reverse-kl --data {data}", "data is given, but objective reverse-kl"),

@@ -329,7 +329,7 @@ def test_a_process_that_waits_in_vain_says_so(tmp_path, monkeypatch):
         (["--temperature", "2", "3", "--size", "4,x"], "--size must be L or HxW"),
         (["--temperature", "2", "3", "--chains", "3"], "--chains must be from 1 to the 2 temperatures, got 3"),
         (["--temperature", "2", "3", "-n", "5"], "an error bar needs at least 10 samples, got 5"),
-        (["--temperature", "2", "--one-network"], "--one-network serves a range of temperatures, got one alone"),
+        (["--temperature", "2", "--one-network"], "--one-network needs a range of temperatures, got one temperature"),
         (["--temperature", "2", "--set", "training.data=x.h5"], "a scan draws its own configurations"),
         (["--temperature", "2", "--set", "grid.levels=3"], "this needs a Hamiltonian at a temperature"),
         (["--temperature", "2", "--set", "model.widht=3"], "unknown key 'model.widht'"),
@@ -348,7 +348,7 @@ def test_a_folder_is_needed_and_what_is_there_is_kept(tmp_path, finished):
     assert "already exists; continue it with --resume" in refusal("scan", *WORDS, "--out", out)
     (tmp_path / "file").write_text("")
     for path in (tmp_path, tmp_path / "file"):
-        assert "already exists and is no scan" in refusal("scan", *WORDS, "--out", path, "--resume")
+        assert "already exists and is not the folder of a scan" in refusal("scan", *WORDS, "--out", path, "--resume")
 
 
 @pytest.mark.parametrize(
@@ -387,10 +387,10 @@ def test_a_damaged_point_says_which(finished, tmp_path):
 @pytest.mark.parametrize(
     ("file", "content", "expected"),
     [
-        ("points/3x3-T2.json", "[]", r"3x3-T2\.json is damaged \(it holds no object but list\); remove it and go on"),
-        ("points/3x3-T2.json", "{}", r"3x3-T2\.json is damaged \(it lacks estimates, .*remove it and go on"),
+        ("points/3x3-T2.json", "[]", r"damaged \(it must hold a JSON object, got list\); remove it and continue with"),
+        ("points/3x3-T2.json", "{}", r"3x3-T2\.json is damaged \(it lacks estimates, .*remove it and continue with"),
         ("scan.json", "[]", r"scan\.json is damaged .*; name another --out"),
-        ("3x3/T2/metrics.jsonl", "x", r"metrics\.jsonl is damaged; remove .*/3x3/T2 and go on with --resume"),
+        ("3x3/T2/metrics.jsonl", "x", r"metrics\.jsonl is damaged; remove .*/3x3/T2 and continue with --resume"),
     ],
 )
 def test_what_is_damaged_and_what_to_do_is_said(tmp_path, file, content, expected):
