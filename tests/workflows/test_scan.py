@@ -255,7 +255,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(server, tmp_path):
     assert (ended.code, ended.stderr) == (130, "")
     n_done = len(list((tmp_path / "a" / "points").glob("[34]*")))
     assert n_done
-    assert ended.stdout.endswith(f"interrupted: {n_done} of 6 points are done; the same command and --resume go on\n")
+    remedy = "continue with the same command and --resume"
+    assert ended.stdout.endswith(f"interrupted: {n_done} of 6 points are done; {remedy}\n")
     assert len(ended.stdout.splitlines()) == n_done + 1
     ended = server.run(tmp_path, *command, "--resume")
     assert ended.stdout.endswith("finished: a/table.h5, table.csv and scan.png\n")
@@ -316,12 +317,12 @@ def test_a_process_that_waits_in_vain_says_so(tmp_path, monkeypatch):
     ("words", "expected"),
     [
         ([], "scan needs --temperature, LOW:HIGH:N or several"),
-        (["--temperature", "1.5:3.5"], "--temperature must be LOW:HIGH:N with N from 2, or several"),
+        (["--temperature", "1.5:3.5"], "--temperature must be LOW:HIGH:N with N >= 2, or numbers"),
         (["--temperature", "3:2:5"], "must be LOW:HIGH:N"),
         (["--temperature", "2:3:1"], "must be LOW:HIGH:N"),
         (["--temperature", "2:nan:3"], "must be LOW:HIGH:N"),
         (["--temperature", "2:3:4:5"], "must be LOW:HIGH:N"),
-        (["--temperature", "x"], "--temperature must be a number or several"),
+        (["--temperature", "x"], "--temperature must be one or several numbers"),
         (["--temperature", "0:2:3"], "temperature must be positive and finite"),
         (["--temperature", "2", "2"], "temperature 2 is given twice"),
         (["--temperature", "2", "2.00000000000004"], "temperature 2 is given twice"),  # one folder for both
