@@ -1,9 +1,9 @@
-"""The command line, one file a verb: the only room that prints.
+"""The command line, with one file for each command; no other part of the package prints.
 
-Heavy imports happen inside the verbs, so that --help and --version answer at once.
+The commands import PyTorch and other large packages when they are called, so that --help and --version are fast.
 """
 
-from latticear.cli import train, compare, scan, estimate, sample, report, info, mc, exact  # isort: skip  # as --help has them
+from latticear.cli import train, compare, scan, estimate, sample, report, info, mc, exact  # isort: skip  # the order of --help
 from latticear.cli.app import app
 
 __all__ = ["app", "compare", "estimate", "exact", "info", "mc", "report", "sample", "scan", "train"]

@@ -1,4 +1,4 @@
-"""The application that the verbs belong to."""
+"""The Typer application to which all commands are added."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ app = typer.Typer(
 )
 
 INTERRUPTED = 130
-"""Exit status after Ctrl-C."""
+"""Exit status after Ctrl-C or SIGTERM."""
 
 
 @app.callback(invoke_without_command=True)
 def main(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
-    # OpenMP threads that spin while they wait make a busy machine ten times slower; PyTorch reads this at its import
+    # with busy waiting, OpenMP threads slow a loaded machine down tenfold; PyTorch reads this variable when imported
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if show_version:
         typer.echo(f"latticear {version('latticear')}")

@@ -1,4 +1,4 @@
-"""`latticear compare`: several configs at the same time."""
+"""`latticear compare`: compares several configs at equal training time."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ __all__ = ["compare"]
 @app.command()
 def compare(
     configs: Annotated[list[Path] | None, typer.Argument(metavar="CONFIG...", help="TOML files of the runs.")] = None,
-    minutes: Annotated[float, typer.Option(help="Time to train each of them; 0.1 works too.")] = 5.0,
+    minutes: Annotated[float, typer.Option(help="Training time of each config; it may be a fraction.")] = 5.0,
     n: Number = "10000",
     size: Size = None,
     temperature: Temperature = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run directories.")] = Path("runs/compare"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the run directories.")] = Path("runs/compare"),
     seed: Seed = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train configs for the same time; quality, speed and size side by side. The same command continues."""
+    """Train several configs for the same time and compare quality, speed and size; repeat the command to continue."""
     from latticear.workflows import compare_runs
 
     rows: list[dict[str, Any]] = []
@@ -53,7 +53,7 @@ def compare(
         except KeyboardInterrupt:
             if not as_json:
                 print_comparison(console, rows, **options)
-            console.print(f"interrupted: {len(rows)} of {len(configs or [])} are done; the same command goes on")
+            console.print(f"interrupted: {len(rows)} of {len(configs or [])} are done; repeat the command to continue")
             raise typer.Exit(INTERRUPTED) from None
         if as_json:
             typer.echo(json.dumps({"rows": rows}))

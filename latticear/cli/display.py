@@ -1,4 +1,4 @@
-"""What a terminal shows: tables, progress, and errors of one line."""
+"""Output on the terminal: tables, progress bars, and error messages of one line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """What a user can mend becomes one line and exit code 1; anything else is a bug and keeps its traceback."""
+    """Print errors that a user can correct as one line and exit with status 1; other errors keep their traceback."""
     import warnings
 
     from latticear.estimation.estimates import UnreliableEstimateWarning
@@ -37,19 +37,19 @@ def one_line_errors() -> Iterator[None]:
     from latticear.training import TrainingError
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnreliableEstimateWarning)  # the table says it, loudly
-        warnings.simplefilter("ignore", ReceptiveFieldWarning)  # train says it, once
+        warnings.simplefilter("ignore", UnreliableEstimateWarning)  # the table of results has a warning
+        warnings.simplefilter("ignore", ReceptiveFieldWarning)  # `notes` prints it for train, once
         try:
             yield
         except OverflowError as error:
-            _fail(ValueError(f"numbers out of range, as at a temperature close to zero: {error}"))
+            _fail(ValueError(f"number out of range, for example a temperature too close to zero: {error}"))
         except (ValueError, OSError, TrainingError, MemoryError) as error:
             _fail(error)
 
 
 @contextmanager
 def notes(console: Console) -> Iterator[None]:
-    """What a network says when it is built becomes a line of its own."""
+    """Print warnings about the receptive field of a network as lines of text."""
     import warnings
 
     from latticear.sampling.receptive import ReceptiveFieldWarning
@@ -86,9 +86,12 @@ def open_console(stderr: bool = False) -> Console:
 
 
 class Progress:
-    """A progress bar on a terminal; silent when piped, or where processes that are not alone would draw several.
+    """A progress bar; call it with the work done, the total work and a text.
 
-    Call it with how much is done and what to show.
+    Args:
+        console: where to draw the bar; nothing is drawn unless it is a terminal.
+        unit: what is counted.
+        alone: whether this is the only process; one of several processes draws no bar.
     """
 
     def __init__(self, console: Console, unit: str = "steps", alone: bool = True) -> None:
@@ -143,7 +146,7 @@ def print_estimates(console: Console, result: Estimates) -> None:
 
 
 def _shown(estimate_: Estimate, result: Estimates) -> str:
-    """With a mark where this one is unreliable: if all are, a warning below says so."""
+    """An estimate as text, marked if it is unreliable, unless a warning below the table concerns all estimates."""
     return str(estimate_).removesuffix(" (unreliable)") if result.warnings else str(estimate_)
 
 
@@ -152,7 +155,7 @@ def _deviation(sigma: float | None) -> str:
 
 
 def print_comparison(console: Console, rows: list[dict[str, Any]], *, minutes: float, n: int) -> None:
-    """Rows of `compare_runs`: a table, then a line for whatever failed or cannot be trusted."""
+    """Print the rows of `compare_runs` as a table, followed by the errors and warnings."""
     from rich.table import Table
 
     systems = {_system(row) for row in rows if "error" not in row}
@@ -222,7 +225,7 @@ def print_likelihood(console: Console, content: dict[str, Any]) -> None:
 
 
 def print_point(console: Console, point: dict[str, Any]) -> None:
-    """A line for a point of `scan_run`."""
+    """Print the results of one point of `scan_run` as a line."""
     from latticear.estimation.estimates import with_error
 
     height, width = point["shape"]

@@ -1,4 +1,4 @@
-"""`latticear estimate`: free energy and observables of a run."""
+"""`latticear estimate`: estimates the free energy and observables from samples of a run."""
 
 from __future__ import annotations
 
@@ -35,15 +35,18 @@ def estimate(
     n: Number = "10000",
     temperature: Temperatures = None,
     method: EstimationMethod = None,
-    data: Annotated[Path | None, typer.Option(help="Configurations: for the forward ESS, or of a grid.")] = None,
-    check: Annotated[bool, typer.Option(help="Without data, a forward ESS from a short cluster Monte Carlo.")] = True,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Configurations for the forward ESS; for a grid, those of which to give the likelihood."),
+    ] = None,
+    check: Annotated[bool, typer.Option(help="Without --data: compute a forward ESS by cluster Monte Carlo.")] = True,
     instance: InstanceFile = None,
     index: InstanceIndex = None,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Free energy and observables of a run with error bars, beside exact ones; of a grid, the held-out likelihood."""
+    """Estimate free energy and observables of a run with error bars, or the held-out likelihood of a run on a grid."""
     from latticear.runs.config import load_config
     from latticear.runs.directory import RunDirectory
     from latticear.workflows import estimate_run, likelihood_run, save_estimates
@@ -58,7 +61,7 @@ def estimate(
             likelihood = likelihood_run(run, n=count_of(n), data=data, device=device)
             typer.echo(json.dumps(likelihood)) if as_json else print_likelihood(console, likelihood)
             return
-        served = instance_of(instance, index)
+        couplings = instance_of(instance, index)
         with Progress(console, unit="samples") as progress:
             results = estimate_run(
                 run,
@@ -67,7 +70,7 @@ def estimate(
                 method=method,
                 data=data,
                 check=check,
-                instance=served,
+                instance=couplings,
                 seed=seed,
                 device=device,
                 report=progress,
@@ -79,4 +82,4 @@ def estimate(
         else:
             for result in results:
                 print_estimates(console, result)
-        save_estimates(run, results, seed=seed, instance=served)
+        save_estimates(run, results, seed=seed, instance=couplings)

@@ -1,4 +1,4 @@
-"""`latticear exact`: exact results."""
+"""`latticear exact`: computes exact results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def exact(
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Exact results of a system: enumeration, transfer matrix or Kaufman's torus, whichever gives most."""
+    """Compute exact results by enumeration, transfer matrix or Kaufman's solution, whichever gives most quantities."""
     from latticear.exact import exact_result
 
     with one_line_errors():
@@ -34,8 +34,8 @@ def exact(
         result = exact_result(hamiltonian, t)
         if result is None:
             raise ValueError(
-                f"no exact method reaches {hamiltonian} at T = {t:g}; a smaller lattice has one, or one "
-                "without fields, at a higher temperature if it is frustrated"
+                f"there is no exact method for {hamiltonian} at T = {t:g}; use a smaller lattice, or no field, and a "
+                f"higher temperature if the couplings are frustrated"
             )
         if as_json:
             typer.echo(json.dumps(result.to_dict()))

@@ -1,4 +1,4 @@
-"""`latticear info`: what a run or a file holds."""
+"""`latticear info`: describes a run or a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["info"]
 def info(
     path: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="A run directory or an HDF5/NPY file.")],
 ) -> None:
-    """Say what a run directory or a data file holds."""
+    """Describe the content of a run directory or a data file."""
     from latticear.workflows import describe
 
     with one_line_errors():

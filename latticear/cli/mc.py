@@ -1,4 +1,4 @@
-"""`latticear mc`: Monte Carlo."""
+"""`latticear mc`: runs Monte Carlo simulations."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def mc(
     method: MonteCarloMethod = "metropolis",
     n: Number = "10000",
     seed: Seed = 0,
-    chains: Annotated[int | None, typer.Option(help="Chains side by side.")] = None,
-    thermalization: Annotated[int | None, typer.Option(help="Sweeps left out at the start.")] = None,
-    thinning: Annotated[int | None, typer.Option(help="Sweeps from one measurement to the next.")] = None,
+    chains: Annotated[int | None, typer.Option(help="Number of Markov chains.")] = None,
+    thermalization: Annotated[int | None, typer.Option(help="Sweeps before the first measurement.")] = None,
+    thinning: Annotated[int | None, typer.Option(help="Sweeps between two measurements.")] = None,
     device: Device = "cpu",
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Monte Carlo: configurations into an HDF5 file, and averages with autocorrelation times."""
+    """Write Monte Carlo configurations to an HDF5 file, and print averages with autocorrelation times."""
     from latticear.workflows import monte_carlo_run
 
     with one_line_errors():
@@ -60,7 +60,7 @@ def mc(
                     report=progress,
                 )
         except KeyboardInterrupt:
-            console.print(f"interrupted: {out} keeps what it has")
+            console.print(f"interrupted: {out} keeps the configurations written so far")
             raise typer.Exit(INTERRUPTED) from None
         if as_json:
             typer.echo(json.dumps({} if result is None else result.to_dict()))

@@ -1,4 +1,4 @@
-"""What options are called and how their texts are read."""
+"""Definitions of command-line options, and functions that parse their values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def count_of(text: str) -> int:
-    """A whole number that may be written 1e7."""
+    """Parse a number of configurations, which may be written as 1e7."""
     try:
         value = float(text)
     except ValueError:
@@ -26,7 +26,7 @@ def count_of(text: str) -> int:
 
 
 def seed_of(text: str | int) -> int:
-    """A seed that every file and generator takes."""
+    """Parse a seed, which must fit into a signed 64-bit integer."""
     try:
         value = int(text)
     except ValueError:
@@ -37,7 +37,7 @@ def seed_of(text: str | int) -> int:
 
 
 def shape_of(text: str | None) -> dict[str, Any]:
-    """L, or HxW, as the config has it."""
+    """Parse a lattice size, L or HxW, and return it as the key `shape` of a config."""
     if text is None:
         return {}
     parts = text.lower().split("x")
@@ -50,17 +50,17 @@ def shape_of(text: str | None) -> dict[str, Any]:
 
 
 def temperatures_of(text: str | None) -> list[float] | None:
-    """One or several."""
+    """Parse temperatures separated by commas."""
     try:
         return None if text is None else [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise ValueError(f"--temperature must be a number or several, e.g. 2.1 2.269 2.5, got {text!r}") from error
+        raise ValueError(f"--temperature must be one or several numbers, e.g. 2.1 2.269 2.5, got {text!r}") from error
 
 
 def grid_temperatures_of(text: str | None) -> list[float]:
-    """LOW:HIGH:N, at equal distances with both ends, or one or several."""
+    """Parse LOW:HIGH:N, N equally spaced temperatures including both ends, or temperatures separated by commas."""
     if text is None:
-        raise ValueError("scan needs --temperature, LOW:HIGH:N or several, e.g. 1.5:3.5:21")
+        raise ValueError("scan needs --temperature, LOW:HIGH:N or numbers, e.g. 1.5:3.5:21")
     low, *rest = text.split(":")
     if not rest:
         return temperatures_of(text) or []
@@ -70,25 +70,25 @@ def grid_temperatures_of(text: str | None) -> list[float]:
     except ValueError:
         n = 0
     if n < 2 or not -math.inf < first < last < math.inf:
-        raise ValueError(f"--temperature must be LOW:HIGH:N with N from 2, or several, e.g. 1.5:3.5:21, got {text!r}")
+        raise ValueError(f"--temperature must be LOW:HIGH:N with N >= 2, or numbers, e.g. 1.5:3.5:21, got {text!r}")
     return [float(f"{first + (last - first) * k / (n - 1):.12g}") for k in range(n)]  # 1.7, not 1.7000000000000002
 
 
 def shapes_of(text: str | None) -> list[tuple[int, int]]:
-    """Several of L or HxW, with commas."""
+    """Parse lattice sizes, each L or HxW, separated by commas."""
     sizes = [] if text is None else [shape_of(part)["shape"] for part in text.split(",")]
     return [(height, width) for height, width in sizes]
 
 
 class SeveralTemperatures(TyperCommand):
-    """A verb whose `--temperature` takes all the numbers that follow it."""
+    """A command whose option `--temperature` takes all numbers that follow it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, _joined(args))
 
 
 def _joined(args: list[str]) -> list[str]:
-    """`--temperature 2.1 2.269` as `--temperature 2.1,2.269`."""
+    """Replace the arguments `--temperature 2.1 2.269` by `--temperature 2.1,2.269`."""
     joined: list[str] = []
     for arg in args:
         if _is_number(arg) and joined[-2:-1] == ["--temperature"] and _is_number(joined[-1]):
@@ -106,7 +106,7 @@ def _is_number(text: str) -> bool:
 
 
 def grid_of(size: str | None, levels: int | None) -> dict[str, Any]:
-    """The section that --size and --levels describe: a grid where there are levels, else a Hamiltonian."""
+    """The section of a config that --size and --levels describe: `grid` with --levels, else `hamiltonian`."""
     if levels is None:
         return {"hamiltonian": shape_of(size)}
     return {"grid": {"levels": levels} | shape_of(size)}
@@ -115,14 +115,14 @@ def grid_of(size: str | None, levels: int | None) -> dict[str, Any]:
 Size = Annotated[str | None, typer.Option(metavar="L|HxW", help="Lattice size.")]
 Temperature = Annotated[
     float | None,
-    typer.Option(help="T, with k_B = 1 and in units of the coupling. Default: T_c of the square lattice."),
+    typer.Option(help="T, with k_B = 1 and in units of the coupling. Default: T_c of the square-lattice Ising model."),
 ]
 TemperatureOrRange = Annotated[
     str | None,
     typer.Option(
         "--temperature",
         metavar="T|LOW:HIGH",
-        help="T, with k_B = 1 and in units of the coupling, or a range for one network to serve. Default: T_c.",
+        help="T, with k_B = 1 and in units of the coupling, or a range that one network covers. Default: T_c.",
     ),
 ]
 Temperatures = Annotated[
@@ -130,8 +130,8 @@ Temperatures = Annotated[
     typer.Option(
         "--temperature",
         metavar="T...",
-        help="One or several. Of a run at one temperature the same samples are reweighted; one that serves a range "
-        "draws others at each.",
+        help="One or several temperatures. Samples of a run at one temperature are reweighted; a run for a range draws "
+        "samples at each of them.",
     ),
 ]
 Grid = Annotated[
@@ -139,13 +139,13 @@ Grid = Annotated[
     typer.Option(
         "--temperature",
         metavar="LOW:HIGH:N|T...",
-        help="N temperatures at equal distances, or those named; k_B = 1, in units of the coupling.",
+        help="N equally spaced temperatures, or a list; k_B = 1, in units of the coupling.",
     ),
 ]
 Sizes = Annotated[
-    str | None, typer.Option("--size", metavar="L,L,...", help="Lattice sizes, each L or HxW. Default: the config's.")
+    str | None, typer.Option("--size", metavar="L,L,...", help="Lattice sizes, L or HxW. Default: that of the config.")
 ]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory to make.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory.")]
 File = Annotated[Path, typer.Option("--out", "-o", help="HDF5 file to write.")]
 EstimationMethod = Annotated[
     str | None,
@@ -153,8 +153,8 @@ EstimationMethod = Annotated[
         "--method",
         metavar="NAME",
         help="is: importance sampling; smc: resampling between the steps of a multiscale model; mcmc: block updates by "
-        "a multiscale model, neural Metropolis chains by any other; auto, the default: is where the first 4000 samples "
-        "have an ESS of 0.05, else smc if the model can.",
+        "a multiscale model, neural Metropolis chains by any other; auto, the default: is if the first 4000 samples "
+        "have an ESS of at least 0.05 or the model cannot draw in steps, else smc.",
     ),
 ]
 MonteCarloMethod = Annotated[
@@ -162,37 +162,37 @@ MonteCarloMethod = Annotated[
     typer.Option(
         "--method",
         metavar="NAME",
-        help="metropolis or heat-bath: any system; swendsen-wang: clusters, where bonds do not frustrate each other; "
-        "wolff: those of two states without a field; parallel-tempering, population-annealing: any system, made for "
-        "spin glasses, with the free energy.",
+        help="metropolis or heat-bath: any system; swendsen-wang: cluster updates, for systems without frustration; "
+        "wolff: single-cluster updates, for two states without a field; parallel-tempering, population-annealing: any "
+        "system, in particular spin glasses; they also give the free energy.",
     ),
 ]
-Seed = Annotated[Any, typer.Option("--seed", parser=seed_of, metavar="N", help="Seed of everything random.")]
+Seed = Annotated[Any, typer.Option("--seed", parser=seed_of, metavar="N", help="Seed of all random numbers.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Sets = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any config key: section.key=value.")
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the config: section.key=value.")
 ]
-Number = Annotated[str, typer.Option("-n", "--number", metavar="N", help="Configurations (1e6 works).")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output and nothing else.")]
-Given = Annotated[Path | None, typer.Option(metavar="FILE", help="HDF5: hold its /spins fixed where its /where is 1.")]
+Number = Annotated[str, typer.Option("-n", "--number", metavar="N", help="Number of configurations, e.g. 1e6.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
+Given = Annotated[Path | None, typer.Option(metavar="FILE", help="HDF5 file: hold its /spins fixed where /where is 1.")]
 Condition = Annotated[
-    str | None, typer.Option(metavar="K|X,Y,...", help="For a model with a condition: a class, or numbers with commas.")
+    str | None, typer.Option(metavar="K|X,Y,...", help="Condition: a class label, or numbers separated by commas.")
 ]
 InstanceFile = Annotated[
     Path | None,
-    typer.Option("--instance", metavar="FILE", help="HDF5 with /couplings, of a run that serves any of them."),
+    typer.Option("--instance", metavar="FILE", help="HDF5 file with /couplings, for a run for a disorder."),
 ]
 InstanceIndex = Annotated[
-    int | None, typer.Option("--index", help="Which of several instances in that file, from 0. Default: the first.")
+    int | None, typer.Option("--index", help="Number of the instance in that file, from 0. Default: the first.")
 ]
 Levels = Annotated[
-    int | None, typer.Option(metavar="Q", help="Learn a grid of Q values, 0..Q-1, from --data; no Hamiltonian.")
+    int | None, typer.Option(metavar="Q", help="Train without a Hamiltonian, on --data of a grid with values 0..Q-1.")
 ]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, as train makes it.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory made by train.")]
 
 
 def number_or_text(text: str | None) -> float | str | None:
-    """A temperature, or a range as it was written."""
+    """Convert text to a number if it is one; other text, such as a range LOW:HIGH, is returned as it is."""
     try:
         return None if text is None else float(text)
     except ValueError:
@@ -200,22 +200,23 @@ def number_or_text(text: str | None) -> float | str | None:
 
 
 def given_options(**values: Any) -> dict[str, Any]:
-    """The options that were given."""
+    """The options that a user gives, without those that are None."""
     return {key: value for key, value in values.items() if value is not None}
 
 
 def instance_of(path: Path | None, index: int | None) -> Instance | None:
+    """The instance of a disorder that --instance and --index describe."""
     from latticear.workflows import Instance
 
     if path is None:
         if index is not None:
-            raise ValueError("--index says which instance of a file: give the file by --instance, or leave it out")
+            raise ValueError("--index numbers the instances of a file: give it by --instance, or leave --index out")
         return None
     return Instance(path, index or 0)
 
 
 def system_of(size: str | None, temperature: float | None, sets: list[str] | None) -> RunConfig:
-    """The system that `--size`, `--temperature` and `--set` describe, as a run config."""
+    """The config that --size, --temperature and --set describe; it must have a Hamiltonian."""
     from latticear.runs.config import load_config
 
     values = {**given_options(temperature=temperature), "hamiltonian": shape_of(size)}

@@ -1,4 +1,4 @@
-"""`latticear report`: the figures of a run."""
+"""`latticear report`: writes the figures of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["report"]
 
 @app.command()
 def report(run: Run, seed: Seed = 0, device: Device = "auto") -> None:
-    """Write figures of a run: training curve, samples, histograms, correlation function, weights."""
+    """Write the figures of a run: training curve, samples, histograms, correlation function, weights."""
     from latticear.workflows.report import report_run
 
     with one_line_errors():

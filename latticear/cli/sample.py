@@ -1,4 +1,4 @@
-"""`latticear sample`: configurations into a file."""
+"""`latticear sample`: writes samples of a run to a file."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def sample(
     out: File,
     n: Number = "10000",
     seed: Seed = 0,
-    append: Annotated[bool, typer.Option(help="Continue the file up to N configurations in all.")] = False,
+    append: Annotated[bool, typer.Option(help="Continue an existing file, up to N configurations in total.")] = False,
     given: Given = None,
-    temperature: Annotated[float | None, typer.Option(help="T, of a run that serves a range.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="T, for a run that covers a range of temperatures.")] = None,
     condition: Condition = None,
     instance: InstanceFile = None,
     index: InstanceIndex = None,
     device: Device = "auto",
 ) -> None:
-    """Draw independent configurations with their log-probabilities into an HDF5 file."""
+    """Write independent configurations and their log-probabilities to an HDF5 file."""
     from latticear.workflows import sample_run
 
     with one_line_errors():
@@ -60,6 +60,6 @@ def sample(
                     report=progress,
                 )
         except KeyboardInterrupt:
-            console.print(f"interrupted: {out} keeps what it has; continue with the same command and --append")
+            console.print(f"interrupted: {out} keeps its samples; continue with the same command and --append")
             raise typer.Exit(INTERRUPTED) from None
         console.print(f"{out}: {written} configurations")

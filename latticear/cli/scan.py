@@ -1,4 +1,4 @@
-"""`latticear scan`: a grid of temperatures and sizes."""
+"""`latticear scan`: trains and evaluates a grid of temperatures and sizes."""
 
 from __future__ import annotations
 
@@ -34,32 +34,32 @@ def scan(
     config: Annotated[Path | None, typer.Argument(help="TOML file of the runs; see configs/.")] = None,
     temperature: Grid = None,
     size: Sizes = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the runs and the table.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for runs, table and figure.")] = None,
     n: Number = "10000",
     one_network: Annotated[
         bool,
         typer.Option(
-            "--one-network", help="One network of a size for all temperatures, as where the config has a range."
+            "--one-network", help="One network for all temperatures of a size. Default for a config with a range."
         ),
     ] = False,
     chains: Annotated[
         int | None,
-        typer.Option(help="Parts of the temperatures that are trained independently. Default: at most 8 in each."),
+        typer.Option(help="Divide the temperatures into this many independent chains. Default: at most 8 in each."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine, started by torchrun.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes on this machine; torchrun starts them.")] = 1,
     seed: Seed = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    resume: Annotated[bool, typer.Option(help="Continue the scan in --out, or begin it if it is not there.")] = False,
+    resume: Annotated[bool, typer.Option(help="Continue the scan in --out, or begin it if there is none.")] = False,
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train along a grid of temperatures and sizes, each from its neighbour; one table, one figure."""
+    """Train and evaluate a grid of temperatures and sizes, each from its neighbour; write a table and a figure."""
     from latticear.workflows.scan.plan import Share, plan_scan
     from latticear.workflows.scan.run import finish_scan, open_scan, scan_run
 
     with one_line_errors():
         if out is None:
-            raise ValueError("scan needs --out, the folder to make")
+            raise ValueError("scan needs --out, the folder for its results")
         console = open_console(stderr=as_json)
         with notes(console):
             plan = plan_scan(
@@ -75,7 +75,7 @@ def scan(
             )
         share = Share.of_environment()
         if workers > 1 and share.world == 1:
-            open_scan(plan, resume=resume, share=share)  # mistakes show before there are several to make them
+            open_scan(plan, resume=resume, share=share)  # errors are raised before the other processes start
             _become_torchrun(workers)
         try:
             with Progress(console, unit="", alone=share.world == 1) as progress:
@@ -85,11 +85,12 @@ def scan(
         except KeyboardInterrupt:
             done = sum(point.record.exists() for point in plan.points)
             console.print(
-                f"interrupted: {done} of {len(plan.points)} points are done; the same command and --resume go on"
+                f"interrupted: {done} of {len(plan.points)} points are done; continue with the same command and "
+                f"--resume"
             )
             raise typer.Exit(INTERRUPTED) from None
         if table is None:
-            console.print(f"{out}: this process has done its share; the last one writes the table")
+            console.print(f"{out}: this process has finished its share; the last process writes the table")
         elif as_json:
             typer.echo(json.dumps({"rows": table.rows()}))
         else:
@@ -97,6 +98,6 @@ def scan(
 
 
 def _become_torchrun(workers: int) -> None:
-    """Go on as so many processes with the same command line; the folder is there."""
+    """Replace this process by torchrun, which starts `workers` processes with the same command line and --resume."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(workers)]
     os.execv(sys.executable, [sys.executable, *launcher, "-m", "latticear", *sys.argv[1:], "--resume"])

@@ -1,4 +1,4 @@
-"""`latticear train`: one run."""
+"""`latticear train`: trains one run."""
 
 from __future__ import annotations
 
@@ -32,29 +32,33 @@ def train(
     out: Out = None,
     seed: Seed = None,
     objective: Annotated[
-        str | None, typer.Option(help="reverse-kl, forward-kl or forward-reverse-kl. Default: that of the network.")
+        str | None,
+        typer.Option(help="reverse-kl, forward-kl or forward-reverse-kl. The default depends on network and target."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Configurations for forward-kl: HDF5 or NPY. Default: Monte Carlo draws them.")
+        Path | None,
+        typer.Option(help="Data for maximum likelihood, HDF5 or NPY. Default: Monte Carlo configurations."),
     ] = None,
     source: Annotated[
         Path | None,
-        typer.Option("--from", metavar="RUN", help="Begin with the weights (and the config) of a run, of any size."),
+        typer.Option(
+            "--from", metavar="RUN", help="Start from the weights (and the config) of a run; its lattice may differ."
+        ),
     ] = None,
-    grow: Annotated[bool, typer.Option(help="Train on smaller lattices first, each half the next.")] = False,
+    grow: Annotated[bool, typer.Option(help="Train on smaller lattices first, doubling the extents.")] = False,
     levels: Levels = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    resume: Annotated[bool, typer.Option(help="Continue the run in --out, or begin it if it is not there.")] = False,
+    resume: Annotated[bool, typer.Option(help="Continue the run in --out, or begin it if there is none.")] = False,
     sets: Sets = None,
 ) -> None:
-    """Train a model at a temperature, or on a grid of integers; Ctrl-C saves, --resume continues."""
+    """Train a model for a Hamiltonian at a temperature, or on data of a grid; Ctrl-C saves, --resume continues."""
     from latticear.workflows import grow_run, train_run
 
     with one_line_errors():
         if out is None:
-            raise ValueError("train needs --out, the run directory to make")
+            raise ValueError("train needs --out, the run directory")
         if grow and source is not None:
-            raise ValueError("--grow begins with a small lattice of its own; leave out --from")
+            raise ValueError("--grow starts from a small lattice that it trains itself; leave out --from")
         values = {
             **given_options(temperature=number_or_text(temperature), seed=seed, device=device),
             **grid_of(size, levels),

@@ -1,4 +1,4 @@
-"""What the verbs of the command line do, without printing: runs on disk, from configs to estimates and figures."""
+"""The commands of the command line as functions that do not print: they train, sample, estimate and draw figures."""
 
 from latticear.data.couplings import Instance
 from latticear.workflows.compare import compare_runs

@@ -1,10 +1,10 @@
-"""Several configs at the same wall time: each trained as a run of its own, then weighed.
+"""Comparison of several configs at equal training time, by the quality of importance sampling.
 
-    OUT/<name of the config>/   a run directory
-        comparison.json         what was planned, and the row when it is done
+    OUT/<name of the config>/   run directory of the config
+        comparison.json         planned training time and measured time per step; at the end also the row of the table
 
-The time becomes a number of steps once, after a measured warm-up, and is stored; so a comparison that was stopped goes
-on with the same numbers.
+The training time is converted to a number of steps, from the time per step that a warm-up measures. The number is
+stored, so that a comparison that was interrupted continues with the same number of steps.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ Row = dict[str, Any]
 Clock = Callable[[], float]
 
 N_WARM_UP, N_TIMED = 3, 5
-"""Steps that are not timed (the first builds the engine), and how many are, at least."""
+"""Warm-up steps that are not timed (the first builds the sampling engine); smallest number of timed ones."""
 
 SHARE = 0.02
-"""Of the time budget that the warm-up may take beyond them."""
+"""Fraction of the time budget for further timed steps."""
 
 OVERRUN = 1.5
-"""Times the budget: a training that takes longer, because the machine became slower, is stopped there."""
+"""A training is stopped after this multiple of its time budget, which it exceeds if the machine became slower."""
 
 UNDERRUN = 0.75
-"""A training that took a smaller share of its budget is marked."""
+"""A training that took less than this fraction of its time budget has a warning in its row."""
 
 RECORD = "comparison.json"
 
@@ -66,31 +66,32 @@ def compare_runs(
     clock: Clock = time.perf_counter,
     overrun: float = OVERRUN,
 ) -> Iterator[Row]:
-    """Train each config for so many minutes and weigh n samples of it; yields a row when it is done.
+    """Train each config for the same time and evaluate it by importance sampling; yields a row for each config.
 
-    What `out` holds already is continued, and a row that is finished is read from there. A config that fails yields a
-    row with the key `error`, and the others go on.
+    Runs that exist in `out` are continued, and finished rows are read from there. If a config fails, its row has the
+    key `error`, and the other configs are processed.
 
     Args:
         configs: TOML files.
-        out: folder of their run directories.
-        overrides, values: for all of them, as in `config_tree`.
-        minutes: of training; those of the warm-up, of weighing and of checkpoints come on top.
-        n: samples.
+        out: folder of the run directories.
+        overrides: overrides of single keys of all configs, as `config_tree` takes them.
+        values: further keys of all configs, as `config_tree` takes them.
+        minutes: training time of each config, without the time of the warm-up, of checkpoints and of the evaluation.
+        n: number of samples for importance sampling.
         report: called with progress.
-        clock: in seconds, of the plan and of the rate of sampling; `time.process_time`, with one thread, is fair on a
-            machine that does other work too.
-        overrun: a training is stopped at so many times its minutes by the clock on the wall.
+        clock: a clock in seconds, for the time per step and the rate of sampling. `time.process_time`, with one
+            thread, gives a fair comparison on a machine that runs other programs too.
+        overrun: a training is stopped after this multiple of `minutes` of wall time.
 
     Yields:
         Rows of JSON values: `name`, `config`, `run`, `model`, `hamiltonian`, `temperature`, `parameters`, `steps`,
         `planned_steps`, `seconds`, `kl` (KL(q||p) in nats), `ess` and `free_energy_per_site` (each with value and
-        error), `deviation` of the free energy from the exact one in errors, `n`, `samples_per_second`, `reliable`,
-        `warnings`.
+        error), `deviation` of the free energy from the exact one in units of its error, `n`, `samples_per_second`,
+        `reliable`, `warnings`.
 
     Raises:
-        ValueError: for a time, number of samples or list of configs that cannot be.
-        KeyboardInterrupt: if a signal stopped it; nothing is lost.
+        ValueError: for an invalid time, number of samples or list of configs.
+        KeyboardInterrupt: if a signal stopped the comparison; a later call continues it.
     """
     names = names_of(configs)
     if not (math.isfinite(minutes) and minutes > 0):
@@ -98,37 +99,37 @@ def compare_runs(
     if n < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {n}")
     out.mkdir(parents=True, exist_ok=True)
-    asked = [_asked(config, overrides, values) for config in configs]  # mistakes show before an hour of training
-    for name, config, plan in zip(names, configs, asked, strict=True):
-        about = {"name": name, "config": str(config)}
+    checked = [_checked(config, overrides, values) for config in configs]  # errors in any config show before training
+    for name, path, config in zip(names, configs, checked, strict=True):
+        head = {"name": name, "config": str(path)}
 
-        def told(done: int, total: int, text: str, name: str = name) -> None:
+        def named_report(done: int, total: int, text: str, name: str = name) -> None:
             report(done, total, f"{name}: {text}")
 
-        if isinstance(plan, str):
-            yield about | {"error": plan}
+        if isinstance(config, str):
+            yield head | {"error": config}
             continue
         try:
-            yield about | _row(out / name, plan, minutes, n, told, clock, overrun)
+            yield head | _row(out / name, config, minutes, n, named_report, clock, overrun)
         except (ValueError, OSError, TrainingError, MemoryError) as error:
-            yield about | {"error": _sentence(error)}
+            yield head | {"error": _sentence(error)}
 
 
-def _asked(config: Path, overrides: Sequence[str], values: dict[str, Any]) -> RunConfig | str:
-    """A config, or what is wrong with it."""
+def _checked(path: Path, overrides: Sequence[str], values: dict[str, Any]) -> RunConfig | str:
+    """The config of a file, or the message of the error in it."""
     try:
-        checked = asked_config(config_tree(config, overrides, values))
-        _ = checked.target.single  # refuses what has no exact free energy to compare with
-        return checked
+        config = asked_config(config_tree(path, overrides, values))
+        _ = config.target.single  # raises ValueError for any other target
+        return config
     except (ValueError, OSError) as error:
         return _sentence(error)
 
 
 def names_of(configs: Sequence[Path]) -> list[str]:
-    """A name for each config: that of its file, with a number where it is taken.
+    """A name for each config: the name of its file, with a number appended if an earlier config has the same name.
 
     Raises:
-        ValueError: for no config, or one given twice.
+        ValueError: for no config, or one that is given twice.
 
     Example:
         >>> names_of([Path("wide/a.toml"), Path("deep/a.toml"), Path("b.toml")])
@@ -145,42 +146,44 @@ def names_of(configs: Sequence[Path]) -> list[str]:
     return names
 
 
-def _row(path: Path, asked: RunConfig, minutes: float, n: int, report: Report, clock: Clock, overrun: float) -> Row:
-    run = _planned(path, asked, minutes, clock)
+def _row(path: Path, config: RunConfig, minutes: float, n: int, report: Report, clock: Clock, overrun: float) -> Row:
+    run = _planned(path, config, minutes, clock)
     record = run.read_json(RECORD)
     if record.get("row", {}).get("n") == n:
         return {"run": str(path), **record["row"]}
     _finish_training(run, 60 * minutes * overrun, report)
-    row = _weighed(run, n, 60 * minutes, resolve_device(asked.device), report, clock)
+    row = _evaluated(run, n, 60 * minutes, resolve_device(config.device), report, clock)
     run.write_json(RECORD, record | {"row": row})
     return {"run": str(path), **row}
 
 
-def _planned(path: Path, asked: RunConfig, minutes: float, clock: Clock) -> RunDirectory:
-    """The run directory of a config, made after the warm-up if it is not there.
+def _planned(path: Path, config: RunConfig, minutes: float, clock: Clock) -> RunDirectory:
+    """The run directory of a config, with the planned number of steps; it is made if it does not exist.
+
+    The number of steps in `config` is set to the planned one.
 
     Raises:
-        ValueError: if another run is there.
+        ValueError: if the directory holds a run with another config or training time.
     """
     if not path.exists():
-        seconds = _seconds_per_step(asked, 60 * minutes, clock)
-        asked.training["steps"] = max(1, round(60 * minutes / seconds))
-        run = RunDirectory.create(path, to_toml(asked), environment(resolve_device(asked.device)))
+        seconds = _seconds_per_step(config, 60 * minutes, clock)
+        config.training["steps"] = max(1, round(60 * minutes / seconds))
+        run = RunDirectory.create(path, to_toml(config), environment(resolve_device(config.device)))
         run.write_json(RECORD, {"minutes": minutes, "seconds_per_step": seconds})
         return run
     run = RunDirectory(path)
-    there = load_config(run.config_path).to_dict() | {"minutes": run.read_json(RECORD).get("minutes", minutes)}
-    steps = there["training"]["steps"]  # of the plan, whatever the config says
-    changed = differences(asked.to_dict(with_device=False) | {"minutes": minutes}, there)
+    stored = load_config(run.config_path).to_dict() | {"minutes": run.read_json(RECORD).get("minutes", minutes)}
+    steps = stored["training"]["steps"]
+    changed = differences(config.to_dict(with_device=False) | {"minutes": minutes}, stored)
     changed.pop("training.steps", None)
-    for key, (here, stored) in changed.items():
-        raise ValueError(f"{path} holds another run: {key} is {stored!r} there, got {here!r}; name another --out")
-    asked.training["steps"] = steps
+    for key, (new, old) in changed.items():
+        raise ValueError(f"{path} holds another run: {key} is {old!r} there, got {new!r}; name another --out")
+    config.training["steps"] = steps
     return run
 
 
 def _seconds_per_step(config: RunConfig, budget: float, clock: Clock) -> float:
-    """Measured on a network that is thrown away."""
+    """The time of a training step, measured with a network that is discarded afterwards."""
     model = build_model(config).to(resolve_device(config.device))
     enough = N_WARM_UP + N_TIMED
     config = replace(config, training=config.training | {"steps": 10**6})
@@ -188,7 +191,7 @@ def _seconds_per_step(config: RunConfig, budget: float, clock: Clock) -> float:
     for _ in zip(range(N_WARM_UP), steps, strict=False):
         pass
     t_start = clock()
-    for step in steps:  # each ends with the loss on the CPU, so a device has done its work
+    for step in steps:  # the loss is copied to the CPU in each step, so a GPU has finished the step
         elapsed = clock() - t_start
         if step.step >= enough and elapsed > SHARE * budget:
             break
@@ -196,10 +199,10 @@ def _seconds_per_step(config: RunConfig, budget: float, clock: Clock) -> float:
 
 
 def _finish_training(run: RunDirectory, limit: float, report: Report) -> None:
-    """Train to the last step, or until it has taken so many seconds.
+    """Train a run to its last step, or until the training has taken `limit` seconds.
 
     Raises:
-        KeyboardInterrupt: if a signal stopped it.
+        KeyboardInterrupt: if a signal stopped the training.
     """
     steps = load_config(run.config_path).training["steps"]
 
@@ -213,19 +216,19 @@ def _finish_training(run: RunDirectory, limit: float, report: Report) -> None:
 
 
 def _progress(run: RunDirectory) -> dict[str, Any]:
-    """Step and elapsed seconds of the newest checkpoint."""
+    """The metrics at the newest checkpoint, of which `step` and `elapsed` are used; both 0 without a checkpoint."""
     latest = run.latest()
     step = int(latest.name.removeprefix("step-")) if latest else 0
     return next((row for row in reversed(run.metrics()) if row["step"] <= step), {"step": 0, "elapsed": 0.0})
 
 
-def _weighed(run: RunDirectory, n: int, budget: float, device: torch.device, report: Report, clock: Clock) -> Row:
+def _evaluated(run: RunDirectory, n: int, budget: float, device: torch.device, report: Report, clock: Clock) -> Row:
     config, model = trained(run.path, str(device))
     hamiltonian, temperature, _ = config.target.single
-    judge = exact_result(hamiltonian, temperature)
+    exact = exact_result(hamiltonian, temperature)
     drawn = _Drawn(model, hamiltonian, temperature, clock)
     with quiet():
-        result = estimate(drawn.batches(n, config.seed, report), hamiltonian, temperature, exact=judge)
+        result = estimate(drawn.batches(n, config.seed, report), hamiltonian, temperature, exact=exact)
     save_estimates(run.path, [result], seed=config.seed)
     done, free = _progress(run), result["free_energy_per_site"]
     return {
@@ -236,19 +239,19 @@ def _weighed(run: RunDirectory, n: int, budget: float, device: torch.device, rep
         "steps": done["step"],
         "planned_steps": config.training["steps"],
         "seconds": done["elapsed"],
-        "kl": divergence(np.concatenate(drawn.log_w), judge.log_z if judge else None)._asdict(),
+        "kl": divergence(np.concatenate(drawn.log_w), exact.log_z if exact else None)._asdict(),
         "ess": result["ess"].to_dict(),
         "free_energy_per_site": free.to_dict(),
         "deviation": None if free.deviation is None else float(free.deviation),
         "n": n,
         "samples_per_second": float(np.median(drawn.rates)),
         "reliable": result.reliable,
-        "warnings": [*_off_time(done, config, budget), *result.warnings],
+        "warnings": [*_time_warnings(done, config, budget), *result.warnings],
     }
 
 
-def _off_time(done: dict[str, Any], config: RunConfig, budget: float) -> list[str]:
-    """What makes a row unfair: a training cut short, or one that the plan gave too few steps."""
+def _time_warnings(done: dict[str, Any], config: RunConfig, budget: float) -> list[str]:
+    """Warnings of a row whose training time differs from the others: stopped early, or planned with too few steps."""
     planned = config.training["steps"]
     if done["step"] < planned:
         return [f"stopped after {done['step']} of {planned} steps and {done['elapsed']:.0f} s: not fully trained"]
@@ -260,7 +263,7 @@ def _off_time(done: dict[str, Any], config: RunConfig, budget: float) -> list[st
 
 
 class _Drawn:
-    """Samples on their way to the estimators, with their weights and the rate at which they came."""
+    """Samples for the estimates; keeps the logarithms of their weights and the rates at which they were drawn."""
 
     def __init__(
         self, model: AbstractModel, hamiltonian: AbstractHamiltonian, temperature: float, clock: Clock
@@ -288,7 +291,7 @@ class _Drawn:
 
 
 def _sentence(error: Exception) -> str:
-    """What an error says, in one line."""
+    """The message of an error, in one line."""
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror

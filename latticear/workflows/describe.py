@@ -1,4 +1,4 @@
-"""What a run directory or a data file holds."""
+"""Describes run directories and data files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["describe"]
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """What a run directory or a data file holds, as JSON values.
+    """The content of a run directory or a data file, as JSON values.
 
     Raises:
-        OSError, ValueError: if it is neither.
+        OSError, ValueError: if the path is neither a run directory nor a data file.
     """
     if not path.is_dir():
         return read_metadata(path)

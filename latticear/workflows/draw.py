@@ -1,4 +1,4 @@
-"""Configurations into files: samples of a run, Monte Carlo."""
+"""Writes configurations to files: samples of a run, or Monte Carlo configurations."""
 
 from __future__ import annotations
 
@@ -45,15 +45,28 @@ def sample_run(
     condition: str | None = None,
     instance: Instance | None = None,
 ) -> int:
-    """Stream samples of a run into an HDF5 file, up to n in all; returns how many it holds.
+    """Draw samples from the network of a run and write them to an HDF5 file.
 
-    With `given`, a file that `read_held` reads, its sites are held fixed. `temperature` is for a run that covers a
-    range, `instance` for one that is for any couplings. Another model with a condition takes the one in `condition`, a
-    class or numbers with commas, or those in `/condition` of the file given.
+    Args:
+        path: run directory.
+        out: the file.
+        n: number of samples in the file at the end, including those that it holds already.
+        seed: seed of the sampling.
+        append: whether to continue the file if it exists.
+        device: device of the network: auto, cpu or cuda.
+        report: called with progress.
+        given: a file of configurations with sites to be held fixed, as `read_held` reads it; or None.
+        temperature: T, for a run that covers a range of temperatures.
+        condition: a class label or numbers separated by commas, for a run on a grid whose model takes a condition; None
+            to take the conditions from `/condition` of the file `given`.
+        instance: file of the couplings, for a run for a disorder.
+
+    Returns:
+        Number of samples in the file.
 
     Raises:
-        ValueError: for a file or a number that does not fit.
-        KeyboardInterrupt: if a signal stopped it; the file keeps what it has.
+        ValueError: for a file or an option that does not go with the run.
+        KeyboardInterrupt: if a signal stopped the sampling; the file keeps the samples written so far.
     """
     run = trained(path, device)
     model = run.model
@@ -85,7 +98,7 @@ def sample_run(
 
 
 def _origin(path: Path, model: AbstractModel, held: Held | None) -> dict[str, Any]:
-    """Where samples of a run come from, as attributes of their file."""
+    """Attributes of a file of samples that describe their origin: network, weights and configurations held fixed."""
     provenance = {"run": str(path), "checkpoint": step_of(path), "command": command()}
     return {
         "model": model.to_dict(),
@@ -106,32 +119,43 @@ def monte_carlo_run(
     schedule: dict[str, int],
     report: Report,
 ) -> Estimates | None:
-    """Run Markov chains or population annealing, write the configurations to an HDF5 file and return their averages.
+    """Run Markov chains or population annealing and write the configurations to an HDF5 file.
 
-    None where there are not two measurements of each chain, and so no error bars.
+    Args:
+        out: the file; it must not exist.
+        config: a config, of which only the target is used: one system at one temperature.
+        n: number of configurations.
+        method: name of the algorithm.
+        seed: seed of the simulation.
+        device: device of the simulation: auto, cpu or cuda.
+        schedule: `n_chains`, `thermalization` and `thinning` of the Markov chains, where they differ from the defaults.
+        report: called with progress.
+
+    Returns:
+        Averages with error bars; None if there are less than two measurements of each chain, and so no error bars.
 
     Raises:
-        ValueError: for an unknown method, a number out of range, or a schedule where there are no chains.
-        KeyboardInterrupt: if a signal stopped it; the file keeps what it has.
+        ValueError: for an unknown method, a number out of range, or a schedule for a method without Markov chains.
+        KeyboardInterrupt: if a signal stopped the simulation; the file keeps the configurations written so far.
     """
     if out.exists():
         raise FileExistsError(f"{out} already exists; name another file")
     if method not in (*CHAIN_METHODS, ANNEALING):
         raise ValueError(f"method must be one of {', '.join(CHAIN_METHODS)}, {ANNEALING}, got {method!r}")
     hamiltonian, temperature, _ = config.target.single
-    where = str(resolve_device(device))
+    resolved = str(resolve_device(device))
     if method == ANNEALING:
         if schedule:
             raise ValueError(f"{ANNEALING} has no chains: leave out --chains, --thermalization and --thinning")
-        return _annealed(out, hamiltonian, temperature, n, seed=seed, device=where, report=report)
+        return _annealed(out, hamiltonian, temperature, n, seed=seed, device=resolved, report=report)
     plan = default_schedule(hamiltonian, method, n)._replace(**schedule)
-    chains = monte_carlo(hamiltonian, temperature, n=n, method=method, seed=seed, device=where, **plan._asdict())
+    chains = monte_carlo(hamiltonian, temperature, n=n, method=method, seed=seed, device=resolved, **plan._asdict())
     attributes = {
         "seed": seed,
         "temperature": temperature,
         "provenance": {"method": method, **plan._asdict(), "command": command()},
     }
-    judge = exact_result(hamiltonian, temperature)
+    exact = exact_result(hamiltonian, temperature)
     with (
         quiet(),
         StopSignals() as stop,
@@ -140,7 +164,7 @@ def monte_carlo_run(
         written = _written(chains, writer, hamiltonian, n, report, stop)
         if n >= 2 * plan.n_chains:
             estimated = estimate_tempering if method == ParallelTempering.name else estimate_chains
-            return estimated(written, hamiltonian, temperature, exact=judge)
+            return estimated(written, hamiltonian, temperature, exact=exact)
         for _ in written:
             pass
         return None
@@ -156,11 +180,14 @@ def _annealed(
     device: str,
     report: Report,
 ) -> Estimates:
-    n_replicas = max(100, n + MAX_ISLANDS)  # whatever their number is rounded to, n of them are there to be kept
-    weights = "equal: islands were resampled by their Z; replicas of one family are not independent"
+    n_replicas = max(100, n + MAX_ISLANDS)  # population_annealing rounds this number; at least n replicas remain
+    weights = (
+        "equal: islands, which are independent populations, were resampled in proportion to their estimates of Z; "
+        "replicas with a common ancestor are not independent"
+    )
     provenance = {"method": ANNEALING, "n_replicas": n_replicas, "weights": weights, "command": command()}
     attributes = {"seed": seed, "temperature": temperature, "provenance": provenance}
-    judge = exact_result(hamiltonian, temperature)
+    exact = exact_result(hamiltonian, temperature)
     with (
         quiet(),
         StopSignals() as stop,
@@ -169,11 +196,11 @@ def _annealed(
 
         def cooled(done: int, total: int) -> None:
             report(n * done // total, n, f"temperature {done} of {total}")
-            _obey(stop)
+            _raise_if_stopped(stop)
 
         options: dict[str, Any] = {"n": n_replicas, "seed": seed, "device": device}
         population = annealed_population(hamiltonian, temperature, report=cooled, **options)
-        estimates = estimate_population(population, hamiltonian, temperature, exact=judge)
+        estimates = estimate_population(population, hamiltonian, temperature, exact=exact)
         _write(writer, hamiltonian, n, report, stop, equally_weighted(population)[:n])
         return estimates
 
@@ -183,10 +210,10 @@ def _write(
 ) -> None:
     writer.write(batch, space.token_energy(batch.tokens))
     report(writer.n_written, n, "")
-    _obey(stop)
+    _raise_if_stopped(stop)
 
 
-def _obey(stop: StopSignals) -> None:
+def _raise_if_stopped(stop: StopSignals) -> None:
     if stop.requested:
         raise KeyboardInterrupt
 
@@ -199,10 +226,10 @@ def _written(
     report: Report,
     stop: StopSignals,
 ) -> Iterator[Samples]:
-    """The batches, each written to the file as it passes.
+    """Yield the batches after writing each of them to the file.
 
     Raises:
-        KeyboardInterrupt: between two batches, if a signal asked to stop.
+        KeyboardInterrupt: after a batch, if a signal requested to stop.
     """
     for batch in batches:
         _write(writer, space, n, report, stop, batch)

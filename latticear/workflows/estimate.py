@@ -35,18 +35,19 @@ AUTO = "auto"
 """The method that the first samples choose."""
 
 N_CHECK = 1000
-"""Monte Carlo configurations that importance sampling is checked against."""
+"""Number of Monte Carlo configurations for the forward ESS, which checks importance sampling."""
 
 N_PILOT = 4000
-"""Samples whose weights decide on the method, at most."""
+"""Largest number of samples whose weights decide on the method."""
 
 MIN_ESS = 0.05
-"""Importance sampling is chosen if the ESS of the pilot is at least this."""
+"""Importance sampling is chosen if the ESS of the first samples is at least this."""
 
 MIN_PARTICLES = 1000
-"""Fewer are not worth resampling."""
+"""Smallest number of samples for which sequential Monte Carlo is chosen."""
 
 Say = Callable[[str], None]
+"""A function that is called with a line of text for the user."""
 
 
 def estimate_run(
@@ -63,30 +64,39 @@ def estimate_run(
     check: bool = True,
     instance: Instance | None = None,
 ) -> list[Estimates]:
-    """Estimates from fresh samples of a run.
+    """Draw samples from the network of a run and compute estimates.
 
     Args:
         path: run directory.
-        n: samples; of a run that covers a range, at each of several settings along it.
-        temperatures: where to reweight to, or, of a run that covers a range, to sample; None for the temperature of the
-            run, or several along its range.
-        method: one of `METHODS`: "is" (importance sampling), "smc" (resampling between the steps of a multiscale
-            model), "mcmc" (block updates by a multiscale model, neural Metropolis by any other) and others. None or
-            "auto" for importance sampling if the first samples allow it, or if the model does not draw in steps, else
-            for "smc".
-        data: Monte Carlo configurations for the forward ESS, or None.
-        check: without data, draw them for importance sampling where cluster Monte Carlo does so at once.
-        seed, device: of the sampling.
+        n: number of samples; for a run that covers a range, the number at each of several settings.
+        temperatures: temperatures to reweight the samples to, or, for a run that covers a range, to draw samples at.
+            None for the temperature of the run, or several temperatures, equally spaced over its range.
+        method: a key of `METHODS`, such as "is" (importance sampling), "smc" (resampling between the steps of a
+            multiscale model) and "mcmc" (block updates by a multiscale model, neural Metropolis by any other). None or
+            "auto" chooses "smc" if the model draws in steps and the weights of the first samples are too uneven for
+            importance sampling, else "is".
+        data: file of Monte Carlo configurations for the forward ESS, or None.
+        seed: seed of the sampling.
+        device: device of the network: auto, cpu or cuda.
         report: called with progress.
-        say: called with a line that says which method was chosen, where there was a choice.
-        instance: the couplings, of a run that is for any.
+        say: called with a line that states the chosen method, if there was a choice.
+        check: whether to draw Monte Carlo configurations for the forward ESS if no data are given, the method is
+            importance sampling and a cluster algorithm exists for the system, so that they are drawn quickly.
+        instance: file of the couplings, for a run for a disorder.
+
+    Returns:
+        Estimates, one for each temperature.
+
+    Raises:
+        ValueError: for an unknown method, or options that do not go with the run.
+        OSError: if a file cannot be read.
     """
     method = method or AUTO
     if method not in (AUTO, *METHODS):
         raise ValueError(f"method must be one of {[AUTO, *METHODS]}, got {method!r}")
     run = trained(path, device)
     model = run.model
-    draws = run.target.settings(Asked(instance=instance), _wanted(run.target, temperatures, data), model)
+    draws = run.target.settings(Asked(instance=instance), _temperatures(run.target, temperatures, data), model)
     first, aims = draws[0]
     target_data = None if data is None else read_configurations(data, first.system, temperature=aims[0])
     if len(aims) > 1:
@@ -159,7 +169,11 @@ def _chosen(
     batches: Iterator[Samples],
     say: Say,
 ) -> tuple[str, Iterator[Samples]]:
-    """The method, chosen by the weights of the first samples if it is "auto", and all samples, those included."""
+    """Replace the method "auto" by one that the weights of the first samples suggest.
+
+    Returns:
+        The method, and an iterator over all samples, which include the first ones.
+    """
     if method != AUTO:
         return method, batches
     pilot: list[Samples] = []
@@ -168,24 +182,30 @@ def _chosen(
     parts = measurements(pilot, hamiltonian, [temperature], None)
     log_w = np.concatenate([-part.energy / temperature - part.log_q for part in parts if part.log_q is not None])
     ess = effective_sample_size(log_w)
-    found = f"ESS {ess:.2g} of {len(log_w)} samples"
+    quality = f"ESS {ess:.2g} of {len(log_w)} samples"
     samples = itertools.chain(pilot, batches)
     if ess >= MIN_ESS:
-        say(f"importance sampling: {found}")
+        say(f"importance sampling: {quality}")
     elif not isinstance(model, DrawsInSteps):
-        say(f"importance sampling: {found} speak against it, but {model.name} does not draw in steps, as smc does")
+        say(f"importance sampling: {quality} is small, but {model.name} does not draw in steps, which smc needs")
     elif len(log_w) < MIN_PARTICLES:
-        say(f"importance sampling: {found}, but sequential Monte Carlo wants {MIN_PARTICLES}")
+        say(f"importance sampling: {quality} is small, but sequential Monte Carlo needs {MIN_PARTICLES} samples")
     else:
-        say(f"sequential Monte Carlo: {found}, and importance sampling wants {MIN_ESS}")
+        say(f"sequential Monte Carlo: {quality} is too small for importance sampling, which needs {MIN_ESS}")
         return "smc", samples
     return "is", samples
 
 
 def save_estimates(path: Path, results: Sequence[Estimates], *, seed: int, instance: Instance | None = None) -> None:
-    """Write estimates.json, if these are of the target of the run and by a method that gives the free energy.
+    """Write estimates.json, unless the estimates lack the free energy or are not at the temperature of the run.
 
-    Of a run that covers a range, it has a list `estimates`, one entry for each temperature.
+    For a run that covers a range, the file has a list `estimates` with one entry for each setting.
+
+    Args:
+        path: run directory.
+        results: estimates, one for each temperature.
+        seed: seed of the samples.
+        instance: file of the couplings, for a run for a disorder.
     """
     run, first = RunDirectory(path), results[0]
     if "free_energy_per_site" not in first:
@@ -199,8 +219,10 @@ def save_estimates(path: Path, results: Sequence[Estimates], *, seed: int, insta
         run.write_json("estimates.json", first.to_dict() | origin)
 
 
-def _wanted(target: AbstractTarget, temperatures: Sequence[float] | None, data: Path | None) -> list[float] | None:
-    """The temperatures that were asked for, or along a range the one that the data state."""
+def _temperatures(
+    target: AbstractTarget, temperatures: Sequence[float] | None, data: Path | None
+) -> list[float] | None:
+    """The temperatures of a user; without them, for a range, the temperature in the data file; None for the default."""
     if temperatures:
         return [check_temperature(t) for t in temperatures]
     stated = read_metadata(data)["attributes"].get("temperature") if data is not None and target.covers_range else None

@@ -1,4 +1,4 @@
-"""Runs on grids: what follows from their data, and the likelihood of what was held out."""
+"""Runs on grids: completion of their configs from the data, and the likelihood of held-out data."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ __all__ = ["check_classes", "check_same_data", "completed", "held_out_data", "li
 
 
 def completed(grid: dict[str, Any], model: dict[str, Any], path: str) -> None:
-    """Fill in shape, components, classes and condition of the data file where nothing was said.
+    """Add the shape, components, classes and length of the condition to a config that does not contain them.
 
-    Integers in `/condition` are labels; they make `grid.n_classes` and `model.n_condition` the largest one plus 1.
-    `model.n_condition = 0` leaves them unused.
+    Integers in `/condition` are class labels; `grid.n_classes` and `model.n_condition` then are the largest label plus
+    1. With `model.n_condition = 0` the conditions of the file are not used.
 
     Args:
-        grid, model: the sections of a config, changed in place.
-        path: of the data.
+        grid: the section `[grid]`, changed in place.
+        model: the section `[model]`, changed in place.
+        path: path of the data file.
     """
     if "shape" not in grid:
         components, *shape = _size(path)
@@ -48,16 +49,21 @@ def _size(path: str) -> tuple[int, ...]:
     if len(size) == 3 and size[2] <= 4 < size[0]:
         raise ValueError(
             f"{path} holds (n, {str(size)[1:-1]}), which looks like (n, H, W, C): move the components before the rows, "
-            f"or say what is meant with grid.shape and grid.n_components"
+            f"or set grid.shape and grid.n_components"
         )
     return (1, *size) if len(size) == 2 else tuple(size)
 
 
 def check_classes(data: Configurations, held_out: float, n_classes: int) -> None:
-    """Every class that is held out must be trained on: data sorted by class are not what anyone wants.
+    """Check that every class of the held-out data also occurs in the training data, unlike in data sorted by class.
+
+    Args:
+        data: all configurations, with one-hot conditions.
+        held_out: fraction of the configurations, the last ones, that is held out.
+        n_classes: number of classes; 0 for none.
 
     Raises:
-        ValueError: names the classes.
+        ValueError: names a class that is missing in the training data.
     """
     if data.condition is None or not n_classes:
         return
@@ -72,24 +78,24 @@ def check_classes(data: Configurations, held_out: float, n_classes: int) -> None
 
 
 def held_out_data(path: Path, config: RunConfig) -> Configurations:
-    """The part of the data that a run was not trained on.
+    """The part of the data of a run that was held out of its training.
 
     Raises:
-        ValueError: if nothing was held out, or the data are not those that the run was trained on.
+        ValueError: if no data were held out, or the data file has changed since the training.
     """
     data = config.target.read_data(config.training["data"])
     check_same_data(RunDirectory(path), data)
     n = n_held_out(len(data.tokens), config.training["held_out"])
     if not n:
-        raise ValueError(f"{path} held nothing out (training.held_out is 0): name other data with --data FILE")
+        raise ValueError(f"{path} has no held-out data (training.held_out is 0): give other data with --data FILE")
     return data.part(slice(-n, None))
 
 
 def check_same_data(run: RunDirectory, data: Configurations) -> None:
-    """Of other data than those of the training nobody knows what was held out.
+    """Check that data are those that a run was trained on; only then is their end the held-out part.
 
     Raises:
-        ValueError: if they are other ones.
+        ValueError: if the data differ.
     """
     if run.read_json("environment.json").get("data") != data.fingerprint:
         raise ValueError(
@@ -98,13 +104,19 @@ def check_same_data(run: RunDirectory, data: Configurations) -> None:
 
 
 def likelihood_run(path: Path, *, n: int, data: Path | None, device: str) -> dict[str, Any]:
-    """The likelihood of configurations that a run was not trained on, as JSON values; kept in estimates.json.
+    """The likelihood of configurations that a run was not trained on, as JSON values.
+
+    The result for the held-out data is also written to estimates.json.
 
     Args:
         path: run directory.
-        n: how many of them at most.
-        data: a file of others; None for those held out, which alone are kept.
-        device: of the network.
+        n: largest number of configurations to use.
+        data: a file of configurations; None for the held-out data of the run.
+        device: device of the network: auto, cpu or cuda.
+
+    Raises:
+        ValueError: for a run on a Hamiltonian, or data that do not fit.
+        OSError: if a file cannot be read.
     """
     config, model = trained(path, device)
     if config.target.has_energy:

@@ -1,4 +1,4 @@
-"""Training on ever larger lattices, each beginning with the weights of the one before."""
+"""Training on a sequence of growing lattices; each starts from the weights of the previous, smaller one."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from latticear.workflows.trained import Report
 __all__ = ["grow_run", "stage_training", "stages"]
 
 SMALLEST = 16
-"""The first lattice has no larger extent than this, if it can be had by halving."""
+"""Largest extent of the first lattice, if halving the final lattice leads to one as small."""
 
 SMALLEST_BATCH = 32
-"""No stage has fewer configurations in a step."""
+"""Smallest batch size of a stage."""
 
 
 def grow_run(
@@ -33,23 +33,27 @@ def grow_run(
     resume: bool,
     report: Report,
 ) -> bool:
-    """Train on a small lattice, on one of twice its extents with the weights of the first, and so on up to the last.
+    """Train on a small lattice, then on one of twice its extents starting from those weights, up to the final lattice.
 
-    Every stage is a run of its own: those before the last stand beside it, `OUT-16x16`, `OUT-32x32`, and so on. The
-    options of the training are those of the first stage; `stage_training` has the others.
+    Each stage is a run. The runs of the earlier stages are in the same folder as the last one and have names such as
+    `OUT-16x16` and `OUT-32x32`. The training options of the config are those of the first stage; `stage_training` gives
+    those of the later stages.
 
     Args:
         out: run directory of the last stage.
-        config_path, overrides, values: as of `train_run`, with the shape of the last stage.
-        resume: go on where an earlier call was stopped.
+        config_path: TOML file, as for `train_run`, with the shape of the final lattice.
+        overrides: overrides of single keys, as for `train_run`.
+        values: further keys of the config, as for `train_run`.
+        resume: whether to continue an earlier call that was stopped.
         report: called with progress.
 
     Returns:
-        False if it was stopped (saved) before its last step.
+        Whether the training has reached the last step of the last stage.
 
     Raises:
-        ValueError: for a config that cannot be, a network that cannot grow, or data, which are of one lattice alone.
-        FileExistsError: if `out` or a stage exists and `resume` is False.
+        ValueError: for an invalid config, a network that cannot change its lattice, or a config with data, which are
+            configurations of a single lattice.
+        FileExistsError: if the directory of a stage exists and `resume` is False.
     """
     config, shapes = _checked(config_tree(config_path, overrides, values))
     runs = [out.with_name(f"{out.name}-{height}x{width}") for height, width in shapes[:-1]] + [out]
@@ -57,32 +61,32 @@ def grow_run(
         for path in runs:
             if path.exists():
                 raise FileExistsError(f"{path} already exists; continue with --resume or name another --out")
-    asked = config_tree(config_path, overrides, values)
-    asked.setdefault("model", {})["name"] = config.model["name"]  # small lattices have another default
-    stage_trees = [_of_stage(asked, config, k, shape) for k, shape in enumerate(shapes)]
+    requested = config_tree(config_path, overrides, values)
+    requested.setdefault("model", {})["name"] = config.model["name"]  # the default differs on a small lattice
+    stage_trees = [_stage_tree(requested, config, k, shape) for k, shape in enumerate(shapes)]
     finished = [_is_finished(path, tree) for path, tree in zip(runs, stage_trees, strict=True)]
-    first = max((k + 1 for k, done in enumerate(finished) if done), default=0)  # what came before it was needed for it
+    first = max((k + 1 for k, done in enumerate(finished) if done), default=0)  # earlier stages are not needed any more
     for k, path in list(enumerate(runs))[first:]:
         source = runs[k - 1] if k else None
-        told = _told(report, shapes[k])
-        if not train_run(path, None, (), stage_trees[k], resume=resume, report=told, source=source):
+        stage_report = _with_size(report, shapes[k])
+        if not train_run(path, None, (), stage_trees[k], resume=resume, report=stage_report, source=source):
             return False
     return True
 
 
-def _of_stage(asked: dict[str, Any], config: RunConfig, k: int, shape: tuple[int, int]) -> dict[str, Any]:
-    """What is asked of stage k."""
-    tree = copy.deepcopy(asked)
+def _stage_tree(requested: dict[str, Any], config: RunConfig, k: int, shape: tuple[int, int]) -> dict[str, Any]:
+    """The unchecked config of stage k."""
+    tree = copy.deepcopy(requested)
     tree.setdefault("hamiltonian", {})["shape"] = list(shape)
     tree.setdefault("training", {}).update(stage_training(config.training, k))
     return tree
 
 
 def stage_training(training: dict[str, Any], k: int) -> dict[str, Any]:
-    """The options of the training that differ in stage k from those of the first stage.
+    """The training options of stage k that differ from those of the first stage.
 
-    A lattice of twice the extents has four times the sites to learn from, so half as many configurations do; and what
-    has been learned is spoiled by steps as large as in the beginning.
+    A lattice of twice the extents has four times as many sites, so that half as many configurations suffice for the
+    gradient. The learning rate is smaller, since large steps would spoil the weights that have been learned.
     """
     if k == 0:
         return {}
@@ -93,7 +97,12 @@ def stage_training(training: dict[str, Any], k: int) -> dict[str, Any]:
 
 
 def stages(shape: tuple[int, int], cell: tuple[int, int] = SITE) -> list[tuple[int, int]]:
-    """The lattices on the way to one: halves of it, as long as they are of whole cells and not small enough."""
+    """The shapes of all stages: the final shape, its half, and so on, as long as they consist of whole unit cells.
+
+    Args:
+        shape: shape (H, W) of the final lattice.
+        cell: extents (y, x) of the unit cell in the multiscale order of the network.
+    """
     shapes = [shape]
     while max(shapes[0]) > SMALLEST and not any(n % (2 * m) for n, m in zip(shapes[0], cell, strict=True)):
         shapes.insert(0, (shapes[0][0] // 2, shapes[0][1] // 2))
@@ -101,49 +110,57 @@ def stages(shape: tuple[int, int], cell: tuple[int, int] = SITE) -> list[tuple[i
 
 
 def _checked(tree: dict[str, Any]) -> tuple[RunConfig, list[tuple[int, int]]]:
-    """The config of the last stage, and the lattices of all."""
+    """The config of the last stage, and the shapes of all stages.
+
+    Raises:
+        ValueError: for an invalid config, or one with which the lattice cannot grow.
+    """
     if "grid" in tree:
-        raise ValueError("--grow needs a Hamiltonian, which is the same on every lattice; a [grid] is not")
+        raise ValueError("--grow needs a Hamiltonian, which is defined on lattices of any size; a [grid] is not")
     config = parse_config(tree)
     if config.model["name"] != MultiscalePixelCNN.name:
         raise ValueError(
-            f"--grow needs a network whose weights serve every lattice, model.name multiscale, "
+            f"--grow needs a network whose weights do not depend on the lattice size, model.name multiscale, "
             f"got {config.model['name']}"
         )
     if not config.model["translation_invariant"]:
-        raise ValueError("--grow needs the same couplings everywhere: a perceptron of one site serves no other lattice")
+        raise ValueError("--grow needs the same couplings everywhere, so that all sites can have the same weights")
     if config.training["data"]:
-        raise ValueError("--grow draws its own configurations on each lattice; leave out --data")
+        raise ValueError("--grow draws configurations by Monte Carlo on each lattice; leave out --data")
     height, width = config.target.space.shape
     if len(stages((height, width))) == 1:
         raise ValueError(f"--grow needs an even lattice larger than {SMALLEST}, got {height}x{width}; leave it out")
-    cell = cast(MultiscalePixelCNN, build_model(config)).cell  # the same for all: weights know no other
+    cell = cast(MultiscalePixelCNN, build_model(config)).cell  # the same in all stages, since the weights depend on it
     shapes = stages((height, width), cell)
     if len(shapes) == 1:
         raise ValueError(
-            f"--grow needs a lattice whose half is of whole unit cells of {cell[0]}x{cell[1]}, got {height}x{width}; "
-            f"leave it out, or set model.cell to [1, 1]"
+            f"--grow needs a lattice whose half consists of whole unit cells of {cell[0]}x{cell[1]}, "
+            f"got {height}x{width}; leave it out, or set model.cell to [1, 1]"
         )
     return config, shapes
 
 
 def _is_finished(path: Path, tree: dict[str, Any]) -> bool:
-    """Whether a stage is complete.
+    """Whether the training of a stage is complete.
+
+    Args:
+        path: run directory of the stage.
+        tree: the unchecked config of the stage.
 
     Raises:
-        ValueError: if it is a run of another config than asked for.
-        FileNotFoundError: if there is something else at its place.
+        ValueError: if the directory holds a run with a different config.
+        FileNotFoundError: if the path exists but is not a run directory.
     """
     if not path.exists():
         return False
     try:
         run = RunDirectory(path)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}; remove it to train this stage anew") from error
+        raise FileNotFoundError(f"{error}; remove it to train this stage again") from error
     asked_config(tree, run)
     return "finished" in run.read_json("environment.json")
 
 
-def _told(report: Report, shape: tuple[int, int]) -> Report:
-    """Progress that says which lattice it is of."""
+def _with_size(report: Report, shape: tuple[int, int]) -> Report:
+    """Progress of one stage, with the size of its lattice in front of the text."""
     return lambda done, total, text: report(done, total, f"{shape[0]}x{shape[1]} {text}".rstrip())

@@ -1,4 +1,4 @@
-"""Samples with sites held fixed: a boundary, a defect, part of a measured configuration; any number of them."""
+"""Conditional samples, with sites held fixed: a boundary, a defect, or a part of a measured configuration."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["Held", "read_held"]
 
 
 class Held(NamedTuple):
-    """K configurations that hold sites fixed. Sample i is drawn given configuration i modulo K.
+    """K configurations whose tokens are held fixed at some sites. Sample i is drawn given configuration i modulo K.
 
     Attributes:
-        tokens: `(K, H, W)` or `(K, C, H, W)`; what is held, arbitrary elsewhere.
-        where: bool of that shape, True where the token is held.
-        origin: where they come from, JSON values.
-        condition: `(K, k)`, what each of them comes with, for a model with a condition; or None.
+        tokens: `(K, H, W)` or `(K, C, H, W)`; arbitrary where the token is not held fixed.
+        where: bool of the same shape, True where the token is held fixed.
+        origin: file and provenance of the configurations, as JSON values.
+        condition: `(K, k)`, the condition of each configuration, for a model with a condition; or None.
     """
 
     tokens: Tensor
@@ -36,12 +36,12 @@ class Held(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """A name for what is held: 16 hexadecimal digits, others for other sites or tokens."""
+        """A hash of the sites and tokens held fixed, and of the conditions: 16 hexadecimal digits."""
         held = torch.where(self.where, self.tokens.long() + 1, 0)
         return fingerprint_of(held, None if self.condition is None else self.condition.double())
 
     def sample_batches(self, model: AbstractModel, n: int, *, seed: int, start: int = 0) -> Iterator[Samples]:
-        """Samples start .. start + n - 1 of the stream (model, seed, these), in constant memory."""
+        """Draw samples start .. start + n - 1 of the random stream of this seed, batch by batch, in constant memory."""
         block, stop = drawer(model).block, start + n
         for begin in range(start - start % block, stop, block):
             first, last = max(start, begin), min(stop, begin + block)
@@ -57,11 +57,16 @@ class Held(NamedTuple):
 
 
 def read_held(path: Path, hamiltonian: ConfigurationSpace, n: int) -> Held:
-    """Read the configurations that hold sites of n samples fixed.
+    """Read the configurations whose tokens are held fixed in n samples.
+
+    Args:
+        path: a file that `read_given` reads.
+        hamiltonian: the Hamiltonian or grid of the samples.
+        n: number of samples.
 
     Raises:
-        ValueError: if n is no multiple of their number, so that some would hold more samples than others; and as
-            `read_given`.
+        ValueError: if n is not a multiple of the number of configurations, so that some would be used more often than
+            others; and as `read_given`.
         OSError: as `read_given`.
     """
     tokens, where = read_given(path, hamiltonian)

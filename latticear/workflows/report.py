@@ -1,4 +1,4 @@
-"""The figures of a run, drawn beside a short Monte Carlo simulation of the same system."""
+"""The figures of a run, which compare its samples with a short Monte Carlo simulation of the same system."""
 
 from __future__ import annotations
 
@@ -40,24 +40,30 @@ from latticear.workflows.trained import quiet, trained
 __all__ = ["report_run"]
 
 MAX_SITES = 2**20
-"""Sites drawn for the figures, in all: 16,384 configurations of 8x8."""
+"""Largest number of sites of all samples that are drawn for the figures: 16,384 configurations of 8x8."""
 
 N_SHOWN = 16
-"""Configurations of each kind in the figure of samples."""
+"""Number of samples, and of Monte Carlo configurations, in the figure of samples."""
 
 N_POINTS, N_CURVE = 13, 61
-"""Places along a range that are sampled, and at which the exact curve is drawn."""
+"""Numbers of points along a range: those with samples, and those of the exact curve."""
 
 CURVES = ("free_energy_per_site", "energy_per_site", "heat_capacity_per_site", "abs_magnetization")
-"""Quantities that are drawn along it."""
+"""Quantities that are drawn along a range."""
 
 
 def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[Path]:
-    """Write the figures of a run into `figures/` and yield their paths as they are made.
+    """Write the figures of a run into `figures/`; yields the path of each figure when it is written.
 
-    Training curve, samples beside Monte Carlo configurations, histograms of energy and magnetisation, correlation
-    function, the weights with ESS and forward ESS, and the receptive field where offsets describe it; of a run that
-    is for any couplings, those of its first instance. A run on a grid has what `report_grid` draws.
+    The figures show the training curve; samples and Monte Carlo configurations; histograms of energy and magnetisation;
+    the correlation function; the importance weights with ESS and forward ESS; the receptive field of a network whose
+    layers read sites at fixed offsets; and, for a run that covers a range, quantities along the range. For a run for a
+    disorder they show its first instance. For a run on a grid, `report_grid` draws the figures.
+
+    Args:
+        path: run directory.
+        seed: seed of the samples and of the Monte Carlo simulation.
+        device: device of the network: auto, cpu or cuda.
     """
     matplotlib.use("agg")
     loaded, run = trained(path, device), RunDirectory(path)
@@ -82,7 +88,7 @@ def _figures(run: RunDirectory, model: AbstractModel, setting: Setting, n: int, 
     """The figures of one system at one temperature, from n samples and n Monte Carlo configurations."""
     hamiltonian, t, condition = setting
     exact = exact_result(hamiltonian, t)
-    known = exact.free_energy_per_site if exact else None
+    exact_free_energy = exact.free_energy_per_site if exact else None
     samples = model.sample(n, seed=seed, condition=condition)
     chains = list(monte_carlo(hamiltonian, t, n=n, method=default_method(hamiltonian), seed=seed))
     reference = Samples.cat(chains)
@@ -97,7 +103,7 @@ def _figures(run: RunDirectory, model: AbstractModel, setting: Setting, n: int, 
     )
     pair = ours["correlation"], theirs["correlation"]
     return {
-        "training": ((7, 4), lambda f: training_curve(f.subplots(), run.metrics(), known)),
+        "training": ((7, 4), lambda f: training_curve(f.subplots(), run.metrics(), exact_free_energy)),
         "samples": ((9, 4.8), partial(_draw_samples, hamiltonian, samples, reference)),
         "histograms": ((9, 4), partial(_draw_histograms, from_model, np.exp(log_w - log_w.max()), from_chains)),
         "correlation": ((6, 4), lambda f: correlation_function(f.subplots(), *pair)),
@@ -118,7 +124,7 @@ def _draw_histograms(samples: _Observed, weights: np.ndarray, reference: _Observ
 
 
 def _along_range(model: AbstractModel, target: AbstractTarget, n: int, seed: int, figure: Figure) -> None:
-    """Free energy, energy, heat capacity and magnetisation all along a range, and the exact curves."""
+    """Draw free energy, energy, heat capacity and magnetisation along the range of a target, with exact curves."""
     results = {}
     for k, (x, setting) in enumerate(target.along(N_POINTS).items()):
         batches = model.sample_batches(n, seed=seed, start=k * n, condition=setting.condition)
@@ -131,10 +137,10 @@ def _along_range(model: AbstractModel, target: AbstractTarget, n: int, seed: int
 
 
 class _Observed(NamedTuple):
-    """Observables of configurations.
+    """Observables of n configurations.
 
     Attributes:
-        energy: per site, `(n,)`.
+        energy: energy per site, `(n,)`.
         m: magnetisation per site, `(n,)`.
     """
 

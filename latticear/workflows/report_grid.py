@@ -1,4 +1,4 @@
-"""The figures of a run on a grid, drawn beside the data it was trained on."""
+"""The figures of a run on a grid, which compare its samples with its data."""
 
 from __future__ import annotations
 
@@ -22,19 +22,25 @@ from latticear.workflows.trained import Trained
 __all__ = ["panels", "report_grid"]
 
 SHOWN, COMPLETED, DRAWN = 36, 8, 6
-"""Samples beside as many of the data; configurations that are completed, and how often each."""
+"""Numbers of samples and of data shown; of configurations that are completed; of completions of each of them."""
 
 
 def report_grid(loaded: Trained, run: RunDirectory, *, seed: int = 0) -> Iterator[Path]:
-    """Write the figures of a run into `figures/` and yield their paths as they are made.
+    """Write the figures of a run on a grid into `figures/`; yields the path of each figure when it is written.
 
-    The likelihood during training, samples beside data (with the same conditions, the end of the data, which is what
-    was held out), the lower halves of such data drawn anew, and the receptive field where offsets describe it.
+    The figures show the likelihood during training; samples and data with the same conditions; data whose lower half is
+    drawn by the model; and the receptive field of a network whose layers read sites at fixed offsets. The data shown
+    are the last ones, which are the held-out data.
+
+    Args:
+        loaded: the run and its network.
+        run: the directory of the run.
+        seed: seed of the samples.
     """
     (config, model), grid = loaded, loaded.target.space
     data = loaded.target.read_data(config.training["data"])
     last = data.part(slice(-SHOWN, None))
-    samples = model.sample(len(last.tokens), seed=seed, condition=_on(model, last.condition))
+    samples = model.sample(len(last.tokens), seed=seed, condition=_for_model(model, last.condition))
 
     def draw_samples(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
@@ -55,7 +61,7 @@ def report_grid(loaded: Trained, run: RunDirectory, *, seed: int = 0) -> Iterato
 
 
 def panels(grid: ConfigurationSpace, tokens: Tensor) -> Array:
-    """Values of configurations as pictures `(n, H, W)`; several components side by side, `(n, H, C W)`."""
+    """Values of configurations as images `(n, H, W)`; C > 1 components are placed side by side, `(n, H, C W)`."""
     return _side_by_side(grid.spins(tokens.cpu()).numpy())
 
 
@@ -66,16 +72,18 @@ def _side_by_side(values: NDArray[Any]) -> NDArray[Any]:
 def _draw_completions(
     figure: Figure, model: AbstractModel, grid: ConfigurationSpace, data: Configurations, seed: int
 ) -> None:
-    """The upper half of the last configurations, completed."""
+    """Draw the last configurations of the data, and completions of their upper half by the model."""
     tokens, condition = data.part(slice(-COMPLETED, None))
     where = torch.zeros(tokens.shape, dtype=torch.bool)
     where[..., : grid.shape[0] // 2, :] = True
     repeated = [None if part is None else part.repeat_interleave(DRAWN, 0) for part in (tokens, where, condition)]
-    given, held, conditions = repeated
-    samples = model.sample(len(tokens) * DRAWN, seed=seed, given=given, where=held, condition=_on(model, conditions))
+    given, held = repeated[:2]
+    conditions = _for_model(model, repeated[2])
+    samples = model.sample(len(tokens) * DRAWN, seed=seed, given=given, where=held, condition=conditions)
     drawn = panels(grid, samples.tokens).reshape(len(tokens), DRAWN, grid.shape[0], -1)
-    completions(figure.subplots(), panels(grid, tokens), _side_by_side(where.numpy()), drawn, "lower half drawn anew")
+    completions(figure.subplots(), panels(grid, tokens), _side_by_side(where.numpy()), drawn, "lower half by the model")
 
 
-def _on(model: AbstractModel, condition: Tensor | None) -> Tensor | None:
+def _for_model(model: AbstractModel, condition: Tensor | None) -> Tensor | None:
+    """A condition on the device and in the precision of a model."""
     return None if condition is None else condition.to(model.rank.device, next(model.parameters()).dtype)

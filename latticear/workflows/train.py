@@ -1,4 +1,4 @@
-"""Training runs on disk, begun and resumed."""
+"""Starts and resumes training runs on disk."""
 
 from __future__ import annotations
 
@@ -38,25 +38,30 @@ def train_run(
     seconds: float = math.inf,
     source: Path | None = None,
 ) -> bool:
-    """Train as a config says, or continue the run in `out`; False if it was stopped (saved) before its last step.
+    """Train a model as described by a config, or resume the run in `out`.
 
-    An interrupt stops it, or a training that has taken so many `seconds`.
+    A signal, or a training that takes longer than `seconds`, stops the training after a checkpoint.
 
     Args:
         out: run directory.
-        config_path: TOML file; None for the config of the source, or defaults.
-        overrides, values: as of `config_tree`.
-        resume: continue the run if it is there.
+        config_path: TOML file; None for the config of the source, or for a config of defaults if there is no source.
+        overrides: overrides of single keys, as `config_tree` takes them.
+        values: further keys of the config, as `config_tree` takes them.
+        resume: whether to continue the run in `out`, if there is one.
         report: called with progress.
-        seconds: that the training may take.
-        source: a run whose weights this one begins with; of another lattice or temperature, say.
+        seconds: longest duration of the training.
+        source: directory of a run whose weights are the initial weights of this one; its lattice or temperature may
+            differ.
+
+    Returns:
+        Whether the training has reached its last step.
 
     Raises:
-        ValueError: for a config that cannot be, one that differs from that of the run to be continued, or a source
-            whose weights do not fit.
+        ValueError: for an invalid config, a config that differs from that of the run to be resumed, or a source whose
+            weights do not fit.
         FileExistsError: if `out` exists and `resume` is False.
-        TrainingError: when the loss stops being finite; names the last good checkpoint.
-        OSError: if something cannot be read or written.
+        TrainingError: when the loss or the weights are not finite; names the last good checkpoint.
+        OSError: if a file cannot be read or written.
     """
     run = RunDirectory(out) if resume and out.exists() else None
     tree = _requested_tree(config_path, overrides, values, source if run is None else None)
@@ -81,10 +86,16 @@ def train_run(
 def _requested_tree(
     config_path: Path | None, overrides: Sequence[str], values: dict[str, Any], source: Path | None
 ) -> dict[str, Any]:
-    """What a user asks for, unchecked; what the user leaves open is as in the config of the source.
+    """The config that a user requests, unchecked; keys that the user does not give are those of the source.
+
+    Args:
+        config_path: TOML file; None for the config of the source.
+        overrides: overrides of single keys, as `config_tree` takes them.
+        values: further keys, as `config_tree` takes them.
+        source: directory of a run, or None.
 
     Raises:
-        ValueError: if it names another network than that of the source.
+        ValueError: if the requested network is not that of the source.
     """
     base = None if source is None else config_of(source)
     tree = config_tree(config_path, overrides, values, base)
@@ -96,9 +107,10 @@ def _requested_tree(
 
 
 def config_of(run: Path) -> dict[str, Any]:
-    """The config of a run as a nested dictionary, for another run to begin with.
+    """The config of a run as nested dictionaries, on which the config of another run may be based.
 
-    What follows from its Hamiltonian, its temperature or its data is left out: it may follow otherwise.
+    Keys whose value follows from the Hamiltonian, the temperature or the data are left out, since for the other run a
+    different value may follow.
     """
     config = load_config(RunDirectory(run).config_path)
     tree, target = tomllib.loads(to_toml(config)), config.target
@@ -118,14 +130,14 @@ def config_of(run: Path) -> dict[str, Any]:
 
 
 def _origin(run: RunDirectory | None, source: Path | None) -> dict[str, Any]:
-    """The run that gives the first weights and its checkpoint; empty for fresh weights.
+    """Directory and checkpoint of the run that gives the initial weights; empty for random initial weights.
 
     Args:
-        run: that is continued, or None.
-        source: that a user names, or None.
+        run: the run that is resumed, or None for a new run.
+        source: the run that a user names as the source of the initial weights, or None.
 
     Raises:
-        ValueError: if the run began with other weights than those of the source, or the source has no checkpoint.
+        ValueError: if the resumed run had other initial weights, or the source has no checkpoint.
     """
     if run is not None:
         origin = run.read_json("environment.json").get("from", {})
@@ -144,7 +156,16 @@ def _origin(run: RunDirectory | None, source: Path | None) -> dict[str, Any]:
 
 
 def asked_config(tree: dict[str, Any], run: RunDirectory | None = None) -> RunConfig:
-    """The config that was asked for; a run that is continued keeps its own, but for the device."""
+    """Check the config that a user requests; a resumed run keeps its config, except for the device.
+
+    Args:
+        tree: the requested config, unchecked.
+        run: the run that is resumed, or None for a new run.
+
+    Raises:
+        ValueError: for an invalid config, or one that differs from that of the resumed run.
+        OSError: if a file cannot be read.
+    """
     config = parse_config(tree, completed) if run is None else load_config(run.config_path, values=tree)
     if config.training["data"]:
         config.training["data"] = str(Path(config.training["data"]).resolve())
@@ -159,10 +180,16 @@ def begin(
     data: Configurations | None,
     state: dict[str, Any] | None = None,
 ) -> Iterator[Step]:
-    """The steps of the training that a config describes, from the beginning or from a stored state.
+    """Start the training that a config describes, or continue it from a stored state.
+
+    Args:
+        model: the model; it is trained in place.
+        config: the config of the run.
+        data: configurations to train on, or None.
+        state: state of the training in a checkpoint; None to start from the first step.
 
     Raises:
-        ValueError: for options that cannot be, data that do not fit, or the state of another run.
+        ValueError: for invalid options, data that do not fit, or a state that is not one of this training.
     """
     options = {k: v for k, v in config.training.items() if k not in ("data", "checkpoint_every")}
     try:
@@ -185,11 +212,11 @@ def _train(
     run: RunDirectory, model: AbstractModel, steps: Iterator[Step], config: RunConfig, report: Report, seconds: float
 ) -> bool:
     total, every = config.training["steps"], config.training["checkpoint_every"]
-    known: dict[str, Any] = {"at": config.target.shown_as}
+    status: dict[str, Any] = {"at": config.target.shown_as}
     if config.target.has_energy:
         shown = config.target.shown(model)
         exact = exact_result(shown.system, shown.temperature)
-        known |= {"exact": exact.free_energy_per_site} if exact else {}
+        status |= {"exact": exact.free_energy_per_site} if exact else {}
     before = run.metrics()[-1:]
     done = before[0]["step"] if before else 0
     t_start = time.monotonic() - (before[0]["elapsed"] if before else 0.0)
@@ -198,15 +225,15 @@ def _train(
             for step in steps:
                 done, elapsed = step.step, time.monotonic() - t_start
                 run.log({"step": done, "elapsed": elapsed, "loss": step.loss, **step.metrics})
-                known |= {"loss": step.loss, **step.metrics}
-                report(done, total, _headline(known))
+                status |= {"loss": step.loss, **step.metrics}
+                report(done, total, _headline(status))
                 ends = stop.requested or elapsed > seconds
                 if done % every == 0 or done == total or ends:
                     run.save_checkpoint(model, _finite(step.state.weights()), step.state.state_dict())
                 if ends and done < total:
                     return False
         except TrainingError as error:
-            run.discard_checkpoint(done)  # its weights are those that gave no finite loss
+            run.discard_checkpoint(done)  # its weights led to a loss that is not finite
             raise TrainingError(f"{error}; {run.last_good()}") from error
     ended = {"finished": now(), "seconds": time.monotonic() - t_start}
     run.write_json("environment.json", ended | run.read_json("environment.json"))
@@ -220,10 +247,15 @@ def _finite(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def training_data(config: RunConfig, run: RunDirectory | None = None) -> Configurations | None:
-    """What is learned from; None where that is the energy alone, or Monte Carlo that is drawn when it is needed.
+    """Read the data of a config; None if the training needs no data, or draws them itself by Monte Carlo.
+
+    Args:
+        config: the config of the run.
+        run: the run that is resumed, or None for a new run.
 
     Raises:
-        ValueError: for data that do not fit, or that the objective does not use.
+        ValueError: for data that do not fit, that have changed since the run was begun, or that the objective does not
+            use.
         OSError: if the file cannot be read.
     """
     target, objective, path = config.target, config.training["objective"], config.training["data"]
@@ -240,24 +272,29 @@ def training_data(config: RunConfig, run: RunDirectory | None = None) -> Configu
     return data
 
 
-def _check_unchanged(asked: dict[str, Any], stored: dict[str, Any]) -> None:
-    """A resumed run keeps its config: what is asked again must be the same."""
-    for key, (here, there) in differences(asked, stored).items():
+def _check_unchanged(requested: dict[str, Any], stored: dict[str, Any]) -> None:
+    """Raise ValueError if a key that a user gives for a resumed run differs from the stored config."""
+    for key, (new, old) in differences(requested, stored).items():
         raise ValueError(
-            f"--resume continues a run as it was: {key} is {there!r} there, got {here!r}; leave it out, or begin "
+            f"--resume continues a run as it was: {key} is {old!r} there, got {new!r}; leave it out, or begin "
             f"another run"
         )
 
 
-def _headline(known: dict[str, Any]) -> str:
-    """Where the training is; a free energy is of the last step that had one."""
-    text = "" if "kl_bound" in known else f"nll/site {known['loss']:.5f} "
-    if "free_energy_per_site" in known:
-        text += f"{known['at']}: " if known["at"] else ""
-        text += f"F/N {with_error(known['free_energy_per_site'], known['free_energy_error'])} "
-        text += f"exact {known['exact']:.6f} " if "exact" in known else ""
-        text += f"ESS {known['ess']:.2f}"
-        text += f", from data {known['forward_ess']:.2f}" if "forward_ess" in known else ""
-    elif "nll_held_out" in known:
-        text += f"held out {known['nll_held_out']:.5f}"
+def _headline(status: dict[str, Any]) -> str:
+    """The line of progress of a training.
+
+    Args:
+        status: loss and metrics of the last step, and metrics of earlier steps that it does not have; `at`, the place
+            of the setting shown; `exact`, the exact free energy per site, if there is one.
+    """
+    text = "" if "kl_bound" in status else f"nll/site {status['loss']:.5f} "
+    if "free_energy_per_site" in status:
+        text += f"{status['at']}: " if status["at"] else ""
+        text += f"F/N {with_error(status['free_energy_per_site'], status['free_energy_error'])} "
+        text += f"exact {status['exact']:.6f} " if "exact" in status else ""
+        text += f"ESS {status['ess']:.2f}"
+        text += f", from data {status['forward_ess']:.2f}" if "forward_ess" in status else ""
+    elif "nll_held_out" in status:
+        text += f"held out {status['nll_held_out']:.5f}"
     return text.rstrip()

@@ -1,4 +1,4 @@
-"""A trained run, as the workflows take it from disk."""
+"""Loads trained runs from disk, for the other workflows."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from latticear.targets import AbstractTarget
 __all__ = ["Report", "Trained", "quiet", "step_of", "trained"]
 
 Report = Callable[[int, int, str], None]
-"""Called with what is done, how much there is to do, and a line about it."""
+"""A function that is called with the work done, the total work, and a line of text that describes the progress."""
 
 
 class Trained(NamedTuple):
     """A run with its network.
 
     Attributes:
-        config: of the run.
-        model: with the weights of the newest checkpoint.
+        config: the config of the run.
+        model: the network, with the weights of the newest checkpoint.
     """
 
     config: RunConfig
@@ -33,35 +33,39 @@ class Trained(NamedTuple):
 
     @property
     def target(self) -> AbstractTarget:
-        """What it was trained for."""
+        """The target that the network was trained for."""
         return self.config.target
 
 
 def trained(path: Path, device: str) -> Trained:
-    """Load a run.
+    """Load a run and its network.
+
+    Args:
+        path: run directory.
+        device: device of the network: auto, cpu or cuda.
 
     Raises:
-        ValueError: if the checkpoint is of another lattice than the config.
+        ValueError: if lattice or tokens of the checkpoint differ from those of the config.
     """
     config = load_config(RunDirectory(path).config_path)
     model, space = load_model(path, resolve_device(device)), config.target.space
     if (model.shape, model.n_tokens, model.n_components) != (space.shape, space.n_tokens, space.n_components):
         raise ValueError(
             f"the checkpoint of {path} is a model for shape {model.shape} with {model.n_tokens} tokens, its run.toml "
-            f"is for {space.shape} with {space.n_tokens}"
+            f"is for shape {space.shape} with {space.n_tokens}"
         )
     return Trained(config, model)
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """The table says what is unreliable; a Python warning beside it would say it twice."""
+    """A context without warnings of unreliable estimates: the table of results shows those warnings itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnreliableEstimateWarning)
         yield
 
 
 def step_of(path: Path) -> str | None:
-    """Name of the newest checkpoint of a run, or None."""
+    """Name of the newest checkpoint of a run; None if there is no checkpoint."""
     latest = RunDirectory(path).latest()
     return latest.name if latest else None

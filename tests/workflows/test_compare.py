@@ -274,7 +274,7 @@ def test_ctrl_c_shows_what_is_done_and_says_how_to_go_on(finished, pair, tmp_pat
     monkeypatch.setattr(compare, "begin", interrupted)
     code, stdout, stderr = invoke(*words_of([*pair, third], copy))
     assert (code, stderr) == (130, "")
-    assert stdout.endswith("interrupted: 2 of 3 are done; the same command goes on\n")
+    assert stdout.endswith("interrupted: 2 of 3 are done; repeat the command to continue\n")
     assert "│ wide " in stdout
     code, stdout, _ = invoke(*words_of([*pair, third], copy), "--json")
     assert (code, stdout) == (130, "")

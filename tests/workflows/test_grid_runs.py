@@ -348,7 +348,7 @@ def test_what_was_held_out_is_known_of_the_same_data_alone(mine, tmp_path):
 def test_nothing_held_out_is_said(pictures, tmp_path):
     run = tmp_path / "run"
     succeed("train", "--data", pictures, "--levels", "3", "--out", run, *OPTIONS, "--set", "training.held_out=0")
-    assert "held nothing out (training.held_out is 0): name other data with --data" in refusal("estimate", run)
+    assert "has no held-out data (training.held_out is 0): give other data with --data" in refusal("estimate", run)
 
 
 def test_verbs_that_need_an_energy_say_so(trained, tmp_path):

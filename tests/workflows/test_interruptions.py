@@ -96,7 +96,7 @@ def test_an_interrupted_export_is_continued(server, copy, tmp_path, given):
     command = ("sample", "copy", *given, "-o", "s.h5", "-n", "3e4")
     done = server.run(tmp_path, *command, once="s.h5", number=signal.SIGINT)
     assert done.code == 130
-    assert done.stdout == "interrupted: s.h5 keeps what it has; continue with the same command and --append\n"
+    assert done.stdout == "interrupted: s.h5 keeps its samples; continue with the same command and --append\n"
     kept = json.loads(succeed("info", tmp_path / "s.h5"))["n_samples"]
     assert kept < 30_000
     done = server.run(tmp_path, *command[:-1], str(kept + 100), "--append")

@@ -256,7 +256,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(server, tmp_path):
     assert (ended.code, ended.stderr) == (130, "")
     n_done = len(list((tmp_path / "a" / "points").glob("[34]*")))
     assert n_done
-    assert ended.stdout.endswith(f"interrupted: {n_done} of 6 points are done; the same command and --resume go on\n")
+    remedy = "continue with the same command and --resume"
+    assert ended.stdout.endswith(f"interrupted: {n_done} of 6 points are done; {remedy}\n")
     assert len(ended.stdout.splitlines()) == n_done + 1
     ended = server.run(tmp_path, *command, "--resume")
     assert ended.stdout.endswith("finished: a/table.h5, table.csv and scan.png\n")
@@ -317,12 +318,12 @@ def test_a_process_that_waits_in_vain_says_so(tmp_path, monkeypatch):
     ("words", "expected"),
     [
         ([], "scan needs --temperature, LOW:HIGH:N or several"),
-        (["--temperature", "1.5:3.5"], "--temperature must be LOW:HIGH:N with N from 2, or several"),
+        (["--temperature", "1.5:3.5"], "--temperature must be LOW:HIGH:N with N >= 2, or numbers"),
         (["--temperature", "3:2:5"], "must be LOW:HIGH:N"),
         (["--temperature", "2:3:1"], "must be LOW:HIGH:N"),
         (["--temperature", "2:nan:3"], "must be LOW:HIGH:N"),
         (["--temperature", "2:3:4:5"], "must be LOW:HIGH:N"),
-        (["--temperature", "x"], "--temperature must be a number or several"),
+        (["--temperature", "x"], "--temperature must be one or several numbers"),
         (["--temperature", "0:2:3"], "temperature must be positive and finite"),
         (["--temperature", "2", "2"], "temperature 2 is given twice"),
         (["--temperature", "2", "2.00000000000004"], "temperature 2 is given twice"),  # one folder for both
@@ -330,7 +331,7 @@ def test_a_process_that_waits_in_vain_says_so(tmp_path, monkeypatch):
         (["--temperature", "2", "3", "--size", "4,x"], "--size must be L or HxW"),
         (["--temperature", "2", "3", "--chains", "3"], "--chains must be from 1 to the 2 temperatures, got 3"),
         (["--temperature", "2", "3", "-n", "5"], "an error bar needs at least 10 samples, got 5"),
-        (["--temperature", "2", "--one-network"], "--one-network serves a range of temperatures, got one alone"),
+        (["--temperature", "2", "--one-network"], "--one-network needs a range of temperatures, got one temperature"),
         (["--temperature", "2", "--set", "training.data=x.h5"], "a scan draws its own configurations"),
         (["--temperature", "2", "--set", "grid.levels=3"], "this needs a Hamiltonian at a temperature"),
         (["--temperature", "2", "--set", "model.widht=3"], "unknown key 'model.widht'"),
@@ -349,7 +350,7 @@ def test_a_folder_is_needed_and_what_is_there_is_kept(tmp_path, finished):
     assert "already exists; continue it with --resume" in refusal("scan", *WORDS, "--out", out)
     (tmp_path / "file").write_text("")
     for path in (tmp_path, tmp_path / "file"):
-        assert "already exists and is no scan" in refusal("scan", *WORDS, "--out", path, "--resume")
+        assert "already exists and is not the folder of a scan" in refusal("scan", *WORDS, "--out", path, "--resume")
 
 
 @pytest.mark.parametrize(
@@ -388,10 +389,10 @@ def test_a_damaged_point_says_which(finished, tmp_path):
 @pytest.mark.parametrize(
     ("file", "content", "expected"),
     [
-        ("points/3x3-T2.json", "[]", r"3x3-T2\.json is damaged \(it holds no object but list\); remove it and go on"),
-        ("points/3x3-T2.json", "{}", r"3x3-T2\.json is damaged \(it lacks estimates, .*remove it and go on"),
+        ("points/3x3-T2.json", "[]", r"damaged \(it must hold a JSON object, got list\); remove it and continue with"),
+        ("points/3x3-T2.json", "{}", r"3x3-T2\.json is damaged \(it lacks estimates, .*remove it and continue with"),
         ("scan.json", "[]", r"scan\.json is damaged .*; name another --out"),
-        ("3x3/T2/metrics.jsonl", "x", r"metrics\.jsonl is damaged; remove .*/3x3/T2 and go on with --resume"),
+        ("3x3/T2/metrics.jsonl", "x", r"metrics\.jsonl is damaged; remove .*/3x3/T2 and continue with --resume"),
     ],
 )
 def test_what_is_damaged_and_what_to_do_is_said(tmp_path, file, content, expected):

@@ -1,4 +1,4 @@
-"""A grid of temperatures and sizes: planned, run, put into one table and one figure."""
+"""Scans: a grid of temperatures and sizes is planned and run, and gives one table and one figure."""
 
 from latticear import deprecated
 

@@ -1,4 +1,4 @@
-"""The figure of a scan: every quantity against the temperature, a colour for each size."""
+"""The figure of a scan: each quantity against the temperature, with a colour for each size."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ CHAIN: dict[str, Any] = {"marker": "x", "ms": 6, "mew": 0.8}
 
 
 def scan_figure(figure: Figure, table: ScanTable, curves: Sequence[Sequence[ExactResult]]) -> None:
-    """Eight panels with error bars, on exact curves or beside Monte Carlo.
+    """Draw eight quantities with error bars, each in a panel, with exact curves or Monte Carlo results to compare with.
 
-    Points whose error bars cannot be trusted are hollow; crosses are Monte Carlo where nothing exact is known.
+    Points are hollow where the error bar cannot be trusted. Crosses are Monte Carlo results, where there is no exact
+    one.
 
     Args:
-        figure: to draw on.
-        table: of the scan.
-        curves: for each size, exact results along the temperatures; those that do not know a quantity are passed over.
+        figure: the figure to draw on.
+        table: the table of the scan.
+        curves: for each size, exact results in the order of temperature; results without a quantity are skipped.
     """
     colours = [MODEL]
     if len(table.shapes) > 1:
@@ -51,9 +52,9 @@ def scan_figure(figure: Figure, table: ScanTable, curves: Sequence[Sequence[Exac
 
 
 def _curve(ax: Axes, results: Sequence[ExactResult], name: str, colour: str) -> None:
-    known = [(judge.temperature, judge.to_dict()[name]) for judge in results if name in judge.to_dict()]
-    if known:
-        ax.plot(*zip(*known, strict=True), color=colour, lw=1)
+    points = [(exact.temperature, exact.to_dict()[name]) for exact in results if name in exact.to_dict()]
+    if points:
+        ax.plot(*zip(*points, strict=True), color=colour, lw=1)
 
 
 def _points(ax: Axes, table: ScanTable, size: int, name: str, colour: str) -> None:

@@ -1,7 +1,8 @@
-"""What a scan does: the grid of sizes and temperatures, and the chains of points that it is divided into.
+"""The plan of a scan: a grid of sizes and temperatures, divided into chains of points.
 
-A chain walks from hot to cold, and each point begins with the weights of the one before. Chains need nothing of each
-other, and what they are follows from the grid alone, so the results do not depend on how many processes share them.
+A chain goes from high to low temperature; the network of each point starts from the weights of the previous point. The
+chains are independent of one another and follow from the grid alone, so that the results do not depend on the number of
+processes that work on them.
 """
 
 from __future__ import annotations
@@ -28,23 +29,23 @@ __all__ = ["Plan", "Point", "Share", "plan_scan", "size_name"]
 Shape = tuple[int, int]
 
 LENGTH = 8
-"""Temperatures of a chain, at most, unless the number of chains is given."""
+"""Largest number of temperatures in a chain by default."""
 
 STEPS_SHARE = 0.25
-"""Of the steps of a chain's first point: what a neighbour in temperature takes."""
+"""Number of training steps of the later points of a chain, as a fraction of the steps of the first point."""
 
 
 class Point(NamedTuple):
-    """One size and temperature of the grid.
+    """One size and temperature of a scan.
 
     Attributes:
-        number: its place in the table.
+        number: position of the point in the table.
         shape: (H, W).
         temperature: T, in units of the coupling.
-        run: directory of the run whose network draws it; points of one network share it.
-        config: of that run.
-        source: run that gives the first weights, or None for fresh ones.
-        record: file of its results; a point that has it is finished.
+        run: directory of the run whose network draws the samples; several points may share a network.
+        config: config of that run.
+        source: directory of the run that gives the initial weights; None for random initial weights.
+        record: file with the results of the point; it exists if and only if the point is finished.
     """
 
     number: int
@@ -60,13 +61,13 @@ class Point(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A whole scan.
+    """The plan of a scan.
 
     Attributes:
-        out: folder of everything that it writes.
-        n: samples of each point.
-        chains: points in the order in which they are made; a chain needs nothing of another.
-        settings: what makes it this scan and no other, as JSON values.
+        out: folder of all files of the scan.
+        n: number of samples at each point.
+        chains: for each chain, its points in the order in which they are computed; chains are independent.
+        settings: all settings that determine the results, as JSON values.
     """
 
     out: Path
@@ -76,17 +77,17 @@ class Plan(NamedTuple):
 
     @property
     def points(self) -> list[Point]:
-        """All of them, as the table has them: size by size, temperatures ascending."""
+        """All points, in the order of the table: by size, then by ascending temperature."""
         return sorted(itertools.chain.from_iterable(self.chains), key=lambda point: point.number)
 
 
 class Share(NamedTuple):
-    """Which part of the chains is done by this process.
+    """The share of a process in a scan; process r of k works on the chains r, r + k, r + 2 k, ...
 
     Attributes:
-        rank: number of this process among all.
-        world: how many they are.
-        local: its number on this machine, and that of its GPU.
+        rank: number of this process among all processes, from 0.
+        world: number of processes.
+        local: number of this process among those on the same machine; it uses the GPU of that number.
     """
 
     rank: int = 0
@@ -95,7 +96,7 @@ class Share(NamedTuple):
 
     @classmethod
     def of_environment(cls) -> Share:
-        """As torchrun says; the whole without it."""
+        """The share in the environment variables that torchrun sets; the only process if they are not set."""
         return cls(*(int(os.environ.get(key, n)) for key, n in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))))
 
 
@@ -111,26 +112,31 @@ def plan_scan(
     n_chains: int | None = None,
     one_network: bool = False,
 ) -> Plan:
-    """Divide a grid into chains; nothing is written.
+    """Plan a scan of sizes and temperatures; no file is written.
 
-    Each temperature has a network of its own, unless the config serves a range of temperatures or `one_network` asks
-    for one from the lowest to the highest: then each size has one network, trained for the range and sampled at each
-    temperature. A size begins with the weights of the next smaller one where they fit, and joins its chains.
+    There is one network for each size and temperature. If the config has a range of temperatures, or with
+    `one_network`, there is one network for each size instead; it is trained for the range, or for the range from the
+    lowest to the highest temperature, and sampled at each temperature. The networks of a size start from the weights of
+    the next smaller size if those fit, and then belong to the same chains.
 
-    The steps of the config are those of the first point of a chain at each size. The later ones take a quarter of them,
-    at their own beta from the first step; larger sizes train as the stages of `train --grow`.
+    The number of training steps in the config is that of the first point of each size in a chain. Later points take a
+    quarter of it, and are trained at their own beta from the first step. Larger sizes have the training options of the
+    stages of `train --grow`.
 
     Args:
-        out: folder to make.
-        config_path, overrides, values: as of `config_tree`.
+        out: folder of the scan.
+        config_path: TOML file, as for `config_tree`.
+        overrides: overrides of single keys, as for `config_tree`.
+        values: further keys of the config, as for `config_tree`.
         temperatures: T, in units of the coupling, in any order.
-        shapes: lattices (H, W); none for that of the config.
-        n: samples of each point.
-        n_chains: parts that the temperatures are divided into; None for the fewest of at most 8 temperatures.
-        one_network: as above.
+        shapes: lattices (H, W); empty for the lattice of the config.
+        n: number of samples at each point.
+        n_chains: number of chains that the temperatures of a size are divided into; None for the smallest number for
+            which no chain has more than 8 temperatures.
+        one_network: whether to train one network for all temperatures of a size.
 
     Raises:
-        ValueError: for a config or a grid that cannot be.
+        ValueError: for an invalid config or grid.
         OSError: if the config cannot be read.
     """
     temperatures = _distinct("temperature", sorted(map(check_temperature, temperatures)))
@@ -140,7 +146,7 @@ def plan_scan(
     target = bases[0].target
     if target.covers_range:
         if n_chains is not None:
-            raise ValueError("--chains divides the temperatures, and one network for a range serves all of them")
+            raise ValueError("--chains divides the temperatures, and one network for a range covers all of them")
         segments = [temperatures]
     else:
         segments = _segments(temperatures, n_chains)
@@ -159,30 +165,35 @@ def plan_scan(
 
 
 def size_name(shape: Shape) -> str:
-    """As folders and tables have it."""
+    """HxW, the name of a size in folders and tables."""
     return f"{shape[0]}x{shape[1]}"
 
 
 def _bases(tree: Tree, temperatures: list[float], shapes: Sequence[Shape], one_network: bool) -> list[RunConfig]:
-    """The config of a first point at each size, ascending."""
+    """The config of the first point of each size, by ascending size.
+
+    Raises:
+        ValueError: for an invalid config, or one that cannot be used for these temperatures.
+    """
     given = parse_config(_with(tree, shapes[0] if shapes else None, None), needs_energy=True)
     if given.training["data"]:
         raise ValueError("a scan draws its own configurations at each temperature; leave training.data out")
-    _ = given.target.system  # refuses a target whose settings differ in more than the temperature
-    asked: Any = temperatures[-1]
+    _ = given.target.system  # raises ValueError for a target whose settings differ in more than the temperature
+    temperature: Any = temperatures[-1]
     if given.target.covers_range:
         for t in temperatures:
             given.target.check_temperature(t)
-        asked = given.place["temperature"]
+        temperature = given.place["temperature"]
     elif one_network:
         if len(temperatures) == 1:
-            raise ValueError("--one-network serves a range of temperatures, got one alone")
-        asked = [temperatures[0], temperatures[-1]]
-    wanted = _distinct("size", sorted(shapes or [_shape(given)], key=lambda shape: (math.prod(shape), shape)))
-    return [parse_config(_with(tree, shape, asked)) for shape in wanted]
+            raise ValueError("--one-network needs a range of temperatures, got one temperature")
+        temperature = [temperatures[0], temperatures[-1]]
+    sizes = _distinct("size", sorted(shapes or [_shape(given)], key=lambda shape: (math.prod(shape), shape)))
+    return [parse_config(_with(tree, shape, temperature)) for shape in sizes]
 
 
 def _with(tree: Tree, shape: Shape | None, temperature: Any) -> Tree:
+    """A config with another shape and temperature; None for that of the config."""
     hamiltonian = tree.get("hamiltonian", {})
     if shape is not None and isinstance(hamiltonian, dict):
         tree = tree | {"hamiltonian": hamiltonian | {"shape": list(shape)}}
@@ -190,15 +201,16 @@ def _with(tree: Tree, shape: Shape | None, temperature: Any) -> Tree:
 
 
 def _distinct(what: str, values: list[Any]) -> list[Any]:
+    """Return sorted values; raise ValueError if two of them have the same name and so the same folder."""
     name = _digits if what == "temperature" else size_name
     for a, b in itertools.pairwise(values):
-        if name(a) == name(b):  # folders could not tell them apart
+        if name(a) == name(b):
             raise ValueError(f"{what} {name(a)} is given twice")
     return values
 
 
 def _digits(temperature: float) -> str:
-    """As folders have it."""
+    """A temperature as text in the names of folders and files."""
     return f"{temperature:.12g}"
 
 
@@ -207,7 +219,7 @@ def _shape(config: RunConfig) -> Shape:
 
 
 def _segments(temperatures: list[float], n_chains: int | None) -> list[list[float]]:
-    """Neighbouring temperatures together, in parts as equal as can be."""
+    """Divide ascending temperatures into contiguous parts of as equal length as possible, one for each chain."""
     count = -(-len(temperatures) // LENGTH) if n_chains is None else n_chains
     if not 1 <= count <= len(temperatures):
         raise ValueError(f"--chains must be from 1 to the {len(temperatures)} temperatures, got {count}")
@@ -215,11 +227,11 @@ def _segments(temperatures: list[float], n_chains: int | None) -> list[list[floa
 
 
 def _groups(bases: list[RunConfig]) -> list[list[RunConfig]]:
-    """Sizes of which each can begin with the weights of the one before."""
+    """Divide ascending sizes into groups in which each size can start from the weights of the previous one."""
     groups: list[list[RunConfig]] = []
     before: AbstractModel | None = None
     for base in bases:
-        model = build_model(base)  # shows a network that cannot be before anything is trained
+        model = build_model(base)  # raises ValueError for an invalid network, before any training
         if before is not None and _fit(model, before):
             groups[-1].append(base)
         else:
@@ -237,7 +249,7 @@ def _fit(model: AbstractModel, source: AbstractModel) -> bool:
 
 
 def _cooled(out: Path, group: list[RunConfig], temperatures: list[float], numbers: dict[Any, int]) -> list[Point]:
-    """A chain in which every point is a run of its own; the first of a size begins with the first of the one before."""
+    """A chain with one run for each point; the first run of a size starts from the first run of the previous size."""
     chain: list[Point] = []
     for stage, base in enumerate(group):
         source = chain[-len(temperatures)].run if chain else None
@@ -251,7 +263,7 @@ def _cooled(out: Path, group: list[RunConfig], temperatures: list[float], number
 
 
 def _one_network(out: Path, group: list[RunConfig], temperatures: list[float], numbers: dict[Any, int]) -> list[Point]:
-    """A chain in which the points of a size share a run."""
+    """A chain with one run for each size, which its points share."""
     chain: list[Point] = []
     for stage, base in enumerate(group):
         shape, source = _shape(base), chain[-1].run if chain else None
@@ -262,7 +274,13 @@ def _one_network(out: Path, group: list[RunConfig], temperatures: list[float], n
 
 
 def _training(base: RunConfig, stage: int, has_neighbour: bool) -> Tree:
-    """The options of a training: what begins with good weights must not be led back to where beta is zero."""
+    """The training options of a point; a network with initial weights of another run is not annealed from beta = 0.
+
+    Args:
+        base: config of the first point of this size.
+        stage: number of the size in its group, from 0.
+        has_neighbour: whether the initial weights are those of another temperature of the same size.
+    """
     training = base.training | stage_training(base.training, stage)
     if has_neighbour:
         training["steps"] = math.ceil(STEPS_SHARE * training["steps"])

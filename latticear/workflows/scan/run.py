@@ -1,12 +1,12 @@
-"""A grid of sizes and temperatures: trained or conditioned along it, weighed, and put into one table and one figure.
+"""Runs a scan: trains the networks, computes the estimates of all points, and writes one table and one figure.
 
-    OUT/scan.json                     what was asked for
-        8x8/T2.269/                   a run directory for each point; of one network, 8x8/ alone
-        points/8x8-T2.269.json        the results of a point, which is finished when it is there
-        table.h5  table.csv  scan.png when all are
+    OUT/scan.json                     the settings of the scan
+        8x8/T2.269/                   run directory of a point; with one network for all temperatures, 8x8/
+        points/8x8-T2.269.json        results of a point; written when the point is finished
+        table.h5  table.csv  scan.png written when all points are finished
 
-Processes share the folder and nothing else: each takes its share of the chains, and whichever finds all points finished
-writes the table.
+Several processes communicate through this folder alone: each process works on its share of the chains, and one that
+finds all points finished writes the table.
 """
 
 from __future__ import annotations
@@ -41,61 +41,68 @@ from latticear.workflows.trained import Report, quiet
 __all__ = ["finish_scan", "open_scan", "scan_run"]
 
 N_REFERENCE = 4000
-"""Monte Carlo configurations where not all is known exactly."""
+"""Number of Monte Carlo configurations at a point where an exact value is missing."""
 
 N_CURVE = 61
-"""Temperatures of the exact curve."""
+"""Number of temperatures of the exact curves."""
 
 PATIENCE = 300.0
-"""Seconds that a process waits for the first one to make the folder."""
+"""Time in seconds that a process waits for the first process to make the folder."""
 
 TABLE = "table.csv"
-"""Written last: where it is, all is, unless something was removed."""
+"""The file that is written last; if it exists, all other files have been written."""
 
 ROW = ("shape", "temperature", "steps", "seconds", "estimates", "monte_carlo")
-"""What the results of a point have."""
+"""Keys of the results of a point."""
 
 
 def open_scan(plan: Plan, *, resume: bool, share: Share | None = None) -> None:
-    """Make the folder of a scan, or see that it is this one's; the first process makes it and others wait for it.
+    """Make the folder of a scan, or check that an existing folder belongs to the scan.
+
+    The first process makes the folder; the other processes wait for it.
+
+    Args:
+        plan: the plan of the scan.
+        resume: whether to continue a scan whose folder exists.
+        share: share of this process; None for the share that torchrun has set.
 
     Raises:
-        FileExistsError: if the folder exists and `resume` is False, or holds no scan.
-        FileNotFoundError: if the first process does not make it.
-        ValueError: if it holds another scan.
+        FileExistsError: if the folder exists and `resume` is False, or is not the folder of a scan.
+        FileNotFoundError: if the first process does not make the folder in time.
+        ValueError: if the folder holds a scan with other settings.
     """
     rank = (share or Share.of_environment()).rank
-    asked, file = json.loads(json.dumps(plan.settings)), plan.out / "scan.json"
+    settings, file = json.loads(json.dumps(plan.settings)), plan.out / "scan.json"
     if rank > 0:
         _wait_for(file)
     elif not file.exists():
-        _make(plan.out, asked)
+        _make(plan.out, settings)
     elif not resume:
         raise FileExistsError(f"{plan.out} already exists; continue it with --resume or name another --out")
-    for key, (here, there) in differences(asked, _read(file, remedy="name another --out")).items():
-        raise ValueError(f"{plan.out} holds another scan: {key} is {there!r} there, got {here!r}; name another --out")
+    for key, (new, old) in differences(settings, _read(file, remedy="name another --out")).items():
+        raise ValueError(f"{plan.out} holds another scan: {key} is {old!r} there, got {new!r}; name another --out")
 
 
 def scan_run(plan: Plan, *, resume: bool, report: Report, share: Share | None = None) -> Iterator[Tree]:
-    """Do this process's share of a scan, and yield each of its points when it is done.
+    """Compute the points of a scan that belong to the share of this process; yields the results of each point.
 
-    A point that is finished is read, not repeated. What was stopped goes on bit for bit as if it had not been, the
-    seconds aside.
+    The results of finished points are read from their files. A scan that was interrupted continues with the same
+    results, bit for bit, except for the times.
 
     Args:
-        plan: what is to be done.
-        resume: continue the scan in its folder, or begin it if it is not there.
+        plan: the plan of the scan.
+        resume: whether to continue the scan if its folder exists.
         report: called with progress.
-        share: default as torchrun says.
+        share: share of this process; None for the share that torchrun has set.
 
     Yields:
-        `shape`, `temperature`, `steps` and `seconds` of the training, `estimates` as estimates.json has them, and
-        `monte_carlo`, the same of Markov chains, or None where all is known exactly.
+        `shape`, `temperature`, `steps` and `seconds` of the training, `estimates` as in estimates.json, and
+        `monte_carlo`, the corresponding estimates of Markov chains, or None if all quantities have exact values.
 
     Raises:
-        FileExistsError, ValueError: as `open_scan`.
-        TrainingError: when a loss stops being finite.
-        KeyboardInterrupt: if a signal stopped it; nothing is lost.
+        FileExistsError, FileNotFoundError, ValueError: as `open_scan`.
+        TrainingError: when a loss is not finite.
+        KeyboardInterrupt: if a signal stopped the scan; a later call continues it.
     """
     share = share or Share.of_environment()
     open_scan(plan, resume=resume, share=share)
@@ -107,14 +114,15 @@ def scan_run(plan: Plan, *, resume: bool, report: Report, share: Share | None = 
 
 
 def finish_scan(plan: Plan, *, report: Report, share: Share | None = None) -> ScanTable | None:
-    """Write the table and the figure, once, if all points are finished.
+    """Write the table and the figure of a scan, if all points are finished and they are not written yet.
 
     Args:
-        plan, share: as of `scan_run`.
+        plan: the plan of the scan.
         report: called with progress.
+        share: share of this process; None for the share that torchrun has set.
 
     Returns:
-        The table; None if other processes are still at work on their points, or one of them has written it.
+        The table; None if other processes have not finished their points, or one of them has written the table.
     """
     points, share = plan.points, share or Share.of_environment()
     if not all(point.record.exists() for point in points):
@@ -139,29 +147,29 @@ def _wait_for(file: Path) -> None:
 
 
 def _make(folder: Path, settings: Tree) -> None:
-    """A folder that is complete as soon as it has its name."""
+    """Make the folder of a scan under a temporary name and rename it, so that it is complete when it has its name."""
     if folder.exists():
-        raise FileExistsError(f"{folder} already exists and is no scan; name another --out")
-    beside = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(beside, ignore_errors=True)
-    (beside / "points").mkdir(parents=True)
-    _write(beside / "scan.json", settings)
-    beside.rename(folder)
+        raise FileExistsError(f"{folder} already exists and is not the folder of a scan; name another --out")
+    temporary = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    (temporary / "points").mkdir(parents=True)
+    _write(temporary / "scan.json", settings)
+    temporary.rename(folder)
 
 
 def _done(point: Point, n: int, report: Report) -> Tree:
-    """The results of a point, made if they are not there."""
+    """The results of a point, read from its file or computed."""
     if point.record.exists():
         return _read(point.record, ROW)
 
-    def told(done: int, total: int, text: str) -> None:
+    def named_report(done: int, total: int, text: str) -> None:
         report(done, total, f"{point}: {text}".removesuffix(": "))
 
     if not _is_trained(point) and not train_run(
-        point.run, None, (), point.config.to_dict(), resume=True, report=told, source=point.source
+        point.run, None, (), point.config.to_dict(), resume=True, report=named_report, source=point.source
     ):
         raise KeyboardInterrupt
-    row = _weighed(point, n, told)
+    row = _evaluated(point, n, named_report)
     _write(point.record, row)
     return row
 
@@ -170,9 +178,10 @@ def _is_trained(point: Point) -> bool:
     return point.run.exists() and "finished" in RunDirectory(point.run).read_json("environment.json")
 
 
-def _weighed(point: Point, n: int, report: Report) -> Tree:
+def _evaluated(point: Point, n: int, report: Report) -> Tree:
+    """The results of a point whose network is trained."""
     is_range = point.config.target.covers_range
-    seed = (point.config.seed + point.number) % 2**63  # errors of one point say nothing about those of the next
+    seed = (point.config.seed + point.number) % 2**63  # another seed for each point, so that errors are independent
     results = estimate_run(
         point.run,
         n,
@@ -185,17 +194,17 @@ def _weighed(point: Point, n: int, report: Report) -> Tree:
     )
     if not is_range:
         save_estimates(point.run, results, seed=seed)
-    is_judged = all(results[0][name].exact is not None for name in QUANTITIES)
+    is_exact = all(results[0][name].exact is not None for name in QUANTITIES)
     logged = RunDirectory(point.run).metrics()
     if not logged:
-        raise ValueError(f"{point.run}/metrics.jsonl is damaged; remove {point.run} and go on with --resume")
+        raise ValueError(f"{point.run}/metrics.jsonl is damaged; remove {point.run} and continue with --resume")
     return {
         "shape": list(point.shape),
         "temperature": point.temperature,
         "steps": logged[-1]["step"],
         "seconds": logged[-1]["elapsed"],
         "estimates": results[0].to_dict(),
-        "monte_carlo": None if is_judged else _monte_carlo(point, seed),
+        "monte_carlo": None if is_exact else _monte_carlo(point, seed),
     }
 
 
@@ -217,21 +226,31 @@ def _draw(plan: Plan, table: ScanTable, report: Report) -> None:
 
 
 def _curve(hamiltonian: AbstractHamiltonian, temperatures: list[float], report: Report) -> Iterator[ExactResult]:
-    """Exact results all along the temperatures; nothing where there are none, or one temperature alone."""
+    """Exact results between the lowest and the highest temperature; none if there is only one temperature."""
     low, high = temperatures[0], temperatures[-1]
     for k, t in enumerate(TemperatureRange(low, high).spread(N_CURVE) if low < high else []):
-        judge = exact_result(hamiltonian, t)
-        if judge is not None:
-            yield judge
+        exact = exact_result(hamiltonian, t)
+        if exact is not None:
+            yield exact
         report(k + 1, N_CURVE, f"{size_name(hamiltonian.shape)} exact curve")
 
 
-def _read(path: Path, keys: Iterable[str] = (), remedy: str = "remove it and go on with --resume") -> dict[str, Any]:
-    """A JSON object that has these keys."""
+def _read(path: Path, keys: Iterable[str] = (), remedy: str = "remove it and continue with --resume") -> dict[str, Any]:
+    """Read a JSON object with certain keys from a file.
+
+    Args:
+        path: the file.
+        keys: keys that the object must have.
+        remedy: what a user can do if the file is damaged.
+
+    Raises:
+        ValueError: if the file does not hold such an object.
+        OSError: if the file cannot be read.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
-            raise ValueError(f"it holds no object but {type(content).__name__}")
+            raise ValueError(f"it must hold a JSON object, got {type(content).__name__}")
         if missing := sorted(set(keys) - content.keys()):
             raise ValueError(f"it lacks {', '.join(missing)}")
     except ValueError as error:
@@ -245,7 +264,7 @@ def _write(path: Path, content: Tree) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """While it lasts, no other process finishes this scan; waits for one that does."""
+    """A context in which no other process can write the table; waits while another process writes it."""
     with (folder / "scan.json").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,15 +1,17 @@
-"""The table of a scan, as HDF5 that xarray opens and as CSV.
+"""The table of a scan, as HDF5, which xarray opens, and as CSV.
 
-Both hold, for every size and temperature, of each quantity of estimates.json (`free_energy_per_site`, ...)
+For each size and temperature the table has these columns, where NAME is each quantity of estimates.json
+(`free_energy_per_site`, ...):
 
     NAME             the estimate
-    NAME_error       one standard deviation
-    NAME_exact       the exact value, NaN where none is known
-    NAME_monte_carlo, NAME_monte_carlo_error   of short Markov chains where not all is known exactly, else NaN; chains
-                                               give no free energy, entropy and log_z
+    NAME_error       its error bar, one standard deviation
+    NAME_exact       the exact value; NaN if there is none
+    NAME_monte_carlo, NAME_monte_carlo_error   estimate and error bar of short Markov chains, at points where an exact
+                                               value is missing, else NaN; there are no such columns for free energy,
+                                               entropy and log_z, which chains do not give
 
-and `ess`, `reliable` (1, or 0 where the error bars cannot be trusted), `steps` and `seconds` of the training. Of one
-network for a range these are those of the whole range.
+Further columns are `ess`; `reliable`, 1, or 0 if the error bars cannot be trusted; and `steps` and `seconds` of the
+training. With one network for a range of temperatures, `steps` and `seconds` are those of this network at each point.
 """
 
 from __future__ import annotations
@@ -33,19 +35,19 @@ __all__ = ["ScanTable", "row_of", "table_of"]
 Row = dict[str, float]
 
 _CONVENTIONS = (
-    "Names ending in _per_site are divided by the sites; temperature in the unit of the coupling, k_B = 1; log_z in "
-    "nats; susceptibility: beta N (<m^2> - <|m|>^2). Errors are one standard deviation, and not to be trusted where "
-    "reliable is 0."
+    "Names ending in _per_site are divided by the number of sites; temperature in units of the coupling, k_B = 1; "
+    "log_z in nats; susceptibility: beta N (<m^2> - <|m|>^2). Errors are one standard deviation; do not trust them "
+    "where reliable is 0."
 )
 
 
 class ScanTable(NamedTuple):
-    """A scan's results.
+    """The results of a scan.
 
     Attributes:
         shapes: (H, W) of each size.
         temperatures: T, ascending, in units of the coupling.
-        columns: `(n_sizes, n_temperatures)` each, NaN where something is not known.
+        columns: by name, arrays `(n_sizes, n_temperatures)`, NaN where a value is missing.
     """
 
     shapes: list[tuple[int, int]]
@@ -53,7 +55,7 @@ class ScanTable(NamedTuple):
     columns: dict[str, NDArray[np.float64]]
 
     def rows(self) -> list[dict[str, Any]]:
-        """JSON values, one row for each point: `size` (L, or HxW), `temperature`, and the columns; None for NaN."""
+        """Rows of JSON values, one for each point: `size` (L, or HxW), `temperature` and all columns; None for NaN."""
         return [
             {"size": _label(shape), "temperature": t}
             | {name: _plain(name, column[i, k]) for name, column in self.columns.items()}
@@ -62,7 +64,7 @@ class ScanTable(NamedTuple):
         ]
 
     def to_csv(self) -> bytes:
-        """A header and the rows; empty where something is not known."""
+        """The table as CSV with a header; a field is empty where a value is missing."""
         content = io.StringIO()
         writer = csv.DictWriter(content, ["size", "temperature", *self.columns], lineterminator="\n")
         writer.writeheader()
@@ -70,7 +72,11 @@ class ScanTable(NamedTuple):
         return content.getvalue().encode()
 
     def to_hdf5(self, settings: Mapping[str, Any]) -> bytes:
-        """The columns over `size` (H, with `width` beside it) and `temperature`, and the settings as JSON."""
+        """The table as HDF5: datasets with the dimension scales `size` (H; `width` is W) and `temperature`.
+
+        Args:
+            settings: settings of the scan, stored as JSON in an attribute.
+        """
         content = io.BytesIO()
         with h5py.File(content, "w") as h5:
             h5.attrs["latticear_version"] = version("latticear")
@@ -89,7 +95,7 @@ class ScanTable(NamedTuple):
 
 
 _WHOLE = {"reliable", "steps"}
-"""Columns of whole numbers."""
+"""Columns that hold integers."""
 
 _OF_ESTIMATES = {"": "value", "_error": "error", "_exact": "exact"}
 _OF_CHAINS = {"_monte_carlo": "value", "_monte_carlo_error": "error"}
@@ -97,7 +103,12 @@ _NEEDS_Z = {"free_energy_per_site", "entropy_per_site", "log_z"}
 
 
 def row_of(record: Mapping[str, Any]) -> Row:
-    """The columns of one point, from its `estimates` and `monte_carlo` (as `Estimates.to_dict`), `steps`, `seconds`."""
+    """The columns of one point, by name.
+
+    Args:
+        record: the results of the point: `estimates` and `monte_carlo`, as `Estimates.to_dict` gives them, `steps` and
+            `seconds`.
+    """
     estimates, chains = record["estimates"], record["monte_carlo"] or {}
     row: Row = {}
     for name in QUANTITIES:
@@ -116,7 +127,7 @@ def row_of(record: Mapping[str, Any]) -> Row:
 def table_of(
     shapes: Sequence[tuple[int, int]], temperatures: Sequence[float], records: Sequence[Mapping[str, Any]]
 ) -> ScanTable:
-    """The table of these records, one for each size and temperature, temperatures running faster."""
+    """Build the table from one record for each size and temperature; the temperature varies fastest."""
     rows = [row_of(record) for record in records]
     size = len(shapes), len(temperatures)
     columns = {name: np.array([row[name] for row in rows], dtype=np.float64).reshape(size) for name in rows[0]}
