@@ -113,10 +113,12 @@ def main() -> None:
     folders = {"here": HERE} | ({options.against.name: options.against} if options.against else {})
     versions = {label: Version(folder, options) for label, folder in folders.items()}
     names = versions["here"].names
+    in_turn = list(versions.values())
     for _ in range(options.repeats + 1):
         for name in names:
-            for version in versions.values():
+            for version in in_turn:
                 version.measure(name)
+        in_turn.reverse()
     rows = {}
     for label, version in versions.items():
         version.close()
