@@ -65,6 +65,8 @@ def model_from_dict(values: dict[str, Any]) -> AbstractModel:
     Raises:
         ValueError: for a name that is not in `MODELS` or an argument that the network does not have.
     """
+    if not isinstance(values, dict):
+        raise ValueError(f"a network is described by its name and arguments, got {values!r}")
     name = values.get("name")
     if name not in MODELS:
         raise ValueError(f"model must be one of {sorted(MODELS)}, got {name!r}")

@@ -15,7 +15,13 @@ Batch = TypeVar("Batch")
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode while it lasts; afterwards every module is in the mode in which it was."""
+    """Evaluation mode while it lasts; afterwards every module is in the mode in which it was.
+
+    A model whose own flag says evaluation is left alone: its modules are not looked through at every draw.
+    """
+    if not model.training:
+        yield
+        return
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

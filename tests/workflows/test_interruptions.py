@@ -15,7 +15,6 @@ from support.files import give
 from support.verbs import check_estimates, invoke, refusal, succeed
 
 from latticear.data.reading import read_batches
-from latticear.runs import directory as rundir
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.samples import Samples
 
@@ -84,7 +83,7 @@ def test_estimates_are_shown_even_if_they_cannot_be_kept(copy, monkeypatch):
     def full(path: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(rundir, "_write", full)
+    monkeypatch.setattr("latticear.files.write_durably", full)
     code, stdout, stderr = invoke("estimate", copy, "-n", "200", "--json")
     assert (code, stderr) == (1, f"error: cannot write {copy / 'estimates.json'} (No space left on device)\n")
     check_estimates(json.loads(stdout))
