@@ -68,6 +68,12 @@ def test_samples_can_be_had_and_estimated_apart(name, model):
     assert together.method == apart.method
     assert done[-1] == (N.get(name, done[-1][1]),) * 2
     assert all(batch.log_q is None and batch.tokens.dtype == torch.uint8 for batch in kept)
+    last = kept[-1].provenance  # what is known at the end
+    assert apart.diagnostics.get("round_trips") == last.get("round_trips")
+    if name == "blocks":
+        assert (
+            apart.diagnostics["acceptance_all"] == last["acceptance"]["all"] != kept[0].provenance["acceptance"]["all"]
+        )
     again = estimate(iter(kept), ISING, TEMPERATURE, **more)  # nothing depends on where the simulation stands by then
     assert str(again.to_dict()) == str(apart.to_dict())
 
