@@ -1,6 +1,7 @@
-"""Counter-based uniform numbers: the number of (seed, stream, sample, site) is a function, the same on every device.
+"""Counter-based random numbers: each uniform number is a function of (seed, stream, sample, site) on every device.
 
-Nothing is stored between draws, so a run resumes, and a stream of samples is cut into pieces, without changing a bit.
+The generator has no state between draws. A run can therefore be resumed, and a stream of samples drawn in pieces,
+without changing a bit of the result.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ __all__ = [
 ]
 
 SAMPLING, TRAINING, PILOT, PARTICLES, RESAMPLING, CHAINS = range(6)
-"""Streams of one seed: what a model is trained on must not be what it is weighed on, nor what anything is fitted to."""
+"""Independent random-number streams of one seed, one for each purpose.
+
+The samples of an estimate must be independent of those that the model was trained on or that anything was fitted to.
+"""
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -51,7 +55,7 @@ def philox4x32(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, i
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
-        # int64 products wrap, but their 64 bits are those of the unsigned product
+        # int64 products overflow, but their 64 bits are those of the unsigned product
         even, odd = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         c0, c1, c2, c3 = (
             (odd >> 32 & _MASK) ^ c1 ^ k0,
@@ -66,7 +70,15 @@ def philox4x32(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, i
 def uniforms(
     seed: int, start: int, n: int, n_sites: int, *, stream: int = SAMPLING, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Uniform numbers in [0, 1) with 53 bits for samples start .. start + n - 1: float64 `(n, n_sites)`.
+    """Uniform numbers in [0, 1) with 53 random bits, one for each site of each sample: float64 `(n, n_sites)`.
+
+    Args:
+        seed: integer in [0, 2^64).
+        start: index of the first sample; the samples are start .. start + n - 1.
+        n: number of samples.
+        n_sites: number of uniform numbers for each sample.
+        stream: `SAMPLING` or another of the streams of this module.
+        device: device of the result.
 
     Raises:
         ValueError: if the seed is not in [0, 2^64).
@@ -81,7 +93,7 @@ def uniforms(
 
 
 def _uniforms(seed: int, start: int, n: int, n_sites: int, stream: int, device: torch.device | str) -> Tensor:
-    """The same by PyTorch, on any device."""
+    """The numbers of `uniforms`, bit for bit, computed by PyTorch on any device."""
     sample = torch.arange(start, start + n, dtype=torch.int64, device=device)[:, None]
     pair = torch.arange((n_sites + 1) // 2, dtype=torch.int64, device=device)[None]
     counter = (sample & _MASK, sample >> 32, pair, torch.full_like(pair, stream))
@@ -91,15 +103,15 @@ def _uniforms(seed: int, start: int, n: int, n_sites: int, stream: int, device: 
 
 
 def random_stream(seed: int, purpose: str) -> np.random.SeedSequence:
-    """The seed of what is drawn for one purpose, or by one method; independent of that of any other."""
+    """A NumPy seed sequence for one purpose or method, independent of the sequences of all other purposes."""
     return np.random.SeedSequence(seed, spawn_key=tuple(purpose.encode()))
 
 
 def categorical(logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """Draw tokens by inversion, in float64.
+    """Draw tokens by inverting their cumulative distribution, in float64.
 
     Args:
-        logits: `(..., q)`.
+        logits: `(..., q)`, unnormalised log-probabilities of the q tokens.
         u: float64 `(...)`, uniform in [0, 1).
 
     Returns:
@@ -111,9 +123,9 @@ def categorical(logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def log_softmax(logits: Tensor) -> Tensor:
-    """Log-probabilities `(..., q)` of logits."""
+    """Normalised log-probabilities `(..., q)` from logits of the same shape."""
     if logits.shape[-1] != 2:
         return logits.log_softmax(-1)
-    odds = logits[..., 1] - logits[..., 0]  # for two tokens several times as fast
+    odds = logits[..., 1] - logits[..., 0]  # several times as fast as log_softmax for two tokens
     log_p1 = F.logsigmoid(odds)
     return torch.stack([log_p1 - odds, log_p1], dim=-1)
