@@ -57,14 +57,14 @@ MODELS: dict[str, type[AbstractModel]] = {
         RecurrentPixelRNN,
     )
 }
-"""What a config may name under `[model]`; each is built by `cls(shape, n_tokens)` alone."""
+"""The networks that a config may name under `[model]`; each can be built by `cls(shape, n_tokens)` alone."""
 
 
 def model_from_dict(values: dict[str, Any]) -> AbstractModel:
-    """Build the network that `to_dict` described, with fresh weights.
+    """Build a network from the values that its `to_dict` returned, with freshly initialised weights.
 
     Raises:
-        ValueError: for a name that is not in `MODELS` or an argument that the network does not have.
+        ValueError: for a name that is not in `MODELS` or an argument that the network does not take.
     """
     arguments = dict(values)
     name = arguments.pop("name", None)
@@ -73,8 +73,8 @@ def model_from_dict(values: dict[str, Any]) -> AbstractModel:
     arguments["shape"] = tuple(arguments.get("shape", ()))
     try:
         if arguments.get("bias") is not None:
-            target = arguments["bias"]
-            arguments["bias"] = hamiltonian_from_dict(target["hamiltonian"]).bias(target["temperature"])
+            bias = arguments["bias"]
+            arguments["bias"] = hamiltonian_from_dict(bias["hamiltonian"]).bias(bias["temperature"])
         return MODELS[name](**arguments)
     except (TypeError, KeyError) as error:
         raise ValueError(f"{name} cannot be built from {arguments}: {error}") from error
