@@ -211,7 +211,7 @@ class Symmetries(NamedTuple):
         return sites.roll((-step[0], -step[1]), (0, 1)).flatten()
 
     def draw(self, n: int, rng: np.random.Generator) -> Tensor:
-        """Permutations drawn uniformly from the whole group: int64 `(n, N)`."""
+        """Draw n random permutations, uniformly from the whole group: int64 `(n, N)`."""
         height, width = self.shape
         point = self.point[torch.from_numpy(rng.integers(len(self.point), size=n))]
         shift_y, shift_x = (

@@ -25,7 +25,7 @@ class Samples:
         condition: `(n, k)`, the condition of the model for each sample; None for a model without a condition.
         provenance: how the samples were made, as JSON values.
         log_q_given: float64 `(n,)`, the log-probability that the model gives to the sites that were held fixed, each
-            conditioned on the sites of lower rank; None if no site was held fixed.
+            conditioned on the sites of lower rank (earlier in the order of the model); None if no site was held fixed.
         where: bool, of the shape of `tokens`, True at the sites that were held fixed; None if no site was.
     """
 

@@ -13,7 +13,7 @@ from latticear.hamiltonians.base import check_temperature
 __all__ = ["T_C", "InfiniteResult", "critical_temperature", "onsager"]
 
 T_C = 2 / math.log(1 + math.sqrt(2))
-"""Critical temperature of the square lattice for J = 1."""
+"""Critical temperature of the Ising model on the square lattice for J = 1."""
 
 
 @dataclass(frozen=True)

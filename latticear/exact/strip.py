@@ -82,7 +82,7 @@ class Strip:
 
     @property
     def n_digits(self) -> int:
-        """Largest number of digits of a state, W plus the sites that are kept: there are q^n_digits weights a start."""
+        """Largest number of digits of a state, W plus the sites kept; there are q^n_digits weights for each start."""
         return self.width + int(self.n_kept.max())
 
     @property

@@ -28,7 +28,7 @@ class AshkinTeller(NamedHamiltonian):
 
     Args:
         shape: (H, W).
-        coupling: J, coupling of spins of the same kind.
+        coupling: J, coupling of a with a and of b with b.
         four_spin: K, coupling of the products a b.
         lattice: options of `Lattice`.
 

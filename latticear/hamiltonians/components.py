@@ -157,7 +157,7 @@ class Components(AbstractHamiltonian):
 
 
 class ComponentBias(BoltzmannBias):
-    """The known-neighbour term for sites with components.
+    """The known-neighbour term, exact energies of bonds to earlier sites in the logits, for sites with components.
 
     The logit of value v of component c is `ln sum_t exp(-beta E_t)` over those states t of the site that agree with its
     components before c and have the value v as component c. E_t is the energy of the field and of the bonds to sites of
@@ -205,7 +205,7 @@ class ComponentBias(BoltzmannBias):
 
 
 def joined(tokens: Tensor, r: int) -> Tensor:
-    """Join components `(B, C, ...)` into states, the numbers whose digits in base r they are: int64 `(B, ...)`."""
+    """Join components `(B, C, ...)`, which are digits in base r, into states: int64 `(B, ...)`."""
     states = torch.zeros_like(tokens[:, 0], dtype=torch.long)
     for component in tokens.unbind(1):
         states = r * states + component

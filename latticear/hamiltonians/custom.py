@@ -19,8 +19,8 @@ class CustomHamiltonian(AbstractHamiltonian):
     """Any energy function of finitely many values at each site of a grid, whether or not it is a sum over pairs.
 
     Training, sampling, importance weights and enumeration work as for any system, and so do Metropolis and heat-bath
-    updates of single sites. Methods that need the bonds are not available: the known-neighbour term (`bias`), cluster
-    updates, transfer matrices.
+    updates of single sites. Methods that need the bonds are not available: the known-neighbour term (`bias`, exact bond
+    energies in the logits of a network), cluster updates, transfer matrices.
 
     Args:
         energy: function from spins, float64 `(B, H, W)`, to energies `(B,)`, where the energy of a configuration

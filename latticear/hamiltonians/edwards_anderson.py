@@ -92,7 +92,7 @@ def random_couplings(shape: tuple[int, int], distribution: str, seed: int, *inde
         shape: (H, W).
         distribution: "pm1" or "gaussian".
         seed: seed of the random generator.
-        index: further integers; each choice of them gives independent couplings of the same seed.
+        index: further integers; each choice of them gives independent couplings for the same seed.
 
     Raises:
         ValueError: for an unknown distribution or an invalid seed.

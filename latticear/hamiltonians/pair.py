@@ -24,7 +24,8 @@ class PairHamiltonian(AbstractHamiltonian):
     """`H = sum_b K_b v(s_i, s_j) + sum_i u(s_i) - sum_i h_i s_i` over bonds b = (i, j), with finitely many values s.
 
     Everything that `AbstractHamiltonian` derives from energy tables is available, among them the heat bath, symmetries
-    and the known-neighbour term. Nearest-neighbour bonds across an antiperiodic boundary have the opposite coupling.
+    and the known-neighbour term (`bias`). Nearest-neighbour bonds across an antiperiodic boundary have the opposite
+    coupling.
 
     Args:
         lattice: the sites and, unless `bonds` is given, the bonds.

@@ -94,12 +94,12 @@ class SummedNeighbours(nn.Module):
 
 
 def exact_conditionals(bias: BoltzmannBias, sites: Tensor, rank: Tensor) -> SummedNeighbours | None:
-    """The module for the exact conditionals of sites that are drawn together; None if it cannot give them.
+    """The module that gives the exact conditional probabilities of sites that are drawn together, or None.
 
-    It can if no bond joins two of these sites (targets), no two targets share a later neighbour, and no later neighbour
-    has bonds to sites that are not drawn yet, other than its target. With bipartite nearest-neighbour bonds this holds
-    for the last sublattice, whose neighbours are all drawn before (a heat bath), and for the last half of the
-    sublattice before it.
+    The probabilities follow from the energy alone if no bond joins two of these sites (targets), no two targets share a
+    later neighbour, and no later neighbour has bonds to sites that are not drawn yet, other than its target. With
+    bipartite nearest-neighbour bonds this holds for the last sublattice, whose neighbours are all drawn before (a heat
+    bath), and for the last half of the sublattice before it.
 
     Args:
         bias: known-neighbour term of the Hamiltonian with all bonds, before `attach`.
@@ -107,7 +107,7 @@ def exact_conditionals(bias: BoltzmannBias, sites: Tensor, rank: Tensor) -> Summ
         rank: `(H, W)`, ranks of all sites in the order of the model.
     """
     flat = rank.flatten()
-    bonded = (bias.energies != 0).flatten(2).any(2)  # unused slots, and bonds of no strength, have no energy
+    bonded = (bias.energies != 0).flatten(2).any(2)  # unused slots and bonds of zero strength have zero energies
     own_rank = flat[sites[0]]
     around_tk, bonded_tk = bias.sites[sites], bonded[sites]
     if ((flat[around_tk] == own_rank) & bonded_tk).any():

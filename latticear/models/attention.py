@@ -1,4 +1,8 @@
-"""Causal attention over the sites in raster order, and the layers that are used with it."""
+"""Causal attention over the sites in raster order, and the layers that are used with it.
+
+The methods `ready`, `begin` and `step` compute a layer front by front during sampling (see
+`latticear.sampling.tracing.Incremental`); lanes are configurations that are drawn together.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +61,7 @@ class Positions(nn.Module):
         return x + (self.rows[:, None] + self.columns).permute(2, 0, 1)
 
     def ready(self, time: int, slope: int, shape: tuple[int, int]) -> int:
-        """The output is ready at the same tick as the input (see `tracing.Incremental`)."""
+        """The output is ready at the same tick as the input."""
         return time
 
     def begin(self, lanes: int, like: Tensor) -> None:

@@ -1,4 +1,8 @@
-"""MADE: a fully connected network over the sites in raster order, masked to be autoregressive."""
+"""MADE: a fully connected network over the sites in raster order, masked to be autoregressive.
+
+The methods `ready`, `begin` and `step` compute a layer site by site during sampling (see
+`latticear.sampling.tracing.Incremental`); lanes are configurations that are drawn together.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +29,8 @@ class MADE(AbstractModel):
 
     The tokens are shifted by one site along the raster sequence. Hidden layers of block-triangular matrices with ReLU
     follow, and one more such matrix for the logits. No weights are shared between sites, so the network has about
-    `(H W)^2 depth width^2 / 2` unmasked weights. On small lattices it serves as an upper limit: every site depends on
-    all earlier sites, without any assumption on how.
+    `(H W)^2 depth width^2 / 2` unmasked weights. On small lattices it is an upper limit for other architectures: a site
+    may depend on all earlier sites in any way.
 
     Args:
         shape: (H, W).

@@ -1,4 +1,8 @@
-"""Mean-field theory as a sampler: sites that are independent of each other."""
+"""Mean-field theory as a sampler: sites that are independent of each other.
+
+The methods `ready`, `begin` and `step` compute a layer site by site during sampling (see
+`latticear.sampling.tracing.Incremental`); lanes are configurations that are drawn together.
+"""
 
 from __future__ import annotations
 

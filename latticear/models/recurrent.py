@@ -1,4 +1,8 @@
-"""A two-dimensional recurrent network: the state of each site is computed from the states to the left and above."""
+"""A two-dimensional recurrent network: the state of each site is computed from the states to the left and above.
+
+The methods `ready`, `begin` and `step` compute a layer front by front during sampling (see
+`latticear.sampling.tracing.Incremental`); lanes are configurations that are drawn together.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Translation of a traced network into the records that the compiled kernels execute."""
+"""Translation of a traced network into the records that the compiled kernels execute.
+
+Ticks, rows and fronts are explained in `latticear.sampling.schedule`, stages in `latticear.sampling.stages`.
+"""
 
 from __future__ import annotations
 

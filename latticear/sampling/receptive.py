@@ -1,4 +1,4 @@
-"""The receptive field: the sites on whose tokens the logits of a site depend, and the blind spot, the sites it misses.
+"""The receptive field of a site, the sites on which its logits depend, and its blind spot, all other earlier sites.
 
 The receptive field is found in two independent ways, which must agree: from the taps (the offsets at which layers read
 their inputs) of the traced network, and by replacing tokens, which works for any network. A network cannot learn a

@@ -1,4 +1,7 @@
-"""Drawing sites rank by rank with the whole network: the reference with which all faster samplers are compared."""
+"""Drawing sites rank by rank with the whole network: the reference with which all faster samplers are compared.
+
+The rank of a site is its position in the autoregressive order of a model; sites of equal rank are drawn together.
+"""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Schedule:
         self._waiting = {name for name, distinct in self.stages_at.items() if len(distinct) > 1}
         self.by_row: set[str] = set()
         last = graph.nodes[-1].name  # the logits, needed front by front
-        above = {tokens: 0}  # for each node, how many rows above its own the last row lies that it depends on
+        above = {tokens: 0}  # for each node, how many rows above its own is the last row that it depends on
         for node in graph.nodes[1:]:
             name = node.name
             if node.is_constant:

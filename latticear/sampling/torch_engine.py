@@ -198,7 +198,7 @@ class Engine:
                 if node.name in self.rings:
                     yield self._keep(node.name, part)
             elif front >= self.schedule.n_fronts and node.name in self.rings:
-                yield self._clear(node.name, front)  # it is complete, but readers still read beyond its last front
+                yield self._clear(node.name, front)  # the node is complete, but its readers still read later fronts
 
     def _part(self, node: Node, front: int) -> Part | None:
         """The part of a node that is computed for this front: the front, a whole row at its first site, or None."""
