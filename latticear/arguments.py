@@ -1,4 +1,4 @@
-"""Whether an argument is the number that it should be."""
+"""Checks of numerical arguments, which raise ValueError with the name of the argument."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["check_integer", "check_seed", "did_you_mean"]
 
 
 def check_integer(name: str, value: int | None, *, least: int, default: int | None = None) -> int:
-    """An argument that counts something, or its default where it is None; ValueError for what is no such number."""
+    """Return an argument (its default if it is None); raise ValueError unless it is an integer of at least `least`."""
     try:
         number = operator.index(default if value is None else value)  # type: ignore[arg-type]
     except TypeError as error:

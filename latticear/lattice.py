@@ -23,11 +23,11 @@ Offsets = Sequence[tuple[int, int]]
 
 
 class Bonds(NamedTuple):
-    """Pairs of sites.
+    """A list of bonds, each a pair of sites with a sign.
 
     Attributes:
-        ends: int64 `(n_bonds, 2)`.
-        signs: float64 `(n_bonds,)`, -1 for each antiperiodic boundary that a bond crosses.
+        ends: int64 `(n_bonds, 2)`, the two sites of each bond.
+        signs: float64 `(n_bonds,)`, the product of a factor -1 for each antiperiodic boundary that the bond crosses.
     """
 
     ends: Tensor
@@ -35,22 +35,25 @@ class Bonds(NamedTuple):
 
 
 class Lattice:
-    """A lattice of H x W sites on a square grid, periodic or open in each direction by itself.
+    """A lattice of H x W sites on a square grid, with a periodic or an open boundary in each direction.
 
-    The triangular lattice has a bond to the site below and to the right besides; the honeycomb lattice is a brick wall,
-    whose sites have a bond to the one below where y + x is even. A periodic direction of extent 2 has doubled bonds
-    (each site meets its partner on both sides).
+    On the square lattice each site has a bond to its right neighbour and one to the site below. The triangular lattice
+    has in addition a bond from each site to the site diagonally below it on the right. The honeycomb lattice is laid
+    out as a brick wall: only sites with even y + x have a bond to the site below. In a periodic direction of extent 2
+    neighbours are joined by two bonds, one of them across the boundary.
 
     Args:
         shape: (H, W).
-        periodic: one bool for both directions, or (y, x).
+        periodic: whether the boundaries are periodic; one bool for both directions, or a pair (y, x).
         geometry: "square", "triangular" or "honeycomb".
-        antiperiodic: where bonds across the boundary count with the opposite sign; one bool, or (y, x).
-        missing: sites (y, x) without bonds; their spins are free.
+        antiperiodic: whether bonds across the boundary have the opposite sign; one bool for both directions, or a pair
+            (y, x).
+        missing: sites (y, x) that have no bonds; their spins are free.
 
     Raises:
-        ValueError: if there is a single site, a periodic direction of extent 1 (a site would be its own neighbour), an
-            open one that is to be antiperiodic, an odd periodic brick wall, or a missing site that is not there.
+        ValueError: for a lattice of a single site, a periodic direction of extent 1 (a site would be its own
+            neighbour), an antiperiodic direction that is not periodic, a honeycomb lattice with a periodic direction of
+            odd extent, or a missing site outside the lattice.
 
     Example:
         >>> lattice = Lattice((3, 4), periodic=(True, False))
@@ -81,7 +84,9 @@ class Lattice:
                     f"use periodic=False in that direction for a chain"
                 )
             if twists and not wraps:
-                raise ValueError(f"the direction {name} is open and has no boundary to be antiperiodic across")
+                raise ValueError(
+                    f"the direction {name} is open and cannot be antiperiodic; use periodic=True in that direction"
+                )
             if wraps and extent % 2 and geometry == "honeycomb":
                 raise ValueError(f"a periodic honeycomb lattice needs an even extent {name}, got shape {self.shape}")
         if self.n_sites == 1:
@@ -99,7 +104,7 @@ class Lattice:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What was said beyond the shape; only `periodic` for a plain square lattice."""
+        """`periodic`, and those other keyword arguments of the constructor that differ from their defaults."""
         options: dict[str, Any] = {"periodic": self.periodic}
         options |= {"geometry": self.geometry} if self.geometry != "square" else {}
         options |= {"antiperiodic": self.antiperiodic} if any(self.antiperiodic) else {}
@@ -117,11 +122,11 @@ class Lattice:
 
     @property
     def bonds(self) -> Tensor:
-        """Nearest-neighbour bonds, each once: int64 `(n_bonds, 2)`.
+        """Nearest-neighbour bonds, each listed once: int64 `(n_bonds, 2)`.
 
-        First every site's bond to its right neighbour, then every site's bond to the neighbour below, both in raster
-        order; `bonds[b] = (i, j)` means that j lies to the right of i, or below it. Then, on a triangular lattice,
-        those to the site below and to the right.
+        First the bonds from every site to its right neighbour, then the bonds from every site to the neighbour below,
+        both in raster order; `bonds[b] = (i, j)` means that j lies to the right of i, or below it. On a triangular
+        lattice the bonds from every site to the one diagonally below it on the right follow.
         """
         return self.nearest.ends
 
@@ -133,47 +138,50 @@ class Lattice:
 
     @cached_property
     def next_nearest(self) -> Bonds:
-        """The bonds along both diagonals of a square lattice; on others there is no such thing.
+        """The bonds along both diagonals of a square lattice, with their signs.
 
         Raises:
-            ValueError: for another geometry.
+            ValueError: for a geometry other than "square", where these bonds are not defined.
         """
         if self.geometry != "square":
-            raise ValueError(f"next-nearest neighbours are those of a square lattice, got a {self.geometry} one")
+            raise ValueError(f"next-nearest neighbours are defined on a square lattice only, got a {self.geometry} one")
         return self.joined([(1, 1), (1, -1)])
 
     def joined(self, offsets: Offsets) -> Bonds:
-        """Every site with the sites at some offsets (dy, dx) from it, offset by offset, in raster order."""
+        """The bonds from every site (y, x) to (y + dy, x + dx), for one offset (dy, dx) after the other.
+
+        Bonds of one offset are in raster order of their first sites.
+        """
         y, x = np.divmod(np.arange(self.n_sites), self.shape[1])
         absent = np.zeros(self.shape, dtype=bool)
         absent[tuple(zip(*self.missing, strict=True))] = bool(self.missing)
         ends, signs = [], []
         for dy, dx in offsets:
-            there, sign = ~absent[y, x], np.ones(self.n_sites)
+            exists, sign = ~absent[y, x], np.ones(self.n_sites)
             others = []
-            for here, step, extent, wraps, twists in zip(
+            for start, step, extent, wraps, twists in zip(
                 (y, x), (dy, dx), self.shape, self.periodic, self.antiperiodic, strict=True
             ):
-                laps, other = np.divmod(here + step, extent)
-                there &= (laps == 0) | wraps
+                laps, other = np.divmod(start + step, extent)
+                exists &= (laps == 0) | wraps
                 sign = np.where((laps % 2 != 0) & twists, -sign, sign)
                 others.append(other)
-            there &= ~absent[others[0], others[1]]
+            exists &= ~absent[others[0], others[1]]
             if self.geometry == "honeycomb" and (dy, dx) == (1, 0):
-                there &= (y + x) % 2 == 0
+                exists &= (y + x) % 2 == 0
             pairs = np.stack([y * self.shape[1] + x, others[0] * self.shape[1] + others[1]], axis=1)
-            ends.append(torch.from_numpy(pairs[there]))
-            signs.append(torch.from_numpy(sign[there]))
+            ends.append(torch.from_numpy(pairs[exists]))
+            signs.append(torch.from_numpy(sign[exists]))
         return Bonds(torch.cat(ends), torch.cat(signs))
 
     @property
     def is_square_symmetric(self) -> bool:
-        """True if the grid may be turned by a quarter: H = W with the same boundary in both directions."""
+        """True if a rotation by 90 degrees maps the grid onto itself: H = W, the same boundary in both directions."""
         return self.shape[0] == self.shape[1] and self.periodic[0] == self.periodic[1]
 
     @cached_property
     def symmetries(self) -> Symmetries:
-        """Those of the grid: reflections, quarter turns on a square, translations along periodic directions."""
+        """Symmetries of the grid: reflections, rotations by 90 degrees on a square, translations if periodic."""
         sites = torch.arange(self.n_sites).view(self.shape)
         images = [sites, sites.flip(0), sites.flip(1), sites.flip(0, 1)]
         if self.is_square_symmetric:
@@ -183,12 +191,14 @@ class Lattice:
 
 
 class Symmetries(NamedTuple):
-    """Permutations of the sites: a reflection or rotation, then a translation.
+    """A group of permutations of the sites, each a reflection or rotation followed by a translation.
 
     Attributes:
         shape: (H, W).
-        point: int64 `(n, N)`; `tokens.flatten(1)[:, point[k]]` is the configuration seen through symmetry k.
-        steps: the translations along (y, x) are multiples of these; 0: there are none.
+        point: int64 `(n, N)`, the n reflections and rotations; `tokens.flatten(1)[:, point[k]]` are the configurations
+            after applying number k.
+        steps: the translations along (y, x) are by multiples of these numbers of sites; 0 means that a direction has no
+            translations.
     """
 
     shape: tuple[int, int]
@@ -196,12 +206,12 @@ class Symmetries(NamedTuple):
     steps: tuple[int, int]
 
     def translation(self, step: tuple[int, int]) -> Tensor:
-        """`(N,)`, the configuration seen from (y, x) + step."""
+        """A translation as a permutation `(N,)`: site (y, x) takes the token of site (y, x) + step."""
         sites = torch.arange(self.shape[0] * self.shape[1]).view(self.shape)
         return sites.roll((-step[0], -step[1]), (0, 1)).flatten()
 
     def draw(self, n: int, rng: np.random.Generator) -> Tensor:
-        """Permutations drawn uniformly from the whole group: int64 `(n, N)`."""
+        """Draw n random permutations, uniformly from the whole group: int64 `(n, N)`."""
         height, width = self.shape
         point = self.point[torch.from_numpy(rng.integers(len(self.point), size=n))]
         shift_y, shift_x = (
@@ -214,11 +224,11 @@ class Symmetries(NamedTuple):
 
 
 def colour_graph(n_sites: int, bonds: Tensor) -> Tensor:
-    """Colour the sites so that no bond joins two of one colour: int64 `(N,)`, colours 0, 1, ...
+    """Colour the sites so that no bond joins two sites of the same colour: int64 `(N,)`, colours 0, 1, ...
 
-    Greedy in raster order: two colours (the checkerboard) on open lattices and on even periodic ones, up to
-    five where an odd periodic extent forbids that. Sites of one colour may be updated at once without breaking
-    detailed balance.
+    The colouring is greedy in raster order. It gives two colours (the checkerboard) on open square lattices and on
+    periodic ones of even extents, and up to five where an odd periodic extent makes two impossible. Sites of the same
+    colour may be updated at the same time without breaking detailed balance.
     """
     neighbours: list[set[int]] = [set() for _ in range(n_sites)]
     for i, j in bonds.tolist():
@@ -232,7 +242,7 @@ def colour_graph(n_sites: int, bonds: Tensor) -> Tensor:
 
 
 def check_shape(shape: tuple[int, int]) -> tuple[int, int]:
-    """Return (H, W) as integers, or raise ValueError unless it is two positive integers."""
+    """Return a shape (H, W) as two integers; raise ValueError unless both are positive integers."""
     message = f"shape must be two positive integers (H, W), got {shape!r}"
     try:
         height, width = (int(extent) for extent in shape)
@@ -245,7 +255,7 @@ def check_shape(shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def check_site(site: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
-    """Return (y, x), or raise ValueError unless there is such a site."""
+    """Return a site (y, x) as two integers; raise ValueError unless it lies on a lattice of this shape (H, W)."""
     try:
         y, x = (operator.index(place) for place in site)
     except (TypeError, ValueError) as error:

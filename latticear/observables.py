@@ -12,25 +12,31 @@ __all__ = ["correlation", "magnetization"]
 
 
 def magnetization(vectors: Tensor) -> Tensor:
-    """The mean of what the sites hold, float64 `(B,)`: a number with its sign for d = 1, else the length of a vector.
+    """Magnetisation per site: the signed mean of the spins for d = 1, else the length of the mean spin vector.
 
     Args:
-        vectors: float64 `(B, H, W, d)`.
+        vectors: float64 `(B, H, W, d)`, the spin vector of each site.
+
+    Returns:
+        float64 `(B,)`.
     """
     mean = vectors.mean((1, 2))
     return mean[:, 0] if mean.shape[1] == 1 else mean.norm(dim=1)
 
 
 def correlation(vectors: Tensor, lattice: Lattice) -> Tensor:
-    """Two-point function `G(r) = <s_i . s_j>`, disconnected, r = 0, 1, ... along the axes: float64 `(B, R + 1)`.
+    """Two-point function `G(r) = <s_i . s_j>` (disconnected) at distances r = 0 .. R along the axes.
 
-    Averaged over all pairs of sites at distance r in each direction, then over the directions that have such pairs.
-    R is half the larger periodic extent (beyond it distances repeat), or the larger open extent minus one; across an
-    antiperiodic boundary there are no pairs.
+    `s_i . s_j` is averaged over all pairs of sites at distance r in each direction, then over the directions that have
+    such pairs. A periodic direction has distances up to half its extent (beyond it they repeat), an open direction up
+    to its extent minus one; R is the larger of both. Pairs across an antiperiodic boundary are left out.
 
     Args:
-        vectors: float64 `(B, H, W, d)`, what each site holds; d = 1 for spins that are numbers.
-        lattice: gives the boundaries.
+        vectors: float64 `(B, H, W, d)`, the spin vector of each site; d = 1 for spins that are numbers.
+        lattice: the lattice, which gives the boundary conditions.
+
+    Returns:
+        float64 `(B, R + 1)`; `[b, r]` is G(r) of configuration b alone.
     """
     wraps = [periodic and not twisted for periodic, twisted in zip(lattice.periodic, lattice.antiperiodic, strict=True)]
     along = [_pair_averages(vectors, axis + 1, periodic) for axis, periodic in enumerate(wraps)]
@@ -45,7 +51,7 @@ def correlation(vectors: Tensor, lattice: Lattice) -> Tensor:
 def _pair_averages(vectors: Tensor, axis: int, periodic: bool) -> Tensor:
     """Averages over all pairs at each distance along an axis, `(B, R + 1)`, by the Wiener-Khinchin theorem."""
     extent = vectors.shape[axis]
-    padded = extent if periodic else 2 * extent  # zeros keep the ends from meeting
+    padded = extent if periodic else 2 * extent  # zero padding excludes pairs across an open boundary
     power = torch.fft.rfft(vectors, padded, dim=axis).abs().square().sum(3).mean(3 - axis)
     sums = torch.fft.irfft(power, padded, dim=1)
     if periodic:

@@ -1,4 +1,4 @@
-"""Figures: one function each, taking and returning a matplotlib Axes."""
+"""Figures: each function draws one figure on a matplotlib Axes and returns the Axes."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ LABELS = {
     "binder_cumulant": "Binder cumulant",
     "ess": "ESS",
 }
-"""What an axis says of a quantity; energies and temperatures are in the unit of the couplings, which need not be 1."""
+"""Axis label of each quantity. Energies and temperatures are in the unit of the couplings, which need not be 1."""
 
 
 Drawing = tuple[tuple[float, float], Callable[[Figure], object]]
-"""A figure's size in inches, and what draws on it."""
+"""The size of a figure in inches, and the function that draws on it."""
 
 
 def draw_figures(folder: Path, figures: Mapping[str, Drawing], title: str) -> Iterator[Path]:
-    """Write figures as PNG, each under its name and with one title, and yield their paths as they are made."""
+    """Write each figure to `folder/name.png`, all with the same title, and yield each path once it is written."""
     for name, (size, draw) in figures.items():
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
@@ -70,11 +70,13 @@ def draw_figures(folder: Path, figures: Mapping[str, Drawing], title: str) -> It
 
 
 def training_curve(ax: Axes, metrics: Sequence[Mapping[str, Any]], exact: float | None = None) -> Axes:
-    """Variational free energy per site against the step, above the exact value it is bounded by.
+    """Plot the variational free energy per site against the training step.
+
+    The exact free energy is a lower bound of the variational one. If it is given, the difference is plotted.
 
     Args:
-        ax: to draw on.
-        metrics: rows of metrics.jsonl; those without a free energy are passed over.
+        ax: axes to draw on.
+        metrics: rows of metrics.jsonl; rows without a free energy are left out.
         exact: exact free energy per site, or None.
     """
     rows = [row for row in metrics if "free_energy_per_site" in row]
@@ -97,7 +99,7 @@ def training_curve(ax: Axes, metrics: Sequence[Mapping[str, Any]], exact: float 
             smooth = np.where(mean > 0, mean, np.nan)
             ax.plot(step[window - 1 :], smooth, color=MODEL, lw=1.6, label=f"its mean over {window} steps")
         ax.plot(step, error, color=EXACT, lw=0.8, ls=":", label="statistical error of a batch")
-        if (gap > 0).any() or (error > 0).any():  # in its ground state a system has neither
+        if (gap > 0).any() or (error > 0).any():  # both are zero where all samples are ground states
             ax.set_yscale("log")
         ax.set_ylabel("excess free energy per site")
     ax.set_xlabel("step")
@@ -106,7 +108,7 @@ def training_curve(ax: Axes, metrics: Sequence[Mapping[str, Any]], exact: float 
 
 
 def sample_grid(ax: Axes, spins: Array, columns: int, title: str) -> Axes:
-    """Configurations `(n, H, W)` side by side, n a multiple of columns, each in a frame."""
+    """Show configurations `(n, H, W)` as framed images, `columns` of them in each row; n is a multiple of columns."""
     n, height, width = spins.shape
     rows = n // columns
     canvas = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1), np.nan)
@@ -124,14 +126,14 @@ def sample_grid(ax: Axes, spins: Array, columns: int, title: str) -> Axes:
 
 
 def completions(ax: Axes, true: Array, where: NDArray[np.bool_], drawn: Array, title: str) -> Axes:
-    """A row for each configuration: what was held fixed, what was drawn around it, and what it was taken from.
+    """Show a row of images for each configuration: its fixed sites, m completions by the model, and the original.
 
     Args:
-        ax: to draw on.
-        true: `(n, H, W)`.
-        where: `(n, H, W)`, True at the sites held.
-        drawn: `(n, m, H, W)`, m completions of each.
-        title: of the figure.
+        ax: axes to draw on.
+        true: `(n, H, W)`, the original configurations.
+        where: `(n, H, W)`, True at the sites that were held fixed.
+        drawn: `(n, m, H, W)`, m completions of each configuration.
+        title: title of the figure.
     """
     held = np.where(where, true, np.nan)
     rows = np.concatenate([held[:, None], drawn, true[:, None]], axis=1)
@@ -146,12 +148,14 @@ def completions(ax: Axes, true: Array, where: NDArray[np.bool_], drawn: Array, t
 
 
 def likelihood_curve(ax: Axes, metrics: Sequence[Mapping[str, Any]], baseline: float | None = None) -> Axes:
-    """Negative log-likelihood per site against the step: of each batch, and of what is held out; in nats and bits.
+    """Plot the negative log-likelihood per site, in nats and bits, against the training step.
+
+    One curve is of each training batch, another of the held-out data.
 
     Args:
-        ax: to draw on.
+        ax: axes to draw on.
         metrics: rows of metrics.jsonl.
-        baseline: that of a model to be beaten, nats per site, or None.
+        baseline: negative log-likelihood of independent sites, in nats per site, or None.
     """
     loss = np.array([(row["step"], row["loss"]) for row in metrics]).reshape(-1, 2)
     held = [(row["step"], row["nll_held_out"]) for row in metrics if "nll_held_out" in row]
@@ -160,7 +164,7 @@ def likelihood_curve(ax: Axes, metrics: Sequence[Mapping[str, Any]], baseline: f
         ax.plot(*np.array(held).T, color=REFERENCE, marker="o", ms=3, lw=1.2, label="held out")
     if baseline is not None:
         ax.axhline(baseline, color=EXACT, lw=0.8, ls=":", label="independent sites")
-    tail = loss[len(loss) // 10 :, 1]  # the first steps would squeeze the rest
+    tail = loss[len(loss) // 10 :, 1]  # the large values of the first steps would compress the rest
     if len(tail):
         top = max(tail.max(), baseline or 0.0)
         ax.set_ylim(tail.min() - 0.05 * (top - tail.min()) - 1e-3, top + 0.05 * (top - tail.min()) + 1e-3)
@@ -174,18 +178,18 @@ def likelihood_curve(ax: Axes, metrics: Sequence[Mapping[str, Any]], baseline: f
 
 
 def histogram(ax: Axes, values: Array, weights: Array, reference: Array, label: str) -> Axes:
-    """A weighted histogram of model samples over that of reference configurations.
+    """Plot histograms of a quantity: of model samples, with and without importance weights, and of Monte Carlo.
 
     Args:
-        ax: to draw on.
-        values: `(n,)`, of the model's samples.
-        weights: `(n,)`, their importance weights.
-        reference: `(m,)`, of Monte Carlo configurations.
-        label: of the quantity.
+        ax: axes to draw on.
+        values: `(n,)`, values of the quantity in the samples of the model.
+        weights: `(n,)`, importance weights of these samples.
+        reference: `(m,)`, values of the quantity in Monte Carlo configurations.
+        label: name of the quantity.
     """
     low, high = min(values.min(), reference.min()), max(values.max(), reference.max())
     spacing = np.diff(np.unique(np.concatenate([values, reference])))
-    step = spacing.min() if len(spacing) else 1.0  # energies and magnetisations are discrete: never split a level
+    step = spacing.min() if len(spacing) else 1.0  # bins of whole levels: energies and magnetisations are discrete
     step *= max(1, round((high - low) / step / 40))
     edges = np.arange(low - step / 2, high + step, step).tolist()
     ax.hist(reference, edges, density=True, color=REFERENCE, alpha=0.45, label="Monte Carlo")
@@ -208,9 +212,9 @@ def histogram(ax: Axes, values: Array, weights: Array, reference: Array, label: 
 
 
 def correlation_function(ax: Axes, model: Estimate, reference: Estimate) -> Axes:
-    """G(r) along the axes with error bars: model against Monte Carlo."""
+    """Plot the two-point function G(r) along the axes with error bars, of the model and of Monte Carlo."""
     r = np.arange(len(np.atleast_1d(model.value)))
-    r, model, reference = r[1:], *(_beyond_contact(estimate) for estimate in (model, reference))  # G(0) is known
+    r, model, reference = r[1:], *(_beyond_contact(estimate) for estimate in (model, reference))  # without G(0)
     ax.errorbar(r, reference.value, reference.error, fmt="s", color=REFERENCE, ms=7, mfc="none", label="Monte Carlo")
     ax.errorbar(r, model.value, model.error, fmt="o", color=MODEL, ms=3.5, capsize=2, label="model, weighted")
     ax.set_xlabel("distance r / lattice spacing")
@@ -228,15 +232,15 @@ def along_range(
     label: str,
     axis: str = "temperature",
 ) -> Axes:
-    """A quantity along a range: estimates with error bars, on the exact curve where it is known.
+    """Plot estimates of a quantity with error bars against temperature, with the exact curve where there is one.
 
     Args:
-        ax: to draw on.
-        results: estimates by temperature, or by what else the range is of.
-        exact: exact results, ascending; those that lack the quantity are passed over.
-        name: of the quantity, as in estimates.json.
-        label: of the vertical axis.
-        axis: what the range is of.
+        ax: axes to draw on.
+        results: the estimates at each temperature, or at each value of another variable.
+        exact: exact results by the same variable, ascending; results without the quantity are left out.
+        name: name of the quantity, as in estimates.json.
+        label: label of the vertical axis.
+        axis: name of the variable, the label of the horizontal axis.
     """
     curve = [(x, result.to_dict()[name]) for x, result in exact.items() if name in result.to_dict()]
     if curve:
@@ -254,7 +258,7 @@ def _beyond_contact(estimate: Estimate) -> Estimate:
 
 
 def weight_histogram(ax: Axes, log_w: Array, text: str) -> Axes:
-    """Importance weights relative to their mean; a perfect model puts all of them at zero."""
+    """Plot a histogram of log importance weights relative to their mean; for a perfect model all are zero."""
     centred = log_w - np.log(np.mean(np.exp(log_w - log_w.max()))) - log_w.max()
     ax.hist(centred, 80, color=MODEL, alpha=0.8)
     ax.axvline(0, color=EXACT, lw=1, ls="--")
@@ -266,19 +270,27 @@ def weight_histogram(ax: Axes, log_w: Array, text: str) -> Axes:
 
 
 def receptive_field(ax: Axes, model: Any, site: tuple[int, int] | None = None) -> Axes:
-    """What is known at a site when it is drawn: what the network sees, its blind spot, what the bias knows.
+    """Show the receptive field of a site: which earlier sites its conditional probability depends on.
+
+    Colours mark the sites that the logits of the network depend on, the blind spot (earlier sites that they do not
+    depend on), and the sites that are drawn later. White dots mark the neighbours whose bonds the known-neighbour term
+    (the bias of the model) adds exactly.
 
     Args:
-        ax: to draw on.
+        ax: axes to draw on.
         model: the network.
         site: (y, x); None for the centre, (H // 2, W // 2).
 
     Raises:
-        ValueError: for a site outside the lattice, or a network that offsets do not describe.
+        ValueError: for a site outside the lattice, or a network whose receptive field does not follow from the offsets
+            of its layers.
     """
     field = field_of(model, site or (model.shape[0] // 2, model.shape[1] // 2))
     if field is None:
-        raise ValueError(f"offsets do not describe {type(model).__name__}; receptive.dependences says what it sees")
+        raise ValueError(
+            f"the receptive field of {type(model).__name__} does not follow from the offsets of its layers; "
+            f"use receptive.dependences"
+        )
     colours = np.full((*model.shape, 4), to_rgba(LATER))
     colours[field.seen.numpy()] = to_rgba(MODEL)
     colours[field.blind_spot.numpy()] = to_rgba(BLIND)
@@ -302,15 +314,18 @@ def receptive_field(ax: Axes, model: Any, site: tuple[int, int] | None = None) -
 
 
 def wavefront(ax: Axes, model: Any, tick: int | None = None) -> Axes:
-    """The tick at which each site is drawn, as shade and, where there is room, as number; one front stands out.
+    """Show at which tick, or step of the wavefront sampler, each site is drawn.
+
+    The tick is shown as shading, and on lattices of up to 20x20 sites as a number. The front, the sites that are drawn
+    together, of one tick is highlighted.
 
     Args:
-        ax: to draw on.
+        ax: axes to draw on.
         model: the network.
-        tick: of the front; None for the middle one.
+        tick: the tick to highlight; None for the middle one.
 
     Raises:
-        ValueError: for a tick at which nothing is drawn.
+        ValueError: for a tick at which no site is drawn.
     """
     rank = model.rank.cpu().numpy()
     ticks = int(rank.max()) + 1
@@ -335,7 +350,7 @@ def wavefront(ax: Axes, model: Any, tick: int | None = None) -> Axes:
 
 
 def _cells(ax: Axes, colours: Array) -> None:
-    """The lattice, each site in its colour `(H, W, 4)`."""
+    """Draw the lattice with each site in its colour, given as `(H, W, 4)`."""
     height, width = colours.shape[:2]
     ax.imshow(colours)
     ax.set_xticks(np.arange(-0.5, width), [""] * (width + 1))
@@ -350,6 +365,6 @@ def _keys(labels: Mapping[str, str]) -> list[Any]:
 
 
 def _legend(ax: Axes, handles: Sequence[Any]) -> None:
-    """Below the axes, in two columns."""
+    """Put the legend below the axes, in two columns."""
     place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "frameon": False}
     ax.legend(handles=handles, ncols=2, handlelength=1, handleheight=1, columnspacing=1, **place)

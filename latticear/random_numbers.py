@@ -1,8 +1,9 @@
-"""Random numbers of one seed: for each purpose a stream of its own, independent of the others.
+"""Random numbers: for each seed an independent stream for each purpose.
 
-What a model draws is counter-based (`uniforms`): the number of (seed, stream, sample, site) is a function, the same on
-every device. Nothing is stored between draws, so a run resumes, and a stream of samples is cut into pieces, without
-changing a bit. All else comes from generators of NumPy (`generator`), some of which seed one of PyTorch.
+The numbers that a model draws with are counter-based (`uniforms`): each is a function of (seed, stream, sample, site),
+the same on every device. They need no state between draws, so a run can be resumed, and a stream of samples drawn in
+pieces, without changing a bit of the result. All other random numbers come from NumPy generators (`generator`), some
+of which seed a generator of PyTorch.
 """
 
 from __future__ import annotations
@@ -32,18 +33,23 @@ __all__ = [
 ]
 
 SAMPLING, TRAINING, PILOT, PARTICLES, RESAMPLING, CHAINS = range(6)
-"""Streams of `uniforms`: a model must not be weighed on what it was trained on, nor on what anything was fitted to."""
+"""Independent streams of `uniforms` for one seed, one for each purpose.
+
+The samples of an estimate must be independent of those that the model was trained on or that anything was fitted to.
+"""
 
 GENERATORS: dict[str, tuple[int, ...]] = {
-    "block updates": (0x626C6B,),  # "blk": windows, proposals and acceptances
-    "couplings": (),  # of disorder; which sample of it may follow
-    "glyphs": (),  # which picture follows
-    "neural Metropolis": (0x6E6D63,),  # "nmc": acceptances
-    "training": (TRAINING,),  # the step follows: which data, seen through which symmetries, at which temperatures
+    "block updates": (0x626C6B,),  # the letters "blk"; for windows, proposals and acceptances
+    "couplings": (),  # of a disorder; the number of the instance may follow
+    "glyphs": (),  # the number of the picture follows
+    "neural Metropolis": (0x6E6D63,),  # the letters "nmc"; for acceptances
+    "training": (TRAINING,),  # the step follows; for data, their symmetries and temperatures
 }
-"""What stands between the seed and an index in the entropy of these generators. All others have a `random_stream` of
-their name: each method of Monte Carlo; "annealing pilot", "annealing" and "annealing weights"; and, through a seed of
-their own, the configurations of `monte_carlo_data` for "training", for a "pilot" and for a "check"."""
+"""For some purposes: the integers between the seed and an index in the entropy of a generator.
+
+All other purposes have a `random_stream` of their name: each Monte Carlo method; "annealing pilot", "annealing" and
+"annealing weights"; and the configurations that `monte_carlo_data` draws for "training", a "pilot" or a "check".
+"""
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -66,7 +72,7 @@ def philox4x32(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, i
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
-        # int64 products wrap, but their 64 bits are those of the unsigned product
+        # int64 products overflow, but their 64 bits are those of the unsigned product
         even, odd = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         c0, c1, c2, c3 = (
             (odd >> 32 & _MASK) ^ c1 ^ k0,
@@ -81,7 +87,15 @@ def philox4x32(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, i
 def uniforms(
     seed: int, start: int, n: int, n_sites: int, *, stream: int = SAMPLING, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Uniform numbers in [0, 1) with 53 bits for samples start .. start + n - 1: float64 `(n, n_sites)`.
+    """Uniform numbers in [0, 1) with 53 random bits, one for each site of each sample: float64 `(n, n_sites)`.
+
+    Args:
+        seed: integer in [0, 2^64).
+        start: index of the first sample; the samples are start .. start + n - 1.
+        n: number of samples.
+        n_sites: number of uniform numbers for each sample.
+        stream: `SAMPLING` or another of the streams of this module.
+        device: device of the result.
 
     Raises:
         ValueError: if the seed is not in [0, 2^64).
@@ -96,7 +110,7 @@ def uniforms(
 
 
 def _uniforms(seed: int, start: int, n: int, n_sites: int, stream: int, device: torch.device | str) -> Tensor:
-    """The same by PyTorch, on any device."""
+    """The numbers of `uniforms`, bit for bit, computed by PyTorch on any device."""
     sample = torch.arange(start, start + n, dtype=torch.int64, device=device)[:, None]
     pair = torch.arange((n_sites + 1) // 2, dtype=torch.int64, device=device)[None]
     counter = (sample & _MASK, sample >> 32, pair, torch.full_like(pair, stream))
@@ -106,22 +120,28 @@ def _uniforms(seed: int, start: int, n: int, n_sites: int, stream: int, device: 
 
 
 def generator(seed: int, purpose: str, *index: int) -> np.random.Generator:
-    """What is drawn for one purpose: a key of `GENERATORS`, where an index may tell parts apart, or any other name."""
+    """The NumPy generator of one purpose; further integers give independent generators for the same purpose.
+
+    Args:
+        seed: seed of the whole simulation or training.
+        purpose: a key of `GENERATORS`, or any other name.
+        index: further integers, such as the number of a training step; only for keys of `GENERATORS`.
+    """
     if purpose in GENERATORS:
         return np.random.default_rng([seed, *GENERATORS[purpose], *index])
     return np.random.default_rng(random_stream(seed, purpose))
 
 
 def random_stream(seed: int, purpose: str) -> np.random.SeedSequence:
-    """The seed of what is drawn for one purpose, or by one method; independent of that of any other."""
+    """A NumPy seed sequence for one purpose or method, independent of the sequences of all other purposes."""
     return np.random.SeedSequence(seed, spawn_key=tuple(purpose.encode()))
 
 
 def categorical(logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """Draw tokens by inversion, in float64.
+    """Draw tokens by inverting their cumulative distribution, in float64.
 
     Args:
-        logits: `(..., q)`.
+        logits: `(..., q)`, unnormalised log-probabilities of the q tokens.
         u: float64 `(...)`, uniform in [0, 1).
 
     Returns:
@@ -133,9 +153,9 @@ def categorical(logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def log_softmax(logits: Tensor) -> Tensor:
-    """Log-probabilities `(..., q)` of logits."""
+    """Normalised log-probabilities `(..., q)` from logits of the same shape."""
     if logits.shape[-1] != 2:
         return logits.log_softmax(-1)
-    odds = logits[..., 1] - logits[..., 0]  # for two tokens several times as fast
+    odds = logits[..., 1] - logits[..., 0]  # several times as fast as log_softmax for two tokens
     log_p1 = F.logsigmoid(odds)
     return torch.stack([log_p1 - odds, log_p1], dim=-1)

@@ -1,4 +1,4 @@
-"""Configurations with what is known about them: the type that crosses the borders between parts."""
+"""Batches of configurations with their log-probabilities and origin: what samplers return and estimators take."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ class Samples:
     """A batch of n configurations.
 
     Attributes:
-        tokens: `(n, H, W)`, or `(n, C, H, W)` where a site has C components; smallest unsigned type that holds q.
-        log_q: float64 `(n,)`, nats: the log-probability with which the sampler drew each configuration, or the sites
-            it did draw, never recomputed. None where no probability is known (Monte Carlo).
-        seed: of the stream they belong to.
-        condition: `(n, k)`, what the model was conditioned on; None where there is nothing.
-        provenance: where they come from, JSON values.
-        log_q_given: float64 `(n,)`, the log-probability of the sites that were held fixed, each given those of lower
-            rank; None where nothing was.
-        where: bool, of the shape of tokens, True at the sites held fixed; None where nothing was.
-        records: what else a simulation knows of each configuration and its estimator needs, `(n, ...)` by name.
+        tokens: `(n, H, W)`, or `(n, C, H, W)` if a site has C components; the smallest unsigned type that holds q.
+        log_q: float64 `(n,)`, in nats: the log-probability with which the sampler drew each configuration, computed
+            by the sampler itself and never again afterwards. If some sites were held fixed, it covers the other sites
+            only. None if the probability is unknown (Monte Carlo).
+        seed: seed of the random-number stream that the samples were drawn from.
+        condition: `(n, k)`, the condition of the model for each sample; None for a model without a condition.
+        provenance: how the samples were made, as JSON values.
+        log_q_given: float64 `(n,)`, the log-probability that the model gives to the sites that were held fixed, each
+            conditioned on the sites of lower rank (earlier in the order of the model); None if no site was held fixed.
+        where: bool, of the shape of `tokens`, True at the sites that were held fixed; None if no site was.
+        records: further numbers of each configuration that the estimator of a simulation needs, `(n, ...)` by name.
     """
 
     tokens: Tensor
@@ -42,7 +43,7 @@ class Samples:
         return len(self.tokens)
 
     def __getitem__(self, part: slice) -> Samples:
-        """A slice of the batch."""
+        """The samples of a slice of the batch."""
         return replace(
             self,
             tokens=self.tokens[part],
@@ -55,11 +56,11 @@ class Samples:
 
     @staticmethod
     def cat(batches: Sequence[Samples]) -> Samples:
-        """One batch of several that follow each other in one stream."""
+        """Concatenate batches that follow each other in one random-number stream."""
 
         def joined(parts: list[Tensor | None]) -> Tensor | None:
-            known = [part for part in parts if part is not None]
-            return torch.cat(known) if len(known) == len(parts) else None
+            tensors = [part for part in parts if part is not None]
+            return torch.cat(tensors) if len(tensors) == len(parts) else None
 
         return replace(
             batches[0],

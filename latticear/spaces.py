@@ -1,4 +1,4 @@
-"""What configurations are made of: the shape of a lattice and the values that a site can take."""
+"""Configuration spaces: the shape of a lattice and the values that each site can take."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ __all__ = ["ConfigurationSpace", "Grid"]
 
 
 class ConfigurationSpace(ABC):
-    """All configurations that a model may draw, with or without an energy: what a Hamiltonian and a grid share.
+    """The set of all configurations that a model may draw: the common base class of Hamiltonians and grids of data.
 
-    Networks see tokens 0..q-1, files and figures see values, `value = states[token]`: a bijection.
+    Networks work on tokens 0..q-1, files and figures on the values of the sites. The map `value = states[token]` is
+    one to one.
 
     Attributes:
-        kind: under which name a file says what its configurations are.
-        noun: what a value is called in messages.
-        n_components: C, tokens at each site.
-        has_energy: whether it is a Hamiltonian.
+        kind: "hamiltonian" or "grid"; also the name of the attribute of data files that holds `to_dict()`.
+        noun: the word for the values of sites in error messages.
+        n_components: C, the number of tokens at each site.
+        has_energy: whether configurations have an energy, that is, whether this is a Hamiltonian.
     """
 
     name: ClassVar[str]
@@ -51,22 +52,22 @@ class ConfigurationSpace(ABC):
         """The constructor's keyword arguments, as JSON values."""
 
     def token_energy(self, tokens: Tensor) -> Tensor | None:
-        """Energies of configurations: float64 `(B,)`; None where there is no energy."""
+        """Energies of configurations given as tokens: float64 `(B,)`; None if configurations have no energy."""
         return None
 
     @property
     def spin_flip(self) -> bool:
-        """Whether flipping all spins is a symmetry; without an energy none is assumed."""
+        """Whether flipping all spins leaves every energy unchanged; False if configurations have no energy."""
         return False
 
     @property
     def symmetries(self) -> Symmetries | None:
-        """The symmetries of the lattice that hold for every configuration; without an energy none is assumed."""
+        """The lattice symmetries that leave every energy unchanged; None if configurations have no energy."""
         return None
 
     @property
     def n_tokens(self) -> int:
-        """q, the number of values a site can take."""
+        """q, the number of values that a site (or each of its components) can take."""
         return len(self.states)
 
     @property
@@ -84,18 +85,18 @@ class ConfigurationSpace(ABC):
         return f"{type(self).__name__}({arguments})"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values from which the same can be built."""
+        """The name and the constructor's arguments as JSON values, from which an equal object can be built."""
         return {"name": self.name, **self.parameters}
 
     def spins(self, tokens: Tensor) -> Tensor:
-        """Values of tokens: float64, same shape."""
+        """Convert tokens to the values of sites: float64 of the same shape."""
         return self.states.to(tokens.device)[tokens.long()]
 
     def tokens(self, spins: Tensor) -> Tensor:
-        """Tokens of values: smallest unsigned type, same shape.
+        """Convert the values of sites to tokens: the smallest unsigned type that holds q, of the same shape.
 
         Raises:
-            ValueError: if a value is not one of `states`; names the first such value.
+            ValueError: if a value is not one of `states`; the message names the first such value.
         """
         states = self.states.to(spins.device)
         tokens = torch.bucketize(spins.double(), states).clamp_(max=len(states) - 1)
@@ -109,7 +110,7 @@ class ConfigurationSpace(ABC):
 
 
 def _listed(states: list[float]) -> str:
-    """The states in a message, the middle ones left out where they are many."""
+    """The list of states for an error message, shortened if there are more than 16."""
     if len(states) <= 16:
         return f"one of {states}"
     return f"one of {states[0]:g}, {states[1]:g}, ..., {states[-1]:g} ({len(states)} of them)"
@@ -119,19 +120,19 @@ MAX_LEVELS = 2**16
 
 
 class Grid(ConfigurationSpace):
-    """Images, height maps, segmentations: an integer of few levels at each site, or C of them.
+    """Grids of data such as images, height maps or segmentations: one of q integers at each site, or C such integers.
 
-    It stands where a Hamiltonian stands in `fit` and in files. There is no energy and no temperature; the objective is
-    maximum likelihood, and no symmetry is assumed of the data.
+    A `Grid` takes the place of a Hamiltonian in `fit` and in data files. There is no energy and no temperature; models
+    are trained by maximum likelihood, and the data are not assumed to have any symmetry.
 
     Args:
         shape: (H, W).
         levels: q >= 2, the number of values a site can take.
         values: the value of each token, q integers in strictly ascending order; None for 0 .. q - 1.
-        n_components: C, channels of a site; configurations are then `(n, C, H, W)`.
+        n_components: C, the number of channels of each site; for C > 1 configurations are `(n, C, H, W)`.
 
     Raises:
-        ValueError: for a shape, a number of levels or components, or values that make no grid.
+        ValueError: for an invalid shape, number of levels, number of components, or list of values.
 
     Example:
         >>> grid = Grid((2, 2), levels=3, values=[0, 128, 255])
@@ -181,12 +182,12 @@ class Grid(ConfigurationSpace):
 
 
 def _checked(values: Sequence[int], levels: int) -> tuple[int, ...]:
-    found = tuple(values)
-    if not all(_is_integer(value) and abs(value) < 2**53 for value in found):
+    checked = tuple(values)
+    if not all(_is_integer(value) and abs(value) < 2**53 for value in checked):
         raise ValueError(f"values must be levels = {levels} integers, got {values!r}")
-    if len(found) != levels or any(a >= b for a, b in pairwise(found)):
+    if len(checked) != levels or any(a >= b for a, b in pairwise(checked)):
         raise ValueError(f"values must be levels = {levels} integers in strictly ascending order, got {values!r}")
-    return found
+    return checked
 
 
 def _is_integer(value: Any) -> bool:

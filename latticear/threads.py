@@ -1,7 +1,7 @@
-"""How many threads PyTorch has, and independent pieces of work on all of them.
+"""The number of threads of PyTorch, and independent pieces of work in parallel threads.
 
-A product of many small matrices does not become faster when each is divided among threads; whole pieces side by side
-do, because PyTorch lets other Python threads run while it computes.
+Small matrix products do not become faster if PyTorch divides each of them among its threads. It is faster to run whole
+pieces of work in parallel Python threads, because PyTorch releases the interpreter lock while it computes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ Result = TypeVar("Result")
 
 
 def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """`[work(item) for item in items]` with one thread for each that PyTorch may use, each computing alone.
+    """Compute `[work(item) for item in items]` in as many threads as PyTorch may use, one thread for each item.
 
-    The results do not depend on the number of threads. Gradient and inference modes are those of the caller.
+    The results do not depend on the number of threads. The gradient and inference modes of the calling thread hold in
+    all of them.
     """
     items, n_threads = list(items), torch.get_num_threads()
     if n_threads == 1 or len(items) < 2:

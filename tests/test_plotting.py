@@ -189,7 +189,7 @@ class _Rolled(la.PixelCNN):
 
 
 def test_receptive_field_of_what_cannot_be_traced_is_refused(ax):
-    with pytest.raises(ValueError, match="offsets do not describe _Rolled"):
+    with pytest.raises(ValueError, match="receptive field of _Rolled does not follow from the offsets"):
         receptive_field(ax, _Rolled((3, 4), width=4))
 
 

@@ -1,12 +1,15 @@
-"""Exact results to judge everything else by.
+"""Exact results, with which all estimates are compared.
 
 - `enumerate_states`: any Hamiltonian with at most 2^24 configurations;
-- `transfer_matrix`, `magnetization_resolved`: any bond tables and fields on a narrow strip, within a row and between
-  adjacent ones;
+- `transfer_matrix`, `magnetization_resolved`: any energies of bonds and sites on a narrow strip, with bonds within a
+  row and between adjacent rows;
 - `kaufman`: the zero-field Ising model on a torus of any size;
-- `kasteleyn`: any couplings without fields on open, cylindrical and toroidal lattices up to about 64x64;
-- `onsager`: the same on the infinite lattice; `potts_transition`: the Potts model there, at its transition;
-- `exact_result`: the most complete of the finite ones that is quick, or None.
+- `kasteleyn`: Ising spins with any couplings and no fields on open, cylindrical and toroidal lattices up to about
+  64x64;
+- `onsager`: the zero-field Ising model on the infinite lattice;
+- `potts_transition`: the Potts model on the infinite lattice, at its transition;
+- `exact_result`: for a finite lattice, the most complete of these results that takes about five seconds or less, or
+  None.
 """
 
 from __future__ import annotations

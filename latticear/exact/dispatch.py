@@ -1,4 +1,4 @@
-"""Which exact method can judge a system, and at what price."""
+"""Choice of the exact method for a system: which methods apply to it, and how much work they are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
 
 __all__ = ["exact_result"]
 
-# about five seconds each on one slow core
+# limits on the work of each method, which correspond to about five seconds on one slow core
 MAX_RESOLVED = 3 * 2**30
 MAX_CONFIGURATIONS = 2**20
 MAX_KASTELEYN = 2**26
@@ -26,9 +26,9 @@ def exact_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactR
     """The most complete exact result that takes about five seconds or less on one core, or None.
 
     In this order: the transfer matrix resolved by magnetisation, enumeration, Kaufman's torus (any size),
-    Pfaffians (any couplings without fields), the plain transfer matrix; the last three know no magnetisation.
-    They are chosen by the bonds and tables alone, except that a method gives way to the next where rounding
-    at a low temperature would spoil it.
+    Pfaffians (any couplings without fields), the plain transfer matrix. The last three do not give the
+    magnetisation. The choice depends on the bonds and energy tables alone, except that a method is replaced by
+    the next one if rounding errors at a low temperature would make its result inaccurate.
 
     Args:
         hamiltonian: any system.
@@ -51,7 +51,7 @@ def exact_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactR
     if strip is not None and resolved_work(strip, hamiltonian) <= MAX_RESOLVED:
         try:
             return magnetization_resolved(hamiltonian, temperature)
-        except ArithmeticError:  # a frustrated system near T = 0; the methods below work in logarithms
+        except ArithmeticError:  # a frustrated system near T = 0; the methods below use logarithms of weights
             pass
     if hamiltonian.n_tokens**hamiltonian.n_sites <= MAX_CONFIGURATIONS:
         return enumerate_states(hamiltonian, temperature)
@@ -61,7 +61,7 @@ def exact_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactR
     if kasteleyn_work(hamiltonian) <= MAX_KASTELEYN:
         try:
             return kasteleyn(hamiltonian, temperature)
-        except ArithmeticError:  # another boundary condition is favoured on a torus, or numbers underflow
+        except ArithmeticError:  # terms cancel on a torus with frustrated boundary conditions, or weights underflow
             pass
     if strip is not None and strip.work * hamiltonian.n_tokens <= MAX_TRANSFER:
         return transfer_matrix(hamiltonian, temperature)
@@ -69,7 +69,7 @@ def exact_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactR
 
 
 def _torus_coupling(hamiltonian: AbstractHamiltonian) -> float | None:
-    """J if this is the zero-field Ising model that Kaufman solved, otherwise None."""
+    """The coupling J if the system is the zero-field Ising model on a torus that Kaufman solved, otherwise None."""
     lattice, states = hamiltonian.lattice, hamiltonian.states
     if lattice.periodic != (True, True) or not lattice.is_plain or states.tolist() != [-1, 1]:
         return None

@@ -1,4 +1,4 @@
-"""Sum over all configurations: the judge of the other judges."""
+"""Exact results by a sum over all configurations, with which the other exact methods are tested."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ CHUNK = 2**15
 
 
 def all_configurations(shape: tuple[int, int], n_tokens: int) -> Tensor:
-    """Every configuration of a small lattice, once: uint8 tokens `(q^N, H, W)`, in the order of counting.
+    """All configurations of a small lattice: uint8 tokens `(q^N, H, W)`, in lexicographic order.
 
     Args:
         shape: (H, W).
-        n_tokens: q, the number of values of a site; 2 to 256.
+        n_tokens: q, the number of values that a site can take; 2 to 256.
 
     Raises:
         ValueError: if q^N exceeds 2^20 or q does not fit a byte.
@@ -78,11 +78,11 @@ def enumerate_states(hamiltonian: AbstractHamiltonian, temperature: float) -> Ex
 
 
 def _chunk(hamiltonian: AbstractHamiltonian, tokens: Tensor, beta: float) -> tuple[Mixture, Array]:
-    """The summed weight of some configurations, and (<|m|>, <m^2>, <m^4>) under it."""
+    """The sum of the Boltzmann weights of some configurations, and (<|m|>, <m^2>, <m^4>) under these weights."""
     energy = hamiltonian.token_energy(tokens).numpy()
     m = hamiltonian.magnetization(tokens).numpy()
     total = mix(Mixture(-beta * energy, energy, np.zeros_like(energy)))
-    weight = softmax(-beta * energy)  # not by ln Z, which may be rounded by more than 1
+    weight = softmax(-beta * energy)  # normalised by their own sum: ln Z may be rounded by more than 1
     return total, np.stack([np.abs(m), m**2, m**4]) @ weight
 
 
@@ -96,7 +96,7 @@ def _configurations(start: int, stop: int, shape: tuple[int, int], q: int) -> Te
 def _count(q: int, n_sites: int, limit: int, caller: str) -> int:
     if q**n_sites > limit:
         raise ValueError(
-            f"{caller} visits every configuration and takes at most {limit} of them, got {q} values on "
+            f"{caller} loops over every configuration and takes at most {limit} of them, got {q} values on "
             f"{n_sites} sites; use a smaller lattice, transfer_matrix or kaufman"
         )
     return q**n_sites

@@ -13,7 +13,7 @@ from latticear.hamiltonians.base import check_temperature
 __all__ = ["T_C", "InfiniteResult", "critical_temperature", "onsager"]
 
 T_C = 2 / math.log(1 + math.sqrt(2))
-"""Critical temperature of the square lattice for J = 1."""
+"""Critical temperature of the Ising model on the square lattice for J = 1."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class InfiniteResult:
         free_energy_per_site: -T ln Z / N.
         energy_per_site: <E>/N.
         heat_capacity_per_site: beta^2 var(E)/N; infinite at T_c.
-        spontaneous_magnetization: 0 from T_c on; for J < 0 the staggered one, (-1)^(x+y) s.
+        spontaneous_magnetization: m per site, 0 at and above T_c; for J < 0 the staggered one, of (-1)^(x+y) s.
     """
 
     temperature: float
@@ -58,15 +58,15 @@ def onsager(temperature: float, coupling: float = 1.0) -> InfiniteResult:
         ln Z / N = ln(2 cosh 2K) + 1/pi int_0^(pi/2) ln[(1 + sqrt(1 - k^2 sin^2 x)) / 2] dx,
 
     L. Onsager, Phys. Rev. 65, 117 (1944); the magnetisation is `(1 - sinh(2K)^-4)^(1/8)`, C. N. Yang, Phys.
-    Rev. 85, 808 (1952). Energy and heat capacity are elliptic integrals rearranged so that nothing cancels:
-    both keep their relative accuracy at any temperature.
+    Rev. 85, 808 (1952). Energy and heat capacity are given by elliptic integrals, rearranged so that no terms
+    cancel: both keep their relative accuracy at any temperature.
 
     Args:
         temperature: T > 0, in the unit of the coupling.
-        coupling: J; the sign of J changes nothing but the kind of magnetisation.
+        coupling: J; for J < 0 the magnetisation is the staggered one, and all else is as for |J|.
 
     Raises:
-        ValueError: for a temperature that is not positive and finite, or a coupling that is no number.
+        ValueError: for a temperature that is not positive and finite, or a coupling that is not a finite number.
 
     Example:
         >>> print(f"{onsager(T_C).energy_per_site:.10f}, {onsager(2.0).spontaneous_magnetization:.6f}")
@@ -111,7 +111,7 @@ def _integral(k1: float) -> float:
 
 
 def _derivatives(sech: float, tanh: float, k1: float) -> tuple[float, float]:
-    """First and second derivative of ln Z / N in K, T_c excepted.
+    """First and second derivative of ln Z / N with respect to K, at any temperature other than T_c.
 
     With `D = (K(k) - pi/2) / k^2` and the c_n of the arithmetic-geometric mean of 1 and k1 (Abramowitz and
     Stegun 17.6) they are `2 tanh 2K + 8/pi k1 tanh 2K sech^2 2K D` and `16/pi sech^4 2K [D + 4 tanh^2 2K K(k)

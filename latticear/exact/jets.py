@@ -1,4 +1,4 @@
-"""Numbers that know their first two derivatives: formulas written once are differentiated exactly."""
+"""Numbers with their first two derivatives, so that a formula also gives its exact derivatives."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Jet"]
 
 @dataclass(frozen=True)
 class Jet:
-    """A Taylor series cut after the second derivative; arrays broadcast, plain numbers are constants.
+    """A value with its first two derivatives in one parameter; arrays broadcast, plain numbers are constants.
 
     Attributes:
         value: f, float or array.
-        first: f'.
-        second: f''.
+        first: f', the first derivative.
+        second: f'', the second derivative.
 
     Example:
         >>> x = Jet(2.0, 1.0, 0.0)
@@ -57,12 +57,12 @@ class Jet:
 
     def __truediv__(self, other: Jet) -> Jet:
         y = other.value
-        value = self.value / y  # no power of y, which may be tiny
+        value = self.value / y  # without powers of y, which might underflow
         first = (self.first - value * other.first) / y
         return Jet(value, first, (self.second - 2 * first * other.first - value * other.second) / y)
 
     def __pow__(self, n: int) -> Jet:
-        """Integer powers from 2 on."""
+        """The n-th power, for integers n of 2 or more."""
         x = self.value
         return self._chain(x**n, n * x ** (n - 1), n * (n - 1) * x ** (n - 2))
 
@@ -87,7 +87,7 @@ class Jet:
         return Jet(*(np.sum(part) for part in (self.value, self.first, self.second)))
 
     def _chain(self, f: Any, df: Any, ddf: Any) -> Jet:
-        """f of this jet, from f, f' and f'' at its value."""
+        """The function f of this number by the chain rule, from f, f' and f'' at its value."""
         return Jet(f, df * self.first, df * self.second + ddf * self.first**2)
 
 

@@ -1,8 +1,9 @@
-"""Sums of Boltzmann weights with the mean and variance of the energy, kept in logarithms.
+"""Sums of Boltzmann weights, each with the mean and variance of its energy, stored as logarithms.
 
-A weight Z(beta) is stored as `ln Z`, the energy `-d ln Z / d beta` and its variance `d^2 ln Z / d beta^2`.
-Adding weights mixes the distributions (law of total variance), which overflows at no temperature and
-subtracts nothing: the variance is as accurate as the sum, where `<E^2> - <E>^2` would lose a factor N.
+A sum of weights Z(beta) is stored as `ln Z`, the mean energy `-d ln Z / d beta` and its variance `d^2 ln Z / d beta^2`.
+The sum of several of them is a mixture of their energy distributions; its variance follows from the law of total
+variance. Nothing overflows at any temperature, and the variance is as accurate as the sum, whereas `<E^2> - <E>^2`
+would lose a factor N in accuracy by cancellation.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ __all__ = ["Array", "Mixture", "mix", "result_of"]
 
 
 class Mixture(NamedTuple):
-    """Boltzmann weights and the energy of what they weigh; arrays of one shape.
+    """Sums of Boltzmann weights, each with the mean and variance of the energy; three arrays of the same shape.
 
     Attributes:
         log_weight: ln of the sum of exp(-beta E).
@@ -31,12 +32,12 @@ class Mixture(NamedTuple):
     variance: Array
 
     def shift(self, energy: Array | float, beta: float) -> Mixture:
-        """The weights after an energy has been added to every configuration."""
+        """The weights after `energy` has been added to the energy of every configuration."""
         return Mixture(self.log_weight - beta * energy, self.mean + energy, self.variance)
 
 
 def mix(parts: Mixture, axis: int = 0) -> Mixture:
-    """Add the weights along an axis, which is removed.
+    """Add the weights along an axis, which the result no longer has.
 
     Example:
         >>> two = mix(Mixture(np.log([1.0, 3.0]), np.array([0.0, 4.0]), np.zeros(2)))
@@ -53,7 +54,7 @@ def mix(parts: Mixture, axis: int = 0) -> Mixture:
 
 
 def result_of(method: str, n_sites: int, temperature: float, total: Mixture) -> ExactResult:
-    """The thermodynamics of N sites whose configurations weigh `total`, scalars."""
+    """The exact result for N sites from `total`, the sum of the weights of all configurations as scalars."""
     return ExactResult(
         method=method,
         n_sites=n_sites,

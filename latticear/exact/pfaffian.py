@@ -1,7 +1,7 @@
-"""Pfaffians of sparse antisymmetric matrices, eliminated while they are written down.
+"""Pfaffians of sparse antisymmetric matrices, by an elimination that runs while the matrix is being built.
 
-Entries are Taylor series in one parameter, arrays whose first axis holds value, first and second derivative, so that
-the Pfaffian comes with its derivatives.
+Entries depend on one parameter. They are arrays whose first axis contains the value, the first and the second
+derivative, so that the derivatives of the Pfaffian are computed as well.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ TINY = 1e-290
 
 
 class Pfaffian(NamedTuple):
-    """`exp(log) * last`, with its derivatives.
+    """The Pfaffian `exp(log) * last`, with its derivatives.
 
     Attributes:
-        log: logarithm of all pivots but the last, without their signs; -inf if the Pfaffian vanishes with multiplicity.
-        last: the last pivot, times all signs. It alone may be zero to rounding: a Pfaffian that vanishes at one point
-            (one of four does at the critical temperature) still has the right derivatives.
+        log: logarithm of the product of the absolute values of all pivots but the last; -inf if one of them is zero.
+        last: the last pivot, times the signs of all pivots. It is the only one that may be zero up to rounding: a
+            Pfaffian that vanishes at one point (as one of four does at the critical temperature) still has the right
+            derivatives.
     """
 
     log: Jet
@@ -34,11 +35,13 @@ class Pfaffian(NamedTuple):
 
 
 class Front:
-    """The part of a matrix that is not yet eliminated: variables come, are coupled, and go as soon as it is safe.
+    """The rows of an antisymmetric matrix that are not yet eliminated.
 
-    A pair of variables may go when all entries of both are known (`close`). Its entry must not be small beside the
-    others of its rows: multipliers stay below 1 / THRESHOLD. A pair that fails waits until other variables join it, so
-    no small pivot spoils what comes later, and the sign is the product of the pivots' signs and of the permutation.
+    Variables (rows and columns of the matrix) are added, coupled, and eliminated in pairs as early as is numerically
+    safe. A pair may be eliminated when all entries of both variables are final (`close`) and the entry between them,
+    the pivot, is not small compared to the other entries of their rows, so that multipliers stay below 1 / THRESHOLD. A
+    pair with a small pivot waits until more variables are closed; no small pivot then impairs the accuracy of later
+    steps. The sign of the Pfaffian is the product of the signs of the pivots and of the permutation.
 
     Example:
         >>> front = Front()
@@ -50,7 +53,7 @@ class Front:
     """
 
     def __init__(self) -> None:
-        self._entries = np.zeros((3, 0, 0))  # of all slots; the rows of a free slot are zero
+        self._entries = np.zeros((3, 0, 0))  # between all slots; the rows of a free slot are zero
         self._free: list[int] = []
         self._order: list[int] = []  # occupied slots, in the order of their variables
         self._closed: list[int] = []
@@ -58,7 +61,7 @@ class Front:
         self._sign = 1
 
     def add(self, block: Array) -> list[int]:
-        """Append variables with the entries `(3, n, n)` among them; returns their slots."""
+        """Append n variables with the entries `(3, n, n)` between them; returns their slots."""
         n = block.shape[1]
         if len(self._free) < n:
             size = self._entries.shape[1]
@@ -70,16 +73,16 @@ class Front:
         return slots
 
     def couple(self, i: int, j: int, entry: Array) -> None:
-        """Add a series `(3,)` to the entry between two slots."""
+        """Add a number with its derivatives, `(3,)`, to the entry between two slots."""
         self._entries[:, i, j] += entry
         self._entries[:, j, i] -= entry
 
     def close(self, *slots: int) -> None:
-        """Promise that all entries of these variables are known."""
+        """Declare that all entries of the variables in these slots are final."""
         self._closed.extend(slots)
 
     def eliminate(self) -> None:
-        """Remove closed variables as long as their pivots are safe; the last two stay."""
+        """Eliminate closed variables as long as their pivots are large enough; the last two variables are kept."""
         while len(self._order) > 2 and (pair := self._pivot()) is not None:
             i, j = sorted(pair, key=self._order.index)
             steps = self._order.index(i) + self._order.index(j) - 1  # transpositions that bring both to the front
@@ -94,22 +97,22 @@ class Front:
                 self._free.append(slot)
 
     def pfaffian(self) -> Pfaffian:
-        """The result, once every variable is closed and `eliminate` has been called.
+        """The Pfaffian of the whole matrix, once every variable is closed and `eliminate` has been called.
 
         Raises:
-            ArithmeticError: if entries have become so small that they lose digits.
+            ArithmeticError: if entries have become so small that they have lost digits.
         """
         left = np.abs(self._entries[0])
         if ((left > 0) & (left < TINY)).any():
             raise ArithmeticError("the entries of this Pfaffian underflow")
-        if len(self._order) > 2:  # only zeros
+        if len(self._order) > 2:  # all entries left are zero
             return Pfaffian(Jet(-np.inf, 0.0, 0.0), Jet(0.0, 0.0, 0.0))
         i, j = self._order
         pivots = np.array(self._pivots).reshape(-1, 3)
         return Pfaffian(Jet(*pivots.T).log().sum(), Jet(*self._entries[:, i, j]) * self._sign)
 
     def _pivot(self) -> tuple[int, int] | None:
-        """The closed pair whose entry is largest beside the others of its rows, if that is large enough."""
+        """The closed pair with the largest entry relative to its rows; None if no entry is large enough."""
         if len(self._closed) < 2:
             return None
         rows = np.abs(self._entries[0, self._closed])

@@ -1,4 +1,4 @@
-"""Any zero-field couplings on a planar or toroidal square lattice, by Pfaffians (Kasteleyn 1963)."""
+"""The Ising model with any couplings and no field on a planar or toroidal square lattice, by Pfaffians (Kasteleyn)."""
 
 from __future__ import annotations
 
@@ -18,44 +18,47 @@ from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
 __all__ = ["kasteleyn", "kasteleyn_work"]
 
 MIN_DIGITS = 8.0
-ROUNDING = 1e-15  # of a Pfaffian, for each square root of a site: measured against 40 digits, up to 16x16
+ROUNDING = 1e-15  # relative error of a Pfaffian over sqrt(N): measured with 40-digit arithmetic up to 16x16
 SMALLEST = sys.float_info.min
 ELSEWHERE = "use a higher temperature, or transfer_matrix on a narrow lattice"
 
 RIGHT, LEFT, DOWN, UP = range(4)
 LEGS = np.array([[0, 1, 1, 1], [-1, 0, -1, 1], [-1, 1, 0, 1], [-1, -1, -1, 0]])
-"""Entries among the four variables of a plaquette. Its own Pfaffian, the weight of no wall there, is -1."""
+"""Matrix entries between the four variables of a plaquette. Their Pfaffian, the weight without a wall, is -1."""
 
 
 def kasteleyn(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactResult:
     """Exact ln Z, energy and heat capacity of any couplings without fields on a square lattice.
 
-    Ferromagnets, antiferromagnets, spin glasses, diluted or not. A configuration and its mirror image are a set of
-    closed walls on the plaquettes, and a wall costs a factor exp(-2 beta J) on each bond it breaks (H. A. Kramers and
-    G. H. Wannier, Phys. Rev. 60, 252 (1941)). Four Grassmann variables a plaquette generate all sets of closed walls
-    (after C. A. Hurst and H. S. Green, J. Chem. Phys. 33, 1059 (1960)), each with the sign (-1)^(h + v + h v), where h
-    and v count how often it winds around the torus. With signs p = +1 or a = -1 on whatever crosses a boundary
+    The method covers ferromagnets, antiferromagnets and spin glasses, diluted or not. A configuration and its
+    spin-flipped image correspond to a set of closed domain walls that run through the plaquettes. A wall has a factor
+    exp(-2 beta J) for each bond that it crosses (H. A. Kramers and G. H. Wannier, Phys. Rev. 60, 252 (1941)). Four
+    Grassmann variables for each plaquette generate all sets of closed walls (after C. A. Hurst and H. S. Green, J.
+    Chem. Phys. 33, 1059 (1960)), each set with the sign (-1)^(h + v + h v), where h and v count how often it winds
+    around the torus in each direction. The sum of four Pfaffians with signs p = +1 or a = -1 on the dual bonds across
+    the two boundaries,
 
-        Z = exp(beta sum_e J_e) / 2 * (Pf_pp + Pf_pa + Pf_ap + Pf_aa)
+        Z = exp(beta sum_e J_e) / 2 * (Pf_pp + Pf_pa + Pf_ap + Pf_aa),
 
-    keeps those sets that wind an even number of times, and only they belong to configurations (P. W. Kasteleyn, Physica
-    27, 1209 (1961); J. Math. Phys. 4, 287 (1963)). Open lattices and cylinders are planar: one Pfaffian is enough.
-    Where J < 0 the weight of a broken bond is divided out, so that no entry exceeds 1. Derivatives in beta are carried
-    along: energy and heat capacity are exact.
+    keeps the sets of walls that wind an even number of times, and only these correspond to configurations (P. W.
+    Kasteleyn, Physica 27, 1209 (1961); J. Math. Phys. 4, 287 (1963)). Open lattices and cylinders are planar: one
+    Pfaffian is enough. If J < 0, the weight of a broken bond is factored out, so that no entry exceeds 1. Derivatives
+    in beta are computed together with the Pfaffians: energy and heat capacity are exact.
 
-    *Rounding.* A Pfaffian of these weights keeps its digits at any temperature, frustrated or not, where that of the
-    high-temperature weights tanh(beta J) loses them below T = J/2. But the four of a torus cancel: if another boundary
-    condition (antiperiodic in a direction) has a ground state lower by D, a factor exp(-beta D) remains of
-    their sum. `digits` says what is left of Z.
+    *Rounding.* A Pfaffian of these weights keeps its digits at any temperature, frustrated or not, whereas a Pfaffian
+    of the high-temperature weights tanh(beta J) loses them below T = J/2. But the four Pfaffians of a torus can cancel:
+    if another boundary condition (antiperiodic in some direction) has a ground-state energy that is lower by D, their
+    sum is smaller than the terms by a factor exp(-beta D). The attribute `digits` of the result is the number of
+    reliable digits of Z.
 
     Args:
-        hamiltonian: two states a site; on bonds between nearest neighbours, around the boundary or not, energies
-            `c - J s s'` with any J; nothing on the sites but constants.
+        hamiltonian: two states s = -1, +1 at each site; bonds join nearest neighbours, across a boundary or not, and
+            have energies `c - J s s'` with any J; single-site energies do not depend on the state.
         temperature: T > 0, in the unit of the couplings.
 
     Raises:
         ValueError: for other bonds or energies, or for a temperature that is not positive and finite.
-        ArithmeticError: if fewer than 8 digits of Z remain, or the weights of walls underflow.
+        ArithmeticError: if Z has fewer than 8 reliable digits, or the weights of walls underflow.
 
     Example:
         >>> from latticear.hamiltonians import Ising
@@ -71,11 +74,11 @@ def kasteleyn(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactResu
     error = ROUNDING * math.sqrt(hamiltonian.n_sites) * cancelled + sys.float_info.epsilon * beta * strength
     digits = -math.log10(error)
     if not all(map(math.isfinite, (total.value, total.first, total.second))):
-        raise ArithmeticError(f"at temperature {temperature} the weights of walls underflow; {ELSEWHERE}")
+        raise ArithmeticError(f"at temperature {temperature} the weights of domain walls underflow; {ELSEWHERE}")
     if digits < MIN_DIGITS:
         raise ArithmeticError(
             f"at temperature {temperature} {max(0.0, digits):.1f} digits of Z remain of the sum of four Pfaffians, "
-            f"{MIN_DIGITS:.0f} are required: other boundary conditions have a lower energy; {ELSEWHERE}"
+            f"{MIN_DIGITS:.0f} are required: another boundary condition has a lower ground-state energy; {ELSEWHERE}"
         )
     n_sites, slope = hamiltonian.n_sites, strength - couplings.constant
     return ExactResult(
@@ -90,7 +93,7 @@ def kasteleyn(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactResu
 
 
 def kasteleyn_work(hamiltonian: AbstractHamiltonian) -> float:
-    """Number of entries that `kasteleyn` updates, about; inf for a system that it refuses."""
+    """Approximate number of matrix entries that `kasteleyn` updates; inf for a system that it does not cover."""
     try:
         return _walls(couplings_of(hamiltonian)).work
     except ValueError:
@@ -98,12 +101,12 @@ def kasteleyn_work(hamiltonian: AbstractHamiltonian) -> float:
 
 
 class _Walls(NamedTuple):
-    """The plaquettes as a lattice: each bond of it crosses a bond between sites, whose coupling it carries.
+    """The dual lattice, whose sites are the plaquettes; each dual bond has the coupling of the bond that it crosses.
 
     Attributes:
         right: `(rows, columns)`; `[y, x]` is J of the bond that separates plaquette (y, x) from the one to its right.
-        down: the same for the plaquette below.
-        closed: whether the last row meets the first, and the last column the first.
+        down: `(rows, columns)`; `[y, x]` is J of the bond that separates plaquette (y, x) from the one below.
+        closed: whether the dual lattice is periodic, as a pair (y, x).
     """
 
     right: Array
@@ -112,23 +115,23 @@ class _Walls(NamedTuple):
 
     @property
     def sectors(self) -> list[tuple[int, int]]:
-        """Signs (y, x) of what crosses the boundaries."""
+        """For each Pfaffian that is needed, the signs (y, x) of the dual bonds across the boundaries."""
         return [(y, x) for y in (1, -1) for x in (1, -1)] if all(self.closed) else [(-1, -1)]
 
     @property
     def work(self) -> int:
-        """Pivots times the size of the front."""
+        """Number of pivots times the number of matrix entries in the front, over all Pfaffians."""
         rows, columns = self.right.shape
         return len(self.sectors) * 2 * rows * columns * (columns * (2 if self.closed[0] else 1) + 4) ** 2
 
     @property
     def turned(self) -> _Walls:
-        """Rows and columns exchanged."""
+        """The dual lattice with rows and columns exchanged."""
         return _Walls(self.down.T, self.right.T, (self.closed[1], self.closed[0]))
 
 
 def _walls(couplings: Couplings) -> _Walls:
-    """The plaquettes, turned so that the elimination runs in the cheaper direction."""
+    """The dual lattice, turned so that the elimination runs in the cheaper direction."""
     wraps_y, wraps_x = couplings.wraps
     if wraps_y and wraps_x:
         walls = _Walls(np.roll(couplings.down, -1, 1), np.roll(couplings.right, -1, 0), (True, True))
@@ -138,20 +141,20 @@ def _walls(couplings: Couplings) -> _Walls:
 
 
 def _planar_walls(couplings: Couplings) -> _Walls:
-    """A cylinder of plaquettes for a lattice that is open in y: its first and last row lie beyond the sites.
+    """The dual lattice of a lattice that is open in y: a cylinder whose first and last row lie outside the sites.
 
-    Walls run freely along those two rows, in two ways each. So every configuration has four sets of walls, two that
-    wind an even number of times around the cylinder and two that wind an odd number; the antiperiodic Pfaffian counts
-    all of them.
+    Walls in these two rows cross no bonds and cost nothing; in each row they can be closed in two ways. So every
+    configuration has four sets of walls, two that wind an even number of times around the cylinder and two that wind an
+    odd number; the antiperiodic Pfaffian counts all of them.
     """
-    open_y = np.roll(couplings.down, 1, 0)  # row 0 is free: no bond leads up from the first row of sites
+    open_y = np.roll(couplings.down, 1, 0)  # row 0 has J = 0: there is no bond above the first row of sites
     right = np.roll(np.concatenate([open_y, open_y[:1]]), -1, 1)
     down = np.concatenate([couplings.right, np.zeros_like(couplings.right[:1])])
     return _Walls(right, down, (False, True))
 
 
 def _pfaffian(walls: _Walls, beta: float, sign_y: int, sign_x: int) -> Pfaffian:
-    """The sum over closed walls, relative to all bonds being satisfied, with signs at the boundaries."""
+    """The sum over sets of closed walls, with signs at the boundaries, relative to the weight of no broken bond."""
     vertices, right, down = _entries(walls, beta)
     rows, columns = walls.right.shape
     front = Front()
@@ -172,13 +175,18 @@ def _pfaffian(walls: _Walls, beta: float, sign_y: int, sign_x: int) -> Pfaffian:
 
 
 def _join(front: Front, i: int, j: int, entry: Array) -> None:
-    """The one bond of two legs."""
+    """Set the entry between two legs, the only one that they have outside of their plaquettes, and close them."""
     front.couple(i, j, entry)
     front.close(i, j)
 
 
 def _entries(walls: _Walls, beta: float) -> tuple[Array, Array, Array]:
-    """Series in beta: `(rows, columns, 3, 4, 4)` among the legs of a plaquette, `(rows, columns, 3)` on bonds."""
+    """Matrix entries with their derivatives in beta.
+
+    Returns:
+        Entries between the four legs of each plaquette, `(rows, columns, 3, 4, 4)`, and entries on the dual bonds to
+        the right and down, `(rows, columns, 3)` each.
+    """
     right, down = np.maximum(-walls.right, 0), np.maximum(-walls.down, 0)
     legs = np.stack([right, np.roll(right, 1, 1), down, np.roll(down, 1, 0)], axis=-1)
     vertices = LEGS * _decay(legs[..., :, None] + legs[..., None, :], beta)
@@ -186,17 +194,20 @@ def _entries(walls: _Walls, beta: float) -> tuple[Array, Array, Array]:
 
 
 def _decay(energy: Array, beta: float) -> Array:
-    """exp(-beta energy) and its derivatives in beta, as a new third axis."""
+    """exp(-beta energy) with its first and second derivative in beta along a new third axis."""
     return np.stack([np.ones_like(energy), -energy, energy**2], axis=2) * np.expand_dims(np.exp(-beta * energy), 2)
 
 
 def _sum(sectors: list[Pfaffian], n_plaquettes: int) -> tuple[Jet, float]:
-    """ln of the sum over configurations with its derivatives, and by what factor its terms exceed it."""
+    """The logarithm of the sum over configurations with its derivatives, and the cancellation in this sum.
+
+    The cancellation is the sum of the absolute values of the terms over the absolute value of their sum.
+    """
     largest = max(sectors, key=lambda sector: sector.log.value + math.log(abs(sector.last.value) or SMALLEST))
     if not math.isfinite(largest.log.value):
-        raise ArithmeticError(f"each set of walls that frustration allows has a weight that underflows; {ELSEWHERE}")
+        raise ArithmeticError(f"the weights of all sets of domain walls underflow; {ELSEWHERE}")
     terms = [(sector.log - largest.log).exp() * sector.last * (0.5 * (-1) ** n_plaquettes) for sector in sectors]
     total = sum(terms, start=Jet(0.0, 0.0, 0.0))
-    if total.value <= 0:  # rounding, and nothing else, is left
+    if total.value <= 0:  # only rounding errors are left
         return total, math.inf
     return largest.log + total.log(), sum(abs(term.value) for term in terms) / total.value

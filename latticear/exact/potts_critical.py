@@ -13,7 +13,7 @@ class PottsTransition(NamedTuple):
 
     Attributes:
         temperature: T_c, in the unit of the coupling.
-        energy_per_site: <E>/N; where the transition has a latent heat, the mean of the two phases.
+        energy_per_site: <E>/N; for a transition with latent heat, the mean of the two phases.
         latent_heat_per_site: difference of the energies of the two phases; 0 for a continuous transition, q <= 4.
     """
 
@@ -23,7 +23,9 @@ class PottsTransition(NamedTuple):
 
 
 def potts_transition(q: int, coupling: float = 1.0) -> PottsTransition:
-    """Where and how the ferromagnetic Potts model `-J sum delta(s, s')` orders on the infinite square lattice.
+    """Temperature, energy and latent heat of the transition of the ferromagnetic Potts model on the square lattice.
+
+    The model is `H = -J sum delta(s, s')` with q states on the infinite lattice.
 
     Self-duality gives `T_c = J / ln(1 + sqrt q)` and the mean energy `-J (1 + 1 / sqrt q)` a site; for q > 4 the latent
     heat is `2 J (1 + 1 / sqrt q) tanh(theta / 2) prod_n tanh^2(n theta)` with `2 cosh theta = sqrt q`.
@@ -33,7 +35,7 @@ def potts_transition(q: int, coupling: float = 1.0) -> PottsTransition:
         coupling: J > 0.
 
     Raises:
-        ValueError: for another q or coupling.
+        ValueError: if q is not an integer of 2 or more, or the coupling is not positive and finite.
 
     References:
         R. J. Baxter, J. Phys. C 6 (1973) L445; F. Y. Wu, Rev. Mod. Phys. 54 (1982) 235, section V.
@@ -52,7 +54,7 @@ def potts_transition(q: int, coupling: float = 1.0) -> PottsTransition:
     latent_heat = 0.0
     if q > 4:
         theta = math.acosh(root / 2)
-        n_factors = math.ceil(20 / theta)  # 1 - tanh(n theta) < 1e-17 beyond
+        n_factors = math.ceil(20 / theta)  # beyond, 1 - tanh(n theta) < 1e-17
         product = math.prod(math.tanh(n * theta) ** 2 for n in range(1, n_factors + 1))
         latent_heat = -2 * energy * math.tanh(theta / 2) * product
     return PottsTransition(coupling / math.log1p(root), energy, latent_heat)

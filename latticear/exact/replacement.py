@@ -1,8 +1,8 @@
-"""One site of a strip gives way to its successor in the next row.
+"""Steps of the transfer matrix: one site of a strip after the other is replaced by the site below it in the next row.
 
-In between, a state of the strip has a digit for each old site that a column to come still needs, in the order in which
-they are let go, then one for each new site by column. Where every bond runs straight down, these are W digits at any
-time; each old site that is needed for longer is one more.
+Between two steps, a state of the strip is a number in base q. It has a digit for each old site that still has a bond to
+a new site not yet added, in the order in which the old sites are summed over, then a digit for each new site by column.
+If every bond runs straight down, there are W digits at any time; each old site that is needed for longer adds one.
 """
 
 from __future__ import annotations
@@ -18,18 +18,21 @@ __all__ = ["Ints", "Replacement", "StepBonds", "count_kept", "last_needed", "rep
 
 
 StepBonds = dict[tuple[int, int], Array]
-"""`[c, u][t, v]`: the energy between column c of the new row holding token t and column u of the old one, token v."""
+"""Bonds between two rows: `[c, u][t, v]` is the energy of token t in column c of the new row and token v in column u of
+the old row."""
 
 
 class Replacement(NamedTuple):
-    """What the new site of one column brings, and which old sites it lets go.
+    """A step that adds the new site of one column and sums over the old sites that are needed no longer.
 
     Attributes:
-        n_digits: number of digits before.
-        order: places, among the digits before, of the old sites in the order in which they are let go; ascending but
-            for the first column, which finds a row by column.
-        table: `(q, q^k)`, the energy between the new site and the k old ones let go now, by their tokens.
-        held: (place among the digits after, table `(q, q)`) of the new site's bonds with old sites that stay.
+        n_digits: number of digits of a state before the step.
+        order: places of the old sites among the digits before the step, in the order in which the old sites are summed
+            over; ascending except in the first column, before which the digits are in the order of the columns.
+        table: `(q, q^k)`, the energy between the new site and the k old sites that are summed over in this step, by
+            their tokens.
+        held: the bonds of the new site with old sites that stay, each as (place of the old site among the digits after
+            the step, energies `(q, q)`).
     """
 
     n_digits: int
@@ -38,14 +41,17 @@ class Replacement(NamedTuple):
     held: list[tuple[int, Array]]
 
     def summed_first(self, values: Array) -> Array:
-        """Values by state before, `(q^n_digits, ...)`, as `(q^k, rest, ...)`; a copy only in the first column."""
+        """Reshape values for each state before the step, `(q^n_digits, ...)`, to `(q^k, rest, ...)`.
+
+        The first axis belongs to the k old sites to be summed over. Only in the first column this makes a copy.
+        """
         q, others = len(self.table), values.shape[1:]
         digits = values.reshape(*[q] * self.n_digits, *others)
         ordered = np.moveaxis(digits, self.order, range(len(self.order)))
         return ordered.reshape(self.table.shape[1], -1, *others)
 
     def held_energies(self) -> Array:
-        """Energy of the new site, the last digit, with old sites that stay, for every state after."""
+        """Energy of the bonds of the new site, the last digit, with old sites that stay, for every state after."""
         q = len(self.table)
         energies = np.zeros(q ** (self.n_digits + 1) // self.table.shape[1])
         for place, table in self.held:
@@ -55,7 +61,7 @@ class Replacement(NamedTuple):
 
 
 def last_needed(bonds: StepBonds, width: int) -> Ints:
-    """`(W,)`: the old site of column u is summed over once column `[u]` of the new row is there."""
+    """`(W,)`; entry u is the column of the new row in whose step the old site of column u is summed over."""
     last = np.arange(width)
     for new, old in bonds:
         last[old] = max(last[old], new)
@@ -63,13 +69,17 @@ def last_needed(bonds: StepBonds, width: int) -> Ints:
 
 
 def count_kept(last: Ints) -> Ints:
-    """From `(H, W)` of `last_needed`, one row for each step, the old sites that stay after each column: `(H, W)`."""
+    """Number of old sites that stay after each step: `(H, W)`, for each row and column.
+
+    Args:
+        last: `(H, W)`, the result of `last_needed` for each row.
+    """
     columns = np.arange(last.shape[1])
     return np.stack([((last > c) & (columns <= c)).sum(1) for c in columns], axis=1)
 
 
 def replacements(bonds: StepBonds, width: int, n_tokens: int) -> list[Replacement]:
-    """A row by its successor, from left to right."""
+    """The steps that replace a row by the next row, from left to right."""
     last = last_needed(bonds, width)
     return [_replacement(bonds, last, column, n_tokens) for column in range(width)]
 

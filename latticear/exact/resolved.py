@@ -31,12 +31,13 @@ def magnetization_resolved(hamiltonian: AbstractHamiltonian, temperature: float)
     m = M/N, and M is the sum of the spins.
 
     Args:
-        hamiltonian: as for `transfer_matrix`, with `states` that are integers.
+        hamiltonian: a system that `transfer_matrix` covers, with `states` that are integers.
         temperature: T > 0, in the unit of the couplings.
 
     Raises:
-        ValueError: as `transfer_matrix`, for states that are not integers, or if it would take minutes.
-        ArithmeticError: see `magnetization_distribution`.
+        ValueError: for a system or temperature that `transfer_matrix` refuses, for states that are not integers, or
+            if the computation would take minutes.
+        ArithmeticError: if weights underflow, see `magnetization_distribution`.
 
     Example:
         >>> from latticear.hamiltonians import Ising
@@ -60,20 +61,21 @@ def magnetization_resolved(hamiltonian: AbstractHamiltonian, temperature: float)
 def magnetization_distribution(hamiltonian: AbstractHamiltonian, temperature: float) -> tuple[Ints, Array]:
     """The exact probability of every value of M, the sum of the spins.
 
-    The weight above a row is kept apart by the magnetisation so far, as the coefficients of a polynomial in z
-    where every site contributes z^spin. All terms are positive, so nothing cancels.
+    The weight of all rows above a row is resolved by their magnetisation: it is a polynomial in z, in which every
+    site contributes a factor z^spin. All its coefficients are positive, so nothing cancels.
 
     Args:
-        hamiltonian: as for `transfer_matrix`, with `states` that are integers.
+        hamiltonian: a system that `transfer_matrix` covers, with `states` that are integers.
         temperature: T > 0, in the unit of the couplings.
 
     Returns:
         The values of M in ascending order, int64 `(K,)`, and the probability of each, float64 `(K,)`.
 
     Raises:
-        ValueError: as `transfer_matrix`, for states that are not integers, or if it would take minutes.
-        ArithmeticError: if weights that matter underflow, which is found by comparison with
-            `transfer_matrix`; only frustrated systems do so, at temperatures of a few hundredths of their
+        ValueError: for a system or temperature that `transfer_matrix` refuses, for states that are not integers, or
+            if the computation would take minutes.
+        ArithmeticError: if weights that contribute to the result underflow, which is detected by comparing ln Z with
+            `transfer_matrix`. This happens only for frustrated systems, at temperatures of a few hundredths of their
             couplings.
 
     Example:
@@ -91,7 +93,7 @@ def magnetization_distribution(hamiltonian: AbstractHamiltonian, temperature: fl
 def resolved_work(strip: Strip, hamiltonian: AbstractHamiltonian) -> float:
     """Number of weights that `magnetization_distribution` computes; inf if the states are not integers.
 
-    Those of wide rows with bonds that lean count twice, as they take about twice the time.
+    The weights of wide rows with bonds that do not run straight down count twice, as they take about twice the time.
     """
     by_site = strip.n_states > MAX_FULL and not strip.is_straight
     try:
@@ -103,7 +105,7 @@ def resolved_work(strip: Strip, hamiltonian: AbstractHamiltonian) -> float:
 def _distribution(
     strip: Strip, hamiltonian: AbstractHamiltonian, temperature: float, log_z: float
 ) -> tuple[Ints, Array]:
-    """The distribution of M, checked against ln Z."""
+    """The values of M and their probabilities, whose sum is checked against ln Z."""
     lowest, spacing, levels = _levels(hamiltonian)
     chunks = strip.start_chunks(CHUNK // _length(strip, levels))
     scales, histograms = zip(*(_sweep(strip, levels, 1 / temperature, s) for s in chunks), strict=True)
@@ -120,10 +122,14 @@ def _distribution(
 
 
 def _levels(hamiltonian: AbstractHamiltonian) -> tuple[int, int, Ints]:
-    """Smallest spin, largest common spacing, and that of each token as a number of spacings above the smallest."""
+    """The smallest spin, the spacing of spins, and the level of each token.
+
+    The spacing is the greatest common divisor of the differences between spins; the level of a token is the number of
+    spacings between its spin and the smallest one.
+    """
     if hamiltonian.vectors.shape[1] > 1:
         raise ValueError(f"the magnetisation of {type(hamiltonian).__name__} is a vector; use enumerate_states")
-    counted = hamiltonian.vectors[:, 0].numpy()  # the states, unless a system has them count otherwise
+    counted = hamiltonian.vectors[:, 0].numpy()  # the states, unless a system overrides `vectors`
     whole = np.rint(counted).astype(np.int64)
     if not np.array_equal(whole, counted):
         raise ValueError(f"magnetization_resolved needs integer states, got {counted.tolist()}")
@@ -137,7 +143,7 @@ def _length(strip: Strip, levels: Ints) -> int:
 
 
 def _row_levels(levels: Ints, width: int) -> Ints:
-    """The summed level of every row state: `(q^W,)`."""
+    """The sum of the levels of all sites, for every row state: `(q^W,)`."""
     return row_sums(np.tile(levels, (width, 1)).astype(np.float64)).astype(np.int64)
 
 
@@ -155,7 +161,12 @@ def _feasible_strip(hamiltonian: AbstractHamiltonian) -> Strip:
 
 
 def _sweep(strip: Strip, levels: Ints, beta: float, starts: Ints) -> tuple[float, Array]:
-    """(log_scale, histogram): exp(log_scale) * histogram[k] is the weight of configurations k levels up."""
+    """The weight of configurations with the first row among `starts`, resolved by the sum of their levels.
+
+    Returns:
+        log_scale and histogram; `exp(log_scale) * histogram[k]` is the weight of configurations whose levels add up to
+        k.
+    """
     row_levels = _row_levels(levels, strip.width)
     first = strip.row_energies(0)
     if strip.wraps:
@@ -172,7 +183,7 @@ def _sweep(strip: Strip, levels: Ints, beta: float, starts: Ints) -> tuple[float
         weights = _add_levels(weights, row_levels)
         energy = strip.row_energies(row)
         weights *= np.exp(-beta * (energy - energy.min()))[:, None, None]
-        top = weights.max() or 1.0  # all underflowed: the caller finds out
+        top = weights.max() or 1.0  # if all weights underflow, the caller detects it
         weights /= top
         log_scale += shift - beta * energy.min() + math.log(top)
     if not strip.wraps:
@@ -183,7 +194,7 @@ def _sweep(strip: Strip, levels: Ints, beta: float, starts: Ints) -> tuple[float
 
 
 def _replace_row(weights: Array, strip: Strip, step: int, beta: float) -> tuple[Array, float]:
-    """Sum over the old row; also the logarithm that was taken out."""
+    """Sum over the old row; also returns the logarithm of the factor that was taken out of the weights."""
     multiply, log_scale = _row_factor(strip, step, beta)
     summed = np.empty_like(weights)
     # pieces of the histogram that stay in the cache for the whole row
@@ -194,14 +205,17 @@ def _replace_row(weights: Array, strip: Strip, step: int, beta: float) -> tuple[
 
 
 def _row_factor(strip: Strip, step: int, beta: float) -> tuple[Callable[[Array], Array], float]:
-    """What leads from row `step` to the next one, and the logarithm that was taken out of it."""
+    """The function that multiplies weights by the transfer matrix from row `step` to the next row.
+
+    Also returns the logarithm of the factor that was taken out of the matrix.
+    """
     row = strip.replacements(step)
     if strip.is_straight:
         factors, log_scale = _boltzmann([replacement.table for replacement in row], beta)
         size = max(1, int(math.log(GROUP, strip.n_tokens)))
         groups = [reduce(_kron, factors[k : k + size]) for k in range(0, len(factors), size)]
         return partial(_apply, groups), log_scale
-    if strip.n_states <= MAX_FULL:  # more products than site by site, but all in one matrix
+    if strip.n_states <= MAX_FULL:  # more multiplications than site by site, but in one matrix product
         factors, log_scale = _boltzmann([strip.pair_energies(step, np.arange(strip.n_states))], beta)
         return partial(_apply, factors), log_scale
     factors, log_scale = _boltzmann([replacement.table for replacement in row], beta)
@@ -210,7 +224,7 @@ def _row_factor(strip: Strip, step: int, beta: float) -> tuple[Callable[[Array],
 
 
 def _boltzmann(energies: list[Array], beta: float) -> tuple[list[Array], float]:
-    """Factors of at most 1, and the logarithm that was taken out of them all."""
+    """Boltzmann factors scaled to at most 1, and the logarithm of the scale that was taken out of all of them."""
     lowest = np.array([energy.min() for energy in energies])
     factors = [np.exp(-beta * (energy - low)) for energy, low in zip(energies, lowest, strict=True)]
     return factors, float(-beta * lowest.sum())
@@ -221,7 +235,7 @@ def _kron(left: Array, right: Array) -> Array:
 
 
 def _apply(groups: list[Array], weights: Array) -> Array:
-    """Multiply each group of columns by its factor; the axes come round to their order."""
+    """Multiply each group of columns by its factor; after the last one the axes are in their original order."""
     shape = weights.shape
     for factor in groups:
         summed = factor @ weights.reshape(len(factor), -1)
@@ -230,7 +244,7 @@ def _apply(groups: list[Array], weights: Array) -> Array:
 
 
 def _apply_by_site(row: list[Replacement], factors: list[Array], held: list[Array], weights: Array) -> Array:
-    """The same for bonds that lean: digits come and go."""
+    """Like `_apply` for bonds that do not run straight down, where the number of digits changes with each site."""
     others = weights.shape[1:]
     for replacement, factor, held_factor in zip(row, factors, held, strict=True):
         old = replacement.summed_first(weights)
@@ -242,7 +256,7 @@ def _apply_by_site(row: list[Replacement], factors: list[Array], held: list[Arra
 
 
 def _add_levels(weights: Array, row_levels: Ints) -> Array:
-    """Move every row state's histogram up by the level of that row."""
+    """Shift the histogram of every row state up by the sum of the levels in that row."""
     length = weights.shape[2]
     moved = np.zeros((*weights.shape[:2], length + int(row_levels.max())))
     for level in np.unique(row_levels):

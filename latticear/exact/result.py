@@ -1,4 +1,4 @@
-"""What an exact method returns for a finite lattice."""
+"""The result of an exact method for a finite lattice."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ QUANTITIES = (
     "binder_cumulant",
     "log_z",
 )
-"""Names of what is estimated and judged, in the order of the tables."""
+"""Names of the quantities that are estimated and compared with exact results, in the order of printed tables."""
 
 
 @dataclass(frozen=True)
 class ExactResult:
-    """Exact thermodynamics of a finite lattice, free of statistical error.
+    """Exact thermodynamics of a finite lattice, without statistical errors.
 
     Energies and the temperature share the unit of the couplings, k_B = 1, and m = M/N with M the sum of the
-    spins. What a method cannot give is None.
+    spins. A quantity that the method does not give is None.
 
     Attributes:
         method: name of the function that computed it.
@@ -37,8 +37,8 @@ class ExactResult:
         abs_magnetization: <|m|>.
         magnetization_squared: <m^2>.
         magnetization_fourth: <m^4>.
-        digits: reliable decimal digits of Z where large numbers are subtracted: the rounding error of ln Z is about
-            10^-digits. None from methods that subtract nothing.
+        digits: number of reliable decimal digits of Z, for a method in which large terms cancel: the rounding error of
+            ln Z is about 10^-digits. None for methods without cancellation.
 
     Example:
         >>> free = ExactResult("by hand", n_sites=4, temperature=2.0, log_z=2.0, energy_per_site=-0.5,
@@ -86,5 +86,5 @@ class ExactResult:
         return 1 - self.magnetization_fourth / (3 * self.magnetization_squared**2)
 
     def to_dict(self) -> dict[str, float]:
-        """The known quantities under the keys of `estimates.json`, plus `log_z`."""
+        """The quantities that are not None, under the keys of `estimates.json`, and `log_z`."""
         return {key: value for key in QUANTITIES if (value := getattr(self, key)) is not None}

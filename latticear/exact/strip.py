@@ -1,6 +1,7 @@
-"""A system read row by row: what transfer matrices need to know about a Hamiltonian.
+"""The energies of a Hamiltonian arranged by rows, as transfer matrices use them.
 
-A row state numbers the q^W token rows, the first site being the most significant digit in base q.
+A row state, 0 .. q^W - 1, stands for the tokens of a row: they are its digits in base q, the first site the most
+significant one.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from latticear.hamiltonians.base import AbstractHamiltonian
 
 __all__ = ["MAX_NUMBERS", "Strip", "find_strip", "row_sums", "strip_of"]
 
-MAX_NUMBERS = 2**25  # three float64 arrays, in old and new, are 1.6 GB
+MAX_NUMBERS = 2**25  # three float64 arrays, each before and after a step, are 1.6 GB
 
 
 @dataclass(frozen=True)
 class Strip:
-    """H rows of W sites with pair energies inside a row and between a row and the next only.
+    """H rows of W sites, with bonds only within a row and between a row and the next one.
 
     Attributes:
         site_energies: `(H, W, q)`.
-        row_bonds: for each row the bonds inside it, (left column, right column, table `(q, q)`).
-        step_bonds: for each row the bonds to the next one; `[r][c, u][t, v]` is the energy between column c of row
-            r + 1 holding token t and column u of row r holding token v. Step H - 1 leads from the last row to
-            the first.
-        wraps: whether the last row meets the first one (beyond what two rows share anyway).
+        row_bonds: for each row the bonds within it, (left column, right column, energies `(q, q)`).
+        step_bonds: for each row the bonds to the next one; `[r][c, u][t, v]` is the energy of the bond between column c
+            of row r + 1 with token t and column u of row r with token v. Step H - 1 leads from the last row to the
+            first.
+        wraps: whether the last row has bonds to the first one; False for two rows, whose bonds all belong to step 0.
     """
 
     site_energies: Array
@@ -62,25 +63,26 @@ class Strip:
 
     @property
     def n_starts(self) -> int:
-        """Number of first rows that have to be told apart until the strip closes on itself."""
+        """Number of states of the first row that need separate weights: q^W if the strip is periodic, otherwise 1."""
         return self.n_states if self.wraps else 1
 
     @property
     def is_straight(self) -> bool:
-        """Whether every bond to the next row runs straight down."""
+        """Whether every bond to the next row runs straight down, that is, stays in its column."""
         return all(new == old for bonds in self.step_bonds for new, old in bonds)
 
     @cached_property
     def n_kept(self) -> Ints:
-        """`(H, W)`: how many sites of row r are still needed once those of row r + 1 up to `[r, c]` are there.
+        """`(H, W)`; entry `[r, c]` counts the sites of row r in columns 0 .. c that must be kept for later steps.
 
-        0 where all bonds run straight down. A lattice with both diagonals keeps one, and one more around a row.
+        These sites still have bonds to columns beyond c of row r + 1. There are none if all bonds run straight down. A
+        lattice with bonds along both diagonals keeps one site, and a second one if the rows are periodic.
         """
         return count_kept(np.stack([last_needed(bonds, self.width) for bonds in self.step_bonds]))
 
     @property
     def n_digits(self) -> int:
-        """W and the most sites that are kept: q^n_digits weights are held for each start."""
+        """Largest number of digits of a state, W plus the sites kept; there are q^n_digits weights for each start."""
         return self.width + int(self.n_kept.max())
 
     @property
@@ -89,7 +91,7 @@ class Strip:
         return int((self.n_tokens**self.n_kept).sum()) * self.n_states * self.n_starts
 
     def row_energies(self, row: int) -> Array:
-        """Energy within one row of every row state, bonds and fields: `(q^W,)`."""
+        """Energy within one row, of its bonds and fields, for every row state: `(q^W,)`."""
         q, width = self.n_tokens, self.width
         energies = row_sums(self.site_energies[row])
         for left, right, table in self.row_bonds[row]:
@@ -98,10 +100,11 @@ class Strip:
         return energies
 
     def pair_energies(self, step: int, starts: Ints) -> Array:
-        """Energy between rows `step` and `step + 1`, seen from the strip's open end: `(q^W, n)`.
+        """Energy of the bonds between the rows `step` and `step + 1`: `(q^W, n)`.
 
-        `[s, k]` has the first row of the strip in state `starts[k]` and its partner, the second or the last
-        row, in state s.
+        Entry `[s, k]` is the energy with row `step` in state `starts[k]` and the next row in state s. In the last step,
+        which leads back to the first row of the strip, `starts[k]` is the state of the first row and s that of the
+        last row.
         """
         closing = step == self.n_rows - 1
         terms = np.zeros((self.width, self.n_tokens, len(starts)))
@@ -112,18 +115,18 @@ class Strip:
         return row_sums(terms)
 
     def replacements(self, step: int) -> list[Replacement]:
-        """Row `step` by row `step + 1`, site by site."""
+        """The steps that replace row `step` by row `step + 1`, site by site."""
         return replacements(self.step_bonds[step], self.width, self.n_tokens)
 
     def start_chunks(self, numbers: int) -> list[Ints]:
-        """The first rows in groups for which a sweep holds about so many weights at a time."""
+        """The states of the first row in groups, such that a sweep of a group stores about `numbers` weights."""
         size = max(1, numbers // self.n_states)
         starts = np.arange(self.n_starts)
         return [starts[k : k + size] for k in range(0, len(starts), size)]
 
 
 def row_sums(terms: Array) -> Array:
-    """Sum of a term per site, `(W, q, ...)`, for every row state: `(q^W, ...)`."""
+    """For every row state, the sum over sites of a term for each site and token, `(W, q, ...)`: `(q^W, ...)`."""
     others = terms.shape[2:]
     sums = np.zeros((1, *others))
     for term in terms:
@@ -132,7 +135,10 @@ def row_sums(terms: Array) -> Array:
 
 
 def find_strip(hamiltonian: AbstractHamiltonian) -> Strip | None:
-    """The cheaper direction for a transfer matrix to run in, or None if neither is legal or fits."""
+    """The rows (or columns) along which a transfer matrix is cheaper; None if it is impossible along both.
+
+    It is impossible if a bond joins rows that are not adjacent, or if the weights would not fit into memory.
+    """
     fitting = [
         strip
         for transpose in (False, True)
@@ -144,11 +150,11 @@ def find_strip(hamiltonian: AbstractHamiltonian) -> Strip | None:
 
 
 def strip_of(hamiltonian: AbstractHamiltonian) -> Strip:
-    """Like `find_strip`, with an explanation.
+    """Like `find_strip`, but with an error that explains why a transfer matrix is impossible.
 
     Raises:
-        ValueError: if a bond is neither within a row nor between adjacent rows, or if the vector of row states
-            would not fit.
+        ValueError: if a bond is neither within a row nor between adjacent rows, or if the weights would not fit into
+            memory.
     """
     strip = find_strip(hamiltonian)
     if strip is None:
@@ -157,7 +163,7 @@ def strip_of(hamiltonian: AbstractHamiltonian) -> Strip:
 
 
 class _Ends(NamedTuple):
-    """The two ends of every bond, int64 `(n_bonds,)` each, and the shape they are read in."""
+    """The coordinates of both ends of every bond, int64 `(n_bonds,)` each, on n_rows rows of `width` columns."""
 
     y1: Ints
     x1: Ints
@@ -172,7 +178,7 @@ class _Ends(NamedTuple):
 
     @property
     def strays(self) -> NDArray[np.bool_]:
-        """Which bonds are neither within a row nor to the next row, around the boundary included."""
+        """Which bonds are neither within a row nor between adjacent rows; the last and the first row are adjacent."""
         return (self.rows_apart > 1) & (self.rows_apart != self.n_rows - 1)
 
     @property
@@ -181,21 +187,21 @@ class _Ends(NamedTuple):
 
     @property
     def upward(self) -> NDArray[np.bool_]:
-        """Which bonds to the next row name the site there first."""
-        # of two rows, both steps join the same pairs of sites: one table carries both and the strip stays open
+        """Which bonds to the next row list the site in the next row first."""
+        # with two rows, both steps join the same rows: step 0 takes all bonds, and the strip is treated as open
         around = (self.y2 - self.y1 == self.n_rows - 1) & (self.n_rows > 2)
         return (self.y1 - self.y2 == 1) | around
 
     @property
     def steps(self) -> tuple[Ints, Ints, Ints, Ints]:
-        """Of every bond to the next row: its number, the row it leaves, the new and the old column."""
+        """For every bond to the next row: its number, the old row, the column in the new row, that in the old row."""
         bonds = np.flatnonzero(self.rows_apart)
         turned = np.where(self.upward, (self.y2, self.x1, self.x2), (self.y1, self.x2, self.x1))[:, bonds]
         return bonds, *turned
 
     @property
     def n_kept(self) -> int:
-        """The most sites that a sweep keeps beside a row."""
+        """The largest number of sites that a sweep keeps in addition to a row."""
         last = np.tile(np.arange(self.width), (self.n_rows, 1))
         _, row, new, old = self.steps
         np.maximum.at(last, (row, old), new)
@@ -209,7 +215,7 @@ def _ends(hamiltonian: AbstractHamiltonian, transpose: bool) -> _Ends:
 
 
 def _read(hamiltonian: AbstractHamiltonian, transpose: bool) -> Strip | None:
-    """The system as rows (or, transposed, columns), None where a bond does not fit that picture."""
+    """The system arranged by rows (or, if transposed, columns); None if a bond joins rows that are not adjacent."""
     ends = _ends(hamiltonian, transpose)
     if ends.strays.any():
         return None
@@ -241,7 +247,7 @@ def _step_bonds(ends: _Ends, tables: Array) -> list[StepBonds]:
 
 
 def _explain(hamiltonian: AbstractHamiltonian) -> str:
-    """Why no transfer matrix can run."""
+    """An error message that says why a transfer matrix is impossible."""
     both = [_ends(hamiltonian, transpose) for transpose in (False, True)]
     legal = [ends for ends in both if not ends.strays.any()]
     if not legal:
@@ -253,7 +259,8 @@ def _explain(hamiltonian: AbstractHamiltonian) -> str:
         )
     bits, limit = math.log2(hamiltonian.n_tokens), math.log2(MAX_NUMBERS)
     digits, kept = min((ends.width * (2 if ends.wraps else 1) + ends.n_kept, ends.n_kept) for ends in legal)
-    # what is kept beside a row does not grow with its width, unless bonds lean far; then this asks for too little
+    # assumes that the number of sites kept does not depend on the width; for bonds across many columns it may grow
+    # with the width, and then a wider strip than the message suggests is possible
     longest, periodic = (max(1, int((limit / bits - kept) / rows)) for rows in (1, 2))
     return (
         f"the transfer matrix of a {hamiltonian.shape} lattice with {hamiltonian.n_tokens} values a site "

@@ -24,18 +24,19 @@ def kaufman(shape: tuple[int, int], temperature: float, coupling: float = 1.0) -
                                     + prod_even 2 cosh(M gamma_k / 2) + prod_even 2 sinh(M gamma_k / 2)]
 
     over odd and even k below 2n, where `gamma_0 = 2K + ln tanh K` is negative above T_c; B. Kaufman, Phys.
-    Rev. 76, 1232 (1949). Derivatives in K are carried along, so energy and heat capacity are
-    exact and smooth at T_c. Relative error of ln Z about 1e-15; energy and heat capacity are exact to about
+    Rev. 76, 1232 (1949). Derivatives in K are computed together with ln Z, so energy and heat capacity are
+    exact and smooth at T_c. The relative error of ln Z is about 1e-15; energy and heat capacity are exact to about
     1e-15 of their largest values (a heat capacity that is exponentially small has no correct digits left).
 
     Args:
         shape: (H, W), both 2 or more; extent 2 has doubled bonds.
         temperature: T > 0, in the unit of the coupling.
-        coupling: J; J < 0 equals |J| where both extents are even.
+        coupling: J; J < 0, allowed if both extents are even, gives the same result as |J|.
 
     Raises:
-        ValueError: for a shape that makes no torus, an antiferromagnet with an odd extent (it is frustrated
-            and not given by this formula), a coupling or a temperature that is no number.
+        ValueError: for a shape that is not a torus, an antiferromagnet with an odd extent (it is frustrated
+            and not covered by this formula), a coupling that is not finite, or a temperature that is not positive and
+            finite.
 
     Example:
         >>> print(f"{kaufman((16, 16), temperature=1 / 0.44).free_energy_per_site:.12f}")
@@ -63,16 +64,16 @@ def _check_coupling(coupling: float, shape: tuple[int, int]) -> None:
     if coupling < 0 and (shape[0] % 2 or shape[1] % 2):
         raise ValueError(
             f"an antiferromagnet (coupling {coupling}) on a torus with an odd extent is frustrated, got "
-            f"shape {shape}; kaufman needs even extents there, transfer_matrix does narrow strips"
+            f"shape {shape}; kaufman needs even extents for coupling < 0, use transfer_matrix on narrow strips"
         )
 
 
 def _log_partition(n: int, M: int, K: float) -> Jet:
     """ln Z and its derivatives in K.
 
-    Kaufman's formula with every growing factor taken out. In the bounded `kappa = sinh 2K / cosh^2 2K`, with
-    `a = 1 - kappa cos(theta)` and `b = sqrt(a^2 - kappa^2)`, one has `exp(gamma) = (a + b) / kappa`, and the
-    powers of kappa cancel against those of 2 sinh 2K.
+    This is Kaufman's formula with every growing factor taken out. With the bounded `kappa = sinh 2K / cosh^2 2K`,
+    `a = 1 - kappa cos(theta)` and `b = sqrt(a^2 - kappa^2)` one has `exp(gamma) = (a + b) / kappa`, and the
+    powers of kappa cancel against the powers of 2 sinh 2K.
     """
     kappa, delta, log_cosh = _functions_of(K)
     odd = _growth(kappa, delta, np.pi * (2 * np.arange(n) + 1) / n)
@@ -103,13 +104,13 @@ def _functions_of(K: float) -> tuple[Jet, Jet, Jet]:
 
 
 def _growth(kappa: Jet, delta: Jet, theta: Array) -> Jet:
-    """a + b = kappa exp(gamma) for angles other than 0, with a - kappa free of cancellation near T_c."""
+    """a + b = kappa exp(gamma) for angles other than 0; a - kappa is computed without cancellation near T_c."""
     a_minus = delta * delta + 2 * np.sin(theta / 2) ** 2 * kappa
     b = (a_minus * (a_minus + 2 * kappa)).sqrt()
     return a_minus + kappa + b
 
 
 def _corrections(growth: Jet, kappa: Jet, M: int) -> tuple[Jet, Jet]:
-    """The products of 1 + exp(-M gamma) and of 1 - exp(-M gamma)."""
+    """The products over all angles of 1 + exp(-M gamma) and of 1 - exp(-M gamma)."""
     decay = (kappa / growth) ** M
     return decay.log1p().sum().exp(), (-decay).log1p().sum().exp()

@@ -1,4 +1,4 @@
-"""The transfer matrix, site by site: any pair energies and fields on a narrow strip."""
+"""The transfer matrix, applied site by site: any pair energies and fields on a narrow strip."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ BLOCK = 2**13
 
 
 def transfer_matrix(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactResult:
-    """Exact ln Z, energy and heat capacity of a narrow strip with arbitrary bond tables and fields.
+    """Exact ln Z, energy and heat capacity of a narrow strip with arbitrary pair energies and fields.
 
-    The weight of everything above a row, given that row's q^W states, moves down one site at a time: a
-    vertical bond is a q x q factor on one digit of the row state (H. A. Kramers and G. H. Wannier, Phys.
-    Rev. 60, 252 (1941); site by site: K. Binder, Physica 62, 508 (1972)). A bond that leans to a later column
-    keeps its old site, one digit more, until that column is reached: one for diagonals, another where both
-    go around a row. Around a periodic strip there is one such vector for each first row. H W q^W numbers are
-    computed for an open strip, q^W times as many for a periodic one, each q^k-fold with k digits more. Every
-    weight carries the mean and variance of its energy, so derivatives in beta are exact, and is kept as its
-    logarithm, so no temperature overflows.
+    For each of the q^W states of a row there is the summed weight of everything above it. The transfer matrix moves
+    this vector down one site at a time: a vertical bond is a q x q matrix that acts on one digit of the row state
+    (H. A. Kramers and G. H. Wannier, Phys. Rev. 60, 252 (1941); site by site: K. Binder, Physica 62, 508 (1972)).
+    A bond to a later column of the next row keeps its old site, as one digit more, until that column is
+    reached: bonds along diagonals need one more digit, and a second one if the rows are periodic. A periodic strip
+    needs one such vector for each state of its first row. H W q^W numbers are computed for an open strip, q^W times
+    as many for a periodic one, and q^k times as many with k digits more. Each weight is stored together with the
+    mean and variance of its energy, so derivatives in beta are exact, and as its logarithm, so nothing overflows at
+    any temperature.
 
     Args:
-        hamiltonian: bonds within a row or between any two sites of adjacent rows, wrapping or not; or the
-            same with rows and columns exchanged. The cheaper direction is used.
+        hamiltonian: a system with bonds within a row or between any two sites of adjacent rows, across a boundary or
+            not; or the same with rows and columns exchanged. The cheaper direction is used.
         temperature: T > 0, in the unit of the couplings.
 
     Raises:
-        ValueError: for other bonds, if the row states would not fit in memory (2^25 numbers: Ising strips of
-            width 25 that are open lengthwise, 12 if periodic; with both diagonals 24 and 12, around a row 23
-            and 11), or for a temperature that is not positive and finite.
+        ValueError: for other bonds, if the weights of the row states would not fit in memory (2^25 numbers: Ising
+            strips of width 25 that are open lengthwise, 12 if periodic; with bonds along both diagonals 24 and 12, and
+            with periodic rows 23 and 11), or for a temperature that is not positive and finite.
 
     Example:
         >>> from latticear.hamiltonians import Ising
@@ -50,13 +51,13 @@ def transfer_matrix(hamiltonian: AbstractHamiltonian, temperature: float) -> Exa
 
 
 def log_partition(strip: Strip, beta: float) -> Mixture:
-    """ln Z, <E> and var(E) of a strip: scalars in a Mixture."""
+    """ln Z, <E> and var(E) of a strip, as the scalars of a `Mixture`."""
     parts = [_sweep(strip, beta, starts) for starts in strip.start_chunks(CHUNK)]
     return mix(Mixture(*map(np.array, zip(*parts, strict=True))))
 
 
 def _sweep(strip: Strip, beta: float, starts: Ints) -> Mixture:
-    """The summed weight of all configurations whose first row is one of `starts` (open strips: any)."""
+    """The weight of all configurations whose first row is in one of the states `starts` (in any, if open)."""
     first = strip.row_energies(0)
     if strip.wraps:
         energy = first[starts] + strip.pair_energies(0, starts) + strip.row_energies(1)[:, None]
@@ -73,15 +74,15 @@ def _sweep(strip: Strip, beta: float, starts: Ints) -> Mixture:
 
 
 def _replace_site(weights: Mixture, replacement: Replacement, beta: float) -> Mixture:
-    """Sum over the old sites that are needed no more; the new site becomes the last digit.
+    """Sum over the old sites that are needed no longer; the new site becomes the last digit.
 
-    After W calls every site has been replaced and the digits are back in their order.
+    After W calls every site of the row has been replaced, and the digits are in the order of the columns.
     """
     n_starts = weights.log_weight.shape[1]
     old = Mixture(*(replacement.summed_first(x) for x in weights))
     n_rest, q = old.log_weight.shape[1], len(replacement.table)
     new = Mixture(*(np.empty((n_rest, q, n_starts)) for _ in range(3)))
-    # blocks that stay in the cache: the arithmetic is elementwise and would wait for memory otherwise
+    # blocks fit into the cache, because elementwise arithmetic is limited by memory bandwidth otherwise
     step = max(1, BLOCK // n_starts)
     for rest in (slice(k, k + step) for k in range(0, n_rest, step)):
         block = Mixture(*(x[:, rest] for x in old))

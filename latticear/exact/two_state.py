@@ -1,4 +1,4 @@
-"""What is left of a two-state system without fields: a coupling for every bond of the square lattice."""
+"""Couplings of a two-state system without fields: one for every bond of the square lattice."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["Couplings", "couplings_of"]
 class Couplings(NamedTuple):
     """The energy `constant - sum J s s'` with s = -1, +1 on H x W sites; J > 0 is ferromagnetic.
 
-    Bonds that are missing have J = 0; parallel bonds, as around an extent of 2, are added up in the one that does not
-    cross the boundary.
+    Missing bonds have J = 0. If two bonds join the same sites, as in a periodic direction of extent 2, the bond that
+    does not cross the boundary has the sum of both couplings.
 
     Attributes:
-        constant: an energy that every configuration has.
-        right: `(H, W)`; `[y, x]` is J between site (y, x) and its right neighbour, the last column meeting the first.
-        down: `(H, W)`; `[y, x]` is J between site (y, x) and the site below, the last row meeting the first.
+        constant: an energy that is the same for all configurations.
+        right: `(H, W)`; `[y, x]` is J between site (y, x) and its right neighbour, for the last column the first one.
+        down: `(H, W)`; `[y, x]` is J between site (y, x) and the site below, for the last row the first one.
     """
 
     constant: float
@@ -41,11 +41,12 @@ class Couplings(NamedTuple):
 
 
 def couplings_of(hamiltonian: AbstractHamiltonian) -> Couplings:
-    """Read the couplings off the tables of a Hamiltonian, whatever its class.
+    """Read the couplings off the energy tables of a Hamiltonian of any class.
 
     Raises:
-        ValueError: unless there are two states a site, nothing in the tables changes when both ends of a bond flip,
-            no site prefers a state, every bond joins nearest neighbours and every energy is a finite number.
+        ValueError: unless each site has two states, the energy of a bond is unchanged when both its ends are flipped,
+            the two states of a site have equal single-site energies, every bond joins nearest neighbours and every
+            energy is a finite number.
     """
     hamiltonian = hamiltonian.joint
     tables, fields = hamiltonian.bond_energies.numpy(), hamiltonian.site_energies.numpy()
@@ -90,6 +91,6 @@ def _check_tables(n_tokens: int, tables: Array, fields: Array) -> None:
 
 
 def _step(start: Ints, stop: Ints, extent: int) -> tuple[Bools, Ints]:
-    """Which bonds take one step along an axis, and where each begins if it runs forwards."""
+    """Which bonds join neighbours along an axis, and the coordinate from which each runs in the positive direction."""
     forward, backward = (stop - start) % extent == 1, (start - stop) % extent == 1
     return forward | backward, np.where(forward & backward, np.minimum(start, stop), np.where(forward, start, stop))

@@ -65,15 +65,15 @@ HAMILTONIANS: dict[str, type[AbstractHamiltonian]] = {
         Phi4,
     )
 }
-"""What a config may name under `[hamiltonian]`."""
+"""The Hamiltonians that a config may name under `[hamiltonian]`."""
 
 
 def hamiltonian_from_dict(values: dict[str, Any]) -> AbstractHamiltonian:
-    """Build the Hamiltonian that `to_dict` described; in components where there is more than one.
+    """Build a Hamiltonian from the values that its `to_dict` returned; with `components` above 1, a `Components`.
 
     Raises:
-        ValueError: for a name that is not in `HAMILTONIANS`, a parameter that the system does not have, or components
-            that its states cannot be.
+        ValueError: for a name that is not in `HAMILTONIANS`, a parameter that the system does not have, or a number of
+            components that does not fit the number of its states.
     """
     parameters = {key: _tuples(value) for key, value in values.items()}
     name, n_components = parameters.pop("name", None), parameters.pop("components", 1)
@@ -90,5 +90,5 @@ def hamiltonian_from_dict(values: dict[str, Any]) -> AbstractHamiltonian:
 
 
 def _tuples(value: Any) -> Any:
-    """Lists as tuples, all the way down."""
+    """Convert lists to tuples, nested ones too."""
     return tuple(map(_tuples, value)) if isinstance(value, list) else value

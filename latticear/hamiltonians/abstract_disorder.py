@@ -1,4 +1,4 @@
-"""What a disorder is: a Hamiltonian with couplings, or fields, that come with each configuration."""
+"""Disordered systems: Hamiltonians whose couplings or fields differ from configuration to configuration."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ __all__ = ["AbstractDisorder"]
 
 
 class AbstractDisorder(AbstractHamiltonian):
-    """All instances of a disorder at once, each told by maps: `n_maps` numbers for each site.
+    """The ensemble of all instances of a disordered system, on which one conditional network can be trained.
 
-    A subclass says how instances are drawn and what they are; one network is then trained on all of them.
+    An instance, one choice of the random couplings or fields, is described by maps: `n_maps` numbers for each site. A
+    subclass defines how the maps of instances are drawn and which Hamiltonian belongs to them.
 
     Attributes:
-        n_maps: maps that tell an instance, for example its couplings to the right and below.
+        n_maps: number of maps of an instance, for example 2 for the couplings to the right and below.
     """
 
     n_maps: ClassVar[int]
 
     @abstractmethod
     def draw(self, n: int, start: int = 0, *, stream: int = SAMPLING) -> Tensor:
-        """The maps of instances start .. start + n - 1, each a function of (seed, stream, its number).
+        """The maps of instances start .. start + n - 1; an instance is a function of its number, seed and stream.
 
         Args:
-            n: how many.
-            start: number of the first.
-            stream: `SAMPLING`; those of `TRAINING` are what a network is trained on, and are others.
+            n: number of instances.
+            start: number of the first instance.
+            stream: random-number stream; networks are trained on instances of `TRAINING`, which are independent of the
+                instances of `SAMPLING`.
 
         Returns:
             float64 `(n, n_maps, H, W)`.
@@ -39,7 +41,7 @@ class AbstractDisorder(AbstractHamiltonian):
 
     @abstractmethod
     def instance(self, maps: Tensor) -> AbstractHamiltonian:
-        """The system of some maps, `(n_maps, H, W)`.
+        """The Hamiltonian of the instance that is described by these maps, `(n_maps, H, W)`.
 
         Raises:
             ValueError: for another shape, or numbers that are not finite.
@@ -47,4 +49,9 @@ class AbstractDisorder(AbstractHamiltonian):
 
     @abstractmethod
     def energy_given(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
-        """Energy of configurations whose conditions end in the maps, `(B, n_maps, H, W)` flattened."""
+        """Energy of configurations, each with the instance whose flattened maps are the last entries of its condition.
+
+        Args:
+            tokens: `(B, H, W)`.
+            condition: `(B, k)`, with k of at least `n_maps * H * W`.
+        """

@@ -17,19 +17,20 @@ __all__ = ["AshkinTeller"]
 
 
 class AshkinTeller(NamedHamiltonian):
-    """`H = -sum_<ij> [J (a_i a_j + b_i b_j) + K a_i a_j b_i b_j]`: two Ising spins at a site, as one of four states.
+    """`H = -sum_<ij> [J (a_i a_j + b_i b_j) + K a_i a_j b_i b_j]` with two Ising spins a, b = -1, +1 at each site.
 
-    States are 0 .. 3; s = 2 (a + 1)/2 + (b + 1)/2. In the magnetisation and in correlations a state is the vector
-    (a, b) / sqrt 2. K = 0 is two Ising models, K = J the Potts model with four states.
+    Both spins together are one of four states s = 2 (a + 1)/2 + (b + 1)/2 = 0 .. 3. In the magnetisation and in
+    correlations a state counts as the vector (a, b) / sqrt 2. With K = 0 these are two independent Ising models, with
+    K = J the Potts model with four states.
 
-    `Components(AshkinTeller(shape))` (`components = 2` in a config) is the same system with both spins at a site:
-    configurations `(B, 2, H, W)` of -1 and +1, a before b.
+    `Components(AshkinTeller(shape))` (`components = 2` in a config) is the same system with the two spins of a site
+    as separate components: configurations `(B, 2, H, W)` of -1 and +1, a before b.
 
     Args:
         shape: (H, W).
-        coupling: J.
-        four_spin: K.
-        lattice: as of `Lattice`.
+        coupling: J, coupling of a with a and of b with b.
+        four_spin: K, coupling of the products a b.
+        lattice: options of `Lattice`.
 
     Example:
         >>> from latticear.hamiltonians import Components

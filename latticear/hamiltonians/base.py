@@ -1,6 +1,6 @@
-"""What every Hamiltonian is: site values, bonds, energies, the heat bath's conditionals.
+"""The base class of all Hamiltonians: site values, bonds, energies, and the conditional energies of a heat bath.
 
-Index suffixes: b configuration, s site, k neighbour slot, q token.
+Index suffixes of tensors: b configuration, s site, k neighbour of a site, q token.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ __all__ = ["AbstractHamiltonian"]
 class AbstractHamiltonian(ConfigurationSpace):
     """A classical Hamiltonian with finitely many values per site and pair interactions on any list of bonds.
 
-    Energies are extensive, in the unit of the couplings, float64; every bond counts once. To add a system, give
-    `name`, `states`, `bond_energies`, `site_energies` and `parameters`; all else follows from them.
+    Energies are extensive, in the unit of the couplings, float64; every bond counts once. To add a system, define
+    `name`, `lattice`, `states`, `bond_energies`, `site_energies` and `parameters`; everything else is derived from
+    them.
     """
 
     kind: ClassVar[Literal["hamiltonian"]] = "hamiltonian"
@@ -39,12 +40,12 @@ class AbstractHamiltonian(ConfigurationSpace):
     @property
     @abstractmethod
     def bond_energies(self) -> Tensor:
-        """float64 `(n_bonds, q, q)`; `[b, t, u]` is the energy of bond b when its ends `bonds[b]` hold tokens t, u."""
+        """float64 `(n_bonds, q, q)`; `[b, t, u]` is the energy of bond b if its ends `bonds[b]` have tokens t and u."""
 
     @property
     @abstractmethod
     def site_energies(self) -> Tensor:
-        """float64 `(N, q)`; `[s, t]` is the energy in the field of token t at site s."""
+        """float64 `(N, q)`; `[s, t]` is the single-site energy (of the field) of token t at site s."""
 
     @property
     def spin_flip(self) -> bool:
@@ -67,18 +68,18 @@ class AbstractHamiltonian(ConfigurationSpace):
 
     @cached_property
     def symmetries(self) -> Symmetries:
-        """The symmetries of the grid that leave the energy of every configuration as it is."""
+        """The symmetries of the grid that leave the energy of every configuration unchanged."""
         grid = self.lattice.symmetries
         point = torch.stack([image for image in grid.point if self._is_symmetry(image)])
         steps = []
         for axis, step in enumerate(grid.steps):
-            candidates = [k * step for k in (1, 2) if step]  # a brick wall comes back after two
+            candidates = [k * step for k in (1, 2) if step]  # a honeycomb lattice repeats after two sites
             moves = ((by, (by, 0) if axis == 0 else (0, by)) for by in candidates)
             steps.append(next((by for by, move in moves if self._is_symmetry(grid.translation(move))), 0))
         return Symmetries(self.shape, point, (steps[0], steps[1]))
 
     def _is_symmetry(self, image: Tensor) -> bool:
-        """Whether `tokens[image]` always has the energy of tokens."""
+        """Whether every configuration has the same energy as after the permutation `image` of its sites."""
         moved, fields = image[self.bonds], torch.empty_like(self.site_energies)
         fields[image] = self.site_energies
         pairs, tables = self._by_pair
@@ -91,23 +92,24 @@ class AbstractHamiltonian(ConfigurationSpace):
 
     @property
     def joint(self) -> AbstractHamiltonian:
-        """The same system with one token a site: itself, unless a site has components (`Components`).
+        """The same system with one token at each site: this system itself, unless its sites have components.
 
-        What reads tables or walks through the states of a site takes this one, and `join` and `split` at its door.
+        Code that reads energy tables or loops over the states of a site uses `joint`, and converts tokens by `join`
+        and `split`.
         """
         return self
 
     def join(self, tokens: Tensor) -> Tensor:
-        """Tokens `(B, H, W)` of the joint system, of those of this one: the same, unless a site has components."""
+        """Convert tokens of this system to tokens `(B, H, W)` of `joint`: no change unless sites have components."""
         return tokens
 
     def split(self, tokens: Tensor) -> Tensor:
-        """Tokens of this system, of those of the joint one: the inverse of `join`."""
+        """Convert tokens of `joint` to tokens of this system: the inverse of `join`."""
         return tokens
 
     @property
     def bonds(self) -> Tensor:
-        """int64 `(n_bonds, 2)`: the pairs of sites that interact. Nearest neighbours unless a system says otherwise."""
+        """int64 `(n_bonds, 2)`: the pairs of sites that interact; nearest neighbours unless a subclass overrides it."""
         return self.lattice.bonds
 
     @cached_property
@@ -116,20 +118,26 @@ class AbstractHamiltonian(ConfigurationSpace):
 
     @cached_property
     def colours(self) -> Tensor:
-        """int64 `(N,)`: no bond joins two sites of one colour, so a heat bath may update those at once."""
+        """int64 `(N,)`, a colour for each site: a heat bath may update all sites of a colour at the same time.
+
+        No bond joins two sites of the same colour.
+        """
         return colour_graph(self.n_sites, self.bonds)
 
     @property
     def vectors(self) -> Tensor:
-        """float64 `(q, d)`: what a token counts in the magnetisation and in correlations; `states` if d = 1."""
+        """float64 `(q, d)`, the spin vector of each token, used in the magnetisation and in correlations.
+
+        By default d = 1 and the vectors are `states`.
+        """
         return self.states[:, None]
 
     def vectors_of(self, tokens: Tensor) -> Tensor:
-        """What each site of configurations `(B, H, W)` holds: float64 `(B, H, W, d)`."""
+        """The spin vector of each site of configurations `(B, H, W)`: float64 `(B, H, W, d)`."""
         return self._on(tokens.device, "vectors")[tokens.long()]
 
     def magnetization(self, tokens: Tensor) -> Tensor:
-        """m of configurations `(B, H, W)`, float64 `(B,)`: see `latticear.observables.magnetization`."""
+        """Magnetisation per site of configurations `(B, H, W)`, float64 `(B,)`; see `latticear.observables`."""
         return magnetization(self.vectors_of(tokens))
 
     @property
@@ -140,12 +148,12 @@ class AbstractHamiltonian(ConfigurationSpace):
         """Energy of each configuration: float64 `(B,)`, extensive.
 
         Args:
-            spins: `(B, H, W)`, or `(B, C, H, W)` where a site has components; values among `states`, any dtype.
-            couplings: optional factor on every bond's energy, `(n_bonds,)` or `(B, n_bonds)`: disorder that may
-                differ per configuration. None means 1.
+            spins: `(B, H, W)`, or `(B, C, H, W)` if sites have components; values among `states`, any dtype.
+            couplings: a factor on the energy of each bond, `(n_bonds,)` or `(B, n_bonds)`, for disorder that differs
+                from configuration to configuration. None means factors of 1.
 
         Raises:
-            ValueError: for another shape or a value that is not a spin.
+            ValueError: for spins or couplings of another shape, or a spin that is not one of `states`.
         """
         if tuple(spins.shape[1:]) != self.size:
             expected = ("B", *self.size)
@@ -158,7 +166,7 @@ class AbstractHamiltonian(ConfigurationSpace):
         return self.token_energy(self.tokens(spins), couplings)
 
     def token_energy(self, tokens: Tensor, couplings: Tensor | None = None) -> Tensor:
-        """Energy of configurations given as tokens `(B, H, W)`, unchecked: float64 `(B,)`."""
+        """Energy of configurations given as tokens `(B, H, W)`, without checks: float64 `(B,)`."""
         flat = tokens.flatten(1).long()
         i, j = self._on(flat.device, "bonds").T
         table = self._on(flat.device, "bond_energies")
@@ -171,20 +179,22 @@ class AbstractHamiltonian(ConfigurationSpace):
         return energies_bb.sum(1) + field[site, flat].sum(1)
 
     def energy_given(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
-        """`token_energy` of configurations that come with conditions `(B, k)`, where those are part of the energy.
+        """Energy of configurations with the conditions `(B, k)` of a conditional model: float64 `(B,)`.
 
-        They are where `latticear.hamiltonians.edwards_anderson_disorder` has couplings for each configuration.
+        By default the energy does not depend on the condition and is `token_energy`. Systems with random couplings
+        override this method (see `latticear.hamiltonians.disorder`): there the condition contains the couplings.
         """
         return self.token_energy(tokens)
 
     def region_energy(self, tokens: Tensor, sites: Tensor) -> Tensor:
-        """The part of the energy that changes when some sites do: float64 `(B,)`.
+        """The part of the energy that depends on some of the sites: float64 `(B,)`.
 
-        Every bond that touches one of them, once, and their fields.
+        It is the energy of all bonds with at least one end among these sites, each counted once, and of the fields at
+        these sites.
 
         Args:
             tokens: `(B, H, W)`.
-            sites: int64 `(n,)`, each once.
+            sites: int64 `(n,)`, numbers of the sites without repetition.
         """
         flat = tokens.flatten(1).long()
         bonds = self._on(flat.device, "bonds")
@@ -197,14 +207,14 @@ class AbstractHamiltonian(ConfigurationSpace):
         return energies_bb.sum(1) + field[sites, flat[:, sites]].sum(1)
 
     def conditional_energies(self, tokens: Tensor, sites: Tensor) -> Tensor:
-        """What a heat bath needs: the energy of each value a site could take, its neighbours as they are.
+        """Energy of each value that a site could take while its neighbours stay unchanged, as a heat bath needs it.
 
         Args:
             tokens: `(B, H, W)`.
             sites: int64 `(n,)`, no two of them joined by a bond.
 
         Returns:
-            float64 `(B, n, q)`; `[b, s, t]` is the energy of the bonds and the field of `sites[s]` if it held token t
+            float64 `(B, n, q)`; `[b, s, t]` is the energy of the bonds and the field of `sites[s]` if it had token t
             in configuration b. Differences along the last axis are energy differences of the whole lattice.
         """
         around = self._on(tokens.device, "neighbourhoods")
@@ -213,10 +223,13 @@ class AbstractHamiltonian(ConfigurationSpace):
         return local_energies(tokens.flatten(1), around.sites[sites], tables, field)
 
     def bias(self, temperature: float | None = None) -> BoltzmannBias:
-        """The known-neighbour term, for a model to take at construction (`bias=hamiltonian.bias(temperature)`).
+        """The known-neighbour term, which a model takes at construction: `bias=hamiltonian.bias(temperature)`.
+
+        It adds to the logits of each site -beta times the energy of its field and of its bonds to sites of lower rank,
+        that is, to sites that come earlier in the order of the model.
 
         Args:
-            temperature: T; None for a model that serves many: the first entry of its condition is the temperature.
+            temperature: T; None for a model of many temperatures, whose condition has the temperature as first entry.
         """
         return BoltzmannBias(
             self.neighbourhoods,
@@ -229,22 +242,22 @@ class AbstractHamiltonian(ConfigurationSpace):
 
     @cached_property
     def neighbourhoods(self) -> Neighbourhoods:
-        """The bonds as each site sees them."""
-        seen: list[list[tuple[int, Tensor, int]]] = [[] for _ in range(self.n_sites)]
+        """The neighbours and bonds of each site."""
+        by_site: list[list[tuple[int, Tensor, int]]] = [[] for _ in range(self.n_sites)]
         for bond, ((i, j), table) in enumerate(zip(self.bonds.tolist(), self.bond_energies, strict=True)):
-            seen[i].append((j, table, bond))
-            seen[j].append((i, table.T, bond))
-        degree = max(map(len, seen), default=0)
+            by_site[i].append((j, table, bond))
+            by_site[j].append((i, table.T, bond))
+        degree = max(map(len, by_site), default=0)
         q = self.n_tokens
         sites, numbers = torch.zeros(2, self.n_sites, degree, dtype=torch.long)
         energies = torch.zeros(self.n_sites, degree, q, q, dtype=torch.float64)
-        for site, bonds in enumerate(seen):
+        for site, bonds in enumerate(by_site):
             for k, (other, table, bond) in enumerate(bonds):
                 sites[site, k], energies[site, k], numbers[site, k] = other, table, bond
         return Neighbourhoods(sites, energies, numbers)
 
     def _on(self, device: torch.device, name: str) -> Any:
-        """A table of this Hamiltonian on a device, computed and copied once."""
+        """The attribute `name` of this Hamiltonian on a device; kept, so that it is computed and copied only once."""
         cache = self.__dict__.setdefault("_tables", {})
         if (name, device) not in cache:
             table = getattr(self, name)
@@ -254,7 +267,10 @@ class AbstractHamiltonian(ConfigurationSpace):
 
 
 def _by_pair(bonds: Tensor, tables: Tensor, n_sites: int) -> tuple[Tensor, Tensor]:
-    """The pairs of sites that have bonds, as ascending numbers, and the sum of the tables of each."""
+    """The pairs of sites i < j that are joined by bonds, and for each pair the sum of the energy tables of its bonds.
+
+    Pairs are given as numbers `i * n_sites + j` in ascending order.
+    """
     i, j = bonds.T
     tables = torch.where((i > j)[:, None, None], tables.mT, tables)
     pairs, place = (torch.minimum(i, j) * n_sites + torch.maximum(i, j)).unique(return_inverse=True)

@@ -1,4 +1,4 @@
-"""The known-neighbour term: what a Hamiltonian gives a network for nothing."""
+"""The known-neighbour term: exact energies of bonds to earlier sites, added to the logits of a network."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ __all__ = ["BoltzmannBias", "Strengths"]
 
 
 class Strengths(NamedTuple):
-    """How much energies count in each of B configurations.
+    """The temperature and the couplings of each of B configurations.
 
     Attributes:
         temperatures: T, float64 `(B,)`.
-        couplings: float64 `(B, n)`, factors of the energies of bonds, where each configuration comes with its own; None
-            where all have those of the Hamiltonian.
+        couplings: float64 `(B, n)`, factors on the energies of bonds, if each configuration has couplings of its own;
+            None if all configurations have the couplings of the Hamiltonian.
     """
 
     temperatures: Tensor
     couplings: Tensor | None
 
     def of(self, places: Tensor) -> Tensor | None:
-        """The factors at some places of `couplings`: `(B, ...)`; None for 1."""
+        """The factors `couplings[:, places]`: `(B, ...)`; None if all factors are 1."""
         return None if self.couplings is None else self.couplings[:, places]
 
     def copy_(self, other: Strengths) -> None:
-        """Take the values of others, in place."""
+        """Copy the values of `other` into these tensors, in place."""
         self.temperatures.copy_(other.temperatures)
         if self.couplings is not None and other.couplings is not None:
             self.couplings.copy_(other.couplings)
@@ -39,21 +39,23 @@ class Strengths(NamedTuple):
 class BoltzmannBias(nn.Module):
     """Adds to each site's logits `-beta` times the energy of its field and of its bonds to sites of lower rank.
 
-    A bond belongs to its end of higher rank, periodic wrap bonds included, so a network has to learn only what summing
-    over the later sites adds. The term reads lower ranks alone: the product stays normalised and exact.
+    The rank of a site is its position in the autoregressive order of the model. A bond, including one across a periodic
+    boundary, is counted at its end of higher rank, so the network has to learn only the effect of the sum over the
+    later sites. The term depends on sites of lower rank only: the product of the conditional probabilities stays
+    normalised and exact.
 
-    `hamiltonian.bias(temperature)` makes one.
+    `hamiltonian.bias(temperature)` builds this module.
 
     Args:
-        around: the bonds, of N = H W sites.
-        field: float64 `(N, q)`, energies of each token in the field.
-        temperature: T; it stays this one while training anneals beta. None: the first entry of each configuration's
+        around: the bonds of each of the N = H W sites.
+        field: float64 `(N, q)`, single-site energy of each token.
+        temperature: T; it does not change while training anneals beta. None if the first entry of each configuration's
             condition is its temperature.
         shape: (H, W).
-        spin_flip: whether these energies have the spin-flip symmetry.
-        hamiltonian: JSON values of the Hamiltonian they belong to.
-        couplings: int64 `(n_bonds,)`, which entry of the condition maps, flattened, is the factor of each bond's
-            energy; None where the energies are what they are.
+        spin_flip: whether the energies are unchanged when all spins are flipped.
+        hamiltonian: JSON values that describe the Hamiltonian, from its `to_dict`.
+        couplings: int64 `(n_bonds,)`, which entry of the flattened condition maps is the factor on the energy of each
+            bond; None if the energies do not depend on the condition.
     """
 
     energies: Tensor
@@ -84,19 +86,19 @@ class BoltzmannBias(nn.Module):
         self.register_buffer("couplings", of_slots, persistent=False)
 
     def attach(self, rank: Tensor) -> None:
-        """Keep only the bonds to sites of lower rank, `rank` being that of the model, `(H, W)`."""
+        """Keep only the bonds to sites of lower rank, given the ranks of all sites in the model's order, `(H, W)`."""
         flat = rank.flatten()
         lower = flat[self.sites] < flat[:, None]
         self.energies *= lower[..., None, None]
 
     def tells(self, sites: Tensor) -> bool:
-        """Whether it adds anything at some sites, `(n,)`."""
+        """Whether the term is different from zero at any of these sites, `(n,)`."""
         return bool(self.energies[sites].any() or self.field[sites].any())
 
     def forward(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Logits to add, float64 `(B, q, H, W)`, for tokens `(B, H, W)` and their conditions.
+        """The term to add to the logits, float64 `(B, q, H, W)`, for tokens `(B, H, W)` and their conditions.
 
-        With components `(B, q, C, H, W)`, for tokens `(B, C, H, W)`.
+        If sites have components, `(B, q, C, H, W)` for tokens `(B, C, H, W)`.
         """
         every = torch.arange(self.n_components * len(self.sites), device=tokens.device)
         strengths = self.strengths(len(tokens), condition)
@@ -104,14 +106,14 @@ class BoltzmannBias(nn.Module):
         return self.at(tokens.flatten(1), every, strengths).transpose(1, 2).unflatten(2, size)
 
     def at(self, tokens: Tensor, sites: Tensor, strengths: Strengths) -> Tensor:
-        """The same for some sites: float64 `(B, n, q)`, for tokens `(B, N)` and sites `(n,)`."""
+        """The term at some sites only: float64 `(B, n, q)`, for tokens `(B, N)` and sites `(n,)`."""
         factors = None if self.couplings is None else strengths.of(self.couplings[sites])
         energies = local_energies(tokens, self.sites[sites], self.energies[sites], self.field[sites], factors)
         return energies / -strengths.temperatures[:, None, None]
 
     @property
     def n_maps(self) -> int:
-        """Condition maps that hold couplings, the last ones: two, or 0 where the energies are what they are."""
+        """Number of condition maps that contain couplings, the last ones: 2, or 0 if couplings are not conditions."""
         return 0 if self.couplings is None else 2
 
     def strengths(self, n: int, condition: Tensor | None) -> Strengths:
@@ -127,7 +129,7 @@ class BoltzmannBias(nn.Module):
         return Strengths(temperatures, condition[:, -self.n_maps * len(self.sites) :].double())
 
     def check(self, condition: Tensor) -> None:
-        """Raise ValueError where a condition is no temperature and should be one."""
+        """Raise ValueError if the first entry of the condition is to be a temperature and is not positive."""
         if self.temperature is None and condition.numel() and not (condition[..., 0] > 0).all():
             raise ValueError(
                 f"the first entry of the condition is the temperature and must be positive, got "
@@ -139,7 +141,7 @@ class BoltzmannBias(nn.Module):
         return {"hamiltonian": self.description, "temperature": self.temperature}
 
     def _apply(self, fn: Any, recurse: bool = True) -> BoltzmannBias:
-        """Move with the model, but stay float64: these are exact energies, not weights."""
+        """Follow the model to another device but keep float64, because energies, unlike weights, are exact."""
         exact = self.energies, self.field
         super()._apply(fn, recurse)
         self.energies, self.field = (t.to(self.sites.device) for t in exact)

@@ -20,10 +20,10 @@ class BlumeCapel(NamedHamiltonian):
 
     Args:
         shape: (H, W).
-        coupling: J.
+        coupling: J; J > 0 is ferromagnetic.
         crystal_field: D; large values favour s = 0.
-        field: h.
-        lattice: as of `Lattice`.
+        field: h, uniform.
+        lattice: options of `Lattice`.
 
     References:
         M. Blume, Phys. Rev. 141 (1966) 517; H. W. Capel, Physica 32 (1966) 966; tricritical point: W. Kwak, J. Jeong,

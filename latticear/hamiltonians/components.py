@@ -1,6 +1,7 @@
-"""Systems whose sites have several tokens: Q = r^C states of a site, seen as C components of r values each.
+"""Systems whose sites have several tokens: the Q = r^C states of a site are split into C components of r values each.
 
-Index suffixes: b configuration, n entry (a component of a site), c component, t state of a site, v value.
+Index suffixes of tensors: b configuration, n entry (a component of a site), c component, t state of a site, v value of
+a component.
 """
 
 from __future__ import annotations
@@ -22,21 +23,22 @@ __all__ = ["ComponentBias", "Components"]
 
 
 class Components(AbstractHamiltonian):
-    """A system whose Q = r^C states of a site are seen as C components of r values each.
+    """A system whose Q = r^C states of a site are split into C components of r values each.
 
-    The energy, and all that follows from it, is that of the system itself, `joint`. Configurations have another face:
-    tokens `(B, C, H, W)`, drawn component after component. The tokens of the components are the digits of the state in
-    base r, the first component the most significant one. Two values are the spins -1 and +1, more are 0 .. r - 1.
+    The energy, and everything derived from it, is that of the system `joint`, which has one token at each site. Only
+    the form of configurations differs: tokens are `(B, C, H, W)`, and a model draws one component after the other. The
+    tokens of the components are the digits of the state in base r, the first component being the most significant
+    digit. Components with two values are spins -1 and +1; components with more have the values 0 .. r - 1.
 
-    Two Ising spins a site, the Ashkin-Teller model as it is written down, are `Components(AshkinTeller(shape))`:
-    component 0 is a, component 1 is b. In a config any Hamiltonian takes `components`.
+    For example `Components(AshkinTeller(shape))` has two Ising spins at each site, as in the usual definition of the
+    Ashkin-Teller model: component 0 is a, component 1 is b. In a config any Hamiltonian takes the option `components`.
 
     Args:
-        joint: the system, with one token a site.
-        n_components: C, 2 or more; Q must be r^C.
+        joint: the system with one token at each site.
+        n_components: C, 2 or more; the number of states must be Q = r^C with an integer r.
 
     Raises:
-        ValueError: for another C, or a system that is in components already.
+        ValueError: if the states cannot be split into C components, or the system already has components.
 
     Example:
         >>> from latticear.hamiltonians import AshkinTeller
@@ -52,7 +54,7 @@ class Components(AbstractHamiltonian):
 
     def __init__(self, joint: AbstractHamiltonian, n_components: int = 2) -> None:
         if joint.n_components > 1:
-            raise ValueError(f"{joint} is in components already; take its joint")
+            raise ValueError(f"{joint} already has components; use its attribute joint")
         self._joint, self.lattice = joint, joint.lattice
         self.has_bonds = joint.has_bonds  # type: ignore[misc]
         self.n_components, r = _checked(n_components, joint)
@@ -60,7 +62,7 @@ class Components(AbstractHamiltonian):
 
     @property
     def joint(self) -> AbstractHamiltonian:
-        """The same system with one token a site."""
+        """The same system with one token at each site."""
         return self._joint
 
     @property
@@ -69,7 +71,7 @@ class Components(AbstractHamiltonian):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Those of the joint system, and `components`."""
+        """The parameters of the joint system, and `components`."""
         return {**self.joint.parameters, "components": self.n_components}
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,7 +92,7 @@ class Components(AbstractHamiltonian):
 
     @property
     def bond_energies(self) -> Tensor:
-        """They are those of whole sites, which `joint` has.
+        """Not defined: energy tables are by the states of whole sites; see `joint.bond_energies`.
 
         Raises:
             ValueError: always.
@@ -99,7 +101,7 @@ class Components(AbstractHamiltonian):
 
     @property
     def site_energies(self) -> Tensor:
-        """As `bond_energies`.
+        """Not defined: energy tables are by the states of whole sites; see `joint.site_energies`.
 
         Raises:
             ValueError: always.
@@ -107,13 +109,14 @@ class Components(AbstractHamiltonian):
         self._refuse()
 
     def _refuse(self) -> NoReturn:
-        raise ValueError(f"this needs a system with one token a site, got {self!r}; take its joint")
+        raise ValueError(f"this needs a system with one token at each site, got {self!r}; use its attribute joint")
 
     @property
     def spin_flip(self) -> bool:
-        """True if the energy stays when all components of all sites change their value for the opposite one.
+        """True if the energy is unchanged when each component of each site changes from token v to r - 1 - v.
 
-        That is the symmetry of the joint system: the digits of Q - 1 - t are r - 1 less those of t.
+        This is the spin-flip symmetry of the joint system: if state t has the digits v, state Q - 1 - t has the digits
+        r - 1 - v.
         """
         return self.joint.spin_flip
 
@@ -131,38 +134,39 @@ class Components(AbstractHamiltonian):
 
     @property
     def vectors(self) -> Tensor:
-        """float64 `(Q, d)`, of whole sites: what each of their states counts, as in the joint system."""
+        """float64 `(Q, d)`, the spin vector of each state of a whole site, as in the joint system."""
         return self.joint.vectors
 
     def vectors_of(self, tokens: Tensor) -> Tensor:
         return self.joint.vectors_of(self.join(tokens))
 
     def token_energy(self, tokens: Tensor, couplings: Tensor | None = None) -> Tensor:
-        """Energy of configurations given as tokens `(B, C, H, W)`, unchecked: float64 `(B,)`."""
+        """Energy of configurations given as tokens `(B, C, H, W)`, without checks: float64 `(B,)`."""
         return self.joint.token_energy(self.join(tokens), couplings)
 
     def region_energy(self, tokens: Tensor, sites: Tensor) -> Tensor:
         return self.joint.region_energy(self.join(tokens), sites)
 
     def conditional_energies(self, tokens: Tensor, sites: Tensor) -> Tensor:
-        """That of each state t = 0 .. Q - 1 that a whole site could take: float64 `(B, n, Q)`."""
+        """Energy of each state t = 0 .. Q - 1 that a whole site could take: float64 `(B, n, Q)`."""
         return self.joint.conditional_energies(self.join(tokens), sites)
 
     def bias(self, temperature: float | None = None) -> ComponentBias:
-        """The known-neighbour term, for a model with as many components."""
+        """The known-neighbour term, for a model with the same number of components."""
         return ComponentBias(self, None if temperature is None else check_temperature(temperature))
 
 
 class ComponentBias(BoltzmannBias):
-    """The known-neighbour term of a site with components: each given the earlier ones, summed over the later ones.
+    """The known-neighbour term, exact energies of bonds to earlier sites in the logits, for sites with components.
 
-    `ln sum_t exp(-beta E_t)` over the states t of the site whose components are the known ones, and the value in
-    question. E_t is the energy of the field and of the bonds to sites of lower rank, so the product over components is
-    the softmax that `BoltzmannBias` gives the whole site, exactly.
+    The logit of value v of component c is `ln sum_t exp(-beta E_t)` over those states t of the site that agree with its
+    components before c and have the value v as component c. E_t is the energy of the field and of the bonds to sites of
+    lower rank. The product of the conditional probabilities of all components is therefore exactly the softmax that
+    `BoltzmannBias` gives for the whole site.
 
     Args:
-        system: which it belongs to.
-        temperature: as of `BoltzmannBias`.
+        system: the system with components.
+        temperature: T, or None, as for `BoltzmannBias`.
     """
 
     digits: Tensor
@@ -183,17 +187,17 @@ class ComponentBias(BoltzmannBias):
         self.register_buffer("digits", of_states, persistent=False)
 
     def at(self, tokens: Tensor, sites: Tensor, strengths: Strengths) -> Tensor:
-        """Logits of some components: float64 `(B, n, r)`, for tokens `(B, C N)` and entries `(n,)`.
+        """The term for some components: float64 `(B, n, r)`, for tokens `(B, C N)` and numbers of components `(n,)`.
 
-        Entry c N + i is component c of site i. Later components of its own site may hold any token.
+        The number c N + i stands for component c of site i. Later components of the same site may have any token.
         """
         n_sites = len(self.sites)
         component_n, site_n = sites // n_sites, sites % n_sites
-        known_bcs = tokens.view(len(tokens), self.n_components, n_sites)
-        log_w_bnt = super().at(joined(known_bcs, self.n_tokens), site_n, strengths)
-        here_bnc = known_bcs[:, :, site_n].transpose(1, 2)
-        not_yet_nc = torch.arange(self.n_components, device=sites.device) >= component_n[:, None]
-        agrees_bnt = ((self.digits == here_bnc[:, :, None]) | not_yet_nc[:, None]).all(-1)
+        tokens_bcs = tokens.view(len(tokens), self.n_components, n_sites)
+        log_w_bnt = super().at(joined(tokens_bcs, self.n_tokens), site_n, strengths)
+        tokens_bnc = tokens_bcs[:, :, site_n].transpose(1, 2)
+        undrawn_nc = torch.arange(self.n_components, device=sites.device) >= component_n[:, None]
+        agrees_bnt = ((self.digits == tokens_bnc[:, :, None]) | undrawn_nc[:, None]).all(-1)
         values = torch.arange(self.n_tokens, device=sites.device)
         of_value_nvt = self.digits.T[component_n][:, None] == values[:, None]
         possible_bnvt = agrees_bnt[:, :, None] & of_value_nvt
@@ -201,7 +205,7 @@ class ComponentBias(BoltzmannBias):
 
 
 def joined(tokens: Tensor, r: int) -> Tensor:
-    """The numbers whose digits in base r are the components: int64 `(B, ...)` of `(B, C, ...)`."""
+    """Join components `(B, C, ...)`, which are digits in base r, into states: int64 `(B, ...)`."""
     states = torch.zeros_like(tokens[:, 0], dtype=torch.long)
     for component in tokens.unbind(1):
         states = r * states + component
@@ -215,7 +219,7 @@ def digits(states: Tensor, r: int, n_components: int) -> Tensor:
 
 
 def _checked(n_components: int, joint: AbstractHamiltonian) -> tuple[int, int]:
-    """C and r, or ValueError unless Q = r^C."""
+    """Return C and r; raise ValueError unless the number of states is Q = r^C."""
     q = joint.n_tokens
     try:
         n = -1 if isinstance(n_components, bool) else operator.index(n_components)

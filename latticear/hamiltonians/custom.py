@@ -1,4 +1,4 @@
-"""A user's own energy function."""
+"""A Hamiltonian given by a user's own energy function."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ __all__ = ["CustomHamiltonian"]
 
 
 class CustomHamiltonian(AbstractHamiltonian):
-    """Any energy of finitely many values at each site of a grid, sums over pairs or not.
+    """Any energy function of finitely many values at each site of a grid, whether or not it is a sum over pairs.
 
-    Training, sampling, weighing and enumeration work as for any system, and so do Metropolis and the heat bath, site by
-    site. What needs to know the bonds does not: the known-neighbour term (`bias`), clusters, transfer matrices.
+    Training, sampling, importance weights and enumeration work as for any system, and so do Metropolis and heat-bath
+    updates of single sites. Methods that need the bonds are not available: the known-neighbour term (`bias`, exact bond
+    energies in the logits of a network), cluster updates, transfer matrices.
 
     Args:
-        energy: maps spins, float64 `(B, H, W)`, to energies `(B,)`, of each configuration by itself.
+        energy: function from spins, float64 `(B, H, W)`, to energies `(B,)`, where the energy of a configuration
+            depends on this configuration alone.
         states: `(q,)`, the values of a site, ascending.
         shape: (H, W).
-        periodic: of the grid, which is what distances in correlations are measured on.
-        spin_flip: whether the energy stays the same when every site changes its value for the opposite one, from the
-            other end of `states`.
+        periodic: whether the grid is periodic, one bool or a pair (y, x); used for distances in correlations.
+        spin_flip: whether the energy is unchanged when every site with value `states[t]` takes `states[q - 1 - t]`.
 
     Raises:
-        ValueError: for states or a shape that are none, or energies of another shape.
+        ValueError: for invalid states or an invalid shape, or energies of another shape.
 
     Example:
         >>> import latticear as la
@@ -69,7 +70,7 @@ class CustomHamiltonian(AbstractHamiltonian):
 
     @property
     def is_homogeneous(self) -> bool:
-        """False: nothing is known of the energy."""
+        """False, because the symmetries of a user's energy function are not known."""
         return False
 
     @property
@@ -91,7 +92,7 @@ class CustomHamiltonian(AbstractHamiltonian):
 
     @property
     def symmetries(self) -> Symmetries:
-        """None but the identity: nothing is known of the energy."""
+        """The identity alone, because the symmetries of a user's energy function are not known."""
         return Symmetries(self.shape, torch.arange(self.n_sites)[None], (0, 0))
 
     @property
@@ -105,10 +106,12 @@ class CustomHamiltonian(AbstractHamiltonian):
         if isinstance(energies, Tensor) and energies.is_complex():
             raise ValueError(f"energy must be real, got {energies.dtype}; give its real part")
         if not isinstance(energies, Tensor) or tuple(energies.shape) != (len(tokens),):
-            found = tuple(energies.shape) if isinstance(energies, Tensor) else type(energies).__name__
-            raise ValueError(f"energy must map spins (B, H, W) to (B,), for B = {len(tokens)} got {found}")
+            got = tuple(energies.shape) if isinstance(energies, Tensor) else type(energies).__name__
+            raise ValueError(f"energy must map spins (B, H, W) to (B,), got {got} for B = {len(tokens)}")
         if not energies.isfinite().all():
-            raise ValueError("energy must be finite for every configuration; forbid one by a large energy")
+            raise ValueError(
+                "energy must be finite for every configuration; give a forbidden configuration a large energy"
+            )
         return energies.detach().double()
 
     def region_energy(self, tokens: Tensor, sites: Tensor) -> Tensor:
@@ -127,5 +130,5 @@ class CustomHamiltonian(AbstractHamiltonian):
 
     def _refuse(self) -> NoReturn:
         raise ValueError(
-            "a CustomHamiltonian has no bonds that are known; use PairHamiltonian if it is a sum over pairs"
+            "a CustomHamiltonian has no list of bonds; use PairHamiltonian if the energy is a sum over pairs"
         )

@@ -25,15 +25,16 @@ class EdwardsAnderson(NamedHamiltonian):
 
     Args:
         shape: (H, W).
-        couplings: J, `(2, H, W)`: of the bond from each site to its right neighbour, then to the one below; those that
-            would leave an open lattice are not used. None draws them.
-        distribution: "pm1" (-1 or +1 with probability 1/2) or "gaussian" (mean 0, variance 1).
-        seed: of the couplings that are drawn.
-        field: h.
-        lattice: `periodic` (default: in both directions), `antiperiodic`, `missing`, as of `Lattice`.
+        couplings: J, `(2, H, W)`: first of the bond from each site to its right neighbour, then of the bond to the site
+            below. Entries of bonds that would cross an open boundary are not used. None draws random couplings.
+        distribution: distribution of random couplings, "pm1" (-1 or +1 with probability 1/2) or "gaussian" (mean 0,
+            variance 1).
+        seed: seed of random couplings.
+        field: h, uniform.
+        lattice: options of `Lattice`: `periodic` (default: in both directions), `antiperiodic`, `missing`.
 
     Raises:
-        ValueError: for couplings of another shape, another distribution, or another geometry.
+        ValueError: for couplings of another shape, an unknown distribution, or a lattice that is not square.
 
     References:
         S. F. Edwards and P. W. Anderson, J. Phys. F 5 (1975) 965.
@@ -52,7 +53,7 @@ class EdwardsAnderson(NamedHamiltonian):
     ) -> None:
         grid = Lattice(shape, **lattice)
         if grid.geometry != "square":
-            raise ValueError(f"EdwardsAnderson lives on a square lattice, got geometry {grid.geometry!r}")
+            raise ValueError(f"EdwardsAnderson needs a square lattice, got geometry {grid.geometry!r}")
         self.distribution, self.seed = distribution, check_seed(seed)
         self.field = finite("field", field)
         self.couplings: Tensor | None = None
@@ -71,30 +72,30 @@ class EdwardsAnderson(NamedHamiltonian):
 
 
 def couplings_of(lattice: Lattice) -> Tensor:
-    """Which entry of couplings `(2, H, W)`, flattened, is that of each nearest-neighbour bond: int64 `(n_bonds,)`."""
+    """The place of the coupling of each nearest-neighbour bond in a flattened array `(2, H, W)`: int64 `(n_bonds,)`."""
     ends = lattice.nearest.ends
     n_right = len(lattice.joined([(0, 1)]).ends)
     return ends[:, 0] + lattice.n_sites * (torch.arange(len(ends)) >= n_right)
 
 
 def check_disorder(distribution: str, seed: int) -> None:
-    """Raise ValueError for a distribution or a seed that is none."""
+    """Raise ValueError for an unknown distribution or an invalid seed."""
     if distribution not in DISTRIBUTIONS:
         raise ValueError(f"distribution must be one of {list(DISTRIBUTIONS)}, got {distribution!r}")
     check_seed(seed)
 
 
 def random_couplings(shape: tuple[int, int], distribution: str, seed: int, *index: int) -> Tensor:
-    """Independent couplings of the bonds to the right and of those below: float64 `(2, H, W)`.
+    """Independent random couplings of the bonds from each site to the right and to the site below: float64 `(2, H, W)`.
 
     Args:
         shape: (H, W).
         distribution: "pm1" or "gaussian".
-        seed: of a generator.
-        index: more whole numbers, each choice of which gives other couplings.
+        seed: seed of the random generator.
+        index: further integers; each choice of them gives independent couplings for the same seed.
 
     Raises:
-        ValueError: for a distribution or a seed that is none.
+        ValueError: for an unknown distribution or an invalid seed.
     """
     check_disorder(distribution, seed)
     rng = generator(seed, "couplings", *index)

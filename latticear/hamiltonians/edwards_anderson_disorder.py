@@ -1,4 +1,4 @@
-"""All samples of the disorder of a spin glass: the couplings come with each configuration."""
+"""The ensemble of all instances of the Edwards-Anderson spin glass, with couplings given for each configuration."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ __all__ = ["EdwardsAndersonDisorder"]
 
 
 class EdwardsAndersonDisorder(AbstractDisorder, NamedHamiltonian):
-    """`H = -sum_<ij> J_ij s_i s_j` for all couplings at once: what one network for every instance is trained on.
+    """`H = -sum_<ij> J_ij s_i s_j` for all couplings, to train one network that is conditioned on the couplings.
 
-    A network has the couplings as two condition maps, laid out as `EdwardsAnderson` has them: of the bond from each
-    site to its right neighbour, and to the one below. `instance` is the system of some couplings; what needs one, a
-    Monte Carlo or an exact result, refuses all of them together.
+    The network takes the couplings as two condition maps in the layout of `EdwardsAnderson`: J of the bond from each
+    site to its right neighbour, then J of the bond to the site below. `instance` returns the system with given
+    couplings. Monte Carlo and exact methods need such an instance and raise ValueError for the whole ensemble.
 
     Args:
         shape: (H, W).
-        distribution: of the couplings, "pm1" or "gaussian", as of `EdwardsAnderson`.
-        seed: of the instances that are drawn.
-        lattice: `periodic` (default: in both directions), `antiperiodic`, `missing`, as of `Lattice`.
+        distribution: distribution of the couplings, "pm1" or "gaussian", as for `EdwardsAnderson`.
+        seed: seed of the random couplings of all instances.
+        lattice: options of `Lattice`: `periodic` (default: in both directions), `antiperiodic`, `missing`.
 
     Raises:
-        ValueError: for another distribution or geometry, or a seed that is none.
+        ValueError: for an unknown distribution, a lattice that is not square, or an invalid seed.
 
     Example:
         >>> disorder = EdwardsAndersonDisorder((4, 4))
@@ -64,16 +64,18 @@ class EdwardsAndersonDisorder(AbstractDisorder, NamedHamiltonian):
 
     @property
     def bond_energies(self) -> Tensor:
-        """None are known without couplings, and nothing that follows from them.
+        """Not defined, because the couplings differ from configuration to configuration; see `instance`.
 
         Raises:
             ValueError: always.
         """
-        raise self._unknown
+        raise self._needs_instance
 
     @property
-    def _unknown(self) -> ValueError:
-        return ValueError(f"{self.name} has other couplings in each configuration: this needs one instance of them")
+    def _needs_instance(self) -> ValueError:
+        return ValueError(
+            f"{self.name} has other couplings in each configuration, but this needs one instance; take instance(maps)"
+        )
 
     @property
     def spin_flip(self) -> bool:
@@ -81,7 +83,7 @@ class EdwardsAndersonDisorder(AbstractDisorder, NamedHamiltonian):
 
     @cached_property
     def is_homogeneous(self) -> bool:
-        """True if no site or bond differs from another before the couplings are drawn."""
+        """True if the system would be homogeneous with equal couplings on all bonds."""
         return self._unit.is_homogeneous
 
     def draw(self, n: int, start: int = 0, *, stream: int = SAMPLING) -> Tensor:
@@ -94,13 +96,13 @@ class EdwardsAndersonDisorder(AbstractDisorder, NamedHamiltonian):
         return EdwardsAnderson(self.shape, maps.tolist(), **self.lattice.options)
 
     def token_energy(self, tokens: Tensor, couplings: Tensor | None = None) -> Tensor:
-        """Energy of configurations `(B, H, W)` with the coupling of each bond, `(n_bonds,)` or `(B, n_bonds)`.
+        """Energy of configurations `(B, H, W)`, given the coupling of each bond, `(n_bonds,)` or `(B, n_bonds)`.
 
         Raises:
-            ValueError: without couplings.
+            ValueError: if no couplings are given.
         """
         if couplings is None:
-            raise self._unknown
+            raise self._needs_instance
         return super().token_energy(tokens, couplings)
 
     def energy_given(self, tokens: Tensor, condition: Tensor | None) -> Tensor:

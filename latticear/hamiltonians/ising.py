@@ -25,12 +25,12 @@ class Ising(NamedHamiltonian):
         shape: (H, W).
         coupling: J; J > 0 is ferromagnetic. J sets the unit of energy together with h and T.
         field: h, uniform.
-        periodic: bool, or one for each direction (y, x).
-        next_nearest: J', of the bonds along the diagonals of a square lattice.
-        lattice: `geometry`, `antiperiodic`, `missing`, as of `Lattice`.
+        periodic: whether the boundaries are periodic; one bool for both directions, or a pair (y, x).
+        next_nearest: J', coupling of the bonds along the diagonals of a square lattice.
+        lattice: further options of `Lattice`: `geometry`, `antiperiodic`, `missing`.
 
     Raises:
-        ValueError: for a shape, boundary, coupling or field that makes no lattice or no number.
+        ValueError: for an invalid shape or boundary, or a coupling or field that is not a finite number.
 
     Example:
         >>> import torch
@@ -55,15 +55,15 @@ class Ising(NamedHamiltonian):
         self.coupling = finite("coupling", coupling)
         self.field = finite("field", field)
         self.next_nearest = finite("next_nearest", next_nearest)
-        families = [(self.coupling, grid.nearest)]
-        families += [(self.next_nearest, grid.next_nearest)] if self.next_nearest else []
+        bond_types = [(self.coupling, grid.nearest)]
+        bond_types += [(self.next_nearest, grid.next_nearest)] if self.next_nearest else []
         super().__init__(
             grid,
             SPINS,
             -torch.outer(SPINS, SPINS),
             field=self.field,
-            couplings=torch.cat([strength * bonds.signs for strength, bonds in families]),
-            bonds=torch.cat([bonds.ends for _, bonds in families]),
+            couplings=torch.cat([strength * bonds.signs for strength, bonds in bond_types]),
+            bonds=torch.cat([bonds.ends for _, bonds in bond_types]),
         )
 
     def token_energy(self, tokens: Tensor, couplings: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""What systems with a name share: the options of their lattice, and the arguments that describe them."""
+"""The base class of Hamiltonians that a config can name: lattice options, and parameters read from the signature."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["FurtherOptions", "LatticeOptions", "NamedHamiltonian"]
 
 
 class FurtherOptions(TypedDict, total=False):
-    """The arguments of a `Lattice` beside its shape and its boundaries."""
+    """The keyword arguments of `Lattice` other than its shape and `periodic`."""
 
     geometry: str
     antiperiodic: bool | tuple[bool, bool]
@@ -21,7 +21,7 @@ class FurtherOptions(TypedDict, total=False):
 
 
 class LatticeOptions(FurtherOptions, total=False):
-    """The arguments of a `Lattice` beside its shape."""
+    """The keyword arguments of `Lattice` other than its shape."""
 
     periodic: bool | tuple[bool, bool]
 
@@ -30,13 +30,15 @@ OPTIONS = ("periodic", "geometry", "antiperiodic", "missing")
 
 
 class NamedHamiltonian(PairHamiltonian):
-    """A `PairHamiltonian` that a config names; each argument of its constructor is an attribute.
+    """A `PairHamiltonian` that a config can name.
 
-    `**lattice: Unpack[LatticeOptions]`, or `FurtherOptions`, stands for the options of the lattice.
+    A subclass stores each argument of its constructor as an attribute of the same name, except `shape` and the lattice
+    options. It declares the lattice options as `**lattice: Unpack[LatticeOptions]`, or `FurtherOptions` if `periodic`
+    is an argument of its own.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Spell out what `**lattice` stands for: configs and `parameters` read the signature."""
+        """Replace `**lattice` in the signature by the lattice options, because configs and `parameters` read it."""
         super().__init_subclass__(**kwargs)
         signature = inspect.signature(cls.__init__)
         _, *own = signature.parameters.values()
@@ -49,7 +51,7 @@ class NamedHamiltonian(PairHamiltonian):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        known = {"shape": self.shape, **dict.fromkeys(OPTIONS), **self.lattice.options}
+        of_lattice = {"shape": self.shape, **dict.fromkeys(OPTIONS), **self.lattice.options}
         arguments = inspect.signature(type(self)).parameters
-        values = {key: known[key] if key in known else getattr(self, key) for key in arguments}
+        values = {key: of_lattice[key] if key in of_lattice else getattr(self, key) for key in arguments}
         return {key: plain(value) for key, value in values.items() if value is not None}

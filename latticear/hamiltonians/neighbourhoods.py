@@ -1,4 +1,4 @@
-"""The bonds as each site sees them, and the energies that follow for it."""
+"""The neighbours and bonds of each site, and the energies of single sites computed from them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["Neighbourhoods", "local_energies"]
 
 
 class Neighbourhoods(NamedTuple):
-    """The bonds seen from each site, padded to the largest number of neighbours K.
+    """The neighbours and bonds of each site, padded to the largest number of neighbours K.
 
     Attributes:
-        sites: int64 `(N, K)`; `sites[s, k]` is the k-th neighbour of s.
-        energies: float64 `(N, K, q, q)`; `energies[s, k, a, b]` is the energy of that bond when s holds token a and
-            the neighbour token b; zero in padded slots.
-        bonds: int64 `(N, K)`; `bonds[s, k]` is which of the Hamiltonian's bonds that is; 0 in padded slots.
+        sites: int64 `(N, K)`; `sites[s, k]` is the k-th neighbour of site s; 0 in padded slots.
+        energies: float64 `(N, K, q, q)`; `energies[s, k, a, b]` is the energy of the bond between s and its k-th
+            neighbour if s has token a and the neighbour token b; zero in padded slots.
+        bonds: int64 `(N, K)`; `bonds[s, k]` is the number of this bond in the Hamiltonian's list; 0 in padded slots.
     """
 
     sites: Tensor
@@ -28,14 +28,14 @@ class Neighbourhoods(NamedTuple):
 def local_energies(
     tokens: Tensor, neighbours: Tensor, tables: Tensor, field: Tensor, factors: Tensor | None = None
 ) -> Tensor:
-    """Energy of each value that some sites could take, their neighbours as they are: float64 `(B, n, q)`.
+    """Energy of each value that n sites could take while their neighbours stay unchanged: float64 `(B, n, q)`.
 
     Args:
-        tokens: `(B, N)`.
-        neighbours: int64 `(n, K)`, sites.
-        tables: float64 `(n, K, q, q)`, energies of the bonds; the neighbour's token comes first.
-        field: float64 `(n, q)`.
-        factors: float64 `(B, n, K)`, of the energy of each bond in each configuration; None for 1.
+        tokens: `(B, N)`, the configurations.
+        neighbours: int64 `(n, K)`, the neighbours of each of the n sites.
+        tables: float64 `(n, K, q, q)`, energies of the bonds; the first token index is the neighbour's.
+        field: float64 `(n, q)`, single-site energies.
+        factors: float64 `(B, n, K)`, factors on the energy of each bond in each configuration; None for factors of 1.
     """
     n, degree, q, _ = tables.shape
     table_rq = tables.reshape(-1, q)  # row (s, k, neighbour's token)

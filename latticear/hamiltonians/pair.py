@@ -1,4 +1,4 @@
-"""The general Hamiltonian: one pair function on any bonds, a coupling for each, a field at each site."""
+"""The general pair Hamiltonian: one pair function on any list of bonds, with couplings, fields and site energies."""
 
 from __future__ import annotations
 
@@ -23,20 +23,22 @@ Numbers = ArrayLike | Tensor
 class PairHamiltonian(AbstractHamiltonian):
     """`H = sum_b K_b v(s_i, s_j) + sum_i u(s_i) - sum_i h_i s_i` over bonds b = (i, j), with finitely many values s.
 
-    Energies, the heat bath, symmetries, the known-neighbour term and the conditionals that follow from the energy alone
-    are those of any Hamiltonian. A bond across an antiperiodic boundary has the opposite coupling.
+    Everything that `AbstractHamiltonian` derives from energy tables is available, among them the heat bath, symmetries
+    and the known-neighbour term (`bias`). Nearest-neighbour bonds across an antiperiodic boundary have the opposite
+    coupling.
 
     Args:
-        lattice: the sites and, unless others are given, the bonds.
+        lattice: the sites and, unless `bonds` is given, the bonds.
         states: `(q,)`, the values of a site, ascending.
-        pair: v, symmetric `(q, q)`, by token.
+        pair: v, a symmetric `(q, q)` matrix indexed by tokens.
         field: h, one number or `(H, W)`.
         couplings: K, one number or `(n_bonds,)`.
-        onsite: u, `(q,)` or `(H, W, q)`.
-        bonds: `(n_bonds, 2)`, pairs of sites, each counted once; None for the nearest neighbours.
+        onsite: u, one number, `(q,)` or `(H, W, q)`.
+        bonds: `(n_bonds, 2)`, pairs of sites, each counted once; None for the nearest-neighbour bonds of the lattice.
 
     Raises:
-        ValueError: for an array of another shape, a pair function that is not symmetric, or numbers that are none.
+        ValueError: for an array of another shape, a pair function that is not symmetric, or values that are not finite
+            numbers.
 
     Example:
         >>> xy = PairHamiltonian(Lattice((2, 3)), states=[0, 1, 2], pair=[[-1, 0, 0], [0, -1, 0], [0, 0, -1]])
@@ -82,7 +84,7 @@ class PairHamiltonian(AbstractHamiltonian):
     @cached_property
     def bond_energies(self) -> Tensor:
         factors = self._factors
-        if len(factors) and bool((factors == factors[0]).all()):  # one table for all
+        if len(factors) and bool((factors == factors[0]).all()):  # one table shared by all bonds
             return (factors[0] * self._pair).expand(len(factors), -1, -1)
         return factors[:, None, None] * self._pair
 
@@ -115,7 +117,13 @@ class PairHamiltonian(AbstractHamiltonian):
 
 
 def numbers(name: str, values: Numbers, *shapes: tuple[int, ...] | None) -> Tensor:
-    """Finite float64 numbers of one of these shapes; None: of any."""
+    """Convert values to a float64 tensor; raise ValueError unless they are finite and of one of the shapes.
+
+    Args:
+        name: name of the argument in error messages.
+        values: numbers in any form that NumPy converts.
+        shapes: the shapes allowed; None allows any shape.
+    """
     try:
         given = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
         array = torch.from_numpy(np.array(given, dtype=np.float64))
@@ -130,7 +138,7 @@ def numbers(name: str, values: Numbers, *shapes: tuple[int, ...] | None) -> Tens
 
 
 def ascending(states: Numbers) -> Tensor:
-    """The values of a site, float64 `(q,)`, or ValueError unless they are two or more and ascend."""
+    """The values of a site as float64 `(q,)`; raise ValueError unless they are two or more ascending numbers."""
     values = numbers("states", states, None)
     if values.ndim != 1 or len(values) < 2 or not (values.diff() > 0).all():
         raise ValueError(f"states must be two or more ascending numbers, got {states!r}")
@@ -138,23 +146,25 @@ def ascending(states: Numbers) -> Tensor:
 
 
 def _checked(bonds: Sequence[tuple[int, int]] | Tensor, n_sites: int) -> tuple[Tensor, Tensor]:
-    """The ends of bonds and their signs."""
+    """The ends of bonds given by a user, int64 `(n_bonds, 2)`, and their signs, all 1; ValueError for invalid bonds."""
     ends = torch.as_tensor(bonds).reshape(-1, 2) if len(bonds) else torch.empty(0, 2, dtype=torch.long)
     if ends.is_floating_point() or (len(ends) and not 0 <= int(ends.min()) <= int(ends.max()) < n_sites):
         raise ValueError(f"bonds must be pairs of sites 0..{n_sites - 1}")
     if (ends[:, 0] == ends[:, 1]).any():
         site = int(ends[ends[:, 0] == ends[:, 1]][0, 0])
-        raise ValueError(f"bonds must join two sites, got one from site {site} to itself; that belongs into onsite")
+        raise ValueError(
+            f"bonds must join two different sites, got one from site {site} to itself; give its energy by onsite"
+        )
     return ends.long(), torch.ones(len(ends), dtype=torch.float64)
 
 
 def plain(value: Any) -> Any:
-    """Tuples and tensors as lists, as JSON has them."""
+    """Convert tuples and tensors, nested ones too, to lists, which JSON can hold."""
     if isinstance(value, Tensor):
         return value.tolist()
     return [plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def finite(name: str, value: float) -> float:
-    """The number, or ValueError if it is none."""
+    """Return a number as a float; raise ValueError unless it is finite."""
     return float(numbers(name, value, ()))

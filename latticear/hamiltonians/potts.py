@@ -1,4 +1,4 @@
-"""The Potts and the clock model: q equivalent states, and q directions in a plane."""
+"""The Potts model, with q equivalent states, and the clock model, with q directions in a plane."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["Clock", "Potts"]
 class Potts(NamedHamiltonian):
     """`H = -J sum_<ij> delta(s_i, s_j)`, s = 0 .. q - 1.
 
-    In the magnetisation and in correlations the states are the corners of a regular simplex, unit vectors in q - 1
-    dimensions: m = 1 where all sites agree. With J > 0 on the infinite square lattice T_c = J / ln(1 + sqrt q).
+    In the magnetisation and in correlations the states count as the corners of a regular simplex, unit vectors in q - 1
+    dimensions: m = 1 if all sites agree. With J > 0 on the infinite square lattice T_c = J / ln(1 + sqrt q).
 
     Args:
         shape: (H, W).
         q: number of states, 2 or more.
-        coupling: J.
-        lattice: as of `Lattice`.
+        coupling: J; J > 0 is ferromagnetic.
+        lattice: options of `Lattice`.
 
     References:
         F. Y. Wu, Rev. Mod. Phys. 54 (1982) 235.
@@ -46,22 +46,22 @@ class Potts(NamedHamiltonian):
     @cached_property
     def vectors(self) -> Tensor:
         if self.q == 2:
-            return SPINS[:, None]  # to the last bit, which the resolved transfer matrix asks for
+            return SPINS[:, None]  # exactly -1 and 1, because the resolved transfer matrix needs integers
         centred = torch.eye(self.q, dtype=torch.float64) - 1 / self.q
-        basis = torch.linalg.qr(centred[:, :-1]).Q  # of the plane that the corners span
+        basis = torch.linalg.qr(centred[:, :-1]).Q  # orthonormal basis of the space that the corners span
         return centred @ basis / math.sqrt(1 - 1 / self.q)
 
 
 class Clock(NamedHamiltonian):
     """`H = -J sum_<ij> cos(2 pi (s_i - s_j) / q)`, s = 0 .. q - 1: the XY model with q directions.
 
-    In the magnetisation and in correlations a state is its unit vector.
+    In the magnetisation and in correlations a state counts as the unit vector of its direction.
 
     Args:
         shape: (H, W).
         q: number of directions, 2 or more.
-        coupling: J.
-        lattice: as of `Lattice`.
+        coupling: J; J > 0 is ferromagnetic.
+        lattice: options of `Lattice`.
 
     References:
         J. V. José, L. P. Kadanoff, S. Kirkpatrick, D. R. Nelson, Phys. Rev. B 16 (1977) 1217.
@@ -83,14 +83,14 @@ class Clock(NamedHamiltonian):
 
 
 def _overlaps(q: int) -> Tensor:
-    """`cos(2 pi (t - u) / q)`, the same for t - u and u - t to the last bit, so that symmetries are exact."""
+    """`cos(2 pi (t - u) / q)`, with equal bits for t - u and u - t, so that symmetries are exact."""
     steps = (torch.arange(q)[:, None] - torch.arange(q)).abs()
     turn = torch.minimum(steps, q - steps).double()
     return (2 * math.pi / q * turn).cos()
 
 
 def check_states(q: int, name: str = "q") -> int:
-    """The number of states, or ValueError unless it is 2 or more."""
+    """Return the number of states; raise ValueError unless it is an integer of 2 or more."""
     if isinstance(q, bool) or not isinstance(q, int) or q < 2:
         raise ValueError(f"{name} must be an integer, 2 or more, got {q!r}")
     return q

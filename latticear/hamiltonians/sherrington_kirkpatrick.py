@@ -18,15 +18,15 @@ __all__ = ["SherringtonKirkpatrick"]
 
 
 class SherringtonKirkpatrick(NamedHamiltonian):
-    """`H = -sum_{i<j} J_ij s_i s_j - h sum_i s_i`, s = -1, +1: every site with every other, J_ij of variance 1 / N.
+    """`H = -sum_{i<j} J_ij s_i s_j - h sum_i s_i` with s = -1, +1, bonds between all pairs, J_ij of variance 1 / N.
 
-    The sites are written on a grid without boundaries, whose shape means nothing.
+    The sites are arranged on an open H x W grid, whose shape has no physical meaning.
 
     Args:
         shape: (H, W), N = H W.
-        distribution: "gaussian" (mean 0) or "pm1" (both signs with probability 1/2).
-        seed: of the couplings.
-        field: h.
+        distribution: distribution of the couplings, "gaussian" (mean 0) or "pm1" (both signs with probability 1/2).
+        seed: seed of the couplings.
+        field: h, uniform.
 
     References:
         D. Sherrington and S. Kirkpatrick, Phys. Rev. Lett. 35 (1975) 1792.

@@ -1,6 +1,10 @@
-"""Conditionals that follow from the energy alone, because what comes later can be summed over site by site.
+"""Exact conditional probabilities computed from the energy alone, by a sum over each later neighbour of a site.
 
-Index suffixes: b configuration, t target, k neighbour of a target, j neighbour of a neighbour.
+Earlier and later refer to the autoregressive order of a model: later sites have a higher rank and are not drawn yet.
+A target is a site whose conditional probability is computed.
+
+Index suffixes of tensors: b configuration, t target, k neighbour of a target, j neighbour of a neighbour, e and q
+tokens of the neighbour and of the target.
 """
 
 from __future__ import annotations
@@ -18,16 +22,18 @@ __all__ = ["SummedNeighbours", "exact_conditionals"]
 
 
 class SummedNeighbours(nn.Module):
-    """Adds to the logits of some sites what a sum over their later neighbours gives.
+    """Adds to the logits of some sites (targets) the logarithm of a sum over the states of their later neighbours.
 
-    `sum_e ln sum_{s_e} exp(-beta (energy of s_e with the site and with all known neighbours of e))` over the later
-    neighbours e of a site. Together with the bonds to known neighbours (`BoltzmannBias`) this is the exact conditional
-    probability, if the later neighbours meet nothing else that is unknown. `exact_conditionals` makes one.
+    For a target the term is `sum_e ln sum_{s_e} exp(-beta E_e)` over its later neighbours e, where E_e is the energy of
+    the field at e and of the bonds between e and the target and between e and its earlier neighbours. Together with the
+    energies of the bonds to earlier neighbours (`BoltzmannBias`) it gives the exact conditional probability, provided
+    that a later neighbour has no bonds to other sites that are not drawn yet. `exact_conditionals` checks this and
+    builds the module.
 
     Args:
-        bias: of the Hamiltonian, with all bonds.
+        bias: known-neighbour term of the Hamiltonian with all bonds, before `attach`.
         sites: int64 `(T,)`, the targets.
-        later: bool `(T, K)`, which of their neighbours come later.
+        later: bool `(T, K)`, which of the K neighbours of a target come later.
     """
 
     later: Tensor
@@ -42,8 +48,8 @@ class SummedNeighbours(nn.Module):
         super().__init__()
         middle_tk = bias.sites[sites]
         around_tkj = bias.sites[middle_tk]
-        back = around_tkj == sites[:, None, None]  # the target itself, which `own` has
-        # without energy a neighbour adds the same to every token: nothing
+        back = around_tkj == sites[:, None, None]  # the bond back to the target, which is part of `own`
+        # a neighbour with zero energies adds the same constant to all tokens, which changes nothing
         tables = bias.energies[middle_tk] * (later[..., None] & ~back)[..., None, None]
         self.register_buffer("later", later, persistent=False)
         self.register_buffer("neighbours", around_tkj, persistent=False)
@@ -56,12 +62,12 @@ class SummedNeighbours(nn.Module):
         self.register_buffer("own_couplings", None if of_slots is None else of_slots[sites], persistent=False)
 
     def forward(self, tokens: Tensor, part: slice | Tensor, strengths: Strengths) -> Tensor:
-        """What is added for some of the targets: float64 `(B, T, q)`.
+        """The term that is added to the logits of some of the targets: float64 `(B, T, q)`.
 
         Args:
-            tokens: `(B, N)`, with all earlier sites; the others may hold anything.
-            part: of the targets, a slice or their places.
-            strengths: of the configurations.
+            tokens: `(B, N)`, configurations in which all earlier sites are drawn; other sites may have any token.
+            part: slice or indices that select the targets.
+            strengths: temperatures and couplings of the configurations.
         """
         later, own = self.later[part], self.own[part]
         neighbours, tables, field = (
@@ -75,11 +81,11 @@ class SummedNeighbours(nn.Module):
         scale = -1 / strengths.temperatures[:, None, None, None]
         terms = (
             (energies_btke[..., e, None] + own_btkeq[:, :, :, e]) * scale for e in range(energies_btke.shape[3])
-        )  # two by two, which is faster than logsumexp for few tokens
+        )  # adding pairs is faster than logsumexp for few tokens
         return reduce(torch.logaddexp, terms).sum(2)
 
     def _apply(self, fn: Any, recurse: bool = True) -> SummedNeighbours:
-        """Move with the model, but stay float64, as `BoltzmannBias` does."""
+        """Follow the model to another device but keep float64, as `BoltzmannBias` does."""
         exact = {name: getattr(self, name) for name in ("energies", "field", "own")}
         super()._apply(fn, recurse)
         for name, table in exact.items():
@@ -88,27 +94,28 @@ class SummedNeighbours(nn.Module):
 
 
 def exact_conditionals(bias: BoltzmannBias, sites: Tensor, rank: Tensor) -> SummedNeighbours | None:
-    """What gives the exact conditionals of sites that are drawn together, or None if the energy alone does not.
+    """The module that gives the exact conditional probabilities of sites that are drawn together, or None.
 
-    It does if no bond joins two of them, if their later neighbours have no bonds to each other or to any site that is
-    unknown but the one target, and if no two targets share one. With bipartite nearest-neighbour bonds that is the last
-    sublattice, whose neighbours are all known (a heat bath), and the last half of the sublattice before it.
+    The probabilities follow from the energy alone if no bond joins two of these sites (targets), no two targets share a
+    later neighbour, and no later neighbour has bonds to sites that are not drawn yet, other than its target. With
+    bipartite nearest-neighbour bonds this holds for the last sublattice, whose neighbours are all drawn before (a heat
+    bath), and for the last half of the sublattice before it.
 
     Args:
-        bias: of the Hamiltonian, with all bonds (before `attach`).
-        sites: int64 `(T,)`.
-        rank: `(H, W)`, the order of all sites.
+        bias: known-neighbour term of the Hamiltonian with all bonds, before `attach`.
+        sites: int64 `(T,)`, the targets, which have equal rank.
+        rank: `(H, W)`, ranks of all sites in the order of the model.
     """
     flat = rank.flatten()
-    bonded = (bias.energies != 0).flatten(2).any(2)  # unused slots, and bonds of no strength, have no energy
-    now = flat[sites[0]]
+    bonded = (bias.energies != 0).flatten(2).any(2)  # unused slots and bonds of zero strength have zero energies
+    own_rank = flat[sites[0]]
     around_tk, bonded_tk = bias.sites[sites], bonded[sites]
-    if ((flat[around_tk] == now) & bonded_tk).any():
+    if ((flat[around_tk] == own_rank) & bonded_tk).any():
         return None
-    later_tk = (flat[around_tk] > now) & bonded_tk
+    later_tk = (flat[around_tk] > own_rank) & bonded_tk
     beyond_tkj = bias.sites[around_tk]
-    met = bonded[around_tk] & (beyond_tkj != sites[:, None, None]) & (flat[beyond_tkj] >= now)
-    if (met & later_tk[..., None]).any():
+    undrawn_tkj = bonded[around_tk] & (beyond_tkj != sites[:, None, None]) & (flat[beyond_tkj] >= own_rank)
+    if (undrawn_tkj & later_tk[..., None]).any():
         return None
     if _doubled(around_tk, later_tk):
         return None
@@ -116,5 +123,5 @@ def exact_conditionals(bias: BoltzmannBias, sites: Tensor, rank: Tensor) -> Summ
 
 
 def _doubled(around_tk: Tensor, later_tk: Tensor) -> bool:
-    """Whether a target meets a later neighbour twice, as on a periodic lattice of extent 2."""
+    """Whether a target has two bonds to the same later neighbour, as on a periodic lattice of extent 2."""
     return any(len(row[late]) > len(row[late].unique()) for row, late in zip(around_tk, later_tk, strict=True))

@@ -1,4 +1,4 @@
-"""Temperatures: one, or a range of them."""
+"""Single temperatures and ranges of temperatures."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class TemperatureRange(NamedTuple):
 
     @property
     def middle(self) -> float:
-        """Half way."""
+        """The mean of low and high."""
         return (self.low + self.high) / 2
 
     def spread(self, n: int) -> list[float]:
-        """n temperatures at equal distances, both ends among them."""
+        """n equally spaced temperatures from low to high, both included."""
         return np.linspace(self.low, self.high, n).tolist()
 
     def __str__(self) -> str:
@@ -34,18 +34,18 @@ class TemperatureRange(NamedTuple):
 
 
 def temperature_or_range(value: float | Sequence[float]) -> float | TemperatureRange:
-    """Return a temperature as a float, and `(low, high)` as a range.
+    """Return a temperature as a float, and a pair `(low, high)` as a `TemperatureRange`.
 
     Raises:
-        ValueError: for a temperature that is not positive and finite, or a range without extent.
+        ValueError: for a temperature that is not positive and finite, or a range without low < high.
     """
     if not isinstance(value, Sequence):
         return check_temperature(value)
     if len(value) != 2:
-        raise ValueError(f"a range of temperatures is (low, high), got {tuple(value)}")
+        raise ValueError(f"a range of temperatures must be a pair (low, high), got {tuple(value)}")
     low, high = map(check_temperature, value)
     if not low < high:
-        raise ValueError(f"a range of temperatures goes from low to high, got {low:g} to {high:g}")
+        raise ValueError(f"a range of temperatures must go from low to high, got {low:g} to {high:g}")
     return TemperatureRange(low, high)
 
 

@@ -56,14 +56,14 @@ MODELS: dict[str, type[AbstractModel]] = {
         RecurrentPixelRNN,
     )
 }
-"""What a config may name under `[model]`; each is built by `cls(shape, n_tokens)` alone."""
+"""The networks that a config may name under `[model]`; each can be built by `cls(shape, n_tokens)` alone."""
 
 
 def model_from_dict(values: dict[str, Any]) -> AbstractModel:
-    """Build the network that `to_dict` described, with fresh weights.
+    """Build a network from the values that its `to_dict` returned, with freshly initialised weights.
 
     Raises:
-        ValueError: for a name that is not in `MODELS` or an argument that the network does not have.
+        ValueError: for a name that is not in `MODELS` or an argument that the network does not take.
     """
     if not isinstance(values, dict):
         raise ValueError(f"a network is described by its name and arguments, got {values!r}")

@@ -1,4 +1,8 @@
-"""Attention to all that precedes a site in raster order, and the layers that go with it."""
+"""Causal attention over the sites in raster order, and the layers that are used with it.
+
+The methods `ready`, `begin` and `step` compute a layer front by front during sampling (see
+`latticear.sampling.tracing.Incremental`); lanes are configurations that are drawn together.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,16 @@ __all__ = ["CausalAttention", "Positions", "PreviousSite", "SiteNorm"]
 
 
 class PreviousSite(nn.Module):
-    """Linear map of the channels of the site before, in raster order: the shift by one that makes a network causal.
+    """Linear map of the channels of the previous site in raster order: the shift by one site makes a network causal.
 
-    A layer of two taps, of which each site but the first has one inside the lattice: its left neighbour, or at the
-    beginning of a row the end of the row above. Before the first site there are zeros, so with a bias it is the bias
-    that the sequence starts from.
+    The layer has two taps (offsets at which it reads its input): the left neighbour and, for the first site of a row,
+    the last site of the row above. Each site except the first has exactly one of them inside the lattice. The first
+    site reads zeros, so its output is the bias.
 
     Args:
         in_channels, out_channels: as in `torch.nn.Conv2d`.
         shape: (H, W).
-        bias: whether a constant is added.
+        bias: whether a learned constant is added.
 
     Shapes: `(B, in_channels, H, W)` to `(B, out_channels, H, W)`.
     """
@@ -44,9 +48,9 @@ class PreviousSite(nn.Module):
 
 
 class Positions(nn.Module):
-    """Tells each site where it is, by adding a learned vector for its row and one for its column.
+    """Position embedding: adds to the channels of each site a learned vector for its row and one for its column.
 
-    Shapes: `(B, channels, H, W)` to the same.
+    Shapes: `(B, channels, H, W)` to `(B, channels, H, W)`.
     """
 
     def __init__(self, channels: int, shape: tuple[int, int]) -> None:
@@ -57,21 +61,21 @@ class Positions(nn.Module):
         return x + (self.rows[:, None] + self.columns).permute(2, 0, 1)
 
     def ready(self, time: int, slope: int, shape: tuple[int, int]) -> int:
-        """As soon as the input."""
+        """The output is ready at the same tick as the input."""
         return time
 
     def begin(self, lanes: int, like: Tensor) -> None:
-        """Nothing to remember."""
+        """The layer has no state."""
 
     def step(self, state: None, y: Tensor, x: Tensor, inputs: Tensor) -> Tensor:
-        """The next front: `(n, lanes, channels)`."""
+        """The output at the sites of the next front: `(n, lanes, channels)`."""
         return inputs + (self.rows[y] + self.columns[x])[:, None]
 
 
 class SiteNorm(nn.Module):
-    """Layer normalisation over the channels of each site by itself.
+    """Layer normalisation over the channels of each site separately.
 
-    Shapes: `(B, channels, H, W)`, or `(rows, channels)`, to the same.
+    Shapes: `(B, channels, H, W)` or `(rows, channels)`, to the same shape.
 
     References:
         Ba, Kiros, Hinton, "Layer normalization" (2016), arXiv 1607.06450.
@@ -88,14 +92,14 @@ class SiteNorm(nn.Module):
 
 
 class CausalAttention(nn.Module):
-    """What each site gathers from all sites up to itself in raster order: `softmax(q . k / sqrt d) v`, head by head.
+    """Multi-head attention from each site to all sites up to itself in raster order: `softmax(q . k / sqrt d) v`.
 
-    It has no weights of its own. Drawn site by site, it keeps the keys and values of the sites passed, so that each is
-    computed once.
+    The layer has no weights. During sampling, site by site, it keeps the keys and values of earlier sites, so that each
+    of them is computed once.
 
     Args:
-        channels: of the queries, of the keys and of the values.
-        heads: independent parts into which they are split; divides channels.
+        channels: number of channels of the queries, of the keys and of the values.
+        heads: number of attention heads, among which the channels are divided equally.
         shape: (H, W).
 
     Shapes: queries `(B, channels, H, W)`, and keys followed by values `(B, 2 channels, H, W)`, to
@@ -119,32 +123,35 @@ class CausalAttention(nn.Module):
         return F.scaled_dot_product_attention(q, k, v, is_causal=True).mT.reshape(queries.shape)
 
     def ready(self, time: int, slope: int, shape: tuple[int, int]) -> int:
-        """In raster order only: at any smaller slope a front comes before some site that its sites attend to."""
+        """The output is ready with the input, but in raster order only.
+
+        At a slope smaller than W, a front is computed before some of the sites that its sites attend to.
+        """
         return time if slope == shape[1] else NEVER
 
     def begin(self, lanes: int, like: Tensor) -> _Cache:
-        """An empty cache."""
+        """An empty cache of keys and values."""
         size = (lanes, self.heads, math.prod(self.shape), self.channels // self.heads)
         return _Cache(like.new_empty(size), like.new_empty(size))
 
     def step(self, state: _Cache, y: Tensor, x: Tensor, queries: Tensor, keys_values: Tensor) -> Tensor:
-        """The next site: `(1, lanes, channels)`."""
+        """The output at the next site: `(1, lanes, channels)`."""
         q, k, v = (self._split(part.transpose(0, 1)) for part in (queries, *keys_values.chunk(2, -1)))
         return F.scaled_dot_product_attention(q, *state.append(k, v)).reshape(queries.shape)
 
     def _split(self, x_bnc: Tensor) -> Tensor:
-        """`(B, n, channels)` to `(B, heads, n, channels of a head)`."""
+        """Reshape `(B, n, channels)` to `(B, heads, n, channels of a head)`."""
         return x_bnc.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class _Cache:
-    """Keys and values of the sites passed, with room for all: `(lanes, heads, sites, channels of a head)`."""
+    """Keys and values of earlier sites, in memory for all sites: `(lanes, heads, sites, channels of a head)`."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         self._keys, self._values, self._n = keys, values, 0
 
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Take in one site; keys and values so far."""
+        """Add the key and the value of one site; returns the keys and values of all sites so far."""
         for memory, new in ((self._keys, key), (self._values, value)):
             memory[:, :, self._n] = new[:, :, 0]
         self._n += 1

@@ -1,4 +1,4 @@
-"""What every model is: an exact log-probability of every configuration, and samples drawn with it."""
+"""The base class of all models: the exact log-probability of every configuration, and sampling from it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["AbstractModel", "Common", "check_autoregressive"]
 
 
 class Common(TypedDict, total=False):
-    """Options that every network takes and hands to `AbstractModel`, where they are described."""
+    """Options that every network takes and passes to `AbstractModel`, where they are described."""
 
     spin_flip_symmetric: bool
     bias: BoltzmannBias | None
@@ -38,40 +38,44 @@ class Common(TypedDict, total=False):
 class AbstractModel(nn.Module, ABC):
     """An autoregressive network over the tokens of a lattice.
 
-    `log q(tokens) = sum over sites of log q(token | tokens of lower rank)`: normalised by construction. To add a
-    network, give `name` and `_logits`, and call `_set_rank` at construction; all else follows. `forward` is
-    `log_prob`, so that whatever wraps the module (DDP, compile) sees the one thing that is trained.
+    `log q(tokens) = sum over sites of log q(token | tokens of lower rank)`: normalised by construction. The rank of a
+    site is its position in the autoregressive order. To add a network, define `name` and `_logits`, and call
+    `_set_rank` in the constructor; everything else is inherited. `forward` is `log_prob`, so that wrappers of the
+    module (DDP, compile) act on the function that is trained.
 
     Args:
         shape: (H, W).
         n_tokens: q >= 2.
-        spin_flip_symmetric: make the probability exactly invariant under token -> q - 1 - token everywhere, at twice
-            the work.
-        bias: `hamiltonian.bias(temperature)`, exact energies of known neighbours to add to the logits; or None.
-        n_condition: k, length of the condition vector that each configuration comes with; 0 for none.
-        n_condition_maps: condition maps, one value for each site in each, that each configuration comes with; 0 for
-            none.
-        n_components: C, tokens at each site. Component c is given all components of the sites of lower rank and the
-            components before c of its own site.
+        spin_flip_symmetric: make the probability exactly invariant under token -> q - 1 - token at all sites, at twice
+            the cost.
+        bias: the known-neighbour term `hamiltonian.bias(temperature)`, which adds the exact energies of bonds to sites
+            of lower rank to the logits; or None.
+        n_condition: k, length of the condition vector of each configuration; 0 for none.
+        n_condition_maps: number of condition maps of each configuration, each with one value per site; 0 for none.
+        n_components: C, number of tokens at each site. Component c is conditioned on all components of the sites of
+            lower rank and on the components before c of its own site.
 
     Raises:
-        ValueError: for q < 2, a negative n_condition or n_condition_maps, n_components < 1, a bias of another shape,
-            number of tokens, of components or symmetry, or one whose temperature or couplings are the condition where
-            there is none.
+        ValueError: for q < 2, a negative n_condition or n_condition_maps, n_components < 1, a bias for another shape,
+            number of tokens or number of components, a bias without the spin-flip symmetry that the model is to have,
+            or a bias that takes its temperature or couplings from a condition that the model does not have.
 
     Attributes:
-        rank: int64 `(H, W)`; sites of equal rank are independent given those of lower rank.
-        conditioning: what a condition holds: `conditioning.size` numbers for each configuration.
+        rank: int64 `(H, W)`; sites of equal rank are conditionally independent given the sites of lower rank.
+        conditioning: layout of a condition, `conditioning.size` numbers for each configuration.
     """
 
     name: ClassVar[str]
     rank: Tensor
 
     sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**14, "cuda": 2**26}
-    """Sites that one pass takes at a time, by device: what stays in the cache (a third of the time at L = 32)."""
+    """Number of sites that `log_prob` passes through the network at a time, by type of device.
+
+    With so few sites activations stay in the cache, which reduces the time to a third at L = 32.
+    """
 
     training_defaults: ClassVar[dict[str, Any]] = {}
-    """Options of `fit` that serve this network better than the general ones; configs begin with them."""
+    """Options of `fit` that suit this network better than the general defaults; its configs start from them."""
 
     draw_block: ClassVar[Callable[..., Drawn] | None] = None
     """For an order of its own: draws one block from (u, condition, given), as `draw_reference` does but faster."""
@@ -106,7 +110,8 @@ class AbstractModel(nn.Module, ABC):
         self.spin_flip_symmetric = spin_flip_symmetric
         if bias is not None and bias.n_components != n_components:
             raise ValueError(
-                f"the bias is for n_components = {bias.n_components}, the model for n_components = {n_components}"
+                f"the bias is for n_components = {bias.n_components}, the model for n_components = {n_components}; "
+                "use the bias of a Hamiltonian with as many components"
             )
         if bias is not None and (bias.shape, bias.n_tokens) != (self.shape, n_tokens):
             raise ValueError(
@@ -114,20 +119,24 @@ class AbstractModel(nn.Module, ABC):
                 f"the model for {self.shape} with {n_tokens}"
             )
         if bias is not None and spin_flip_symmetric and not bias.spin_flip:
-            raise ValueError("spin_flip_symmetric needs a Hamiltonian with that symmetry; the one of the bias has not")
+            raise ValueError(
+                "spin_flip_symmetric needs a Hamiltonian with that symmetry, but the Hamiltonian of the bias lacks it"
+            )
         if bias is not None and bias.temperature is None and not n_condition:
-            raise ValueError("the temperature of the bias is the condition: the model needs n_condition of at least 1")
+            raise ValueError(
+                "the bias takes its temperature from the condition, so the model needs n_condition of at least 1, got 0"
+            )
         if bias is not None and bias.n_maps and n_condition_maps < bias.n_maps:
             raise ValueError(
-                f"the couplings of the bias are the last {bias.n_maps} condition maps: the model needs "
+                f"the bias takes its couplings from the last {bias.n_maps} condition maps, so the model needs "
                 f"n_condition_maps of at least {bias.n_maps}, got {n_condition_maps}"
             )
-        self.bias = copy.deepcopy(bias)  # it is about to learn the order of this model
+        self.bias = copy.deepcopy(bias)  # a copy, because `attach` adapts it to the order of this model
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Spell out what `**common` stands for: configs and `to_dict` read the signature of a network.
+        """Replace `**common` in the signature by the options of `Common`, because configs and `to_dict` read it.
 
-        A class without a `name` is called by its own.
+        A class without a `name` is called by the name of the class.
         """
         super().__init_subclass__(**kwargs)
         if not hasattr(cls, "name"):
@@ -140,7 +149,7 @@ class AbstractModel(nn.Module, ABC):
         cls.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
 
     def _set_rank(self, rank: Tensor) -> None:
-        """Declare the order of the sites, `(H, W)`; a bias then knows which bonds it may read."""
+        """Set the rank of every site, `(H, W)`; the bias then drops its bonds to sites of equal or higher rank."""
         self.register_buffer("rank", rank, persistent=False)
         if self.bias is not None:
             self.bias.attach(rank)
@@ -148,22 +157,22 @@ class AbstractModel(nn.Module, ABC):
 
     @property
     def conditioned(self) -> bool:
-        """Whether configurations come with a condition."""
+        """Whether the model is conditional, that is, takes a condition for each configuration."""
         return self.conditioning.size > 0
 
     def set_condition_range(self, low: Tensor, high: Tensor) -> None:
-        """Have the layers see condition vectors between low and high, `(k,)` each, as between -1 and 1."""
+        """Rescale condition vectors for the layers: the range from low to high, `(k,)` each, becomes -1 to 1."""
         for module in self.modules():
             if isinstance(module, ConditionEmbedding):
                 module.centre.copy_((low + high) / 2)
                 module.scale.copy_(torch.where(high > low, (high - low) / 2, 1.0))
 
     def condition_of(self, vector: Tensor | None = None, maps: Tensor | None = None) -> Tensor:
-        """Conditions as this model takes them: float64 `(B, conditioning.size)`.
+        """Join condition vectors and maps to the conditions that this model takes: float64 `(B, conditioning.size)`.
 
         Args:
-            vector: `(B, k)`, or None where k = 0.
-            maps: `(B, n_condition_maps, H, W)`, or None where there are none.
+            vector: `(B, k)`, or None if k = 0.
+            maps: `(B, n_condition_maps, H, W)`, or None if n_condition_maps = 0.
 
         Raises:
             ValueError: for other shapes.
@@ -178,7 +187,7 @@ class AbstractModel(nn.Module, ABC):
                 parts.append(given.flatten(1).double())
         if len({len(part) for part in parts}) != 1:
             raise ValueError(
-                f"vector and maps must be of the same configurations, got {[len(part) for part in parts]} of them"
+                f"vector and maps must be of the same number of configurations, got {[len(part) for part in parts]}"
                 if parts
                 else "this model takes no condition"
             )
@@ -186,18 +195,19 @@ class AbstractModel(nn.Module, ABC):
 
     @abstractmethod
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
-        """Logits before symmetrisation, `(B, q, H, W)`; entry `[b, :, y, x]` reads only tokens of lower rank.
+        """Logits before symmetrisation, `(B, q, H, W)`; entry `[b, :, y, x]` depends only on tokens of lower rank.
 
-        With components `(B, C q, H, W)`: channel `c q + t` is that of token t of component c, which reads the earlier
-        components of its own site besides.
+        With components `(B, C q, H, W)`: channel `c q + t` belongs to token t of component c, and may also depend on
+        the components before c of the same site.
         """
 
     def logits(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
         """Unnormalised log-probabilities of each site given the sites of lower rank: `(B, q, H, W)`.
 
-        `logits[b, t, y, x]` belongs to token t at (y, x) given those tokens of configuration b that precede it. With
-        components `(B, q, C, H, W)`.
-        With spin-flip symmetry, `l_t(s) = g_t(s) + g_flip(t)(flip s)`: equivariant, so the product is invariant.
+        `logits[b, t, y, x]` belongs to token t at (y, x), given the tokens of configuration b at sites of lower rank.
+        With components `(B, q, C, H, W)`. With spin-flip symmetry the logits are `l_t(s) = g_t(s) + g_flip(t)(flip s)`,
+        where g are the logits of the network: they are equivariant, so that the probability of a configuration is
+        invariant.
         """
         learned = self._symmetric_logits(tokens, condition)
         return learned if self.bias is None else learned + self.bias(tokens, condition)
@@ -211,7 +221,7 @@ class AbstractModel(nn.Module, ABC):
         return straight + flipped.flip(1)
 
     def _by_component(self, logits: Tensor) -> Tensor:
-        """`(B, C q, H, W)` as `(B, q, C, H, W)` where there are components."""
+        """Reshape `(B, C q, H, W)` to `(B, q, C, H, W)` if sites have components."""
         if self.n_components == 1:
             return logits
         return logits.unflatten(1, (self.n_components, self.n_tokens)).transpose(1, 2)
@@ -221,10 +231,10 @@ class AbstractModel(nn.Module, ABC):
 
         Args:
             tokens: integers `(B, H, W)`, or `(B, C, H, W)` for C > 1.
-            condition: `(B, conditioning.size)`, or one row for all, for a model with a condition, else None; see
-                `condition_of`.
-            known: the log-probabilities `(B,)` where the sampler has just told them; a network that can attach the
-                gradient to them does not compute them again.
+            condition: for a conditional model `(B, conditioning.size)`, or one row for all configurations, from
+                `condition_of`; None for other models.
+            known: the log-probabilities `(B,)` of these configurations if the sampler has just computed them, else
+                None; a network that can attach the gradient to given values does not compute them again.
 
         Raises:
             ValueError: for another shape, or tokens outside 0..q-1.
@@ -261,21 +271,22 @@ class AbstractModel(nn.Module, ABC):
         given: Tensor | None = None,
         where: Tensor | None = None,
     ) -> Samples:
-        """Draw n independent configurations with the log-probability each was drawn with.
+        """Draw n independent configurations, each with the log-probability with which it was drawn.
 
         Sample i of a seed is always the same: `sample(n, seed=s)` is the beginning of `sample(2 * n, seed=s)`, and
         `start` continues where another call ended.
 
         Args:
-            n: how many.
-            seed: in [0, 2^64).
+            n: number of configurations.
+            seed: seed of the random-number stream, in [0, 2^64).
             start: index of the first sample in the stream of this seed.
-            method: "wavefront", or "reference", the plain loop that it equals.
-            condition: `(n, conditioning.size)`, or one row for all, for a model with a condition.
+            method: "wavefront", or "reference", the plain loop over ranks, which draws the same tokens.
+            condition: for a conditional model `(n, conditioning.size)`, or one row for all samples.
             given: tokens to hold fixed, `(H, W)` or `(n, H, W)`, with components `(C, H, W)` or `(n, C, H, W)`; the
-                rest is drawn. `log_q` is then that of the drawn sites alone, so that weights `exp(-beta E) / q`
-                estimate the Boltzmann distribution with those sites fixed; `log_q_given` is that of the others.
-            where: bool mask of the same kind, True where a token is held.
+                other sites are drawn. `log_q` is then the log-probability of the drawn sites only, so that weights
+                `exp(-beta E) / q` estimate the Boltzmann distribution with the held sites fixed; `log_q_given` is the
+                log-probability of the held sites.
+            where: bool mask of one of the shapes of `given`, True at the sites to hold fixed.
 
         Raises:
             ValueError: for an unknown method, a seed out of range, n < 1, or tokens or a mask that do not fit.
@@ -299,7 +310,10 @@ class AbstractModel(nn.Module, ABC):
         where: Tensor | None = None,
         stream: int = 0,
     ) -> Iterator[Samples]:
-        """The samples of `sample`, a batch at a time, in constant memory."""
+        """Yield the samples of `sample` batch by batch, in constant memory.
+
+        The argument `stream` selects one of the random-number streams of the seed (`latticear.random_numbers`).
+        """
         self._check_condition(condition, n)
         batches = draw(
             self,
@@ -312,14 +326,14 @@ class AbstractModel(nn.Module, ABC):
             where=where,
             stream=stream,
         )
-        yield from evaluated(self, batches)  # no dropout in what is weighed
+        yield from evaluated(self, batches)  # no dropout: it would change the probabilities that weights use
 
     def counterparts(self, name: str) -> list[str]:
-        """Which parameter of a network for another lattice may stand in for one of this, the best first."""
+        """Names of parameters of a network for another lattice whose values fit parameter `name`, the best first."""
         return [name]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values from which `from_dict` builds the same network, weights apart."""
+        """JSON values from which `from_dict` builds the same network, without its weights."""
         names = inspect.signature(type(self)).parameters
         values = {name: getattr(self, name) for name in names}
         if self.bias is not None:
@@ -352,7 +366,7 @@ class AbstractModel(nn.Module, ABC):
         if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.n_tokens:
             raise ValueError(
                 f"tokens must lie in 0..{self.n_tokens - 1}, got values {int(tokens.min())}..{int(tokens.max())}; "
-                f"spins become tokens by hamiltonian.tokens(spins)"
+                f"convert spins to tokens by hamiltonian.tokens(spins)"
             )
         self._check_condition(condition, len(tokens))
 
@@ -366,7 +380,7 @@ class AbstractModel(nn.Module, ABC):
             got = condition.dtype if isinstance(condition, Tensor) else type(condition).__name__
             raise ValueError(f"condition must be a tensor of real numbers, got {got}")
         if tuple(condition.shape) not in ((size,), (1, size), (n, size)) or not size:
-            hint = "; condition_of joins vector and maps" if self.n_condition_maps else ""
+            hint = "; join vector and maps by condition_of" if self.n_condition_maps else ""
             raise ValueError(
                 f"condition must have {size} entries for this model, shape {(size,)} or {(n, size)}, got "
                 f"{tuple(condition.shape)}{hint}"
@@ -378,26 +392,26 @@ class AbstractModel(nn.Module, ABC):
 
 
 def check_autoregressive(model: AbstractModel, *, n_trials: int = 3, seed: int = 0) -> None:
-    """Prove by replacing tokens that no site's logits depend on a site of the same or a higher rank.
+    """Check by replacing tokens that the logits of no site depend on a site of the same or a higher rank.
 
-    With components, those of component c may depend on components before c of their own site, and on no others there.
-    Every site in turn takes every other token, on random configurations, in a float64 copy of the network whose
-    weights are random (a zero weight would hide a connection).
+    With components, the logits of component c may depend on the components before c of the same site, but on no other
+    token there. Every site in turn takes every other token, in random configurations and a float64 copy of the network
+    with random weights (a zero weight would hide a connection).
 
     Args:
-        model: any model; it is left as it is.
-        n_trials: configurations and sets of weights tried.
-        seed: of both.
+        model: any model; it is not changed.
+        n_trials: number of random configurations, each with its own random weights.
+        seed: seed of the configurations and weights.
 
     Raises:
-        ValueError: names the first pair (site that is read, site that reads it) that breaks the order.
+        ValueError: if the order is violated; names the first site that is read and the site whose logits depend on it.
     """
     moved = dependences(model, n_trials=n_trials, seed=seed)
     rank, n_sites = model.rank.cpu().flatten().repeat(model.n_components), math.prod(model.shape)
     component = torch.arange(len(rank)) // n_sites
-    here = torch.arange(len(rank)) % n_sites
+    site = torch.arange(len(rank)) % n_sites
     precedes = rank < rank[:, None]  # [reader, source]
-    precedes |= (here == here[:, None]) & (component < component[:, None])
+    precedes |= (site == site[:, None]) & (component < component[:, None])
     wrong = moved & ~precedes
     if wrong.any():
         source, reader = wrong.T.nonzero()[0].tolist()
@@ -408,7 +422,7 @@ def check_autoregressive(model: AbstractModel, *, n_trials: int = 3, seed: int =
 
 
 def _site(index: int, model: AbstractModel) -> str:
-    """The site of an entry of `dependences`, and which of its components, in words."""
+    """The site (and component) of an entry of `dependences`, in words for an error message."""
     component, site = divmod(index, math.prod(model.shape))
     place = f"site {divmod(site, model.shape[1])}"
     return place if model.n_components == 1 else f"component {component} of {place}"

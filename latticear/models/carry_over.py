@@ -1,4 +1,4 @@
-"""Weights carried from one network to another."""
+"""Transfer of weights from one network to another."""
 
 from __future__ import annotations
 
@@ -10,40 +10,41 @@ __all__ = ["transfer_weights"]
 
 
 _OF_THE_LATTICE = {"shape", "bias", "periodic", "translation_invariant"}
-"""Options that weights may be carried across."""
+"""Options in which the two networks may differ."""
 
 
 @torch.no_grad()
 def transfer_weights(model: AbstractModel, source: AbstractModel) -> int:
-    """Take over the weights of a network for another lattice or another temperature.
+    """Copy the weights of a network for another lattice or another temperature into a model.
 
-    A parameter takes the value of its counterpart; what has none, as on a level that the other does not have, keeps its
-    own.
+    Each parameter takes the value of its counterpart in the source. A parameter without counterpart, such as one of a
+    level (length scale) that the source does not have, keeps its value.
 
     Args:
-        model: takes the weights.
-        source: gives them; a network of the same class.
+        model: the network whose weights are set.
+        source: the network from which weights are copied, of the same class.
 
     Returns:
-        How many parameters were taken, of `len(list(model.parameters()))`.
+        The number of parameters that were copied, of `len(list(model.parameters()))`.
 
     Raises:
-        ValueError: for another class, number of tokens or option of the network, a counterpart of another size, or none
-            for most of the parameters.
+        ValueError: if the networks differ in their class, number of tokens or other options, if a counterpart has
+            another size, or if most of the parameters have no counterpart.
     """
     if type(model) is not type(source) or model.n_tokens != source.n_tokens:
         raise ValueError(
-            f"weights go from one {model.name} with {model.n_tokens} tokens to another, "
+            f"a {model.name} with {model.n_tokens} tokens takes weights only from another, "
             f"got a {source.name} with {source.n_tokens}"
         )
-    here, there = (
+    of_model, of_source = (
         {key: value for key, value in network.to_dict().items() if key not in _OF_THE_LATTICE}
         for network in (model, source)
     )
-    for key, value in here.items():
-        if value != there[key]:
+    for key, value in of_model.items():
+        if value != of_source[key]:
             raise ValueError(
-                f"the weights do not fit: {key} is {value} here and {there[key]} there; keep the options of the network"
+                f"the weights do not fit: {key} is {value} in the model and {of_source[key]} in the source of the "
+                "weights; use the same options of the network"
             )
     given, wanted = dict(source.named_parameters()), len(list(model.parameters()))
     pairs = []
@@ -53,12 +54,14 @@ def transfer_weights(model: AbstractModel, source: AbstractModel) -> int:
             continue
         if given[other].shape != parameter.shape:
             raise ValueError(
-                f"the weights do not fit: {name} has size {tuple(parameter.shape)} here and "
-                f"{tuple(given[other].shape)} there; keep the options of the network"
+                f"the weights do not fit: {name} has size {tuple(parameter.shape)} in the model and "
+                f"{tuple(given[other].shape)} in the source of the weights; use the same options of the network"
             )
         pairs.append((parameter, given[other]))
     if len(pairs) < wanted / 2:
-        raise ValueError(f"the weights do not fit: {wanted - len(pairs)} of {wanted} have no counterpart")
+        raise ValueError(
+            f"the weights do not fit: {wanted - len(pairs)} of {wanted} parameters have no counterpart in the source"
+        )
     for parameter, value in pairs:
         parameter.copy_(value)
     return len(pairs)

@@ -1,4 +1,4 @@
-"""What a network is conditioned on, and how that enters its layers."""
+"""Conditions of a network, such as temperature or couplings, and their embedding in its layers."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from torch import Tensor, nn
 __all__ = ["ConditionEmbedding", "Conditioning"]
 
 HIDDEN = 32
-"""Units between a condition and the layer that it enters."""
+"""Number of hidden units in the embedding of a condition."""
 
 
 class Conditioning(NamedTuple):
-    """The condition of one configuration: a vector, and maps with one value for each site.
+    """The layout of the condition of one configuration: a vector, and maps with one value for each site.
 
-    Both lie in one row of numbers, the vector first, then the maps, `(n_maps, H, W)`, flattened.
+    Both are stored in one row of numbers: first the vector, then the flattened maps `(n_maps, H, W)`.
 
     Attributes:
         n: k, length of the vector.
-        n_maps: how many maps.
+        n_maps: number of maps.
         shape: (H, W).
     """
 
@@ -32,28 +32,29 @@ class Conditioning(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Numbers in a row."""
+        """Length of the row of numbers: k + n_maps H W."""
         return self.n + self.n_maps * math.prod(self.shape)
 
     def embedding(self, channels: int) -> ConditionEmbedding | None:
-        """What brings the condition into a layer of so many channels; None where there is no condition."""
+        """A module that embeds the condition in a layer of so many channels; None if there is no condition."""
         return ConditionEmbedding(self, channels) if self.size else None
 
     def embeddings(self, channels: int, n_layers: int) -> nn.ModuleList:
-        """The same for several layers; empty where there is no condition."""
+        """Such modules for several layers; an empty list if there is no condition."""
         return nn.ModuleList(ConditionEmbedding(self, channels) for _ in range(n_layers if self.size else 0))
 
 
 class ConditionEmbedding(nn.Module):
-    """What a condition adds to a hidden layer: a perceptron of the vector, convolutions of the maps.
+    """The term that a condition adds to a hidden layer: a perceptron of the vector plus convolutions of the maps.
 
-    A condition is known beforehand, so the convolutions look to all sides, and around the boundaries.
+    The whole condition is known before any site is drawn, so the convolutions are not masked; they wrap around both
+    boundaries.
 
     Shapes: `(B, conditioning.size)` to `(B, channels, 1, 1)`, or with maps to `(B, channels, H, W)`.
 
     Args:
-        conditioning: what there is.
-        channels: of the hidden layer.
+        conditioning: layout of the condition.
+        channels: number of channels of the hidden layer.
     """
 
     reads_condition = True

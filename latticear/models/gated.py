@@ -1,4 +1,4 @@
-"""Gated PixelCNN: two stacks without a blind spot."""
+"""Gated PixelCNN: two stacks of masked convolutions, which together have no blind spot."""
 
 from __future__ import annotations
 
@@ -17,29 +17,32 @@ __all__ = ["GatedPixelCNN"]
 
 
 class GatedPixelCNN(AbstractModel):
-    """A vertical stack that sees the rows above, a horizontal one that sees the own row, and gates.
+    """Gated layers in two stacks: a vertical one over the rows above a site and a horizontal one along its row.
 
-    Each layer convolves vertically over the rows above (to both sides, so that nothing within reach is missed) and
-    horizontally along the row, where the vertical one enters through a 1x1 layer: `y = tanh(a) sigmoid(b)`. The
-    horizontal stack has residuals, but none around the first layer, which would show a site its own token. The
-    vertical stack runs ahead of the row that is drawn, by one column a layer. Where a site has components, the vertical
-    stack needs no groups of channels: it sees strictly above, where all are known.
+    Each layer convolves over the rows above the site, to both sides, so that no site within reach is missed, and along
+    the row to the left of the site. The output of the vertical convolution is added to the horizontal one through a 1x1
+    layer. Both pass through gates, `y = tanh(a) sigmoid(b)`. The horizontal stack has residual connections, but none
+    around the first layer, where one would let the logits of a site depend on its own token. During sampling the
+    vertical stack is computed ahead of the sites that are drawn, by one column for each layer of kernel 3. If sites
+    have components, the vertical stack needs no groups of channels (see `MaskedConv2d`), because all components of the
+    rows above are known.
 
     Args:
         shape: (H, W).
         n_tokens: q >= 2.
-        width: channels of each stack.
-        depth: gated layers, the Type-A layer included.
-        kernel_size: odd; of all layers but the first.
-        first_kernel_size: odd; of the Type-A layer; None spans the lattice, `2 max(H, W) - 1`.
-        head_width: channels between the two layers of the head; None for the width.
-        n_components: C, tokens at each site; component c is drawn given those before it and all earlier sites.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
+        width: number of channels of each stack.
+        depth: number of gated layers, including the first (Type-A) layer.
+        kernel_size: kernel size of all layers but the first, odd.
+        first_kernel_size: kernel size of the first layer, odd; None covers the lattice, `2 max(H, W) - 1`.
+        head_width: number of channels between the two layers of the head; None for `width`.
+        n_components: C, number of tokens at each site; component c is conditioned on the components before it and on
+            all earlier sites.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`; the condition
             enters every gate.
 
     Raises:
-        ValueError: for an even kernel, q < 2, width or depth < 1, or components among which the width cannot be
-            divided.
+        ValueError: for an even kernel size, q < 2, width or depth < 1, or a width that is not divisible by
+            n_components.
 
     References:
         van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu, "Conditional image generation with PixelCNN
@@ -95,7 +98,7 @@ class GatedPixelCNN(AbstractModel):
 
 
 class _GatedLayer(nn.Module):
-    """One layer of both stacks; the first of them is strict and has no residual."""
+    """One layer of both stacks; the first one (Type A) excludes the site itself and has no residual connection."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Ordinal tokens, levels on a line: numbers for a network to read, and a head in which near levels are near."""
+"""Layers for ordered tokens, the levels of a quantity: numbers as inputs, mixtures of logistics as outputs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from latticear.sampling.tracing import Offset
 __all__ = ["LevelValues", "LogisticMixture"]
 
 LOG_SCALES = (-20.0, 20.0)
-"""Where log-scales are held: beyond, a logistic is a step or a plane on [-1, 1] to all digits of float32."""
+"""Range to which log-scales are clamped: outside it, the logistic function is a step or a constant on [-1, 1] in
+float32."""
 
 
 class LevelValues(nn.Module):
-    """Tokens as numbers instead of names: the value of the level, `v_t = -1 + 2 t / (q - 1)`, and a one.
+    """Encodes tokens by two numbers instead of q one-hot channels: `v_t = -1 + 2 t / (q - 1)`, and the constant 1.
 
-    The one tells a site with a value of zero from a place outside the lattice, where convolutions read zeros.
+    The constant distinguishes a site with the value zero from a place outside the lattice, where convolutions read
+    zeros.
 
     Shapes: one-hot `(B, q, H, W)` to `(B, 2, H, W)`.
 
@@ -38,7 +40,7 @@ class LevelValues(nn.Module):
         self.register_buffer("values", values, persistent=False)
 
     def tap_weights(self) -> Tensor:
-        """Of the one tap: `(1, q, 2)`."""
+        """The weights of the single tap: `(1, q, 2)`."""
         return self.values[None]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,23 +50,25 @@ class LevelValues(nn.Module):
 class LogisticMixture(nn.Module):
     """Log-probabilities of q ordered levels from a mixture of logistic distributions, cut into q bins.
 
-    Level t lies at `v_t = -1 + 2 t / (q - 1)` and takes all that falls nearer to it than to another, the first and the
-    last level the tails besides, so the levels share the whole line and sum to one:
+    Level t lies at `v_t = -1 + 2 t / (q - 1)`. Its bin is the interval of numbers that are closer to it than to any
+    other level; the bins of the first and the last level include the tails. The bins cover the whole line, so their
+    probabilities sum to one:
 
         P(t) = sum_k w_k [sigmoid((v_t + d - mu_k) / s_k) - sigmoid((v_t - d - mu_k) / s_k)],    d = 1 / (q - 1)
 
-    Each difference is formed in logarithms, `sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b))` with
-    `b - a = 2 d / s` known without subtraction, so nothing cancels or vanishes however far the means and small or large
-    the scales, and gradients are finite. (The published code takes the density for a tiny bin instead, which is not
-    normalised.) The level probabilities then sum to one to the arithmetic's rounding without a softmax.
+    Each difference is computed in logarithms, `sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b))`,
+    where `b - a = 2 d / s` needs no subtraction. So nothing cancels or underflows for any means and scales, and
+    gradients are finite. (The published code replaces the probability of a tiny bin by the density, which is not
+    normalised.) The probabilities of the levels sum to one up to rounding, without a softmax.
 
-    Acts on each site by itself: dimension 1 holds the parameters, and becomes the levels.
+    The layer acts on each site separately: dimension 1 contains the parameters of a site in the input, and the
+    log-probabilities of its levels in the output.
 
     Args:
         n_tokens: q >= 2.
-        n_mixtures: K, logistics in the mixture.
+        n_mixtures: K, number of logistic distributions in the mixture.
 
-    Shapes: `(B, 3 K, ...)`, K logits of the weights w, then K means mu, then K logarithms of the scales s (held within
+    Shapes: `(B, 3 K, ...)`, K logits of the weights w, then K means mu, then K logarithms of the scales s (clamped to
     `LOG_SCALES`), to `(B, q, ...)`.
 
     Raises:
@@ -89,11 +93,11 @@ class LogisticMixture(nn.Module):
 
     @property
     def n_parameters(self) -> int:
-        """Channels that it reads."""
+        """Number of input channels, 3 K."""
         return 3 * self.n_mixtures
 
     def broad(self) -> Tensor:
-        """Parameters of a nearly uniform distribution, with means apart to learn from: `(3 K,)`."""
+        """Initial parameters `(3 K,)` of a nearly uniform distribution, with K different means."""
         k, q = self.n_mixtures, self.n_tokens
         means = (2 * torch.arange(k) + 1) / k - 1
         scale = (1 - 1 / (q - 1)) / math.log(q - 1) if q > 2 else 1.0  # exactly uniform at the ends for K = 1

@@ -1,4 +1,4 @@
-"""Masked layers."""
+"""Masked convolutions and related layers of autoregressive networks."""
 
 from __future__ import annotations
 
@@ -14,30 +14,33 @@ from latticear.sampling.tracing import Offset
 __all__ = ["MASKS", "MaskedConv2d", "check_width", "per_layer", "site_layer"]
 
 MASKS = ("A", "B", "vertical-A", "vertical-B", "horizontal-A", "horizontal-B")
-"""What a masked layer sees: all that precedes a site in raster order, the rows above it, or the part of its own row to
-the left; B includes the site itself (a vertical layer its whole row), A, for the first layer, does not."""
+"""Mask types. "A" and "B" read all sites that precede a site in raster order, the vertical types the rows above it, the
+horizontal types the part of its own row to the left. B includes the site itself (vertical: its whole row); A, for the
+first layer of a network, does not."""
 
 
 class MaskedConv2d(nn.Module):
-    """Convolution that sees only what precedes a site in raster order, padded with zeros at the edges.
+    """Convolution that reads only sites that precede a site in raster order, padded with zeros at the edges.
 
-    Type A leaves the site itself out, for the first layer; Type B includes it. The vertical types see the rows above
-    (B: and the own row, where the input knows only rows above), the horizontal ones the own row up to the site. Only
-    the rows of the kernel that a mask may keep are stored. The mask is applied where the weight is used, so a masked
-    weight has no influence, whatever its value, and no gradient.
+    Type A, for the first layer of a network, leaves out the site itself; Type B includes it. The vertical types read
+    the rows above (vertical-B also the row of the site, whose input must then depend on rows above only), the
+    horizontal types read the row of the site, up to the site. Only those rows of the kernel are stored that the mask
+    can keep. The mask is applied whenever the weight is used, so a masked weight has no influence, whatever its value,
+    and no gradient.
 
-    Where a site has C components, channels come in C groups of equal size, one after the other; group c holds what may
-    be known when component c is drawn. At the site itself, group c of the output reads groups < c (Type A) or <= c
-    (Type B) of the input; everywhere else it reads all. Of a vertical layer only Type A is needed, which has no groups.
+    If a site has C components, channels come in C groups of equal size, one after the other; channels of group c may
+    depend on all that is known when component c is drawn. At the site itself, group c of the output reads groups < c
+    (Type A) or <= c (Type B) of the input; at all other sites it reads all groups. Vertical layers have no groups,
+    because all components of the rows above are known.
 
     Args:
         in_channels, out_channels: as in `torch.nn.Conv2d`.
-        kernel_size: odd; the extent k of the square kernel before masking.
+        kernel_size: the extent k of the square kernel before masking, odd.
         mask_type: one of `MASKS`.
-        dilation: distance of neighbouring taps.
-        n_components: C.
-        n_parts: the output channels are so many parts side by side, each with C groups of its own, so that
-            `torch.chunk` takes them apart as a gate does.
+        dilation: distance between neighbouring taps (entries of the kernel).
+        n_components: C, number of tokens at each site.
+        n_parts: number of equal parts into which `torch.chunk` will split the output channels, as a gate does; each
+            part has C groups of its own.
 
     Shapes: `(B, in_channels, H, W)` to `(B, out_channels, H, W)`.
 
@@ -53,7 +56,8 @@ class MaskedConv2d(nn.Module):
 
     mask: Tensor
     own_site: Tensor | None
-    """bool `(out_channels, in_channels)`: what an output channel reads of the site itself; None for all or nothing."""
+    """bool `(out_channels, in_channels)`: the input channels that an output channel reads at the site itself; None if
+    it reads all or none of them there."""
 
     def __init__(
         self,
@@ -94,31 +98,31 @@ class MaskedConv2d(nn.Module):
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *mask.shape))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         live = max(1, int(mask.sum()))
-        nn.init.normal_(self.weight, std=math.sqrt(2 / (in_channels * live)))  # He et al. 2015, over the live taps
+        nn.init.normal_(self.weight, std=math.sqrt(2 / (in_channels * live)))  # He et al. 2015, for the unmasked taps
         if self.own_site is not None:
             fan_in = in_channels * (int(mask.sum()) - 1) + self.own_site.sum(1)
             self.weight.data *= (in_channels * live / fan_in.clamp(min=1)).sqrt().view(-1, 1, 1, 1)
 
     @property
     def offsets(self) -> list[Offset]:
-        """The live taps."""
+        """Offsets (dy, dx) of the unmasked taps."""
         bottom = len(self.mask) - 1
         return [
             ((y - bottom) * self.dilation, (x - self.reach) * self.dilation) for y, x in self.mask.nonzero().tolist()
         ]
 
     def tap_weights(self) -> Tensor:
-        """The weights of the live taps, in the order of `offsets`: `(n_taps, in_channels, out_channels)`."""
+        """The weights of the unmasked taps, in the order of `offsets`: `(n_taps, in_channels, out_channels)`."""
         return self._live_weight()[:, :, self.mask].permute(2, 1, 0)
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self._live_weight()
         padding = ((len(self.mask) - 1) * self.dilation, self.reach * self.dilation)
         padded = F.conv2d(x, weight, self.bias, padding=padding, dilation=self.dilation)
-        return padded[:, :, : x.shape[2]]  # the rows below come from the padding at the bottom, which is not needed
+        return padded[:, :, : x.shape[2]]  # without the further rows that the padding at the bottom causes
 
     def _live_weight(self) -> Tensor:
-        weight = torch.where(self.mask, self.weight, 0)  # not a product: 0 * nan would leak
+        weight = torch.where(self.mask, self.weight, 0)  # not a product, because 0 * nan is nan
         if self.own_site is None:
             return weight
         elsewhere = torch.ones_like(self.mask)
@@ -127,14 +131,14 @@ class MaskedConv2d(nn.Module):
 
 
 def site_layer(in_channels: int, out_channels: int, n_components: int) -> nn.Conv2d | MaskedConv2d:
-    """A 1x1 layer; where a site has components, each group of its channels reads no later one."""
+    """A 1x1 layer; if sites have components, the channels of a component read no channels of later components."""
     if n_components == 1:
         return nn.Conv2d(in_channels, out_channels, 1)
     return MaskedConv2d(in_channels, out_channels, 1, "B", n_components=n_components)
 
 
 def check_width(width: int, n_components: int, name: str = "width") -> None:
-    """Raise a ValueError if there are no hidden channels, or they cannot be divided among the components."""
+    """Raise ValueError if the number of hidden channels is below 1 or not divisible by the number of components."""
     if width < 1:
         raise ValueError(f"{name} must be at least 1, got {width}")
     if width % n_components:
@@ -151,10 +155,10 @@ def _groups(n_channels: int, n_components: int) -> Tensor:
 
 
 def per_layer(name: str, value: int | Sequence[int], depth: int) -> list[int]:
-    """One value for each layer, from one for all or one for each.
+    """Return a value for each of `depth` layers, given one value for all layers or a list with one for each.
 
     Raises:
-        ValueError: if they are not as many as the layers; `name` is what they are called.
+        ValueError: if the length of the list is not `depth`; the message calls the values `name`.
     """
     values = [value] * depth if isinstance(value, int) else list(value)
     if len(values) != depth:

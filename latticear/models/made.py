@@ -1,4 +1,8 @@
-"""MADE: a dense network over the raster sequence, masked to be autoregressive."""
+"""MADE: a fully connected network over the sites in raster order, masked to be autoregressive.
+
+The methods `ready`, `begin` and `step` compute a layer site by site during sampling (see
+`latticear.sampling.tracing.Incremental`); lanes are configurations that are drawn together.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +20,24 @@ from latticear.sampling.tracing import NEVER, Offset, one_hot
 __all__ = ["MADE", "Previous", "TriangularDense"]
 
 PARTS = 8
-"""Groups of sites into which the masked product is cut, each reading the sites up to its own end: 9/16 of the work."""
+"""Number of groups of sites into which the masked product is split. A group multiplies only the inputs up to its last
+site, so that the product takes 9/16 of the work."""
 
 
 class MADE(AbstractModel):
-    """Every hidden unit belongs to a site and reads all sites before it, with weights of its own.
+    """A masked fully connected network: each hidden unit belongs to a site and reads all sites before it.
 
-    The tokens are shifted by one site along the raster sequence; layers of block-triangular matrices follow, ReLU after
-    each, and one more of them makes the logits. Nothing is shared between sites, so the network has some
-    `(H W)^2 depth width^2 / 2` weights that count: an upper limit of what an architecture can see, on small lattices.
+    The tokens are shifted by one site along the raster sequence. Hidden layers of block-triangular matrices with ReLU
+    follow, and one more such matrix for the logits. No weights are shared between sites, so the network has about
+    `(H W)^2 depth width^2 / 2` unmasked weights. On small lattices it is an upper limit for other architectures: a site
+    may depend on all earlier sites in any way.
 
     Args:
         shape: (H, W).
         n_tokens: q >= 2.
-        width: hidden units of each site and layer.
-        depth: hidden layers.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
+        width: number of hidden units of each site in each layer.
+        depth: number of hidden layers.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`; the condition
             enters every hidden layer.
 
     Raises:
@@ -84,12 +90,13 @@ class MADE(AbstractModel):
 
 
 class Previous(nn.Module):
-    """Moves every value to the next site in raster order; the first site gets zeros.
+    """Shifts all values to the next site in raster order; the first site gets zeros.
 
-    What follows may then read its own site: it is the one before. Two taps say so to the engines, the left neighbour
-    and the end of the row above, of which each site has one inside the lattice.
+    Later layers may then read their own site, because it contains the values of the previous site. For the samplers the
+    shift is described by two taps (offsets), the left neighbour and the last site of the row above, of which each site
+    except the first has exactly one inside the lattice.
 
-    Shapes: `(B, C, H, W)` to the same.
+    Shapes: `(B, C, H, W)` to `(B, C, H, W)`.
     """
 
     identity: Tensor
@@ -101,7 +108,7 @@ class Previous(nn.Module):
         self.register_buffer("identity", torch.eye(channels).repeat(2, 1, 1), persistent=False)
 
     def tap_weights(self) -> Tensor:
-        """Every tap is the identity: `(2, channels, channels)`."""
+        """The weights of both taps, which are identity matrices: `(2, channels, channels)`."""
         return self.identity
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,14 +116,15 @@ class Previous(nn.Module):
 
 
 class TriangularDense(nn.Module):
-    """A matrix of weights between any two sites that sees a site and those before it in raster order.
+    """A linear layer with weights between any two sites, in which a site reads itself and the sites before it.
 
-    The weights of the sites after it are stored and have no influence, whatever their values, and no gradient. When
-    sampling, the inputs of the sites so far are remembered, and each output is computed once, from the live weights.
+    The weights from later sites in raster order are stored but masked: they have no influence, whatever their values,
+    and no gradient. During sampling the inputs of all sites so far are remembered, and each output is computed once,
+    from the unmasked weights.
 
     Args:
         shape: (H, W).
-        in_channels, out_channels: at each site.
+        in_channels, out_channels: numbers of channels at each site.
 
     Shapes: `(B, in_channels, H, W)` to `(B, out_channels, H, W)`.
     """
@@ -128,7 +136,7 @@ class TriangularDense(nn.Module):
         self.bias = nn.Parameter(torch.zeros(self.n_sites * out_channels))
         n_live = in_channels * torch.arange(1, self.n_sites + 1).repeat_interleave(out_channels)
         with torch.no_grad():
-            self.weight.normal_().mul_((2 / n_live).sqrt()[:, None])  # He et al. 2015, over the live weights
+            self.weight.normal_().mul_((2 / n_live).sqrt()[:, None])  # He et al. 2015, for the unmasked weights
 
     def forward(self, x: Tensor) -> Tensor:
         x_bk = x.permute(0, 2, 3, 1).flatten(1)  # (B, H W in_channels), site by site
@@ -137,24 +145,24 @@ class TriangularDense(nn.Module):
         return y_bk.unflatten(1, (*x.shape[2:], self.out_channels)).permute(0, 3, 1, 2)
 
     def _group(self, x_bk: Tensor, sites: Tensor) -> Tensor:
-        """Outputs at neighbouring sites."""
+        """Outputs at consecutive sites, from the inputs up to the last of them."""
         first, stop = int(sites[0]), int(sites[-1]) + 1
         rows, columns = slice(first * self.out_channels, stop * self.out_channels), slice(stop * self.in_channels)
-        seen = (sites[:, None] >= torch.arange(stop, device=sites.device))[:, None, :, None]
+        mask = (sites[:, None] >= torch.arange(stop, device=sites.device))[:, None, :, None]
         weight_ioic = self.weight[rows, columns].view(len(sites), self.out_channels, stop, self.in_channels)
-        weight = torch.where(seen, weight_ioic, 0).flatten(2).flatten(0, 1)  # not a product: 0 * nan would leak
+        weight = torch.where(mask, weight_ioic, 0).flatten(2).flatten(0, 1)  # not a product, because 0 * nan is nan
         return F.linear(x_bk[:, columns], weight, self.bias[rows])
 
     def ready(self, time: int, slope: int, shape: tuple[int, int]) -> int:
-        """At once, in raster order."""
+        """The output is ready with the input, but in raster order only."""
         return time if slope == shape[1] else NEVER
 
     def begin(self, lanes: int, like: Tensor) -> dict[str, Any]:
-        """The inputs so far, `(lanes, H W in_channels)`, and at how many sites."""
+        """The state: the inputs so far, `(lanes, H W in_channels)`, and the number of sites so far."""
         return {"inputs": like.new_empty(lanes, self.n_sites * self.in_channels), "n": 0}
 
     def step(self, state: dict[str, Any], y: Tensor, x: Tensor, inputs: Tensor) -> Tensor:
-        """Output at the next site, `(1, lanes, out_channels)`."""
+        """The output at the next site: `(1, lanes, out_channels)`."""
         n, (c_in, c_out) = state["n"], (self.in_channels, self.out_channels)
         state["n"] = n + 1
         state["inputs"][:, n * c_in : (n + 1) * c_in] = inputs[0]

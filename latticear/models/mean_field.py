@@ -1,4 +1,8 @@
-"""Mean-field theory as a sampler: sites that know nothing of each other."""
+"""Mean-field theory as a sampler: sites that are independent of each other.
+
+The methods `ready`, `begin` and `step` compute a layer site by site during sampling (see
+`latticear.sampling.tracing.Incremental`); lanes are configurations that are drawn together.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +25,18 @@ class MeanField(AbstractModel):
     """An independent distribution at each site, `q(s) = prod_i p_i(s_i)`: the baseline that any network must beat.
 
     Minimising its variational free energy is mean-field theory; it is exact for spins that do not interact. All sites
-    are drawn together. A product over two tokens that a spin flip leaves as it is could only be uniform; so with
-    `spin_flip_symmetric` the model is the equal mixture of the product and of its flip, `(q(s) + q(flip s)) / 2`: both
-    signs of a magnetisation with the weight they must have. Sites of a mixture are not independent (the first ones tell
-    which of the two the others belong to), and so they are drawn one after the other.
+    are drawn together. A product of distributions over two tokens that is invariant under spin flip is necessarily
+    uniform. Therefore with `spin_flip_symmetric` the model is the equal mixture of the product and its spin-flipped
+    image, `(q(s) + q(flip s)) / 2`, in which both signs of the magnetisation have equal weight. The sites of a mixture
+    are not independent (earlier sites indicate to which of the two products the others belong), so they are drawn one
+    after the other.
 
     Args:
         shape: (H, W).
         n_tokens: q >= 2.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`. The symmetric
-            network is the mixture; of a bias only the field on each site enters, the bonds of a product are nobody's;
-            the condition is embedded and added to the logits.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`. With
+            `spin_flip_symmetric` the model is the mixture. Of a bias only the field enters, not the bonds, because the
+            sites of a product do not depend on each other. The condition is embedded and added to the logits.
 
     Raises:
         ValueError: for q < 2.
@@ -57,7 +62,7 @@ class MeanField(AbstractModel):
     ) -> None:
         super().__init__(shape, n_tokens, **common)
         self.embed = self.conditioning.embedding(n_tokens * (1 if self.n_condition_maps else math.prod(self.shape)))
-        self._set_rank(torch.zeros(self.shape, dtype=torch.long))  # of a bias, this keeps the field alone
+        self._set_rank(torch.zeros(self.shape, dtype=torch.long))  # equal ranks leave only the field of a bias
         if self.spin_flip_symmetric:
             self.previous, self.mixture = Previous(self.shape, n_tokens), FlipMixture(self.shape, n_tokens)
             self._set_rank(wavefront_rank(self))
@@ -68,24 +73,25 @@ class MeanField(AbstractModel):
         if not self.spin_flip_symmetric:
             return _product(self.field, *self._embedded(condition)).expand(len(tokens), -1, -1, -1)
         before = self.previous(one_hot(tokens, self.n_tokens, self.mixture.field.dtype))
-        return self.mixture(before, *self._embedded(condition))  # half: symmetrisation adds the other half
+        return self.mixture(before, *self._embedded(condition))  # half the logits: symmetrisation adds the other half
 
     def _embedded(self, condition: Tensor | None) -> tuple[Tensor, ...]:
         return () if self.embed is None else (self.embed(condition),)
 
 
 class FlipMixture(nn.Module):
-    """The mixture of a product and of its flip, site after site in raster order.
+    """Conditional probabilities of the equal mixture of a product p and its spin-flipped image p', in raster order.
 
-    With p the product and p' its flip, `log r = log p(s_<i) - log p'(s_<i)` says which of the two the sites so far
-    belong to, and the next one follows `sigmoid(log r) p_i + sigmoid(-log r) p'_i`. Returned is half the logarithm.
+    Given the tokens of all earlier sites, p has the odds r against p', `log r = log p(s_<i) - log p'(s_<i)`, and the
+    distribution of site i is `sigmoid(log r) p_i + sigmoid(-log r) p'_i`. The layer returns half its logarithm, because
+    `AbstractModel.logits` adds the logits of the flipped configuration.
 
     Args:
         shape: (H, W).
         n_tokens: q.
 
-    Shapes: `(B, q, H, W)`, the one-hot tokens of the previous sites, and what is added to the logits of the product, if
-    anything, `(B, q H W, 1, 1)` or `(B, q, H, W)`; to `(B, q, H, W)`.
+    Shapes: `(B, q, H, W)`, at each site the one-hot token of the previous site, and optionally a term that is added to
+    the logits of the product, `(B, q H W, 1, 1)` or `(B, q, H, W)`; to `(B, q, H, W)`.
     """
 
     def __init__(self, shape: tuple[int, int], n_tokens: int) -> None:
@@ -94,23 +100,23 @@ class FlipMixture(nn.Module):
 
     def forward(self, before: Tensor, embedded: Tensor | None = None) -> Tensor:
         log_p = _product(self.field, embedded).flatten(2).log_softmax(1)
-        gain = F.pad((log_p - log_p.flip(1))[..., :-1], (1, 0))  # of log r, at the previous site
+        gain = F.pad((log_p - log_p.flip(1))[..., :-1], (1, 0))  # change of log r by each token of the previous site
         log_r = (before.flatten(2) * gain).sum(1, keepdim=True).cumsum(2)
         return _mixed(log_p, log_r).unflatten(2, before.shape[2:])
 
     def ready(self, time: int, slope: int, shape: tuple[int, int]) -> int:
-        """At once, in raster order."""
+        """The output is ready with the input, but in raster order only."""
         return time if slope == shape[1] else NEVER
 
     def begin(self, lanes: int, like: Tensor) -> dict[str, Any]:
-        """The number of sites so far, `log r`, `(lanes, 1)`, and its gain by each token of the last, `(lanes, q)`."""
+        """The state: number of sites so far, `log r` `(lanes, 1)`, and its change by each last token `(lanes, q)`."""
         return {"n": 0, "log_r": like.new_zeros(lanes, 1), "gain": like.new_zeros(lanes, len(self.field))}
 
     def step(self, state: dict[str, Any], y: Tensor, x: Tensor, before: Tensor, *embedded: Tensor) -> Tensor:
-        """Output at the next site, `(1, lanes, q)`."""
+        """The output at the next site: `(1, lanes, q)`."""
         n, q = state["n"], len(self.field)
         logits = self.field.flatten(1)[None, :, n]
-        for value in embedded:  # at this site, or at all
+        for value in embedded:  # given for this site, or for all sites in one vector
             logits = logits + (value[0] if value.shape[2] == q else value[0].unflatten(1, (q, -1))[..., n])
         log_p = logits.log_softmax(1)
         state["log_r"] = state["log_r"] + (before[0] * state["gain"]).sum(1, keepdim=True)
@@ -119,12 +125,12 @@ class FlipMixture(nn.Module):
 
 
 def _small(n_tokens: int, shape: tuple[int, int]) -> nn.Parameter:
-    """Logits close to those of the uniform distribution, not at it: there the gradient of a mixture vanishes."""
+    """Initial logits, close to the uniform distribution but not at it, where the gradient of a mixture vanishes."""
     return nn.Parameter(0.01 * torch.randn(n_tokens, *shape))
 
 
 def _product(field: Tensor, embedded: Tensor | None = None) -> Tensor:
-    """Logits of the product: `(B, q, H, W)`, or `(1, q, H, W)` without a condition."""
+    """Logits of the product distribution: `(B, q, H, W)`, or `(1, q, H, W)` without a condition."""
     if embedded is None:
         return field[None]
     return field + (embedded if embedded.shape[1:] == field.shape else embedded.view(-1, *field.shape))

@@ -16,24 +16,26 @@ __all__ = ["PixelCNN"]
 
 
 class PixelCNN(AbstractModel):
-    """A Type-A layer, Type-B layers, ReLU after each, and a 1x1 output over the q tokens.
+    """A stack of masked convolutions, one of Type A and then others of Type B, each with ReLU, and a 1x1 output layer.
 
     Args:
         shape: (H, W).
         n_tokens: q >= 2.
-        width: channels of the hidden layers.
-        depth: number of masked layers, Type A included, output not counted.
-        kernel_size: odd; one for all masked layers, or one for each. None makes the first layer see the whole lattice,
-            with kernel `2 max(H, W) - 1`, and the others 3x3: small kernels alone leave a blind spot, which on a torus
-            hides close neighbours around the boundary. The first layer has q input channels only, so this is cheap.
-        dilation: distance of neighbouring taps; one for all masked layers, or one for each.
-        n_components: C, tokens at each site; component c is drawn given those before it and all earlier sites.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
+        width: number of channels of the hidden layers.
+        depth: number of masked layers, including the Type-A layer but not the output layer.
+        kernel_size: odd; one value for all masked layers, or one for each. With None the kernel of the first layer
+            covers the whole lattice, `2 max(H, W) - 1`, and the others are 3x3. Small kernels alone leave a blind spot
+            (earlier sites on which the logits do not depend), which on a torus contains close neighbours across the
+            boundary. The large kernel is cheap, because the first layer has only q input channels.
+        dilation: distance between neighbouring taps of a kernel; one value for all masked layers, or one for each.
+        n_components: C, number of tokens at each site; component c is conditioned on the components before it and on
+            all earlier sites.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`; the condition
             enters every hidden layer.
 
     Raises:
-        ValueError: for an even kernel, q < 2, width, depth or dilation < 1, a list that does not fit the depth, or
-            components among which the width cannot be divided.
+        ValueError: for an even kernel size, q < 2, width, depth or dilation < 1, a list whose length is not `depth`, or
+            a width that is not divisible by n_components.
 
     References:
         van den Oord, Kalchbrenner, Kavukcuoglu, "Pixel recurrent neural networks" (2016), arXiv 1601.06759;

@@ -1,4 +1,4 @@
-"""PixelCNN++: two shifted streams, gated residual blocks with short cuts, coarser levels, ordered tokens."""
+"""PixelCNN++: two streams of shifted convolutions in a U-Net of gated residual blocks, also for ordered tokens."""
 
 from __future__ import annotations
 
@@ -18,41 +18,46 @@ from latticear.sampling.tracing import Offset, one_hot
 __all__ = ["PixelCNNPlusPlus", "ShiftedConv2d"]
 
 STREAMS = ("down", "down-right")
-"""What a shifted convolution sees: rows up to its own, to both sides or to the left only."""
+"""Streams of shifted convolutions: both read the rows up to that of the site; "down" reads columns to both sides,
+"down-right" only columns up to that of the site."""
 
 
 class PixelCNNPlusPlus(AbstractModel):
-    """Two streams, one of the rows above and one of the rows above and the own row to the left, in a U-Net.
+    """A U-Net of two streams: one of the rows above a site, one of the rows above and of its row to the left.
 
-    On the way in each level has `depth` gated residual blocks in both streams; on the way out as many, which read the
-    values of the way in through short cuts, last first. Between levels the lattice is halved by strided convolutions,
-    of any H and W, and doubled again by transposed ones.
+    In the first half of the network each level (resolution) has `depth` gated residual blocks in both streams. In the
+    second half it has as many, which also read the values of the first half through short cuts, in reverse order.
+    Between levels the lattice, of any H and W, is halved by strided convolutions and doubled again by transposed ones.
 
-    Other than published: weights are not normalised by their length; the up-sampled stream of rows above reaches the
-    finer level only within the other one, so that sites can be drawn front by front; output over the tokens is an
-    option beside the logistic mixture, and a mixture's bins are exact.
+    Differences from the published network: weights are not normalised by their length; the up-sampled stream of the
+    rows above reaches the finer level only through the other stream, so that sites can be drawn front by front; a
+    categorical output over the tokens is available besides the logistic mixture, and the probabilities of the bins of a
+    mixture are exact.
 
     Args:
         shape: (H, W).
         n_tokens: q >= 2.
-        width: channels of each stream.
-        depth: gated residual blocks of a level on the way in, and as many on the way out.
-        kernel_size: k, odd; blocks see (k + 1)/2 x k sites in the stream of rows above, (k + 1)/2 squared in the other.
-        first_kernel_size: odd, 3 as published; of the layer that reads the tokens. None spans the lattice, with
-            `2 max(H, W) - 1`, where the others reach a few sites only: on a torus close neighbours lie far apart.
-        levels: resolutions, each half the one before. With more than one, sampling is by PyTorch's engine alone, which
-            computes the coarse values at all sites.
+        width: number of channels of each stream.
+        depth: number of gated residual blocks of a level in the first half, and as many in the second half.
+        kernel_size: k, odd; convolutions of the blocks read (k + 1)/2 rows by k columns in the stream of the rows
+            above, and (k + 1)/2 by (k + 1)/2 sites in the other stream.
+        first_kernel_size: kernel size of the layer that reads the tokens, odd; 3 as published. None covers the lattice,
+            `2 max(H, W) - 1`, because the other layers reach only a few sites, while on a torus close neighbours across
+            the boundary are far apart on the grid.
+        levels: number of resolutions, each half the previous one. With more than one, only the PyTorch engine can draw
+            samples; it computes the coarse values at all sites.
         output: "categorical", a logit for each token, or "logistic", for tokens that are levels of a quantity: they are
-            read as numbers and drawn from a mixture of logistics, so that near levels are alike from the start, with
-            fewer parameters where q is large.
-        n_mixtures: logistics in the mixture.
-        dropout: share of hidden values dropped in training by maximum likelihood; samples and weights never drop any.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
+            read as numbers and drawn from a mixture of logistic distributions, so that neighbouring levels have similar
+            probabilities from the start, with fewer parameters if q is large.
+        n_mixtures: number of logistic distributions in the mixture.
+        dropout: fraction of hidden values dropped in training by maximum likelihood; sampling and importance weights
+            use no dropout.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`; the condition
             enters every block.
 
     Raises:
-        ValueError: for an even kernel, a first one of 1, q < 2, width or depth < 1, more levels than the lattice can be
-            halved, or an unknown output.
+        ValueError: for an even kernel size, a first kernel size of 1, q < 2, width or depth < 1, more levels than the
+            lattice can be halved, or an unknown output.
 
     References:
         Salimans, Karpathy, Chen, Kingma, "PixelCNN++: improving the PixelCNN with discretized logistic mixture
@@ -86,7 +91,7 @@ class PixelCNNPlusPlus(AbstractModel):
         if first_kernel_size is None:
             first_kernel_size = max(3, 2 * max(self.shape) - 1)
         if first_kernel_size < 3:
-            raise ValueError(f"first_kernel_size must be at least 3 (1 sees nothing), got {first_kernel_size}")
+            raise ValueError(f"first_kernel_size must be at least 3 (1 reads no site), got {first_kernel_size}")
         self.width, self.depth, self.levels, self.dropout = width, depth, levels, dropout
         self.kernel_size, self.first_kernel_size = kernel_size, first_kernel_size
         self.output, self.n_mixtures = output, n_mixtures
@@ -113,24 +118,25 @@ class PixelCNNPlusPlus(AbstractModel):
 
 
 class ShiftedConv2d(nn.Module):
-    """Convolution that sees the rows up to its own and, in the down-right stream, nothing to the right.
+    """Convolution that reads the rows up to that of the site and, in the down-right stream, no columns to the right.
 
-    It includes the site that it is at, so its input must not know the token there. Where the lattice has been halved,
-    a site stands `spacing` sites of it from the next, and `offsets` count those. A stride of 2 computes every second
-    site alone; an engine that computes all of them by `offsets` finds the same values there.
+    It reads the site itself as well, so its input there must not depend on the token of the site. On a coarser level,
+    neighbouring sites are `spacing` sites of the lattice apart, and `offsets` are in units of sites of the lattice. A
+    stride of 2 computes only every second site; a sampler that computes all sites by `offsets` gets the same values at
+    these sites.
 
     Args:
         in_channels, out_channels: as in `torch.nn.Conv2d`.
-        kernel_size: k, odd; (k + 1)/2 rows by k columns, or by (k + 1)/2.
+        kernel_size: k, odd; the kernel has (k + 1)/2 rows by k columns, in the down-right stream by (k + 1)/2 columns.
         stream: one of `STREAMS`.
-        spacing: of the sites of its input on the lattice.
-        stride: 2 halves the lattice, rounding up.
-        scale: of the initial weights.
+        spacing: distance of neighbouring sites of the input, in sites of the lattice.
+        stride: 1, or 2 to halve the extents, rounding up.
+        scale: factor on the standard deviation of the initial weights.
 
     Shapes: `(B, in_channels, H, W)` to `(B, out_channels, ceil(H / stride), ceil(W / stride))`.
 
     Attributes:
-        offsets: the taps, in sites of the lattice.
+        offsets: the offsets (dy, dx) at which the input is read, in sites of the lattice.
 
     Raises:
         ValueError: for an even kernel or another stream.
@@ -162,20 +168,20 @@ class ShiftedConv2d(nn.Module):
         ]
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, rows, columns))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        nn.init.normal_(self.weight, std=scale * (1.5 / self.weight[0].numel()) ** 0.5)  # keeps variance through ELU
+        nn.init.normal_(self.weight, std=scale * (1.5 / self.weight[0].numel()) ** 0.5)  # ELU then keeps the variance
 
     def tap_weights(self) -> Tensor:
-        """In the order of `offsets`: `(n_taps, in_channels, out_channels)`."""
+        """The weights of the taps, in the order of `offsets`: `(n_taps, in_channels, out_channels)`."""
         return self.weight.flatten(2).permute(2, 1, 0)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = (-(-extent // self.stride) for extent in x.shape[2:])
         padded = F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.reach)
-        return padded[:, :, :height, :width]  # what lies beyond comes from padding below and to the right
+        return padded[:, :, :height, :width]  # without what the padding below and to the right adds
 
 
 class _Options(NamedTuple):
-    """What all levels share."""
+    """Options that all levels share."""
 
     width: int
     depth: int
@@ -185,7 +191,7 @@ class _Options(NamedTuple):
 
 
 class _Level(nn.Module):
-    """One resolution of the U-Net, and within it the coarser ones; returns the down-right stream."""
+    """One resolution of the U-Net, which contains the coarser ones; returns the down-right stream."""
 
     def __init__(self, shape: tuple[int, int], options: _Options, levels: int, spacing: int = 1) -> None:
         super().__init__()
@@ -206,7 +212,7 @@ class _Level(nn.Module):
 
 
 class _Coarser(nn.Module):
-    """Half the resolution, and back."""
+    """The coarser levels within a finer one: halves the resolution, applies the next level, and doubles it again."""
 
     def __init__(self, shape: tuple[int, int], options: _Options, levels: int, spacing: int) -> None:
         super().__init__()
@@ -224,14 +230,15 @@ class _Coarser(nn.Module):
 
 
 class _Spread(nn.Module):
-    """Each coarse site's channels to the 2x2 sites that it stands for, the end of a transposed convolution.
+    """Distributes the channels of each coarse site over its 2x2 finer sites, the last step of a transposed convolution.
 
-    The coarse site (Y, X) knows what the first of its four sites, (2 Y, 2 X), knows, and that comes before the others.
-    Front by front (`tracing.Incremental`) what that first site was given is held for the other three.
+    The coarse site (Y, X) depends on the same sites as the first of its four finer sites, (2 Y, 2 X), which is drawn
+    before the other three. During sampling front by front (`tracing.Incremental`), its values are computed at this
+    first site and kept for the other three.
 
     Args:
-        shape: of the finer level; an odd extent loses what lies beyond.
-        spacing: of the finer level's sites on the lattice.
+        shape: (H, W) of the finer level; the surplus row or column of an odd extent is dropped.
+        spacing: distance of neighbouring sites of the finer level, in sites of the lattice.
 
     Shapes: `(B, 4 C, ceil(H / 2), ceil(W / 2))` to `(B, C, H, W)`.
     """
@@ -261,7 +268,7 @@ class _Spread(nn.Module):
 
 
 class _Blocks(nn.Module):
-    """A gated block of each stream; that of the rows above is read by the other one."""
+    """A gated block of each stream; the output of the one of the rows above is also an input of the other one."""
 
     def __init__(self, options: _Options, spacing: int, is_outwards: bool) -> None:
         super().__init__()
@@ -281,7 +288,7 @@ class _Blocks(nn.Module):
 
 
 class _GatedBlock(nn.Module):
-    """`x + a sigmoid(b)`, where a and b come from two convolutions, the first of which hears a side channel too."""
+    """`x + a sigmoid(b)`, where a and b come from two convolutions; a side input is added after the first one."""
 
     def __init__(self, options: _Options, stream: str, spacing: int, n_side: int) -> None:
         super().__init__()
@@ -304,5 +311,5 @@ class _GatedBlock(nn.Module):
 
 
 def _both_signs(x: Tensor) -> Tensor:
-    """Concatenated ELU: twice the channels."""
+    """Concatenated ELU, of x and of -x: twice the number of channels."""
     return F.elu(torch.cat([x, -x], 1))

@@ -1,4 +1,4 @@
-"""PixelSNAIL: masked convolutions for what is near, attention for what is far."""
+"""PixelSNAIL: masked convolutions for near sites, attention for distant sites."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ __all__ = ["PixelSNAIL"]
 
 
 class PixelSNAIL(AbstractModel):
-    """Gated residual convolutions alternating with attention to everything before the site.
+    """Gated residual convolutions alternating with attention to all earlier sites.
 
-    The convolutions look closely at what is near, a small kernel and a few of them being enough, and the attention
-    fetches from anywhere else: there is no blind spot. Positions, which the attention needs, are learned vectors for
-    rows and columns. Sampling keeps the keys and values of the sites drawn.
+    The convolutions read near sites, for which a few layers with a small kernel are enough; the attention reads all
+    earlier sites, so there is no blind spot. Positions, which the attention needs, are learned vectors for rows and
+    columns. Sampling keeps the keys and values of the sites already drawn.
 
     Args:
         shape: (H, W).
         n_tokens: q >= 2.
-        width: channels of the hidden layers; keys, queries and values have half as many.
+        width: number of channels of the hidden layers; keys, queries and values have half as many.
         depth: number of blocks, each of residual layers and one attention.
-        n_residual: gated residual layers in each block.
-        kernel_size: odd, at least 3; of the masked convolutions.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
+        n_residual: number of gated residual layers in each block.
+        kernel_size: kernel size of the masked convolutions, odd and at least 3.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`; the condition
             enters the gates of all residual layers.
 
     Raises:
-        ValueError: for an even kernel or one of 1, q < 2, or width, depth or n_residual < 1.
+        ValueError: for a kernel size that is even or 1, q < 2, or width, depth or n_residual < 1.
 
     References:
         Chen, Mishra, Rohaninejad, Abbeel, "PixelSNAIL: an improved autoregressive generative model" (2017),
@@ -69,7 +69,7 @@ class PixelSNAIL(AbstractModel):
                 f"n_residual={n_residual}"
             )
         if kernel_size < 3:
-            raise ValueError(f"kernel_size must be at least 3, got {kernel_size}")  # 1 would leave the attention alone
+            raise ValueError(f"kernel_size must be at least 3, got {kernel_size}")  # 1 reads no near sites
         self.width, self.depth, self.n_residual, self.kernel_size = width, depth, n_residual, kernel_size
         self.first = MaskedConv2d(n_tokens, width, kernel_size, "A")
         self.positions = Positions(width, self.shape)
@@ -93,13 +93,13 @@ class PixelSNAIL(AbstractModel):
 
 
 class _GatedResidual(nn.Module):
-    """`x + a * sigmoid(b)`, where a and b come out of two convolutions with ELU before each.
+    """`x + a * sigmoid(b)`, where a and b come from two convolutions with ELU before each.
 
     Args:
-        channels: of x.
-        kernel_size: of the masked convolutions, Type B; 1 for what stays at each site.
-        n_more: channels of a second input, which is added after the first convolution; 0 for none.
-        conditioning: what enters a and b; None for nothing.
+        channels: number of channels of x.
+        kernel_size: kernel size of the masked convolutions, Type B; 1 for layers that act on each site separately.
+        n_more: number of channels of a second input, which is added after the first convolution; 0 for none.
+        conditioning: layout of the condition that enters a and b; None for no condition.
     """
 
     def __init__(
@@ -123,10 +123,11 @@ class _GatedResidual(nn.Module):
 
 
 class _AttentionBlock(nn.Module):
-    """Each site asks all earlier ones: queries from its features, keys and values from theirs and their tokens.
+    """Attention of each site to all earlier sites.
 
-    Keys and values are those of the site before, so attention up to the site itself is attention to what precedes it;
-    the first site finds a key and a value of zero.
+    Queries are computed from the features of the site, keys and values from the features and tokens of earlier sites.
+    Keys and values are shifted by one site, so that attention up to the site itself covers exactly the sites before it;
+    for the first site the key and the value are zero.
     """
 
     def __init__(self, width: int, n_tokens: int, shape: tuple[int, int]) -> None:

@@ -1,4 +1,8 @@
-"""The recurrent baseline: a state at each site, made from the states to the left and above."""
+"""A two-dimensional recurrent network: the state of each site is computed from the states to the left and above.
+
+The methods `ready`, `begin` and `step` compute a layer front by front during sampling (see
+`latticear.sampling.tracing.Incremental`); lanes are configurations that are drawn together.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +22,21 @@ __all__ = ["GatedRecurrence2d", "RecurrentPixelRNN"]
 
 
 class RecurrentPixelRNN(AbstractModel):
-    """A two-dimensional recurrent network: each site updates what it hears from its neighbours, and hands it on.
+    """A two-dimensional recurrent network: the hidden state of each site is a gated update of its neighbours' states.
 
-    A masked 3x3 convolution reads the tokens around a site, recurrent layers follow, and one 1x1 output. States move
-    to the right and down, and with `look_ahead` also down to the left, which opens the view to the upper right: without
-    it a site knows only what is left of its own column, but all sites of a diagonal are drawn together.
+    A masked 3x3 convolution reads the tokens next to a site; recurrent layers and a 1x1 output layer follow. States are
+    passed to the right and down, and with `look_ahead` also down to the left, so that a site depends on sites to its
+    upper right. Without `look_ahead` it depends only on sites in its own column and to the left of it, but all sites of
+    a diagonal are drawn together.
 
     Args:
         shape: (H, W).
         n_tokens: q >= 2.
-        width: channels of a state.
+        width: number of channels of a state.
         depth: number of recurrent layers.
-        look_ahead: whether a state is made from that to the upper right too. The slope is 2 with it and 1 without.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
+        look_ahead: whether a state also depends on the state to the upper right. The slope s of the order `s y + x`, in
+            which sites are drawn, is 2 with it and 1 without it.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`; the condition
             enters every recurrent layer.
 
     Raises:
@@ -87,18 +93,19 @@ class RecurrentPixelRNN(AbstractModel):
 
 
 class GatedRecurrence2d(nn.Module):
-    """A state at each site, from the states of its neighbours on the left, above and, if asked for, to the upper right.
+    """A recurrent layer: the state of a site is computed from those of its neighbours to the left and above.
 
-    `h = u c + (1 - u) W h'`, where h' are the states of these neighbours side by side, zero outside the lattice; the
-    gate is `u = sigmoid(a + U h')`, the candidate `c = tanh(b + V h')`, and a and b are the inputs. Fronts `s y + x`
-    are computed one after the other, in training as in sampling: s (H - 1) + W steps, with s = 2 or 1.
+    With `look_ahead` the neighbour to the upper right is read as well. The state is `h = u c + (1 - u) W h'`, where h'
+    are the concatenated states of these neighbours, zero outside the lattice. The gate is `u = sigmoid(a + U h')`, the
+    candidate `c = tanh(b + V h')`, and a and b are the inputs. Fronts, the sites of equal `s y + x`, are computed one
+    after the other, in training as well as in sampling: s (H - 1) + W steps, with s = 2 if `look_ahead`, else 1.
 
     Args:
         shape: (H, W).
-        channels: C of a state.
-        look_ahead: whether the state to the upper right is read.
+        channels: C, number of channels of a state.
+        look_ahead: whether the state of the neighbour to the upper right is read.
 
-    Shapes: `(B, 2 C, H, W)`, gate before candidate, to `(B, C, H, W)`.
+    Shapes: `(B, 2 C, H, W)`, the inputs a of the gate before the inputs b of the candidate, to `(B, C, H, W)`.
     """
 
     def __init__(self, shape: tuple[int, int], channels: int, look_ahead: bool) -> None:
@@ -107,7 +114,7 @@ class GatedRecurrence2d(nn.Module):
         n = 3 if look_ahead else 2
         self.weight = nn.Parameter(torch.randn(3 * channels, n * channels) / math.sqrt(n * channels))
         with torch.no_grad():
-            self.weight[2 * channels :] = torch.eye(channels).repeat(1, n) / n  # what is handed on: their mean
+            self.weight[2 * channels :] = torch.eye(channels).repeat(1, n) / n  # W h' is initially their mean
 
     def forward(self, x: Tensor) -> Tensor:
         (height, width), slope = self.shape, 1 + self.look_ahead
@@ -115,7 +122,7 @@ class GatedRecurrence2d(nn.Module):
         last = but_one = x.new_zeros(height + 1, len(x), self.channels)  # with a row of zeros above the lattice
         states = []
         for t, inputs in enumerate(fronts):
-            first, stop = max(0, -((width - 1 - t) // slope)), min(height - 1, t // slope) + 1  # rows that it crosses
+            first, stop = max(0, -((width - 1 - t) // slope)), min(height - 1, t // slope) + 1  # its rows
             above = [but_one, last] if self.look_ahead else [last]
             neighbours = [last[first + 1 : stop + 1], *(row_above[first:stop] for row_above in above)]
             front = self._update(inputs[first:stop], torch.cat(neighbours, -1))
@@ -124,31 +131,31 @@ class GatedRecurrence2d(nn.Module):
         return _straight(torch.stack(states, -1).permute(1, 2, 0, 3), slope, width)
 
     def _update(self, inputs: Tensor, neighbours: Tensor) -> Tensor:
-        """New states, `(n, lanes, C)`, from inputs, `(n, lanes, 2 C)`, and the states of the neighbours."""
+        """New states `(n, lanes, C)` from inputs `(n, lanes, 2 C)` and the concatenated states of the neighbours."""
         gate, candidate, carried = F.linear(neighbours, self.weight).chunk(3, -1)
         from_gate, from_candidate = inputs.chunk(2, -1)
         u = torch.sigmoid(gate + from_gate)
         return u * torch.tanh(candidate + from_candidate) + (1 - u) * carried
 
     def ready(self, time: int, slope: int, shape: tuple[int, int]) -> int:
-        """At once, if the neighbours belong to earlier fronts."""
+        """The output is ready with the input, provided that all neighbours belong to earlier fronts."""
         return time if slope == shape[1] or slope > self.look_ahead else NEVER
 
     def begin(self, lanes: int, like: Tensor) -> Tensor:
-        """The states of all sites, with zeros around them: `((H + 1) (W + 2), lanes, C)`."""
+        """The states of all sites, with zeros above and on both sides: `((H + 1) (W + 2), lanes, C)`."""
         return like.new_zeros((self.shape[0] + 1) * (self.shape[1] + 2), lanes, self.channels)
 
     def step(self, state: Tensor, y: Tensor, x: Tensor, inputs: Tensor) -> Tensor:
-        """States at the sites of the next front, `(n, lanes, C)`."""
+        """The states at the sites of the next front: `(n, lanes, C)`."""
         stride = self.shape[1] + 2
-        here = (y + 1) * stride + x + 1
-        sources = [here - 1, here - stride, here - stride + 1][: 2 + self.look_ahead]
-        state[here] = self._update(inputs, torch.cat([state[source] for source in sources], -1))
-        return state[here]
+        site = (y + 1) * stride + x + 1
+        sources = [site - 1, site - stride, site - stride + 1][: 2 + self.look_ahead]
+        state[site] = self._update(inputs, torch.cat([state[source] for source in sources], -1))
+        return state[site]
 
 
 def _skewed(x: Tensor, slope: int) -> Tensor:
-    """Fronts as columns: `(B, C, H, W)` to `(B, C, H, slope (H - 1) + W)`, zeros where a front is outside."""
+    """Shift rows so that fronts become columns: `(B, C, H, W)` to `(B, C, H, slope (H - 1) + W)`, padded with zeros."""
     height, width = x.shape[2:]
     n_fronts = slope * (height - 1) + width
     padded = F.pad(x, (0, n_fronts + slope - width)).flatten(2)

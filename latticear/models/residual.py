@@ -19,25 +19,27 @@ __all__ = ["ResidualPixelCNN"]
 class ResidualPixelCNN(AbstractModel):
     """A 7x7 Type-A layer, residual blocks `1x1, masked 3x3, 1x1`, and a head of two 1x1 layers.
 
-    The stream has twice the channels of the bottleneck in which the blocks convolve. There is no residual around the
-    first layer: it would show a site its own token.
+    The residual stream has twice as many channels as the bottleneck on which the masked convolutions of the blocks act.
+    There is no residual connection around the first layer, because it would let the logits of a site depend on its own
+    token.
 
     Args:
         shape: (H, W).
         n_tokens: q >= 2.
-        width: h, channels of the bottleneck; the stream has 2 h.
-        depth: masked layers: the first one and depth - 1 blocks.
-        kernel_size: odd, of the first layer; None spans the lattice, `2 max(H, W) - 1`, where 7 would leave a blind
-            spot.
-        block_kernel_size: odd, of the blocks.
-        head_width: channels between the two layers of the head; None for h.
-        n_components: C, tokens at each site; component c is drawn given those before it and all earlier sites.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
+        width: h, number of channels of the bottleneck; the residual stream has 2 h.
+        depth: number of masked layers: the first layer and depth - 1 blocks.
+        kernel_size: kernel size of the first layer, odd; None covers the lattice, `2 max(H, W) - 1`, where 7 would
+            leave a blind spot (earlier sites on which the logits do not depend).
+        block_kernel_size: kernel size of the blocks, odd.
+        head_width: number of channels between the two layers of the head; None for h.
+        n_components: C, number of tokens at each site; component c is conditioned on the components before it and on
+            all earlier sites.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`; the condition
             enters every block.
 
     Raises:
-        ValueError: for an even kernel, q < 2, width or depth < 1, or components among which the width cannot be
-            divided.
+        ValueError: for an even kernel size, q < 2, width or depth < 1, or a width that is not divisible by
+            n_components.
 
     References:
         van den Oord, Kalchbrenner, Kavukcuoglu, "Pixel recurrent neural networks" (2016), arXiv 1601.06759, table 1 and
@@ -89,7 +91,7 @@ class ResidualPixelCNN(AbstractModel):
 
 
 class _Block(nn.Module):
-    """`x + W2 relu(conv relu(W1 relu(x)))`, channels 2 h -> h -> h -> 2 h."""
+    """A residual block `x + W2 relu(conv relu(W1 relu(x)))` with channels 2 h -> h -> h -> 2 h."""
 
     def __init__(self, width: int, kernel_size: int, conditioning: Conditioning, n_components: int) -> None:
         super().__init__()

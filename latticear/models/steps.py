@@ -1,4 +1,7 @@
-"""Models that draw part of a configuration while the rest stays: for resampling between steps, and block updates."""
+"""The interface of models that can draw some sites of a configuration while the other sites stay unchanged.
+
+Sequential Monte Carlo, which resamples between steps, and block updates need such models.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,11 @@ __all__ = ["Board", "DrawingStep", "DrawsInSteps", "require_steps"]
 
 
 class DrawingStep(NamedTuple):
-    """Sites that are drawn between two halts.
+    """Sites that are drawn in one step; sampling can be interrupted before and after it.
 
     Attributes:
-        level: they lie on the grid of sites whose coordinates are multiples of 2^level.
-        sites: int64 `(T,)`.
+        level: the sites of the step lie on the grid of sites whose coordinates are multiples of 2^level.
+        sites: int64 `(T,)`, numbers of the sites.
     """
 
     level: int
@@ -41,40 +44,47 @@ class Board(Protocol):
 
 @runtime_checkable
 class DrawsInSteps(Protocol):
-    """What is asked of such a model besides what every model is.
+    """The methods of a model that can draw some of the sites, in addition to those of `AbstractModel`.
 
     Attributes:
-        steps: all sites, in the order in which they are drawn; levels do not rise from one to the next.
+        steps: all sites, in steps in the order in which they are drawn; the level does not rise from a step to the
+            next.
     """
 
     @property
     def steps(self) -> list[DrawingStep]: ...
 
     def board(self, tokens: Tensor) -> Board:
-        """Configurations `(B, N)` as the model sees them; sites that are not drawn yet may hold anything."""
+        """Configurations `(B, N)` in the model's own layout; sites that are not drawn yet may have any token."""
 
     def redraw(self, board: Board, sites: Tensor, u: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Draw some sites anew in their order, each given what the board holds at lower ranks.
+        """Draw some sites again in their order, each conditioned on the tokens of the board at sites of lower rank.
 
         Args:
-            board: changed in place.
-            sites: int64 `(n,)`, each once.
+            board: configurations, changed in place.
+            sites: int64 `(n,)`, numbers of the sites without repetition.
             u: float64 `(B, n)`, uniform in [0, 1).
             condition: `(B, k)` or None.
 
         Returns:
-            The log-probability of what was drawn, the product of these conditionals: float64 `(B,)`.
+            The log-probability of the drawn tokens, the sum of the conditional log-probabilities: float64 `(B,)`.
         """
 
     def log_prob_of(self, board: Board, sites: Tensor, condition: Tensor | None = None) -> Tensor:
-        """The log-probability with which `redraw` would draw what the board holds at these sites: float64 `(B,)`."""
+        """The log-probability with which `redraw` would draw the tokens of the board at these sites: float64 `(B,)`."""
 
 
 def require_steps(model: AbstractModel, hamiltonian: AbstractHamiltonian, what: str, instead: str) -> None:
-    """Check that a model draws in steps, and configurations of this Hamiltonian.
+    """Check that a model can draw in steps, and that it draws configurations of this Hamiltonian.
+
+    Args:
+        model: any model.
+        hamiltonian: the system whose configurations the model must draw.
+        what: name of the method that needs such a model, for the error message.
+        instead: name of the method to use with other models, for the error message.
 
     Raises:
-        ValueError: if it does not; says `what` needs steps and what there is `instead`.
+        ValueError: if the model cannot draw in steps, or draws other configurations.
     """
     if not isinstance(model, DrawsInSteps):
         raise ValueError(

@@ -16,23 +16,23 @@ __all__ = ["CausalTransformer"]
 
 
 class CausalTransformer(AbstractModel):
-    """Blocks of masked self-attention over the sequence of sites, each of which starts from the token before it.
+    """Blocks of masked self-attention over the sequence of sites; the input at each site is the previous token.
 
-    Every site sees every earlier one at once, at a cost that grows with the square of their number; there is no blind
-    spot. Positions are learned, a vector for each row and one for each column. Sampling keeps the keys and values of
-    the sites drawn.
+    Every layer connects each site to all earlier sites, at a cost that grows with the square of the number of sites;
+    there is no blind spot. Positions are learned, a vector for each row and one for each column. Sampling keeps the
+    keys and values of the sites already drawn.
 
     Args:
         shape: (H, W).
         n_tokens: q >= 2.
-        width: channels; a multiple of heads.
+        width: number of channels; a multiple of heads.
         depth: number of blocks.
-        heads: of each attention.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
-            is added to what every site starts from.
+        heads: number of heads of each attention.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`; the condition
+            is added to the input of every site.
 
     Raises:
-        ValueError: for q < 2, width or depth < 1, or a width that heads does not divide.
+        ValueError: for q < 2, width or depth < 1, or a width that is not divisible by heads.
 
     References:
         Vaswani et al., "Attention is all you need" (2017), arXiv 1706.03762, without the encoder;
@@ -81,13 +81,13 @@ class CausalTransformer(AbstractModel):
 
 
 class _Block(nn.Module):
-    """Self-attention and a two-layer perceptron, each normalised before and added to what came in."""
+    """Self-attention and a two-layer perceptron, each with normalised inputs and a residual connection around it."""
 
     def __init__(self, width: int, heads: int, shape: tuple[int, int]) -> None:
         super().__init__()
         self.attention_norm, self.mlp_norm = SiteNorm(width), SiteNorm(width)
         self.query = nn.Conv2d(width, width, 1, bias=False)
-        self.key_value = nn.Conv2d(width, 2 * width, 1, bias=False)  # a constant in all keys would change nothing
+        self.key_value = nn.Conv2d(width, 2 * width, 1, bias=False)  # a bias of the keys would not change the attention
         self.attention = CausalAttention(width, heads, shape)
         self.output = nn.Conv2d(width, width, 1)
         self.expand, self.shrink = nn.Conv2d(width, 4 * width, 1), nn.Conv2d(4 * width, width, 1)

@@ -1,4 +1,4 @@
-"""What draws configurations from a network: the compiled wavefront, the one in PyTorch, and the plain reference."""
+"""Samplers that draw configurations from a network: the wavefront in C or in PyTorch, and a plain reference loop."""
 
 from latticear import deprecated
 from latticear.sampling.choice import BLOCK, METHODS, InBlocks, Reference, drawer

@@ -1,4 +1,4 @@
-"""A draw recorded as a CUDA graph: hundreds of small kernels are launched by one call."""
+"""Sampling recorded as a CUDA graph, so that one call launches hundreds of small kernels."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["Captured"]
 
 
 class Captured:
-    """A draw whose kernels are recorded once and replayed.
+    """A function that draws configurations, whose CUDA kernels are recorded once and replayed at each call.
 
     Args:
-        draw: works on memory of its own, at the same place each time, and never waits for the device.
-        u: uniform numbers on a CUDA device; all later ones have this shape.
-        given: sites held fixed, or None; the same for all later draws.
+        draw: the function; it must use the same memory addresses in each call and never wait for the device.
+        u: uniform numbers on a CUDA device; those of all later calls must have the same shape.
+        given: sites held fixed, or None; later calls must hold sites fixed as well, or none either.
     """
 
     def __init__(self, draw: Callable[[Tensor, Given | None], Drawn], u: Tensor, given: Given | None) -> None:
@@ -35,7 +35,7 @@ class Captured:
                 self._drawn = draw(self._u, self._given)
 
     def draw(self, u: Tensor, given: Given | None) -> Drawn:
-        """What the recorded function would return."""
+        """Replay the recorded function for other uniform numbers and held sites, and return its result."""
         self._u.copy_(u)
         if self._given is not None and given is not None:
             for mine, part in zip(self._given, given, strict=True):

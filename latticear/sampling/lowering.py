@@ -1,4 +1,7 @@
-"""A traced network as a program of records for the compiled kernels."""
+"""Translation of a traced network into the records that the compiled kernels execute.
+
+Ticks, rows and fronts are explained in `latticear.sampling.schedule`, stages in `latticear.sampling.stages`.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ _BINARY: dict[Any, str] = {
 
 
 class Lowered:
-    """A node as the kernels know it, and the memory that its record points to."""
+    """A node of the network as a record for the kernels, with the memory that the record points to."""
 
     def __init__(self, kind: str, node: Node, inputs: list[int], start: int = 0, constant: float = 0.0) -> None:
         self.node, self.inputs = node, inputs
@@ -62,7 +65,7 @@ class Lowered:
             self.record.weight, self.record.bias = self._weight.data_ptr(), self._bias.data_ptr()
 
     def load(self) -> None:
-        """Read the weights as they are now."""
+        """Copy the current weights of the layer into the memory of the record."""
         if self.node.has_weights:
             taps_kio, bias = self.node.weights()
             self._weight[..., : self.node.channels] = taps_kio
@@ -70,28 +73,28 @@ class Lowered:
 
 
 def _zeros(like: Tensor, *shape: int) -> Tensor:
-    """Zeros with room behind them: the kernels read whole vectors from any channel on."""
+    """Zeros of this shape with 16 more behind them, because the kernels read whole vectors starting at any channel."""
     size = math.prod(shape)
     return like.new_zeros(size + 16)[:size].view(shape)
 
 
 def lower(schedule: Schedule, like: Tensor) -> list[Lowered] | None:
-    """The nodes of a network for the kernels, or None if they do not know one of them.
+    """The nodes of a network as records for the kernels, or None if the kernels do not support one of them.
 
     Args:
-        schedule: of the network.
-        like: a parameter of the network.
+        schedule: the schedule of the network.
+        like: a parameter of the network, which gives its device and type of numbers.
     """
     tokens, *others = schedule.graph.nodes
-    known = library() is not None and like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
-    if not known or tokens.channels // schedule.graph.n_components > MAX_TOKENS:
+    supported = library() is not None and like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
+    if not supported or tokens.channels // schedule.graph.n_components > MAX_TOKENS:
         return None
     lowering = _Lowering(tokens, math.prod(schedule.graph.shape))
     return lowering.nodes if all(map(lowering.add, others)) else None
 
 
 class _Lowering:
-    """The nodes so far."""
+    """The translation of the nodes of a network, one after the other."""
 
     def __init__(self, tokens: Node, n_sites: int) -> None:
         self._n_sites = n_sites
@@ -101,8 +104,8 @@ class _Lowering:
         self._chunks: dict[str, Node] = {}
 
     def add(self, node: Node) -> bool:
-        """Add a node; False if the kernels do not know it."""
-        if node.function is torch.chunk:  # is read by the next nodes, from where it reads itself
+        """Add a node; False if the kernels do not support it."""
+        if node.function is torch.chunk:  # needs no record: the nodes of its parts read its input directly
             self._chunks[node.name] = node
             return True
         lowered = self._lower(node)
@@ -124,7 +127,7 @@ class _Lowering:
         if node.function is operator.getitem:
             return self._slice(node)
         inputs = [self._index.get(name, 0) for name in node.inputs]
-        if 0 in inputs or not node.arguments:  # tokens have no channels here, only rows of weights
+        if 0 in inputs or not node.arguments:  # only taps can read the tokens, which are not stored as channels
             return None
         if node.function is torch.cat:
             parts = [self._index[part.name] for part in node.arguments[0]]
@@ -161,7 +164,11 @@ class _Lowering:
 
 
 def allocate(schedule: Schedule, nodes: list[Lowered]) -> int:
-    """Give each node a ring that holds what is still read, and return the numbers that all rings take, a lane."""
+    """Give each node a ring of memory for the values that are still read.
+
+    Returns:
+        The total size of all rings: the count of numbers for one lane, that is, one configuration.
+    """
     (height, width), total = schedule.graph.shape, 0
     for lowered in nodes:
         record, name = lowered.record, lowered.node.name
@@ -180,7 +187,7 @@ def allocate(schedule: Schedule, nodes: list[Lowered]) -> int:
 
 
 def steps_of(schedule: Schedule, nodes: list[Lowered]) -> list[structures.Step]:
-    """What is computed at a tick: neighbouring channels of one node and one stage together, stage by stage."""
+    """The steps of each tick, in the order of their stages; a step computes adjacent channels of one node and stage."""
     steps = []
     for index, lowered in enumerate(nodes):
         if index == 0 or lowered.node.is_constant:
@@ -195,7 +202,7 @@ def steps_of(schedule: Schedule, nodes: list[Lowered]) -> list[structures.Step]:
 
 
 def _n_here(node: Node, channels: slice, n_read: int) -> int:
-    """How many of the first channels of a layer's input some output channels read at their own site."""
+    """Number of leading input channels of a layer that include all those read by output channels at their own site."""
     own_site = getattr(node.layer, "own_site", None)
     if own_site is None:
         return n_read

@@ -1,7 +1,7 @@
-"""The wavefront compiled for the CPU: as `latticear.sampling.torch_engine`, without a call for each product.
+"""The wavefront sampler compiled for the CPU: `latticear.sampling.torch_engine` without a PyTorch call per product.
 
-The kernels (`latticear/kernels`, C) are built when the package is installed. Where they could not be built, or a
-network does what they do not know, `latticear.sampling.torch_engine` draws instead; the tokens are the same.
+The kernels (`latticear/kernels`, C) are built when the package is installed. If they could not be built, or do not
+support an operation of the network, `latticear.sampling.torch_engine` draws instead; the tokens are the same.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ __all__ = ["NativeEngine"]
 
 
 class NativeEngine:
-    """A network compiled into a program for the kernels.
+    """A sampler for one network, translated into a program for the kernels.
 
     Args:
-        model: the network, on the CPU; its weights are read anew at each draw.
-        schedule: when it computes what.
-        nodes: its values, from `lower`.
+        model: the network, on the CPU; its weights are read anew in each call of `draw`.
+        schedule: the schedule of the network: the tick at which each value is computed.
+        nodes: the nodes of the network, from `lower`.
     """
 
     instruction_set = -1
-    """Which of `instruction_sets()`; the fastest unless told otherwise."""
+    """Index into `instruction_sets()`; by default the last one, which is the fastest."""
 
-    padded = False  # each configuration is computed by itself, however many are drawn
+    padded = False  # the result for a configuration does not depend on how many are drawn together
 
     def __init__(self, model: Any, schedule: Schedule, nodes: list[Lowered]) -> None:
         self.shape, self.dtype = schedule.graph.shape, next(model.parameters()).dtype
@@ -64,11 +64,11 @@ class NativeEngine:
 
     @property
     def block(self) -> int:
-        """Configurations that keep every thread busy for a while."""
+        """Number of configurations to draw in one call: enough to keep every thread busy for a while."""
         return max(256, 4 * CONFIGURATIONS * torch.get_num_threads())
 
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
-        """Draw configurations from uniform numbers `(B, C H W)`, but for the sites held fixed."""
+        """Draw configurations from uniform numbers `(B, C H W)`; sites held fixed keep their tokens."""
         u = u.contiguous()
         tokens = (
             torch.empty(u.shape, dtype=torch.long)
@@ -85,10 +85,10 @@ class NativeEngine:
             if len(self._memory) < size:
                 self._memory = torch.empty(size, dtype=torch.uint8)
             chosen = range(len(instruction_sets()))[self.instruction_set]
-            for part in torch.arange(len(u)).split(2 * CONFIGURATIONS * n_threads):  # between which Ctrl-C is heard
+            for part in torch.arange(len(u)).split(2 * CONFIGURATIONS * n_threads):  # Ctrl-C works between parts
                 first = int(part[0])
-                given_here = None if condition is None else condition[first : first + len(part)]
-                inputs = self._temperatures(len(part), given_here), self._constants(given_here)
+                conditions = None if condition is None else condition[first : first + len(part)]
+                inputs = self._temperatures(len(part), conditions), self._constants(conditions)
                 places = [None if t is None else t[first:].data_ptr() for t in arrays]
                 places += [None if t is None else t.data_ptr() for t in inputs]
                 n_constants = 0 if inputs[1] is None else inputs[1].shape[1]
@@ -102,10 +102,10 @@ class NativeEngine:
 
     @torch.no_grad()
     def _constants(self, condition: Tensor | None) -> Tensor | None:
-        """What depends on the condition alone: `(n, columns)`, of each value all channels of a site together.
+        """The values that depend on the condition alone: `(n, columns)`, with the channels of a site side by side.
 
-        Computed for a fixed number of configurations at a time, the last ones padded: the rounding of PyTorch's
-        products depends on how many there are.
+        They are computed for a fixed number of configurations at a time, with padding in the last group, because the
+        rounding of PyTorch's products depends on the number of rows.
         """
         nodes = [node.node for node in self._nodes if node.node.is_constant]
         if condition is None or not nodes:
@@ -121,7 +121,7 @@ class NativeEngine:
         return None if self._bias is None else self._bias.strengths(n, condition).temperatures.contiguous()
 
     def _load(self) -> None:
-        """Read the weights as they are now."""
+        """Copy the current weights of the network into the memory of the program."""
         for node in self._nodes:
             node.load()
         if (bias := self._bias) is not None:
@@ -131,7 +131,7 @@ class NativeEngine:
 
 
 def _constant(node: Node, condition: Tensor, shape: tuple[int, int]) -> Tensor:
-    """The value of a node for some conditions, `(n, sites * channels)`; the kernels trust its size."""
+    """The value of a node for n conditions, `(n, sites * channels)`; its size is checked, as the kernels do not."""
     value = cast(nn.Module, node.layer)(condition)
     expected = (len(condition), node.channels, *(shape if node.is_map else (1, 1)))
     if tuple(value.shape) != expected:

@@ -1,4 +1,4 @@
-"""A copy of a network on which its structure shows: float64, and no weight that happens to be zero."""
+"""Copies of a network for tests of its structure: in float64, with random weights, none of which is zero."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ TOLERANCE = 1e-8
 
 
 def probe_of(model: Any) -> Any:
-    """A copy on the CPU, in float64 and evaluation mode; the model is left as it is."""
+    """A copy of the model on the CPU, in float64 and evaluation mode; the model is not changed."""
     return copy.deepcopy(model).cpu().double().eval()
 
 
 @torch.no_grad()
 def randomise(probe: nn.Module, generator: torch.Generator) -> None:
-    """Draw all weights anew, of order one over the root of the number of inputs: a zero would hide a connection."""
+    """Replace all weights by random numbers of order 1 / sqrt(number of inputs); a zero would hide a connection."""
     for weight in probe.parameters():
         noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
         weight.copy_(noise / max(1.0, weight[0].numel() ** 0.5) if weight.ndim > 1 else 0.1 * noise)
 
 
 def random_condition(model: Any, n: int, generator: torch.Generator) -> Tensor | None:
-    """Conditions of n configurations, float64, positive as temperatures are; None for a model without."""
+    """Random conditions of n configurations, float64, positive like temperatures; None for a model without them."""
     size = model.conditioning.size
     return torch.rand(n, size, generator=generator, dtype=torch.float64) + 0.5 if size else None
 

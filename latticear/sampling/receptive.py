@@ -1,8 +1,10 @@
-"""The receptive field: which tokens the logits of a site depend on, and which earlier ones they miss.
+"""The receptive field of a site, the sites on which its logits depend, and its blind spot, all other earlier sites.
 
-Found in two ways that have nothing in common and must agree: from the taps of the traced network, and by replacing
-tokens, which serves any network. What a network does not see it cannot learn: small kernels alone leave a blind spot,
-and on a torus it hides close neighbours around the boundary. The bias knows its own neighbours besides.
+The receptive field is found in two independent ways, which must agree: from the taps (the offsets at which layers read
+their inputs) of the traced network, and by replacing tokens, which works for any network. A network cannot learn a
+dependence on sites of its blind spot. Small kernels alone leave a blind spot, which on a torus contains close
+neighbours across the boundary. The known-neighbour term (the bias of a model) adds the exact energies of bonds to
+earlier sites, whether or not they belong to the receptive field.
 """
 
 from __future__ import annotations
@@ -35,17 +37,17 @@ AT_ONCE = 512
 
 
 class ReceptiveFieldWarning(UserWarning):
-    """A network cannot see across its lattice."""
+    """The receptive field of a network does not reach across its lattice."""
 
 
 class ReceptiveField(NamedTuple):
-    """What is known at one site when it is drawn; all masks are bool `(H, W)`.
+    """The sites on which the conditional probability of one site depends; all masks are bool `(H, W)`.
 
     Attributes:
         site: (y, x).
-        seen: what other sites the network's logits of this one depend on.
-        known: sites whose bond with this one the bias knows exactly, around a periodic boundary too.
-        earlier: what precedes this site in raster order.
+        seen: the receptive field, other sites on which the network's logits of this site depend.
+        known: sites whose bond with this site is in the known-neighbour term, also across a periodic boundary.
+        earlier: all sites that precede this site in raster order.
     """
 
     site: tuple[int, int]
@@ -55,12 +57,12 @@ class ReceptiveField(NamedTuple):
 
     @property
     def blind_spot(self) -> Tensor:
-        """Earlier sites that the network does not see, whether or not the bias knows them."""
+        """Earlier sites outside the receptive field, whether or not they are in the known-neighbour term."""
         return self.earlier & ~self.seen
 
 
 def field_of(model: Any, site: tuple[int, int]) -> ReceptiveField | None:
-    """The receptive field of a site from the taps; None for a network that offsets do not describe.
+    """The receptive field of a site from the offsets of layers; None if these do not describe the network.
 
     Args:
         model: any model.
@@ -87,22 +89,22 @@ def field_of(model: Any, site: tuple[int, int]) -> ReceptiveField | None:
         return None
     order = raster_rank(model.shape, model.shape[1])
     seen = _seen(graph, site)
-    seen[site] &= model.n_components == 1  # a component sees those before it
+    seen[site] &= model.n_components == 1  # a component may depend on earlier components of its own site
     return ReceptiveField(site, seen, _known(model, site), order < order[site])
 
 
 @torch.no_grad()
 def dependences(model: Any, *, n_trials: int = 3, seed: int = 0) -> Tensor:
-    """Which logits move when a token is replaced: bool `(C N, C N)`, C = 1 for most networks, N = H W.
+    """Which logits change when a token is replaced: bool `(C N, C N)`, with C tokens at each of the N = H W sites.
 
-    `dependences[i, j]` is True if the logits of site i, bias included, moved in any trial when site j took another
-    token; with components, entry `c N + i` is component c of site i. Each trial is a random configuration in a float64
-    copy of the network with random weights of its own (a zero weight or a dead unit would hide a connection).
+    `dependences[i, j]` is True if the logits of site i, including the bias, changed in any trial when site j took
+    another token; with components, entry `c N + i` is component c of site i. Each trial uses a random configuration and
+    a float64 copy of the network with new random weights (a zero weight or a dead unit would hide a connection).
 
     Args:
-        model: any model; it is left as it is.
-        n_trials: configurations and sets of weights tried.
-        seed: of both.
+        model: any model; it is not changed.
+        n_trials: number of random configurations, each with its own random weights.
+        seed: seed of the configurations and weights.
     """
     generator = torch.Generator().manual_seed(seed)
     probe = probe_of(model)
@@ -124,9 +126,9 @@ def dependences(model: Any, *, n_trials: int = 3, seed: int = 0) -> Tensor:
 
 
 def slope_of(model: Any) -> int | None:
-    """The slope s of the order `s y + x` in which a model draws, None for another order.
+    """The slope s if a model draws its sites in the order `s y + x`; None for another order.
 
-    1 for a single row, where any is the same.
+    For a single row all slopes are equivalent, and 1 is returned.
     """
     rank = model.rank.cpu()
     slope = int(rank[1, 0] - rank[0, 0]) if model.shape[0] > 1 else 1
@@ -134,33 +136,35 @@ def slope_of(model: Any) -> int | None:
 
 
 def summary(model: Any) -> dict[str, Any]:
-    """The receptive field in short, as JSON values; those of a network that offsets do not describe are None.
+    """A summary of the receptive field, as JSON values.
+
+    The last three values are None for a network that the offsets of its layers do not describe.
 
     Keys:
         slope: s; sites of equal `s y + x` are drawn together. None for a network with another order.
-        ticks: passes to draw a configuration, `s (H - 1) + W`, or the phases of another order.
-        sees: of all other sites, the share that the network sees from the last one, which comes after all of them.
-        blind_spot: how many of the sites before the centre (H // 2, W // 2) the network does not see from there.
-        reaches_across: whether the last site's neighbours around both boundaries are seen or known from the bias;
-            only a periodic system needs them.
+        ticks: number of ticks (passes) to draw a configuration, `s (H - 1) + W`; of ranks for another order.
+        sees: fraction of all other sites that are in the receptive field of the last site, which is drawn after them.
+        blind_spot: number of sites in the blind spot of the centre (H // 2, W // 2).
+        reaches_across: whether the last site's neighbours across both boundaries are in its receptive field or in the
+            known-neighbour term; this matters for periodic systems only.
     """
     height, width = model.shape
     centre, last = field_of(model, (height // 2, width // 2)), field_of(model, (height - 1, width - 1))
-    known: dict[str, Any] = {"sees": None, "blind_spot": None, "reaches_across": None}
+    values: dict[str, Any] = {"sees": None, "blind_spot": None, "reaches_across": None}
     if centre is not None and last is not None:
         across = [around for around in [(height - 1, 0), (0, width - 1)] if around != last.site]
-        known = {
+        values = {
             "sees": int(last.seen.sum()) / max(1, int(last.earlier.sum())),
             "blind_spot": int(centre.blind_spot.sum()),
             "reaches_across": all(bool((last.seen | last.known)[around]) for around in across),
         }
-    return {"slope": slope_of(model), "ticks": int(model.rank.max()) + 1, **known}
+    return {"slope": slope_of(model), "ticks": int(model.rank.max()) + 1, **values}
 
 
 def warn_of_short_reach(model: Any) -> None:
-    """Warn where the last site, which comes after all others, sees no token of some row or column.
+    """Warn if the receptive field of the last site, which is drawn after all others, misses a whole row or column.
 
-    Says nothing of a network that offsets do not describe.
+    There is no warning for a network that the offsets of its layers do not describe.
     """
     height, width = model.shape
     field = field_of(model, (height - 1, width - 1))
@@ -169,17 +173,20 @@ def warn_of_short_reach(model: Any) -> None:
     rows, columns = (int((field.seen | (field.earlier.logical_not())).any(axis).sum()) for axis in (1, 0))
     if (rows, columns) == (height, width):
         return
-    around = "" if model.bias is None else ", but for the neighbours that the bias knows"
+    around = "" if model.bias is None else ", apart from the neighbours whose bonds are in the bias"
     warnings.warn(
-        f"{type(model).__name__}: the last site of {height}x{width} sees {rows} of {height} rows and {columns} of "
-        f"{width} columns{around}; a larger kernel_size, more depth or dilation reaches further",
+        f"{type(model).__name__}: the receptive field of the last site of {height}x{width} covers {rows} of {height} "
+        f"rows and {columns} of {width} columns{around}; a larger kernel_size, more depth or dilation reaches further",
         ReceptiveFieldWarning,
         stacklevel=4,
     )
 
 
 def _seen(graph: Graph, site: tuple[int, int]) -> Tensor:
-    """Back from the logits through the taps, on the lattice alone: outside of it every layer reads zeros."""
+    """The receptive field of a site, traced from its logits back through the taps of all layers.
+
+    Only taps inside the lattice count, because every layer reads zeros outside of it.
+    """
     needed = {node.name: torch.zeros(graph.shape, dtype=torch.bool) for node in graph.nodes}
     needed[graph.nodes[-1].name][site] = True
     for node in reversed(graph.nodes):
@@ -190,10 +197,11 @@ def _seen(graph: Graph, site: tuple[int, int]) -> Tensor:
 
 
 def _known(model: Any, site: tuple[int, int]) -> Tensor:
+    """The sites whose bonds with a site are in the known-neighbour term and depend on its token."""
     known = torch.zeros(model.shape, dtype=torch.bool)
     if model.bias is not None:
         index = site[0] * model.shape[1] + site[1]
         tables = model.bias.energies[index]  # (K, neighbour's token, own token); zero for a neighbour of higher rank
-        tells = (tables != tables[:, :1]).flatten(1).any(1)
-        known.view(-1)[model.bias.sites[index][tells].cpu()] = True
+        bonded = (tables != tables[:, :1]).flatten(1).any(1)
+        known.view(-1)[model.bias.sites[index][bonded].cpu()] = True
     return known

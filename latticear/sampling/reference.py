@@ -1,4 +1,7 @@
-"""Drawing tokens one after the other: the plain reference, which everything faster is held against."""
+"""Drawing sites rank by rank with the whole network: the reference with which all faster samplers are compared.
+
+The rank of a site is its position in the autoregressive order of a model; sites of equal rank are drawn together.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ __all__ = ["Autoregressive", "Drawer", "Drawn", "Given", "draw_front", "draw_ref
 
 
 class Autoregressive(Protocol):
-    """What a sampler asks of a model."""
+    """The attributes and methods of a model that a sampler uses."""
 
     shape: tuple[int, int]
     n_tokens: int
@@ -31,8 +34,8 @@ class Given(NamedTuple):
     """Sites that are held fixed.
 
     Attributes:
-        tokens: int64 `(B, C H W)`; what is held, arbitrary elsewhere.
-        where: bool `(B, C H W)`, True where the token is held.
+        tokens: int64 `(B, C H W)`, the tokens that are held fixed; arbitrary at the other sites.
+        where: bool `(B, C H W)`, True where the token is held fixed.
     """
 
     tokens: Tensor
@@ -40,12 +43,13 @@ class Given(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """A block of configurations.
+    """A block of drawn configurations.
 
     Attributes:
         tokens: int64 `(B, H, W)`, or `(B, C, H, W)` for C > 1.
-        log_q: float64 `(B,)`, log-probability of the drawn sites, each given those of lower rank.
-        log_q_given: float64 `(B,)`, the same of the sites held fixed; zero where there are none.
+        log_q: float64 `(B,)`, log-probability of the drawn sites, each conditioned on the sites of lower rank.
+        log_q_given: float64 `(B,)`, log-probability of the sites held fixed, each conditioned on the sites of lower
+            rank; zero if no site is held fixed.
     """
 
     tokens: Tensor
@@ -69,12 +73,12 @@ class Drawer(Protocol):
 
 
 def draw_front(logits: Tensor, u: Tensor, given: Given | None, dim: int) -> Drawn:
-    """Draw independent sites, but for those held fixed.
+    """Draw conditionally independent sites; sites held fixed keep their tokens.
 
     Args:
         logits: `(..., q)`.
-        u: float64 `(...)`.
-        given: tokens and mask `(...)`, or None.
+        u: float64 `(...)`, uniform in [0, 1).
+        given: tokens held fixed and their mask, `(...)` each, or None.
         dim: the dimension of the sites, over which log-probabilities are summed.
     """
     tokens, log_p = categorical(logits, u)
@@ -92,11 +96,12 @@ def draw_front(logits: Tensor, u: Tensor, given: Given | None, dim: int) -> Draw
 def draw_reference(
     model: Autoregressive, u: Tensor, condition: Tensor | None = None, given: Given | None = None
 ) -> Drawn:
-    """Draw configurations with one pass of the whole network for each rank and component: slow, and plainly right.
+    """Draw configurations with one pass of the whole network for each rank and component: slow, but simple.
 
     Args:
         model: the network.
-        u: float64 `(B, C * H * W)`, uniform in [0, 1); entry `(b, c * H * W + site)` decides that token.
+        u: float64 `(B, C * H * W)`, uniform in [0, 1); entry `(b, c * H * W + site)` determines the token of component
+            c of the site in configuration b.
         condition: `(B, k)` or None.
         given: sites held fixed, or None.
     """
@@ -112,8 +117,8 @@ def draw_reference(
         sites = (rank == r).nonzero()[:, 0]
         for c in range(n_components):
             logits_bqcs = model.logits(tokens, condition).flatten(-2).view(len(u), model.n_tokens, n_components, -1)
-            here = None if held is None else Given(*(part[:, c, sites] for part in held))
-            front = draw_front(logits_bqcs[:, :, c, sites].transpose(1, 2), u_bcs[:, c, sites], here, 1)
+            held_bs = None if held is None else Given(*(part[:, c, sites] for part in held))
+            front = draw_front(logits_bqcs[:, :, c, sites].transpose(1, 2), u_bcs[:, c, sites], held_bs, 1)
             flat_bcs[:, c, sites] = front.tokens
             log_q += front.log_q
             log_q_given += front.log_q_given

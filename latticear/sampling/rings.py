@@ -1,7 +1,8 @@
-"""Memory of the wavefront: only the fronts (in raster order, the rows) that are still read.
+"""Memory of the wavefront sampler: ring buffers for the fronts (in raster order, the rows) that are still read.
 
-Values lie as `[row][configuration][front][channel]`. Tap (dy, dx) of front t is front `t + s dy + dx` of another row:
-neighbouring taps of one row are neighbouring numbers, and a product reads them without copying.
+A front is the set of sites with equal `s y + x = t`, which are drawn together; s is the slope. Values are stored as
+`[row][configuration][front][channel]`. The tap (offset) (dy, dx) of a site in front t reads front `t + s dy + dx` of
+row y + dy: neighbouring taps of one row are adjacent in memory, and a matrix product reads them without copying.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ __all__ = ["Fronts", "Part", "Ring", "Rows"]
 
 
 class Part(NamedTuple):
-    """What is computed of a value at one tick.
+    """The part of a value of the network that is computed at one tick: a front, or a whole row.
 
     Attributes:
-        front: the front of its first column, `s y + x`.
-        rows: the rows that it crosses.
-        columns: one for a front; all of a row that is computed at once.
+        front: `s y + x` of the first site of the part.
+        rows: the rows in which the part has sites.
+        columns: number of columns in each row: 1 for a front, W for a row that is computed at once.
     """
 
     front: int
@@ -31,11 +32,11 @@ class Part(NamedTuple):
 
 
 class Ring(ABC):
-    """What is still read of one value of the network; what lies outside the lattice reads as zero.
+    """The memory of one value of the network; places outside the lattice read as zero.
 
     Args:
         width, slope: W of the lattice and s of the schedule.
-        data: zeros, `(rows, lanes, slots, channels)`, where lanes are configurations drawn side by side.
+        data: zeros, `(rows, lanes, slots, channels)`; lanes are configurations drawn together.
     """
 
     def __init__(self, width: int, slope: int, data: Tensor) -> None:
@@ -43,9 +44,9 @@ class Ring(ABC):
         self.data = data
 
     def read(self, part: Part, offset: Offset, length: int) -> Tensor:
-        """`length` neighbouring taps from `offset` on of a part, side by side, a view.
+        """A view of the values at `length` neighbouring taps, of which `offset` is the first, for all sites of a part.
 
-        `(rows * lanes, length * channels)` for a front, `(lanes, columns, length * channels)` for a row.
+        Its shape is `(rows * lanes, length * channels)` for a front, `(lanes, columns, length * channels)` for a row.
         """
         _, lanes, slots, channels = self.data.shape
         row, slot = self._place(part.front + self._slope * offset[0] + offset[1], part.rows.start + offset[0])
@@ -57,24 +58,26 @@ class Ring(ABC):
 
     @abstractmethod
     def write(self, part: Part, values: Tensor) -> None:
-        """Store a part: `(rows * lanes, channels)` of a front, `(lanes * columns, channels)` of a row."""
+        """Store values of a part: `(rows * lanes, channels)` for a front, `(lanes * columns, channels)` for a row."""
 
     @abstractmethod
     def clear(self, front: int, stop: int) -> None:
-        """Make a front read as zero in the rows before `stop`, which it has left."""
+        """Set a front to zero in the rows before `stop`, in which it lies outside the lattice."""
 
     @abstractmethod
     def _place(self, front: int, row: int) -> tuple[int, int]:
-        """Row and slot of `data` that hold a front of a row."""
+        """The row and slot of `data` where the values of a front in a row of the lattice are stored."""
 
 
 class Fronts(Ring):
-    """Where a front crosses many rows: the last fronts of every row, each stored twice.
+    """Memory for fronts that cross many rows: the last fronts of every row, each stored twice.
+
+    Each front is stored twice so that any `span` consecutive fronts are adjacent in memory.
 
     Args:
-        width, slope, data: as in `Ring`; twice `span` slots, and `above` rows of zeros above the lattice.
-        above: how many rows further up it is read.
-        span: how many fronts are kept.
+        width, slope, data: as in `Ring`; data have twice `span` slots, and `above` rows of zeros above the lattice.
+        above: the largest number of rows above a site from which its reader reads.
+        span: number of fronts that are kept.
     """
 
     def __init__(self, width: int, slope: int, data: Tensor, above: int, span: int) -> None:
@@ -92,18 +95,18 @@ class Fronts(Ring):
         self.clear(part.front, part.rows.start)
 
     def clear(self, front: int, stop: int) -> None:
-        # rows that the front has left; those left long ago hold zeros already
+        # rows in which the front has passed the last column; older ones are zero already
         oldest = self._above + max(0, -((self._width + self._span - 1 - front) // self._slope))
         for slot in (front % self._span, front % self._span + self._span):
             self.data[oldest : self._above + stop, :, slot] = 0
 
 
 class Rows(Ring):
-    """In raster order, where a front is one site: the last rows as they lie, with zeros at both ends.
+    """Memory in raster order, where a front is a single site: the last rows, with zeros at both ends.
 
     Args:
         width, slope, data: as in `Ring`.
-        left: columns of zeros on the left.
+        left: number of columns of zeros on the left.
     """
 
     def __init__(self, width: int, slope: int, data: Tensor, left: int) -> None:
@@ -119,4 +122,4 @@ class Rows(Ring):
         target.copy_(values.view_as(target))
 
     def clear(self, front: int, stop: int) -> None:
-        """Nothing: a row is written over before it is read again."""
+        """Nothing has to be cleared, because a row is overwritten before it is read again."""

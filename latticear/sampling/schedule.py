@@ -1,8 +1,8 @@
-"""When each value of a network can be known: the schedule of the wavefront.
+"""The schedule of the wavefront sampler: the tick (step of sampling) at which each value of a network can be computed.
 
-All sites of one front, `s y + x = t`, are independent given the earlier fronts once the slope s is large enough, so
-they can be drawn together: `s (H - 1) + W` ticks instead of `H W`. The slope and the tick at which each value is ready
-follow from the offsets that layers read, by a max-plus recursion.
+If the slope s is large enough, all sites of one front, `s y + x = t`, are independent given the earlier fronts, and are
+drawn together at tick t: a configuration takes `s (H - 1) + W` ticks instead of `H W`. The slope, and the tick at which
+each value is ready, follow from the offsets at which layers read their inputs, by a max-plus recursion.
 """
 
 from __future__ import annotations
@@ -20,25 +20,26 @@ __all__ = ["Read", "Schedule", "raster_rank", "schedule_of", "wavefront_rank"]
 
 
 class Schedule:
-    """When each value of a network is computed at some slope, and how long it is kept.
+    """The tick at which each value of a network is computed at a given slope, and how long the value is kept.
 
-    A front `s y + x = t` of a value is computed at tick t + ready. At a slope of W, which is raster order, a value that
-    depends on rows above only is computed a whole row at a time: row y at tick W y + ready. A stack that looks ahead
-    to the right, layer by layer, then waits for the end of the row above and for nothing else.
+    The front `s y + x = t` of a value (a node of the graph) is computed at tick t + ready. At a slope of W, which is
+    raster order, a value that depends only on rows above is computed a whole row at a time: row y at tick W y + ready.
+    A stack of layers that read columns to the right then has to wait only for the end of the row above.
 
-    Where a site has components, they are drawn one after the other within a tick. What waits for one of them is known
-    at its own site during that tick, and at other sites a tick later, as tokens are.
+    If sites have components, these are drawn one after the other within a tick. A value that depends on some of them is
+    available at its own site during the same tick, and at other sites one tick later, like the tokens.
 
     Args:
-        graph: the network.
+        graph: the traced network.
         slope: s, at most W.
-        stages: of `graph`, from `stages_of`.
+        stages: the stages of all channels of `graph`, from `stages_of`.
 
     Attributes:
         graph, slope, stages: as given.
-        stages_at: by name of the node, the stages at which something of it becomes known; 0 is always among them.
-        ready: ticks, by name of the node; for tokens, one, with components zero.
-        by_row: names of those that are computed a row at a time.
+        stages_at: for each node by name, the stages at which channels of it are computed; always includes 0.
+        ready: for each node by name, the number of ticks after its front at which it is computed; for tokens 1, with
+            components 0.
+        by_row: names of the nodes that are computed a row at a time.
     """
 
     def __init__(self, graph: Graph, slope: int, stages: dict[str, Any]) -> None:
@@ -49,8 +50,8 @@ class Schedule:
         self.stages_at = {name: _distinct(stage) for name, stage in stages.items()}
         self._waiting = {name for name, distinct in self.stages_at.items() if len(distinct) > 1}
         self.by_row: set[str] = set()
-        last = graph.nodes[-1].name  # drawn from site by site
-        above = {tokens: 0}  # how many rows further up the last row lies that a node depends on
+        last = graph.nodes[-1].name  # the logits, needed front by front
+        above = {tokens: 0}  # for each node, how many rows above its own is the last row that it depends on
         for node in graph.nodes[1:]:
             name = node.name
             if node.is_constant:
@@ -62,57 +63,57 @@ class Schedule:
             latest = [self._known(source, dy, dx, name) for source in node.inputs for dy, dx in node.offsets]
             time, layer = max(latest, default=0), cast(Incremental, node.layer)
             self.ready[name] = layer.ready(time, slope, graph.shape) if node.is_incremental else time
-        self.ready[last] = max(self.ready[last], 0)  # no earlier than it is drawn from
+        self.ready[last] = max(self.ready[last], 0)  # not before they are needed
 
     @property
     def is_raster(self) -> bool:
-        """True if a front is one site."""
+        """True if the slope is W, so that a front is a single site."""
         return self.slope == self._width
 
     @property
     def in_time(self) -> bool:
-        """True if the logits of a front, component by component, are known when it is drawn."""
+        """True if the logits of every front and component are ready when it is drawn."""
         steps_once = not any(node.is_incremental and node.name in self._waiting for node in self.graph.nodes)
         in_order = self.graph.n_components == 1 or stages_in_order(self.graph, self.stages)
         return self.ready[self.graph.nodes[-1].name] <= 0 and steps_once and in_order
 
     @property
     def n_fronts(self) -> int:
-        """Ticks at which tokens are drawn."""
+        """Number of fronts, that is, of ticks at which tokens are drawn."""
         return self.slope * (self.graph.shape[0] - 1) + self._width
 
     def rows(self, front: int) -> range:
-        """The rows that a front crosses."""
+        """The rows in which a front has sites."""
         height = self.graph.shape[0]
         first = max(0, -((self._width - 1 - front) // self.slope))
         return range(first, min(height - 1, front // self.slope) + 1)
 
     def reads(self, name: str, exclude: Collection[str] = ()) -> list[Read]:
-        """How others read a node, and how it is drawn from if it is the last."""
+        """How nodes other than `exclude` read a node; the last node is read when tokens are drawn from it."""
         readers = [node for node in self.graph.nodes if name in node.inputs and node.name not in exclude]
-        found = [
+        reads = [
             Read(self.ready[node.name] - self.ready[name], node.name in self.by_row, offset)
             for node in readers
             for offset in node.offsets
         ]
-        return found or [Read(max(0, -self.ready[name]), False, (0, 0))]
+        return reads or [Read(max(0, -self.ready[name]), False, (0, 0))]
 
     def fronts_kept(self, reads: list[Read]) -> int:
-        """How many of a node's last fronts are still read."""
+        """Number of the last fronts of a node that are still read."""
         return max(1, *(read.ahead - self.slope * read.offset[0] - read.offset[1] + 1 for read in reads))
 
     def rows_kept(self, reads: list[Read]) -> int:
-        """In raster order, how many of a node's last rows are still read."""
+        """In raster order, the number of the last rows of a node that are still read."""
         ends = [(read.ahead + (0 if read.by_row else self._width - 1), read.offset[0]) for read in reads]
         return max(1, *(end // self._width - dy + 1 for end, dy in ends))
 
     @property
     def first_tick(self) -> int:
-        """When the first value is computed."""
+        """The tick at which the first value is computed; it may be negative."""
         return min(self.ready[node.name] for node in self.graph.nodes if not node.is_constant)
 
     def _known(self, source: str, dy: int, dx: int, reader: str) -> int:
-        """Ticks after its own front (or row) at which a reader finds a source at an offset."""
+        """Number of ticks after the front (or row) of a reader at which its source is available at an offset."""
         end = 0 if source in self.by_row else self._width - 1 if reader in self.by_row else dx
         drawn = source in self._waiting and (dy, dx) != (0, 0)
         return self.slope * dy + end + self.ready[source] + drawn
@@ -123,12 +124,12 @@ def _distinct(stages: Tensor | tuple[Tensor, ...]) -> set[int]:
 
 
 class Read(NamedTuple):
-    """One tap on a value.
+    """One tap through which a node is read by another node, its reader.
 
     Attributes:
-        ahead: ticks by which the value is computed before its reader is.
+        ahead: number of ticks by which the node is computed before its reader.
         by_row: whether the reader is computed a row at a time.
-        offset: of the tap.
+        offset: the offset (dy, dx) at which the node is read.
     """
 
     ahead: int
@@ -143,7 +144,7 @@ def raster_rank(shape: tuple[int, int], slope: int) -> Tensor:
 
 
 def schedule_of(model: Any) -> Schedule | None:
-    """The schedule of the smallest slope at which the logits of a front are known when it is drawn, at most W.
+    """The schedule of a model at the smallest slope, at most W, at which the logits of a front are ready in time.
 
     None for a network that cannot be traced.
     """
@@ -156,6 +157,6 @@ def schedule_of(model: Any) -> Schedule | None:
 
 
 def wavefront_rank(model: Any) -> Tensor:
-    """The rank of a raster-ordered model: the tick `s y + x` of its own slope; raster order if it cannot be traced."""
+    """The rank of each site of a model in raster order: its tick `s y + x`, with s = W if it cannot be traced."""
     schedule, width = schedule_of(model), model.shape[1]
     return raster_rank(model.shape, width if schedule is None else schedule.slope)

@@ -1,8 +1,8 @@
-"""Which components of its own site each channel waits for, where a site has several.
+"""Stages: the number of components of its own site that each channel depends on, for sites with several components.
 
-When a front is drawn, its sites get one component after the other. A channel of stage c is computed when the first c
-components of its own site are drawn, and reads no later one; of stage 0, before the first. So every channel is computed
-once for each site, however many components there are.
+When a front is drawn, its sites get one component after the other. A channel of stage c depends on the first c
+components of its own site; it is computed as soon as these are drawn, a channel of stage 0 before the first one. So
+every channel is computed once for each site, however many components there are.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ __all__ = ["stages_in_order", "stages_of"]
 
 
 def stages_of(graph: Graph) -> dict[str, Any]:
-    """The stage of every channel, by name of the node: int64 `(channels,)`, or a tuple of those of its parts.
+    """The stage of every channel, by name of the node: int64 `(channels,)`, or a tuple of such for a node of parts.
 
-    Tokens have one too, as they are read at their own site: c + 1 for component c, where there are several. A layer
-    with an attribute `own_site`, bool `(out_channels, in_channels)`, reads there what that says; any other, all.
+    If sites have several components, tokens of component c have the stage c + 1, at which they can be read at their own
+    site. A layer with an attribute `own_site`, bool `(out_channels, in_channels)`, reads those channels at the site
+    itself for which it is True; a layer without this attribute reads all channels.
     """
     tokens, *others = graph.nodes
-    if graph.n_components == 1:  # a single token is never read at its own site
+    if graph.n_components == 1:  # without components, no channel depends on the token of its own site
         return {node.name: torch.zeros(node.channels, dtype=torch.long) for node in graph.nodes}
     per_component = tokens.channels // graph.n_components
     stages: dict[str, Any] = {tokens.name: torch.arange(tokens.channels) // per_component + 1}
@@ -35,7 +36,7 @@ def stages_of(graph: Graph) -> dict[str, Any]:
 
 
 def stages_in_order(graph: Graph, stages: dict[str, Any]) -> bool:
-    """True if no logit waits for its own component or a later one."""
+    """True if no logit depends on its own component or a later component of its site."""
     logits = stages[graph.nodes[-1].name]
     return bool((logits <= torch.arange(len(logits)) // (len(logits) // graph.n_components)).all())
 
@@ -67,5 +68,5 @@ def _of_taps(node: Node, source: Tensor) -> Tensor:
 
 
 def _latest(node: Node, inputs: list[Tensor]) -> Tensor:
-    """For what may mix channels in any way."""
+    """The stages of a node that may mix channels in any way: the latest stage of its inputs, for all channels."""
     return torch.full((node.channels,), max(int(source.max()) for source in inputs))

@@ -1,7 +1,7 @@
-"""Ancestral sampling: a stream of samples is a function of (model, seed).
+"""Streams of samples: sample i of a stream is a function of the model, the seed and i.
 
-Sample i is always the same, drawn in a block of fixed size, so that neither the batch size nor the place where a stream
-was cut changes a bit (PyTorch's products differ in rounding with the number of rows).
+Samples are drawn in blocks of a fixed size, because the rounding of PyTorch's products depends on the number of rows.
+So neither the number of samples asked for nor the start of a call changes a bit of a sample.
 """
 
 from __future__ import annotations
@@ -35,18 +35,19 @@ def draw(
     where: Tensor | None = None,
     stream: int = SAMPLING,
 ) -> Iterator[Samples]:
-    """Yield samples start .. start + n - 1 of the stream (model, seed), at most a block at a time.
+    """Yield samples start .. start + n - 1 of a model and a seed, at most a block at a time.
 
     Args:
-        model: in evaluation mode; the samples are drawn on the device of its parameters.
-        n: how many.
-        seed: of the stream, in [0, 2^64).
+        model: a model in evaluation mode; the samples are drawn on the device of its parameters.
+        n: number of samples.
+        seed: seed of the random numbers, in [0, 2^64).
         start: index of the first sample.
         method: one of `METHODS`.
-        condition: `(n, k)`, one row for each sample, or `(k,)` for all.
-        given: tokens to hold fixed, `(H, W)` for all samples or `(n, H, W)`; with components `(C, H, W)`.
-        where: bool, True where they are held; of a shape that `given` has or may have.
-        stream: `SAMPLING` or `TRAINING`.
+        condition: `(n, k)`, one row for each sample, or `(k,)` for all samples; None for an unconditional model.
+        given: tokens to hold fixed, `(H, W)` for all samples or `(n, H, W)`, with components `(C, H, W)` or
+            `(n, C, H, W)`; None to draw all sites.
+        where: bool mask of one of the shapes of `given`, True at the sites to hold fixed.
+        stream: random-number stream, `SAMPLING` or another of `latticear.random_numbers`.
 
     Raises:
         ValueError: for an unknown method, a negative n or start, a seed out of range, or tokens or a mask that do not
@@ -62,14 +63,14 @@ def draw(
     if condition is not None:
         condition = condition.to(device).expand(n, -1)
     held = _given(model, n, given, where)
-    artist, stop = drawer(model, method), start + n
-    block = artist.block
+    sampler, stop = drawer(model, method), start + n
+    block = sampler.block
     for begin in range(start - start % block, stop, block):
         lo, hi = max(start, begin), min(stop, begin + block)
-        first, last = (begin, begin + block) if artist.padded else (lo, hi)
+        first, last = (begin, begin + block) if sampler.padded else (lo, hi)
         u = uniforms(seed, first, last - first, n_sites, stream=stream, device=device)
         rows = torch.arange(first, last, device=device).clamp(lo, hi - 1) - start  # padding repeats a row
-        drawn = artist.draw(
+        drawn = sampler.draw(
             u,
             None if condition is None else condition[rows],
             None if held is None else Given(*(part[rows].flatten(1) for part in held)),
@@ -86,11 +87,11 @@ def draw(
 
 
 def _given(model: Autoregressive, n: int, given: Tensor | None, where: Tensor | None) -> Given | None:
-    """Tokens and mask of every sample, `(n, H, W)` or `(n, C, H, W)`, without copying what all share."""
+    """Held tokens and mask of every sample, `(n, H, W)` or `(n, C, H, W)`, as views if they are the same for all."""
     if given is None and where is None:
         return None
     if given is None or where is None:
-        raise ValueError("given and where go together: the tokens to hold fixed, and the mask of sites that hold them")
+        raise ValueError("given (tokens to hold fixed) and where (mask of their sites) must be given together")
     if where.dtype != torch.bool:
         raise ValueError(f"where must be a mask of dtype bool, True where a token is held, got {where.dtype}")
     size = configuration_size(model.shape, model.n_components)
@@ -98,12 +99,12 @@ def _given(model: Autoregressive, n: int, given: Tensor | None, where: Tensor | 
         if tuple(value.shape) not in (size, (n, *size)):
             raise ValueError(f"{name} must have shape {size} or {(n, *size)}, got {tuple(value.shape)}")
     if given.is_floating_point():
-        raise ValueError(f"given must hold integer tokens, got {given.dtype}; see hamiltonian.tokens")
-    held = torch.masked_select(given, where)  # of one sample, if all share both
+        raise ValueError(f"given must hold integer tokens, got {given.dtype}; convert spins by hamiltonian.tokens")
+    held = torch.masked_select(given, where)  # those of one sample, if they are the same for all
     if held.numel() and not 0 <= int(held.min()) <= int(held.max()) < model.n_tokens:
         raise ValueError(
             f"given must hold tokens in 0..{model.n_tokens - 1}, got values {int(held.min())}..{int(held.max())}"
         )
     device = model.rank.device
-    tokens = torch.where(where, given, 0).long()  # what is not held may be anything
+    tokens = torch.where(where, given, 0).long()  # tokens of other sites are not used
     return Given(*(part.to(device).expand(n, *size) for part in (tokens, where)))

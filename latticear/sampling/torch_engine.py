@@ -1,9 +1,10 @@
-"""The wavefront in PyTorch, on any device: ancestral sampling at the price of a forward pass.
+"""The wavefront sampler in PyTorch, on any device: ancestral sampling at the cost of a forward pass.
 
-Only what depends on the newest tokens changes from one draw to the next, so each hidden value is computed once, from
-its live taps alone, and all sites of a front are drawn together. A layer is one matrix product for each row of its
-kernel, read from rings (`latticear.sampling.rings`) without copying. Where a site has components, a tick has a pass for
-each, which computes the channels that waited for the component before.
+A hidden value depends on earlier tokens only and never changes once they are drawn, so it is computed once, from the
+unmasked taps (offsets) of its layer. All sites of a front, `s y + x = t`, are drawn together at tick t. A layer is one
+matrix product for each row of its kernel, whose inputs are read from ring buffers (`latticear.sampling.rings`) without
+copying. If sites have components, a tick has a pass for each component, which computes the channels that depend on the
+component before.
 """
 
 from __future__ import annotations
@@ -28,19 +29,19 @@ from latticear.threads import thread_count
 __all__ = ["Engine"]
 
 SMALL = 2**25
-"""Multiply-adds of a product that one thread does alone (measured on two cores: half the time at L = 8 to 16)."""
+"""Products of fewer multiply-adds are computed by one thread (measured on two cores: half the time at L = 8 to 16)."""
 
 Values = dict[str, Any]
 Work = Callable[[Values], None]
 
 
 class Engine:
-    """A schedule and its memory for one network, batch size, device and number type.
+    """A sampler for one network, number of configurations, device and type of numbers.
 
     Args:
-        model: the network; its weights are read anew at each call.
-        schedule: when it computes what.
-        batch: configurations drawn together.
+        model: the network; its weights are read anew in each call of `draw`.
+        schedule: the schedule of the network: the tick at which each value is computed.
+        batch: number of configurations drawn together.
         like: a tensor of the device and type of the network.
     """
 
@@ -51,7 +52,7 @@ class Engine:
         self.block, self.like = batch, like.detach()
         self.schedule, self.graph = schedule, schedule.graph
         self.flips = model.spin_flip_symmetric
-        self.lanes = batch * (1 + self.flips)  # the flipped configurations run beside the straight ones
+        self.lanes = batch * (1 + self.flips)  # lanes of the configurations, then of their flipped images
         self.slope, self.ready, self.by_row = self.schedule.slope, self.schedule.ready, self.schedule.by_row
         self.weights = {
             (node.name, stage): _Weights(node, self._columns(node, stage))
@@ -68,7 +69,7 @@ class Engine:
         self.strengths = None if self.bias is None else self.bias.strengths(batch, ones)
         self.states: dict[str, Any] = {}
         self.rings = {node.name: ring for node in self.graph.nodes if (ring := self._ring(node)) is not None}
-        self._in_use = Lock()  # the rings serve one draw at a time
+        self._in_use = Lock()  # only one call at a time may use the rings
         self._captured: dict[bool, Captured] = {}
         first, n_fronts = self.schedule.first_tick, self.schedule.n_fronts
         self.sites = [self._sites(t) for t in range(n_fronts)]
@@ -78,12 +79,12 @@ class Engine:
 
     @property
     def memory(self) -> int:
-        """Bytes of the rings."""
+        """Size of the rings in bytes."""
         return sum(ring.data.nbytes for ring in self.rings.values())
 
     @property
     def _is_small(self) -> bool:
-        """True if a tick's largest product takes less time than waking other threads for it."""
+        """True if the largest product of a tick is too small to gain from more than one thread."""
         height, width = self.shape
         rows = min(height, -(-width // self.slope)) * self.lanes
         largest = max((weights.size for weights in self.weights.values()), default=0)
@@ -91,7 +92,7 @@ class Engine:
 
     @torch.no_grad()
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
-        """Draw configurations from uniform numbers `(B, C H W)`, but for the sites held fixed."""
+        """Draw configurations from uniform numbers `(B, C H W)`; sites held fixed keep their tokens."""
         with self._in_use, thread_count(1 if self._is_small else torch.get_num_threads()):
             for weights in self.weights.values():
                 weights.load()
@@ -130,7 +131,7 @@ class Engine:
     def _draw_front(
         self, t: int, component: int, logits: Tensor, u: Tensor, tokens: Tensor, given: Given | None
     ) -> Drawn:
-        """Draw a component of front t, and write it into tokens and into the ring that the network reads."""
+        """Draw a component of front t; store its tokens in `tokens` and, one-hot, in the ring that layers read."""
         sites = self.sites[t] + component * self.shape[0] * self.shape[1] if component else self.sites[t]
         logits_nbq = logits.view(len(sites), self.lanes, self.n_components, self.q)[:, :, component]
         if self.flips:
@@ -141,25 +142,26 @@ class Engine:
         held = None if given is None else Given(*(part[:, sites].T for part in given))
         front = draw_front(logits_nbq, u[:, sites].T, held, 0)
         tokens[:, sites] = front.tokens.T
-        known_nbc = front.tokens[..., None]
-        if self.n_components > 1:  # components that follow are written as token 0, which no layer reads yet
-            known_nbc = tokens.view(self.block, self.n_components, -1)[:, :, self.sites[t]].permute(2, 0, 1)
-        lanes = torch.cat([known_nbc, self.q - 1 - known_nbc], 1) if self.flips else known_nbc
+        drawn_nbc = front.tokens[..., None]
+        if self.n_components > 1:  # later components are stored as token 0, which no layer reads before they are drawn
+            drawn_nbc = tokens.view(self.block, self.n_components, -1)[:, :, self.sites[t]].permute(2, 0, 1)
+        lanes = torch.cat([drawn_nbc, self.q - 1 - drawn_nbc], 1) if self.flips else drawn_nbc
         hot = (lanes[..., None] == torch.arange(self.q, device=u.device)).to(self.like.dtype).flatten(-2)
         self.rings[self.graph.nodes[0].name].write(self._front(t), hot)
         return front
 
     def _columns(self, node: Node, stage: int) -> Tensor | None:
-        """The channels of a node that are computed at a stage; None for all."""
+        """The channels of a node that are computed at a stage (number of components drawn); None for all channels."""
         stages = self.schedule.stages[node.name].to(self.like.device)
         return None if bool((stages == 0).all()) else (stages == stage).nonzero()[:, 0]
 
     def _sites(self, front: int) -> Tensor:
+        """The sites of a front, int64 `(n,)`, by row."""
         rows = torch.tensor(self.schedule.rows(front), device=self.like.device)
         return rows * self.shape[1] + front - self.slope * rows
 
     def _ring(self, node: Node) -> Ring | None:
-        """Memory for what others still read of a node; None if all read it as it is computed."""
+        """Memory for the values of a node that are read after the tick at which they are computed; None if none are."""
         at_once = [reader.name for reader in self.graph.nodes if self._reads_at_once(reader, node.name)]
         if node.is_constant or (node.inputs and all(name in at_once for name in self._readers(node.name))):
             return None
@@ -177,14 +179,17 @@ class Engine:
         return [node.name for node in self.graph.nodes if name in node.inputs]
 
     def _reads_at_once(self, reader: Node, name: str) -> bool:
-        """True if a value is passed on within a tick; tokens, drawn at the end of one, are read from their ring."""
+        """True if a reader takes the value of a node directly, without a ring, at the tick at which it is computed.
+
+        Tokens are drawn at the end of a tick and always read from their ring.
+        """
         if name == self.graph.nodes[0].name:
             return False
         same = self.ready[reader.name] == self.ready[name] and (reader.name in self.by_row) == (name in self.by_row)
         return name in reader.inputs and reader.offsets == ((0, 0),) and same
 
     def _works(self, t: int, stage: int) -> Iterator[Work]:
-        """What to do at tick t before drawing a component: every node's front, or row, that becomes known now."""
+        """The work of tick t before a component is drawn: compute the front, or row, of every node that is due."""
         due = (node for node in self.graph.nodes[1:] if stage in self.schedule.stages_at[node.name])
         for node in (node for node in due if not node.is_constant):
             front = t - self.ready[node.name]
@@ -193,10 +198,10 @@ class Engine:
                 if node.name in self.rings:
                     yield self._keep(node.name, part)
             elif front >= self.schedule.n_fronts and node.name in self.rings:
-                yield self._clear(node.name, front)  # what runs ahead is past the last site; others still read there
+                yield self._clear(node.name, front)  # the node is complete, but its readers still read later fronts
 
     def _part(self, node: Node, front: int) -> Part | None:
-        """What is computed of a node, if anything."""
+        """The part of a node that is computed for this front: the front, a whole row at its first site, or None."""
         if not 0 <= front < self.schedule.n_fronts:
             return None
         if node.name not in self.by_row:
@@ -217,7 +222,7 @@ class Engine:
         return taps if weights.columns is None else self._into_columns(node, part, stage, weights.columns, taps)
 
     def _into_columns(self, node: Node, part: Part, stage: int, columns: Tensor, taps: Work) -> Work:
-        """Set some channels of a value, of which others are computed at other stages."""
+        """Compute some channels of a value, whose other channels are computed at other stages."""
         name, size = node.name, (len(part.rows) * self.lanes * part.columns, node.channels)
 
         def work(values: Values) -> None:
@@ -246,25 +251,25 @@ class Engine:
         return work
 
     def _pointwise(self, node: Node, part: Part) -> Work:
-        late, name = self._late(node, part), node.name
-        if late:
-            return lambda values: values.__setitem__(name, node.apply({**values, **_flat(late)}))
+        stored, name = self._stored_inputs(node, part), node.name
+        if stored:
+            return lambda values: values.__setitem__(name, node.apply({**values, **_flat(stored)}))
         return lambda values: values.__setitem__(name, node.apply(values))
 
     def _step(self, node: Node, part: Part) -> Work:
-        late, name, n_rows = self._late(node, part), node.name, len(part.rows)
+        stored, name, n_rows = self._stored_inputs(node, part), node.name, len(part.rows)
         y = torch.tensor(part.rows, device=self.like.device)
         x, layer = part.front - self.slope * y, cast(Incremental, node.layer)
 
         def work(values: Values) -> None:
-            known = {**values, **late}
-            inputs = [known[source].view(n_rows, self.lanes, -1) for source in node.inputs]
+            available = {**values, **stored}
+            inputs = [available[source].view(n_rows, self.lanes, -1) for source in node.inputs]
             values[name] = layer.step(self.states[name], y, x, *inputs).reshape(n_rows * self.lanes, -1)
 
         return work
 
-    def _late(self, node: Node, part: Part) -> Values:
-        """Inputs of a node that were computed before this tick, or as parts of another form."""
+    def _stored_inputs(self, node: Node, part: Part) -> Values:
+        """The inputs of a node that are not taken directly: constants, and values read from their rings."""
         return {
             source: self._everywhere(source, part)
             if source in self.constants
@@ -274,10 +279,10 @@ class Engine:
         }
 
     def _everywhere(self, name: str, part: Part) -> Tensor:
-        """A constant at the sites of a part: `(rows, lanes, C)` of a front, `(lanes, columns, C)` of a row."""
+        """A constant at the sites of a part: `(rows, lanes, C)` for a front, `(lanes, columns, C)` for a row."""
         values_slc, (_, width) = self.constants[name], self.shape
         n = len(part.rows) * part.columns
-        if len(values_slc) == 1:  # the same everywhere
+        if len(values_slc) == 1:  # the same at all sites
             at_part = values_slc.expand(n, -1, -1)
         else:
             first = part.front + (width - self.slope) * part.rows.start
@@ -301,16 +306,16 @@ def _flat(views: Values) -> Values:
 
 
 class _Weights:
-    """The live weights of a layer, one matrix for each run of neighbouring taps in a row of the kernel.
+    """The unmasked weights of a layer, one matrix for each run of adjacent taps in a row of its kernel.
 
     Args:
-        node: the layer's.
-        columns: its output channels that are meant; None for all.
+        node: the node of the layer.
+        columns: the output channels to compute; None for all.
 
     Attributes:
         columns: as given.
-        places: the first offset of each run and its number of taps.
-        runs: `(taps * in_channels, out_channels)` each.
+        places: the first offset and the number of taps of each run.
+        runs: the matrix of each run, `(taps * in_channels, out_channels)`.
         bias: `(out_channels,)`.
     """
 
@@ -329,11 +334,11 @@ class _Weights:
 
     @property
     def size(self) -> int:
-        """Multiply-adds for one site."""
+        """Number of multiply-adds for one site."""
         return sum(run.numel() for run in self.runs)
 
     def load(self) -> None:
-        """Read the weights as they are now, into the same memory."""
+        """Copy the current weights of the layer into the same memory."""
         taps_kio, bias = self._read()
         for run, taps in zip(self.runs, self._taps, strict=True):
             run.copy_(taps_kio[taps].flatten(0, 1))

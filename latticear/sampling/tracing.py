@@ -1,8 +1,8 @@
-"""What a network reads, found from its code: the graph from which every schedule is derived.
+"""Tracing: the graph of the values that a network computes at each site, from which its sampling schedule is derived.
 
-Nothing is written by hand for a network. Its `_logits` is traced; layers say which offsets they read, and everything
-else must act on each site by itself: common modules and functions, and modules that say so by `acts_on_sites = True`,
-which take `(rows, C)` as they take `(B, C, H, W)`.
+The graph follows from the code of the network: its `_logits` is traced. Layers that read other sites declare the
+offsets at which they do. Everything else must act on each site separately: common modules and functions, and modules
+that declare it by `acts_on_sites = True`, which must accept `(rows, C)` as well as `(B, C, H, W)`.
 """
 
 from __future__ import annotations
@@ -22,57 +22,61 @@ from latticear.lattice import configuration_size
 __all__ = ["ELEMENTWISE", "HERE", "NEVER", "Graph", "Incremental", "Node", "Offset", "one_hot", "trace"]
 
 Offset = tuple[int, int]
-"""(dy, dx): a tap reads its input at (y + dy, x + dx)."""
+"""(dy, dx), the offset of a tap: the output at (y, x) depends on the input at (y + dy, x + dx)."""
 
 HERE: tuple[Offset, ...] = ((0, 0),)
 
 NEVER = 2**30
-"""Ready time of what cannot be known in time at some slope."""
+"""Tick of a value that cannot be computed in time at a slope."""
 
 ELEMENTWISE = (nn.ReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout)
-"""Modules that act on each number by itself."""
+"""Modules that act on each number separately."""
 
 _FUNCTIONS = {
     *(torch.relu, torch.tanh, torch.sigmoid, torch.cat, torch.chunk, torch.add, torch.mul),
     *(F.relu, F.elu, F.gelu, F.silu),
     *(operator.add, operator.mul, operator.sub, operator.neg, operator.getitem),
 }
-"""What acts on each site by itself, channels being dimension 1 in `(B, C, H, W)` as in `(rows, C)`."""
+"""Functions that act on each site separately, with channels as dimension 1 both in `(B, C, H, W)` and `(rows, C)`."""
 
 
 class Incremental(Protocol):
     """A layer that offsets cannot describe: a recurrent state, a cache of keys and values, a strided level.
 
-    A module with these methods is not looked into; it computes its output front after front by itself. Its input is
-    read at the same site only, so whatever else it needs it remembers.
+    A module with these methods is not traced; it computes its output itself, one front (the sites of equal `s y + x`,
+    s being the slope) after the other. It gets its inputs at the sites of the front only, and stores whatever it needs
+    of earlier sites in its state.
     """
 
     def ready(self, time: int, slope: int, shape: tuple[int, int]) -> int:
-        """How many ticks after its front the output is known if the input is known after `time`; `NEVER` if not."""
+        """Number of ticks after a front at which its output is known, if its input is known after `time` ticks.
+
+        `NEVER` if the output cannot be computed front by front at this slope.
+        """
 
     def begin(self, lanes: int, like: Tensor) -> Any:
-        """The state before the first front, for so many configurations, on the device and of the type of `like`."""
+        """The state before the first front for `lanes` configurations, on the device and of the type of `like`."""
 
     def step(self, state: Any, y: Tensor, x: Tensor, *inputs: Tensor) -> Tensor:
-        """Output at the sites `(y, x)` of the next front, `(n,)` each, from inputs there, all `(n, lanes, C)`."""
+        """The output at the n sites (y, x) of the next front from the inputs there, `(n, lanes, C)` each."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One value per site and channel.
+    """A value that a network computes, with C channels at each site.
 
     Attributes:
-        name: unique.
+        name: unique name.
         channels: C; 0 for a tuple of values, which only the next nodes take apart.
-        inputs: names of the nodes it reads; empty for the one-hot tokens.
-        offsets: where it reads its input, inside the lattice from some site at least; `HERE` for what acts on each
-            site by itself.
-        layer: the module with the weights, for a node with taps; an `Incremental`; what embeds the condition; None for
-            others.
-        function: for a node without taps: what computes its value.
-        arguments: positional ones of the function, with a traced node in place of each value.
+        inputs: names of the nodes that it reads; empty for the one-hot tokens.
+        offsets: the offsets at which it reads its input, without those that lie outside the lattice for every site;
+            `HERE` for a node that acts on each site separately.
+        layer: the module with the weights of a node with taps, an `Incremental` layer, or the module that embeds the
+            condition; None for other nodes.
+        function: the function or module that computes a node without taps.
+        arguments: positional arguments of the function, with a traced node in place of each value.
         options: keyword arguments of the function.
-        per_site: of a constant, whether it differs from site to site.
+        per_site: for a constant, whether it differs from site to site.
     """
 
     name: str
@@ -87,17 +91,17 @@ class Node:
 
     @property
     def is_constant(self) -> bool:
-        """True if this value follows from the condition alone, and is the same at every site or a map."""
+        """True if this value depends on the condition alone; it is then the same at every site, or a map."""
         return _reads_condition(self.layer)
 
     @property
     def is_map(self) -> bool:
-        """True if it is constant, and differs from site to site."""
+        """True if this value is a constant that differs from site to site."""
         return self.is_constant and self.per_site
 
     @property
     def is_incremental(self) -> bool:
-        """True if a layer computes this value front after front by itself."""
+        """True if an `Incremental` layer computes this value."""
         return _is_incremental(self.layer)
 
     @property
@@ -106,7 +110,7 @@ class Node:
         return self.layer is not None and not (self.is_constant or self.is_incremental)
 
     def weights(self) -> tuple[Tensor, Tensor]:
-        """Those of a layer as they are now: live taps, `(n_taps, in_channels, out_channels)`, and bias."""
+        """The current weights of the layer at its offsets, `(n_taps, in_channels, out_channels)`, and its bias."""
         layer: Any = self.layer
         if hasattr(layer, "tap_weights"):
             every = {offset: k for k, offset in enumerate(layer.offsets)}
@@ -116,7 +120,7 @@ class Node:
         return taps_kio, taps_kio.new_zeros(self.channels) if layer.bias is None else layer.bias.detach()
 
     def apply(self, values: Mapping[str, Any]) -> Any:
-        """The value of a node without taps from those of its inputs, by name, each `(rows, C)`."""
+        """The value of a node without taps, from the values of its inputs by name, each `(rows, C)`."""
         assert self.function is not None
         arguments, options = fx.map_arg((self.arguments, dict(self.options)), lambda source: values[source.name])
         return self.function(*arguments, **options)
@@ -124,13 +128,13 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """What a network computes site by site.
+    """The values that a network computes at each site.
 
     Attributes:
-        nodes: in order, the first the one-hot tokens, the last the logits; with components, channel `c q + t` of both
-            belongs to token t of component c.
+        nodes: the values in the order of their computation, from the one-hot tokens to the logits; with components,
+            channel `c q + t` of tokens and logits belongs to token t of component c.
         shape: (H, W) of the lattice.
-        n_components: C, tokens at each site.
+        n_components: C, number of tokens at each site.
     """
 
     nodes: tuple[Node, ...]
@@ -140,21 +144,21 @@ class Graph:
 
 def one_hot(tokens: Tensor, n_tokens: int, dtype: torch.dtype) -> Tensor:
     """Tokens as indicator channels: `(B, H, W)` to `(B, q, H, W)`, or `(B, C, H, W)` to `(B, C q, H, W)`."""
-    if n_tokens - 1 > torch.iinfo(tokens.dtype).max:  # or the levels would wrap around
+    if n_tokens - 1 > torch.iinfo(tokens.dtype).max:  # the tokens to compare with would overflow
         tokens = tokens.long()
     levels = torch.arange(n_tokens, device=tokens.device, dtype=tokens.dtype)
     channels = (tokens.unsqueeze(-3) == levels.view(-1, 1, 1)).flatten(1, -3)
-    return channels.to(dtype).contiguous(memory_format=torch.channels_last)  # the layout that CPU convolutions like
+    return channels.to(dtype).contiguous(memory_format=torch.channels_last)  # convolutions on CPUs are fastest so
 
 
 _tracing = Lock()
-"""fx patches modules for the whole process while it traces."""
+"""Only one thread traces at a time, because fx patches modules for the whole process while it traces."""
 
 
 class _Tracer(fx.Tracer):
     traced_func_name = "_logits"
 
-    """Traces one network in one thread; meanwhile other threads may call modules, which fx has patched."""
+    """Traces one network in one thread; calls of modules, which fx has patched, in other threads work as usual."""
 
     def __init__(self) -> None:
         super().__init__(autowrap_functions=(one_hot,))
@@ -176,17 +180,17 @@ class _Tracer(fx.Tracer):
 
 
 class _Channels(fx.Interpreter):
-    """Runs a traced network once to see how many channels each value has, and which are maps."""
+    """Runs a traced network once, to find the channels of each value and which values differ between sites."""
 
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
-        self.found: dict[str, int] = {}
+        self.channels: dict[str, int] = {}
         self.maps: set[str] = set()
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
-        self.found[n.name] = value.shape[1] if isinstance(value, Tensor) and value.ndim == 4 else 0
-        if self.found[n.name] and value.shape[2:] != (1, 1):
+        self.channels[n.name] = value.shape[1] if isinstance(value, Tensor) and value.ndim == 4 else 0
+        if self.channels[n.name] and value.shape[2:] != (1, 1):
             self.maps.add(n.name)
         return value
 
@@ -204,7 +208,7 @@ class _Interpreted(fx.GraphModule):
 
 @torch.no_grad()
 def trace(model: Any) -> Graph | None:
-    """The graph of a model's `_logits`, or None if it does more than offsets and functions of single sites can say.
+    """The graph of a model's `_logits`; None if offsets and functions of single sites do not describe it.
 
     Args:
         model: a module with `shape`, `n_tokens`, `n_components`, `conditioning` and `_logits(tokens, condition)`, in
@@ -214,11 +218,11 @@ def trace(model: Any) -> Graph | None:
     try:
         with _tracing:
             traced = _Interpreted(model, _Tracer().trace(model))
-        channels = _Channels(traced)
+        shapes = _Channels(traced)
         like = next(model.parameters())
         condition = like.new_zeros(1, model.conditioning.size) if model.conditioning.size else None
         size = configuration_size(model.shape, model.n_components)
-        channels.run(torch.zeros(1, *size, dtype=torch.long, device=like.device), condition)
+        shapes.run(torch.zeros(1, *size, dtype=torch.long, device=like.device), condition)
     except Exception:  # code that cannot be traced may raise anything; such a network is drawn by the reference
         return None
     nodes: dict[fx.Node, Node] = {}
@@ -226,19 +230,19 @@ def trace(model: Any) -> Graph | None:
         if at.op == "output":
             result = at.args[0]
             whole = result in nodes and next(reversed(nodes)) is result
-            ends = {channels.found[result.name], next(iter(nodes.values())).channels} if whole else set()
+            ends = {shapes.channels[result.name], next(iter(nodes.values())).channels} if whole else set()
             fits = ends == {model.n_components * model.n_tokens}
             return Graph(tuple(nodes.values()), tuple(model.shape), model.n_components) if fits else None
         if at.op in ("placeholder", "get_attr"):
             continue
         sources = [source for source in at.all_input_nodes if source in nodes]
         if at.target is one_hot and at.args[0].target == "tokens" and not nodes:
-            nodes[at] = Node(at.name, channels.found[at.name])
+            nodes[at] = Node(at.name, shapes.channels[at.name])
         elif at.op == "call_module" and _reads_condition(layer := traced.get_submodule(str(at.target))):
-            is_map = at.name in channels.maps
-            nodes[at] = Node(at.name, channels.found[at.name], offsets=(), layer=layer, per_site=is_map)
+            is_map = at.name in shapes.maps
+            nodes[at] = Node(at.name, shapes.channels[at.name], offsets=(), layer=layer, per_site=is_map)
         elif sources:
-            node = _node(at, traced, channels.found[at.name])
+            node = _node(at, traced, shapes.channels[at.name])
             varies = any(not nodes[source].is_constant for source in sources)
             if node is None or not varies or len(sources) < len(at.all_input_nodes):
                 return None
@@ -268,7 +272,7 @@ def _node(at: fx.Node, traced: fx.GraphModule, channels: int) -> Node | None:
 
 
 def _acts_on_sites(at: fx.Node) -> bool:
-    """True for a call that means the same for `(rows, C)` as for `(B, C, H, W)`."""
+    """True for a call that has the same meaning for `(rows, C)` as for `(B, C, H, W)`."""
     if at.target is operator.getitem:
         source, k = at.args
         return isinstance(source, fx.Node) and source.target is torch.chunk and isinstance(k, int)
@@ -279,7 +283,7 @@ def _acts_on_sites(at: fx.Node) -> bool:
 
 
 def _fits(offset: Offset, shape: tuple[int, int]) -> bool:
-    """False for a tap that lies outside the lattice wherever it is read from."""
+    """Whether a tap lies inside the lattice for at least one site."""
     return abs(offset[0]) < shape[0] and abs(offset[1]) < shape[1]
 
 

@@ -177,17 +177,17 @@ def test_region_energy_is_what_some_sites_change(system):
     [
         (lambda: la.Potts((3, 3), q=1), "q must be an integer, 2 or more, got 1"),
         (lambda: la.Phi4((3, 3), levels=1), "levels must be an integer, 2 or more"),
-        (lambda: la.Phi4((3, 3), cutoff=0.0), "cutoff be positive"),
+        (lambda: la.Phi4((3, 3), cutoff=0.0), "cutoff must be positive"),
         (lambda: la.EdwardsAnderson((3, 3), distribution="uniform"), "distribution must be one of"),
         (
             lambda: la.EdwardsAnderson((3, 3), couplings=[[1.0, 2.0]]),
             r"couplings must be \(2, 3, 3\), got shape \(1, 2\)",
         ),
-        (lambda: la.EdwardsAnderson((3, 3), geometry="triangular"), "lives on a square lattice"),
-        (lambda: la.Ising((3, 3), next_nearest=1.0, geometry="triangular"), "next-nearest neighbours are those of a"),
+        (lambda: la.EdwardsAnderson((3, 3), geometry="triangular"), "needs a square lattice"),
+        (lambda: la.Ising((3, 3), next_nearest=1.0, geometry="triangular"), "next-nearest neighbours are defined on"),
         (lambda: la.Ising((3, 4), geometry="honeycomb"), "needs an even extent y"),
         (lambda: la.Ising((3, 4), geometry="kagome"), "geometry must be one of"),
-        (lambda: la.Ising((3, 4), periodic=False, antiperiodic=True), "is open and has no boundary"),
+        (lambda: la.Ising((3, 4), periodic=False, antiperiodic=True), "is open and cannot be antiperiodic"),
         (lambda: la.Ising((3, 4), missing=[(3, 0)]), r"must lie on the 3x4 lattice, counted from 0, got \(3, 0\)"),
         (lambda: la.PairHamiltonian(la.Lattice((2, 3)), [0, 1], [[0, 1], [2, 0]]), "pair must be symmetric"),
         (lambda: la.PairHamiltonian(la.Lattice((2, 3)), [1, 0], [[0, 1], [1, 0]]), "two or more ascending numbers"),
@@ -197,7 +197,7 @@ def test_region_energy_is_what_some_sites_change(system):
         (lambda: la.CustomHamiltonian(lambda s: s, [-1, 1], (3, 3)), r"must map spins \(B, H, W\) to \(B,\)"),
         (
             lambda: la.CustomHamiltonian(lambda s: s.sum((1, 2)), [-1, 1], (3, 3)).bias(1.0),
-            "has no bonds that are known",
+            "has no list of bonds",
         ),
     ],
 )

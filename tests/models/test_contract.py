@@ -205,7 +205,7 @@ def test_bad_arguments(arguments: dict, message: str):
         (torch.zeros(2, 3, 4, dtype=torch.long), r"tokens must have shape \('B', 3, 3\)"),
         (torch.zeros(3, 3, dtype=torch.long), "tokens must have shape"),
         (torch.zeros(2, 3, 3), "tokens must be integers"),
-        (torch.full((2, 3, 3), 2), "spins become tokens by"),
+        (torch.full((2, 3, 3), 2), "convert spins to tokens by"),
         (-torch.ones(2, 3, 3, dtype=torch.long), "tokens must lie in 0..1"),
     ],
 )

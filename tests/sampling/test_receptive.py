@@ -170,12 +170,12 @@ def test_an_order_of_its_own_has_no_slope(model, ticks):
     [
         (
             lambda: la.PixelCNN((6, 8), depth=3, kernel_size=3),
-            r"CNN: .* 6x8 sees 4 of 6 rows and 4 of 8 columns;",
+            r"CNN: .* 6x8 covers 4 of 6 rows and 4 of 8 columns;",
         ),
-        (lambda: la.PixelCNN((4, 8), depth=3, kernel_size=3), r"sees 4 of 4 rows and 4 of 8 columns;"),
+        (lambda: la.PixelCNN((4, 8), depth=3, kernel_size=3), r"covers 4 of 4 rows and 4 of 8 columns;"),
         (
             lambda: la.PixelCNN((6, 6), depth=2, kernel_size=3, bias=la.Ising((6, 6)).bias(2.0)),
-            r"3 of 6 rows and 3 of 6 columns, but for the neighbours that the bias knows;",
+            r"3 of 6 rows and 3 of 6 columns, apart from the neighbours whose bonds are in the bias;",
         ),
     ],
 )
@@ -203,5 +203,5 @@ def test_others_say_nothing(build):
 def test_train_notes_it_once(tmp_path):
     words = succeed("train", *tiny.OPTIONS, "--set", "model.kernel_size=3", "--size", "6", "--out", tmp_path / "run")
     (note,) = [line for line in words.splitlines() if line.startswith("note: ")]
-    assert "sees 3 of 6 rows" in note
+    assert "covers 3 of 6 rows" in note
     assert "note" not in succeed("estimate", tmp_path / "run", "-n", "100")

@@ -106,8 +106,8 @@ def test_importance_weights_make_a_fixed_boundary_exact():
 @pytest.mark.parametrize(
     ("given", "where", "message"),
     [
-        (torch.zeros(3, 3, dtype=torch.long), None, "go together"),
-        (None, torch.ones(3, 3, dtype=torch.bool), "go together"),
+        (torch.zeros(3, 3, dtype=torch.long), None, "must be given together"),
+        (None, torch.ones(3, 3, dtype=torch.bool), "must be given together"),
         (torch.zeros(3, 4, dtype=torch.long), torch.ones(3, 3, dtype=torch.bool), "given must have shape"),
         (torch.zeros(3, 3, dtype=torch.long), torch.ones(7, 3, 3, dtype=torch.bool), "where must have shape"),
         (torch.zeros(3, 3, dtype=torch.long), torch.ones(3, 3), "where must be a mask of dtype bool"),

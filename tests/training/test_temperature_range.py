@@ -123,8 +123,8 @@ def test_the_layers_see_the_range_as_minus_one_to_one():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": (3.0, 2.0)}, "goes from low to high, got 3 to 2"),
-        ({"temperature": (1.0, 2.0, 3.0)}, r"is \(low, high\)"),
+        ({"temperature": (3.0, 2.0)}, "must go from low to high, got 3 to 2"),
+        ({"temperature": (1.0, 2.0, 3.0)}, r"must be a pair \(low, high\)"),
         ({"temperature": (-1.0, 2.0)}, "must be positive"),
         ({"temperature": 2.0}, "train it for a range of temperatures"),
         ({"objective": "forward-kl", "data": torch.zeros(10, 3, 3, dtype=torch.uint8)}, "needs objective 'reverse-kl'"),

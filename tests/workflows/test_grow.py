@@ -89,11 +89,11 @@ def test_a_new_level_begins_as_the_next_finer_one():
 
 def test_weights_that_do_not_fit():
     model = la.MultiscalePixelCNN((4, 4), width=4)
-    with pytest.raises(ValueError, match="weights go from one multiscale with 2 tokens to another, got a pixelcnn"):
+    with pytest.raises(ValueError, match="a multiscale with 2 tokens takes weights only from another, got a pixelcnn"):
         la.transfer_weights(model, la.PixelCNN((4, 4)))
     with pytest.raises(ValueError, match="got a multiscale with 3"):
         la.transfer_weights(model, la.MultiscalePixelCNN((4, 4), 3, width=4))
-    with pytest.raises(ValueError, match=r"the weights do not fit: width is 4 here and 5 there"):
+    with pytest.raises(ValueError, match=r"the weights do not fit: width is 4 in the model and 5 in the source"):
         la.transfer_weights(
             la.MultiscalePixelCNN((4, 4), width=4, spin_flip_symmetric=True),
             la.MultiscalePixelCNN((4, 4), width=5, spin_flip_symmetric=True),
@@ -102,7 +102,7 @@ def test_weights_that_do_not_fit():
 
 def test_options_of_the_network_must_agree():
     source = la.MultiscalePixelCNN((4, 4), width=4, depth=3)
-    with pytest.raises(ValueError, match="depth is 2 here and 3 there"):
+    with pytest.raises(ValueError, match="depth is 2 in the model and 3 in the source"):
         la.transfer_weights(la.MultiscalePixelCNN((4, 4), width=4), source)
 
 
