@@ -180,7 +180,7 @@ Condition = Annotated[
 ]
 InstanceFile = Annotated[
     Path | None,
-    typer.Option("--instance", metavar="FILE", help="HDF5 file with /couplings, for a run for a disorder."),
+    typer.Option("--instance", metavar="FILE", help="HDF5 file with /couplings, for a run that covers all couplings."),
 ]
 InstanceIndex = Annotated[
     int | None, typer.Option("--index", help="Number of the instance in that file, from 0. Default: the first.")
