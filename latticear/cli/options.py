@@ -210,7 +210,7 @@ def instance_of(path: Path | None, index: int | None) -> Instance | None:
 
     if path is None:
         if index is not None:
-            raise ValueError("--index numbers the instances of a file: give it by --instance, or leave --index out")
+            raise ValueError("--index numbers the instances of a file: give the file by --instance, or no --index")
         return None
     return Instance(path, index or 0)
 

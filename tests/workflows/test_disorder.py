@@ -337,8 +337,8 @@ def test_what_the_verbs_refuse(run, tmp_path):
     assert "give them by --instance FILE" in refusal("estimate", run, "-n", "100")
     assert "give them by --instance FILE" in refusal("sample", run, "-o", tmp_path / "x.h5")
     assert "instances 0..2, got 3" in refusal("estimate", run, "--instance", glass, "--index", "3")
-    assert "numbers the instances of a file: give it by --instance" in refusal("estimate", run, "--index", "0")
-    assert "this needs one instance" in refusal(
+    assert "give the file by --instance" in refusal("estimate", run, "--index", "0")
+    assert "this needs one system at one temperature" in refusal(
         "exact", "--size", "4", "--set", "hamiltonian.name=edwards_anderson_disorder"
     )
     assert not (tmp_path / "x.h5").exists()
@@ -347,7 +347,7 @@ def test_what_the_verbs_refuse(run, tmp_path):
 def test_a_run_of_one_system_takes_no_instance(run, tmp_path):
     path = tiny.train(tmp_path / "one")
     words = refusal("estimate", path, "--instance", run.parent / "glass.h5")
-    assert "this run serves one system, ising, and no other" in words
+    assert "this run is for one system, ising, and no other" in words
 
 
 def test_configs_fill_in_the_maps():
