@@ -28,7 +28,7 @@ __all__ = ["compare"]
 @app.command()
 def compare(
     configs: Annotated[list[Path] | None, typer.Argument(metavar="CONFIG...", help="TOML files of the runs.")] = None,
-    minutes: Annotated[float, typer.Option(help="Training time of each config; it may be a fraction.")] = 5.0,
+    minutes: Annotated[float, typer.Option(help="Training time of each config, in minutes.")] = 5.0,
     n: Number = "10000",
     size: Size = None,
     temperature: Temperature = None,

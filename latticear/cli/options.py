@@ -180,7 +180,7 @@ Condition = Annotated[
 ]
 InstanceFile = Annotated[
     Path | None,
-    typer.Option("--instance", metavar="FILE", help="HDF5 file with /couplings, for a run for a disorder."),
+    typer.Option("--instance", metavar="FILE", help="HDF5 file with /couplings, for a run that covers all couplings."),
 ]
 InstanceIndex = Annotated[
     int | None, typer.Option("--index", help="Number of the instance in that file, from 0. Default: the first.")
@@ -210,7 +210,7 @@ def instance_of(path: Path | None, index: int | None) -> Instance | None:
 
     if path is None:
         if index is not None:
-            raise ValueError("--index numbers the instances of a file: give it by --instance, or leave --index out")
+            raise ValueError("--index numbers the instances of a file: give the file by --instance, or no --index")
         return None
     return Instance(path, index or 0)
 

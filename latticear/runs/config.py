@@ -104,11 +104,11 @@ def _hamiltonian_config(tree: Tree) -> RunConfig:
 
 def _grid_config(tree: Tree, complete: Completion | None) -> RunConfig:
     top, sections = _divided({key: value for key, value in tree.items() if (key, value) != ("hamiltonian", {})}, "grid")
-    energies = [f"[{key}]" if key == "hamiltonian" else key for key in ("hamiltonian", "temperature") if key in top]
-    if energies:
-        raise ValueError(f"{' and '.join(energies)} cannot go with a [grid], which has no energy; leave one out")
+    given = [f"[{key}]" if key == "hamiltonian" else key for key in ("hamiltonian", "temperature") if key in top]
+    if given:
+        raise ValueError(f"{' and '.join(given)} cannot go with a [grid], which has no energy; leave one out")
     if sections["training"].get("objective") == "reverse-kl":
-        raise ValueError("training.objective reverse-kl needs an energy, which a [grid] has not; use forward-kl")
+        raise ValueError("training.objective reverse-kl needs an energy, which a [grid] does not have; use forward-kl")
     top = GRID.top(top, {})
     sections["model"].setdefault("name", PixelCNN.name)
     training = GRID.training(sections["training"])

@@ -248,7 +248,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Abstract
     try:
         model = model_from_dict(description)
     except (ValueError, TypeError, LookupError, RuntimeError) as error:
-        raise ValueError(f"{file} describes no network of this version ({_first_line(error)})") from error
+        raise ValueError(f"{file} does not describe a network of this version ({_first_line(error)})") from error
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

@@ -50,7 +50,7 @@ def target_of(space: ConfigurationSpace | AbstractTarget, **place: Any) -> Abstr
     given = {key: value for key, value in place.items() if value is not None}
     if isinstance(space, AbstractTarget):
         for key, value in given.items():
-            raise ValueError(f"{key} belongs to the target, {space}, got {value!r} beside it; leave it out")
+            raise ValueError(f"the target has its own {key}: {space}; got {key} = {value!r} besides, leave it out")
         return space
     kind: Any = next(kind for kind in TARGETS if kind.suits(space, given))
     for key, value in given.items():

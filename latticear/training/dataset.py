@@ -57,7 +57,7 @@ class Dataset:
         _check_tokens(tokens, space)
         n_train = len(tokens) - n_held_out(len(tokens), held_out)
         if n_train < 1:
-            raise ValueError(f"data must hold at least 2 configurations to keep some out, got {len(tokens)}")
+            raise ValueError(f"data must hold at least 2 configurations, of which some are held out, got {len(tokens)}")
         # the end of a Monte Carlo series is the part least correlated with the rest
         self.train, self.held = tokens[:n_train], tokens[n_train:]
         self.condition = None if condition is None else _checked_condition(condition, len(tokens)).to(device)
@@ -109,7 +109,7 @@ def _check_tokens(tokens: Tensor, space: ConfigurationSpace) -> None:
             f"data must be integer tokens of shape ({expected}), got {tokens.dtype} of shape {tuple(tokens.shape)}"
         )
     if not tokens.numel():
-        raise ValueError("data must hold at least 2 configurations to keep some out, got 0")
+        raise ValueError("data must hold at least 2 configurations, of which some are held out, got 0")
     low, high = int(tokens.min()), int(tokens.max())
     if low < 0 or high >= space.n_tokens:
         raise ValueError(f"data must hold tokens 0..{space.n_tokens - 1}, got {low if low < 0 else high}")

@@ -102,7 +102,7 @@ def estimate_run(
     if len(aims) > 1:
         if method not in (AUTO, "is"):
             raise ValueError(f"method {method} takes one temperature at a time")
-        method = "is"  # nothing else reweights
+        method = "is"  # the only method that reweights
     results: list[Estimates] = []
     for k, (setting, aims) in enumerate(draws):
         part = _Part(k * n, n, len(draws) * n, seed, report)

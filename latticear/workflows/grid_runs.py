@@ -98,9 +98,7 @@ def check_same_data(run: RunDirectory, data: Configurations) -> None:
         ValueError: if the data differ.
     """
     if run.read_json("environment.json").get("data") != data.fingerprint:
-        raise ValueError(
-            f"the data are not those that {run.path} was begun with; bring them back, or begin another run"
-        )
+        raise ValueError(f"the data are not those that {run.path} was trained on; restore them, or begin another run")
 
 
 def likelihood_run(path: Path, *, n: int, data: Path | None, device: str) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def test_a_range_of_fields_is_trained_for(registered):
     assert max(_kl(model, setting) for setting in target.along(4).values()) < 0.1 < 0.2 * before
     with pytest.raises(ValueError, match="a range of fields needs objective 'reverse-kl', got 'forward-kl'"):
         la.fit(model, target, objective="forward-kl")
-    with pytest.raises(ValueError, match="temperature belongs to the target"):
+    with pytest.raises(ValueError, match=r"has its own temperature: .* got temperature = 2\.0 besides"):
         la.fit(model, target, temperature=2.0)
 
 

@@ -337,7 +337,7 @@ def test_what_the_verbs_refuse(run, tmp_path):
     assert "give them by --instance FILE" in refusal("estimate", run, "-n", "100")
     assert "give them by --instance FILE" in refusal("sample", run, "-o", tmp_path / "x.h5")
     assert "instances 0..2, got 3" in refusal("estimate", run, "--instance", glass, "--index", "3")
-    assert "numbers the instances of a file: give it by --instance" in refusal("estimate", run, "--index", "0")
+    assert "give the file by --instance" in refusal("estimate", run, "--index", "0")
     assert "this needs one system at one temperature" in refusal(
         "exact", "--size", "4", "--set", "hamiltonian.name=edwards_anderson_disorder"
     )

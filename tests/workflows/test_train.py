@@ -269,7 +269,7 @@ def test_progress_shows_free_energy_exact_value_and_ess(tmp_path, data):
 def test_the_checkpoint_of_another_lattice_is_not_used(copy, tmp_path):
     other = tiny.train(tmp_path / "other", "hamiltonian.shape=[4, 6]", "training.steps=1")
     shutil.copytree(other / "checkpoints" / "step-1", copy / "checkpoints" / "step-13")
-    with pytest.raises(ValueError, match=r"is a model for shape \(4, 6\) .*, its run\.toml is for \(4, 4\)"):
+    with pytest.raises(ValueError, match=r"is a model for shape \(4, 6\) .*, its run\.toml is for shape \(4, 4\)"):
         trained(copy, "cpu")
 
 
