@@ -157,7 +157,7 @@ def _window(rho: Array, n: int) -> tuple[int, bool]:
 
 
 def _sum(gamma: Array, window: int, enough: bool, n: int) -> _Sum:
-    """tau and the variance, corrected for the bias from subtracting the mean of the same data (Wolff's eq. 49)."""
+    """tau and the variance, corrected for the bias from subtracting the sample mean (Wolff's eq. 49)."""
     total = _integral(gamma, window)
     if total <= (0 if enough else gamma[0]):  # too few data to establish errors below those of white noise
         return _Sum(0.5, float(gamma[0] * (1 + 1 / n)), measured=False)

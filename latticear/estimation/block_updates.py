@@ -1,4 +1,4 @@
-"""Block updates: Markov chains that redraw the spins of a window from the model, given the spins outside of it."""
+"""Block updates: Markov chains in which a model redraws the spins of a window, given all other spins."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ MIN_EVENTS = 10
 """Smallest number of rare events on which a reliable error bar depends: of values with fewer than three such events
 one in five deviates by more than three errors, of values with ten or more one in two hundred."""
 JUDGED = ("energy_per_site", "abs_magnetization")
-"""If the error of one of these quantities cannot be trusted, no error of the same estimates is."""
+"""Quantities whose errors decide about all others: if one of these errors cannot be trusted, all are unreliable."""
 
 
 class UnreliableEstimateWarning(UserWarning):

@@ -58,7 +58,7 @@ def resampled_particles(
     sites drawn so far, and after the last step `exp(-beta E)`; step k changes the log weight by `f_k - f_(k-1)`. The
     f_k are local energies minus `ln q(x)`, fitted beforehand to pilot samples of the model and of the target (see
     `latticear.estimation.twists`). The particles of an island are resampled when its ESS falls below 1/2, so that
-    weights do not grow from step to step to those of complete lattices. The estimate of Z is unbiased for any f_k; the
+    the spread of the weights does not accumulate over all steps. The estimate of Z is unbiased for any f_k; the
     quality of the f_k determines its variance.
 
     Args:

@@ -37,7 +37,7 @@ class AbstractBath(ABC):
 
     @abstractmethod
     def tokens(self, rows: Tensor | None = None) -> Tensor:
-        """A copy of the current configurations, or of those in the given rows, `(B, H, W)`."""
+        """A copy of the current configurations, `(B, H, W)`, or of those with the given indices."""
 
     @abstractmethod
     def take(self, rows: Tensor) -> None:
