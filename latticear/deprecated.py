@@ -1,7 +1,8 @@
-"""Names of version 0.1.0 that stand elsewhere now: they work, and a `DeprecationWarning` says where they are.
+"""Names of version 0.1.0 that have moved: they still work, with a `DeprecationWarning` that gives the new name.
 
-Two tables: whole modules, and names of `latticear` itself and others that did not go with the rest of their module.
-Nothing is imported before an old name is asked for.
+There are two tables: `MODULES` has the modules that moved, `NAMES` has the single names that moved out of `latticear`
+itself, out of another module that still exists, or to another place than the rest of their module. No module is
+imported before one of its old names is used.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ MODULES = {
     "workflows.scanplan": "workflows.scan.plan",
     "workflows.scantable": "workflows.scan.table",
 }
-"""Where the names of a module are that is no more."""
+"""New module for each module that no longer exists, by its old name; both are relative to `latticear`."""
 
 NAMES = {
     "": {
@@ -173,35 +174,39 @@ NAMES = {
         "scan_run": "workflows.scan.run.scan_run",
     },
 }
-"""By module: names that went elsewhere than the others, or that left a module which is still there."""
+"""New place of each moved name, by its old module and its old name; modules are relative to `latticear`."""
 
 
 def keep_names(module: str) -> None:
-    """Have a module that is being imported, given by its `__name__`, still know the names which left it."""
+    """Make the names in `NAMES` that moved out of a module still available there.
+
+    Args:
+        module: `__name__` of the module, which calls this function while it is imported.
+    """
     places = NAMES[module.removeprefix(PACKAGE).removeprefix(".")]
     namespace = vars(sys.modules[module])
-    otherwise: Callable[[str], Any] | None = namespace.get("__getattr__")
+    fallback: Callable[[str], Any] | None = namespace.get("__getattr__")
 
     def find(name: str) -> Any:
         if name in places:
-            message = f"{module}.{name} is {PACKAGE}.{places[name]} now; the old name will be removed"
+            message = f"{module}.{name} is now {PACKAGE}.{places[name]}; the old name will be removed"
             warnings.warn(message, DeprecationWarning, stacklevel=2)
-            return _found(places[name])
-        if otherwise is not None:
-            return otherwise(name)
+            return _imported(places[name])
+        if fallback is not None:
+            return fallback(name)
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
     namespace["__getattr__"] = find
 
 
 def renamed_keywords(**new: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A function that still takes keywords by the names that they had: `renamed_keywords(old="new")`."""
+    """Decorator for a function with renamed keyword arguments: `renamed_keywords(old="new")` still accepts `old`."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             for name in new.keys() & kwargs.keys():
-                message = f"{function.__name__} takes {new[name]} now; its old name {name} will be removed"
+                message = f"the argument {name} of {function.__name__} is now {new[name]}; the old name will be removed"
                 warnings.warn(message, DeprecationWarning, stacklevel=2)
                 if new[name] in kwargs:
                     raise TypeError(f"{function.__name__} was given both {new[name]} and {name}")
@@ -214,13 +219,13 @@ def renamed_keywords(**new: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def install() -> None:
-    """Have `import latticear.OLD` find the modules of the table, after all others."""
+    """Make `import latticear.OLD` find the modules of the table `MODULES`, if no other finder finds the module."""
     if not any(isinstance(finder, _OldModules) for finder in sys.meta_path):
         sys.meta_path.append(_OldModules())
 
 
 class _OldModules:
-    """Finds and makes modules that hold what the new ones hold."""
+    """Finder and loader of the old modules, which have the same names as the new ones."""
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
         old = fullname.removeprefix(f"{PACKAGE}.")
@@ -230,20 +235,21 @@ class _OldModules:
         return ModuleSpec(fullname, self, is_package=is_package)  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """As usual."""
+        """Return None, so that the import system creates the module."""
 
     def exec_module(self, module: ModuleType) -> None:
         old = module.__name__.removeprefix(f"{PACKAGE}.")
         elsewhere = NAMES.get(old, {})
-        apart = "".join(f", {name} {PACKAGE}.{place}" for name, place in elsewhere.items())
-        message = f"{module.__name__} is {PACKAGE}.{MODULES[old]} now{apart}; the old name will be removed"
+        others = "".join(f", {module.__name__}.{name} is now {PACKAGE}.{to}" for name, to in elsewhere.items())
+        message = f"{module.__name__} is now {PACKAGE}.{MODULES[old]}{others}; the old names will be removed"
         warnings.warn(message, DeprecationWarning, stacklevel=2)
         new = import_module(f"{PACKAGE}.{MODULES[old]}")
         values = {name: value for name, value in vars(new).items() if not name.startswith("__")}
-        values |= {name: _found(place) for name, place in elsewhere.items()}
+        values |= {name: _imported(place) for name, place in elsewhere.items()}
         vars(module).update(values, __doc__=new.__doc__, __all__=[*new.__all__, *elsewhere])
 
 
-def _found(place: str) -> Any:
+def _imported(place: str) -> Any:
+    """The object at a place in the package, such as `estimation.mean_error`."""
     module, _, name = place.rpartition(".")
     return getattr(import_module(f"{PACKAGE}.{module}"), name)

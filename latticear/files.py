@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside, waited for, renamed."""
+"""Atomic writing of files: a file is written under a temporary name, synchronised to disk and renamed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["beside", "write_atomically", "write_durably"]
 
 
 def beside(path: Path) -> Path:
-    """Where a file or a folder is made that is to be at a path."""
+    """Temporary path, in the same folder, at which a file or folder is made before it is renamed to `path`."""
     return path.with_name(f".{path.name}.new")
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write and wait until the disk has it."""
+    """Write a file and wait until its content is stored on the disk."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -23,16 +23,18 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a small file beside and rename it: it is never there half, and what was there stays until then.
+    """Write a small file under a temporary name and rename it.
+
+    The file at `path` is at any time either the old one or the complete new one.
 
     Raises:
-        OSError: as the disk gives it; nothing is left beside.
+        OSError: if writing or renaming fails; the temporary file is then removed.
     """
-    half = beside(path)
+    temporary = beside(path)
     try:
-        write_durably(half, content)
-        half.replace(path)
+        write_durably(temporary, content)
+        temporary.replace(path)
     except OSError:
         with suppress(OSError):
-            half.unlink()
+            temporary.unlink()
         raise

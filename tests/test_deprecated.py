@@ -73,15 +73,15 @@ def test_names_of_0_1_0(module):
     old = module.removeprefix("latticear").removeprefix(".")
     if old in MODULES:
         assert len(said) == (2 if "engines." in old else 1)  # that of the package before it
-        assert f"{module} is latticear.{MODULES[old]} now" in said[-1]
+        assert f"{module} is now latticear.{MODULES[old]}" in said[-1]
         new = import_module(f"latticear.{MODULES[old]}")
         apart = NAMES.get(old, {})
         assert all(values[name] is getattr(new, name) for name in values.keys() - apart)
-        assert all(f"{name} latticear.{place}" in said[-1] for name, place in apart.items())
+        assert all(f"{module}.{name} is now latticear.{place}" in said[-1] for name, place in apart.items())
     else:
         moved = NAMES.get(old, {})
         assert sorted(said) == sorted(
-            f"{module}.{name} is latticear.{moved[name]} now; the old name will be removed"
+            f"{module}.{name} is now latticear.{moved[name]}; the old name will be removed"
             for name in values
             if name in moved
         )
@@ -140,9 +140,14 @@ def test_old_keywords():
         return 2 * n
 
     assert twice(n=3) == 6
-    with pytest.warns(DeprecationWarning, match="twice takes n now; its old name n_replicas will be removed") as said:
+    with pytest.warns(
+        DeprecationWarning, match="the argument n_replicas of twice is now n; the old name will be removed"
+    ) as said:
         assert twice(n_replicas=3) == 6
     assert said[0].filename == __file__
-    with pytest.warns(DeprecationWarning, match="takes n now"), pytest.raises(TypeError, match="both n and n_replicas"):
+    with (
+        pytest.warns(DeprecationWarning, match="of twice is now n;"),
+        pytest.raises(TypeError, match="both n and n_replicas"),
+    ):
         twice(n=3, n_replicas=3)
     assert twice.__doc__ == "What it does."

@@ -1,9 +1,10 @@
-"""Samples and chains become numbers with error bars.
+"""Estimates with error bars from samples and Markov chains.
 
-A simulation makes `Samples`, and they carry what its estimator needs: `log_q`, or `records` and `provenance`. An
-estimator takes them, one batch or many, and returns `Estimates`: `(samples, hamiltonian, temperature, *, observables,
-exact)`. Where both are usually wanted there is one call for them, with the target first: `(model, hamiltonian,
-temperature, *, n, seed, device, observables, exact, report)`, without the model where there is none.
+A simulation makes `Samples`, which carry the data that its estimator needs: `log_q`, or `records` and `provenance`. An
+estimator takes one or many batches of samples and returns `Estimates`; its arguments are `(samples, hamiltonian,
+temperature, *, observables, exact)`. Some functions run the simulation and its estimator in one call; their arguments
+are `(model, hamiltonian, temperature, *, n, seed, device, observables, exact, report)`, without `model` where the
+method uses none.
 
 | simulation | estimator | both |
 |---|---|---|

@@ -21,7 +21,7 @@ from latticear.samples import Samples
 __all__ = ["estimate_population", "population_annealing"]
 
 MIN_FAMILIES = 10
-"""Effective number on an island; fewer, and no spread tells what the others would have found."""
+"""Smallest effective number of families on an island for which the spread between islands is a reliable error."""
 
 
 def estimate_population(
@@ -34,24 +34,28 @@ def estimate_population(
 ) -> Estimates:
     """Observables and the free energy from islands of replicas that were cooled together.
 
-    Replicas of one family are not independent. Islands never meet: ln Z is the logarithm of the mean of the islands' Z,
-    observables are averages over islands weighted by their Z, and error bars come from the spread between islands
-    (delta method; `jackknife_error` leaves one out at a time): `(value - exact) / error` follows Student's t with as
-    many degrees of freedom as there are islands, less one. What no replica has found no spread can tell; the families
-    say how many independent ones are left, and fewer than ten rare events among them make an error unreliable.
+    A family is the set of all replicas that descend from one initial replica; its members are not independent. An
+    island is a group of replicas that is never mixed with others, so that islands are independent: ln Z is the
+    logarithm of the mean of the islands' estimates of Z, observables are averages over islands weighted by these
+    estimates, and error bars come from the spread between islands (delta method; `jackknife_error` leaves one island
+    out at a time). `(value - exact) / error` follows Student's t distribution, and its number of degrees of freedom is
+    the number of islands minus one. The spread does not show states that no replica has reached. The family sizes give
+    the number of independent replicas; an error that depends on fewer than ten rare events among these is marked as
+    unreliable.
 
     Args:
-        samples: of `la.montecarlo.annealed_population`.
-        hamiltonian, temperature: those of the population.
+        samples: samples made by `la.montecarlo.annealed_population`.
+        hamiltonian, temperature: Hamiltonian and temperature with which the population was simulated.
         observables, exact: as in `estimate`.
 
     Returns:
-        As `estimate`, without pareto_k. `ess` is the fraction of n that independent samples with equal weights would
-        need for the same error of Z. `diagnostics` has the ESS over islands, the number of temperatures, and `rho_t`
-        and `rho_s` of the families: n over them is how many count.
+        The quantities that `estimate` returns, except pareto_k. `ess` is the fraction of n that independent samples
+        with equal weights would need for the same error of Z. `diagnostics` has the ESS over islands, the number of
+        temperatures, and the family measures `rho_t` and `rho_s` (see `latticear.montecarlo.population.families`): n
+        divided by either is an effective number of families.
 
     Raises:
-        ValueError: for other samples, or fewer than 10 islands.
+        ValueError: if the samples were made by another method, or on fewer than 10 islands.
     """
     temperature = check_temperature(temperature)
     source = "la.montecarlo.annealed_population"
@@ -68,7 +72,10 @@ def estimate_population(
     n_families, n_replicas = log_w_rp.shape[1] / rho_t, log_w_rp.shape[1]
     reasons = []
     if n_families < MIN_FAMILIES:
-        reasons.append(f"only {n_families:.2g} families are left on an island of {n_replicas}: more replicas or sweeps")
+        reasons.append(
+            f"only {n_families:.2g} families (descendants of one initial replica) are left on an island of "
+            f"{n_replicas} replicas: use more replicas or sweeps"
+        )
     result = island_estimates(
         log_w_rp.cpu().numpy(),
         parts,
@@ -102,26 +109,27 @@ def population_annealing(
 ) -> Estimates:
     """Observables and the free energy by cooling populations of replicas step by step.
 
-    `la.montecarlo.annealed_population`, then `estimate_population`: there are the method and the errors.
+    Calls `la.montecarlo.annealed_population`, whose docstring describes the method, and then `estimate_population`,
+    whose docstring describes the errors.
 
     Args:
-        hamiltonian: any.
-        temperature: T > 0 of the target.
-        n: replicas of all islands together, rounded down to a multiple of their number.
-        n_islands: at least 10; by default 32, or one for each 10 replicas if that is less.
-        n_sweeps: after each step.
-        overlap: ESS of the weights of a step, in (0, 1): nearer to 1 means more temperatures.
-        seed: of all of it.
-        device: where the replicas live.
+        hamiltonian: any Hamiltonian.
+        temperature: temperature T > 0 of the target.
+        n: total number of replicas, rounded down to a multiple of the number of islands.
+        n_islands: number of islands, at least 10; by default 32, or one for each 10 replicas if that is less.
+        n_sweeps: heat-bath sweeps after each temperature step.
+        overlap: ESS of the weights of each temperature step, in (0, 1); larger values give more temperatures.
+        seed: seed of all random numbers of the simulation.
+        device: device of the replicas.
         observables, exact: as in `estimate`.
-        report: called with the number of temperatures that are done, and that of all.
-        each: deprecated; called with the configurations of `la.montecarlo.equally_weighted`.
+        report: function called after each temperature with the number of temperatures done and their total number.
+        each: deprecated; function called with the configurations of `la.montecarlo.equally_weighted`.
 
     Returns:
-        As `estimate_population`.
+        Estimates as `estimate_population` returns them.
 
     Raises:
-        ValueError: for a number out of range, fewer than 10 islands, or 10 replicas on each.
+        ValueError: for a number out of range, fewer than 10 islands, or fewer than 10 replicas on each island.
 
     References:
         K. Hukushima and Y. Iba, AIP Conf. Proc. 690 (2003) 200; J. Machta, Phys. Rev. E 82 (2010) 026704; adaptive
@@ -138,8 +146,9 @@ def population_annealing(
     if n_islands is not None:
         n_islands = check_integer("n_islands", n_islands, least=MIN_ISLANDS)
     if each is not None:
-        instead = "la.montecarlo.annealed_population and la.montecarlo.equally_weighted give the configurations"
-        warnings.warn(f"each will be removed: {instead}", DeprecationWarning, stacklevel=3)
+        instead = "la.montecarlo.annealed_population and la.montecarlo.equally_weighted"
+        message = f"the argument `each` will be removed; get the configurations from {instead}"
+        warnings.warn(message, DeprecationWarning, stacklevel=3)
     samples = annealed_population(
         hamiltonian,
         temperature,

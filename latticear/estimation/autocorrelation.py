@@ -1,4 +1,4 @@
-"""Errors of means over correlated series: the integrated autocorrelation time."""
+"""The integrated autocorrelation time, and from it errors of means of correlated series."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from latticear.arrays import Array
 __all__ = ["TauInt", "integrated_autocorrelation_time", "mean_error"]
 
 
-_S = 1.5  # Wolff's guess of tau_exp / tau_int, the value he recommends
-_MIN_WINDOWS = 25
+_S = 1.5  # assumed ratio tau_exp / tau_int; the value that Wolff recommends
+_MIN_WINDOWS = 25  # shortest total length of all chains, in windows, for which a result is reliable
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class TauInt:
         window: the lag W at which the sum was cut; 0 for a constant series.
         n_chains: number of chains, R.
         length: measurements in each chain, T.
-        reliable: False if `tau`, and errors made from it, should not be trusted: see
-            `integrated_autocorrelation_time`.
+        reliable: False if `tau`, and errors computed from it, cannot be trusted; `integrated_autocorrelation_time`
+            gives the criteria.
     """
 
     tau: float
@@ -45,13 +45,13 @@ class _Sum(NamedTuple):
 
     Attributes:
         tau: integrated autocorrelation time.
-        variance: of one measurement, bias corrected.
-        found: False if `tau` is the fallback 0.5, that of white noise.
+        variance: variance of one measurement, corrected for bias.
+        measured: False if the data do not determine `tau` and it was set to 0.5, the value of white noise.
     """
 
     tau: float
     variance: float
-    found: bool
+    measured: bool
 
 
 def integrated_autocorrelation_time(series: ArrayLike) -> TauInt:
@@ -59,24 +59,25 @@ def integrated_autocorrelation_time(series: ArrayLike) -> TauInt:
 
     The error of a mean of N values is then `sqrt(2 tau_int var / N)`; emcee's time is twice this one.
 
-    Chains count as replicas of one stationary process: the autocovariance is taken about the mean of all of
-    them and averaged over them, so that chains which disagree show as a long time. The window is that of
-    Wolff's Gamma method, S = 1.5, with two changes that make it hold for anticorrelated series as well: it
-    is chosen on the sum of |rho|, and the last term counts one half, for then cutting an exponential at W
-    changes tau by the fraction rho(W), whatever its sign.
+    All chains are treated as realisations of one stationary process: the autocovariance is taken about the common
+    mean of all chains and averaged over them, so that chains with different means give a long time. The window is that
+    of Wolff's Gamma method, S = 1.5, with two changes that make the method valid for anticorrelated series as well: the
+    window is chosen from the sum of |rho|, and the last term of the sum counts one half, because cutting an exponential
+    at W then changes tau by the fraction rho(W), for either sign of rho.
 
-    `reliable` asks for two things. The window must close within half a chain: a chain that never saw its
-    correlation die out cannot know it. And all chains together must hold 25 windows (about 100 tau, or 50
-    independent values), for then tau is known to 40 % or better. Length per chain and total length are so
-    judged apart: many chains of ten or twenty tau each will do. A series that fails and seems anticorrelated
-    gets tau 0.5, the safe side, and so do those that are constant or whose sum is negative.
+    `reliable` is True under two conditions. The window must close within half a chain, because a shorter chain does
+    not show the decay of its correlation. And all chains together must have the length of 25 windows (about 100 tau, or
+    50 independent values), because tau is then known to 40 % or better. These are separate conditions on the length of
+    each chain and on the total length: many chains of ten or twenty tau each are sufficient. A series that violates a
+    condition and seems anticorrelated gets tau 0.5, which overestimates the error rather than underestimating it; so
+    does a series that is constant or whose sum is negative.
 
     Args:
-        series: `(T,)` or `(T, R)`, one column per chain, real.
+        series: real numbers, `(T,)` or `(T, R)` with one column per chain.
 
     Raises:
-        ValueError: for another number of dimensions, fewer than 2 steps, no chains, or values that are not
-            finite real numbers.
+        ValueError: if the series has another number of dimensions, fewer than 2 steps, no chains, or values that are
+            not finite real numbers.
 
     References:
         U. Wolff, Comput. Phys. Commun. 156 (2004) 143, hep-lat/0306017: replicas, automatic
@@ -96,11 +97,11 @@ def integrated_autocorrelation_time(series: ArrayLike) -> TauInt:
 def mean_error(series: ArrayLike) -> tuple[float, float, TauInt]:
     """Mean of a correlated series with its error bar: (mean, error, TauInt).
 
-    The error is one standard deviation of the mean, `sqrt(2 tau_int var / N)` with N = T R. Where
-    `TauInt.reliable` is False it may be too small; for a constant series it is 0.
+    The error is one standard deviation of the mean, `sqrt(2 tau_int var / N)` with N = T R. The error may be too small
+    if `TauInt.reliable` is False; it is 0 for a constant series.
 
     Args:
-        series: `(T,)` or `(T, R)`, one column per chain, real.
+        series: real numbers, `(T,)` or `(T, R)` with one column per chain.
 
     Raises:
         ValueError: as `integrated_autocorrelation_time`.
@@ -120,33 +121,33 @@ def _analyse(series: Array) -> tuple[float, float, TauInt]:
         return float(series[0, 0]), 0.0, TauInt(0.5, 0.0, 0, n_chains, length, reliable=False)
     n = series.size
     deviations = series - series.mean()
-    scale = float(np.abs(deviations).max())  # squares of tiny or huge numbers must neither vanish nor overflow
+    scale = float(np.abs(deviations).max())  # avoids underflow and overflow of the squares of tiny or huge numbers
     gamma = _autocovariance(deviations / scale)
     window, closed = _window(gamma / gamma[0], n)
     enough = closed and n >= _MIN_WINDOWS * window
     result = _sum(gamma, window, enough, n)
-    pairs = n_chains * (length - window)  # at the last lag; n of them in Wolff's eq. 42, for W far below T
+    pairs = n_chains * (length - window)  # number of pairs at lag W; Wolff's eq. 42 has n, which assumes W << T
     tau_error = 2 * result.tau * np.sqrt(max(window - 0.25 - result.tau, 0.25) / pairs)
-    tau = TauInt(result.tau, float(tau_error), window, n_chains, length, enough and result.found)
+    tau = TauInt(result.tau, float(tau_error), window, n_chains, length, enough and result.measured)
     return float(series.mean()), scale * float(np.sqrt(2 * result.tau * result.variance / n)), tau
 
 
 def _autocovariance(deviations: Array) -> Array:
     """Autocovariance at lags 0..T // 2, averaged over chains."""
     length, n_chains = deviations.shape
-    padded = next_fast_len(2 * length, real=True)  # zeros, so that the end does not meet the beginning
+    padded = next_fast_len(2 * length, real=True)  # padding with zeros removes the periodicity of the transform
     spectrum = (np.abs(rfft(deviations, padded, axis=0)) ** 2).sum(axis=1)
     lags = np.arange(length // 2 + 1)
     return irfft(spectrum, padded)[lags] / (n_chains * (length - lags))
 
 
 def _window(rho: Array, n: int) -> tuple[int, bool]:
-    """The lag that balances the errors of cutting and of summing noise; (W, whether it was found in time).
+    """The lag W at which truncation error and statistical error of tau balance, and whether W is at most T // 2.
 
-    It is the first W >= 1 with `exp(-W / tau_exp) < tau_exp / sqrt(W N)`.
+    W is the first lag >= 1 with `exp(-W / tau_exp) < tau_exp / sqrt(W N)`, or T // 2 if no lag satisfies this.
     """
     lags = np.arange(1, len(rho))
-    # The sum of |rho| sees the decay of an alternating correlation, whose plain sum is small at any lag.
+    # The sum of |rho| shows the decay of an alternating correlation; the sum of rho would be small at any lag.
     size = np.maximum(0.5 + np.cumsum(np.abs(rho[1:])), 0.5 + 1e-9)
     tau_exp = _S / np.log((2 * size + 1) / (2 * size - 1))
     closes = np.exp(-lags / tau_exp) < tau_exp / np.sqrt(lags * n)
@@ -156,17 +157,17 @@ def _window(rho: Array, n: int) -> tuple[int, bool]:
 
 
 def _sum(gamma: Array, window: int, enough: bool, n: int) -> _Sum:
-    """The time and the variance up to the window, corrected for the mean of the same data (eq. 49)."""
+    """tau and the variance, corrected for the bias from subtracting the sample mean (Wolff's eq. 49)."""
     total = _integral(gamma, window)
-    if total <= (0 if enough else gamma[0]):  # too few data to claim errors below those of white noise
-        return _Sum(0.5, float(gamma[0] * (1 + 1 / n)), found=False)
+    if total <= (0 if enough else gamma[0]):  # too few data to establish errors below those of white noise
+        return _Sum(0.5, float(gamma[0] * (1 + 1 / n)), measured=False)
     corrected = gamma + total / n
     tau = _integral(corrected, window) / (2 * corrected[0])
-    return _Sum(float(tau), float(corrected[0]), found=True)
+    return _Sum(float(tau), float(corrected[0]), measured=True)
 
 
 def _integral(gamma: Array, window: int) -> float:
-    """`gamma(0) + 2 sum_t gamma(t)` up to the window, the last term with half its weight."""
+    """`gamma(0) + 2 sum_t gamma(t)` for t up to the window, where the last term counts half."""
     return float(gamma[0] + 2 * gamma[1:window].sum() + gamma[window])
 
 
@@ -175,7 +176,7 @@ def _checked(series: ArrayLike) -> Array:
     if values.ndim not in (1, 2):
         raise ValueError(f"series must have shape (T,) or (T, n_chains), got {values.shape}")
     if np.iscomplexobj(values):
-        raise ValueError("series must be real, got complex values; analyse real and imaginary part apart")
+        raise ValueError("series must be real, got complex values; analyse real and imaginary parts separately")
     values = values.astype(np.float64).reshape(len(values), -1 if values.size else values.shape[-1])
     if len(values) < 2 or values.shape[1] < 1:
         raise ValueError(

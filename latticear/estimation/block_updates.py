@@ -1,4 +1,4 @@
-"""Block updates: Markov chains that redraw the finer spins of a window by the model, given all others."""
+"""Block updates: Markov chains in which a model redraws the spins of a window, given all other spins."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ from latticear.sampling.modes import evaluated
 __all__ = ["BlockUpdates", "block_chains", "n_chains_of"]
 
 WANTED = 0.3
-"""A window shrinks while fewer proposals than this are accepted."""
+"""Acceptance below which a window shrinks during thermalisation."""
 
 MOST_MOVES = 64
-"""Moves of one kind in a sweep, at most: tiny windows would cost more in calls than they move."""
+"""Maximal number of moves of one kind in a sweep: with tiny windows the overhead of each call would dominate."""
 
 
 @dataclass
 class Kind:
-    """Moves that redraw the same kind of sites.
+    """A kind of move: it redraws sites of certain levels within a window.
 
     Attributes:
-        name: for the diagnostics.
-        free: bool `(H, W)`, the sites that may be redrawn: those of the finest levels.
-        unit: windows begin and end on coordinates that are multiples of it; there lie spins that are held, where any
-            are.
-        extent: (y, x), a window spans so many sites plus one, the whole direction if that is as long.
-        accepted: fraction of the proposals since it was last set to None.
+        name: name of the kind in the diagnostics.
+        free: bool `(H, W)`, True for the sites that may be redrawn, which are those of the finest levels.
+        unit: windows begin and end on coordinates that are multiples of this number; the sites there are not redrawn,
+            unless the kind redraws all sites.
+        extent: (y, x) size of the window: it spans extent + 1 sites in each direction, or the whole lattice if that is
+            smaller.
+        accepted: accepted fraction of the proposals since the count began; None if there were none.
+        n_moves: number of moves since the count began.
     """
 
     name: str
@@ -51,12 +53,12 @@ class Kind:
 
     @property
     def moves(self) -> int:
-        """In a sweep: enough to cover the lattice about once."""
+        """Number of moves in a sweep: enough to cover the lattice about once."""
         shares = (min(1.0, extent / size) for extent, size in zip(self.extent, self.free.shape, strict=True))
         return min(MOST_MOVES, math.ceil(1 / math.prod(shares)))
 
     def window(self, rng: np.random.Generator) -> Tensor:
-        """The free sites of a window at a random position, int64 `(n,)`: the same distribution whatever the spins."""
+        """The free sites of a window at a random position, int64 `(n,)`; the position does not depend on the spins."""
         inside = []
         for extent, size in zip(self.extent, self.free.shape, strict=True):
             start = self.unit * int(rng.integers(math.ceil(size / self.unit)))
@@ -66,16 +68,16 @@ class Kind:
         return (self.free & inside[0][:, None] & inside[1]).flatten().nonzero()[:, 0]
 
     def note(self, accepted: float) -> None:
-        """Count a move."""
+        """Record the accepted fraction of a move."""
         self.n_moves += 1
         self.accepted = accepted if self.accepted is None else self.accepted + (accepted - self.accepted) / self.n_moves
 
     def forget(self) -> None:
-        """Count from now on."""
+        """Begin the count of moves anew."""
         self.accepted, self.n_moves = None, 0
 
     def adapt(self) -> None:
-        """Halve the window if too little was accepted since the last time."""
+        """Halve the window if the acceptance is too low, and begin the count of moves anew."""
         if self.accepted is not None and self.accepted < WANTED:
             longest = max(min(extent, size) for extent, size in zip(self.extent, self.free.shape, strict=True))
             half = max(self.unit, longest // 2 // self.unit * self.unit)
@@ -86,24 +88,25 @@ class Kind:
 class BlockUpdates:
     """A batch of chains that redraw windows, and whole lattices, with the model's own conditionals as proposal.
 
-    Let D be the sites of a window at the levels below some k. They are drawn anew in the model's order, each given what
-    the chain holds at lower ranks, and accepted with probability
+    Let D be the sites of a window at the levels below some k. Their tokens are drawn anew in the model's order, each
+    given the current tokens at the sites of lower rank, and accepted with probability
 
         min(1, exp(-beta (E' - E)) g(x | x') / g(x' | x)),   g(x' | x) = prod_{i in D} q(x'_i | lower ranks in x'),
 
-    where the lower ranks outside D are those of x, which x' shares. Only D is computed: the cost is that of the window,
-    and so is what the acceptance depends on, at any lattice size. Detailed balance holds for every D, as it is chosen
-    without looking at the spins; the moves of all levels, k above all of them included, take turns, and make the chain
-    ergodic. Windows shrink until three in ten are accepted, in the thermalisation alone.
+    where x and x' are equal outside D. Only the sites of D are computed: the cost and the acceptance depend on the
+    window alone, not on the size of the lattice. Detailed balance holds for every D, because D is chosen independently
+    of the spins. The moves of all levels take turns, including one that redraws all sites, which makes the chain
+    ergodic. Windows shrink until the acceptance is at least 0.3, during the thermalisation only.
 
-    It is driven as the methods of `monte_carlo` are. A sweep makes for each kind as many moves as cover the lattice.
+    The class has the interface of `latticear.montecarlo.simulation.Running`. A sweep makes, for each kind of move, as
+    many moves as cover the lattice.
 
     Args:
-        model: one that draws in steps, in evaluation mode.
-        hamiltonian, temperature: the target.
-        tokens: `(n_chains, H, W)`, where the chains begin.
-        rng: of windows, proposals and acceptances.
-        condition: one row, of a model that has one.
+        model: a model that draws in steps, in evaluation mode.
+        hamiltonian, temperature: Hamiltonian and temperature of the target.
+        tokens: `(n_chains, H, W)`, initial configurations of the chains.
+        rng: generator that chooses the windows and seeds the random numbers of proposals and acceptances.
+        condition: the condition, one row for all chains, if the model has one.
 
     References:
         Wu, Rossi, Carleo, "Unbiased Monte Carlo cluster updates with autoregressive neural networks", Phys. Rev.
@@ -131,11 +134,11 @@ class BlockUpdates:
 
     @property
     def tokens(self) -> Tensor:
-        """`(n_chains, H, W)`, where the chains are now."""
+        """`(n_chains, H, W)`, the current configurations of the chains."""
         return self._board.tokens.unflatten(1, self._hamiltonian.shape)
 
     def sweep(self) -> None:
-        """Moves of every kind, coarse ones first, as many as cover the lattice."""
+        """Make moves of every kind, coarse kinds first, each as many times as covers the lattice."""
         for kind in self.kinds:
             for _ in range(kind.moves):
                 kind.note(self.move(kind.window(self._rng)))
@@ -143,13 +146,13 @@ class BlockUpdates:
                 kind.adapt()
 
     def settle(self) -> None:
-        """Fix the windows."""
+        """Fix the sizes of the windows, and begin the count of moves anew."""
         self._settled = True
         for kind in self.kinds:
             kind.forget()
 
     def move(self, sites: Tensor) -> float:
-        """Offer all chains new spins at some sites; the fraction that took them."""
+        """Propose new tokens at some sites of all chains; returns the fraction of chains that accepted."""
         board = self._board
         old = board.tokens[:, sites]
         log_ratio = self.propose(sites)
@@ -160,7 +163,7 @@ class BlockUpdates:
         return float(accepted.double().mean())
 
     def propose(self, sites: Tensor) -> Tensor:
-        """Redraw some sites; the logarithm of the acceptance ratio, float64 `(n_chains,)`."""
+        """Redraw some sites of all chains; returns the logarithm of the acceptance ratio, float64 `(n_chains,)`."""
         board = self._board
         before = self._log_p(sites) - self._model.log_prob_of(board, sites, self._condition)
         log_g = self._model.redraw(board, sites, self._uniform(len(board.tokens), len(sites)), self._condition)
@@ -175,7 +178,10 @@ class BlockUpdates:
 
 
 def _kinds(model: DrawsInSteps, shape: tuple[int, int]) -> list[Kind]:
-    """All sites, and those below each level but the coarsest two, windows as large as the lattice."""
+    """One kind of move for all sites, and one for the sites below each level from the second coarsest to level 1.
+
+    Their windows are as large as the lattice.
+    """
     steps = model.steps
     top = steps[0].level
     kinds = []
@@ -199,26 +205,26 @@ def block_chains(
     seed: int = 0,
     condition: Tensor | None = None,
 ) -> Iterator[Samples]:
-    """Chains that redraw windows of the lattice with a model: one `Samples` per sweep of all of them.
+    """Markov chains that redraw windows of the lattice with a model: yields one `Samples` per sweep of all chains.
 
-    `BlockUpdates` says what a move is. Chains begin with samples of the model.
+    `BlockUpdates` describes the moves. The initial configurations are samples of the model.
 
     Args:
-        model: one that draws in steps, such as `MultiscalePixelCNN`; it runs where it is.
-        hamiltonian, temperature: the target.
-        n: measurements of all chains together, one a sweep; rounded down to a multiple of their number.
-        n_chains: side by side; by default one for each 200 measurements, at most 256.
-        thermalization: sweeps before the first measurement; by default a quarter of those after it, 100 at least.
-        seed: of all of it.
-        condition: one row, of a model that has one.
+        model: a model that draws in steps, such as `MultiscalePixelCNN`; it stays on its device.
+        hamiltonian, temperature: Hamiltonian and temperature of the target.
+        n: total number of measurements, one per chain and sweep; rounded down to a multiple of the number of chains.
+        n_chains: number of chains; by default one for each 200 measurements, at most 256.
+        thermalization: sweeps before the first measurement; by default a quarter of the sweeps after it, at least 100.
+        seed: seed of all random numbers of the simulation.
+        condition: the condition, one row for all chains, if the model has one.
 
     Yields:
-        As `monte_carlo`. `provenance` has, for `estimate_blocks`, the `acceptance` of each kind of moves so far, and
-        the extent of its `window`.
+        Batches as `monte_carlo` yields them. For `estimate_blocks`, `provenance` also has the `acceptance` of each kind
+        of move so far, and the extent of its `window`.
 
     Raises:
-        ValueError: at once, for a model that does not draw in steps, a number out of range, or chains of less than 20
-            measurements.
+        ValueError: when called, for a model that does not draw in steps, a number out of range, or chains of fewer than
+            20 measurements.
     """
     temperature = check_temperature(temperature)
     require_steps(model, hamiltonian, "block updates", "neural Metropolis (la.neural_mcmc)")
@@ -236,15 +242,16 @@ def block_chains(
         rng = generator(seed, "block updates")
         chains = BlockUpdates(model, hamiltonian, temperature, start.tokens, rng, condition)
         for batch in run_chains(chains, temperature, length * n_chains, schedule, seed):
-            told = {
+            statistics = {
                 "acceptance": {kind.name: kind.accepted or 0.0 for kind in chains.kinds},
                 "window": {kind.name: max(kind.extent) for kind in chains.kinds},
             }
             tokens = batch.tokens.to(token_dtype(model.n_tokens))
-            yield replace(batch, tokens=tokens, provenance=batch.provenance | told)
+            yield replace(batch, tokens=tokens, provenance=batch.provenance | statistics)
 
-    return evaluated(model, updated())  # no dropout in what is weighed
+    return evaluated(model, updated())  # dropout would falsify the probabilities of the acceptance ratio
 
 
 def n_chains_of(n: int, n_chains: int | None) -> int:
+    """The number of chains for n measurements: the argument, or its default."""
     return check_integer("n_chains", n_chains, least=1, default=max(1, min(256, n // 200)))

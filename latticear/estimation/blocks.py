@@ -31,16 +31,17 @@ def estimate_blocks(
     """Observables from chains of block updates, with errors from their autocorrelation.
 
     Args:
-        samples: the batches of `block_chains`.
-        hamiltonian, temperature: those of the chains.
+        samples: the batches of samples that `block_chains` yields.
+        hamiltonian, temperature: Hamiltonian and temperature with which the chains were simulated.
         observables, exact: as in `estimate`.
 
     Returns:
-        As `neural_mcmc`, `tau_int` in sweeps. `diagnostics` has for each kind of moves ("all" sites of a window, or
-        those "below" a level) the acceptance and the extent of the window.
+        The quantities that `neural_mcmc` returns, with `tau_int` in sweeps. For each kind of move, `diagnostics` has
+        the acceptance and the extent of the window; the kind "all" redraws all sites of a window, the kind "below_k"
+        those of levels below k.
 
     Raises:
-        ValueError: for other samples.
+        ValueError: if the samples were made by another method.
     """
     temperature = check_temperature(temperature)
     source = "la.estimation.block_chains"
@@ -70,27 +71,28 @@ def block_mcmc(
     exact: ExactResult | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> Estimates:
-    """Observables by chains that redraw windows of the lattice with the model: exact at any size, without Z.
+    """Observables from Markov chains that redraw windows of the lattice with the model; Z is not estimated.
 
-    `block_chains`, then `estimate_blocks`. What the acceptance depends on is the quality of the model within a window,
-    not on the lattice; what the autocorrelation time depends on is how large the windows are. Errors come from that
-    time, as those of all chains.
+    The stationary distribution is the target exactly, at any lattice size. Calls `block_chains` and then
+    `estimate_blocks`. The acceptance depends on the quality of the model within a window, not on the size of the
+    lattice; the autocorrelation time depends on the size of the windows. Errors come from the autocorrelation time, as
+    for all Markov chains.
 
     Args:
-        model: one that draws in steps, such as `MultiscalePixelCNN`.
-        hamiltonian, temperature: the target.
-        n: measurements of all chains together, one a sweep; rounded down to a multiple of their number.
-        n_chains: side by side; by default one for each 200 measurements, at most 256.
-        thermalization: sweeps before the first measurement; by default a quarter of those after it, 100 at least. A
-            mediocre model needs more: less than 20 `tau_int` makes the estimates unreliable, and they say so.
-        seed: of all of it.
-        device: where the model is moved to first; None leaves it where it is.
-        condition: one row, of a model that has one.
+        model: a model that draws in steps, such as `MultiscalePixelCNN`.
+        hamiltonian, temperature: Hamiltonian and temperature of the target.
+        n: total number of measurements, one per chain and sweep; rounded down to a multiple of the number of chains.
+        n_chains: number of chains; by default one for each 200 measurements, at most 256.
+        thermalization: sweeps before the first measurement; by default a quarter of the sweeps after it, at least 100.
+            A mediocre model needs more: estimates are marked as unreliable if this is less than 20 `tau_int`.
+        seed: seed of all random numbers of the simulation.
+        device: device to which the model is moved first; None leaves it where it is.
+        condition: the condition, one row for all chains, if the model has one.
         observables, exact: as in `estimate`.
-        report: called with the number of measurements that are made and that of all.
+        report: function called after each sweep with the number of measurements made and their total number.
 
     Returns:
-        As `estimate_blocks`.
+        Estimates as `estimate_blocks` returns them.
 
     Raises:
         ValueError: as `block_chains`.

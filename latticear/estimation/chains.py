@@ -1,4 +1,4 @@
-"""Estimates from Markov chains: Monte Carlo's own, and those whose proposals are a model's samples."""
+"""Estimates from Markov chains: those of Monte Carlo, and Metropolis chains whose proposals are a model's samples."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ __all__ = ["estimate_chains", "events_of", "neural_mcmc"]
 
 
 MIN_THERMALIZATION = 20
-"""In autocorrelation times. The slowest mode may last many times `tau_int`, and have so small a part of the variance
-that `tau_int` hardly knows it: ten of them leave a bias that several hundred chains see."""
+"""Shortest thermalisation, in units of `tau_int`. The slowest mode may decay many times more slowly than `tau_int`
+suggests if it contributes little to the variance: after ten `tau_int` a bias is left that is significant in averages
+over several hundred chains."""
 
 
 def neural_mcmc(
@@ -37,23 +38,25 @@ def neural_mcmc(
     observables: Mapping[str, Observable] | None = None,
     exact: ExactResult | None = None,
 ) -> Estimates:
-    """Observables by Metropolis chains whose proposals are the model's samples: a route apart from the weights' sums.
+    """Observables by Metropolis chains whose proposals are the model's samples: an alternative to weighted averages.
 
-    A proposal is accepted with probability `min(1, w' / w)`; the stationary distribution is exact. The first tenth of
-    each chain is dropped. Errors come from the integrated autocorrelation time of each estimator's series.
+    A proposal is accepted with probability `min(1, w' / w)`, where w and w' are the importance weights of the current
+    and the proposed configuration; the stationary distribution is the target exactly. The first tenth of each chain is
+    dropped. Errors come from the integrated autocorrelation time of the series of each estimator.
 
     Args:
-        samples: drawn from a model, or an iterator of batches; n of them give chains of n / n_chains steps.
+        samples: samples drawn from a model, or an iterator of batches of them; n samples give chains of n / n_chains
+            steps.
         hamiltonian, temperature, observables, exact: as in `estimate`.
-        n_chains: chains side by side; by default one for each 1000 samples, at most 64.
-        seed: of the acceptances.
+        n_chains: number of chains; by default one for each 1000 samples, at most 64.
+        seed: seed of the random numbers that decide about acceptance.
 
     Returns:
-        As `estimate` without free energy, entropy and log_z; `tau_int` (1/2 for independent data) in each;
-        `diagnostics` has the acceptance rate.
+        The quantities that `estimate` returns, except free energy, entropy and log_z; each has its `tau_int` (1/2 for
+        independent data). `diagnostics` has the acceptance rate.
 
     Raises:
-        ValueError: for samples without log_q, or too few for the chains.
+        ValueError: for samples without log_q, or fewer than 20 samples for each chain.
 
     References:
         Nicoli et al. (2020), arXiv 1910.13496, section III.
@@ -62,7 +65,8 @@ def neural_mcmc(
     parts = list(measurements(samples, hamiltonian, [temperature], observables))
     if any(part.log_q is None for part in parts):
         raise ValueError(
-            "these samples have no log_q and cannot be proposals; for Monte Carlo use la.estimation.estimate_chains"
+            "these samples have no log_q and cannot be proposals; for samples of Monte Carlo use "
+            "la.estimation.estimate_chains"
         )
     n = sum(len(part.energy) for part in parts)
     n_chains = n_chains or max(1, min(64, n // 1000))
@@ -102,15 +106,16 @@ def estimate_chains(
     """Observables from Monte Carlo chains, with errors from their autocorrelation.
 
     Args:
-        batches: one batch a measurement, holding one configuration of every chain (`monte_carlo` yields them); a
-            trimmed last one is left out.
+        batches: one batch for each measurement, with one configuration of every chain, as `monte_carlo` yields them; a
+            last batch that has fewer configurations is left out.
         hamiltonian, temperature, observables, exact: as in `estimate`.
-        thermalization: time before the first measurement, that between two of them being 1. The estimates are
-            unreliable if it is shorter than 20 `tau_int` of the energy or of |m|; None to leave that unjudged.
+        thermalization: time before the first measurement, in units of the time between two measurements. The estimates
+            are marked as unreliable if it is shorter than 20 `tau_int` of the energy or of |m|; None skips this check.
 
     Returns:
-        As `neural_mcmc`; `diagnostics` has `tau_int` of the energy and of |m|, in measurements. Where fewer than ten
-        rare events make the error of a quantity (`rare_events`) it is unreliable, and with that of energy or |m| all.
+        The quantities that `neural_mcmc` returns; `diagnostics` has `tau_int` of the energy and of |m|, in units of the
+        time between two measurements. A quantity whose error depends on fewer than ten rare events (`rare_events`) is
+        marked as unreliable; if this is the energy or |m|, all quantities are.
 
     Raises:
         ValueError: if there are fewer than two measurements.
@@ -138,45 +143,46 @@ def _chains(
     series: dict[str, Array],
     n_sites: int,
     temperature: float,
-    judge: ExactResult | None,
+    exact: ExactResult | None,
     diagnostics: dict[str, float],
     method: str | None = None,
     thermalization: float | None = None,
 ) -> Estimates:
     """Estimates of chains from energies and magnetisations `(T, R)` and series `(T, R, ...)`."""
     quantities = thermodynamics(energy, m, np.ones_like(energy), temperature, n_sites)
-    known = {} if judge is None else judge.to_dict()
-    found: dict[str, tuple[float, TauInt]] = {}
+    exact_values = {} if exact is None else exact.to_dict()
+    errors: dict[str, float] = {}
+    taus: dict[str, TauInt] = {}
     events: dict[str, float] = {}
     for name, quantity in quantities.items():
-        _, error, tau = mean_error(quantity.influence)
-        found[name] = error, tau
+        _, errors[name], tau = mean_error(quantity.influence)
+        taus[name] = tau
         events[name] = events_of(quantity.influence, tau, quantity.value)
     reasons = [
-        f"the chains are too short for their autocorrelation ({name}: tau_int {found[name][1].tau:.3g} in "
+        f"the chains are too short for their autocorrelation time ({name}: tau_int {taus[name].tau:.3g} in "
         f"{energy.shape[0]} steps of {energy.shape[1]} chains)"
         for name in JUDGED
-        if not found[name][1].reliable and found[name][0] > 0
+        if not taus[name].reliable and errors[name] > 0
     ]
-    slowest = max(JUDGED, key=lambda name: found[name][1].tau)
-    wanted = MIN_THERMALIZATION * found[slowest][1].tau
-    if thermalization is not None and thermalization < wanted:
+    slowest = max(JUDGED, key=lambda name: taus[name].tau)
+    required = MIN_THERMALIZATION * taus[slowest].tau
+    if thermalization is not None and thermalization < required:
         reasons.append(
-            f"thermalization was too short for where the chains began to be forgotten: {thermalization:g} steps, and "
-            f"{MIN_THERMALIZATION} tau_int of {slowest} are {wanted:.3g}"
+            f"thermalization was too short: {thermalization:g} steps, but {MIN_THERMALIZATION} tau_int of {slowest} "
+            f"are {required:.3g}"
         )
-    moved, error, _ = mean_error(balance)
-    imbalance = imbalance_of(moved, error, n_sites)
+    change, error, _ = mean_error(balance)
+    imbalance = imbalance_of(change, error, n_sites)
     reasons += balance_reasons(imbalance) + rarity_reasons(events)
     n = energy.size
     estimates = {
         name: Estimate(
             quantity.value,
-            found[name][0],
+            errors[name],
             n=n,
-            ess=min(1.0, 0.5 / found[name][1].tau),
-            exact=known.get(name),
-            tau_int=found[name][1].tau,
+            ess=min(1.0, 0.5 / taus[name].tau),
+            exact=exact_values.get(name),
+            tau_int=taus[name].tau,
             reliable=not reasons and events[name] >= MIN_EVENTS,
         )
         for name, quantity in quantities.items()
@@ -185,8 +191,8 @@ def _chains(
         estimates[name] = _vector_chain(values, n, not reasons)
     diagnostics = diagnostics | {
         "imbalance": imbalance,
-        "tau_int_energy": found[JUDGED[0]][1].tau,
-        "tau_int_abs_magnetization": found[JUDGED[1]][1].tau,
+        "tau_int_energy": taus[JUDGED[0]].tau,
+        "tau_int_abs_magnetization": taus[JUDGED[1]].tau,
     }
     result = Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
     result.warn()
@@ -194,7 +200,7 @@ def _chains(
 
 
 def events_of(influence: Array, tau: TauInt, value: float) -> float:
-    """`rare_events` of a series: what lasts a while counts once."""
+    """`rare_events` of a series, in which an event that lasts for an autocorrelation time counts once."""
     return rare_events(influence, influence.size / max(1.0, 2 * tau.tau), value)
 
 

@@ -25,30 +25,30 @@ __all__ = [
 Value = float | NDArray[np.float64]
 
 MIN_EVENTS = 10
-"""Rare ones, behind an error bar: of values with fewer than three one in five is off by more than three errors, of
-those with ten or more one in two hundred."""
+"""Smallest number of rare events on which a reliable error bar depends: of values with fewer than three such events
+one in five deviates by more than three errors, of values with ten or more one in two hundred."""
 JUDGED = ("energy_per_site", "abs_magnetization")
-"""Where the errors of these cannot be trusted none is."""
+"""Quantities whose errors decide about all others: if one of these errors cannot be trusted, all are unreliable."""
 
 
 class UnreliableEstimateWarning(UserWarning):
-    """The weights, or the autocorrelation, say that error bars cannot be trusted."""
+    """The diagnostics of weights or chains show that error bars cannot be trusted."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """One quantity with its error bar; scalars, or arrays of one shape.
+    """One quantity with its error bar; value and error are scalars, or arrays of one shape.
 
     Attributes:
         value: the estimate.
-        error: one standard deviation, by the delta method; it assumes that the weights have a variance.
-        n: configurations that went in.
-        ess: effective fraction of them, in [1/n, 1].
-        exact: what it should be, where that is known.
-        jackknife_error: the same error by a jackknife over blocks; None where it is not computed.
+        error: one standard deviation, by the delta method, which assumes that the weights have a finite variance.
+        n: number of configurations used.
+        ess: effective sample size as a fraction of n, in [1/n, 1].
+        exact: the exact value; None where it is not known.
+        jackknife_error: one standard deviation by a jackknife over blocks; None where it is not computed.
         tau_int: integrated autocorrelation time (1/2 for independent data) in steps of a chain; None without chains.
-        reliable: False where the diagnostics say that the error bar cannot be trusted, of all quantities or of this one
-            alone: fewer than ten events that are rare (`rare_events`) have made it.
+        reliable: False if the error bar cannot be trusted, because the diagnostics reject all error bars or because
+            this one depends on fewer than ten rare events (`rare_events`).
     """
 
     value: Value
@@ -62,9 +62,9 @@ class Estimate:
 
     @property
     def deviation(self) -> Value | None:
-        """`(value - exact) / error`; 0 where the value is right to rounding, None where nothing exact is known.
+        """`(value - exact) / error`; 0 where value and exact agree up to rounding, None without an exact value.
 
-        An error smaller than rounding, 1e-13 of the value, counts as rounding.
+        An error below the rounding error, 1e-13 of the exact value, is replaced by the rounding error.
         """
         if self.exact is None:
             return None
@@ -81,7 +81,7 @@ class Estimate:
         return with_error(float(self.value), float(self.error)) + mark
 
     def to_dict(self) -> dict[str, Any]:
-        """`{"value", "error", "exact"}` and what else is known, as JSON values."""
+        """`value`, `error`, `exact` and the other attributes that are not None, as JSON values."""
         fields = {
             "value": self.value,
             "error": self.error,
@@ -89,20 +89,20 @@ class Estimate:
             "jackknife_error": self.jackknife_error,
             "tau_int": self.tau_int,
         }
-        known = {key: _json(value) for key, value in fields.items() if value is not None}
-        return known if self.reliable else known | {"reliable": False}
+        present = {key: _json(value) for key, value in fields.items() if value is not None}
+        return present if self.reliable else present | {"reliable": False}
 
 
 class Estimates(dict[str, Estimate]):
-    """Estimates by name, with what the diagnostics say about all of them.
+    """Estimates by name, with diagnostics of their reliability.
 
     Attributes:
-        temperature: T of the target.
-        n: configurations that went in.
-        diagnostics: scalars by name: what the warnings were derived from.
-        warnings: reasons not to trust the error bars; empty when there are none. Single estimates may be unreliable
-            beside them.
-        method: "is", "smc" or "mcmc": how they were made from a model; None for those without one.
+        temperature: temperature T of the target.
+        n: number of configurations used.
+        diagnostics: scalars by name, from which the warnings were derived.
+        warnings: reasons not to trust any of the error bars; usually empty. A single estimate may be unreliable even
+            if there are no such reasons.
+        method: method by which a model gave the estimates, "is", "smc" or "mcmc"; None if no model was used.
     """
 
     def __init__(
@@ -122,15 +122,16 @@ class Estimates(dict[str, Estimate]):
 
     @property
     def reliable(self) -> bool:
+        """Whether there is no reason to distrust all error bars."""
         return not self.warnings
 
     def check_collapse(self) -> None:
-        """Compare the ESS on the model's own samples, where known, with the `forward_ess`; say so if they disagree."""
+        """Add a warning if `forward_ess` is less than half the ESS of the model's own samples (0 if not computed)."""
         own, target = self.diagnostics.get("ess", 0.0), self["forward_ess"].value
         if target < own / 2:
             self.distrust(
                 f"the model misses part of the distribution: ESS {own:.2g} on its own samples, {target:.2g} on "
-                f"those of the target"
+                f"configurations of the target"
             )
 
     def distrust(self, reason: str) -> None:
@@ -167,18 +168,22 @@ class Estimates(dict[str, Estimate]):
 
 
 def rarity_reasons(events: Mapping[str, float]) -> list[str]:
-    """A reason for distrust where too few rare events make the error of energy or |m|, given how many make each."""
+    """A reason for distrust if the error of the energy or of |m| depends on too few rare events.
+
+    Args:
+        events: number of rare events on which the error of each quantity depends, by the name of the quantity.
+    """
     few = {name: events[name] for name in JUDGED if events.get(name, MIN_EVENTS) < MIN_EVENTS}
     if not few:
         return []
     fewest = min(few.values())
-    return [f"the error of {' and '.join(few)} rests on few rare events, about {fewest:.2g}: more configurations"]
+    return [f"the error of {' and '.join(few)} depends on few rare events, about {fewest:.2g}: use more configurations"]
 
 
 def with_error(value: float, error: float) -> str:
     """A number with its error in brackets, in units of the last digit shown.
 
-    One digit of the error, two if it begins with 1.
+    The error has one digit, or two if its first digit is 1.
 
     Example:
         >>> with_error(-2.116364, 0.000041), with_error(12.3456, 1.23), with_error(1234.5, 40.0)
@@ -188,7 +193,7 @@ def with_error(value: float, error: float) -> str:
         return f"{value:.6g}({error:.2g})"
     if error <= 1e-13 * abs(value):
         return f"{value:.10g}(0)"
-    leading, exponent = f"{error:.0e}".split("e")  # rounded: 0.0096 counts as 0.01
+    leading, exponent = f"{error:.0e}".split("e")  # the leading digit after rounding: 0.0096 becomes 0.01
     decimals = (1 if leading == "1" else 0) - int(exponent)
     if decimals <= 0:
         return f"{round(value, decimals):.0f}({round(error, decimals):.0f})"

@@ -1,7 +1,7 @@
 """Importance sampling: free energies and observables from samples whose probability is known.
 
-Only three numbers of each configuration are kept (energy, magnetisation, log weight), so a million samples of any
-lattice stream through in little memory; vector observables are summed as they pass.
+Only a few numbers of each configuration are kept (energy, magnetisation, log-probability, and the energy change of a
+heat bath), so a million samples of a lattice of any size need little memory; observables are summed batch by batch.
 """
 
 from __future__ import annotations
@@ -45,27 +45,28 @@ def estimate(
 ) -> Estimates:
     """Free energy and observables of the Boltzmann distribution by importance sampling, with error bars.
 
-    `Z = <w>_q` and `<O> = <w O>_q / <w>_q` with `w = exp(-beta E) / q`: asymptotically exact whatever the quality of
-    the model, which only sets the error. Samples with sites held fixed estimate the distribution with those sites fixed
-    (with several different sets of them, their mixture, each weighted by its Z). ln Z is corrected for the bias of the
-    logarithm. Errors are one standard deviation by the delta method; `jackknife_error` is a second opinion from 100
-    blocks. A warning is issued, and `reliable` is False, where the weights say that the error bars cannot be trusted.
+    `Z = <w>_q` and `<O> = <w O>_q / <w>_q` with `w = exp(-beta E) / q`: these averages are asymptotically exact for any
+    model; the quality of the model determines only the error. Samples with sites held fixed estimate the distribution
+    with those sites fixed; samples with several different sets of fixed sites estimate the mixture of these
+    distributions, each weighted by its Z. ln Z is corrected for the bias of the logarithm. Errors are one standard
+    deviation by the delta method; `jackknife_error` is a second estimate of the error, from 100 blocks. If the
+    weights show that the error bars cannot be trusted, a warning is issued and `reliable` is False.
 
     Args:
-        samples: drawn from a model, or an iterator of batches of them (`model.sample_batches`).
-        hamiltonian: the target.
-        temperature: T > 0; it may differ from the one trained at (reweighting).
-        observables: the user's own, by name: `fn(spins)` maps float64 `(B, H, W)`, or `(B, C, H, W)` where a site has
-            components, to `(B,)` or `(B, k)`.
-        exact: exact values to stand beside the estimates.
+        samples: samples drawn from a model, or an iterator of batches of samples (`model.sample_batches`).
+        hamiltonian: Hamiltonian of the target.
+        temperature: temperature T > 0 of the target; it may differ from the temperature of training (reweighting).
+        observables: the user's observables by name: `fn(spins)` maps float64 `(B, H, W)`, or `(B, C, H, W)` where a
+            site has components, to `(B,)` or `(B, k)`.
+        exact: exact values that are stored with the estimates for comparison.
 
     Returns:
         `free_energy_per_site, energy_per_site, entropy_per_site, heat_capacity_per_site, abs_magnetization,
         magnetization_squared, susceptibility, binder_cumulant, log_z, ess, pareto_k`, `correlation` (array over the
-        distance) and the user's own.
+        distance) and the user's observables.
 
     Raises:
-        ValueError: for samples without log_q, of another shape, or an observable of another shape.
+        ValueError: for samples without log_q, or if samples or the values of an observable have a wrong shape.
 
     References:
         Nicoli et al., "Asymptotically unbiased estimation of physical observables with neural samplers",
@@ -84,48 +85,52 @@ def reweight(
 ) -> list[Estimates]:
     """Estimates at several temperatures from one pass over one set of samples.
 
-    Only `log_p = -beta E` changes from one temperature to the next; the ESS of each says how far this may go.
-    Arguments and results as in `estimate`, one for each temperature.
+    Only `log_p = -beta E` depends on the temperature; the ESS at a temperature shows whether the samples are still
+    sufficient there. Arguments and results are as in `estimate`, with one entry of `exact` and one result for each
+    temperature.
     """
     temperatures = [check_temperature(t) for t in temperatures]
-    judges = [None] * len(temperatures) if exact is None else exact
-    if len(judges) != len(temperatures):
-        raise ValueError(f"exact must have one entry for each of {len(temperatures)} temperatures, got {len(judges)}")
+    references = [None] * len(temperatures) if exact is None else exact
+    if len(references) != len(temperatures):
+        raise ValueError(
+            f"exact must have one entry for each of {len(temperatures)} temperatures, got {len(references)}"
+        )
     sums: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in temperatures]
     columns: list[tuple[Array, Array, Array, Array]] = []
     for part in measurements(samples, hamiltonian, temperatures, observables):
         if part.log_q is None:
             raise ValueError(
-                "these samples have no log_q and cannot be weighed; for Monte Carlo use la.estimation.estimate_chains"
+                "these samples have no log_q and cannot be weighted; for samples of Monte Carlo use "
+                "la.estimation.estimate_chains"
             )
         columns.append((part.energy, part.m, part.log_q, part.balance))
-        for temperature, of_this in zip(temperatures, sums, strict=True):
+        for temperature, moments in zip(temperatures, sums, strict=True):
             for name, values in part.values.items():
-                of_this[name].add(values, -part.energy / temperature - part.log_q)
+                moments[name].add(values, -part.energy / temperature - part.log_q)
     if not columns:
         raise ValueError("there are no samples to estimate from")
     energy, m, log_q, balance = (np.concatenate(column) for column in zip(*columns, strict=True))
     if len(energy) < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {len(energy)}")
     results = []
-    for k, (temperature, judge) in enumerate(zip(temperatures, judges, strict=True)):
+    for k, (temperature, reference) in enumerate(zip(temperatures, references, strict=True)):
         log_w = -energy / temperature - log_q
-        health = diagnose(log_w)
+        diagnostics = diagnose(log_w)
         results.append(
             weighted_estimates(
                 energy[:, None],
                 m[:, None],
                 log_w[:, None],
                 balance[:, k, None],
-                {name: moments.result() for name, moments in sums[k].items()},
+                {name: average.result() for name, average in sums[k].items()},
                 hamiltonian.n_sites,
                 temperature,
-                judge,
+                reference,
                 method="is",
-                ess=(health.ess, _ess_error(np.exp(log_w - log_mean_exp(log_w)))),
-                pareto_k=health.pareto_k,
-                diagnostics=health.to_dict(),
-                reasons=health.reasons,
+                ess=(diagnostics.ess, _ess_error(np.exp(log_w - log_mean_exp(log_w)))),
+                pareto_k=diagnostics.pareto_k,
+                diagnostics=diagnostics.to_dict(),
+                reasons=diagnostics.reasons,
             )
         )
     for result in results:
@@ -142,15 +147,16 @@ def forward_ess(
     *,
     condition: Tensor | None = None,
 ) -> Estimate:
-    """ESS seen from the target: `1 / (<w>_p <1/w>_p)` over configurations of the Boltzmann distribution.
+    """ESS from configurations of the Boltzmann distribution p, `1 / (<w>_p <1/w>_p)`.
 
-    A collapsed model has a high ESS on its own samples and a tiny one on these, because it misses part of them.
+    A model that has collapsed to a part of the distribution has a high ESS on its own samples, but a tiny one on
+    configurations of the target, some of which it almost never draws.
 
     Args:
         model: any model.
         tokens: `(n, H, W)` or `(n, C, H, W)`, independent configurations of the target, e.g. from Monte Carlo.
-        hamiltonian, temperature: the target.
-        condition: one row for all, of a model that has one.
+        hamiltonian, temperature: Hamiltonian and temperature of the target.
+        condition: the condition, one row for all configurations, if the model has one.
 
     References:
         Nicoli et al., "Estimation of thermodynamic observables in lattice field theories with deep generative
@@ -160,17 +166,18 @@ def forward_ess(
     size = configuration_size(model.shape, model.n_components)
     if {tuple(tokens.shape[1:]), size} != {hamiltonian.size} or model.n_tokens != hamiltonian.n_tokens:
         raise ValueError(
-            f"forward_ess needs configurations of one system: tokens have shape {tuple(tokens.shape)}, the model "
-            f"{size} with {model.n_tokens} tokens, the Hamiltonian {hamiltonian.size} with {hamiltonian.n_tokens}"
+            f"forward_ess needs configurations, model and Hamiltonian of equal shape and number of tokens: "
+            f"configurations have shape {tuple(tokens.shape)}, the model {size} with {model.n_tokens} tokens, the "
+            f"Hamiltonian {hamiltonian.size} with {hamiltonian.n_tokens}"
         )
     if len(tokens) < MIN_SAMPLES:
         raise ValueError(f"forward_ess needs at least {MIN_SAMPLES} configurations, got {len(tokens)}")
     device, parts = model.rank.device, []
     with evaluating(model):
         for part in tokens.split(max(1, CHUNK // hamiltonian.n_sites)):
-            here = part.to(device)
-            given = None if condition is None else condition.to(device).expand(len(here), -1)
-            parts.append(-hamiltonian.token_energy(here) / temperature - model.log_prob(here, given))
+            on_device = part.to(device)
+            rows = None if condition is None else condition.to(device).expand(len(part), -1)
+            parts.append(-hamiltonian.token_energy(on_device) / temperature - model.log_prob(on_device, rows))
     log_w = torch.cat(parts).cpu().numpy()
     log_mean, log_inverse = log_mean_exp(log_w), log_mean_exp(-log_w)
     value = math.exp(-log_mean - log_inverse)
@@ -186,7 +193,7 @@ def weighted_estimates(
     vectors: Mapping[str, tuple[Value, Value]],
     n_sites: int,
     temperature: float,
-    judge: ExactResult | None,
+    exact: ExactResult | None,
     *,
     method: str | None,
     ess: tuple[float, float],
@@ -195,26 +202,26 @@ def weighted_estimates(
     pareto_k: float | None = None,
     related: float | None = None,
 ) -> Estimates:
-    """All estimates from weighted configurations that are independent from island to island, not within one.
+    """All estimates from weighted configurations; islands are independent, configurations of one island need not be.
 
     Args:
         energy, m, log_w, balance: `(R, P)`, of P configurations on each of R islands; R of them alone if P = 1.
         vectors: value and error of other observables, by name.
         n_sites: N.
         temperature: T.
-        judge: exact values to stand beside the estimates, or None.
-        method: what `Estimates.method` is to say.
-        ess: effective fraction of all configurations, and its error.
-        diagnostics, reasons: what is known of the weights, to which more is added.
-        pareto_k: of the weights; None where it means nothing.
-        related: how many configurations are one event, because they descend from one, in judging how many rare events
-            make an error; None to leave that unjudged.
+        exact: exact values that are stored with the estimates, or None.
+        method: value of `Estimates.method`.
+        ess: effective sample size as a fraction of all configurations, and its error.
+        diagnostics, reasons: diagnostics of the weights and reasons for distrust, to which this function adds others.
+        pareto_k: shape of the tail of the weights, as of `weights.pareto_k`; None if the method does not define it.
+        related: number of configurations that descend from one ancestor and so count as one event, when the rare events
+            are counted on which an error depends; None skips this check.
     """
     n = log_w.size
     log_z = log_mean_exp(log_w.ravel())
     w = np.exp(log_w - log_z)
     quantities = thermodynamics(energy, m, w, temperature, n_sites)
-    # ln of a mean is low by var / 2n: its first correction
+    # to first order, the logarithm of a mean is too low by var / 2n on average
     free = Thermodynamics(log_z + delta_error(w - 1) ** 2 / 2, w - 1)
     events = {
         name: rare_events(q.influence, n / related, q.value) for name, q in quantities.items() if related is not None
@@ -230,33 +237,33 @@ def weighted_estimates(
     jackknife = _jackknife(energy, m, w, temperature, n_sites)
     errors = {name: delta_error(quantities[name].influence) for name in QUANTITIES}
     scale = {name: abs(quantities[name].value) for name in QUANTITIES}
-    moved = float((w * balance).mean())
-    imbalance = imbalance_of(moved, delta_error(w * (balance - moved)), n_sites)
+    change = float((w * balance).mean())
+    imbalance = imbalance_of(change, delta_error(w * (balance - change)), n_sites)
     reasons = reasons + _disagreement(errors, jackknife, scale) + balance_reasons(imbalance) + rarity_reasons(events)
-    known = {} if judge is None else judge.to_dict()
+    exact_values = {} if exact is None else exact.to_dict()
 
-    def told(value: Value, error: Value, name: str = "") -> Estimate:
+    def made(value: Value, error: Value, name: str = "") -> Estimate:
         return Estimate(
             value,
             error,
             n=n,
             ess=ess[0],
-            exact=known.get(name),
+            exact=exact_values.get(name),
             jackknife_error=jackknife.get(name),
             reliable=not reasons and events.get(name, math.inf) >= MIN_EVENTS,
         )
 
-    estimates = {name: told(quantities[name].value, errors[name], name) for name in QUANTITIES}
-    estimates["ess"] = told(*ess)
+    estimates = {name: made(quantities[name].value, errors[name], name) for name in QUANTITIES}
+    estimates["ess"] = made(*ess)
     if pareto_k is not None:
-        estimates["pareto_k"] = told(pareto_k, 0.0)
-    estimates |= {name: told(*found) for name, found in vectors.items()}
+        estimates["pareto_k"] = made(pareto_k, 0.0)
+    estimates |= {name: made(*value_and_error) for name, value_and_error in vectors.items()}
     diagnostics = diagnostics | {"imbalance": imbalance}
     return Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
 
 
 def _disagreement(delta: dict[str, float], jackknife: dict[str, float], scale: dict[str, float]) -> list[str]:
-    """A reason for distrust where the two errors of a quantity differ by more than half (and are not rounding)."""
+    """A reason for distrust if the two errors of a quantity differ by more than half and exceed rounding errors."""
     off = [
         name
         for name in QUANTITIES
@@ -268,7 +275,7 @@ def _disagreement(delta: dict[str, float], jackknife: dict[str, float], scale: d
 def _jackknife(energy: Array, m: Array, w: Array, temperature: float, n_sites: int) -> dict[str, float]:
     """Errors from leaving out one of at most `N_BLOCKS` blocks of islands at a time (Quenouille 1956, Tukey 1958)."""
     n_blocks = min(N_BLOCKS, len(w))
-    shifted = energy - energy.mean()  # or the squares would cancel
+    shifted = energy - energy.mean()  # avoids cancellation in the variance
     features = np.stack([np.ones_like(w), shifted, shifted**2, np.abs(m), m**2, m**4], axis=-1) * w[..., None]
     edges = np.linspace(0, len(w), n_blocks + 1).astype(int)
     sums = np.add.reduceat(features.mean(1), edges[:-1])
@@ -283,16 +290,16 @@ def _jackknife(energy: Array, m: Array, w: Array, temperature: float, n_sites: i
 
 
 def delta_error(influence: Array) -> float:
-    """The delta method's standard deviation, from influences `(R, P)` that are independent from row to row.
+    """Standard deviation of an estimate by the delta method, from influences `(R, P)` whose rows are independent.
 
-    With R - 1 for the mean that was subtracted; fewer than some thirty rows make `(value - exact) / error` vary more
-    than a normal variable, by Student's t.
+    The factor R - 1 corrects for the subtracted mean. With fewer than some thirty rows, `(value - exact) / error`
+    follows Student's t distribution, which is broader than a normal one.
     """
     island = influence.mean(1)
     return float(np.sqrt((island**2).mean() / (len(island) - 1)))
 
 
 def _ess_error(w: Array) -> float:
-    """Delta method for `<w>^2 / <w^2>`, weights of mean one."""
+    """Error of the ESS `<w>^2 / <w^2>` by the delta method, from weights of mean one."""
     second = (w**2).mean()
     return delta_error(((2 * (w - 1) - (w**2 - second) / second) / second)[:, None])

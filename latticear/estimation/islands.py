@@ -1,4 +1,7 @@
-"""Populations that never meet: resampling within each, and estimates with errors from the spread between them.
+"""Estimates from islands, with errors from the spread between them.
+
+An island is a group of particles that is never mixed with others: particles are resampled within their island only, so
+that islands are independent.
 
 Index suffixes: r island, p particle of an island.
 """
@@ -21,9 +24,9 @@ __all__ = ["MIN_ISLANDS", "island_estimates"]
 
 
 MIN_ISLANDS = 10
-"""Fewer do not know their spread well enough for error bars."""
+"""Smallest number of islands whose spread is known well enough for error bars."""
 MIN_AGREEMENT = 0.5
-"""ESS of the islands below which their spread is too large for error bars."""
+"""Effective fraction of the islands, weighted by their Z, below which their spread is too large for error bars."""
 
 
 def island_estimates(
@@ -31,7 +34,7 @@ def island_estimates(
     parts: Sequence[Measurement],
     n_sites: int,
     temperature: float,
-    judge: ExactResult | None,
+    exact: ExactResult | None,
     *,
     method: str | None,
     diagnostics: dict[str, float],
@@ -39,17 +42,17 @@ def island_estimates(
     pareto_k: float | None = None,
     related: float | None = None,
 ) -> Estimates:
-    """All estimates from islands: ratios of sums over them, with errors from their spread.
+    """All estimates from islands: ratios of sums over islands, with errors from the spread between islands.
 
     Args:
-        log_w: `(R, P)`; the mean of exp of it over an island is that island's unbiased estimate of Z.
-        parts: what was measured of all particles, island by island.
+        log_w: `(R, P)`, log weights; the mean of `exp(log_w)` over an island is its unbiased estimate of Z.
+        parts: measurements of all particles, island by island.
         n_sites: N.
         temperature: T.
-        judge: exact values to stand beside the estimates, or None.
-        method: what `Estimates.method` is to say.
-        diagnostics, reasons: what is known already, to which more is added.
-        pareto_k: of the weights; None where it means nothing.
+        exact: exact values that are stored with the estimates, or None.
+        method: value of `Estimates.method`.
+        diagnostics, reasons: diagnostics and reasons for distrust, to which this function adds others.
+        pareto_k: shape of the tail of the weights; None if the method does not define it.
         related: as in `weighted_estimates`.
     """
     n_islands, n_particles = log_w.shape
@@ -63,10 +66,10 @@ def island_estimates(
     agreement = effective_sample_size(np.log(z_r))
     variance = delta_error(z_r[:, None] - 1) ** 2
     ess = 1 / (1 + log_w.size * variance)
-    ess_error = ess * (1 - ess) * math.sqrt(2 / (n_islands - 1))  # of a sample variance of about normal numbers
+    ess_error = ess * (1 - ess) * math.sqrt(2 / (n_islands - 1))  # from the error of a variance of normal variables
     if agreement < MIN_AGREEMENT:
         reasons = [
-            f"the islands disagree about Z (ESS {agreement:.2g} of {n_islands} of them): more particles",
+            f"the islands disagree about Z (ESS {agreement:.2g} over {n_islands} islands): use more particles",
             *reasons,
         ]
     vectors = {name: _weighted(w, column([part.values[name] for part in parts])) for name in parts[0].values}
@@ -78,7 +81,7 @@ def island_estimates(
         vectors,
         n_sites,
         temperature,
-        judge,
+        exact,
         method=method,
         ess=(ess, ess_error),
         diagnostics={"ess_islands": agreement, **diagnostics},
@@ -89,7 +92,7 @@ def island_estimates(
 
 
 def _weighted(w: Array, values: Array) -> tuple[Value, Value]:
-    """Average of values `(R, P)` or `(R, P, k)` with weights `(R, P)` of mean one, and its error between islands."""
+    """Average of values `(R, P)` or `(R, P, k)` with weights `(R, P)` of mean one, and its error from the islands."""
     columns = values.reshape(*w.shape, -1)
     means = (w[..., None] * columns).mean((0, 1))
     errors = np.array([delta_error(w * (columns[..., k] - mean)) for k, mean in enumerate(means)])

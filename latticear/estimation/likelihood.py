@@ -1,4 +1,4 @@
-"""How well a model knows configurations that it has not seen: their likelihood, in nats and in bits."""
+"""Likelihood of given configurations under a model, in nats and in bits."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ __all__ = ["negative_log_likelihood"]
 def negative_log_likelihood(
     model: AbstractModel, tokens: Tensor, condition: Tensor | None = None, *, batch_size: int = 256
 ) -> dict[str, Estimate]:
-    """Mean negative log-likelihood of configurations, exact for each of them, with its statistical error.
+    """Mean negative log-likelihood of configurations, with its statistical error.
 
-    Per site is divided by N = H W, also where a site has C components; only then there is, besides, what falls on one
-    component (the "bits per dimension" of images). One bit is ln 2 nats.
+    The model gives the likelihood of each configuration exactly; the error is that of the mean. Values per site are
+    divided by N = H W, also where a site has C components. For C > 1 there are also values per component, divided by
+    C N (the "bits per dimension" of images). One bit is ln 2 nats.
 
     Args:
-        model: as it is to be judged; dropout is off.
+        model: the model; its dropout is switched off.
         tokens: `(n, H, W)` or `(n, C, H, W)`, n >= 2.
-        condition: `(n, k)` for a model with a condition: the likelihood is that of tokens given it.
-        batch_size: configurations in one pass.
+        condition: `(n, k)` for a model with a condition; the likelihood is then that of the tokens given the condition.
+        batch_size: number of configurations in one forward pass.
 
     Returns:
-        `nll_per_site` in nats, `bits_per_site`; for C > 1 `nll_per_component`, `bits_per_component`. The error is the
-        standard deviation of the mean over independent configurations; those of a Markov chain have a larger one.
+        `nll_per_site` in nats, `bits_per_site`; for C > 1 also `nll_per_component`, `bits_per_component`. The error is
+        the standard deviation of the mean of independent configurations; it is too small for those of a Markov chain.
 
     Raises:
-        ValueError: for fewer than 2 configurations, or what `log_prob` refuses.
+        ValueError: for fewer than 2 configurations, or tokens or conditions that `model.log_prob` rejects.
     """
     if len(tokens) < 2:
         raise ValueError(f"an error bar needs at least 2 configurations, got {len(tokens)}")

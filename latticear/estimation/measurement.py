@@ -1,4 +1,4 @@
-"""Measuring configurations: energies, magnetisations and the observables asked for."""
+"""Measurements of configurations: energies, magnetisations and the user's observables."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ __all__ = ["Measurement", "Observable", "measurements"]
 Observable = Callable[[Tensor], Tensor]
 
 CHUNK = 2**18
-"""Sites measured at a time: measuring makes float64 copies, which should stay in the cache."""
+"""Number of sites measured at a time: measuring makes float64 copies, which should fit into the cache."""
 
 
 class Measurement(NamedTuple):
-    """What was measured of a batch of B configurations.
+    """Measured values of a batch of B configurations.
 
     Attributes:
         energy: `(B,)`, extensive.
         m: `(B,)`, magnetisation per site.
-        log_q: `(B,)`, the sampler's own; None for Monte Carlo.
-        balance: `(B, n_temperatures)`, what one heat-bath step at every site would on average add to the energy; its
-            mean over the Boltzmann distribution is zero (Callen's identity), over samples that miss part of it not.
-        values: of the correlation function and the user's observables, `(B,)` or `(B, k)`, by name.
+        log_q: `(B,)`, log-probability as the sampler returned it; None for Monte Carlo.
+        balance: `(B, n_temperatures)`, average energy change of one heat-bath step, summed over all sites. Its mean
+            over the Boltzmann distribution is zero (Callen's identity); its mean over samples that miss part of the
+            distribution is not.
+        values: correlation function and the user's observables by name, each `(B,)` or `(B, k)`.
 
     References:
         H. B. Callen, Phys. Lett. 4 (1963) 161.
@@ -52,25 +53,26 @@ def measurements(
     *,
     chunk: int | None = CHUNK,
 ) -> Iterator[Measurement]:
-    """Measure samples as they stream past.
+    """Measure samples one batch after the other.
 
     Args:
-        samples: one batch or many.
-        hamiltonian: gives energies and spins.
-        temperatures: of the targets.
-        observables: the user's own: `fn(spins)` maps float64 `(B, H, W)`, or `(B, C, H, W)` where a site has
-            components, to `(B,)` or `(B, k)`.
-        chunk: sites measured at once, of one configuration at least; None keeps the batches as they come.
+        samples: one batch of samples or many.
+        hamiltonian: Hamiltonian that gives energies and spins.
+        temperatures: temperatures of the targets.
+        observables: the user's observables by name: `fn(spins)` maps float64 `(B, H, W)`, or `(B, C, H, W)` where a
+            site has components, to `(B,)` or `(B, k)`.
+        chunk: maximal number of sites measured at once (at least one configuration is); None does not split the
+            batches.
 
     Raises:
-        ValueError: for samples of another shape or with other tokens, or an observable of another shape, with values
-            that are not finite real numbers, or with the name of a built-in one.
+        ValueError: for samples with another shape or other tokens than the Hamiltonian's, or an observable that has the
+            name of a built-in quantity or returns a wrong shape or values that are not finite real numbers.
     """
-    wanted: dict[str, Observable] = {}
+    own: dict[str, Observable] = {}
     for name, fn in (observables or {}).items():
         if name in {*QUANTITIES, "ess", "pareto_k", "forward_ess", "correlation"}:
-            raise ValueError(f"observable {name!r} would hide the built-in one; give it another name")
-        wanted[name] = fn
+            raise ValueError(f"observable {name!r} has the name of a built-in quantity; give it another name")
+        own[name] = fn
     for batch in [samples] if isinstance(samples, Samples) else samples:
         if tuple(batch.tokens.shape[1:]) != hamiltonian.size:
             raise ValueError(f"samples have shape {tuple(batch.tokens.shape[1:])}, the Hamiltonian {hamiltonian.size}")
@@ -80,14 +82,14 @@ def measurements(
             )
         size = max(1, len(batch) if chunk is None else chunk // hamiltonian.n_sites)
         for first in range(0, len(batch), size):
-            yield _measure(batch[first : first + size], hamiltonian, temperatures, wanted)
+            yield _measure(batch[first : first + size], hamiltonian, temperatures, own)
 
 
 def _measure(
     batch: Samples,
     hamiltonian: AbstractHamiltonian,
     temperatures: Sequence[float],
-    wanted: Mapping[str, Observable],
+    observables: Mapping[str, Observable],
 ) -> Measurement:
     spins = hamiltonian.spins(batch.tokens)
     vectors = hamiltonian.vectors_of(batch.tokens)
@@ -97,7 +99,7 @@ def _measure(
         m=magnetization(vectors).cpu().numpy(),
         log_q=None if batch.log_q is None else batch.log_q.cpu().numpy(),
         balance=_balance(batch, hamiltonian, temperatures),
-        values=values | {name: _evaluate(name, fn, spins) for name, fn in wanted.items()},
+        values=values | {name: _evaluate(name, fn, spins) for name, fn in observables.items()},
     )
 
 
@@ -107,14 +109,14 @@ def _balance(batch: Samples, hamiltonian: AbstractHamiltonian, temperatures: Seq
     energies = hamiltonian.joint.conditional_energies(tokens, every)
     now = energies.gather(2, tokens.flatten(1).long()[..., None])[..., 0]
     free: float | Tensor = 1.0
-    if batch.where is not None:  # what is held fixed, if only one component of a site, is not in equilibrium
+    if batch.where is not None:  # a site with a fixed token, or one fixed component, is not in equilibrium
         free = (~batch.where).view(len(tokens), -1, hamiltonian.n_sites).all(1).double()
     changes = [(((-energies / t).softmax(2) * energies).sum(2) - now) * free for t in temperatures]
     return torch.stack([change.sum(1) for change in changes], 1).cpu().numpy()
 
 
 def _evaluate(name: str, fn: Observable, spins: Tensor) -> Array:
-    values = torch.as_tensor(fn(spins.clone()))  # a function may write into what it is given
+    values = torch.as_tensor(fn(spins.clone()))  # the function may modify its argument
     if values.ndim not in (1, 2) or len(values) != len(spins):
         raise ValueError(
             f"observable {name!r} must return shape (B,) or (B, k) for B = {len(spins)} configurations, "

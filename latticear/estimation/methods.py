@@ -1,4 +1,4 @@
-"""The ways from a model to estimates, by the names that `latticear estimate --method` takes."""
+"""The methods that make estimates with a model, by the names that `latticear estimate --method` takes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ __all__ = ["METHODS", "Method"]
 
 
 class Method(NamedTuple):
-    """A way from a model to estimates, or two, of which a model that draws in steps takes the second.
+    """A method that makes estimates with a model; if it has both functions, models that draw in steps use `of_steps`.
 
     Attributes:
-        of_samples: of independent samples: `(samples, hamiltonian, temperature, *, exact)`, the samples in batches.
-        of_steps: draws by itself, in steps: `(model, hamiltonian, temperature, *, n, seed, condition, exact, report)`.
+        of_samples: function that makes estimates from batches of independent samples; its arguments are `(samples,
+            hamiltonian, temperature, *, exact)`.
+        of_steps: function that makes estimates with a model that draws in steps, and draws the samples itself; its
+            arguments are `(model, hamiltonian, temperature, *, n, seed, condition, exact, report)`.
     """
 
     of_samples: Callable[..., Estimates] | None = None
@@ -41,13 +43,13 @@ class Method(NamedTuple):
         exact: ExactResult | None = None,
         **of_draws: Any,
     ) -> Estimates:
-        """Estimates by the way that suits the model.
+        """Estimates by the function that suits the model.
 
         Args:
-            model: which draws the samples.
-            samples: of the model; they are not asked for where it draws in steps.
+            model: the model.
+            samples: batches of samples of the model; the iterator is not used if `of_steps` is called.
             hamiltonian, temperature, exact: as in `estimate`.
-            of_draws: n, seed, condition and report, for `of_steps`.
+            of_draws: the arguments n, seed, condition and report of `of_steps`.
         """
         if self.of_steps is not None and (self.of_samples is None or isinstance(model, DrawsInSteps)):
             return self.of_steps(model, hamiltonian, temperature, exact=exact, **of_draws)
@@ -58,7 +60,7 @@ class Method(NamedTuple):
 def _metropolis(
     samples: Iterable[Samples], hamiltonian: AbstractHamiltonian, temperature: float, *, exact: ExactResult | None
 ) -> Estimates:
-    """`neural_mcmc`, which accepts with the seed of its proposals."""
+    """`neural_mcmc` with the seed with which its proposals were drawn."""
     batches = iter(samples)
     first = next(batches)
     return neural_mcmc(itertools.chain([first], batches), hamiltonian, temperature, seed=first.seed, exact=exact)

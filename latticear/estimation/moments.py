@@ -1,4 +1,4 @@
-"""Weighted averages of vectors that stream past, with errors."""
+"""Weighted averages of vectors that arrive in batches, with errors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["WeightedMoments"]
 
 
 class WeightedMoments:
-    """Self-normalised average `sum w f / sum w` of vectors f, and its error, without storing them.
+    """Self-normalised average `sum w f / sum w` of vectors f, and its error, without storing the vectors.
 
-    Sums are kept relative to the largest log weight seen so far, so no weight overflows.
+    Weights are divided by the largest weight so far, so that none of them overflows.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class WeightedMoments:
     def add(self, values: Array, log_w: Array) -> None:
         """Add a batch: values `(B,)` or `(B, k)`, log weights `(B,)`."""
         if self._pivot is None:
-            self._pivot = values.mean(0)  # differences from it lose no digits when squared
+            self._pivot = values.mean(0)  # subtracted from all values, to avoid cancellation in the variance
         top = max(self._top, float(log_w.max()))
         w = np.exp(log_w - top).reshape(-1, *[1] * (values.ndim - 1))
         f = values - self._pivot

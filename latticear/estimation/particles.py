@@ -1,6 +1,6 @@
-"""Particles that are resampled between the steps of a model, where the weights of whole lattices spread too far.
+"""Particles that are resampled between the steps of a model, for lattices whose importance weights vary too much.
 
-Index suffixes: r island, p particle of an island, b particle of any of them.
+Index suffixes: r island, p particle of an island, b particle of any island.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ __all__ = ["METHOD", "resampled_particles", "size_of"]
 LogP = Callable[[Tensor], Tensor]
 
 METHOD = "smc"
-"""As estimates and provenance call it."""
+"""Name of the method in estimates and provenance."""
 MAX_ISLANDS = 32
 MIN_PARTICLES = 2
 FEW_PARTICLES = 8
-"""On an island; rather than fewer of them, fewer islands by default, down to `MIN_ISLANDS`."""
+"""The default number of islands leaves at least this many particles on each, unless it is already `MIN_ISLANDS`."""
 MIN_PILOT = 100
 PILOT_AT_ONCE = 256
 THRESHOLD = 0.5
-"""An island resamples when its ESS falls below this."""
+"""An island is resampled when its ESS falls below this fraction."""
 
 
 def resampled_particles(
@@ -52,40 +52,43 @@ def resampled_particles(
     seed: int = 0,
     condition: Tensor | None = None,
 ) -> Iterator[Samples]:
-    """Particles that are drawn by a model and resampled between its steps, with their weights: some islands at a time.
+    """Weighted particles that a model draws step by step and that are resampled between steps, some islands at a time.
 
-    After step k the particles stand for `q(x) exp(f_k(x))`, x being the sites drawn so far, and after the last one for
-    `exp(-beta E)`; a step changes the log weight by `f_k - f_(k-1)`. The f_k are local energies minus `ln q(x)`, fitted
-    beforehand to pilot samples of the model and of the target (`twists`). Where the weights of an island have
-    spread (ESS below 1/2), the particles are resampled: what would multiply up to a whole lattice's weight stays that
-    of a step. Z is without bias whatever the f_k, whose quality sets the variance.
+    After step k the weighted particles represent the distribution proportional to `q(x) exp(f_k(x))`, where x are the
+    sites drawn so far, and after the last step `exp(-beta E)`; step k changes the log weight by `f_k - f_(k-1)`. The
+    f_k are local energies minus `ln q(x)`, fitted beforehand to pilot samples of the model and of the target (see
+    `latticear.estimation.twists`). The particles of an island are resampled when its ESS falls below 1/2, so that
+    the spread of the weights does not accumulate over all steps. The estimate of Z is unbiased for any f_k; the
+    quality of the f_k determines its variance.
 
     Args:
-        model: one that draws in steps, such as `MultiscalePixelCNN`; it runs where it is.
-        hamiltonian, temperature: the target.
-        n: particles of all islands together, rounded down to a multiple of their number.
-        n_islands: more of them know their errors better, fewer have smaller ones. By default 32, or one for each 8
-            particles if that is less, 10 at least.
-        n_pilot: configurations of each kind for the fit, besides.
-        pilot: tokens `(n, H, W)` of the target to fit to, instead of Monte Carlo made here (cluster updates where the
-            Hamiltonian takes them, else Metropolis, which is slow on large lattices).
-        seed: of all of it.
-        condition: one row, of a model that has one.
+        model: a model that draws in steps, such as `MultiscalePixelCNN`; it stays on its device.
+        hamiltonian, temperature: Hamiltonian and temperature of the target.
+        n: total number of particles, rounded down to a multiple of the number of islands.
+        n_islands: number of islands; with more islands errors are known better, with fewer islands they are smaller.
+            By default 32, or one for each 8 particles if that is less, but at least 10.
+        n_pilot: number of pilot samples of the model, and of the target, that are drawn for the fit in addition to n.
+        pilot: tokens `(n, H, W)` of configurations of the target for the fit; None draws them by
+            `latticear.montecarlo.monte_carlo_data`, which is slow on large lattices without cluster updates.
+        seed: seed of all random numbers of the simulation.
+        condition: the condition, one row for all particles, if the model has one.
 
     Yields:
-        Whole islands. `records` has, for `estimate_particles`, `log_w`, the mean of exp of which over an island is its
-        unbiased estimate of Z; `history`, `(n, K)`, the log weights after each step since the last resampling;
-        `ancestor`, which particle of the first step each descends from; and how often its island was `resampled`.
+        Batches of complete islands. For `estimate_particles`, `records` has `log_w`, where the mean of `exp(log_w)`
+        over an island is its unbiased estimate of Z; `history`, `(n, K)`, the log weights after each step since the
+        last resampling; `ancestor`, the index of the particle of the first step from which each descends; and
+        `resampled`, the number of times that the particle's island was resampled.
 
     Raises:
-        ValueError: at once, for a model that does not draw in steps, another shape or number of tokens (of the pilot
-            too), a number that is no integer, fewer than 10 islands, 2 particles an island or 100 pilot configurations.
+        ValueError: when called, for a model that does not draw in steps, a model or pilot with another shape or number
+            of tokens than the Hamiltonian, a number that is not an integer, fewer than 10 islands, fewer than 2
+            particles on each island, or fewer than 100 pilot configurations.
 
     References:
-        Del Moral, Doucet, Jasra, "Sequential Monte Carlo samplers", J. R. Stat. Soc. B 68 (2006) 411; targets that
-        look ahead: Whiteley and Lee, "Twisted particle filters", Ann. Stat. 42 (2014) 115; that resampling by the ESS
-        keeps Z unbiased: Whiteley, Lee, Heine, "On the role of interaction in sequential Monte Carlo algorithms",
-        Bernoulli 22 (2016) 494.
+        Del Moral, Doucet, Jasra, "Sequential Monte Carlo samplers", J. R. Stat. Soc. B 68 (2006) 411; intermediate
+        targets that anticipate later steps: Whiteley and Lee, "Twisted particle filters", Ann. Stat. 42 (2014) 115;
+        proof that resampling by the ESS keeps Z unbiased: Whiteley, Lee, Heine, "On the role of interaction in
+        sequential Monte Carlo algorithms", Bernoulli 22 (2016) 494.
     """
     temperature = check_temperature(temperature)
     require_steps(model, hamiltonian, "particles that are resampled between steps", "importance sampling (la.estimate)")
@@ -94,39 +97,39 @@ def resampled_particles(
 
     def drawn() -> Iterator[Samples]:
         twists = _twists(model, hamiltonian, temperature, n_pilot, pilot, seed, condition)
-        told = {"r_squared": [twist.r_squared for twist in twists]}
+        quality = {"r_squared": [twist.r_squared for twist in twists]}
         for islands in _all_islands(model, hamiltonian, temperature, twists, size, seed, condition):
-            yield replace(islands, provenance=islands.provenance | told)
+            yield replace(islands, provenance=islands.provenance | quality)
 
-    return evaluated(model, drawn())  # no dropout in what is weighed
+    return evaluated(model, drawn())  # dropout would falsify the probabilities in the weights
 
 
 def _check(model: AbstractModel, n_pilot: int, pilot: Tensor | None) -> None:
-    found = check_integer("n_pilot", n_pilot, least=0)
+    n = check_integer("n_pilot", n_pilot, least=0)
     if pilot is not None:
         _check_pilot(pilot, model.shape, model.n_tokens)
-        found = min(found, len(pilot))
-    if found < MIN_PILOT:
-        raise ValueError(f"a fit needs at least {MIN_PILOT} pilot configurations, got {found}")
+        n = min(n, len(pilot))
+    if n < MIN_PILOT:
+        raise ValueError(f"a fit needs at least {MIN_PILOT} pilot configurations, got {n}")
 
 
 def _check_pilot(pilot: Tensor, shape: tuple[int, int], n_tokens: int) -> None:
-    wanted = f"pilot must be an integer tensor of shape (n, {shape[0]}, {shape[1]}) with tokens 0..{n_tokens - 1}"
+    required = f"pilot must be an integer tensor of shape (n, {shape[0]}, {shape[1]}) with tokens 0..{n_tokens - 1}"
     if not isinstance(pilot, Tensor):
-        raise ValueError(f"{wanted}, got {type(pilot).__name__}")
+        raise ValueError(f"{required}, got {type(pilot).__name__}")
     if pilot.ndim != 3 or tuple(pilot.shape[1:]) != shape:
-        raise ValueError(f"{wanted}, got shape {tuple(pilot.shape)}")
+        raise ValueError(f"{required}, got shape {tuple(pilot.shape)}")
     if pilot.is_floating_point() or pilot.is_complex() or pilot.dtype == torch.bool:
-        raise ValueError(f"{wanted}, got dtype {pilot.dtype}")
+        raise ValueError(f"{required}, got dtype {pilot.dtype}")
     if pilot.numel() and not 0 <= int(pilot.min()) <= int(pilot.max()) < n_tokens:
         raise ValueError(
-            f"{wanted}, got values {int(pilot.min())}..{int(pilot.max())}; spins become tokens by "
+            f"{required}, got values {int(pilot.min())}..{int(pilot.max())}; convert spins to tokens with "
             f"hamiltonian.tokens(spins)"
         )
 
 
 def size_of(n: int, n_islands: int | None) -> tuple[int, int]:
-    """Islands, and particles of each."""
+    """The number of islands, and the number of particles on each island."""
     n, least = check_integer("n", n, least=1), MIN_ISLANDS * MIN_PARTICLES
     if n < least:
         raise ValueError(
@@ -151,7 +154,7 @@ def _twists(
     seed: int,
     condition: Tensor | None,
 ) -> list[Twist]:
-    """Fitted to samples of their own stream: what the particles draw must not have been seen before."""
+    """The fitted f_k; pilot samples have their own random stream, so that they are independent of the particles."""
     assert isinstance(model, DrawsInSteps)
     own = Samples.cat(list(model.sample_batches(n, seed=seed, condition=condition, stream=PILOT))).tokens
     target = monte_carlo_data(hamiltonian, temperature, n, seed, "pilot") if pilot is None else pilot
@@ -166,7 +169,7 @@ def _twists(
 
 
 def _log_q_of_steps(model: DrawsInSteps, tokens: Tensor, condition: Tensor | None) -> Tensor:
-    """Log-probability of what the first k + 1 steps draw: `(B, K)`."""
+    """`[b, k]` is the log-probability of the sites of configuration b that steps 0 to k draw: `(B, K)`."""
     board = model.board(tokens)
     row = None if condition is None else condition.to(tokens.device).expand(len(tokens), -1)
     return torch.stack([model.log_prob_of(board, step.sites, row) for step in model.steps], 1).cumsum(1)
@@ -181,7 +184,7 @@ def _all_islands(
     seed: int,
     condition: Tensor | None,
 ) -> Iterator[Samples]:
-    """The islands, some at a time; what one of them does depends on the seed and its index alone."""
+    """The islands, some at a time; the result of an island depends on the seed and its index, not on the grouping."""
     (n_islands, n_particles), n_sites, device = size, hamiltonian.n_sites, model.rank.device
     at_once = max(1, model.sites_at_once[device.type] // (n_particles * n_sites))
     origin = {"method": METHOD, "n_islands": n_islands, "n_particles": n_particles, "temperature": temperature}
@@ -190,11 +193,11 @@ def _all_islands(
         return -hamiltonian.token_energy(tokens.unflatten(1, hamiltonian.shape)) / temperature
 
     for first in range(0, n_islands, at_once):
-        here = min(at_once, n_islands - first)
-        u = uniforms(seed, first * n_particles, here * n_particles, n_sites, stream=PARTICLES, device=device)
-        lots = uniforms(seed, first, here, len(twists), stream=RESAMPLING, device=device)
-        row = None if condition is None else condition.to(device).expand(here * n_particles, -1)
-        tokens, records = _islands(model, log_p, twists, u.view(here, n_particles, n_sites), lots, row)
+        n = min(at_once, n_islands - first)
+        u = uniforms(seed, first * n_particles, n * n_particles, n_sites, stream=PARTICLES, device=device)
+        lots = uniforms(seed, first, n, len(twists), stream=RESAMPLING, device=device)
+        row = None if condition is None else condition.to(device).expand(n * n_particles, -1)
+        tokens, records = _islands(model, log_p, twists, u.view(n, n_particles, n_sites), lots, row)
         tokens = tokens.unflatten(1, model.shape).to(token_dtype(model.n_tokens))
         yield Samples(tokens, None, seed, provenance=origin, records=records)
 
@@ -208,14 +211,14 @@ def _islands(
     lots: Tensor,
     condition: Tensor | None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Particles of some islands through all steps: tokens `(R P, N)`, and the records of `resampled_particles`.
+    """Draw the particles of some islands: tokens `(R P, N)`, and the records that `resampled_particles` describes.
 
     Args:
-        model: one that draws in steps.
-        log_p: of complete configurations `(B, N)`, unnormalised.
-        twists: `f_k(tokens, ln q)`, one for each step but the last.
-        u: float64 `(R, P, N)`, uniform; what decides each token.
-        lots: float64 `(R, K - 1)`, uniform; what decides each resampling.
+        model: a model that draws in steps.
+        log_p: unnormalised log-probability under the target of complete configurations `(B, N)`.
+        twists: functions `f_k(tokens, ln q)`, one for each step but the last.
+        u: float64 `(R, P, N)`, uniform random numbers from which the tokens are drawn.
+        lots: float64 `(R, K - 1)`, uniform random numbers for the resampling of each island after each step.
         condition: `(R P, k)` or None.
     """
     assert isinstance(model, DrawsInSteps)

@@ -1,4 +1,4 @@
-"""Samples of a simulation as its estimator takes them: one batch after the other, each with what it carries."""
+"""Checked input of the estimators: the batches of samples of a simulation, with their records and provenance."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ __all__ = ["Simulated", "counted"]
 
 
 class Simulated:
-    """The batches of a simulation as they pass.
+    """Iterates over the batches of a simulation, and checks that they are of the kind that an estimator needs.
 
     Args:
-        samples: one batch or many.
-        temperature: T of the target.
-        method: what their provenance must name.
-        needs: what they must carry, in `records` or `provenance`.
-        source: what makes such samples, for the message.
+        samples: one batch of samples or many.
+        temperature: temperature T of the target.
+        method: required value of `method` in the provenance of the samples.
+        needs: required key in the `records` or the `provenance` of the samples.
+        source: name of the function that makes such samples, for the error message.
 
     Attributes:
-        provenance: of the last batch that has passed, to begin with of the first one.
+        provenance: provenance of the batch that was yielded last; before the iteration, of the first batch.
 
     Raises:
-        ValueError: for samples that are made otherwise, or at another temperature.
+        ValueError: if the samples were made by another method or at another temperature.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Simulated:
         batches = iter([samples] if isinstance(samples, Samples) else samples)
         first = next(batches, None)
         if first is None or first.provenance.get("method") != method or needs not in first.records | first.provenance:
-            raise ValueError(f"this estimator takes the samples of {source} as they come from it")
+            raise ValueError(f"this estimator takes unmodified samples made by {source}")
         self.provenance = first.provenance
         if self.provenance["temperature"] != temperature:
             made_at = self.provenance["temperature"]
@@ -47,7 +47,7 @@ class Simulated:
 
 
 def counted(batches: Iterable[Samples], n: int, report: Callable[[int, int], None] | None) -> Iterator[Samples]:
-    """The batches, each reported before it passes: how many of n configurations there are."""
+    """Yield the batches; before each, call `report` with the number of configurations so far and n."""
     done = 0
     for batch in batches:
         done += len(batch)

@@ -34,25 +34,28 @@ def estimate_particles(
 ) -> Estimates:
     """Free energy and observables from islands of weighted particles.
 
-    Particles that share ancestors are not independent. Islands never meet: ln Z is the logarithm of the mean of the
-    islands' Z, observables are ratios of sums over islands, and error bars come from the spread between islands
-    (delta method; `jackknife_error` leaves one out at a time). They fail, with a warning, where islands disagree by
-    more than their Z can be averaged, or the weights of a step have a heavy tail. What no particle has seen no
-    spread can tell: with few particles and a poor model ln Z is low on every island, so compare two values of n.
+    Particles that share ancestors are not independent. An island is a group of particles that is never mixed with
+    others, so that islands are independent: ln Z is the logarithm of the mean of the islands' estimates of Z,
+    observables are ratios of sums over islands, and error bars come from the spread between islands (delta method;
+    `jackknife_error` leaves one island out at a time). Error bars cannot be trusted, and a warning is issued, if the Z
+    of the islands vary too much (ESS over islands below 1/2) or the weights of a step have a heavy tail. The spread
+    does not show configurations that no particle has reached: with few particles and a poor model, ln Z is too low on
+    every island; compare the results of two values of n to detect this.
 
     Args:
-        samples: of `resampled_particles`, all islands of a run.
-        hamiltonian, temperature: those of the particles.
+        samples: samples made by `resampled_particles`, with all islands of the run.
+        hamiltonian, temperature: Hamiltonian and temperature with which the particles were drawn.
         observables, exact: as in `estimate`.
 
     Returns:
-        As `estimate`. `ess` is the fraction of n that independent samples with equal weights would need for the same
-        error of Z; `pareto_k` is the largest of those of the weights after each step. `diagnostics` has the ESS over
-        islands, the mean ESS of particles within one at the end, the average number of resamplings and fraction of
-        surviving ancestors, and `r_squared_k`: which part of the variance of the log weights is explained by f_k.
+        The quantities that `estimate` returns. `ess` is the fraction of n that independent samples with equal weights
+        would need for the same error of Z; `pareto_k` is the largest k-hat of the weights after any step. `diagnostics`
+        has the ESS over islands, the mean ESS of the final particles within an island, the average number of
+        resamplings, the average fraction of surviving ancestors, and `r_squared_k`: the part of the variance of the log
+        weights that f_k explains.
 
     Raises:
-        ValueError: for other samples, or some of the islands.
+        ValueError: if the samples were made by another method, or if islands are missing.
     """
     temperature = check_temperature(temperature)
     source = "la.estimation.resampled_particles"
@@ -62,8 +65,8 @@ def estimate_particles(
     for batch in drawn:
         parts += measurements(batch, hamiltonian, [temperature], observables)
         records.append({name: values.cpu() for name, values in batch.records.items()})
-    told = drawn.provenance
-    size = told["n_islands"], told["n_particles"]
+    provenance = drawn.provenance
+    size = provenance["n_islands"], provenance["n_particles"]
     column = {name: torch.cat([record[name] for record in records]) for name in records[0]}
     if len(column["log_w"]) != math.prod(size):
         raise ValueError(f"{size[0]} islands of {size[1]} particles were drawn, got {len(column['log_w'])} particles")
@@ -73,7 +76,7 @@ def estimate_particles(
         "ess_particles": float(np.mean([effective_sample_size(row) for row in log_w])),
         "resampled": float(column["resampled"].view(size)[:, 0].double().mean()),
         "ancestors": float(ancestors.double().mean()) / size[1],
-        **{f"r_squared_{k}": explained for k, explained in enumerate(told["r_squared"])},
+        **{f"r_squared_{k}": explained for k, explained in enumerate(provenance["r_squared"])},
     }
     reasons = []
     tail = max(pareto_k(weights) for weights in column["history"].T.numpy())
@@ -112,21 +115,22 @@ def sequential_monte_carlo(
 ) -> Estimates:
     """Free energy and observables from particles that are resampled between the steps of a model.
 
-    `resampled_particles`, then `estimate_particles`: there are the method and the errors.
+    Calls `resampled_particles`, whose docstring describes the method, and then `estimate_particles`, whose docstring
+    describes the errors.
 
     Args:
-        model: one that draws in steps, such as `MultiscalePixelCNN`.
-        hamiltonian, temperature: the target.
-        n: particles of all islands together, rounded down to a multiple of their number.
+        model: a model that draws in steps, such as `MultiscalePixelCNN`.
+        hamiltonian, temperature: Hamiltonian and temperature of the target.
+        n: total number of particles, rounded down to a multiple of the number of islands.
         n_islands, n_pilot, pilot: as in `resampled_particles`.
-        seed: of all of it.
-        device: where the model is moved to first; None leaves it where it is.
-        condition: one row, of a model that has one.
+        seed: seed of all random numbers of the simulation.
+        device: device to which the model is moved first; None leaves it where it is.
+        condition: the condition, one row for all particles, if the model has one.
         observables, exact: as in `estimate`.
-        report: called with the number of particles that are done, and that of all.
+        report: function called after each batch of islands with the number of particles done and their total number.
 
     Returns:
-        As `estimate_particles`.
+        Estimates as `estimate_particles` returns them.
 
     Raises:
         ValueError: as `resampled_particles`.

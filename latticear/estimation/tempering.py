@@ -1,6 +1,6 @@
-"""Observables and free energies by parallel tempering, for systems that single temperatures and clusters cannot serve.
+"""Observables and free energies by parallel tempering, for systems on which updates at a single temperature fail.
 
-Index suffixes: t measurement, r chain, k temperature of the ladder, from the target's (k = 0) to infinity.
+Index suffixes: t measurement, r chain, k temperature of the ladder, from that of the target (k = 0) to infinity.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ __all__ = ["bennett", "estimate_tempering", "parallel_tempering"]
 
 
 MIN_ROUND_TRIPS = 1
-"""Of the replicas of a chain while it is measured, on average: fewer, and the ladder has not helped anything yet."""
+"""Smallest reliable number of round trips per chain, of all its replicas, during the measurements: with fewer, the
+configurations at the target temperature have hardly been renewed from infinite temperature."""
 
 
 class LogRatio(NamedTuple):
-    """`ln (Z_cold / Z_hot)`, and the influence `(T, R)` of each measurement, of mean zero."""
+    """`ln (Z_cold / Z_hot)`, and the influence of each measurement on it, `(T, R)` with mean zero."""
 
     value: float
     influence: Array
@@ -50,25 +51,28 @@ def estimate_tempering(
 ) -> Estimates:
     """Observables and the free energy from chains of replicas at a ladder of temperatures.
 
-    At infinite temperature ln Z is known, N ln q, and the acceptance ratio method carries it down the ladder.
+    At infinite temperature ln Z = N ln q exactly; the acceptance ratio method gives the differences of ln Z between
+    neighbouring temperatures, down to that of the target.
 
     Args:
-        samples: the batches of `la.monte_carlo` with `method="parallel-tempering"`; a trimmed last one is left out.
-        hamiltonian, temperature: those of the chains.
+        samples: the batches that `la.monte_carlo` yields with `method="parallel-tempering"`; a last batch that has
+            fewer configurations is left out.
+        hamiltonian, temperature: Hamiltonian and target temperature with which the chains were simulated.
         observables, exact: as in `estimate`.
 
     Returns:
-        As `estimate_chains`, with log_z, free_energy_per_site and entropy_per_site too, and overlap_squared, the
-        average of `(sum_i s_i . s'_i / N)^2` over pairs of chains, where there are two. `diagnostics` has the
-        ladder, `beta_k`; `acceptance_k` of exchanges between rungs k and k + 1; `round_trips` of all replicas of a
-        chain in a sweep; and `tau_int` of energy, |m| and the squared overlap, in measurements.
+        The quantities that `estimate_chains` returns, log_z, free_energy_per_site and entropy_per_site, and, with two
+        chains or more, overlap_squared, the average of `(sum_i s_i . s'_i / N)^2` over pairs of chains. `diagnostics`
+        has the inverse temperatures `beta_k` of the ladder; `acceptance_k`, the acceptance of exchanges between
+        temperatures k and k + 1; `round_trips`, the number of round trips per sweep of all replicas of a chain; and
+        `tau_int` of the energy, |m| and the squared overlap, in units of the time between two measurements.
 
     Raises:
-        ValueError: for other samples, or fewer than two measurements of each chain.
+        ValueError: if the samples were made by another method, or with fewer than two measurements of each chain.
 
     References:
-        C. H. Bennett, J. Comput. Phys. 22 (1976) 245, eq. 12; overlap: R. N. Bhatt and A. P. Young, Phys. Rev. B 37
-        (1988) 5606.
+        Acceptance ratio method: C. H. Bennett, J. Comput. Phys. 22 (1976) 245, eq. 12; overlap: R. N. Bhatt and A. P.
+        Young, Phys. Rev. B 37 (1988) 5606.
     """
     temperature = check_temperature(temperature)
     name = ParallelTempering.name
@@ -80,7 +84,7 @@ def estimate_tempering(
 
     def recorded() -> Iterator[Samples]:
         for batch in chains:
-            if len(batch) == plan["n_chains"]:  # a trimmed one counts as little as in `estimate_chains`
+            if len(batch) == plan["n_chains"]:  # a smaller last batch is left out, as in `estimate_chains`
                 ladder.append(batch.records["ladder"].cpu().numpy())
                 overlap.append(_overlap_squared(hamiltonian, batch))
             yield batch
@@ -93,21 +97,21 @@ def estimate_tempering(
         exact=exact,
         thermalization=plan["thermalization"] / plan["thinning"],
     )
-    energy_trk, travelled = np.stack(ladder), chains.provenance
-    _add_free_energy(result, energy_trk, np.array(travelled["betas"]), hamiltonian.joint, exact)
+    energy_trk, final = np.stack(ladder), chains.provenance
+    _add_free_energy(result, energy_trk, np.array(final["betas"]), hamiltonian.joint, exact)
     if plan["n_chains"] > 1:
         series = np.stack(overlap)
         mean, error, tau = mean_error(series)
         result["overlap_squared"] = _estimate(mean, error, tau, result, events_of(series - mean, tau, mean))
         result.diagnostics["tau_int_overlap_squared"] = tau.tau
-    result.diagnostics |= {f"beta_{k}": beta for k, beta in enumerate(travelled["betas"])}
-    result.diagnostics |= {f"acceptance_{k}": p for k, p in enumerate(travelled["acceptance"])}
-    result.diagnostics["round_trips"] = travelled["round_trips"]
-    trips = travelled["round_trips"] * plan["thinning"] * (len(energy_trk) - 1)
+    result.diagnostics |= {f"beta_{k}": beta for k, beta in enumerate(final["betas"])}
+    result.diagnostics |= {f"acceptance_{k}": p for k, p in enumerate(final["acceptance"])}
+    result.diagnostics["round_trips"] = final["round_trips"]
+    trips = final["round_trips"] * plan["thinning"] * (len(energy_trk) - 1)
     if trips < MIN_ROUND_TRIPS:
         result.distrust(
-            f"the replicas of a chain made {trips:.2g} round trips from the target temperature to infinity and back: "
-            f"run longer chains"
+            f"the replicas of each chain made only {trips:.2g} round trips from the target temperature to infinite "
+            f"temperature and back: run longer chains"
         )
         result.warn()
     return result
@@ -128,24 +132,24 @@ def parallel_tempering(
     report: Callable[[int, int], None] | None = None,
     each: Callable[[Samples], object] | None = None,
 ) -> Estimates:
-    """Observables and the free energy by replicas at a ladder of temperatures, right up to an infinite one.
+    """Observables and the free energy from replicas at a ladder of temperatures up to infinite temperature.
 
-    `la.monte_carlo` with `method="parallel-tempering"`, then `estimate_tempering`; `ParallelTempering` says what the
-    chains are. Made for spin glasses and others whose states are far apart at the target temperature but not at a
-    higher one; first-order transitions stay hard.
+    Calls `la.monte_carlo` with `method="parallel-tempering"` and then `estimate_tempering`; `ParallelTempering`
+    describes the chains. The method suits spin glasses and other systems whose states are separated by barriers at the
+    target temperature but not at higher temperatures; it remains slow at first-order transitions.
 
     Args:
-        hamiltonian: any.
-        temperature: T > 0 of the target.
-        n: configurations at the target temperature, of all chains together.
-        n_chains, thermalization, thinning, seed, device: as in `monte_carlo`; the first 256 sweeps of the
-            thermalisation may change the ladder.
+        hamiltonian: any Hamiltonian.
+        temperature: temperature T > 0 of the target.
+        n: total number of configurations of all chains at the target temperature.
+        n_chains, thermalization, thinning, seed, device: as in `monte_carlo`; the ladder may change during the first
+            256 sweeps of the thermalisation.
         observables, exact: as in `estimate`.
-        report: called with the number of configurations that are drawn, and that of all.
-        each: deprecated; called with every batch of configurations.
+        report: function called after each measurement with the number of configurations drawn and their total number.
+        each: deprecated; function called with every batch of configurations.
 
     Returns:
-        As `estimate_tempering`.
+        Estimates as `estimate_tempering` returns them.
 
     Raises:
         ValueError: as `monte_carlo`, and for fewer than two measurements of each chain.
@@ -164,8 +168,9 @@ def parallel_tempering(
     if n < 2 * n_chains:
         raise ValueError(f"{n_chains} chains need at least two measurements each, n = {2 * n_chains}, got {n}")
     if each is not None:
-        instead = f"la.monte_carlo(..., method={name!r}) gives the batches, la.estimation.estimate_tempering takes them"
-        warnings.warn(f"each will be removed: {instead}", DeprecationWarning, stacklevel=2)
+        instead = f"la.monte_carlo(..., method={name!r}) and pass them to la.estimation.estimate_tempering"
+        message = f"the argument `each` will be removed; get the batches from {instead}"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
         chains = _passed(chains, each)
     batches = counted(chains, n, report)
     return estimate_tempering(batches, hamiltonian, temperature, observables=observables, exact=exact)
@@ -178,13 +183,13 @@ def _passed(batches: Iterator[Samples], each: Callable[[Samples], object]) -> It
 
 
 def bennett(cold: Array, hot: Array, step: float) -> LogRatio:
-    """ln of the ratio of two partition functions by the acceptance ratio method.
+    """Logarithm of the ratio of two partition functions by Bennett's acceptance ratio method.
 
-    The `f = ln (Z_hot / Z_cold)` for which the averages of `1 / (1 + exp(u - f))` over the hot distribution and of
-    `1 / (1 + exp(f - u))` over the cold one are equal, where `u = step E`.
+    With `u = step E` and `f = ln (Z_hot / Z_cold)`, the average of `1 / (1 + exp(u - f))` over the hot distribution
+    equals that of `1 / (1 + exp(f - u))` over the cold distribution; this equation is solved for f.
 
     Args:
-        cold, hot: `(T, R)`, as many energies at the one temperature as at the other.
+        cold, hot: `(T, R)`, energies at the lower and at the higher temperature, equally many of each.
         step: beta_cold - beta_hot > 0.
     """
     u_hot, u_cold = step * hot, step * cold
@@ -200,9 +205,9 @@ def bennett(cold: Array, hot: Array, step: float) -> LogRatio:
 
 
 def _add_free_energy(
-    result: Estimates, energy_trk: Array, betas: Array, hamiltonian: AbstractHamiltonian, judge: ExactResult | None
+    result: Estimates, energy_trk: Array, betas: Array, hamiltonian: AbstractHamiltonian, exact: ExactResult | None
 ) -> None:
-    """log_z, free_energy_per_site and entropy_per_site, from infinite temperature down."""
+    """Add log_z, free_energy_per_site and entropy_per_site: a sum over the ladder, from infinite temperature down."""
     steps = betas[:-1] - betas[1:]
     ratios = [bennett(energy_trk[..., k], energy_trk[..., k + 1], step) for k, step in enumerate(steps)]
     n_sites, temperature = hamiltonian.n_sites, result.temperature
@@ -210,7 +215,7 @@ def _add_free_energy(
     influence = np.sum([ratio.influence for ratio in ratios], axis=0)
     energy = energy_trk[..., 0]
     entropy = (energy.mean() / temperature + log_z) / n_sites, ((energy - energy.mean()) / temperature + influence)
-    known = {} if judge is None else judge.to_dict()
+    exact_values = {} if exact is None else exact.to_dict()
     for name, value, series in (
         ("log_z", log_z, influence),
         ("free_energy_per_site", -temperature * log_z / n_sites, -temperature * influence / n_sites),
@@ -218,7 +223,7 @@ def _add_free_energy(
     ):
         _, error, tau = mean_error(series)
         events = events_of(series, tau, value)
-        result[name] = _estimate(float(value), error, tau, result, events, known.get(name))
+        result[name] = _estimate(float(value), error, tau, result, events, exact_values.get(name))
 
 
 def _estimate(
@@ -230,7 +235,10 @@ def _estimate(
 
 
 def _overlap_squared(hamiltonian: AbstractHamiltonian, batch: Samples) -> Array:
-    """`(R // 2,)`, of chains 0 and 1, 2 and 3, ...: one that began at random and one at lowest energy."""
+    """Squared overlaps of chains 0 and 1, 2 and 3, ..., `(R // 2,)`.
+
+    One chain of each pair began with a random configuration, the other with a uniform one of lowest energy.
+    """
     vectors = hamiltonian.joint.vectors_of(hamiltonian.join(batch.tokens))
     pairs = vectors[: len(vectors) // 2 * 2].unflatten(0, (-1, 2))
     overlap: Array = (pairs[:, 0] * pairs[:, 1]).sum(-1).mean((1, 2)).square().cpu().numpy()

@@ -1,7 +1,8 @@
 """Thermodynamics from energies and magnetisations.
 
-Every estimator comes with its influence: what one sample adds to the error. For independent samples the error is
-`sqrt(mean(influence^2) / n)` (the delta method); for a chain it is that of the mean of the series of influences.
+Every estimate comes with the influence of each sample on it, which is the first-order change of the estimate with the
+weight of the sample. For independent samples the error is `sqrt(mean(influence^2) / n)` (delta method); for a Markov
+chain it is the error of the mean of the series of influences.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ __all__ = ["Thermodynamics", "rare_events", "thermodynamics", "thermodynamics_of
 
 
 class Thermodynamics(NamedTuple):
-    """One quantity: its value, and the influence `(n, ...)` of each sample, of mean zero."""
+    """One quantity: its value, and the influence of each sample on it, `(n, ...)` with mean zero."""
 
     value: float
     influence: Array
@@ -26,17 +27,17 @@ class Thermodynamics(NamedTuple):
 def thermodynamics(
     energy: Array, m: Array, weights: Array, temperature: float, n_sites: int
 ) -> dict[str, Thermodynamics]:
-    """Energies and magnetisations as averages, with the influence of each sample.
+    """Averages of energies and magnetisations, and functions of them, with the influence of each sample.
 
     Args:
-        energy: extensive, any shape.
-        m: magnetisation per site, same shape.
-        weights: importance weights of mean one, same shape; ones for a chain.
+        energy: extensive energies, of any shape.
+        m: magnetisations per site, of the same shape.
+        weights: importance weights of mean one, of the same shape; ones for a Markov chain.
         temperature: T.
         n_sites: N.
 
     Returns:
-        By name. Binder's cumulant is nan where m is 0 in all samples, as of an antiferromagnet in the cold.
+        The quantities by name. Binder's cumulant is nan if m is 0 in all samples, as for a cold antiferromagnet.
     """
     beta = 1 / temperature
 
@@ -62,7 +63,7 @@ def thermodynamics(
 
 
 def thermodynamics_of_moments(moments: Array, temperature: float, n_sites: int) -> dict[str, Array]:
-    """The same quantities from averages: what a jackknife evaluates with each block left out.
+    """The quantities that `thermodynamics` returns, computed from averages; a jackknife uses this for each block.
 
     Args:
         moments: `(..., 5)`, averages of e, e^2, |m|, m^2, m^4, where e is the energy minus any constant.
@@ -70,7 +71,7 @@ def thermodynamics_of_moments(moments: Array, temperature: float, n_sites: int) 
         n_sites: N.
 
     Returns:
-        Arrays of shape `(...)`; `energy_per_site` is that of e.
+        The quantities by name, as arrays of shape `(...)`; `energy_per_site` is the average of e divided by N.
     """
     e, e2, a, m2, m4 = np.moveaxis(moments, -1, 0)
     beta = 1 / temperature
@@ -85,17 +86,18 @@ def thermodynamics_of_moments(moments: Array, temperature: float, n_sites: int) 
 
 
 def rare_events(influence: Array, n: float, scale: float = 0.0) -> float:
-    """How many events an error bar rests on: n over the squared skewness of the influences; infinite without any.
+    """Number of rare events on which an error bar depends: n divided by the squared skewness of the influences.
 
-    If k of n configurations have one and the same excitation, and the others none, it is k, and (value - exact) / error
-    is `(k - <k>) / sqrt(k)`: where k is small by chance the error is small too, and the value many errors off. The
-    skewness is what the distribution of a mean in units of its own error notices first: it decides whether a few large
-    influences of one sign do that, or are as harmless as those of both signs.
+    If k of n configurations have one and the same excitation, and the others none, the result is k, and
+    (value - exact) / error is `(k - <k>) / sqrt(k)`: if k happens to be small the error is small too, and the value
+    deviates by many errors. The skewness is the leading correction to a normal distribution of a mean divided by its
+    estimated error. A few large influences of one sign make it large; large influences of both signs, which do less
+    harm, cancel in it. The result is infinite if the influences are not skewed or are rounding errors.
 
     Args:
-        influence: any shape.
-        n: how many of them count as independent.
-        scale: of the quantity; influences that are rounding beside it are none.
+        influence: influences, of any shape.
+        n: number of independent influences.
+        scale: size of the quantity; influences below the rounding error of this number are treated as zero.
 
     References:
         P. Hall, The Bootstrap and Edgeworth Expansion (Springer 1992), section 2.6.
@@ -103,6 +105,6 @@ def rare_events(influence: Array, n: float, scale: float = 0.0) -> float:
     top = float(np.abs(influence).max(initial=0))
     if top <= 1e-12 * abs(scale) or not top > 0:
         return math.inf
-    d = influence / top  # cubes of tiny numbers must not vanish
+    d = influence / top  # avoids underflow of the cubes of tiny numbers
     third = float((d**3).mean()) ** 2
     return n * float((d**2).mean()) ** 3 / third if third > 0 else math.inf

@@ -1,10 +1,11 @@
-"""What a partly drawn configuration says of the weight that the complete one will have.
+"""Twists: predictions of the log weight of a complete configuration from the sites drawn so far.
 
-The best that resampling between steps can look at is the ratio `p(x) / q(x)` of the sites x drawn so far, p being the
-marginal of the target. What q is there, the model knows; p is about `exp(-H(x))` with a local energy H, the couplings
-of a renormalised lattice. Both are fitted together, as a linear function of the log weight of complete configurations.
+Resampling between the steps of a model is best done with the ratio `p(x) / q(x)`, where x are the sites drawn so far, p
+is their marginal distribution under the target and q that under the model. The model gives q; p is approximated by
+`exp(-H(x))` with a local energy H, as for the couplings of a renormalised lattice. The coefficients of H and of `ln q`
+are fitted together, by linear regression of the log weights of complete configurations.
 
-Index suffixes: c site function, b configuration, y and x place on a grid, f feature.
+Index suffixes: c site function, b configuration, y and x coordinates on a grid, f feature.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from latticear.models.steps import DrawingStep
 __all__ = ["Pilot", "Twist", "fit_twists"]
 
 OFFSETS = ((0, 1), (1, 1), (0, 2), (1, 2), (2, 2), (1, 3))
-"""Pairs that are looked at, in sites of the grid, and their images under the square's symmetries."""
+"""Distances (y, x) of the pairs in H, in grid sites; their images under the symmetries of the square are included."""
 
 PLAQUETTES = (((0, 1), (1, 0), (1, 1)), ((1, 1), (1, -1), (2, 0)))
-"""Four-spin products: a cell of the grid, and one of the grid's checkerboard, where only that is drawn."""
+"""Offsets of the other three sites of the four-spin products in H: those of a cell of the grid, and those of a cell of
+its checkerboard sublattice, for steps after which only this sublattice is drawn."""
 
 RIDGE = 1e-4
-"""Of the least squares; features have variance one. It settles what a handful of sites leaves undetermined."""
+"""Ridge penalty of the least squares, for features of variance one. It makes the fit unique with few drawn sites."""
 
 SITES_AT_ONCE = 2**20
 
@@ -37,7 +39,7 @@ class Pilot(NamedTuple):
 
     Attributes:
         tokens: `(n, N)`.
-        log_q: float64 `(n, K)`, log-probability of the sites of the first k + 1 steps of a model; K of them.
+        log_q: float64 `(n, K)`; `[b, k]` is the log-probability of the sites that the steps 0 to k of K steps draw.
         log_w: float64 `(n,)`, `-beta E` minus the log-probability of all sites.
     """
 
@@ -47,20 +49,21 @@ class Pilot(NamedTuple):
 
 
 class Twist:
-    """`f(x) = -H(x) - a ln q(x)` of the sites x drawn after some step, in nats, up to a constant.
+    """`f(x) = -H(x) - a ln q(x)` for the sites x that are drawn after some step, in nats, up to a constant.
 
-    H is a combination of sums of site functions, their pair products at short distances, plaquettes, and squares of the
-    totals. The site functions are -1 and 1 for two tokens, indicators of all but one token for more of them.
+    H is a linear combination of sums of site functions, of their pair products at short distances and of their
+    plaquette products, and of the squared sums of site functions. With two tokens there is one site function with
+    values -1 and 1; with more tokens the site functions are indicators of all tokens but one.
 
     Args:
-        level: of the grid that holds all these sites.
-        known: bool `(N,)`, the sites.
+        level: level of the grid that contains all the sites x.
+        known: bool `(N,)`, True at the sites x.
         shape: (H, W).
-        periodic: (y, x), whether products reach around the boundary.
+        periodic: (y, x), whether products cross the boundary in each direction.
         n_tokens: q.
 
     Attributes:
-        r_squared: which part of the variance of the log weights it explains.
+        r_squared: fraction of the variance of the log weights that f explains.
     """
 
     def __init__(
@@ -73,19 +76,20 @@ class Twist:
         self._mean = self._slope = torch.zeros(1)
 
     def __call__(self, tokens: Tensor, log_q: Tensor) -> Tensor:
-        """f of configurations `(B, N)`, whatever they hold elsewhere, and `ln q(x)`, `(B,)`: float64 `(B,)`."""
+        """f, float64 `(B,)`, from tokens `(B, N)`, of which only the sites x are used, and `ln q(x)`, `(B,)`."""
         return (self._inputs(tokens, log_q) - self._mean) @ self._slope
 
     def fit(self, own: Pilot, target: Pilot, step: int) -> None:
-        """The mean of two least squares of the log weights, over the model's samples and over the target's.
+        """Fit f: the mean of two least-squares fits of the log weights, to samples of the model and of the target.
 
-        Given x, the log weight is on average `ln p(x)/q(x) - KL(q || p)` over q and `ln p(x)/q(x) + KL(p || q)` over p,
-        the divergences being those of what is still to be drawn. They depend on x as well, and cancel in the mean up to
-        third order in the difference of q and p; one fit alone would lead astray where they are large.
+        Given x, the mean of the log weight is `ln p(x)/q(x) - KL(q || p)` over q and `ln p(x)/q(x) + KL(p || q)` over
+        p, with the divergences between the distributions of the remaining sites given x. The divergences depend on x
+        and bias each of the two fits; in the mean of the fits they cancel up to third order in the difference of q and
+        p.
         """
         x_bf = [self._inputs(pilot.tokens, pilot.log_q[:, step]) for pilot in (own, target)]
         scale = torch.cat(x_bf).std(0)
-        inverse = torch.where(scale > 1e-9, 1 / scale, 0.0)  # what never changes says nothing
+        inverse = torch.where(scale > 1e-9, 1 / scale, 0.0)  # constant features get the coefficient zero
         fits = [_ridge((x - x.mean(0)) * inverse, p.log_w) for x, p in zip(x_bf, (own, target), strict=True)]
         self._mean = torch.cat(x_bf).mean(0)
         self._slope = (fits[0][0] + fits[1][0]) / 2 * inverse
@@ -96,8 +100,8 @@ class Twist:
         return torch.cat([torch.cat([self.features(part) for part in parts]), log_q[:, None]], 1)
 
     def features(self, tokens: Tensor) -> Tensor:
-        """The sums, float64 `(B, F)`, of tokens `(B, N)`."""
-        values = self._on_grid(tokens).float()  # tokens may be bytes, which have no -1
+        """The sums of which H is a linear combination, float64 `(B, F)`, from tokens `(B, N)`."""
+        values = self._on_grid(tokens).float()  # tokens may be unsigned integers, which cannot be -1
         if self.n_tokens == 2:
             values_cb = (2 * values - 1)[None]
         else:
@@ -115,7 +119,7 @@ class Twist:
         return torch.stack(sums, 1)
 
     def _pairs(self, values_cb: Tensor, a: int, b: int, offset: tuple[int, int]) -> Tensor:
-        """Sum of the products of two site functions over all pairs at an offset and its images: `(B,)`."""
+        """Sum of the products of site functions a and b over all pairs at an offset and its images: `(B,)`."""
         images = _images(offset) | ({(-y, -x) for y, x in _images(offset)} if a != b else set())
         products = [values_cb[a] * self._shifted(values_cb[b], image) for image in images]
         return torch.stack(products).double().sum((0, 2, 3))
@@ -145,13 +149,13 @@ def fit_twists(
     periodic: tuple[bool, bool],
     n_tokens: int,
 ) -> list[Twist]:
-    """The twists after all steps but the last.
+    """Fit one twist for each step of a model but the last.
 
     Args:
-        steps: of the model.
+        steps: all steps of the model.
         own: samples of the model.
         target: configurations of the target.
-        shape, periodic, n_tokens: of the lattice.
+        shape, periodic, n_tokens: shape (H, W), boundary conditions (y, x) and number of tokens of the system.
     """
     return [
         _fitted(Twist(step.level, known, shape, periodic, n_tokens), own, target, k)
@@ -165,7 +169,7 @@ def _fitted(twist: Twist, own: Pilot, target: Pilot, step: int) -> Twist:
 
 
 def _known_after(steps: list[DrawingStep], n_sites: int) -> Iterator[tuple[DrawingStep, Tensor]]:
-    """Each step with the sites, bool `(N,)`, that are drawn after it."""
+    """Each step, and a mask, bool `(N,)`, of the sites that this step and the steps before it have drawn."""
     known = torch.zeros(n_sites, dtype=torch.bool, device=steps[0].sites.device) if steps else None
     for step in steps:
         assert known is not None
@@ -174,17 +178,17 @@ def _known_after(steps: list[DrawingStep], n_sites: int) -> Iterator[tuple[Drawi
 
 
 def _ridge(z_bf: Tensor, y: Tensor) -> tuple[Tensor, float]:
-    """Slopes of y `(n,)`, and what they explain of its variance, corrected for their number, 0 at least."""
+    """Coefficients of a linear fit to y `(n,)`, and the adjusted fraction of its variance that they explain (>= 0)."""
     n, n_features = z_bf.shape
     y = y - y.mean()
     gram = z_bf.T @ z_bf + RIDGE * n * torch.eye(n_features, dtype=z_bf.dtype, device=z_bf.device)
     slope = torch.linalg.solve(gram, z_bf.T @ y)
-    left = float(((y - z_bf @ slope) ** 2).sum() / (y**2).sum().clamp_min(1e-300))
-    return slope, max(0.0, 1 - left * (n - 1) / max(1, n - 1 - n_features))
+    residual = float(((y - z_bf @ slope) ** 2).sum() / (y**2).sum().clamp_min(1e-300))
+    return slope, max(0.0, 1 - residual * (n - 1) / max(1, n - 1 - n_features))
 
 
 def _images(offset: tuple[int, int]) -> set[tuple[int, int]]:
-    """An offset under the symmetries of the square, one of each pair of opposites."""
+    """Images of an offset under the symmetries of the square, one of each pair of opposite offsets."""
     y, x = offset
     eight = {(a * s, b * t) for a, b in ((y, x), (x, y)) for s in (1, -1) for t in (1, -1)}
     return {image for image in eight if image > (0, 0)}

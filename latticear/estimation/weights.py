@@ -1,4 +1,4 @@
-"""Importance weights: their sum, their effective number, and whether their tail has a variance."""
+"""Importance weights: their mean, the effective sample size, and whether their variance is finite."""
 
 from __future__ import annotations
 
@@ -29,18 +29,19 @@ MIN_EFFECTIVE = 100
 MAX_SHARE = 0.05
 MAX_IMBALANCE = 4.5
 ROUNDING = 1e-5
-"""Of log_q, where the network computes in single precision: weights that differ by less are equal."""
+"""Rounding error of log_q of a network in single precision: log weights that differ by less count as equal."""
 
 
 def log_mean_exp(log_w: Array) -> float:
-    """`ln of the mean of exp(log_w)`, without overflow."""
+    """Logarithm of the mean of `exp(log_w)`, without overflow."""
     return float(logsumexp(log_w) - math.log(len(log_w)))
 
 
 def effective_sample_size(log_w: Array) -> float:
-    """`(sum w)^2 / (n sum w^2)`, in [1/n, 1]: the fraction of n that unweighted samples would need (Kong 1992).
+    """ESS as a fraction of n, `(sum w)^2 / (n sum w^2)` in [1/n, 1] (Kong 1992).
 
-    Tensors: `latticear.montecarlo.resampling.effective_fraction`, equal but for the last digit.
+    About this fraction of n unweighted samples would give the same error. The function for tensors is
+    `latticear.montecarlo.resampling.effective_fraction`; it agrees up to rounding.
     """
     return float(np.exp(2 * logsumexp(log_w) - logsumexp(2 * log_w)) / len(log_w))
 
@@ -48,10 +49,10 @@ def effective_sample_size(log_w: Array) -> float:
 def pareto_k(log_w: Array) -> float:
     """Shape k-hat of a generalised Pareto distribution fitted to the largest weights.
 
-    The weights have a variance if k < 1/2; above 0.7 importance sampling is not to be trusted at any practical n. The
-    tail is the `min(n / 5, 3 sqrt n)` largest weights, without those equal to its cut-off: a small lattice has few
-    configurations, so few weights, and rounding alone would tell equal ones apart. 0 where there is no tail to fit (all
-    weights equal, n < 25).
+    The variance of the weights is finite if k < 1/2; above 0.7 importance sampling cannot be trusted at any practical
+    n. The tail consists of the `min(n / 5, 3 sqrt n)` largest weights, without those equal up to `ROUNDING` to the next
+    smaller weight: on a small lattice many samples are the same configuration, whose weights differ by rounding alone.
+    The result is 0 if there is no tail to fit (all weights equal, or n < 25).
 
     Args:
         log_w: float64 `(n,)`.
@@ -77,24 +78,25 @@ def _generalised_pareto_shape(x: Array) -> float:
     n_grid = 30 + int(math.sqrt(m))
     quartile = x[int(m / 4 + 0.5) - 1]
     b = 1 / x[-1] + (1 - np.sqrt(n_grid / (np.arange(n_grid) + 0.5))) / (3 * quartile)
-    b = np.where(np.abs(b * x[-1]) < 1e-8, 1e-8 / x[-1], b)  # at b = 0 the likelihood has a limit, 0 / 0 in numbers
+    b = np.where(np.abs(b * x[-1]) < 1e-8, 1e-8 / x[-1], b)  # at b = 0 the likelihood below would be 0 / 0
     k = np.log1p(-b[:, None] * x).mean(1)
     log_likelihood = m * (np.log(-b / k) - k - 1)
     posterior = np.exp(log_likelihood - logsumexp(log_likelihood))
     shape = np.log1p(-(b @ posterior) * x).mean()
-    return float((m * shape + 10 * 0.5) / (m + 10))  # the weak prior of Vehtari et al., worth ten points at 1/2
+    return float((m * shape + 10 * 0.5) / (m + 10))  # the weak prior of Vehtari et al.: ten observations of k = 1/2
 
 
 @dataclass(frozen=True)
 class WeightDiagnostics:
-    """What the weights say of the error bars.
+    """Diagnostics of importance weights, which show whether error bars can be trusted.
 
     Attributes:
         n: number of weights.
-        ess: effective fraction.
-        ess_half: the same from the first half alone; a fraction that falls with n has not converged.
-        pareto_k: shape of the tail.
-        max_share: the largest weight's share of the sum.
+        ess: effective sample size as a fraction of n.
+        ess_half: effective sample size of the first half of the weights, as a fraction of their number; `ess` has not
+            converged if the two differ much.
+        pareto_k: shape k-hat of the tail.
+        max_share: the largest weight as a fraction of the sum of weights.
         kl: KL(q || p) in nats, `ln Z - <log_w>`.
         half_variance: `var(log_w) / 2`; equals kl when log_w is normal.
     """
@@ -112,25 +114,26 @@ class WeightDiagnostics:
 
     @property
     def reasons(self) -> list[str]:
-        """Why the error bars cannot be trusted; empty when nothing speaks against them."""
-        found = []
+        """Reasons why the error bars cannot be trusted; empty if there are none."""
+        reasons = []
         if self.n * self.ess < MIN_EFFECTIVE:
-            found.append(f"only {self.n * self.ess:.0f} effective samples (ESS {self.ess:.2g} of n = {self.n})")
+            reasons.append(f"only {self.n * self.ess:.0f} effective samples (ESS {self.ess:.2g} of n = {self.n})")
         if self.pareto_k > KHAT_LIMIT:
-            found.append(f"the weights have a heavy tail (Pareto k-hat {self.pareto_k:.2f} > {KHAT_LIMIT})")
+            reasons.append(f"the weights have a heavy tail (Pareto k-hat {self.pareto_k:.2f} > {KHAT_LIMIT})")
         if self.max_share > MAX_SHARE:
-            found.append(f"one sample carries {self.max_share:.0%} of the weight")
+            reasons.append(f"one sample carries {self.max_share:.0%} of the weight")
         if not 0.75 < self.ess_half / self.ess < 1.33:
-            found.append(f"ESS changes with n ({self.ess_half:.2g} at n/2, {self.ess:.2g} at n)")
+            reasons.append(f"ESS changes with n ({self.ess_half:.2g} at n/2, {self.ess:.2g} at n)")
         if abs(self.kl - self.half_variance) > 0.1 + min(self.kl, self.half_variance):
-            found.append(
-                f"KL(q||p) = {self.kl:.2g} and var(log w)/2 = {self.half_variance:.2g} disagree: tails are missed"
+            reasons.append(
+                f"KL(q||p) = {self.kl:.2g} and var(log w)/2 = {self.half_variance:.2g} disagree: the samples may miss "
+                f"the tails of the weights"
             )
-        return found
+        return reasons
 
 
 def diagnose(log_w: Array) -> WeightDiagnostics:
-    """All diagnostics of log importance weights `(n,)`, in the order they were drawn."""
+    """All diagnostics of log importance weights `(n,)`, given in the order in which the samples were drawn."""
     log_z = log_mean_exp(log_w)
     return WeightDiagnostics(
         n=len(log_w),
@@ -144,7 +147,7 @@ def diagnose(log_w: Array) -> WeightDiagnostics:
 
 
 class Divergence(NamedTuple):
-    """KL(q || p) in nats with its standard deviation; `exact` says whether ln Z was known."""
+    """KL(q || p) in nats with its standard deviation; `exact` is True if it was computed with the exact ln Z."""
 
     value: float
     error: float
@@ -152,12 +155,12 @@ class Divergence(NamedTuple):
 
 
 def divergence(log_w: Array, log_z: float | None = None) -> Divergence:
-    """`ln Z - <log w>` over independent samples: a plain average, and without bias, where ln Z is known.
+    """KL divergence `ln Z - <log w>` from independent samples; unbiased if ln Z is given.
 
     Args:
         log_w: float64 `(n,)`.
-        log_z: ln Z of the target; None for the estimate `ln <w>` in its place, with the error of both together by the
-            delta method. It is too low as long as n is too small to find the large weights.
+        log_z: exact ln Z of the target. None uses the estimate `ln <w>` instead; the error then includes that of ln Z,
+            by the delta method, and the divergence is too low if n is too small to sample the large weights.
     """
     if log_z is not None:
         return Divergence(log_z - float(log_w.mean()), _standard_error(log_w), True)
@@ -170,15 +173,16 @@ def _standard_error(values: Array) -> float:
 
 
 def imbalance_of(moved: float, error: float, n_sites: int) -> float:
-    """By how many errors the average change of the energy in a heat-bath step differs from zero.
+    """Average energy change in a heat-bath step, in units of its error; zero for samples of the target.
 
-    Samples that lack what the target has (single flips of a ground state, say) all weigh the same and look perfect; a
-    heat bath would create what they lack, and so gives them away.
+    If samples miss part of the target (for example single spin flips of a ground state) their weights may all be equal,
+    so that diagnostics of the weights detect nothing. A heat bath would create the missing configurations and so change
+    the energy.
 
     Args:
-        moved: average change of the energy, summed over a step at every site.
-        error: its standard deviation; zero if nothing fluctuates, which makes any change count.
-        n_sites: N; changes below rounding do not count.
+        moved: average energy change of a heat-bath step, summed over all sites.
+        error: standard deviation of `moved`; if it is zero, any change is significant.
+        n_sites: N; changes below the rounding error of N terms count as zero.
     """
     if abs(moved) <= 1e-12 * n_sites:
         return 0.0
@@ -186,10 +190,10 @@ def imbalance_of(moved: float, error: float, n_sites: int) -> float:
 
 
 def balance_reasons(imbalance: float) -> list[str]:
-    """A reason for distrust if a heat bath would change the energy."""
+    """A reason for distrust if a heat bath would change the energy significantly; see `imbalance_of`."""
     if abs(imbalance) <= MAX_IMBALANCE:
         return []
     return [
-        f"a heat bath would change the energy by {abs(imbalance):.3g} of its errors: the samples miss part of the "
-        f"distribution"
+        f"a heat bath would change the average energy by {abs(imbalance):.3g} standard errors: the samples miss part "
+        f"of the distribution"
     ]

@@ -1,4 +1,4 @@
-"""Markov chains and populations: configurations of the Boltzmann distribution, without estimates."""
+"""Markov chains and population annealing, which draw configurations; estimates are made by `latticear.estimation`."""
 
 from latticear import deprecated
 from latticear.montecarlo.clusters import SwendsenWang, Wolff, clusters_suit

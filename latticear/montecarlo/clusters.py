@@ -1,6 +1,6 @@
 """Cluster Monte Carlo of two-state models: Swendsen-Wang and Wolff.
 
-Both run in the compiled kernels and, where there are none, in Python: the same configurations, bit for bit.
+Both run in compiled kernels or, if these are missing, in Python; the configurations are the same bit for bit.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ __all__ = ["SwendsenWang", "Wolff", "clusters_suit"]
 
 
 def clusters_suit(hamiltonian: AbstractHamiltonian) -> bool:
-    """Whether clusters are the method of choice: nothing frustrated, and bonds that Swendsen-Wang serves.
+    """Whether cluster updates are efficient: Swendsen-Wang applies to the bonds, and nothing is frustrated.
 
-    That is two states and bonds blind to a flip of both ends, or more states and ferromagnetic Potts bonds.
+    Swendsen-Wang applies to two states with bonds whose energy is unchanged when both ends flip, and to more states
+    with ferromagnetic Potts bonds.
 
-    Nothing is frustrated if some configuration satisfies every bond and every field. Node (i, s) of a doubled graph
-    stands for spin s at site i, and a bond joins what it wants together: there is such a configuration unless a path
-    leads from (i, +) to (i, -). Balance of signed graphs: F. Harary, Michigan Math. J. 2 (1953) 143.
+    Nothing is frustrated if some configuration satisfies every bond and every field. To decide this for two states,
+    node (i, s) of a doubled graph stands for spin s at site i, and each bond joins the nodes of the pairs of spins that
+    satisfy it: such a configuration exists unless a path leads from (i, +) to (i, -) for some site i. Balance of signed
+    graphs: F. Harary, Michigan Math. J. 2 (1953) 143.
     """
     hamiltonian = hamiltonian.joint
     if not hamiltonian.has_bonds:
@@ -44,9 +46,9 @@ def clusters_suit(hamiltonian: AbstractHamiltonian) -> bool:
         return False
     ghost, in_field = hamiltonian.n_sites, np.flatnonzero(fields)
     ends = np.concatenate([hamiltonian.bonds.numpy(), np.stack([in_field, np.full_like(in_field, ghost)], axis=1)])
-    wants = np.concatenate([couplings, fields[in_field]])
-    i, j = ends[wants != 0].T
-    other = np.where(wants[wants != 0] > 0, 0, ghost + 1)  # where the nodes of the opposite spin begin
+    strengths = np.concatenate([couplings, fields[in_field]])
+    i, j = ends[strengths != 0].T
+    other = np.where(strengths[strengths != 0] > 0, 0, ghost + 1)  # nodes of spin - begin at index ghost + 1
     rows, columns = np.concatenate([i, i + ghost + 1]), np.concatenate([j + other, j + (ghost + 1 - other)])
     n = 2 * (ghost + 1)
     _, label = connected_components(coo_array((np.ones(len(rows)), (rows, columns)), shape=(n, n)), directed=False)
@@ -54,12 +56,12 @@ def clusters_suit(hamiltonian: AbstractHamiltonian) -> bool:
 
 
 class SwendsenWang:
-    """Updates of all clusters at once, for any couplings and fields, ferromagnetic or not.
+    """Updates of all clusters at once, for couplings and fields of any sign.
 
     A satisfied bond is activated with probability `1 - exp(-2 beta |J_b|)`; each cluster of active bonds
-    flips with probability 1/2. A field couples every site to one more spin per chain, the ghost, which is
-    held at +1. Where couplings or fields frustrate each other it is right but slow: clusters percolate early,
-    and Metropolis thermalises sooner.
+    flips with probability 1/2. A field couples every site to one additional spin per chain, the ghost spin, which is
+    fixed at +1. In frustrated systems the method is correct but slow: clusters percolate at high temperature, and
+    Metropolis thermalises faster.
 
     References:
         R. H. Swendsen and J.-S. Wang, Phys. Rev. Lett. 58 (1987) 86. Ghost spin: A. Coniglio, F. di Liberto,
@@ -75,23 +77,23 @@ class SwendsenWang:
         self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
     ) -> None:
         couplings, fields = _couplings_and_fields(hamiltonian, self.name)
-        ghost = hamiltonian.n_sites  # the last node, on its own where there is no field
+        ghost = hamiltonian.n_sites  # index of the ghost spin, the last node; without a field it has no bonds
         in_field = np.flatnonzero(fields)
         to_ghost = np.stack([in_field, np.full_like(in_field, ghost)], axis=1)
         bonds = np.concatenate([hamiltonian.bonds.numpy(), to_ghost])
-        order = np.argsort(bonds[:, 0], kind="stable")  # the work moves through memory site by site
+        order = np.argsort(bonds[:, 0], kind="stable")  # for memory access in the order of the sites
         self._bonds = np.ascontiguousarray(bonds[order], dtype=np.int32)
         self._threshold = _thresholds(np.concatenate([couplings, fields[in_field]])[order], temperature)
         self._rng = rng
         self.tokens = tokens
-        # Clusters are found on the CPU, with the ghost as one more column; `tokens` follows as a copy.
+        # Clusters are found on the CPU, with the ghost spin in the last column; each sweep copies sites to `tokens`.
         self._nodes = np.ones((len(tokens), ghost + 1), dtype=np.uint8)
         self._nodes[:, :ghost] = tokens.flatten(1).cpu().numpy()
         self._parent = np.empty(ghost + 1, dtype=np.int32)
         self._active = np.empty(len(bonds), dtype=np.int32)
 
     def sweep(self) -> None:
-        # A coin for every node; that of its lowest node decides for a cluster.
+        # A random bit for every node; the bit of the node of lowest index decides whether its cluster flips.
         coins = self._rng.integers(2, size=self._nodes.shape, dtype=np.bool_)
         kernels = library()
         if kernels is None:
@@ -109,7 +111,7 @@ class SwendsenWang:
         self.tokens.copy_(torch.from_numpy(self._nodes[:, :-1]).view(self.tokens.shape))
 
     def _sweep(self, coins: NDArray[np.bool_]) -> None:
-        """All chains as components of one graph."""
+        """The sweep in Python: the clusters of all chains are the connected components of one graph."""
         i, j = self._bonds.T
         differ = self._nodes[:, i] != self._nodes[:, j]
         active = self._rng.random(differ.shape) < np.where(differ, self._threshold[:, 1], self._threshold[:, 0])
@@ -118,12 +120,12 @@ class SwendsenWang:
         graph = coo_array((np.ones(len(bond)), (first + i[bond], first + j[bond])), shape=(coins.size, coins.size))
         n_clusters, labels = connected_components(graph, directed=False)
         coin = np.empty(n_clusters, dtype=np.bool_)
-        coin[labels[::-1]] = coins.ravel()[::-1]  # the last one written stays: that of the lowest node
+        coin[labels[::-1]] = coins.ravel()[::-1]  # in reverse order, so that the node of lowest index is written last
         flip = coin[labels].reshape(coins.shape)
-        self._nodes ^= flip ^ flip[:, -1:]  # the ghost stays: where its cluster flipped, the chain turns once more
+        self._nodes ^= flip ^ flip[:, -1:]  # if the cluster of the ghost flipped, flip all, which restores the ghost
 
     def settle(self) -> None:
-        """Nothing was fitted to the state."""
+        """Do nothing: the method has no parameters that are adapted during thermalisation."""
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:
@@ -131,19 +133,19 @@ class SwendsenWang:
 
 
 class Wolff:
-    """Updates of one cluster at a time, for any couplings without a field.
+    """Updates of one cluster at a time, for couplings of any sign without a field.
 
     A cluster grows from a random site over satisfied bonds, each with probability `1 - exp(-2 beta |J_b|)`,
-    and flips. A sweep is a fixed number of clusters: one that stopped after so many flipped sites would look at the
-    state, and bias every average. The number starts at 1; after each sweep of the thermalisation it is fitted, for
-    all chains alike, so that a sweep flips about N sites of a chain; then it is frozen. Large clusters are chosen more
-    often than small ones, so that at T_c a sweep decorrelates about twice as much as one of Swendsen-Wang, in two to
-    three times the time.
+    and flips. A sweep is a fixed number of clusters: a sweep that ended after a given number of flipped sites would
+    depend on the state, which would bias all averages. The number of clusters starts at 1; after each sweep of the
+    thermalisation it is adapted, to a common value for all chains, so that a sweep flips about N sites of a chain;
+    after the thermalisation it is fixed. Large clusters are chosen more often than small ones, so that at T_c a sweep
+    decorrelates about twice as much as a sweep of Swendsen-Wang, in two to three times the time.
 
     Reference: U. Wolff, Phys. Rev. Lett. 62 (1989) 361.
 
     Raises:
-        ValueError: in a field, and as `SwendsenWang`.
+        ValueError: if there is a field, and as `SwendsenWang`.
     """
 
     name: ClassVar[str] = "wolff"
@@ -153,12 +155,12 @@ class Wolff:
     ) -> None:
         couplings, fields = _couplings_and_fields(hamiltonian, self.name)
         if fields.any():
-            raise ValueError(f"wolff serves no field, which {hamiltonian!r} has; use method='swendsen-wang'")
+            raise ValueError(f"wolff requires zero field, but {hamiltonian!r} has one; use method='swendsen-wang'")
         bonds = hamiltonian.bonds.numpy()
-        here, there = np.concatenate([bonds, bonds[:, ::-1]]).T
-        order = np.argsort(here, kind="stable")
-        self._start = np.searchsorted(here[order], np.arange(hamiltonian.n_sites + 1))
-        self._neighbour = there[order].astype(np.int32)
+        site, neighbour = np.concatenate([bonds, bonds[:, ::-1]]).T
+        order = np.argsort(site, kind="stable")
+        self._start = np.searchsorted(site[order], np.arange(hamiltonian.n_sites + 1))
+        self._neighbour = neighbour[order].astype(np.int32)
         self._threshold = _thresholds(np.tile(couplings, 2)[order], temperature)
         self._rng = rng
         self.tokens = tokens
@@ -167,7 +169,7 @@ class Wolff:
         self._member = np.zeros(hamiltonian.n_sites, dtype=np.uint8)
         self._n_clusters = 1
         self._settled = False
-        self._recent = np.zeros(2)  # clusters and flipped sites of the last ten sweeps or so
+        self._recent = np.zeros(2)  # numbers of clusters and of flipped sites in about the last ten sweeps
 
     def sweep(self) -> None:
         kernels = library()
@@ -189,11 +191,12 @@ class Wolff:
             self._recent = 0.9 * self._recent + (n_chains * self._n_clusters, flipped)
             clusters, sites = self._recent
             fitted = max(1, round(n_sites * clusters / max(sites, 1)))
-            # Clusters grow as a random start orders: a number fitted to the first, small ones would cost too much.
+            # The first clusters of a random configuration are small; without the factor 2 their number would be too
+            # large a few sweeps later, when clusters have grown.
             self._n_clusters = min(2 * self._n_clusters, fitted)
 
     def _sweep(self, sites: NDArray[np.uint8]) -> int:
-        """One chain; returns how many sites were flipped."""
+        """Sweep one chain, in Python; returns the number of flipped sites."""
         uniform, bonds_of, tokens, flipped = self._rng.random, self._bonds_of, sites.tolist(), 0
         for _ in range(self._n_clusters):
             if uniform() >= _ATTEMPT:
@@ -214,12 +217,12 @@ class Wolff:
 
     @cached_property
     def _bonds_of(self) -> list[list[tuple[int, list[float]]]]:
-        """For each site its neighbours, each with the thresholds of the bond."""
+        """For each site a list of its neighbours, each with the activation probabilities of the bond."""
         bonds = list(zip(self._neighbour.tolist(), self._threshold.tolist(), strict=True))
         return [bonds[first:stop] for first, stop in pairwise(self._start.tolist())]
 
     def settle(self) -> None:
-        """Freeze the number of clusters in a sweep."""
+        """Fix the number of clusters in a sweep."""
         self._settled = True
 
     @staticmethod
@@ -228,14 +231,15 @@ class Wolff:
 
 
 _ATTEMPT = 0.9
-"""The probability that Wolff grows and flips a cluster. If it were 1, a chain would alternate for ever at beta -> 0,
-where clusters are single sites and parity follows their number, and at T -> 0, where each cluster is the lattice."""
+"""Probability of a Wolff update; otherwise the update is skipped. With probability 1 a chain would be periodic: at
+beta -> 0 clusters are single sites, and the parity of the number of up spins changes with each cluster; at T -> 0 each
+cluster is the whole lattice."""
 
 
 def _couplings_and_fields(hamiltonian: AbstractHamiltonian, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
     """`J` of every bond in `-J s s'` and `h` of every site in `-h s`.
 
-    `J = (e(s, -s) - e(s, s)) / 2` and `h = (e(-) - e(+)) / 2`, whatever constants the tables hold besides.
+    `J = (e(s, -s) - e(s, s)) / 2` and `h = (e(-) - e(+)) / 2`; constants in the energy tables cancel.
     """
     pair, site = hamiltonian.bond_energies, hamiltonian.site_energies
     if hamiltonian.n_tokens != 2 or not torch.allclose(pair, pair.flip(1, 2), rtol=1e-12, atol=0):
@@ -257,6 +261,6 @@ def _pointers(*arrays: NDArray[Any]) -> list[int]:
 
 
 def _uniform(rng: np.random.Generator) -> tuple[int | None, int]:
-    """What `rng.random` calls for each number, as a pointer, and its argument."""
+    """The C function that `rng.random` calls for each number, as a pointer, and its argument."""
     interface = rng.bit_generator.ctypes
     return ctypes.cast(interface.next_double, ctypes.c_void_p).value, interface.state_address

@@ -16,19 +16,19 @@ from latticear.random_numbers import categorical
 __all__ = ["AbstractBath", "HeatBath", "RowBath", "TableBath", "beyond", "heat_bath"]
 
 AT_ONCE = {"cpu": 2**16, "cuda": 2**24}
-"""Sites updated together: on a CPU what an update makes should stay in the cache, on a GPU in the memory."""
+"""Number of sites updated together: intermediate results should fit into the cache of a CPU, the memory of a GPU."""
 
 FEW = 8
-"""With many more tokens tables are faster than rows, whose work goes as the square."""
+"""Largest number of tokens for which `RowBath` is used: its work grows as the square of this number."""
 
 
 class AbstractBath(ABC):
-    """Configurations that a heat bath updates, each at a temperature of its own, in the form that suits it best.
+    """A batch of configurations that a heat bath updates, each at its own temperature.
 
     Args:
-        hamiltonian: of the energies.
-        tokens: `(B, H, W)`, to begin with; they stay as they are.
-        generator: of the uniform numbers, on the device of the tokens.
+        hamiltonian: Hamiltonian that gives the energies.
+        tokens: `(B, H, W)`, initial configurations; this tensor is not modified.
+        generator: generator of the uniform random numbers, on the device of the tokens.
     """
 
     def __init__(self, hamiltonian: AbstractHamiltonian, tokens: Tensor, generator: torch.Generator) -> None:
@@ -37,32 +37,35 @@ class AbstractBath(ABC):
 
     @abstractmethod
     def tokens(self, rows: Tensor | None = None) -> Tensor:
-        """The configurations as they are now, or some of them, `(B, H, W)`: a copy."""
+        """A copy of the current configurations, `(B, H, W)`, or of those with the given indices."""
 
     @abstractmethod
     def take(self, rows: Tensor) -> None:
-        """Go on with these of the configurations, each as often as it is named."""
+        """Replace the configurations by those with the given indices, which may repeat."""
 
     @abstractmethod
     def sweep(self, beta: Tensor) -> None:
         """Update every site once, all sites of one colour at the same time.
 
         Args:
-            beta: float64 `(B,)`, the inverse temperature of each; 0 draws all tokens with the same probability.
+            beta: float64 `(B,)`, inverse temperature of each configuration; at 0 all tokens are equally probable.
         """
 
     @abstractmethod
     def energies(self) -> Tensor:
-        """Of all configurations: float64 `(B,)`."""
+        """Energies of all configurations, float64 `(B,)`."""
 
     def _uniform(self, *shape: int) -> Tensor:
-        """float64, whose smallest step, 1e-16, no excitation is rare enough to notice; float32 would stop at 6e-8."""
+        """Uniform random numbers in float64, whose resolution is 1e-16.
+
+        The resolution of float32, 6e-8, would falsify the rate of rare excitations.
+        """
         generator = self._generator
         return torch.rand(shape, dtype=torch.float64, generator=generator, device=generator.device)
 
 
 class TableBath(AbstractBath):
-    """Of any Hamiltonian: energies are looked up in the table of each bond, or asked for."""
+    """Heat bath for any Hamiltonian, with the energies that its method `conditional_energies` returns."""
 
     def __init__(self, hamiltonian: AbstractHamiltonian, tokens: Tensor, generator: torch.Generator) -> None:
         super().__init__(hamiltonian, tokens, generator)
@@ -88,7 +91,10 @@ class TableBath(AbstractBath):
 
 
 class RowBath(AbstractBath):
-    """Of few tokens and known bonds, many times faster: sites as rows between sweeps, as `RowEnergies` wants them."""
+    """Heat bath for Hamiltonians with bonds and few tokens, many times faster than `TableBath`.
+
+    Between sweeps the configurations are stored in the layout of `RowEnergies`, with one row for each site.
+    """
 
     def __init__(self, hamiltonian: AbstractHamiltonian, tokens: Tensor, generator: torch.Generator) -> None:
         super().__init__(hamiltonian, tokens, generator)
@@ -110,7 +116,7 @@ class RowBath(AbstractBath):
             for colour, group in enumerate(self._rows.groups):
                 drawn = x_tsb[:, group]
                 p = beyond(self._rows.rises(x_tsb, colour).mul_(-beta_b))
-                torch.sub(p, u_sb[group], out=drawn).ceil_()  # 1 where u < p: this token, or one after it
+                torch.sub(p, u_sb[group], out=drawn).ceil_()  # 1 where u < p: token t of this entry or a larger one
                 if len(drawn) > 1:
                     drawn[:-1] -= drawn[1:]
             sites_sb.copy_(self._rows.cold(x_tsb))
@@ -120,10 +126,11 @@ class RowBath(AbstractBath):
 
 
 def beyond(log_w: Tensor) -> Tensor:
-    """The probabilities of all tokens from 1 on, from 2 on, ...: float64 `(q - 1, n, B)`.
+    """Cumulative probabilities, float64 `(q - 1, n, B)`: entry t - 1 is the probability of a token >= t.
 
     Args:
-        log_w: `(q - 1, n, B)`, of tokens 1, 2, ..., that of token 0 being 0; overwritten.
+        log_w: `(q - 1, n, B)`, unnormalised log-probabilities of tokens 1, 2, ..., with that of token 0 equal to 0;
+            overwritten.
     """
     if len(log_w) == 1:
         return log_w.sigmoid_()
@@ -131,18 +138,19 @@ def beyond(log_w: Tensor) -> Tensor:
 
 
 def heat_bath(hamiltonian: AbstractHamiltonian, tokens: Tensor, rng: np.random.Generator) -> AbstractBath:
-    """The fastest bath of a Hamiltonian for configurations `(B, H, W)`."""
+    """The fastest heat bath for a Hamiltonian, with initial configurations `(B, H, W)`."""
     generator = torch.Generator(tokens.device).manual_seed(int(rng.integers(2**63)))
     suits = hamiltonian.has_bonds and hamiltonian.n_tokens <= FEW
     return (RowBath if suits else TableBath)(hamiltonian, tokens, generator)
 
 
 class HeatBath:
-    """Single-spin updates of all sites of one colour and all chains at once, each to a token drawn afresh.
+    """Single-spin heat-bath updates of all sites of one colour and all chains at once.
 
-    A site takes token t with probability `exp(-beta E_t) / sum_u exp(-beta E_u)`, E_t being the energy of its bonds and
-    its field. Works for every Hamiltonian, on CPU and CUDA. Two states decorrelate in half as many sweeps of
-    Metropolis, which stays in place less often; among many states Metropolis rarely proposes a good one.
+    A site takes token t with probability `exp(-beta E_t) / sum_u exp(-beta E_u)`, where E_t is the energy of its bonds
+    and its field with token t. Works for every Hamiltonian, on CPU and CUDA. With two states, Metropolis needs half as
+    many sweeps to decorrelate, because it changes a spin more often; with many states the heat bath is better, because
+    most proposals of Metropolis are rejected.
 
     Reference: M. Creutz, Phys. Rev. D 21 (1980) 2308; for the Ising model R. J. Glauber, J. Math. Phys. 4 (1963) 294.
     """
@@ -163,7 +171,7 @@ class HeatBath:
         self._bath.sweep(self._beta)
 
     def settle(self) -> None:
-        """Nothing was fitted to the state."""
+        """Do nothing: the method has no parameters that are adapted during thermalisation."""
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Single-spin updates that every Hamiltonian has."""
+"""Single-spin Metropolis updates, for every Hamiltonian."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Metropolis:
             self._update(sites)
 
     def settle(self) -> None:
-        """Nothing was fitted to the state."""
+        """Do nothing: the method has no parameters that are adapted during thermalisation."""
 
     def _update(self, sites: Tensor) -> None:
         flat = self.tokens.view(len(self.tokens), -1)
@@ -47,13 +47,13 @@ class Metropolis:
         new = self._propose(old)
         energies = self._hamiltonian.conditional_energies(self.tokens, sites)
         change = (energies.gather(2, new[..., None]) - energies.gather(2, old[..., None]))[..., 0]
-        # As beta -> 0 every proposal would be accepted and all spins would flip in every sweep, for ever. To
-        # skip a site with probability 0.1, as the factor does, keeps the chain aperiodic and the balance.
+        # Without the factor 0.9, every proposal would be accepted as beta -> 0, and with two states all spins would
+        # flip in every sweep. The factor makes the chain aperiodic and preserves detailed balance.
         accepted = self._uniform(old) < 0.9 * torch.exp(-self._beta * change).clamp_(max=1)
         flat[:, sites] = torch.where(accepted, new, old).to(flat.dtype)
 
     def _propose(self, old: Tensor) -> Tensor:
-        """Any other token, all with the same probability."""
+        """A token other than the old one, uniformly distributed."""
         q = self._hamiltonian.n_tokens
         if q == 2:
             return 1 - old

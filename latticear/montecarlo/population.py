@@ -1,6 +1,6 @@
-"""Population annealing: islands of replicas that are cooled, weighed and resampled step by step.
+"""Population annealing: islands of replicas that are cooled, weighted and resampled step by step.
 
-Index suffixes: r island, p replica of an island.
+An island is a group of replicas that is never mixed with others. Index suffixes: r island, p replica of an island.
 """
 
 from __future__ import annotations
@@ -24,24 +24,25 @@ from latticear.samples import Samples, token_dtype
 __all__ = ["MAX_ISLANDS", "NAME", "Population", "anneal", "annealed_population", "equally_weighted", "families"]
 
 NAME = "population-annealing"
-"""As the command line and provenance call it."""
+"""Name of the method on the command line and in provenance."""
 MAX_ISLANDS = 32
-"""By default."""
+"""Default number of islands, if there are enough replicas."""
 MIN_REPLICAS = 10
-"""On an island."""
+"""Smallest number of replicas on an island."""
 N_PILOT = 1000
+"""Number of replicas of the pilot run that chooses the temperatures."""
 
 
 class Population:
-    """Islands of replicas at one inverse temperature, 0 to begin with.
+    """Islands of replicas at a common inverse temperature, which is 0 initially.
 
     Attributes:
         tokens: `(R P, H, W)`.
         energy: float64 `(R, P)`.
-        log_z: float64 `(R,)`; exp of it is each island's estimate of Z, without bias for any schedule that is not
-            chosen by the same replicas.
-        origin: int64 `(R P,)`, which of the first replicas each one descends from.
-        beta: of all.
+        log_z: float64 `(R,)`; `exp(log_z)` is each island's estimate of Z, which is unbiased if the temperatures were
+            not chosen from the energies of the same replicas.
+        origin: int64 `(R P,)`, index of the initial replica from which each replica descends.
+        beta: inverse temperature of all replicas.
 
     References:
         K. Hukushima and Y. Iba, AIP Conf. Proc. 690 (2003) 200; J. Machta, Phys. Rev. E 82 (2010) 026704, eqs. 4-7.
@@ -55,14 +56,14 @@ class Population:
         self.beta = 0.0
         zeros = torch.zeros(n, *hamiltonian.shape, dtype=token_dtype(q), device=device)
         self._replicas = heat_bath(hamiltonian, zeros, rng)
-        # At infinite temperature all tokens are drawn afresh.
+        # A sweep at infinite temperature draws all tokens uniformly.
         self._replicas.sweep(torch.zeros(n, dtype=torch.float64, device=device))
         self.energy = self._replicas.energies().view(size)
         self.log_z = torch.full_like(self.energy[:, 0], hamiltonian.n_sites * math.log(q))
         self.origin = torch.arange(n, device=device)
 
     def cool(self, beta: float, n_sweeps: int) -> None:
-        """Go to another inverse temperature: weigh and resample the replicas, then sweep them there."""
+        """Change the inverse temperature: weight and resample the replicas, then sweep them at the new temperature."""
         log_w = (self.beta - beta) * self.energy
         self.log_z = self.log_z + log_w.logsumexp(1) - math.log(log_w.shape[1])
         lots = torch.from_numpy(self._rng.random(len(log_w))).to(log_w)
@@ -79,10 +80,14 @@ class Population:
 
 
 def families(origin: Tensor) -> tuple[float, float]:
-    """`(rho_t, rho_s)`: mean square family size, and n over the exponential of the families' entropy; 1 at first.
+    """Measures of the family sizes, `(rho_t, rho_s)`; n divided by either is an effective number of families.
+
+    A family is the set of all replicas that descend from one initial replica. rho_t is the mean square family size
+    `n sum_f p_f^2`, where p_f is the share of family f in the population; rho_s is n divided by the exponential of the
+    entropy, `n exp(sum_f p_f ln p_f)`. Both are 1 initially.
 
     Args:
-        origin: int64 `(n,)`, which of the first n replicas each one descends from.
+        origin: int64 `(n,)`, index of the initial replica from which each of the n replicas descends.
 
     References:
         W. Wang, J. Machta and H. G. Katzgraber, Phys. Rev. E 92 (2015) 063307, section II.
@@ -95,7 +100,7 @@ def families(origin: Tensor) -> tuple[float, float]:
 def anneal(
     population: Population, betas: list[float], n_sweeps: int, report: Callable[[int, int], None] | None = None
 ) -> None:
-    """Cool a population through inverse temperatures, from the first above 0 to that of the target."""
+    """Cool a population through the given inverse temperatures, in rising order up to that of the target."""
     for k, beta in enumerate(betas):
         population.cool(beta, n_sweeps)
         if report is not None:
@@ -116,27 +121,27 @@ def annealed_population(
 ) -> Samples:
     """Islands of replicas cooled from infinite temperature to T, with their weights.
 
-    Each step to a lower temperature weighs the replicas of an island by `exp(-(beta' - beta) E)`, resamples them
-    (systematically, to their old number) and makes heat-bath sweeps. The product of the steps' mean weights is an
-    estimate of Z without bias. The temperatures are those at which the weights of a pilot population, with a random
-    stream of its own, keep an ESS of `overlap`; those of the run itself are then fixed, for a schedule that looked at
-    its replicas would bias Z.
+    Each step to a lower temperature weights the replicas of an island by `exp(-(beta' - beta) E)`, resamples them
+    (systematically, to the same number of replicas) and makes heat-bath sweeps. The product of the mean weights of all
+    steps and of Z at infinite temperature is an unbiased estimate of Z. The temperatures are chosen in a pilot run of
+    1000 replicas with its own random numbers, so that the weights of each step have an ESS of `overlap`. They are fixed
+    before the main run, because temperatures chosen from its own energies would bias Z.
 
     Args:
-        hamiltonian: any.
-        temperature: T > 0 of the target.
-        n: replicas of all islands together, rounded down to a multiple of their number.
-        n_islands: by default 32, or one for each 10 replicas if that is less.
-        n_sweeps: after each step.
-        overlap: ESS of the weights of a step, in (0, 1): nearer to 1 means more temperatures.
-        seed: of all of it.
-        device: where the replicas live.
-        report: called with the number of temperatures that are done, and that of all.
+        hamiltonian: any Hamiltonian.
+        temperature: temperature T > 0 of the target.
+        n: total number of replicas, rounded down to a multiple of the number of islands.
+        n_islands: number of islands; by default 32, or one for each 10 replicas if that is less.
+        n_sweeps: heat-bath sweeps after each temperature step.
+        overlap: ESS of the weights of each temperature step, in (0, 1); larger values give more temperatures.
+        seed: seed of all random numbers of the simulation.
+        device: device of the replicas.
+        report: function called after each temperature with the number of temperatures done and their total number.
 
     Returns:
-        All replicas, island by island. `records` has `log_w`, the ln Z of a replica's island, and `ancestor`, which of
-        the first replicas it descends from: `la.estimation.estimate_population` needs both. They are not equally
-        probable before `equally_weighted`.
+        All replicas, island by island. `records` has `log_w`, the ln Z of the island of each replica, and `ancestor`,
+        the index of the initial replica from which it descends; `la.estimation.estimate_population` needs both.
+        Replicas of different islands have different weights; `equally_weighted` resamples them.
 
     Raises:
         ValueError: for a number out of range, or fewer than 10 replicas on an island.
@@ -161,9 +166,9 @@ def annealed_population(
 
 
 def equally_weighted(samples: Samples) -> Samples:
-    """As many of the configurations, resampled by the weights that they carry, `records["log_w"]`, in any order.
+    """Resample configurations by their weights, `records["log_w"]`: an equal number of them in random order.
 
-    They are not independent: some are there several times, and those of a family are related.
+    The configurations are not independent: some occur several times, and those of a family have a common ancestor.
     """
     rng = generator(samples.seed, "annealing weights")
     log_w = samples.records["log_w"].view(1, -1)
@@ -174,7 +179,7 @@ def equally_weighted(samples: Samples) -> Samples:
 
 
 def _schedule(pilot: Population, target: float, n_sweeps: int, overlap: float) -> list[float]:
-    """Inverse temperatures at which the weights of the pilot's replicas have the ESS asked for."""
+    """Inverse temperatures up to the target; between neighbours the weights of the pilot run have the ESS `overlap`."""
     betas: list[float] = []
     while not betas or betas[-1] < target:
         betas.append(_next(pilot, target, overlap))
@@ -190,11 +195,11 @@ def _next(pilot: Population, target: float, overlap: float) -> float:
 
     if excess(target) >= 0:
         return target
-    return float(brentq(excess, pilot.beta, target, rtol=1e-6))  # the ESS falls all the way
+    return float(brentq(excess, pilot.beta, target, rtol=1e-6))  # the ESS decreases with beta
 
 
 def _size(n: int, n_islands: int | None) -> tuple[int, int]:
-    """Islands, and replicas of each."""
+    """The number of islands, and the number of replicas on each island."""
     n = check_integer("n", n, least=MIN_REPLICAS)
     n_islands = check_integer("n_islands", n_islands, least=1, default=min(MAX_ISLANDS, n // MIN_REPLICAS))
     if n < MIN_REPLICAS * n_islands:

@@ -1,4 +1,4 @@
-"""Swendsen-Wang clusters of Potts models: any number of states, ferromagnetic bonds, any fields."""
+"""Swendsen-Wang updates of Potts models with any number of states, ferromagnetic bonds and any fields."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["PottsSwendsenWang", "is_unfrustrated_potts"]
 
 
 class PottsSwendsenWang:
-    """Updates of all clusters at once, where bonds only tell equal states from unequal ones and prefer equal ones.
+    """Updates of all clusters at once, for ferromagnetic Potts bonds, whose energy depends on t = u alone.
 
-    A bond of energy `c_b - J_b delta(t, u)` is activated with probability `1 - exp(-beta J_b)` if its ends are equal.
-    Given the active bonds, clusters are independent: each takes a state t with probability proportional to
-    `exp(-beta sum_i e_i(t))`, the sum being over the fields of its sites.
+    A bond with states t and u at its ends has the energy `c_b - J_b delta(t, u)`, J_b >= 0; it is activated with
+    probability `1 - exp(-beta J_b)` if t = u. Given the active bonds, clusters are independent: each takes a state t
+    with probability proportional to `exp(-beta sum_i e_i(t))`, where the sum is over the field energies of its sites.
 
     References:
-        R. H. Swendsen and J.-S. Wang, Phys. Rev. Lett. 58 (1987) 86; why the clusters are independent: R. G. Edwards
+        R. H. Swendsen and J.-S. Wang, Phys. Rev. Lett. 58 (1987) 86; independence of the clusters: R. G. Edwards
         and A. D. Sokal, Phys. Rev. D 38 (1988) 2009.
 
     Raises:
-        ValueError: for bonds of another kind.
+        ValueError: for bonds with another form of energy.
     """
 
     name: ClassVar[str] = "swendsen-wang"
@@ -53,7 +53,7 @@ class PottsSwendsenWang:
     def sweep(self) -> None:
         cluster, n_clusters = self._clusters()
         log_p = np.stack([np.bincount(cluster, self._column(t), n_clusters) for t in range(self._q)], axis=1)
-        gumbel = self._rng.gumbel(size=log_p.shape)  # the largest sum has token t with probability p_t
+        gumbel = self._rng.gumbel(size=log_p.shape)  # log_p + gumbel is largest for token t with probability p_t
         states = (log_p + gumbel).argmax(1).astype(self._states.dtype)
         self._states = states[cluster].reshape(self._states.shape)
         self.tokens.copy_(torch.from_numpy(self._states).view(self.tokens.shape))
@@ -63,11 +63,14 @@ class PottsSwendsenWang:
         return self._log_field.shape[1]
 
     def _column(self, token: int) -> NDArray[np.float64]:
-        """What the field of each site of each chain adds to the logarithm of a token's probability."""
+        """Contribution of the field at each site of each chain to the log-probability of a token, `(R N,)`."""
         return np.tile(self._log_field[:, token], len(self._states))
 
     def _clusters(self) -> tuple[NDArray[Any], int]:
-        """The cluster of every site, chain after chain, as components of one graph, and their number."""
+        """The cluster index of every site, chain after chain, and the number of clusters.
+
+        The clusters of all chains are the connected components of one graph.
+        """
         equal = self._states[:, self._i] == self._states[:, self._j]
         chain, bond = (equal & (self._rng.random(equal.shape) < self._threshold)).nonzero()
         first, n = chain * self._states.shape[1], self._states.size
@@ -76,7 +79,7 @@ class PottsSwendsenWang:
         return label, n_clusters
 
     def settle(self) -> None:
-        """Nothing was fitted to the state."""
+        """Do nothing: the method has no parameters that are adapted during thermalisation."""
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:
@@ -84,20 +87,20 @@ class PottsSwendsenWang:
 
 
 def is_unfrustrated_potts(hamiltonian: AbstractHamiltonian) -> bool:
-    """Whether these clusters serve a system of which some configuration satisfies every bond and every field."""
+    """Whether all bonds are ferromagnetic Potts bonds, and some configuration satisfies every bond and every field."""
     couplings = _couplings(hamiltonian)
     if couplings is None:
         return False
     n, field = hamiltonian.n_sites, hamiltonian.site_energies.numpy()
     i, j = hamiltonian.bonds.numpy()[couplings > 0].T
     _, label = connected_components(coo_array((np.ones(len(i)), (i, j)), (n, n)), directed=False)
-    excess = field - field.min(1, keepdims=True)  # what each token costs; sites that are joined want the same one
+    excess = field - field.min(1, keepdims=True)  # zero for the tokens that the field favours
     together = [np.bincount(label, column) for column in excess.T]
     return bool((np.min(together, axis=0) == 0).all())
 
 
 def _couplings(hamiltonian: AbstractHamiltonian) -> NDArray[np.float64] | None:
-    """`J_b >= 0` of every bond in `c_b - J_b delta(t, u)`; None where the tables are not of this kind."""
+    """`J_b >= 0` of every bond in `c_b - J_b delta(t, u)`; None if some bond has another form of energy."""
     tables = hamiltonian.bond_energies.numpy()
     couplings: NDArray[np.float64] = tables[:, 0, 1] - tables[:, 0, 0]
     potts = tables[:, :1, 1:2] - couplings[:, None, None] * np.eye(hamiltonian.n_tokens)

@@ -1,6 +1,6 @@
 """Parallel tempering: replicas at a ladder of temperatures that exchange their configurations.
 
-Index suffixes: r chain, k temperature of the ladder, from the target's (k = 0) to infinity.
+Index suffixes: r chain, k temperature of the ladder, from that of the target (k = 0) to infinity.
 """
 
 from __future__ import annotations
@@ -22,26 +22,28 @@ __all__ = ["ParallelTempering", "spaced", "with_ladder"]
 
 
 REJECTION = 0.5
-"""Of neighbours' exchanges: what gives most round trips for the work (Syed et al., section 5)."""
+"""Rejection of exchanges between neighbours that gives most round trips for the work (Syed et al., section 5)."""
 TOLERATED = 0.6
-"""A ladder with no rejection above this stays as it is."""
+"""A ladder on which no rejection exceeds this value is kept."""
 FIRST_INTERVALS = 4
+"""Number of intervals of the initial ladder."""
 LADDER_SWEEPS = 256
-"""The ladder may change after 4, 8, 16, ... sweeps, up to this many, as long as the chains thermalise."""
+"""The ladder may change after 4, 8, 16, ... sweeps, up to this number, while the chains thermalise."""
 
 
 class ParallelTempering:
     """Chains of replicas, one for each temperature of a ladder, that exchange temperatures with their neighbours.
 
-    A sweep is a heat-bath update of every site of every replica, and then an offer to exchange temperatures to the
-    pairs (0, 1), (2, 3), ... or (1, 2), (3, 4), ... in turn, accepted with probability
-    `min(1, exp((beta_k - beta_l) (E_k - E_l)))`: in this fixed order replicas travel straight through the ladder,
-    instead of walking at random. The last temperature is infinite: there a replica is drawn afresh in every sweep, and
-    forgets.
+    A sweep is a heat-bath update of every site of every replica, followed by proposed exchanges of temperatures within
+    the pairs (0, 1), (2, 3), ... in one sweep and (1, 2), (3, 4), ... in the next, each accepted with probability
+    `min(1, exp((beta_k - beta_l) (E_k - E_l)))`. With this alternation replicas move ballistically through the ladder,
+    where random pairs would give a random walk. The last temperature is infinite: a replica there is drawn anew in
+    every sweep, and so loses all correlation with its past.
 
-    The ladder sets itself while the chains thermalise. Rejections add up along the ladder to a barrier that hardly
-    depends on how many temperatures there are; they are placed at equal parts of it, as many as make a rejection 1/2.
-    Once settled it is fixed, or the averages would be biased.
+    The ladder is adapted while the chains thermalise. The sum of the rejection probabilities along the ladder, the
+    barrier, hardly depends on the number of temperatures. The temperatures are placed so that they divide the barrier
+    into equal parts, and their number is chosen so that each rejection probability is about 1/2. After the
+    thermalisation the ladder is fixed, because further changes would bias the averages.
 
     Attributes:
         tokens: `(R, H, W)`, the configurations at the target temperature.
@@ -58,7 +60,7 @@ class ParallelTempering:
 
     betas: Tensor
     energies: Tensor
-    _holder: Tensor  # int64 (R, K); [r, k] is the replica of chain r that is at temperature k
+    _holder: Tensor  # int64 (R, K); [r, k] is the index of the replica of chain r at temperature k
 
     def __init__(
         self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
@@ -86,18 +88,18 @@ class ParallelTempering:
             self._adapt()
 
     def settle(self) -> None:
-        """Fix the ladder, and count from here."""
+        """Fix the ladder, and begin to count exchanges and round trips anew."""
         self._settled = True
         self._forget()
 
     @property
     def acceptance(self) -> Tensor:
-        """float64 `(K - 1,)`; `[k]` is how often temperatures k and k + 1 would be exchanged, since `settle`."""
+        """float64 `(K - 1,)`; `[k]` is the mean acceptance of exchanges of temperatures k and k + 1 since `settle`."""
         return self._accepted / max(1, self._n_noted)
 
     @property
     def round_trips(self) -> float:
-        """How often a replica came from the target to infinite temperature and back, per chain and sweep."""
+        """Number of round trips from target to infinite temperature and back, of all replicas, per chain and sweep."""
         return float(self._trips) / (len(self._holder) * max(1, self._n_noted))
 
     @staticmethod
@@ -105,7 +107,7 @@ class ParallelTempering:
         return max(4 * LADDER_SWEEPS, 8 * extent**2), 10
 
     def _at(self, replicas: Tensor) -> Tensor:
-        """Where replicas of each chain, `(R, ...)`, are among those of all chains."""
+        """Indices among the replicas of all chains, from indices `(R, ...)` among the replicas of each chain."""
         n_chains, n_temperatures = self._holder.shape
         first = n_temperatures * torch.arange(n_chains, device=replicas.device)
         return first.view(-1, *[1] * (replicas.ndim - 1)) + replicas
@@ -113,7 +115,7 @@ class ParallelTempering:
     def _exchange(self) -> None:
         step = self.betas[:-1] - self.betas[1:]
         p = (step * (self.energies[:, :-1] - self.energies[:, 1:])).clamp_(max=0).exp_()
-        self._accepted += p.mean(0)  # of all pairs, whether it is their turn or not
+        self._accepted += p.mean(0)  # for all pairs, including those not proposed in this sweep
         self._n_noted += 1
         u = torch.rand(p.shape, dtype=torch.float64, generator=self._generator, device=p.device)
         accepted = u < p
@@ -132,7 +134,7 @@ class ParallelTempering:
         self._returning[every, hot] = self._departed[every, hot]
 
     def _adapt(self) -> None:
-        """Place the temperatures anew if exchanges are too rare, or much too frequent, since the last time."""
+        """Change the ladder if the exchanges since its last change were too rare, or much too frequent."""
         rejection = 1 - self.acceptance.cpu().numpy()
         old = self.betas.cpu().numpy()
         new = spaced(old, rejection)
@@ -143,7 +145,7 @@ class ParallelTempering:
         self._climb(new, self._at(self._holder[:, nearest]))
 
     def _climb(self, betas: Array, numbers: Tensor) -> None:
-        """Begin on another ladder with those of the configurations that have the numbers `(R, K)`."""
+        """Change to another ladder: `numbers[r, k]` is the index of the configuration for temperature k of chain r."""
         self._replicas.take(numbers.flatten())
         self.betas = torch.from_numpy(betas).to(numbers.device)
         self._holder = torch.arange(len(betas), device=numbers.device).repeat(len(numbers), 1)
@@ -154,34 +156,36 @@ class ParallelTempering:
         self._accepted = torch.zeros_like(self.betas[1:])
         self._n_noted = 0
         self._trips = torch.zeros((), dtype=torch.long, device=self.betas.device)
-        # Of each replica: been at the target temperature, and at infinity after that.
+        # Whether each replica has been at the target temperature, and at infinite temperature after that.
         self._departed, self._returning = (torch.zeros_like(self._holder, dtype=torch.bool) for _ in range(2))
 
 
 def with_ladder(chains: ParallelTempering, batches: Iterable[Samples]) -> Iterator[Samples]:
-    """The batches of these chains as they run, each with what `la.estimation.estimate_tempering` needs besides.
+    """Add to each batch, while the chains run, the data that `la.estimation.estimate_tempering` needs.
 
-    `records["ladder"]` is float64 `(n, K)`: `[r, k]` is the energy of chain r's replica at temperature k. `provenance`
-    has the ladder, `betas`, and `acceptance` and `round_trips` of all sweeps so far since it settled.
+    `records["ladder"]` is float64 `(n, K)`: `[r, k]` is the energy of the replica of chain r at temperature k.
+    `provenance` has the inverse temperatures of the ladder, `betas`, and the `acceptance` and `round_trips` of all
+    sweeps since the end of the thermalisation.
     """
     for batch in batches:
-        told = {
+        state = {
             "betas": chains.betas.tolist(),
             "acceptance": chains.acceptance.tolist(),
             "round_trips": chains.round_trips,
         }
-        yield replace(batch, records={"ladder": chains.energies[: len(batch)]}, provenance=batch.provenance | told)
+        yield replace(batch, records={"ladder": chains.energies[: len(batch)]}, provenance=batch.provenance | state)
 
 
 def spaced(betas: Array, rejection: Array) -> Array:
-    """A ladder with the same ends whose exchanges are all rejected equally often, about half of the time.
+    """A ladder with the same ends on which every exchange is rejected with about equal probability, about 1/2.
 
     Args:
-        betas: `(K,)`, falling.
-        rejection: `(K - 1,)`, measured between neighbours of that ladder.
+        betas: `(K,)`, inverse temperatures of the present ladder, decreasing.
+        rejection: `(K - 1,)`, rejection probabilities measured between neighbours of the present ladder.
 
     Returns:
-        float64, falling; linear between the rungs of the old one in the barrier, the sum of rejections.
+        Inverse temperatures of the new ladder, float64, decreasing. They divide the barrier, which is the sum of the
+        rejection probabilities, into equal parts; beta is interpolated linearly in the barrier.
     """
     barrier = np.concatenate([[0.0], np.cumsum(np.clip(rejection, 1e-6, None))])
     n_intervals = max(1, int(np.ceil(barrier[-1] / REJECTION)))

@@ -1,4 +1,4 @@
-"""Weights of a population: how many members they leave, which of them are copied, and how often."""
+"""Resampling of a population by its weights, and the effective sample size of the weights."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ __all__ = ["effective_fraction", "systematic"]
 
 
 def effective_fraction(log_w: Tensor) -> Tensor:
-    """`(sum w)^2 / (n sum w^2)` along the last dimension, in [1/n, 1]: the ESS as a fraction of n (Kong 1992).
+    """ESS as a fraction of n, `(sum w)^2 / (n sum w^2)` in [1/n, 1], along the last dimension (Kong 1992).
+
+    The function for NumPy arrays is `latticear.estimation.weights.effective_sample_size`.
 
     Args:
-        log_w: float64 `(..., n)`. Arrays of NumPy: `latticear.estimation.weights.effective_sample_size`.
+        log_w: float64 `(..., n)`.
     """
     return (2 * log_w.logsumexp(-1) - (2 * log_w).logsumexp(-1)).exp() / log_w.shape[-1]
 
 
 def systematic(log_w: Tensor, lots: Tensor, poor: Tensor) -> Tensor:
-    """Which particle comes in the place of each, `(R P,)`: itself on the islands that are not poor.
+    """Systematic resampling: the index of the particle that replaces each particle, `(R P,)`.
 
-    Systematic resampling: particle p gets `floor` or `ceil` of `P w_p` places, w normalised, on average just that.
+    On a resampled island, particle p is copied `floor(P w_p)` or `ceil(P w_p)` times, on average `P w_p` times, where w
+    are the normalised weights of the island. On the other islands every particle keeps its own index.
 
     Args:
         log_w: float64 `(R, P)`.
-        lots: float64 `(R,)`, uniform in [0, 1).
-        poor: bool `(R,)`, which islands are resampled.
+        lots: float64 `(R,)`, uniform random numbers in [0, 1).
+        poor: bool `(R,)`, True for the islands that are resampled.
     """
     n_islands, n_particles = log_w.shape
     cumulative = log_w.softmax(1).cumsum(1)
-    cumulative /= cumulative[:, -1:].clone()  # rounding must not leave a place beyond the end
+    cumulative /= cumulative[:, -1:].clone()  # makes the last entry exactly 1 in spite of rounding
     every = torch.arange(n_particles, device=log_w.device)
     places = (every + lots[:, None]) / n_particles
     chosen = torch.searchsorted(cumulative, places, right=True).clamp_(max=n_particles - 1)

@@ -1,6 +1,7 @@
-"""Energies of many configurations at once by sums of whole rows: sites as rows, configurations as columns.
+"""Energies of many configurations at once, by sums over rows of an array with sites as rows, configurations as columns.
 
-Index suffixes: s site, k neighbour slot, t u token from 1 on, r row (one for each t and s, s fastest), b configuration.
+Index suffixes: s site, k index of a neighbour, t and u token from 1 on, r row (one for each t and s, s fastest),
+b configuration.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from latticear.hamiltonians.base import AbstractHamiltonian
 __all__ = ["RowEnergies", "RowSums"]
 
 DENSE = 16
-"""A product with the full matrix costs as much for so many rows as one row that is selected, or less."""
+"""A dense matrix is used if it has at most this many times as many entries as nonzero entries: multiplication by it is
+then no slower than a sum of selected rows."""
 
 
 class RowSums:
-    """`sum_k weights[r, k] x[rows[r, k], b]` for all configurations.
+    """The linear map of x to `sum_k weights[r, k] x[rows[r, k], b]`, for all configurations b.
 
     Args:
-        rows: int64 `(R, K)`; the same one twice counts twice.
+        rows: int64 `(R, K)`, indices of rows of x; an index that occurs twice in a sum counts twice.
         weights: float64 `(R, K)`.
-        n: rows of x.
+        n: number of rows of x.
     """
 
     def __init__(self, rows: Tensor, weights: Tensor, n: int) -> None:
@@ -38,25 +40,26 @@ class RowSums:
             self._first = present.sum(1).cumsum(0) - present.sum(1)
 
     def __call__(self, x_rb: Tensor) -> Tensor:
-        """`(R, B)` of float64 `(n, B)`."""
+        """The sums, `(R, B)`, from x, float64 `(n, B)`."""
         if self._matrix is not None:
             return self._matrix @ x_rb
         return F.embedding_bag(self._rows, x_rb, self._first, mode="sum", per_sample_weights=self._weights)
 
 
 class RowEnergies:
-    """Energies for a heat bath: with x = 1 where a site holds token t > 0 and 0 elsewhere, they are affine in each x.
+    """Energies for a heat bath, as functions of x[t, s], which is 1 where site s holds token t > 0 and 0 elsewhere.
 
-    What token t costs more than token 0 at a site is `rise[t, s] + sum_ku slope[s, k, t, u] x[u, neighbour]`: rows of
-    all configurations are copied and added, where a table would be looked up for every site of every one.
+    The energy of token t at site s minus that of token 0 is `rise[t, s] + sum_ku slope[s, k, t, u] x[u, neighbour k]`.
+    This is computed by adding rows for all configurations at once, which is faster than looking up an energy table for
+    each site of each configuration.
 
     Args:
-        hamiltonian: with known bonds. The work goes as (q - 1)^2.
-        device: of the configurations.
+        hamiltonian: a Hamiltonian with bonds. The work grows as (q - 1)^2.
+        device: device of the configurations.
 
     Attributes:
-        order: int64 `(N,)`, the site in each row.
-        groups: of the rows of one colour each, which are neighbours here.
+        order: int64 `(N,)`, the site of each row.
+        groups: for each colour, the slice of the rows of its sites, which are contiguous.
     """
 
     def __init__(self, hamiltonian: AbstractHamiltonian, device: torch.device) -> None:
@@ -84,27 +87,27 @@ class RowEnergies:
         return RowSums(rows.flatten(1).repeat(more, 1), wide, self._n)
 
     def sites(self, tokens: Tensor) -> Tensor:
-        """uint8 `(N, B)` of configurations `(B, H, W)`."""
+        """Configurations `(B, H, W)` as an array with one row for each site, uint8 `(N, B)`."""
         return tokens.flatten(1)[:, self.order].T.contiguous().to(torch.uint8)
 
     def tokens(self, sites_sb: Tensor) -> Tensor:
-        """What `sites` was made of, as uint8 `(B, H W)`."""
+        """Inverse of `sites`: configurations, uint8 `(B, H W)`, from an array with one row for each site."""
         return sites_sb[self._place].T.contiguous()
 
     def hot(self, sites_sb: Tensor) -> Tensor:
-        """x, float64 `(q - 1, N, B)`."""
+        """x, float64 `(q - 1, N, B)`, from an array with one row for each site."""
         return sites_sb[None].double() if len(self._more) == 1 else (sites_sb == self._more).double()
 
     def cold(self, x_tsb: Tensor) -> Tensor:
-        """What `hot` was made of: uint8 `(N, B)`."""
+        """Inverse of `hot`: an array with one row for each site, uint8 `(N, B)`, from x."""
         return (x_tsb[0] if len(x_tsb) == 1 else (x_tsb * self._more).sum(0)).to(torch.uint8)
 
     def rises(self, x_tsb: Tensor, colour: int) -> Tensor:
-        """What tokens 1, 2, ... cost more than token 0 at the sites of a colour: float64 `(q - 1, n, B)`."""
+        """Energies of tokens 1, 2, ... minus that of token 0 at the n sites of a colour: float64 `(q - 1, n, B)`."""
         rise = self._rise[:, self.groups[colour]]
         return self._around[colour](x_tsb.flatten(0, 1)).view(*rise.shape[:2], -1).add_(rise)
 
     def energy(self, x_tsb: Tensor) -> Tensor:
-        """Of each configuration: float64 `(B,)`."""
+        """Energy of each configuration, float64 `(B,)`."""
         x_rb = x_tsb.flatten(0, 1)
         return self._later(x_rb).add_(self._rise.flatten(0, 1)).mul_(x_rb).sum(0).add_(self._of_zeros)

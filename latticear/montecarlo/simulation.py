@@ -1,6 +1,6 @@
-"""Markov chain Monte Carlo: single spins and tempering for every Hamiltonian, clusters for those that have them.
+"""Markov chain Monte Carlo by single-spin updates, cluster updates and parallel tempering.
 
-Many chains run at once as one batch; configurations come in measurement-major order.
+Many chains run at once as one batch; each measurement gives one configuration of every chain.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ __all__ = [
 
 
 class ChainSchedule(NamedTuple):
-    """How a run proceeds; a sweep offers every site about one update.
+    """Number and length of Markov chains; a sweep updates every site about once.
 
     Attributes:
-        n_chains: independent chains, run as one batch.
-        thermalization: sweeps before the first measurement.
-        thinning: sweeps between measurements.
+        n_chains: number of independent chains, which run as one batch.
+        thermalization: number of sweeps before the first measurement.
+        thinning: number of sweeps between measurements.
     """
 
     n_chains: int
@@ -51,27 +51,27 @@ class ChainSchedule(NamedTuple):
 
 
 class Running(Protocol):
-    """A batch of chains that can take one more sweep.
+    """A batch of Markov chains that `run_chains` can run.
 
     Attributes:
-        name: as `monte_carlo` and the command line call it.
+        name: name of the method in `monte_carlo`, provenance and the command line.
     """
 
     name: ClassVar[str]
 
     @property
     def tokens(self) -> Tensor:
-        """`(n_chains, H, W)`, where the chains are now."""
+        """`(n_chains, H, W)`, the current configurations of the chains."""
 
     def sweep(self) -> None:
-        """Offer every site about one update."""
+        """Update every site about once."""
 
     def settle(self) -> None:
-        """End of the thermalisation: what was fitted to the state so far is fixed, or it would bias the averages."""
+        """End the thermalisation: fix all adapted parameters, because further changes would bias the averages."""
 
 
 class Chains(Running, Protocol):
-    """What a method of `monte_carlo` is; it begins with the tokens that it is given, and may write into them."""
+    """A method of `monte_carlo`; its chains begin with the given tokens, and it may modify that tensor."""
 
     def __init__(
         self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
@@ -79,7 +79,7 @@ class Chains(Running, Protocol):
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:
-        """(thermalization, thinning) that serve a critical point on a lattice of this extent."""
+        """(thermalization, thinning) that are sufficient at a critical point, on a lattice of this larger extent."""
 
 
 CHAIN_METHODS: dict[str, type[Chains]] = {
@@ -99,35 +99,37 @@ def monte_carlo(
     seed: int = 0,
     device: str = "cpu",
 ) -> Iterator[Samples]:
-    """Draw n configurations from exp(-H/T) by Markov chains: one `Samples` per measurement of all chains.
+    """Draw n configurations from exp(-H/T) by Markov chains: yields one `Samples` per measurement of all chains.
 
-    Even-numbered chains start from random configurations, odd-numbered ones from a uniform configuration of
-    lowest energy: where the two kinds disagree, thermalisation was too short. The last batch is cut so that n
-    configurations come in all. Successive ones of a chain are correlated; `mean_error` allows for it. The
-    same seed, arguments and device give the same configurations bit for bit, another seed or method
-    independent ones.
+    Even-numbered chains start from random configurations, odd-numbered chains from a uniform configuration of
+    lowest energy: if the averages of these two groups differ, the thermalisation was too short. The last batch is
+    shortened so that the total number of configurations is n. Successive configurations of a chain are correlated;
+    `la.estimation.mean_error` takes this into account. The same seed, arguments and device give the same
+    configurations bit for bit; another seed or method gives independent ones.
 
     Args:
-        hamiltonian: Metropolis, heat bath and parallel tempering take any, Swendsen-Wang those of two states and
-            flip-symmetric bonds, and ferromagnetic Potts models; Wolff those of two states without a field.
-        temperature: T > 0 in the unit of the couplings, k_B = 1.
-        n: number of configurations.
-        method: a key of `CHAIN_METHODS`.
-        n_chains: default as `default_schedule`, like the next two.
-        thermalization: sweeps before the first measurement.
-        thinning: sweeps between measurements, 1 or more.
-        seed: in [0, 2^64).
-        device: where the configurations live; clusters are found on the CPU and copied.
+        hamiltonian: any Hamiltonian for Metropolis, heat bath and parallel tempering; two states with flip-symmetric
+            bonds, or a ferromagnetic Potts model, for Swendsen-Wang; two states with flip-symmetric bonds and no field
+            for Wolff.
+        temperature: temperature T > 0 in the unit of the couplings, k_B = 1.
+        n: total number of configurations.
+        method: name of the method, a key of `CHAIN_METHODS`.
+        n_chains: number of chains; by default as `default_schedule` chooses it.
+        thermalization: sweeps before the first measurement; by default as `default_schedule` chooses it.
+        thinning: sweeps between measurements, 1 or more; by default as `default_schedule` chooses it.
+        seed: seed of all random numbers of the simulation, in [0, 2^64).
+        device: device of the configurations; clusters are found on the CPU and copied to it.
 
     Yields:
         `Samples` with tokens `(n_chains, H, W)`, or `(n_chains, C, H, W)` where a site has components, no `log_q`, and
-        provenance: method, schedule, temperature and `sweep`, the number of sweeps before the measurement. Those of
-        parallel tempering carry what `with_ladder` says besides. Estimates of them:
-        `la.estimation.estimate_chains`, of parallel tempering with free energies `la.estimation.estimate_tempering`.
+        provenance: method, schedule, temperature and `sweep`, the number of sweeps before the measurement. The samples
+        of parallel tempering also have the data that `latticear.montecarlo.replicas.with_ladder` describes. Make
+        estimates with `la.estimation.estimate_chains`, or, for parallel tempering with free energies,
+        `la.estimation.estimate_tempering`.
 
     Raises:
-        ValueError: at once, for an unknown method, a number out of range, or a Hamiltonian that the method
-            cannot serve.
+        ValueError: when called, for an unknown method, a number out of range, or a Hamiltonian to which the method does
+            not apply.
 
     Example:
         >>> from latticear.hamiltonians.ising import Ising
@@ -136,8 +138,8 @@ def monte_carlo(
         [10, 10, 5]
     """
     temperature, seed = check_temperature(temperature), check_seed(seed)
-    asked = {"n_chains": n_chains, "thermalization": thermalization, "thinning": thinning}
-    chains, schedule = make_chains(hamiltonian, temperature, n=n, method=method, seed=seed, device=device, **asked)
+    lengths = {"n_chains": n_chains, "thermalization": thermalization, "thinning": thinning}
+    chains, schedule = make_chains(hamiltonian, temperature, n=n, method=method, seed=seed, device=device, **lengths)
     batches = run_chains(chains, temperature, n, schedule, seed)
     if isinstance(chains, ParallelTempering):
         batches = with_ladder(chains, batches)
@@ -156,9 +158,10 @@ def make_chains(
     seed: int,
     device: str,
 ) -> tuple[Chains, ChainSchedule]:
-    """What `monte_carlo` runs, before its first sweep, and how; arguments and errors as there.
+    """The chains that `monte_carlo` runs, before their first sweep, and their schedule.
 
-    Chains hold one token a site: those of the joint system where a site has components.
+    Arguments and exceptions are those of `monte_carlo`. The chains have one token at each site; where a site has
+    components, they simulate the joint system, whose tokens stand for all components of a site.
     """
     hamiltonian = hamiltonian.joint
     temperature, seed = check_temperature(temperature), check_seed(seed)
@@ -176,7 +179,7 @@ def make_chains(
 
 
 def default_method(hamiltonian: AbstractHamiltonian) -> str:
-    """Swendsen-Wang without frustration, else parallel tempering of two states and the heat bath of more."""
+    """Swendsen-Wang if `clusters_suit`; otherwise parallel tempering for two states, the heat bath for more states."""
     hamiltonian = hamiltonian.joint
     if clusters_suit(hamiltonian):
         return SwendsenWang.name
@@ -186,7 +189,8 @@ def default_method(hamiltonian: AbstractHamiltonian) -> str:
 def monte_carlo_data(hamiltonian: AbstractHamiltonian, temperature: float, n: int, seed: int, purpose: str) -> Tensor:
     """Configurations of the Boltzmann distribution by the default method: tokens `(n, H, W)` or `(n, C, H, W)`.
 
-    Those of another purpose are independent with the same seed, as are those of `monte_carlo` itself.
+    Each `purpose` has its own random stream: configurations of different purposes, and those of `monte_carlo`, are
+    independent of each other even if the seed is the same.
     """
     stream = random_stream(check_seed(seed), purpose)
     own, method = int(stream.generate_state(1, np.uint64)[0]), default_method(hamiltonian)
@@ -194,13 +198,13 @@ def monte_carlo_data(hamiltonian: AbstractHamiltonian, temperature: float, n: in
 
 
 def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> ChainSchedule:
-    """The schedule of `monte_carlo` where the caller names none: right for the Ising model at T_c.
+    """The default schedule of `monte_carlo`, which suits the Ising model at T_c.
 
-    At most 100 chains, fewer if each would then give less than ten configurations. With L the larger extent,
-    Metropolis thermalises for 4 L^2 sweeps (at least 100) and measures every L^2 / 8 (at least 10), the heat bath
-    takes twice as long; Swendsen-Wang and Wolff thermalise for 100 + L and measure every 10 and 5. Two to four
-    autocorrelation times of |m| then pass between measurements (L = 8 to 32). Parallel tempering thermalises for 8 L^2
-    (at least 1024) and measures every 10.
+    It has at most 100 chains, and fewer if each would otherwise give less than ten configurations. With L the larger
+    extent, Metropolis thermalises for 4 L^2 sweeps (at least 100) and measures every L^2 / 8 sweeps (at least 10); the
+    heat bath takes twice as many sweeps; Swendsen-Wang and Wolff thermalise for 100 + L sweeps and measure every 10 and
+    5 sweeps. The time between measurements is then two to four autocorrelation times of |m| (L = 8 to 32). Parallel
+    tempering thermalises for 8 L^2 sweeps (at least 1024) and measures every 10 sweeps.
 
     Raises:
         ValueError: for an unknown method or n < 1.
@@ -212,7 +216,7 @@ def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> C
 
 
 def run_chains(chains: Running, temperature: float, n: int, schedule: ChainSchedule, seed: int) -> Iterator[Samples]:
-    """Thermalise chains and yield n configurations of them, as `monte_carlo` says."""
+    """Thermalise chains, then yield a total of n configurations in batches as `monte_carlo` describes them."""
     origin = {"method": chains.name, **schedule._asdict(), "temperature": temperature}
     sweeps = 0
     for first in range(0, n, schedule.n_chains):
@@ -226,7 +230,7 @@ def run_chains(chains: Running, temperature: float, n: int, schedule: ChainSched
 
 
 def _start(hamiltonian: AbstractHamiltonian, n_chains: int, rng: np.random.Generator) -> Tensor:
-    """Even chains random, odd ones uniform at lowest energy: tokens `(n_chains, H, W)`."""
+    """Initial tokens `(n_chains, H, W)`: even chains random, odd chains uniform configurations of lowest energy."""
     q = hamiltonian.n_tokens
     tokens = torch.from_numpy(rng.integers(q, size=(n_chains, *hamiltonian.shape))).to(token_dtype(q))
     uniform = torch.arange(q, dtype=tokens.dtype).view(q, 1, 1).expand(q, *hamiltonian.shape)

@@ -133,7 +133,7 @@ def _mean_m(samples, ising) -> float:
         ({"bad": lambda spins: spins.mean()}, "must return shape"),
         ({"bad": lambda spins: spins.mean((1, 2)) * 1j}, "must have finite real values"),
         ({"bad": lambda spins: spins.mean((1, 2)).log()}, "must have finite real values"),
-        ({"log_z": lambda spins: spins.mean((1, 2))}, "would hide the built-in one"),
+        ({"log_z": lambda spins: spins.mean((1, 2))}, "has the name of a built-in quantity"),
     ],
 )
 def test_bad_observables(ising, model, observables, message):

@@ -82,10 +82,10 @@ def test_samples_can_be_had_and_estimated_apart(name, model):
 def test_other_samples_are_refused(name, model):
     simulate, estimate, _ = _pairs(model)[name]
     for others in (model.sample(50), la.monte_carlo(ISING, TEMPERATURE, n=50), []):
-        with pytest.raises(ValueError, match=r"this estimator takes the samples of la\..* as they come from it"):
+        with pytest.raises(ValueError, match=r"this estimator takes unmodified samples made by la\."):
             estimate(others, ISING, TEMPERATURE)
     bare = (replace(batch, records={}, provenance={"method": batch.provenance["method"]}) for batch in simulate())
-    with pytest.raises(ValueError, match="this estimator takes the samples of"):
+    with pytest.raises(ValueError, match="this estimator takes unmodified samples made by"):
         estimate(bare, ISING, TEMPERATURE)
     with pytest.raises(ValueError, match=r"made at temperature 3, got 2\.5"):
         estimate(simulate(), ISING, 2.5)
@@ -136,7 +136,9 @@ def test_a_model_is_in_evaluation_mode_only_while_it_draws(name, model, monkeypa
 
 def test_callbacks_and_names_of_before(model):
     parts = []
-    with pytest.warns(DeprecationWarning, match="each will be removed: la.monte_carlo") as said:
+    with pytest.warns(
+        DeprecationWarning, match="the argument `each` will be removed; get the batches from la.monte_carlo"
+    ) as said:
         found = la.parallel_tempering(ISING, TEMPERATURE, each=parts.append, **TEMPERED)
     assert said[0].filename == __file__
     pairs = _pairs(model)
@@ -148,8 +150,8 @@ def test_callbacks_and_names_of_before(model):
         found = la.population_annealing(ISING, TEMPERATURE, each=parts.append, **old)
     old_names = [warning for warning in said if warning.category is DeprecationWarning]
     assert [str(warning.message).split(" will be removed")[0] for warning in old_names] == [
-        "population_annealing takes n now; its old name n_replicas",
-        "each",
+        "the argument n_replicas of population_annealing is now n; the old name",
+        "the argument `each`",
     ]
     assert {warning.filename for warning in old_names} == {__file__}
     assert found.to_dict() == pairs["population"][2]().to_dict()

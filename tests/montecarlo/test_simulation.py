@@ -269,7 +269,7 @@ class Biased(RandomTwoState):
         (BlumeCapel((2, 2)), {"method": "swendsen-wang"}, "needs two states .* with 3 states"),
         (Biased((2, 2)), {"method": "swendsen-wang"}, "unchanged when both ends flip"),
         (BlumeCapel((2, 2)), {"method": "wolff"}, "wolff needs two states .* with 3 states"),
-        (Ising((2, 2), field=0.1), {"method": "wolff"}, "wolff serves no field, .* use method='swendsen-wang'"),
+        (Ising((2, 2), field=0.1), {"method": "wolff"}, "wolff requires zero field, .* use method='swendsen-wang'"),
     ],
 )
 def test_wrong_arguments_are_refused_before_the_first_measurement(hamiltonian, changes, message):
