@@ -1,4 +1,4 @@
-"""What a class of your own must pass before anything relies on it."""
+"""Checks of the requirements that every model and every Hamiltonian class meets; run them on your own classes."""
 
 from latticear.contracts.hamiltonian import check_hamiltonian
 from latticear.contracts.model import check_model

@@ -1,4 +1,4 @@
-"""What must be true of every network as an object: it can be saved and built again, and it can be trained."""
+"""Checks that a network can be saved and built again, and that it can be trained."""
 
 from __future__ import annotations
 
@@ -15,26 +15,30 @@ __all__ = ["check_gradients", "check_saved", "rebuilt"]
 
 
 def rebuilt(model: AbstractModel, **changes: Any) -> AbstractModel:
-    """A network of the same class with fresh weights, by way of JSON, with other values of some arguments."""
+    """A network of the same class with fresh weights, built from JSON, after `changes` to some of the arguments."""
     registered = MODELS.get(model.name)
     if registered not in (None, type(model)):
         fail(
             model,
-            f"its name {model.name!r} is that of {registered.__name__}, as which a saved run would be loaded: give the "
-            f"class a `name` of its own",
+            f"its name {model.name!r} is that of {registered.__name__}, so a saved run would be loaded as that class: "
+            f"give the class a `name` of its own",
         )
     try:
         text = json.dumps(model.to_dict())
     except AttributeError as error:
         fail(model, f"to_dict() fails ({error}): store each argument of __init__ under its own name", error)
     except TypeError as error:
-        fail(model, f"to_dict() is no JSON ({error}): arguments of __init__ must be numbers, texts or lists", error)
+        fail(
+            model,
+            f"to_dict() cannot be written as JSON ({error}): arguments of __init__ must be numbers, texts or lists",
+            error,
+        )
     build = type(model).from_dict if registered is None else model_from_dict
     return build(json.loads(text) | changes)
 
 
 def check_saved(model: AbstractModel, *, seed: int = 0) -> None:
-    """Description and weights rebuild the model."""
+    """Check that `to_dict()` and `state_dict()` rebuild a model with exactly the same log-probabilities."""
     try:
         again = rebuilt(model)
         again.load_state_dict(model.state_dict())
@@ -43,37 +47,38 @@ def check_saved(model: AbstractModel, *, seed: int = 0) -> None:
     again = again.double().eval()
     again.load_state_dict(model.state_dict())
     tokens, condition = random_tokens(model, 64, seed), conditions_for(model, 64, seed)
-    found, expected = (log_prob_of(judged, tokens, condition) for judged in (again, model))
+    found, expected = (log_prob_of(network, tokens, condition) for network in (again, model))
     if not torch.equal(found, expected):
         fail(
             model,
-            f"rebuilt from to_dict() and state_dict() log_prob is {worst_pair(found, expected)}: "
-            f"what it computes with must be an argument of __init__, a parameter or a persistent buffer",
+            f"rebuilt from to_dict() and state_dict() log_prob is {worst_pair(found, expected)}: every value that "
+            f"log_prob depends on must be an argument of __init__, a parameter or a persistent buffer",
         )
 
 
 def check_gradients(model: AbstractModel, *, seed: int = 0, lenient: bool = False) -> None:
-    """Every parameter that wants a gradient gets one that is not zero.
+    """Check that every parameter with `requires_grad` has a gradient of log_prob that is finite and not zero.
 
     Args:
-        model: with fresh weights; it is left as it is.
-        seed: of configurations and conditions.
-        lenient: forgive a gradient that is zero without a fault of the network: before a layer of zeros, if it is not
-            with random weights, and with spin-flip symmetry, under which constants cancel.
+        model: a network with fresh weights, which is not changed.
+        seed: seed of the random configurations and conditions.
+        lenient: accept a zero gradient in two cases that are no mistake of the network: if it is not zero once all
+            weights are random (layers before one whose weights begin at zero), and in a network with spin-flip
+            symmetry, where constants cancel.
     """
-    judged = copy.deepcopy(model)
+    network = copy.deepcopy(model)
     with torch.enable_grad():
-        log_q = judged.log_prob(random_tokens(model, 64, seed), conditions_for(model, 64, seed))
-        wanted = {name: weight for name, weight in judged.named_parameters() if weight.requires_grad}
+        log_q = network.log_prob(random_tokens(model, 64, seed), conditions_for(model, 64, seed))
+        wanted = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
         gradients = torch.autograd.grad(log_q.sum(), list(wanted.values()), allow_unused=True) if wanted else ()
-    found = dict(zip(wanted, gradients, strict=True))
-    for name, gradient in found.items():
+    by_name = dict(zip(wanted, gradients, strict=True))
+    for name, gradient in by_name.items():
         if gradient is None:
             fail(model, f"log_prob does not depend on the parameter {name!r}: use it in _logits, or leave it out")
         if not gradient.isfinite().all():
             fail(model, f"the gradient of log_prob by the parameter {name!r} is not finite")
-    silent = [name for name, gradient in found.items() if gradient is not None and not gradient.any()]
-    if silent and lenient and not model.spin_flip_symmetric:
+    zero = [name for name, gradient in by_name.items() if gradient is not None and not gradient.any()]
+    if zero and lenient and not model.spin_flip_symmetric:
         check_gradients(peaked(model, seed=seed), seed=seed)
-    elif silent and not lenient:
-        fail(model, f"the gradient of log_prob by the parameter {silent[0]!r} is zero: it could not be trained")
+    elif zero and not lenient:
+        fail(model, f"the gradient of log_prob by the parameter {zero[0]!r} is zero: it could not be trained")

@@ -1,4 +1,4 @@
-"""What must be true of every Hamiltonian, tried out: for the day a new one is written."""
+"""Numerical checks of the properties that every Hamiltonian class must have; run them on a new one."""
 
 from __future__ import annotations
 
@@ -14,37 +14,40 @@ from latticear.hamiltonians import AbstractHamiltonian
 __all__ = ["check_hamiltonian"]
 
 N_TRIED = 64
-"""Random configurations."""
+"""Number of random configurations on which most properties are checked."""
 
 MAX_ENUMERATED = 2**18
-"""Configurations that are summed over."""
+"""Largest number of configurations for which Z is computed by enumeration."""
 
 TOLERANCE = 1e-10
-"""Of energies, relative to the largest one."""
+"""Largest accepted difference between two energies, relative to the largest energy."""
 
 
 def check_hamiltonian(hamiltonian: AbstractHamiltonian, *, temperature: float = 1.5, seed: int = 0) -> list[str]:
-    """Judge a Hamiltonian by what must be true of any; the names of what was checked.
+    """Check a Hamiltonian for the properties that every Hamiltonian must have; return the names of the checks made.
 
-    - "energy": that of random configurations is a sum over bonds and sites, by a plain loop.
-    - "local": what a heat bath sees at a site are differences of the whole energy, and do not depend on its value.
-    - "region": so does the part of the energy that some sites change.
-    - "heat bath": detailed balance with the Boltzmann distribution.
-    - "spin flip", "symmetries": those that are claimed leave the energy as it is.
-    - "known neighbours": the term that networks are given adds up to the energy.
-    - "enumeration": Z by enumeration is Z by transfer matrix.
-    - "components": seen in components, a configuration has the energy it has, and the known-neighbour terms of the
-      components are together that of the site.
+    - "energy": the energy of random configurations equals the sum over bonds and sites, computed by a plain loop.
+    - "local": `conditional_energies` at a site differ from each other as the whole energy does when the token of that
+      site changes, and these differences do not depend on the current token of the site.
+    - "region": when the tokens of some sites change, `region_energy` changes as the whole energy does.
+    - "heat bath": the heat bath satisfies detailed balance with the Boltzmann distribution.
+    - "spin flip", "symmetries": the symmetries that the Hamiltonian states leave its energy unchanged.
+    - "known neighbours": the energies that the bias of a network adds to its logits (the field at each site and its
+      bonds to sites of lower rank) sum to the energy.
+    - "enumeration": Z by enumeration equals Z by transfer matrix.
+    - "components": a configuration has the same energy whether its tokens are those of whole sites or of their
+      components, and the known-neighbour terms of the components of a site add up to the term of the site.
 
-    What a system does not have (bonds, so few configurations that they can be enumerated, or components) is left out.
+    Checks that do not apply are left out: without bonds, with too many configurations for enumeration, or without
+    components.
 
     Args:
-        hamiltonian: a small instance, 4x4 say; enumeration takes at most 2^18 configurations.
-        temperature: T > 0 of what depends on it.
-        seed: of the random configurations.
+        hamiltonian: a small instance, 4x4 for example; enumeration takes at most 2^18 configurations.
+        temperature: T > 0 for the checks that depend on temperature.
+        seed: seed of the random configurations.
 
     Raises:
-        AssertionError: for the first thing that is not so, with the numbers.
+        AssertionError: at the first property that does not hold; the message states the numbers.
 
     Example:
         >>> from latticear.hamiltonians import Ising
@@ -93,8 +96,8 @@ def _local(hamiltonian: AbstractHamiltonian, tokens: Tensor) -> bool:
             _same(local[:, site, token] - now[:, site], change, energy, f"local {what}", "the global one")
             again = hamiltonian.conditional_energies(changed, every[site : site + 1])[:, 0]
             spread = again - again[:, :1]
-            known = local[:, site] - local[:, site, :1]
-            _same(spread, known, energy, f"conditional energies of site {site} after it changed", "those before")
+            before = local[:, site] - local[:, site, :1]
+            _same(spread, before, energy, f"conditional energies of site {site} after it changed", "those before")
     return True
 
 
@@ -108,16 +111,16 @@ def _region(hamiltonian: AbstractHamiltonian, tokens: Tensor, others: Tensor, ge
 
 
 def _heat_bath(hamiltonian: AbstractHamiltonian, tokens: Tensor, temperature: float) -> bool:
-    """`ln p(s) + ln P(s -> s') = ln p(s') + ln P(s' -> s)` for every change of the first site and of the last one."""
+    """Check `ln p(s) + ln P(s -> s') = ln p(s') + ln P(s' -> s)` for every change of the first and of the last site."""
     for site in (0, hamiltonian.n_sites - 1):
         at = torch.tensor([site])
         for token in range(hamiltonian.n_tokens):
             changed = _with(tokens, site, token)
-            there = _log_heat_bath(hamiltonian, tokens, at, temperature)[:, token]
+            forward = _log_heat_bath(hamiltonian, tokens, at, temperature)[:, token]
             old = tokens.flatten(1)[:, at]
             back = _log_heat_bath(hamiltonian, changed, at, temperature).gather(1, old)[:, 0]
             energies = hamiltonian.token_energy(tokens), hamiltonian.token_energy(changed)
-            flows = -energies[0] / temperature + there, -energies[1] / temperature + back
+            flows = -energies[0] / temperature + forward, -energies[1] / temperature + back
             _same(*flows, energies[0] / temperature, f"flow of the heat bath at site {site}", "the flow back")
     return True
 
@@ -130,15 +133,17 @@ def _spin_flip(hamiltonian: AbstractHamiltonian, tokens: Tensor) -> bool:
     if not hamiltonian.spin_flip:
         return False
     energy, flipped = hamiltonian.token_energy(tokens), hamiltonian.token_energy(hamiltonian.n_tokens - 1 - tokens)
-    _same(flipped, energy, energy, "energy after a spin flip, which is claimed as a symmetry,", "that before")
+    _same(flipped, energy, energy, "energy after a spin flip (spin_flip is True)", "the energy before")
     return True
 
 
 def _symmetries(hamiltonian: AbstractHamiltonian, tokens: Tensor, seed: int) -> bool:
     images = hamiltonian.symmetries.draw(len(tokens), np.random.default_rng(seed))
-    seen = tokens.flatten(1).gather(1, images).view_as(tokens)
+    moved = tokens.flatten(1).gather(1, images).view_as(tokens)
     energy = hamiltonian.token_energy(tokens)
-    _same(hamiltonian.token_energy(seen), energy, energy, "energy seen through a symmetry of the lattice", "its own")
+    _same(
+        hamiltonian.token_energy(moved), energy, energy, "energy after a symmetry of the lattice", "the energy before"
+    )
     return True
 
 
@@ -159,7 +164,7 @@ def _enumeration(hamiltonian: AbstractHamiltonian, temperature: float) -> bool:
     by_enumeration = enumerate_states(hamiltonian, temperature)
     try:
         by_transfer = transfer_matrix(hamiltonian, temperature)
-    except ValueError:  # bonds that it cannot follow
+    except ValueError:  # the transfer matrix does not support such bonds
         return False
     _same(by_transfer.log_z, by_enumeration.log_z, 1.0, "ln Z by transfer matrix", "that by enumeration")
     return True
@@ -185,7 +190,7 @@ def _components(hamiltonian: AbstractHamiltonian, tokens: Tensor, temperature: f
 
 
 def _log_known(hamiltonian: AbstractHamiltonian, tokens: Tensor, temperature: float) -> Tensor:
-    """ln of the probability of configurations under the known-neighbour terms alone."""
+    """ln of the probability of configurations if the logits of a network are the known-neighbour terms alone."""
     bias = hamiltonian.bias(temperature)
     bias.attach(torch.arange(hamiltonian.n_sites).view(hamiltonian.shape))
     return bias(tokens).log_softmax(1).gather(1, tokens[:, None]).flatten(1).sum(1)

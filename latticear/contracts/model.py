@@ -1,4 +1,4 @@
-"""What must be true of every network, tried out: for the day a new one is written."""
+"""Numerical checks of the properties that every network must have; run them on a new one."""
 
 from __future__ import annotations
 
@@ -31,41 +31,43 @@ from latticear.sampling.receptive import ReceptiveFieldWarning
 __all__ = ["check_model"]
 
 MAX_OF_VARIANTS = 2**13
-"""Configurations of a variant that are summed over: the logits of most are those of the model itself."""
+"""Largest number of configurations summed over for a variant, since most variants repeat the logits of the model."""
 
 CONDITIONS = ({"n_condition": 2}, {"n_condition_maps": 2}, {"n_condition": 1, "n_condition_maps": 1})
-"""A vector, maps, and both."""
+"""Options of the variants with a condition: a vector, maps, and both together."""
 
 
 def check_model(model: AbstractModel, *, seed: int = 0) -> list[str]:
-    """Judge a network by what must be true of any; the names of what was checked.
+    """Check a network for the properties that every network must have; return the names of the checks made.
 
-    - "shapes": rank, logits and log-probabilities have the shapes and types that everything relies on.
+    - "shapes": rank, logits and log-probabilities have the right shapes and types.
     - "alone": a log-probability depends on its configuration alone: no dropout that stays on, no batch statistics.
-    - "causal": no site reads one of the same or a higher rank, by replacing tokens.
+    - "causal": no site's logits change when the token of a site of the same or a higher rank is replaced.
     - "normalised": the probabilities of all configurations sum to one.
-    - "log_prob": it is that of the logits, and so is `model(tokens)`.
-    - "sampler": samples come with the log-probability that the network states, and a stream may be cut anywhere.
+    - "log_prob": `log_prob` and `model(tokens)` equal the sum over sites of the log-softmax of the logits.
+    - "sampler": the `log_q` of samples is their `log_prob`, and a stream of samples may be drawn in pieces.
     - "reference": the samples are, token for token, those of the plain loop over all ranks.
-    - "held sites": tokens held fixed stay, and the rest is drawn given them.
-    - "gradients": every parameter gets one.
-    - "saved": description (`to_dict`) and weights rebuild the network.
-    - "spin flip": the symmetry is exact.
-    - "condition": each entry of a condition matters; normalised, causal and drawn rightly given any.
-    - "known neighbours": normalised and drawn rightly with the bias of a Hamiltonian.
-    - "components": normalised, causal and drawn rightly with two tokens a site.
+    - "held sites": tokens held fixed stay unchanged, and the other sites are drawn given them.
+    - "gradients": every parameter has a gradient.
+    - "saved": `to_dict()` and the weights rebuild the network.
+    - "spin flip": the spin-flip symmetry is exact.
+    - "condition": the probability depends on each entry of the condition; for any condition the network is normalised
+      and causal, and its samples are right.
+    - "known neighbours": with the bias of a Hamiltonian the network is normalised and its samples are right.
+    - "components": with two components at each site the network is normalised and causal, and its samples are right.
 
-    The last four are tried on networks of the same class, built anew, where `__init__` takes the options and the model
-    does not have them already. They are left out where it does not take them, as "normalised" is for more than 2^17
-    configurations. What is judged are copies, with random weights but for "gradients": the model is left as it is.
+    Where the model lacks the option of one of the last four checks, the check builds a variant: a network of the same
+    class with that option. The check is left out if `__init__` does not take the option, and "normalised" is left out
+    for more than 2^17 configurations. All checks use copies of the model, with random weights except in "gradients";
+    the model itself is not changed.
 
     Args:
-        model: a small instance, 3x3 say, of any class derived from `AbstractModel`.
-        seed: of weights, configurations and samples.
+        model: a small instance, 3x3 for example, of any class derived from `AbstractModel`.
+        seed: seed of the random weights, configurations and samples.
 
     Raises:
-        AssertionError: for the first thing that is not so, with the numbers and what to do.
-        ValueError: for what is no network.
+        AssertionError: at the first property that does not hold; the message states the numbers and a remedy.
+        ValueError: if `model` is not a network.
 
     Example:
         >>> from latticear.models import PixelCNN
@@ -73,14 +75,14 @@ def check_model(model: AbstractModel, *, seed: int = 0) -> list[str]:
         ['shapes', 'alone', 'causal', 'normalised']
     """
     _check_is_network(model)
-    with _left_alone(seed):
-        clauses = _clauses(model, seed)
-        return [name for name, check in clauses.items() if _tried(name, check)]
+    with _isolated(seed):
+        checks = _checks(model, seed)
+        return [name for name, check in checks.items() if _applies(name, check)]
 
 
-def _clauses(model: AbstractModel, seed: int) -> dict[str, Callable[[], bool | None]]:
-    """What each does; it answers False where there is nothing to check."""
-    fresh, judged = probe_of(model), peaked(model, seed=seed)
+def _checks(model: AbstractModel, seed: int) -> dict[str, Callable[[], bool | None]]:
+    """All checks by name; a check returns False if it does not apply to this model."""
+    fresh, random = probe_of(model), peaked(model, seed=seed)
     plain: dict[str, Callable[..., bool | None]] = {
         "shapes": check_shapes,
         "alone": check_alone,
@@ -92,13 +94,13 @@ def _clauses(model: AbstractModel, seed: int) -> dict[str, Callable[[], bool | N
         "held sites": check_held,
     }
     return {
-        **{name: partial(check, judged, seed=seed) for name, check in plain.items()},
+        **{name: partial(check, random, seed=seed) for name, check in plain.items()},
         "gradients": partial(check_gradients, fresh, seed=seed, lenient=True),
-        "saved": partial(check_saved, judged, seed=seed),
-        "spin flip": lambda: _spin_flip(judged, seed),
-        "condition": lambda: _condition(judged, seed),
-        "known neighbours": lambda: _known_neighbours(judged, seed),
-        "components": lambda: _components(judged, seed),
+        "saved": partial(check_saved, random, seed=seed),
+        "spin flip": lambda: _spin_flip(random, seed),
+        "condition": lambda: _condition(random, seed),
+        "known neighbours": lambda: _known_neighbours(random, seed),
+        "components": lambda: _components(random, seed),
     }
 
 
@@ -152,7 +154,7 @@ def _drawn_rightly(model: AbstractModel, seed: int) -> None:
 
 
 def _variant(model: AbstractModel, seed: int, **options: Any) -> AbstractModel | None:
-    """A network of the same class with other options; None if it does not take them, alone or with those it has."""
+    """A network of the same class with these options besides its own; None if its `__init__` does not accept them."""
     if not options.keys() <= inspect.signature(type(model)).parameters.keys():
         return None
     try:
@@ -170,28 +172,29 @@ def _check_is_network(model: Any) -> None:
             f"check_model takes a network of a class derived from latticear.models.AbstractModel, got {kind}"
         )
     if not hasattr(model, "conditioning"):
-        raise ValueError(f"{kind} does not call super().__init__(shape, n_tokens), so it is no network yet")
+        raise ValueError(f"{kind} does not call super().__init__(shape, n_tokens), so it is not yet a network")
     if not hasattr(model, "rank"):
         raise ValueError(f"{kind} has no order of its sites: call self._set_rank(rank) at the end of __init__")
 
 
 @contextmanager
-def _left_alone(seed: int) -> Iterator[None]:
-    """What surrounds the check is not disturbed by it, nor it by that: random numbers, gradients, known warnings."""
+def _isolated(seed: int) -> Iterator[None]:
+    """A context with its own random numbers, gradients enabled, and warnings of short receptive fields off."""
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ReceptiveFieldWarning)
         torch.default_generator.manual_seed(seed)
         yield
 
 
-def _tried(name: str, check: Callable[[], bool | None]) -> bool:
+def _applies(name: str, check: Callable[[], bool | None]) -> bool:
+    """Run a check; False if it does not apply. An exception other than AssertionError gets a note."""
     try:
         return check() is not False
     except AssertionError:
         raise
     except Exception as error:
         error.add_note(
-            f"check_model was at {name!r}, with a copy of the network in float64, which a constant tensor follows only "
-            f"if it is a buffer (register_buffer)"
+            f"check_model was at {name!r}, with a copy of the network in float64: a constant tensor is converted to "
+            f"float64 only if it is a buffer (register_buffer)"
         )
         raise

@@ -1,8 +1,8 @@
-"""What must be true of the log-probabilities of every network, a function for each clause.
+"""Checks of the log-probabilities of a network, one function for each property.
 
-Each judges a model as it stands, in evaluation mode and float64, and raises AssertionError with what it found and what
-to do. The weights should make some configurations much more probable than others (`peaked`): a nearly uniform model
-hides mistakes.
+Each function takes a model in evaluation mode and float64, and raises AssertionError with the numbers and a remedy if
+the property does not hold. The weights should make some configurations much more probable than others (`peaked`): a
+nearly uniform model hides mistakes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropou
 
 
 def check_shapes(model: AbstractModel, *, seed: int = 0) -> None:
-    """The rank, the logits and the log-probabilities have the shapes and types that everything else relies on."""
+    """Check shapes and types of the rank, the logits and the log-probabilities."""
     rank, size, n = model.rank, configuration_size(model.shape, model.n_components), 6
     if tuple(rank.shape) != model.shape or rank.is_floating_point():
         found = f"{rank.dtype} of shape {tuple(rank.shape)}"
@@ -54,29 +54,30 @@ def check_shapes(model: AbstractModel, *, seed: int = 0) -> None:
         logits = model.logits(tokens, condition)
     if tuple(logits.shape) != (n, model.n_tokens, *size):
         found = f"{(n, model.n_tokens, *size)}, got {tuple(logits.shape)}"
-        fail(model, f"logits must have a channel for each token: of {n} configurations, shape {found}")
+        fail(model, f"logits must have a channel for each token: for {n} configurations shape {found}")
     if logits.isnan().any() or (logits == math.inf).any():
-        fail(model, "logits are nan or infinite for some weights: make by softplus what must be positive")
+        fail(model, "logits are nan or infinite for some weights: use softplus for values that must be positive")
     with torch.no_grad():
         log_prob = model.log_prob(tokens, condition)
     if tuple(log_prob.shape) != (n,) or log_prob.dtype != torch.float64:
         found = f"{log_prob.dtype} of shape {tuple(log_prob.shape)}"
-        fail(model, f"log_prob must be a float64 number for each configuration: of {n}, shape ({n},), got {found}")
+        fail(model, f"log_prob must be a float64 number for each configuration: for {n} shape ({n},), got {found}")
 
 
 def check_alone(model: AbstractModel, *, seed: int = 0) -> None:
-    """The log-probability of a configuration is a function of this configuration: no noise, no other ones.
+    """Check that the log-probability of a configuration depends neither on noise nor on the others in its batch.
 
-    In training mode too, where dropout, which maximum likelihood may use, is left out.
+    The dependence on the batch is checked in training mode too, with dropout off, which maximum-likelihood training
+    may use.
     """
     training = copy.deepcopy(model).train()
     for module in training.modules():
         if isinstance(module, _DROPOUT):
             module.eval()
     tokens, condition = random_tokens(model, 8, seed), conditions_for(model, 8, seed)
-    for judged, mode in ((model, "evaluation"), (training, "training")):
-        together, again = (log_prob_of(judged, tokens, condition) for _ in range(2))
-        apart = [log_prob_of(judged, t, c) for t, c in zip(tokens.split(2), _pairs(condition), strict=True)]
+    for network, mode in ((model, "evaluation"), (training, "training")):
+        together, again = (log_prob_of(network, tokens, condition) for _ in range(2))
+        apart = [log_prob_of(network, t, c) for t, c in zip(tokens.split(2), _pairs(condition), strict=True)]
         noise, others = difference(again, together), difference(torch.cat(apart), together)
         if noise > TOLERANCE and mode == "evaluation":
             fail(
@@ -97,7 +98,7 @@ def _pairs(condition: Tensor | None) -> Sequence[Tensor | None]:
 
 
 def check_causal(model: AbstractModel, *, n_trials: int = 3, seed: int = 0) -> None:
-    """No site's logits depend on a site of the same or a higher rank."""
+    """Check that no site's logits depend on a site of the same or a higher rank."""
     try:
         check_autoregressive(model, n_trials=n_trials, seed=seed)
     except ValueError as error:
@@ -110,7 +111,10 @@ def check_causal(model: AbstractModel, *, n_trials: int = 3, seed: int = 0) -> N
 
 
 def check_normalised(model: AbstractModel, *, seed: int = 0, most: int = MAX_ENUMERATED) -> bool:
-    """The probabilities of all configurations sum to one, given any condition; False if there are too many."""
+    """Check that the probabilities of all configurations sum to one, given a random condition if the model takes one.
+
+    Returns False, without a check, for more than `most` configurations.
+    """
     tokens, condition = every_configuration(model, most), conditions_for(model, 1, seed)
     if tokens is None:
         return False
@@ -125,7 +129,7 @@ def check_normalised(model: AbstractModel, *, seed: int = 0, most: int = MAX_ENU
 
 
 def check_log_prob(model: AbstractModel, *, seed: int = 0) -> None:
-    """`log_prob` and `forward` are the sum over sites of the log-softmax of `logits`."""
+    """Check that `log_prob` and `forward` are the sum over sites of the log-softmax of `logits`."""
     tokens, condition = random_tokens(model, 64, seed), conditions_for(model, 64, seed)
     stated = log_prob_of(model, tokens, condition)
     with torch.no_grad():
@@ -143,7 +147,7 @@ def check_log_prob(model: AbstractModel, *, seed: int = 0) -> None:
 
 
 def check_condition(model: AbstractModel, *, seed: int = 0) -> None:
-    """Every entry of the condition matters."""
+    """Check that the log-probabilities depend on every entry of the condition."""
     tokens, condition = random_tokens(model, 32, seed), conditions_for(model, 32, seed)
     assert condition is not None
     log_q, size = log_prob_of(model, tokens, condition), condition.shape[1]
@@ -160,7 +164,7 @@ def check_condition(model: AbstractModel, *, seed: int = 0) -> None:
 
 
 def check_flip(model: AbstractModel, *, seed: int = 0) -> None:
-    """The probability does not change where every token t becomes q - 1 - t."""
+    """Check that the probability of a configuration does not change if every token t becomes q - 1 - t."""
     condition = conditions_for(model, 64, seed)
     drawn, _, _ = drawn_by(model, 32, seed=seed, condition=None if condition is None else condition[:32])
     tokens = torch.cat([drawn, random_tokens(model, 32, seed)])
@@ -168,6 +172,6 @@ def check_flip(model: AbstractModel, *, seed: int = 0) -> None:
     if difference(flipped, log_q) > TOLERANCE / 10:
         fail(
             model,
-            f"spin_flip_symmetric is claimed, but where every token t becomes q - 1 - t, log_prob is "
+            f"spin_flip_symmetric is set, but if every token t becomes q - 1 - t, log_prob is "
             f"{worst_pair(flipped, log_q)}: write _logits and leave logits, which has the symmetry, to AbstractModel",
         )

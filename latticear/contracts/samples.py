@@ -1,4 +1,8 @@
-"""What must be true of the samples of every network, a function for each clause, as in `probabilities`."""
+"""Checks of the samples of a network, one function for each property.
+
+As in `latticear.contracts.probabilities`, each function takes a model in evaluation mode and float64, and raises
+AssertionError with the numbers and a remedy if the property does not hold.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +29,11 @@ from latticear.sampling.reference import draw_reference
 __all__ = ["check_held", "check_reference", "check_sampler", "drawn_by"]
 
 N_DRAWN = 150
-"""Samples: no multiple of what the engines draw at a time."""
+"""Number of samples in a check, not a multiple of the numbers that the engines draw at a time."""
 
 
 def drawn_by(model: AbstractModel, n: int, **options: Any) -> tuple[Tensor, Tensor, Samples]:
-    """Tokens as int64, log_q, and the samples that they are of; what the sampler refuses is a fault of the network."""
+    """Draw n samples: their tokens as int64, their log_q, and the `Samples`; a ValueError becomes a failed check."""
     try:
         samples = model.sample(n, **options)
     except ValueError as error:
@@ -40,7 +44,7 @@ def drawn_by(model: AbstractModel, n: int, **options: Any) -> tuple[Tensor, Tens
 
 
 def check_sampler(model: AbstractModel, *, seed: int = 0) -> None:
-    """The sampler states the log-probability it drew with, the network's; a stream of samples may be cut anywhere."""
+    """Check that `log_q` of samples is their `log_prob`, and that a sample does not depend on where a call starts."""
     condition = conditions_for(model, N_DRAWN, seed)
     tokens, log_q, _ = drawn_by(model, N_DRAWN, seed=seed, condition=condition)
     stated = log_prob_of(model, tokens, condition)
@@ -57,12 +61,12 @@ def check_sampler(model: AbstractModel, *, seed: int = 0) -> None:
         fail(
             model,
             f"sample({N_DRAWN - start}, start={start}) is not the end of sample({N_DRAWN}): sample i of a seed must "
-            f"not depend on how many are drawn; have draw_block use no random numbers but u",
+            f"not depend on how many samples are drawn; draw_block must use no random numbers except u",
         )
 
 
 def check_reference(model: AbstractModel, *, seed: int = 0) -> None:
-    """The sampler draws the tokens of the plain loop, a pass of the whole network for each rank."""
+    """Check that the sampler draws the tokens of the plain loop, which passes the whole network for each rank."""
     condition = conditions_for(model, N_DRAWN, seed)
     tokens, _, _ = drawn_by(model, N_DRAWN, seed=seed, condition=condition)
     u = uniforms(seed, 0, N_DRAWN, model.n_components * math.prod(model.shape))
@@ -77,19 +81,23 @@ def check_reference(model: AbstractModel, *, seed: int = 0) -> None:
 
 
 def check_held(model: AbstractModel, *, seed: int = 0) -> None:
-    """Tokens held fixed stay, whatever method draws the rest, and both parts of log_q add up."""
+    """Check samples with tokens held fixed.
+
+    These tokens must stay unchanged, both methods must draw the same other tokens, and log_q and log_q_given must add
+    up to log_prob.
+    """
     given, condition = random_tokens(model, N_DRAWN, seed), conditions_for(model, N_DRAWN, seed)
     where = torch.rand(given.shape, generator=torch.Generator().manual_seed(seed)) < 0.4
     options: dict[str, Any] = {"seed": seed, "given": given, "where": where, "condition": condition}
     tokens, log_q, samples = drawn_by(model, N_DRAWN, **options)
     slow, log_q_slow, _ = drawn_by(model, N_DRAWN, method="reference", **options)
     if not torch.equal(tokens[where], given[where]):
-        fail(model, "tokens held fixed by given and where are others in the samples: draw_front takes them as they are")
+        fail(model, "tokens held fixed by given and where are changed in the samples: let draw_front keep them")
     if not torch.equal(tokens, slow) or difference(log_q, log_q_slow) > TOLERANCE:
         fail(
             model,
-            "with tokens held fixed, sample draws others than method='reference' does: draw_block must hand given on "
-            "to draw_front",
+            "with tokens held fixed, sample draws other tokens than method='reference' does: draw_block must pass "
+            "`given` on to draw_front",
         )
     both = log_q if samples.log_q_given is None else log_q + samples.log_q_given
     stated = log_prob_of(model, tokens, condition)

@@ -1,4 +1,4 @@
-"""What a network is tried on, and how a fault is told: shared by the clauses of its contract."""
+"""Random configurations, conditions and weights for the checks of a network, comparisons, and the error of a check."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ __all__ = [
 ]
 
 MAX_ENUMERATED = 2**17
-"""Configurations that are summed over."""
+"""Largest number of configurations whose probabilities are summed."""
 
 TOLERANCE = 1e-10
-"""Of log-probabilities, relative to them where they are above one."""
+"""Largest accepted difference between two log-probabilities, relative to them if their size is above one."""
 
 CHUNK = 8192
-"""Configurations whose log-probabilities are asked for together."""
+"""Number of configurations whose log-probabilities are computed in one call."""
 
 
 def peaked(model: AbstractModel, scale: float = 1.0, seed: int = 0) -> AbstractModel:
-    """A float64 copy with large random weights, in evaluation mode; the model is left as it is."""
+    """A float64 copy with large random weights, in evaluation mode; the model itself is not changed."""
     generator = torch.Generator().manual_seed(seed)
     probe: AbstractModel = probe_of(model)
     with torch.no_grad():
@@ -58,19 +58,19 @@ def every_configuration(model: AbstractModel, most: int = MAX_ENUMERATED) -> Ten
 
 
 def random_tokens(model: AbstractModel, n: int, seed: int = 0) -> Tensor:
-    """Configurations, each token with equal probability: int64 `(n, H, W)`, or `(n, C, H, W)`."""
+    """n configurations, all tokens equally probable: int64 `(n, H, W)`, or `(n, C, H, W)` with C > 1 components."""
     size = configuration_size(model.shape, model.n_components)
     return torch.randint(model.n_tokens, (n, *size), generator=torch.Generator().manual_seed(seed))
 
 
 def conditions_for(model: AbstractModel, n: int, seed: int = 0) -> Tensor | None:
-    """A condition for each of n configurations, or None for a model without."""
+    """A random condition for each of n configurations; None for a model that takes no condition."""
     return random_condition(model, n, torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()
 def log_prob_of(model: AbstractModel, tokens: Tensor, condition: Tensor | None) -> Tensor:
-    """What the model states of each configuration: `(n,)`; a single condition serves all."""
+    """The model's log-probability of each configuration, `(n,)`; a single condition row holds for all of them."""
     return torch.cat(
         [
             model.log_prob(part, condition if condition is None or len(condition) == 1 else condition[begin:][:CHUNK])
@@ -80,18 +80,18 @@ def log_prob_of(model: AbstractModel, tokens: Tensor, condition: Tensor | None) 
 
 
 def difference(found: Tensor, expected: Tensor) -> float:
-    """The largest one, relative to what is above one; infinite where a number is none."""
+    """The largest `|found - expected| / (1 + |expected|)`; infinite if some number is nan."""
     off = ((found - expected).abs() / (1 + expected.abs())).nan_to_num(math.inf, math.inf)
     return float(torch.where(found == expected, 0, off).max())
 
 
 def worst_pair(found: Tensor, expected: Tensor) -> str:
-    """The two numbers that are furthest apart, in words."""
+    """A text with the two numbers that differ most."""
     off = torch.where(found == expected, 0, (found - expected).abs().nan_to_num(math.inf, math.inf))
     k = int(off.argmax())
     return f"{found[k]:.10g} instead of {expected[k]:.10g}"
 
 
 def fail(model: AbstractModel, text: str, cause: BaseException | None = None) -> NoReturn:
-    """Raise AssertionError of a class of networks."""
+    """Raise an AssertionError that begins with the class name of the model."""
     raise AssertionError(f"{type(model).__name__}: {text}") from cause

@@ -1,4 +1,4 @@
-"""Configurations on disk, and what comes with them: conditions, couplings, where they are from."""
+"""Reading and writing of configurations on disk, with their conditions, couplings and provenance."""
 
 from latticear.data.couplings import read_couplings
 from latticear.data.pictures import glyphs

@@ -1,4 +1,4 @@
-"""Configurations to learn from, with what comes with each of them."""
+"""Configurations that a model learns from, each with its condition."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ __all__ = ["Configurations"]
 
 
 class Configurations(NamedTuple):
-    """Configurations to learn from or to be evaluated on.
+    """Configurations that a model is trained or evaluated on.
 
     Attributes:
-        tokens: `(n, H, W)` or `(n, C, H, W)`.
-        condition: `(n, k)`, as the model takes it; None for a model without a condition.
+        tokens: the n configurations, `(n, H, W)`, or `(n, C, H, W)` with C components at each site.
+        condition: the condition of each configuration, `(n, k)`, as the model takes it; None for a model without a
+            condition.
     """
 
     tokens: Tensor
     condition: Tensor | None
 
     def part(self, rows: slice) -> Configurations:
-        """Some of them."""
+        """The configurations of some rows, with their conditions."""
         return Configurations(self.tokens[rows], None if self.condition is None else self.condition[rows])
 
     @property
     def fingerprint(self) -> str:
-        """A name for these data: 16 hexadecimal digits, others for other data."""
+        """A hash of tokens and conditions, 16 hexadecimal digits; different data have different hashes."""
         return fingerprint_of(self.tokens, self.condition)

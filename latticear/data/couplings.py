@@ -1,7 +1,8 @@
 """Couplings of spin glasses on disk: `/couplings`, `(2, H, W)` or `(n, 2, H, W)`, in an HDF5 file.
 
-They are laid out as `EdwardsAnderson` takes them: of the bond from each site to its right neighbour, then to the one
-below. `with h5py.File("glass.h5", "w") as h5: h5["couplings"] = couplings` writes a file.
+The layout is that of `EdwardsAnderson`: `[0, y, x]` is the coupling between site (y, x) and its right neighbour,
+`[1, y, x]` that between (y, x) and the site below it. A file is written by
+`with h5py.File("glass.h5", "w") as h5: h5["couplings"] = couplings`.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ __all__ = ["Instance", "read_couplings"]
 
 
 class Instance(NamedTuple):
-    """A file of couplings, and which of them.
+    """One instance of the couplings, named by its file and its place in that file.
 
     Attributes:
-        path: as of `read_couplings`.
-        number: from 0.
+        path: an HDF5 file that `read_couplings` can read.
+        number: the index of the instance in the file, counted from 0.
     """
 
     path: Path
     number: int = 0
 
     def to_dict(self) -> dict[str, str | int]:
-        """JSON values."""
+        """Path and index of the instance as JSON values."""
         return {"path": str(self.path.resolve()), "index": self.number}
 
 
@@ -40,15 +41,15 @@ def read_couplings(path: str | os.PathLike[str], shape: tuple[int, int], index: 
     """Read the couplings of one instance: float64 `(n_maps, H, W)`, in units of energy.
 
     Args:
-        path: HDF5 with a dataset `/couplings`.
+        path: an HDF5 file with a dataset `/couplings`.
         shape: (H, W) of the lattice.
-        index: which of n instances.
-        n_maps: numbers for each site; 2 for the bonds of a square lattice.
+        index: the instance to read where the file holds n of them, 0..n-1.
+        n_maps: the number of couplings stored for each site; 2 for the bonds of a square lattice.
 
     Raises:
-        ValueError: if the file is damaged or of another kind, has no such dataset, or has one of another shape or with
-            values that are not finite numbers; or if there is no instance of this index.
-        OSError: if there is no such file.
+        ValueError: if the file is damaged or not HDF5, if it has no dataset `/couplings`, if that dataset has another
+            shape or values that are not finite numbers, or if the file holds no instance of this index.
+        OSError: if the file does not exist.
     """
     path = Path(path)
     size = (n_maps, *shape)

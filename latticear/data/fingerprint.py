@@ -1,4 +1,4 @@
-"""Short names for numbers, by which data, weights and held sites are recognised."""
+"""Short hashes of tensors, by which data, weights and sites held fixed are recognised."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["fingerprint_of"]
 
 
 def fingerprint_of(*tensors: Tensor | None) -> str:
-    """A name for what these tensors hold, those that there are: 16 hexadecimal digits, others for other numbers."""
+    """A hash of the numbers in these tensors, 16 hexadecimal digits; tensors that are None are left out."""
     content = hashlib.sha256()
     for tensor in tensors:
         if tensor is not None:

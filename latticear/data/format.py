@@ -1,26 +1,28 @@
-"""What an HDF5 file of configurations holds.
+"""The format of an HDF5 file of configurations.
 
-`latticear.data.writing` writes it, `latticear.data.reading` reads it.
+`latticear.data.writing` writes such files, `latticear.data.reading` reads them. Their datasets are
 
-    /spins      int8 (sample[, component], y, x), or /tokens (smallest unsigned type) and /states
-                float64 (token) where a state is no small integer
-    /log_q      float64 (sample), nats, where the sampler knows it
-    /energy     float64 (sample), extensive, of a Hamiltonian; a grid has none
-    /condition  float64 (sample, condition_component), where there is one
+    /spins      int8 (sample[, component], y, x); where a state is not a small integer, the file has
+                /tokens (smallest unsigned type) and /states float64 (token) instead
+    /log_q      float64 (sample), log-probability in nats, where the sampler knows it
+    /energy     float64 (sample), extensive, for configurations of a Hamiltonian; a grid has none
+    /condition  float64 (sample, condition_component), for configurations that come with a condition
 
-Where sites were held fixed, /log_q is that of the others, and there are
+If some sites were held fixed while the others were drawn, /log_q is the log-probability of the drawn sites, and the
+file also has
 
-    /log_q_given  float64 (sample), nats, of the sites held fixed
-    /where        uint8 of the shape of /spins, 1 at those sites, 0 where a spin was drawn
+    /log_q_given  float64 (sample), log-probability of the sites held fixed, in nats
+    /where        uint8 of the shape of /spins, 1 at the sites held fixed, 0 where a spin was drawn
 
-with the attribute `given`, a fingerprint of what was held, and in `provenance.given` path, number n and provenance of
-the configurations given: sample i holds the sites of configuration i modulo n. Such configurations are no samples of
-the whole distribution. A file that is to be given has /spins or /tokens, and /where (sample, y, x), or (y, x) for all
-its configurations; what they are where it is 0 does not matter.
+The attribute `given` is then a fingerprint of the tokens held fixed, and `provenance.given` states path, number n and
+provenance of the configurations that they come from: sample i holds the sites of configuration i modulo n. Such
+configurations are not samples of the whole distribution. A file whose configurations are to be held fixed in a later
+run has /spins or /tokens, and /where with dimensions (sample, y, x), or (y, x) for one mask that all configurations
+share; the values at sites where /where is 0 are ignored.
 
-The dimensions are datasets of indices, so that `xarray.open_dataset(path, engine="h5netcdf")` names them;
-attributes of the file say what the configurations are of. Structured values (Hamiltonian or grid, model, provenance)
-are JSON."""
+The dimensions are datasets of indices, so that `xarray.open_dataset(path, engine="h5netcdf")` names them. The
+attributes of the file state the Hamiltonian or grid, the temperature, the seed and more; structured values
+(Hamiltonian or grid, model, provenance) are JSON."""
 
 from __future__ import annotations
 
@@ -58,16 +60,16 @@ _CONVENTIONS = (
     "Configurations are rows of a square lattice (y, x). "
     "energy: extensive, every bond counted once, in the unit of the coupling. "
     "log_q: log-probability with which the sampler drew the configuration, in nats. "
-    "where: 1 at sites that were held fixed; log_q is then that of the other sites, "
-    "log_q_given that of these, each given those drawn or held before it. "
+    "where: 1 at sites that were held fixed; log_q is then the log-probability of the other sites, "
+    "log_q_given that of the sites held fixed, each site given those drawn or held before it. "
     "temperature: in the unit of the coupling, k_B = 1, beta = 1/temperature. "
     "sample: index in the stream of the seed."
 )
 _GRID_CONVENTIONS = (
     "Configurations are rows of a grid (y, x). The values of the tokens 0, 1, ... are ascending. "
     "log_q: log-probability with which the sampler drew the configuration, in nats, given its condition. "
-    "where: 1 at sites that were held fixed; log_q is then that of the other sites, "
-    "log_q_given that of these, each given those drawn or held before it. "
+    "where: 1 at sites that were held fixed; log_q is then the log-probability of the other sites, "
+    "log_q_given that of the sites held fixed, each site given those drawn or held before it. "
     "sample: index in the stream of the seed."
 )
 _UNITS = {
@@ -80,10 +82,10 @@ _UNITS = {
 }
 _CHUNK_BYTES = 2**18
 _SCALAR_CHUNK = 4096
-# The oldest format with checksums of headers and of long attributes: damage is noticed. Later ones mark a file as open
-# for writing, and HDF5 then refuses one whose writer was killed.
+# The oldest HDF5 format with checksums of headers and of long attributes, which reveal damage. Later formats mark a
+# file as open for writing, and HDF5 then refuses to open a file whose writer was killed.
 _HDF5_VERSION = ("v108", "v108")
-# Level 1 makes Ising spins 4.5 (T = 5) to 7 times (T_c) smaller; level 4 is half as fast for a quarter less.
+# Level 1 makes Ising spins 4.5 (T = 5) to 7 times (T_c) smaller; level 4 is half as fast and saves another quarter.
 _GZIP: dict[str, Any] = {"compression": "gzip", "compression_opts": 1}
 
 
@@ -91,9 +93,9 @@ class Column(NamedTuple):
     """A dataset that grows with the samples.
 
     Attributes:
-        dtype: of its numbers.
-        dims: names of its dimensions, `sample` first.
-        shape: of one sample's part.
+        dtype: the type of its numbers.
+        dims: the names of its dimensions, `sample` first.
+        shape: the shape of the entry of one sample.
     """
 
     dtype: np.dtype[Any]
@@ -107,26 +109,26 @@ class Column(NamedTuple):
 
 
 def spin_table(space: ConfigurationSpace) -> np.ndarray | None:
-    """The spin of each token as int8 `(q,)`; None where a state is no integer in -128..127."""
+    """The spin of each token as int8 `(q,)`; None if some state is not an integer in -128..127."""
     states = space.states.double().cpu()
     table = states.clamp(-128, 127).to(torch.int8)
     return table.numpy() if torch.equal(table.double(), states) else None
 
 
 def decode_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes of a file as plain values; JSON text becomes what it says."""
+    """Attributes of a file as plain Python values, with JSON texts decoded."""
     return {name: _decode(value) for name, value in attributes.items()}
 
 
 def same_value(a: Any, b: Any) -> bool:
-    """Equality of attributes; numbers to a relative 1e-12, since beta = 1/T is rounded."""
+    """Whether two attributes are equal; floats up to a relative 1e-12, since beta = 1/T is rounded."""
     if isinstance(a, float) and isinstance(b, float | int) and not isinstance(b, bool):
         return math.isclose(a, b, rel_tol=1e-12)
     return bool(a == b)
 
 
 def short_repr(value: Any) -> str:
-    """A value in a message: 100 characters of it."""
+    """The repr of a value for use in a message, cut to 100 characters."""
     text = repr(value)
     return text if len(text) <= 100 else text[:97] + "..."
 
@@ -143,14 +145,14 @@ def _decode(value: Any) -> Any:
 
 
 def _encode(value: Any) -> Any:
-    """A number or string as it stands, all else as JSON."""
+    """A value as an HDF5 attribute: numbers and strings unchanged, everything else as JSON text."""
     if isinstance(value, np.generic):
         value = value.item()
     return value if isinstance(value, bool | int | float | str) else json.dumps(value)
 
 
 def complete_attributes(space: ConfigurationSpace, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The given attributes and those every file has, as they will be read again.
+    """The given attributes and those that every file has, as `decode_attributes` will return them.
 
     Raises:
         ValueError: if the seed is missing.
@@ -173,7 +175,7 @@ def complete_attributes(space: ConfigurationSpace, given: Mapping[str, Any]) -> 
 def columns_of(
     space: ConfigurationSpace, has_log_q: bool, n_condition: int, n_components: int, has_given: bool
 ) -> dict[str, Column]:
-    """The growing datasets; the configurations come first."""
+    """The datasets that grow with the samples, by name; the first one holds the configurations."""
     dims: tuple[str, ...] = ("sample", "y", "x")
     shape: tuple[int, ...] = space.shape
     if n_components:
@@ -196,7 +198,7 @@ def columns_of(
 
 
 def empty_file(space: ConfigurationSpace, columns: dict[str, Column], attributes: dict[str, Any]) -> bytes:
-    """The file before its first sample, made in memory: a disk that is full must not fail inside HDF5."""
+    """The bytes of a file without samples, built in memory so that a full disk cannot cause a failure inside HDF5."""
     content = io.BytesIO()
     with h5py.File(content, "w", libver=_HDF5_VERSION) as h5:
         for name, value in attributes.items():
@@ -236,7 +238,7 @@ def _make_scale(h5: h5py.File, name: str, size: int) -> None:
 
 
 def _set_attribute(target: h5py.File | h5py.Dataset, name: str, value: bool | int | float | str) -> None:
-    """Texts as fixed-length strings: those of variable length lie in a heap without checksums."""
+    """Set an attribute; texts get a fixed length, since HDF5 keeps variable-length ones in a heap without checksums."""
     if not isinstance(value, str):
         target.attrs[name] = value
         return
@@ -249,7 +251,7 @@ def space_of(attributes: Mapping[str, Any]) -> ConfigurationSpace:
     """The Hamiltonian or grid that the attributes of a file state.
 
     Raises:
-        ValueError: if they state none, or one that cannot be.
+        ValueError: if the attributes state no Hamiltonian or grid, or one that cannot be built.
     """
     stated = attributes.get("grid")
     if stated is None:

@@ -1,10 +1,10 @@
-"""A file that changes by whole transactions, under an HDF5 file that must survive the death of its process.
+"""A file that changes by whole transactions, so that an HDF5 file in it survives the death of its process.
 
-HDF5 writes its tables in place, so a process that dies between two writes leaves a file that nothing opens.
-Here new data go to the end of the file, where nothing refers to them yet; what is changed in place waits in
-memory until `commit`, which writes it to a journal beside the file, then to the file, and empties the
-journal. Whenever the process dies, file and journal together hold the last commit or the one before; the file
-alone does too, but for the milliseconds in which a commit is applied.
+HDF5 writes its tables in place, so a process that dies between two writes leaves a file that cannot be opened.
+`JournaledFile` writes new data to the end of the file, where nothing refers to them yet, and keeps changes in place
+in memory until `commit`, which writes these changes to a journal beside the file, then to the file, and empties the
+journal. Whenever the process dies, file and journal together hold the last commit or the one before it. The file
+alone holds one of the two as well, except during the milliseconds in which a commit is applied.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ except ImportError:
 __all__ = ["JournaledFile", "journal_path"]
 
 SECTOR = 512
-"""Bytes that a disk writes as a whole: a change in place is recognised as done or not done by sectors."""
+"""Bytes that a disk writes as a whole: each sector is recovered either in its old or in its new state."""
 
 _MAGIC = b"latticear journal 1\n"
-_HEADER = struct.Struct("<20sQQI")  # magic, number of sectors, size of the file, checksum of what follows
+_HEADER = struct.Struct("<20sQQI")  # magic, number of sectors, size of the file, checksum of the entries
 _ENTRY = struct.Struct("<QI512s")  # number of the sector, checksum of its old content, new content
 
 
 def journal_path(path: Path) -> Path:
-    """Where the journal of a file lies: beside it."""
+    """The path of the journal of a file: NAME.journal in the same directory."""
     return path.with_name(path.name + ".journal")
 
 
 class JournaledFile:
-    """What h5py takes instead of a file name; the file on disk changes in `commit` only.
+    """A file object for h5py whose file on disk changes in `commit` only.
 
-    A write that fails (disk full) raises nothing, since HDF5 cannot be unwound from there: the failure is
-    kept in `error`, later writes go to memory, and the next `commit` raises it. The file stays at its last
-    commit.
+    A write that fails (disk full, for example) raises no exception, since an exception must not pass through the code
+    of HDF5: the failure is kept in `error`, later writes go to memory, and the next `commit` raises the failure. The
+    file stays at its last commit.
 
     Args:
-        path: an existing file. A commit that its journal holds but the file does not is applied; in memory
-            only if the file is opened for reading.
-        writable: open for reading and writing, and lock the file against everyone else.
+        path: an existing file. A commit that is complete in its journal but not in the file is applied to the file, or
+            in memory only if the file is opened for reading.
+        writable: whether the file is opened for writing too, and locked against all other processes.
 
     Raises:
         OSError: if the file cannot be opened, or is open elsewhere (BlockingIOError).
@@ -84,7 +84,7 @@ class JournaledFile:
         return bytes(content)
 
     def readinto(self, buffer: bytearray | memoryview) -> int:
-        """Read from the file as it will be after the next commit; zeros beyond its end."""
+        """Read what the file will hold after the next commit; bytes beyond its end are zero."""
         view = memoryview(buffer).cast("B")
         start, n = self._position, len(view)
         done = _read_at(self._file, start, view)
@@ -112,13 +112,13 @@ class JournaledFile:
         return size
 
     def flush(self) -> None:
-        """Nothing: HDF5 flushes more often than there is something to commit."""
+        """Do nothing: HDF5 flushes far more often than a commit is due."""
 
     def commit(self) -> None:
-        """Make the file what has been written, at once or not at all, and wait until the disk has it.
+        """Apply all writes since the last commit, as one transaction, and wait until they are on disk.
 
         Raises:
-            OSError: of this or an earlier write; the file then stays as it was.
+            OSError: if this or an earlier write failed; the file then stays at its last commit.
         """
         if self.error is not None:
             raise self.error
@@ -131,7 +131,7 @@ class JournaledFile:
             raise
 
     def close(self) -> None:
-        """Forget what has not been committed."""
+        """Close the file and discard all writes since the last commit."""
         if self._journal is not None and not self._journal.closed:
             self._journal.close()
             if not self._applying:
@@ -141,7 +141,7 @@ class JournaledFile:
 
     @property
     def _end(self) -> int:
-        """Where new data may be written at once: no sector from here on belongs to the last commit."""
+        """The position from which on no sector belongs to the last commit, so that new data may be written at once."""
         return -(-self._committed // SECTOR) * SECTOR
 
     def _change(self, start: int, view: memoryview) -> None:
@@ -185,7 +185,7 @@ class JournaledFile:
         self._committed = self._size
 
     def _recover(self) -> None:
-        """Take over what the journal holds, unless it is incomplete (never applied) or of another file."""
+        """Apply the commit in the journal, unless the journal is incomplete (then never applied) or of another file."""
         try:
             record = self._journal_path.read_bytes()
         except FileNotFoundError:
@@ -214,17 +214,17 @@ def _belongs(content: bytearray, old: int, new: bytes) -> bool:
 
 
 def _sectors(start: int, n: int) -> list[tuple[int, slice, slice]]:
-    """The sectors that n bytes from start touch: number, part of the sector, place in those bytes."""
-    found = []
+    """The sectors that n bytes from start overlap: number, overlapping part of the sector, its place in those bytes."""
+    overlaps = []
     for sector in range(start // SECTOR, -(-(start + n) // SECTOR)):
         first, last = max(start, sector * SECTOR), min(start + n, (sector + 1) * SECTOR)
         part = slice(first - sector * SECTOR, last - sector * SECTOR)
-        found.append((sector, part, slice(first - start, last - start)))
-    return found if n else []
+        overlaps.append((sector, part, slice(first - start, last - start)))
+    return overlaps if n else []
 
 
 def _runs(changed: dict[int, bytearray]) -> list[tuple[int, bytearray]]:
-    """Neighbouring sectors joined: first sector and content of each run."""
+    """Runs of consecutive changed sectors: number of the first sector and content of each run."""
     runs: list[tuple[int, bytearray]] = []
     end = -1
     for sector in sorted(changed):
@@ -236,7 +236,7 @@ def _runs(changed: dict[int, bytearray]) -> list[tuple[int, bytearray]]:
 
 
 def _sector(file: io.FileIO, sector: int) -> bytearray:
-    """A sector of the file as it lies on disk; zeros beyond the end of the file."""
+    """The content of a sector on disk; bytes beyond the end of the file are zero."""
     content = bytearray(SECTOR)
     _read_at(file, sector * SECTOR, memoryview(content))
     return content
@@ -263,10 +263,10 @@ def _truncate(file: io.FileIO, size: int) -> None:
 
 def _lock(file: io.FileIO, *, exclusive: bool) -> None:
     if not _CAN_LOCK:
-        return  # not POSIX: nothing keeps two writers of one file apart
+        return  # not POSIX: two writers of one file are not prevented
     try:
         fcntl.flock(file.fileno(), (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
     except OSError:
-        return  # a file system without locks
+        return  # the file system does not support locks

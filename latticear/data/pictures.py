@@ -1,4 +1,4 @@
-"""Small pictures of characters, drawn here: images to learn from, with nothing to download."""
+"""Small pictures of characters, rendered by matplotlib: a data set of images without a download."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FACES = [
     for family in ("DejaVu Sans", "DejaVu Serif", "DejaVu Sans Mono")
     for weight in ("normal", "bold")
 ]
-"""The typefaces that matplotlib brings with it."""
+"""Typefaces that are part of matplotlib."""
 
 
 def glyphs(
@@ -39,17 +39,17 @@ def glyphs(
 ) -> tuple[Tensor, Tensor]:
     """Characters at random size, slant, angle and place, in one of six typefaces, as grey levels.
 
-    Picture i is a function of (seed, i) and of the other arguments but n.
+    Picture i depends on seed, i and the other arguments, but not on n.
 
     Args:
-        n: how many.
+        n: number of pictures.
         shape: (H, W) in pixels, at least 8 x 8.
-        levels: grey levels q, 2 to 256, from 0 (paper) to q - 1 (ink); 2 gives binary images.
-        seed: of everything random.
-        characters: the classes.
+        levels: number q of grey levels, 2 to 256, from 0 (paper) to q - 1 (ink); 2 gives binary images.
+        seed: seed of the random characters, typefaces and positions.
+        characters: the classes, one character each.
 
     Returns:
-        Tokens uint8 `(n, H, W)`, and labels int64 `(n,)`: which of the characters each one is.
+        Tokens uint8 `(n, H, W)`, and labels int64 `(n,)`, the index in `characters` of the character in each picture.
 
     Raises:
         ValueError: for n < 1, a shape too small to read, no characters, or levels or a seed out of range.
@@ -86,7 +86,7 @@ def glyphs(
 
 @cache
 def _outline(character: str, face: int) -> Path:
-    """The outline of a character, centred, its larger extent 1."""
+    """The outline of a character, centred at the origin and scaled so that its larger extent is 1."""
     path = TextPath((0, 0), character, size=100, prop=FACES[face])
     box = path.get_extents()
     centre = Affine2D().translate(-(box.x0 + box.x1) / 2, -(box.y0 + box.y1) / 2)
@@ -94,7 +94,7 @@ def _outline(character: str, face: int) -> Path:
 
 
 def _placed(shape: tuple[int, int], rng: np.random.Generator) -> Affine2D:
-    """Random size, slant, angle and shift, such that nearly all of the character stays inside."""
+    """A random scaling, slant, rotation and shift that leave nearly all of the character inside the picture."""
     height, width = shape
     extent = min(height, width)
     size = extent * rng.uniform(0.62, 0.86)
@@ -110,7 +110,7 @@ def _placed(shape: tuple[int, int], rng: np.random.Generator) -> Affine2D:
 
 
 def _drawn(renderer: RendererAgg, outline: Path, transform: Affine2D) -> NDArray[np.float64]:
-    """The share of each pixel that is covered: `(H, W)` in [0, 1]."""
+    """The fraction of each pixel that the character covers: `(H, W)` in [0, 1]."""
     renderer.clear()
     pen = renderer.new_gc()
     pen.set_linewidth(0)

@@ -1,6 +1,6 @@
-"""Reading configurations: the HDF5 files of `latticear.data.writing`, and those of others, HDF5 or NumPy.
+"""Reading configurations from HDF5 files of `latticear.data.writing`, and from HDF5 or NumPy files of other programs.
 
-Nothing that is read is executed: numbers, and JSON in attributes; no pickles.
+Only numbers, and JSON in attributes, are read; no content of a file is executed (no pickles).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["opened", "read_batches", "read_condition", "read_configurations", "r
 
 _BLOCK_SITES = 2**22
 MAX_CONDITION = 4096
-"""Classes, or numbers in a condition: more of them are a mistake."""
+"""Largest number of classes, or of numbers in a condition; a file with more is refused as a mistake."""
 
 
 def read_configurations(
@@ -35,16 +35,16 @@ def read_configurations(
     """Read all configurations of a file as tokens `(n, H, W)` or `(n, C, H, W)`, smallest unsigned type.
 
     Args:
-        path: an HDF5 file with `/spins` `(n, H, W)` or `/tokens`, by latticear or not; or spins in a `.npy`
-            file.
-        hamiltonian: what they are configurations of; or a `Grid`.
-        temperature: compared with the file's, if it states one.
+        path: an HDF5 file with a dataset `/spins` `(n, H, W)` or `/tokens`, written by latticear or by another program;
+            or a `.npy` file with an array of spins.
+        hamiltonian: the Hamiltonian, or the `Grid`, of the configurations.
+        temperature: compared with the temperature that the file states, if it states one.
 
     Raises:
-        ValueError: if the file is damaged or of another kind, holds no such configurations or a value that is
-            no spin, states another Hamiltonian or temperature, or has `/where`: configurations with sites held
-            fixed, which `read_batches` reads, are no samples of the whole distribution.
-        OSError: if there is no such file, or it is being written.
+        ValueError: if the file is damaged or neither HDF5 nor `.npy`, if it holds no configurations of this shape or a
+            value that is not a spin, if it states another Hamiltonian or temperature, or if it has a dataset `/where`:
+            configurations with sites held fixed, which `read_batches` reads, are not samples of the whole distribution.
+        OSError: if the file does not exist, or another process is writing it.
     """
     path = Path(path)
     if _is_npy(path):
@@ -54,29 +54,32 @@ def read_configurations(
         if "where" in h5 or "log_q_given" in h5:
             raise ValueError(
                 f"{path} holds configurations with sites held fixed (/where), which are no samples of the whole "
-                f"distribution; name a file of free ones"
+                f"distribution; name a file without /where"
             )
         return _all_tokens(path, _configurations(path, h5), hamiltonian, _decoder(path, h5, hamiltonian))
 
 
 def read_given(path: str | os.PathLike[str], hamiltonian: ConfigurationSpace) -> tuple[Tensor, Tensor]:
-    """Read configurations of which some sites are to be held fixed: `given` and `where` of `model.sample`.
+    """Read configurations of which some sites are to be held fixed: arguments `given` and `where` of `model.sample`.
 
     Args:
-        path: an HDF5 file with `/spins` `(n, H, W)` or `/tokens`, by latticear or not, and `/where`, `(n, H, W)` or
-            `(H, W)` for all: 1 at the sites to be held, 0 elsewhere, where the configurations may hold anything.
-        hamiltonian: of the system to be drawn. The configurations may be of another one with the same states.
+        path: an HDF5 file with a dataset `/spins` `(n, H, W)` or `/tokens`, written by latticear or by another program,
+            and a mask `/where`, `(n, H, W)` or `(H, W)` for all configurations: 1 at the sites to hold fixed, 0 at the
+            others, where the values of the configurations are ignored.
+        hamiltonian: the Hamiltonian of the system to be sampled. The configurations may come from another Hamiltonian
+            with the same states.
 
     Returns:
         Tokens `(n, H, W)`, smallest unsigned type, and a bool mask of that shape.
 
     Raises:
-        ValueError: if the file is damaged or of another kind, has no such datasets, or a held value is no spin.
-        OSError: if there is no such file, or it is being written.
+        ValueError: if the file is damaged or not HDF5, if it lacks one of the datasets, or if a value at a site to hold
+            fixed is not a spin.
+        OSError: if the file does not exist, or another process is writing it.
     """
     path = Path(path)
     if _is_npy(path):
-        raise ValueError(f"{path} is a .npy file, which has no room for /where: write HDF5 with /spins and /where")
+        raise ValueError(f"{path} is a .npy file, which cannot hold a mask /where: write HDF5 with /spins and /where")
     with opened(path) as h5:
         dataset = _configurations(path, h5)
         _check_numbers(path, dataset, hamiltonian)
@@ -87,17 +90,17 @@ def read_given(path: str | os.PathLike[str], hamiltonian: ConfigurationSpace) ->
 
 
 def read_condition(path: str | os.PathLike[str]) -> np.ndarray | None:
-    """Read `/condition`: what each configuration of a file comes with.
+    """Read the dataset `/condition` of a file: the condition of each configuration.
 
     Returns:
-        Labels int64 `(n,)` where it holds a column of integers, (n,) or (n, 1); numbers float64 `(n, k)` where it holds
-        anything else; None where there is no `/condition`, as in a `.npy` file. `labels.encoded` makes of
-        them what a model takes.
+        Labels int64 `(n,)` if the dataset is a column of integers, (n,) or (n, 1); numbers float64 `(n, k)` if it is
+        anything else; None if the file has no `/condition`, as a `.npy` file never has. `labels.encoded` turns the
+        array into the condition that a model takes.
 
     Raises:
-        ValueError: if the file is damaged, or they are not one finite row for each configuration, or a label is
-            negative or 4096 and more.
-        OSError: if there is no such file, or it is being written.
+        ValueError: if the file is damaged, if the dataset does not have one finite row for each configuration, or if a
+            label is negative or greater than 4095.
+        OSError: if the file does not exist, or another process is writing it.
     """
     path = Path(path)
     if _is_npy(path):
@@ -131,12 +134,12 @@ def _labels(path: Path, values: np.ndarray) -> np.ndarray:
 
 
 def read_batches(path: str | os.PathLike[str], batch_size: int) -> Iterator[Samples]:
-    """Stream the samples of a file that latticear wrote, `batch_size` at a time, in their order.
+    """Stream the samples of a file that latticear wrote, `batch_size` at a time, in the order of the file.
 
     Raises:
-        ValueError: if latticear did not write the file or it is damaged (damage in the data: when the
-            iterator gets there).
-        OSError: if there is no such file, or it is being written.
+        ValueError: if latticear did not write the file, or if the file is damaged (damage in the data is raised when
+            the iterator reaches it).
+        OSError: if the file does not exist, or another process is writing it.
     """
     path = Path(path)
     if batch_size < 1:
@@ -147,13 +150,15 @@ def read_batches(path: str | os.PathLike[str], batch_size: int) -> Iterator[Samp
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a file of configurations says of itself, as JSON values.
+    """A description of a file of configurations, as JSON values.
 
     Returns:
-        `n_samples`; `shape`, of one configuration; `datasets`, name -> `{"shape", "dtype"}`; `attributes`.
+        A dictionary with `n_samples`; `shape`, that of one configuration; `datasets`, a dictionary name ->
+        `{"shape", "dtype"}`; and `attributes`, those of the file.
 
     Raises:
-        ValueError, OSError: as `read_configurations`.
+        ValueError: if the file is damaged, or neither HDF5 nor `.npy`, or holds no configurations.
+        OSError: if the file does not exist, or another process is writing it.
     """
     path = Path(path)
     if _is_npy(path):
@@ -179,9 +184,9 @@ def _described(data: h5py.Dataset | np.ndarray) -> dict[str, Any]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file at the last commit of its writer, even a killed one; HDF5's failures become one line."""
+    """Open an HDF5 file at the last commit of its writer, even if that was killed; errors of HDF5 become one line."""
     with open(path, "rb"):
-        pass  # a missing file or a directory: the operating system's own words
+        pass  # for a missing file or a directory this raises the error of the operating system
     journal = journal_path(path)
     try:
         if journal.exists() and journal.stat().st_size:
@@ -218,7 +223,7 @@ def _load_npy(path: Path) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError, SyntaxError) as error:
-        raise ValueError(f"{path} is no readable .npy file of numbers: {error}") from error
+        raise ValueError(f"{path} is not a readable .npy file of numbers: {error}") from error
     return np.atleast_1d(array)
 
 
@@ -230,7 +235,7 @@ def _configurations(path: Path, h5: h5py.File) -> h5py.Dataset:
 
 
 def _mask(path: Path, h5: h5py.File, shape: tuple[int, ...]) -> np.ndarray:
-    """`/where` as bool, of the shape of one configuration or of all."""
+    """The dataset `/where` as bool, of the shape of one configuration or of all configurations together."""
     mask = h5.get("where")
     if not isinstance(mask, h5py.Dataset):
         raise ValueError(
@@ -262,7 +267,7 @@ def _check_origin(
     path: Path, stored: dict[str, Any], hamiltonian: ConfigurationSpace, temperature: float | None
 ) -> None:
     if hamiltonian.kind == "grid":
-        # images, or the configurations of any system: what counts is that every value is one of the grid's
+        # a grid accepts images and configurations of any Hamiltonian, as long as every value is one of its own
         declared = stored.get("grid")
         given = decode_attributes({"": hamiltonian.to_dict()})[""]
         if isinstance(declared, dict) and declared != given:
@@ -274,7 +279,7 @@ def _check_origin(
         raise ValueError(f"{path} holds configurations of another Hamiltonian: {_differences(source, given)}")
     t_stored = stored.get("temperature")
     if temperature is not None and t_stored is not None and not same_value(float(t_stored), temperature):
-        raise ValueError(f"{path} holds configurations at temperature {t_stored}, asked for is {temperature}")
+        raise ValueError(f"{path} holds configurations at temperature {t_stored}, not at the requested {temperature}")
 
 
 def _differences(stored: dict[str, Any], given: dict[str, Any]) -> str:
@@ -285,7 +290,7 @@ def _differences(stored: dict[str, Any], given: dict[str, Any]) -> str:
 
 
 def _decoder(path: Path, h5: h5py.File, hamiltonian: ConfigurationSpace) -> Callable[[np.ndarray], Tensor]:
-    """What makes tokens of the configurations of a file."""
+    """A function that turns an array of the file's configurations into tokens."""
     if _configurations(path, h5).name != "/tokens":
         return _spin_decoder(hamiltonian)
     if "states" in h5 and not np.array_equal(h5["states"][()], hamiltonian.states.cpu()):
@@ -297,7 +302,7 @@ def _decoder(path: Path, h5: h5py.File, hamiltonian: ConfigurationSpace) -> Call
 
 
 def _spin_decoder(hamiltonian: ConfigurationSpace) -> Callable[[np.ndarray], Tensor]:
-    """Spins to tokens; int8 by table, all else by `hamiltonian.tokens`, which names what is no spin."""
+    """A function from spins to tokens: a table for int8, else `hamiltonian.tokens`, whose error names a bad value."""
     spins = spin_table(hamiltonian)
     tokens_of = np.zeros(256, dtype=np.uint8)
     if spins is not None:
@@ -338,7 +343,7 @@ def _all_tokens(
     hamiltonian: ConfigurationSpace,
     decode: Callable[[np.ndarray], Tensor],
 ) -> Tensor:
-    """Decode in blocks: the intermediate float64 of a whole file would be eight times its size."""
+    """Decode all configurations in blocks: as float64 at once, a file would take eight times its size in memory."""
     _check_numbers(path, data, hamiltonian)
     n = data.shape[0]
     try:

@@ -1,6 +1,6 @@
-"""Writing configurations to an HDF5 file that survives whatever ends the process.
+"""Writing configurations to an HDF5 file that stays intact however the process ends.
 
-What the file holds is said in `latticear.data.format`; `latticear.data.reading` reads it.
+`latticear.data.format` describes the format of the file; `latticear.data.reading` reads it.
 """
 
 from __future__ import annotations
@@ -39,32 +39,34 @@ _NOT_COMPARED = {"provenance", "latticear_version", "conventions", "units"}
 
 
 class SampleWriter:
-    """Write samples to an HDF5 file block by block, so that whatever ends the process leaves what it had.
+    """Write samples to an HDF5 file block by block, so that the file stays intact however the process ends.
 
-    The file changes by whole transactions (`latticear.data.journal`), at most one in `commit_seconds`: a killed
-    process loses what it wrote since the last, never the file. After a full disk, or an interrupt inside
-    `write`, the file is at its last commit. Use it as a context manager; leaving it commits what was written.
+    The file changes by whole transactions (`latticear.data.journal`), at most one every `commit_seconds`: a killed
+    process loses the samples that it wrote since the last commit, never the file. If the disk is full, or `write` is
+    interrupted, the file returns to its last commit. Use the writer as a context manager: leaving the `with` block
+    commits all samples written.
 
     Args:
-        path: of the file; its directory must exist.
-        hamiltonian: which the samples are of; or a `Grid`, whose samples have no energy.
-        attributes: what else the file says of itself: `seed` (required), `temperature`, `model`, `provenance`
-            and others; numbers, strings, or JSON values. `beta` follows from `temperature`.
-        append: continue the file if it exists. Its Hamiltonian and attributes must be the ones given here,
-            but for `provenance`, which stays that of the first run.
-        has_log_q: the samples carry `log_q`.
-        n_condition: numbers k of a sample's `condition`; 0 for none.
-        n_components: components C of a site; 0 for tokens `(n, H, W)` without that axis. As the system has them by
-            default.
-        has_given: the samples carry `log_q_given` and `where`: sites of them were held fixed.
-        commit_seconds: shortest time between two commits, which cost some 10 ms each.
+        path: path of the file; its directory must exist.
+        hamiltonian: Hamiltonian of the samples; or a `Grid`, whose samples have no energy.
+        attributes: attributes of the file: `seed` (required), `temperature`, `model`, `provenance` and others; numbers,
+            strings, or JSON values. `beta` is computed from `temperature`.
+        append: whether an existing file is continued. Its Hamiltonian and attributes must then equal the arguments,
+            except for `provenance`, which stays that of the first run.
+        has_log_q: whether the samples have `log_q`.
+        n_condition: length k of the `condition` of a sample; 0 for samples without a condition.
+        n_components: number C of components at a site; 0 for tokens `(n, H, W)` without that axis. The default is that
+            of the Hamiltonian.
+        has_given: whether the samples have `log_q_given` and `where`, as samples with sites held fixed do.
+        commit_seconds: shortest time between two commits, each of which takes some 10 ms.
 
     Attributes:
-        n_written: samples in the file, those of earlier runs included: where a continued stream goes on.
+        n_written: number of samples in the file, those of earlier runs included; also the index in the stream of the
+            next sample to write.
 
     Raises:
         FileExistsError: if the file exists and `append` is False.
-        ValueError: if the file to be continued is of something else, or no file of ours.
+        ValueError: if the file to be continued holds other datasets or attributes, or was not written by latticear.
         OSError: if the file cannot be made, or is open elsewhere (BlockingIOError).
     """
 
@@ -105,15 +107,15 @@ class SampleWriter:
         self.close()
 
     def write(self, samples: Samples, energy: Tensor | None = None) -> None:
-        """Append samples that follow the ones written so far in their stream.
+        """Append samples that follow those already in the file in the stream of the seed.
 
         Args:
-            samples: n of them, of the writer's seed.
-            energy: `(n,)`, extensive; None for a grid.
+            samples: n samples drawn with the seed of the file.
+            energy: extensive energy of each sample, `(n,)`; None for a grid.
 
         Raises:
-            ValueError: if shapes, tokens or seed are not those of this file; nothing is written.
-            OSError: if the disk is full or fails; the file is closed at its last commit.
+            ValueError: if shapes, tokens or seed do not fit this file; nothing is written then.
+            OSError: if the disk is full or fails; the file is then closed at its last commit.
         """
         if not self._release.alive:
             raise ValueError(f"{self.path} is closed: open it again with append (--append)")
@@ -130,16 +132,16 @@ class SampleWriter:
             self.n_written = stop
 
     def flush(self) -> None:
-        """Commit now: what has been written is kept, come what may.
+        """Commit now, so that all samples written so far are on disk.
 
         Raises:
-            OSError: if the disk is full or fails; the file is closed at its last commit.
+            OSError: if the disk is full or fails; the file is then closed at its last commit.
         """
         with self._all_or_nothing():
             self._commit()
 
     def close(self) -> None:
-        """Commit and close; does nothing the second time. Raises as `flush`."""
+        """Commit and close the file; a second call does nothing. Raises the errors of `flush`."""
         if self._release.alive:
             self.flush()
             self._release()
@@ -166,7 +168,7 @@ class SampleWriter:
         self.flush()
 
     def _check(self) -> None:
-        """Compare what the file holds with what is to be written; cut it to the rows that all datasets have."""
+        """Check that datasets and attributes are those to be written; cut all datasets to the shortest one's length."""
         _check_same(self.path, decode_attributes(self._h5.attrs), self._attributes)
         _check_columns(self.path, self._h5, self._columns)
         # Kept open: HDF5 compresses an incomplete chunk anew whenever its dataset is closed.
@@ -187,7 +189,7 @@ class SampleWriter:
         try:
             yield
         except BaseException as error:
-            # HDF5's own state is unknown after a failure inside it: only the last commit counts.
+            # the state of HDF5 is unknown after a failure inside it: return to the last commit
             cause = self._file.error or error
             self._release()
             self.n_written = self._n_kept
@@ -200,7 +202,7 @@ class SampleWriter:
             raise OSError(*((cause.errno,) if cause.errno else ()), message) from cause
 
     def _rows(self, samples: Samples, energy: Tensor | None) -> dict[str, np.ndarray]:
-        """What to append to each dataset, checked."""
+        """The checked rows to append to each dataset, by its name."""
         n, stop = len(samples), self.n_written + len(samples)
         seed = self._attributes["seed"]
         if samples.seed != seed:
@@ -224,7 +226,7 @@ class SampleWriter:
 
 
 def _create(path: Path, content: bytes) -> None:
-    """The file is never there without its header, nor beside the journal of another."""
+    """Create a file with this content in one step, after removing a journal that an earlier file of this name left."""
     try:
         journal_path(path).unlink(missing_ok=True)
         write_atomically(path, content)
@@ -233,7 +235,7 @@ def _create(path: Path, content: bytes) -> None:
 
 
 def _release(h5: h5py.File, file: JournaledFile) -> None:
-    """Close at the last commit: what HDF5 still writes while it closes is dropped."""
+    """Close the file at its last commit: bytes that HDF5 still writes while it closes are discarded."""
     with suppress(Exception):
         h5.close()
     file.close()
@@ -260,10 +262,13 @@ def _check_columns(path: Path, h5: h5py.File, columns: dict[str, Column]) -> Non
 
 
 def _check_rows_exist(path: Path, datasets: dict[str, h5py.Dataset]) -> None:
-    """HDF5 walks through all rows that it gives up, even 2^60 that a damaged header declares."""
+    """Refuse a dataset with fewer chunks than its length needs.
+
+    HDF5 visits every row that a resize removes, so a damaged header that declares 2^60 rows would take forever.
+    """
     for name, dataset in datasets.items():
         if len(dataset) > dataset.id.get_num_chunks() * dataset.chunks[0]:
-            raise _not_continued(path, f"it is damaged: {name} has not the data of {len(dataset)} rows")
+            raise _not_continued(path, f"it is damaged: {name} lacks the data of its {len(dataset)} rows")
 
 
 def _not_continued(path: Path, why: str) -> ValueError:
@@ -271,7 +276,7 @@ def _not_continued(path: Path, why: str) -> ValueError:
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
-    return _not_continued(path, f"it is no intact HDF5 file ({' '.join(str(error).split())})")
+    return _not_continued(path, f"it is not an intact HDF5 file ({' '.join(str(error).split())})")
 
 
 def _type(dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:

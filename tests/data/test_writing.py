@@ -216,7 +216,7 @@ def test_append_to_a_file_of_others(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="latticear did not write it"):
         write(path, 10, append=True)
     path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(ValueError, match="it is no intact HDF5 file"):
+    with pytest.raises(ValueError, match="it is not an intact HDF5 file"):
         write(path, 10, append=True)
 
 
@@ -225,7 +225,7 @@ def test_append_to_a_file_that_declares_rows_it_does_not_have(tmp_path: Path) ->
     write(path, 10)
     with h5py.File(path, "r+") as h5:
         h5["spins"].resize(2**50, axis=0)
-    with pytest.raises(ValueError, match="it is damaged: spins has not the data of 1125899906842624 rows"):
+    with pytest.raises(ValueError, match="it is damaged: spins lacks the data of its 1125899906842624 rows"):
         write(path, 20, append=True)
 
 

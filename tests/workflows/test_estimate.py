@@ -30,7 +30,7 @@ def test_the_forward_ess_comes_with_every_method(run, data):
     for method in ("is", "mcmc"):
         result = estimated(run, method=method, data=data)[0]
         assert 0 < result["forward_ess"].value <= 1
-    with pytest.raises(ValueError, match=r"at temperature 2\.269, asked for is 2\.5"):
+    with pytest.raises(ValueError, match=r"at temperature 2\.269, not at the requested 2\.5"):
         estimated(run, temperatures=[2.5], data=data)
 
 

@@ -329,7 +329,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
 
     (tmp_path / "trap.npy").write_bytes(pickle.dumps(Trap()))
     np.save(tmp_path / "object.npy", np.array([Trap()], dtype=object), allow_pickle=True)
-    for name, words in (("trap.npy", "is neither HDF5 nor .npy"), ("object.npy", "is no readable .npy file")):
+    for name, words in (("trap.npy", "is neither HDF5 nor .npy"), ("object.npy", "is not a readable .npy file")):
         assert words in refusal("train", "--data", tmp_path / name, "--levels", "3", "--out", tmp_path / "r")
 
 

@@ -179,7 +179,7 @@ def test_mistakes_are_one_line_and_make_no_file(run, given, data, tmp_path):
         (given, "gives 6 configurations: n must be a multiple of 6, got 100"),
         (data, "has no dataset /where, 1 at the sites to hold fixed and 0 elsewhere; add a mask of shape (4, 4)"),
         (tmp_path / "none.h5", "No such file or directory"),
-        (tmp_path / "spins.npy", "is a .npy file, which has no room for /where: write HDF5 with /spins and /where"),
+        (tmp_path / "spins.npy", "is a .npy file, which cannot hold a mask /where: write HDF5 with /spins and /where"),
         (small, "must hold numbers of shape (n, 4, 4), got float64 (1, 4, 6)"),
     ):
         assert words in refusal("sample", run, "--given", path, "-n", "100", "-o", tmp_path / "s.h5")
