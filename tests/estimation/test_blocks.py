@@ -245,7 +245,7 @@ def test_bad_input():
         ({"n_chains": 0}, "n_chains must be at least 1, got 0"),
         ({"n_chains": 2.5}, "n_chains must be an integer, got 2.5"),
         ({"n": 1000.0}, "n must be an integer, got 1000.0"),
-        ({"seed": -1}, r"seed must be an integer in \[0, 2^64\), got -1"),
+        ({"seed": -1}, r"seed must be an integer in \[0, 2\^64\), got -1"),
     ],
 )
 def test_numbers_out_of_range(options, message):

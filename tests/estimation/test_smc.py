@@ -293,7 +293,7 @@ def test_bad_input(system, multiscale):
         ({"n_islands": 10.5}, "n_islands must be an integer, got 10.5"),
         ({"n_islands": -3}, "n_islands must be at least 10, got -3"),
         ({"n_pilot": 200.0}, "n_pilot must be an integer, got 200.0"),
-        ({"seed": -1}, r"seed must be an integer in \[0, 2^64\), got -1"),
+        ({"seed": -1}, r"seed must be an integer in \[0, 2\^64\), got -1"),
     ],
 )
 def test_numbers_out_of_range(system, multiscale, options, message):
