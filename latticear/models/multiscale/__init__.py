@@ -1,4 +1,4 @@
-"""The multiscale network: sites drawn scale by scale, in O(log L) phases, and what follows from the energy alone."""
+"""The multiscale network: it draws sites scale by scale, in O(log L) phases, with exact conditionals where it can."""
 
 from latticear.models.multiscale.network import MultiscalePixelCNN
 
