@@ -1,4 +1,4 @@
-"""What every model is: an exact log-probability of every configuration, and samples drawn with it."""
+"""The base class of all models, which give every configuration's exact log-probability and draw samples with it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["AbstractModel", "Common", "check_autoregressive"]
 
 
 class Common(TypedDict, total=False):
-    """Options that every network takes and hands to `AbstractModel`, where they are described."""
+    """Options that every network takes and passes on to `AbstractModel`, whose docstring describes them."""
 
     spin_flip_symmetric: bool
     bias: BoltzmannBias | None
@@ -38,46 +38,50 @@ class Common(TypedDict, total=False):
 class AbstractModel(nn.Module, ABC):
     """An autoregressive network over the tokens of a lattice.
 
-    `log q(tokens) = sum over sites of log q(token | tokens of lower rank)`: normalised by construction. To add a
-    network, give `name` and `_logits`, and call `_set_rank` at construction; all else follows. `forward` is
-    `log_prob`, so that whatever wraps the module (DDP, compile) sees the one thing that is trained.
+    `log q(tokens) = sum over sites of log q(token | tokens of lower rank)` is normalised by construction. A new network
+    defines `name` and `_logits`, and calls `_set_rank` at construction; this class provides the rest. `forward` is
+    `log_prob`, so that wrappers of the module (DDP, compile) wrap the function that is trained.
 
     Args:
         shape: (H, W).
         n_tokens: q >= 2.
         spin_flip_symmetric: make the probability exactly invariant under token -> q - 1 - token everywhere, at twice
             the work.
-        bias: `hamiltonian.bias(temperature)`, exact energies of known neighbours to add to the logits; or None.
-        n_condition: k, length of the condition vector that each configuration comes with; 0 for none.
-        n_condition_maps: condition maps, one value for each site in each, that each configuration comes with; 0 for
-            none.
-        n_components: C, tokens at each site. Component c is given all components of the sites of lower rank and the
-            components before c of its own site.
+        bias: `hamiltonian.bias(temperature)`, which adds to the logits `-1/T` times the exact energies of the field and
+            of the bonds to known neighbours (sites of lower rank); or None.
+        n_condition: length k of the condition vector that each configuration comes with; 0 for none.
+        n_condition_maps: number of condition maps, with one value for each site, that each configuration comes with; 0
+            for none.
+        n_components: number C of tokens at each site. The logits of component c depend on all components of the sites
+            of lower rank and on the components before c of its own site.
 
     Raises:
         ValueError: for q < 2, a negative n_condition or n_condition_maps, n_components < 1, a bias of another shape,
-            number of tokens, of components or symmetry, or one whose temperature or couplings are the condition where
-            there is none.
+            number of tokens, number of components or symmetry, or a bias that reads its temperature or couplings from
+            the condition if the model has no such condition.
 
     Attributes:
         rank: int64 `(H, W)`; sites of equal rank are independent given those of lower rank.
-        conditioning: what a condition holds: `conditioning.size` numbers for each configuration.
+        conditioning: the layout of a condition, which has `conditioning.size` numbers for each configuration.
     """
 
     name: ClassVar[str]
     rank: Tensor
 
     sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**14, "cuda": 2**26}
-    """Sites that one pass takes at a time, by device: what stays in the cache (a third of the time at L = 32)."""
+    """Sites in one pass, at most, by device; those of the CPU fit into its cache (a third of the time at L = 32)."""
 
     training_defaults: ClassVar[dict[str, Any]] = {}
-    """Options of `fit` that serve this network better than the general ones; configs begin with them."""
+    """Options of `fit` that suit this network better than the general defaults; they are the defaults in configs."""
 
     draw_block: ClassVar[Callable[..., Drawn] | None] = None
-    """For an order of its own: draws one block from (u, condition, given), as `draw_reference` does but faster."""
+    """A function that draws one block from (u, condition, given), as `draw_reference` does but faster, or None.
+
+    It is for networks whose order of sites the engines do not support.
+    """
 
     block: ClassVar[dict[str, int]] = BLOCK
-    """Configurations in such a block, by device."""
+    """Number of configurations in a block that `draw_block` draws, by device."""
 
     def __init__(
         self,
@@ -122,12 +126,12 @@ class AbstractModel(nn.Module, ABC):
                 f"the couplings of the bias are the last {bias.n_maps} condition maps: the model needs "
                 f"n_condition_maps of at least {bias.n_maps}, got {n_condition_maps}"
             )
-        self.bias = copy.deepcopy(bias)  # it is about to learn the order of this model
+        self.bias = copy.deepcopy(bias)  # a copy, since _set_rank attaches the order of this model to it
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Spell out what `**common` stands for: configs and `to_dict` read the signature of a network.
+        """Replace `**common` by its options in the signature of a network, which configs and `to_dict` read.
 
-        A class without a `name` is called by its own.
+        The `name` of a class that sets none is the name of the class.
         """
         super().__init_subclass__(**kwargs)
         if not hasattr(cls, "name"):
@@ -140,7 +144,7 @@ class AbstractModel(nn.Module, ABC):
         cls.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
 
     def _set_rank(self, rank: Tensor) -> None:
-        """Declare the order of the sites, `(H, W)`; a bias then knows which bonds it may read."""
+        """Set the order of the sites, `(H, W)`, from which a bias finds the bonds to sites of lower rank."""
         self.register_buffer("rank", rank, persistent=False)
         if self.bias is not None:
             self.bias.attach(rank)
@@ -152,7 +156,7 @@ class AbstractModel(nn.Module, ABC):
         return self.conditioning.size > 0
 
     def set_condition_range(self, low: Tensor, high: Tensor) -> None:
-        """Have the layers see condition vectors between low and high, `(k,)` each, as between -1 and 1."""
+        """Set the range of condition vectors, from low to high, `(k,)` each; the layers scale it to -1..1."""
         for module in self.modules():
             if isinstance(module, ConditionEmbedding):
                 module.centre.copy_((low + high) / 2)
@@ -162,11 +166,11 @@ class AbstractModel(nn.Module, ABC):
         """Conditions as this model takes them: float64 `(B, conditioning.size)`.
 
         Args:
-            vector: `(B, k)`, or None where k = 0.
-            maps: `(B, n_condition_maps, H, W)`, or None where there are none.
+            vector: `(B, k)`, or None if k = 0.
+            maps: `(B, n_condition_maps, H, W)`, or None if n_condition_maps = 0.
 
         Raises:
-            ValueError: for other shapes.
+            ValueError: if one of them has another shape.
         """
         wanted = {"vector": (self.n_condition,), "maps": (self.n_condition_maps, *self.shape)}
         parts = []
@@ -178,7 +182,7 @@ class AbstractModel(nn.Module, ABC):
                 parts.append(given.flatten(1).double())
         if len({len(part) for part in parts}) != 1:
             raise ValueError(
-                f"vector and maps must be of the same configurations, got {[len(part) for part in parts]} of them"
+                f"vector and maps must be of the same number of configurations, got {[len(part) for part in parts]}"
                 if parts
                 else "this model takes no condition"
             )
@@ -188,16 +192,17 @@ class AbstractModel(nn.Module, ABC):
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
         """Logits before symmetrisation, `(B, q, H, W)`; entry `[b, :, y, x]` reads only tokens of lower rank.
 
-        With components `(B, C q, H, W)`: channel `c q + t` is that of token t of component c, which reads the earlier
-        components of its own site besides.
+        With C > 1 components the shape is `(B, C q, H, W)`: channel `c q + t` is the logit of token t of component c,
+        which reads the earlier components of its own site too.
         """
 
     def logits(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
         """Unnormalised log-probabilities of each site given the sites of lower rank: `(B, q, H, W)`.
 
-        `logits[b, t, y, x]` belongs to token t at (y, x) given those tokens of configuration b that precede it. With
-        components `(B, q, C, H, W)`.
-        With spin-flip symmetry, `l_t(s) = g_t(s) + g_flip(t)(flip s)`: equivariant, so the product is invariant.
+        `logits[b, t, y, x]` belongs to token t at (y, x) given the tokens of configuration b at sites of lower rank.
+        With C > 1 components the shape is `(B, q, C, H, W)`.
+        With spin-flip symmetry the logits are `l_t(s) = g_t(s) + g_flip(t)(flip s)`, where g are those of `_logits`;
+        they are equivariant under a spin flip, so the probability of a configuration is invariant.
         """
         learned = self._symmetric_logits(tokens, condition)
         return learned if self.bias is None else learned + self.bias(tokens, condition)
@@ -211,7 +216,7 @@ class AbstractModel(nn.Module, ABC):
         return straight + flipped.flip(1)
 
     def _by_component(self, logits: Tensor) -> Tensor:
-        """`(B, C q, H, W)` as `(B, q, C, H, W)` where there are components."""
+        """Reshape logits `(B, C q, H, W)` to `(B, q, C, H, W)` if C > 1."""
         if self.n_components == 1:
             return logits
         return logits.unflatten(1, (self.n_components, self.n_tokens)).transpose(1, 2)
@@ -221,13 +226,13 @@ class AbstractModel(nn.Module, ABC):
 
         Args:
             tokens: integers `(B, H, W)`, or `(B, C, H, W)` for C > 1.
-            condition: `(B, conditioning.size)`, or one row for all, for a model with a condition, else None; see
-                `condition_of`.
-            known: the log-probabilities `(B,)` where the sampler has just told them; a network that can attach the
-                gradient to them does not compute them again.
+            condition: the conditions of the configurations, `(B, conditioning.size)`, or one row for all, as
+                `condition_of` makes them; None for a model without a condition.
+            known: log-probabilities `(B,)` of these tokens if the sampler has just returned them, else None; a network
+                that can attach the gradient to them does not compute them again.
 
         Raises:
-            ValueError: for another shape, or tokens outside 0..q-1.
+            ValueError: if tokens or condition have another shape, or for tokens outside 0..q-1.
         """
         if not torch.compiler.is_compiling():
             self._check(tokens, condition)
@@ -245,7 +250,7 @@ class AbstractModel(nn.Module, ABC):
     forward = log_prob
 
     def own_drawer(self) -> Drawer | None:
-        """What draws from this network in an order of its own, by `draw_block`; None leaves it to the engines."""
+        """The sampler that uses `draw_block`; None for a network that the general engines draw."""
         if self.draw_block is None:
             return None
         return InBlocks(self.draw_block, self.block[self.rank.device.type])
@@ -261,24 +266,26 @@ class AbstractModel(nn.Module, ABC):
         given: Tensor | None = None,
         where: Tensor | None = None,
     ) -> Samples:
-        """Draw n independent configurations with the log-probability each was drawn with.
+        """Draw n independent configurations, each with the log-probability with which it was drawn.
 
         Sample i of a seed is always the same: `sample(n, seed=s)` is the beginning of `sample(2 * n, seed=s)`, and
         `start` continues where another call ended.
 
         Args:
-            n: how many.
-            seed: in [0, 2^64).
+            n: number of configurations.
+            seed: seed of the random numbers, in [0, 2^64).
             start: index of the first sample in the stream of this seed.
-            method: "wavefront", or "reference", the plain loop that it equals.
-            condition: `(n, conditioning.size)`, or one row for all, for a model with a condition.
+            method: "wavefront", or "reference", a plain loop over the ranks that draws the same tokens.
+            condition: the conditions, `(n, conditioning.size)`, or one row for all; None for a model without a
+                condition.
             given: tokens to hold fixed, `(H, W)` or `(n, H, W)`, with components `(C, H, W)` or `(n, C, H, W)`; the
-                rest is drawn. `log_q` is then that of the drawn sites alone, so that weights `exp(-beta E) / q`
-                estimate the Boltzmann distribution with those sites fixed; `log_q_given` is that of the others.
-            where: bool mask of the same kind, True where a token is held.
+                other sites are drawn. `log_q` is then the log-probability of the drawn sites alone, so that weights
+                `exp(-beta E) / q` estimate the Boltzmann distribution with those tokens fixed; `log_q_given` is the
+                log-probability of the sites held fixed.
+            where: bool mask of one of these shapes, True at the sites held fixed.
 
         Raises:
-            ValueError: for an unknown method, a seed out of range, n < 1, or tokens or a mask that do not fit.
+            ValueError: for an unknown method, a seed out of range, n < 1, or tokens or a mask of the wrong shape.
         """
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
@@ -299,7 +306,10 @@ class AbstractModel(nn.Module, ABC):
         where: Tensor | None = None,
         stream: int = 0,
     ) -> Iterator[Samples]:
-        """The samples of `sample`, a batch at a time, in constant memory."""
+        """Yield the samples of `sample` in batches, so that the memory does not grow with n.
+
+        `stream` numbers independent streams of the same seed; `sample` draws from stream 0.
+        """
         self._check_condition(condition, n)
         batches = draw(
             self,
@@ -312,14 +322,14 @@ class AbstractModel(nn.Module, ABC):
             where=where,
             stream=stream,
         )
-        yield from evaluated(self, batches)  # no dropout in what is weighed
+        yield from evaluated(self, batches)  # in evaluation mode: log_q must not depend on dropout
 
     def counterparts(self, name: str) -> list[str]:
-        """Which parameter of a network for another lattice may stand in for one of this, the best first."""
+        """Parameters of a network for another lattice from which parameter `name` may be copied, the best first."""
         return [name]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values from which `from_dict` builds the same network, weights apart."""
+        """JSON values from which `from_dict` builds the same network, without its weights."""
         names = inspect.signature(type(self)).parameters
         values = {name: getattr(self, name) for name in names}
         if self.bias is not None:
@@ -331,7 +341,7 @@ class AbstractModel(nn.Module, ABC):
         """Build the network of this class that `to_dict` described, with fresh weights.
 
         Raises:
-            ValueError: for an argument that the network does not have, or that it refuses.
+            ValueError: for an argument that the network does not take, or a value that it refuses.
         """
         arguments = {name: value for name, value in values.items() if name != "name"}
         arguments["shape"] = tuple(arguments.get("shape", ()))
@@ -378,26 +388,26 @@ class AbstractModel(nn.Module, ABC):
 
 
 def check_autoregressive(model: AbstractModel, *, n_trials: int = 3, seed: int = 0) -> None:
-    """Prove by replacing tokens that no site's logits depend on a site of the same or a higher rank.
+    """Check, by replacing tokens, that no site's logits depend on the token of a site of the same or a higher rank.
 
-    With components, those of component c may depend on components before c of their own site, and on no others there.
-    Every site in turn takes every other token, on random configurations, in a float64 copy of the network whose
-    weights are random (a zero weight would hide a connection).
+    With several components, the logits of component c may depend on components before c of the same site, but on no
+    other components of that site. Every site in turn takes every other token, in random configurations and in a
+    float64 copy of the network whose weights are random (a zero weight would hide a connection).
 
     Args:
-        model: any model; it is left as it is.
-        n_trials: configurations and sets of weights tried.
-        seed: of both.
+        model: any model; it is not changed.
+        n_trials: number of trials, each with new random configurations and weights.
+        seed: seed of the configurations and weights.
 
     Raises:
-        ValueError: names the first pair (site that is read, site that reads it) that breaks the order.
+        ValueError: if the order is violated; the message names the first pair of a site and a site that depends on it.
     """
     moved = dependences(model, n_trials=n_trials, seed=seed)
     rank, n_sites = model.rank.cpu().flatten().repeat(model.n_components), math.prod(model.shape)
     component = torch.arange(len(rank)) // n_sites
-    here = torch.arange(len(rank)) % n_sites
+    site = torch.arange(len(rank)) % n_sites
     precedes = rank < rank[:, None]  # [reader, source]
-    precedes |= (here == here[:, None]) & (component < component[:, None])
+    precedes |= (site == site[:, None]) & (component < component[:, None])
     wrong = moved & ~precedes
     if wrong.any():
         source, reader = wrong.T.nonzero()[0].tolist()
@@ -408,7 +418,7 @@ def check_autoregressive(model: AbstractModel, *, n_trials: int = 3, seed: int =
 
 
 def _site(index: int, model: AbstractModel) -> str:
-    """The site of an entry of `dependences`, and which of its components, in words."""
+    """A text that names the site, and the component if there are several, of an index into `dependences`."""
     component, site = divmod(index, math.prod(model.shape))
     place = f"site {divmod(site, model.shape[1])}"
     return place if model.n_components == 1 else f"component {component} of {place}"

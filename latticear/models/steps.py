@@ -1,4 +1,4 @@
-"""Models that draw part of a configuration while the rest stays: for resampling between steps, and block updates."""
+"""The interface of models that can draw some sites of a configuration: for resampling between steps, block updates."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["Board", "DrawingStep", "DrawsInSteps", "require_steps"]
 
 
 class DrawingStep(NamedTuple):
-    """Sites that are drawn between two halts.
+    """Sites that are drawn in one step, between two points at which a caller may resample.
 
     Attributes:
-        level: they lie on the grid of sites whose coordinates are multiples of 2^level.
-        sites: int64 `(T,)`.
+        level: all of these sites have coordinates that are multiples of 2^level.
+        sites: indices of the sites, int64 `(T,)`.
     """
 
     level: int
@@ -26,55 +26,62 @@ class DrawingStep(NamedTuple):
 
 
 class Board(Protocol):
-    """Configurations as the model that made it sees them while it draws."""
+    """B configurations in the representation in which a model draws them."""
 
     @property
     def tokens(self) -> Tensor:
-        """int64 `(B, N)`."""
+        """The tokens of all sites, int64 `(B, N)`."""
 
     def write(self, sites: Tensor, tokens_tb: Tensor) -> None:
         """Fill in some sites, `(T,)`, with tokens `(T, B)`."""
 
     def take(self, rows: Tensor) -> Board:
-        """Some of the configurations, `(n,)`, each as often as it is named."""
+        """A board of the configurations `rows`, `(n,)`, where an index may occur several times."""
 
 
 @runtime_checkable
 class DrawsInSteps(Protocol):
-    """What is asked of such a model besides what every model is.
+    """The methods of a model that draws in steps, besides those of every model.
 
     Attributes:
-        steps: all sites, in the order in which they are drawn; levels do not rise from one to the next.
+        steps: the steps, in the order in which they are drawn, with every site in one of them; the level of a step is
+            never higher than that of the step before.
     """
 
     @property
     def steps(self) -> list[DrawingStep]: ...
 
     def board(self, tokens: Tensor) -> Board:
-        """Configurations `(B, N)` as the model sees them; sites that are not drawn yet may hold anything."""
+        """A board of the configurations `(B, N)`; tokens of sites that are not drawn yet are arbitrary."""
 
     def redraw(self, board: Board, sites: Tensor, u: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Draw some sites anew in their order, each given what the board holds at lower ranks.
+        """Draw some sites anew in the model's order, each given the tokens on the board at sites of lower rank.
 
         Args:
-            board: changed in place.
-            sites: int64 `(n,)`, each once.
+            board: the configurations, changed in place.
+            sites: int64 `(n,)`, each site once.
             u: float64 `(B, n)`, uniform in [0, 1).
             condition: `(B, k)` or None.
 
         Returns:
-            The log-probability of what was drawn, the product of these conditionals: float64 `(B,)`.
+            The log-probability of the tokens drawn, which is the sum of the log-conditionals: float64 `(B,)`.
         """
 
     def log_prob_of(self, board: Board, sites: Tensor, condition: Tensor | None = None) -> Tensor:
-        """The log-probability with which `redraw` would draw what the board holds at these sites: float64 `(B,)`."""
+        """The log-probability that `redraw` draws the tokens on the board at these sites: float64 `(B,)`."""
 
 
 def require_steps(model: AbstractModel, hamiltonian: AbstractHamiltonian, what: str, instead: str) -> None:
-    """Check that a model draws in steps, and configurations of this Hamiltonian.
+    """Check that a model draws in steps, and that its configurations have the shape and tokens of the Hamiltonian.
+
+    Args:
+        model: any model.
+        hamiltonian: the Hamiltonian of the configurations.
+        what: names, in the error message, the procedures that need steps.
+        instead: names, in the error message, the alternative for other models.
 
     Raises:
-        ValueError: if it does not; says `what` needs steps and what there is `instead`.
+        ValueError: if one of the two is not so.
     """
     if not isinstance(model, DrawsInSteps):
         raise ValueError(
