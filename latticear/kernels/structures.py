@@ -1,7 +1,7 @@
-"""What the C sources declare, mirrored: constants, structures and functions, under the names that they have there.
+"""Constants, structures and functions of the C sources in this folder, declared for ctypes under the same names.
 
-`latticear.kernels.library` compares the sizes of the structures when it loads the kernels; a test reads the sources and
-compares every field and argument.
+`latticear.kernels.library` compares the sizes of the structures when it loads the compiled kernels; a test reads the C
+sources and compares every field and argument.
 """
 
 from __future__ import annotations
@@ -29,13 +29,17 @@ __all__ = [
 ]
 
 INTERFACE = 9
-"""Raised with every change of what stands here, for one that keeps the sizes: fields in another order, arguments."""
+"""Version of the interface, increased with every change of this module.
+
+Some changes keep the sizes of the structures, such as another order of the fields or other arguments, and only this
+number reveals them.
+"""
 
 CONFIGURATIONS = 16
-"""Drawn together by one thread of a wavefront, one a lane of the processor's vectors."""
+"""Number of configurations that a thread draws together by the wavefront, one in each lane of the vector registers."""
 
 LANES = 64
-"""The same of a network that draws phase by phase."""
+"""Number of configurations that a thread draws together for a network that draws phase by phase."""
 
 MAX_INPUTS, MAX_TOKENS = 8, 1024
 
@@ -56,7 +60,7 @@ KINDS = (
     "slice",
     "constant",
 )
-"""`enum kind`, in small letters."""
+"""The names of `enum kind` in program.h in lower case; the position of a name is its value."""
 
 _INTEGER, _REAL, _POINTER = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
 
@@ -72,7 +76,7 @@ def _pointers(*names: str) -> Fields:
 
 
 class Node(ctypes.Structure):
-    """Of program.h."""
+    """A tensor of a traced network and how it is computed; `Node` in program.h, where the fields are explained."""
 
     _fields_ = [
         *_integers("kind", "channels", "ready", "by_row", "slots", "rows", "offset", "n_inputs"),
@@ -84,13 +88,13 @@ class Node(ctypes.Structure):
 
 
 class Step(ctypes.Structure):
-    """Of program.h."""
+    """Channels of a node that are computed together; `Step` in program.h, where the fields are explained."""
 
     _fields_ = [*_integers("node", "stage", "first", "stop", "n_here")]
 
 
 class Program(ctypes.Structure):
-    """Of program.h."""
+    """A network for the wavefront kernels; `Program` in program.h, where the fields are explained."""
 
     _fields_ = [
         *_integers("height", "width", "slope", "n_tokens", "flips", "n_nodes"),
@@ -103,7 +107,7 @@ class Program(ctypes.Structure):
 
 
 class Block(ctypes.Structure):
-    """Of program.h."""
+    """Uniform numbers and results of the wavefront kernels; `Block` in program.h, where the fields are explained."""
 
     _fields_ = [
         *_integers("n"),
@@ -113,7 +117,7 @@ class Block(ctypes.Structure):
 
 
 class Phase(ctypes.Structure):
-    """Of patches.h."""
+    """Sites that are drawn together and their perceptron; `Phase` in patches.h, where the fields are explained."""
 
     _fields_ = [
         *_integers("n_targets", "n_taps", "n_terms", "depth", "width", "n_outputs", "n_drawn"),
@@ -122,13 +126,13 @@ class Phase(ctypes.Structure):
 
 
 class Order(ctypes.Structure):
-    """Of patches.h."""
+    """The phases of a multiscale network in their order; `Order` in patches.h, where the fields are explained."""
 
     _fields_ = [*_integers("n_sites", "degree", "gauged", "n_phases"), *_pointers("phases")]
 
 
 class Batch(ctypes.Structure):
-    """Of patches.h."""
+    """Configurations and results of the phase kernels; `Batch` in patches.h, where the fields are explained."""
 
     _fields_ = [
         *_integers("n", "n_columns", "known"),
@@ -154,4 +158,4 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "latticear_swendsen_wang": (None, *(_INTEGER,) * 3, *(_POINTER,) * 8),
     "latticear_wolff": (_INTEGER, *(_INTEGER,) * 3, _REAL, *(_POINTER,) * 8),
 }
-"""The result and the arguments of each."""
+"""For each C function by name: the type of its result, then the types of its arguments."""

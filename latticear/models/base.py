@@ -78,10 +78,13 @@ class AbstractModel(nn.Module, ABC):
     """Options of `fit` that suit this network better than the general defaults; its configs start from them."""
 
     draw_block: ClassVar[Callable[..., Drawn] | None] = None
-    """For an order of its own: draws one block from (u, condition, given), as `draw_reference` does but faster."""
+    """A function that draws one block from (u, condition, given), as `draw_reference` does but faster, or None.
+
+    It is for networks whose order of sites the engines do not support.
+    """
 
     block: ClassVar[dict[str, int]] = BLOCK
-    """Configurations in such a block, by device."""
+    """Number of configurations in a block that `draw_block` draws, by device."""
 
     def __init__(
         self,
@@ -175,7 +178,7 @@ class AbstractModel(nn.Module, ABC):
             maps: `(B, n_condition_maps, H, W)`, or None if n_condition_maps = 0.
 
         Raises:
-            ValueError: for other shapes.
+            ValueError: if one of them has another shape.
         """
         wanted = {"vector": (self.n_condition,), "maps": (self.n_condition_maps, *self.shape)}
         parts = []
@@ -237,7 +240,7 @@ class AbstractModel(nn.Module, ABC):
                 None; a network that can attach the gradient to given values does not compute them again.
 
         Raises:
-            ValueError: for another shape, or tokens outside 0..q-1.
+            ValueError: if tokens or condition have another shape, or for tokens outside 0..q-1.
         """
         if not torch.compiler.is_compiling():
             self._check(tokens, condition)
@@ -255,7 +258,7 @@ class AbstractModel(nn.Module, ABC):
     forward = log_prob
 
     def own_drawer(self) -> Drawer | None:
-        """What draws from this network in an order of its own, by `draw_block`; None leaves it to the engines."""
+        """The sampler that uses `draw_block`; None for a network that the general engines draw."""
         if self.draw_block is None:
             return None
         return InBlocks(self.draw_block, self.block[self.rank.device.type])
@@ -289,7 +292,7 @@ class AbstractModel(nn.Module, ABC):
             where: bool mask of one of the shapes of `given`, True at the sites to hold fixed.
 
         Raises:
-            ValueError: for an unknown method, a seed out of range, n < 1, or tokens or a mask that do not fit.
+            ValueError: for an unknown method, a seed out of range, n < 1, or tokens or a mask of the wrong shape.
         """
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
@@ -345,7 +348,7 @@ class AbstractModel(nn.Module, ABC):
         """Build the network of this class that `to_dict` described, with fresh weights.
 
         Raises:
-            ValueError: for an argument that the network does not have, or that it refuses.
+            ValueError: for an argument that the network does not take, or a value that it refuses.
         """
         arguments = {name: value for name, value in values.items() if name != "name"}
         arguments["shape"] = tuple(arguments.get("shape", ()))

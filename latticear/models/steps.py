@@ -29,17 +29,17 @@ class DrawingStep(NamedTuple):
 
 
 class Board(Protocol):
-    """Configurations as the model that made it sees them while it draws."""
+    """B configurations in the representation in which a model draws them."""
 
     @property
     def tokens(self) -> Tensor:
-        """int64 `(B, N)`."""
+        """The tokens of all sites, int64 `(B, N)`."""
 
     def write(self, sites: Tensor, tokens_tb: Tensor) -> None:
         """Fill in some sites, `(T,)`, with tokens `(T, B)`."""
 
     def take(self, rows: Tensor) -> Board:
-        """Some of the configurations, `(n,)`, each as often as it is named."""
+        """A board of the configurations `rows`, `(n,)`, where an index may occur several times."""
 
 
 @runtime_checkable

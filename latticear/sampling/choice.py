@@ -1,4 +1,4 @@
-"""Which drawer serves a network: its own, the compiled engine, the one of PyTorch, or the plain reference."""
+"""The choice of the sampler of a network: its own, the compiled engine, the PyTorch engine, or the plain reference."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ from latticear.sampling.torch_engine import Engine
 __all__ = ["BLOCK", "METHODS", "InBlocks", "Reference", "drawer"]
 
 BLOCK = {"cpu": 256, "cuda": 4096}
-"""Configurations that PyTorch draws together, at most, by device type."""
+"""Largest number of configurations that PyTorch draws together, by device type."""
 
 SHARE = 8
-"""The rings take at most one part in so many of a CUDA device's memory."""
+"""The buffers of the engine may take up to 1/SHARE of the memory of a CUDA device."""
 
 METHODS = ("wavefront", "reference")
-"""Ways to draw, by name; all give the same tokens for the same uniform numbers."""
+"""Names of the sampling methods; both give the same tokens for the same uniform numbers."""
 
 _engines: WeakKeyDictionary[Any, tuple[Any, Drawer | None]] = WeakKeyDictionary()
 
 
 class InBlocks:
-    """Draws by PyTorch, whose rounding depends on how many are drawn: blocks of one size, the last one padded.
+    """A sampler in PyTorch that draws blocks of one size, the last one padded, since rounding depends on the size.
 
     Args:
-        draw: one block: uniform numbers `(B, C H W)`, conditions or None, and sites held fixed or None.
-        block: how many configurations that is.
+        draw: a function that draws one block from uniform numbers `(B, C H W)`, conditions or None, and sites held
+            fixed or None.
+        block: number B of configurations in a block.
     """
 
     padded = True
@@ -52,21 +53,22 @@ class InBlocks:
 
 
 class Reference(InBlocks):
-    """One pass of the whole network for each rank."""
+    """The plain reference sampler: one pass of the whole network for each rank."""
 
     def __init__(self, model: Autoregressive) -> None:
         super().__init__(partial(draw_reference, model), BLOCK[model.rank.device.type])
 
 
 def drawer(model: Autoregressive, method: str = "wavefront") -> Drawer:
-    """What draws from a model by a method of `METHODS`.
+    """The sampler of a model for a method of `METHODS`.
 
-    A network may have a drawer of its own. One that no engine can serve (it is not traced, or its order is not that of
-    the raster) is drawn by the reference. An engine is trusted only if it draws from a copy with random weights with
-    the probabilities that the copy itself states, and is built anew when anything but the weights has changed.
+    A network may have a sampler of its own. The reference draws networks that no engine supports, because they cannot
+    be traced or their order is not that of the raster. An engine is used only if, for a copy of the network with random
+    weights, its log_q agrees with `log_prob`; it is built anew when anything but the weights of the network has
+    changed.
 
     Raises:
-        ValueError: for a network whose layers read what they must not.
+        ValueError: for a network whose layers read tokens of their own or later sites.
     """
     if method == "reference":
         return Reference(model)
@@ -74,16 +76,16 @@ def drawer(model: Autoregressive, method: str = "wavefront") -> Drawer:
         return own
     if not isinstance(model, nn.Module) or next(model.parameters(), None) is None:
         return Reference(model)
-    key, known = _signature(model), _engines.get(model)
-    if known is None or known[0] != key:
+    key, cached = _signature(model), _engines.get(model)
+    if cached is None or cached[0] != key:
         with torch.inference_mode(False), torch.no_grad(), _evaluating(model):
-            known = _engines[model] = (key, _engine(model))
-    return known[1] or Reference(model)
+            cached = _engines[model] = (key, _engine(model))
+    return cached[1] or Reference(model)
 
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Trace what samples are drawn from: a network may do otherwise in training."""
+    """A context in which all modules are in evaluation mode, since a network may compute otherwise in training mode."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -94,11 +96,11 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _signature(model: nn.Module) -> Any:
-    """All that tracing reads but the weights: modules, their plain attributes, their buffers and hooks."""
+    """Everything that tracing depends on except the weights: modules, their attributes, buffers and hooks."""
     first = next(model.parameters())
     parts: list[Any] = [first.device, first.dtype]
     modules: list[nn.Module] = [model]
-    while modules:  # several times as fast as model.modules(), and asked for at every draw
+    while modules:  # several times as fast as model.modules(), which matters since this runs at every draw
         module = modules.pop()
         modules += (child for child in module._modules.values() if child is not None)
         plain = [(name, _trace_of(value)) for name, value in vars(module).items() if name not in _OF_TORCH]
@@ -111,13 +113,13 @@ def _signature(model: nn.Module) -> Any:
 
 
 _OF_TORCH = frozenset(vars(nn.Module()))
-"""What every module has: parameters, buffers and children, which are seen otherwise, and the mode."""
+"""Attributes of every module, which are not compared as plain values: parameters, buffers, children and the mode."""
 
 _PLAIN = (int, float, str, bool, tuple, list, dict, type(None))
 
 
 def _trace_of(value: Any) -> Any:
-    """What changes with a value: itself, or the identity of an object and its own plain attributes."""
+    """A key that changes with a value: its repr if it is plain, else its identity and its own plain attributes."""
     if isinstance(value, _PLAIN):
         return repr(value)
     within = {} if isinstance(value, nn.Module | Tensor) else getattr(value, "__dict__", {})
@@ -139,7 +141,7 @@ def _engine(model: Any) -> Drawer | None:
         return None
     try:
         worst = max(_error(engine, probe) for probe in [random_probe(model)] for engine in _built(probe, 4))
-    except Exception as error:  # of code that is not ours, or that we misread
+    except Exception as error:  # a network from outside the package may fail, or may have been traced wrongly
         worst, reason = math.inf, f"an engine raised {type(error).__name__}: {error}"
     else:
         reason = f"an engine's log_q is off by {worst:.1e}"
@@ -153,7 +155,7 @@ def _engine(model: Any) -> Drawer | None:
 
 
 def _error(engine: Drawer, probe: Any) -> float:
-    """How far the log_q of four configurations is from the one that the network states, relative to it."""
+    """The largest difference, over four configurations, of the engine's log_q from `log_prob`, relative to it."""
     generator = torch.Generator().manual_seed(1)
     u = torch.rand(4, probe.n_components * math.prod(probe.shape), generator=generator, dtype=torch.float64)
     condition = random_condition(probe, 4, generator)
@@ -164,12 +166,15 @@ def _error(engine: Drawer, probe: Any) -> float:
 
 
 def _built(model: Any, block: int | None) -> list[Drawer]:
-    """The engines that can serve a model, the fastest first; PyTorch's draws blocks of a given or the usual size."""
+    """The engines that support a model, the fastest first.
+
+    `block` is the number of configurations that the engine in PyTorch draws together; None for the usual number.
+    """
     schedule, like = schedule_of(model), next(model.parameters())
     assert schedule is not None
-    # the kernels know one table for all configurations, and one token a site
-    beyond = model.bias is not None and (model.bias.n_maps > 0 or model.bias.n_components > 1)
-    nodes = None if beyond else lower(schedule, like)
+    # the kernels support a bias only with one table for all configurations, and one token at each site
+    unsupported = model.bias is not None and (model.bias.n_maps > 0 or model.bias.n_components > 1)
+    nodes = None if unsupported else lower(schedule, like)
     native: list[Drawer] = [] if nodes is None else [NativeEngine(model, schedule, nodes)]
     if native and block is None:
         return native

@@ -1,7 +1,7 @@
 """The phases of the multiscale order compiled for the CPU: draws, log-probabilities and gradients in one call each.
 
-The kernels (`latticear/kernels/patches.c`) are built when the package is installed. They know two tokens at one
-temperature and no other condition; everything else is left to PyTorch, with the same tokens.
+The kernels (`latticear/kernels/patches.c`) are built when the package is installed. They support networks of two tokens
+at one temperature without a condition; PyTorch computes all other networks, and draws the same tokens as the kernels.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from latticear.sampling.reference import Drawn, Given
 __all__ = ["CompiledPhases", "attached"]
 
 MOST_NEIGHBOURS = 8
-"""A table has an entry for each pattern of their tokens."""
+"""Largest number of neighbours of a site: a table has an entry for each of the 2^8 patterns of their tokens."""
 
 
 class _Program(NamedTuple):
-    """What the kernels run.
+    """The argument of the kernels: phases and sites to draw.
 
     Attributes:
-        order: of the phases.
-        kept: what it points to.
+        order: the C structure that describes the phases in their order.
+        kept: objects whose memory `order` points to, kept alive with it.
     """
 
     order: structures.Order
@@ -42,18 +42,19 @@ class _Program(NamedTuple):
 
 
 class CompiledPhases:
-    """What draws and weighs configurations of two tokens by the kernels; the weights are read anew at each call.
+    """Draws configurations of two tokens, and computes log-probabilities and gradients, by the compiled kernels.
 
-    Nothing that is computed for a configuration depends on those beside it or on the number of threads.
+    The weights are read anew at each call. The result for a configuration depends neither on the others in the same
+    call nor on the number of threads.
 
     Args:
         shape: (H, W).
-        phases: by name, in their order; on the CPU, without a condition.
-        bias: the energies at one temperature, or None.
-        biased: by name, whether the bias adds anything to a phase.
+        phases: the phases by name, in their order; on the CPU, without a condition.
+        bias: the energies of known neighbours at one temperature, or None.
+        biased: for each phase by name, whether the bias adds to its logits.
 
     Attributes:
-        instruction_set: index of that to use among those of this machine.
+        instruction_set: index, among the instruction sets of this machine, of the one to use; -1 for the fastest.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class CompiledPhases:
         self._starts = [end - len(sources) if sources else None for end, sources in zip(ends, own, strict=True)]
         self._places = (ctypes.c_void_p * len(self._sources))()
         self._phases = (structures.Phase * len(phases))()
-        self._kept = []  # what the records point to
+        self._kept = []  # arrays that the records point to
         for record, (key, phase), place in zip(self._phases, phases.items(), self._pieces(self._places), strict=True):
             arrays = (_indices(phase.sites), _indices(phase.taps.T), *tables_of(phase, bias, biased.get(key, False)))
             self._kept.append(arrays)
@@ -91,20 +92,20 @@ class CompiledPhases:
         self._whole = self._program(torch.arange(self._n_sites))
 
     @staticmethod
-    def serve(n_tokens: int, bias: BoltzmannBias | None, like: Tensor) -> bool:
-        """Whether the kernels are there and know networks of so many tokens with this bias, on the device of `like`."""
-        known = bias is None or (
+    def supports(n_tokens: int, bias: BoltzmannBias | None, like: Tensor) -> bool:
+        """Whether kernels are installed that support n_tokens tokens and this bias, on the device of `like`."""
+        bias_supported = bias is None or (
             bias.temperature is not None and not bias.n_maps and bias.sites.shape[1] <= MOST_NEIGHBOURS
         )
-        return n_tokens == 2 and known and like.device.type == "cpu" and library() is not None
+        return n_tokens == 2 and bias_supported and like.device.type == "cpu" and library() is not None
 
     @property
     def parameters(self) -> list[Tensor]:
-        """Those of all perceptrons, in the order of the gradients."""
+        """The parameters of all perceptrons, in the order in which `gradients` returns their gradients."""
         return [weight for weight in self._weights if weight is not None]
 
     def fit(self) -> bool:
-        """Whether the weights lie in memory as the kernels read them."""
+        """Whether all weights have the shapes, types and memory layout that the kernels read."""
         every = self._weights
         dtype = _dtype(every)
         return dtype in (torch.float32, torch.float64) and all(
@@ -114,11 +115,11 @@ class CompiledPhases:
 
     @property
     def block(self) -> int:
-        """Configurations that keep every thread busy for a while."""
+        """The number of configurations to draw in one call, large enough to keep every thread busy."""
         return 4 * LANES * torch.get_num_threads()
 
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
-        """Draw configurations from uniform numbers `(B, N)`, but for the sites held fixed."""
+        """Draw configurations from uniform numbers `(B, N)`; sites held fixed keep their tokens."""
         tokens, where = torch.empty(u.shape, dtype=torch.uint8), None
         if given is not None:
             tokens.copy_(given.tokens)
@@ -131,12 +132,15 @@ class CompiledPhases:
         return self._account(None, tokens.to(torch.uint8).contiguous(), None, sites)[1]
 
     def redraw(self, tokens: Tensor, sites: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw some sites of configurations anew, in their order: their tokens `(B, n)` and log-probability `(B,)`.
+        """Draw the tokens of some sites anew, in the order of the phases.
 
         Args:
-            tokens: `(B, N)`, with all sites that these depend on.
-            sites: int64 `(n,)`, each once.
-            u: float64 `(B, n)`.
+            tokens: configurations `(B, N)`, filled in at all sites that the sites to be drawn depend on.
+            sites: int64 `(n,)`, each site once.
+            u: float64 `(B, n)`, uniform in [0, 1).
+
+        Returns:
+            The tokens drawn, `(B, n)`, and the log-probability of drawing them, `(B,)`.
         """
         drawn = tokens.to(torch.uint8).contiguous()
         drawn = drawn.clone() if drawn is tokens else drawn
@@ -144,27 +148,38 @@ class CompiledPhases:
         return drawn[:, sites].long(), log_q
 
     def gradients(self, tokens: Tensor, weights: Tensor) -> list[Tensor]:
-        """Those of `(weights * log_q).sum()` by each of `parameters`.
+        """Gradients of `(weights * log_q).sum()` with respect to each of `parameters`.
 
         Args:
             tokens: complete configurations `(B, N)`.
-            weights: `(B,)`.
+            weights: the weight of each configuration, `(B,)`.
         """
         tokens, n = tokens.to(torch.uint8).contiguous(), len(tokens)
         padded = -(-n // LANES) * LANES
         weights = torch.cat([weights.double(), weights.new_zeros(padded - n, dtype=torch.float64)])
         boards = torch.empty(padded * (self._n_sites + 1), dtype=torch.int8)
-        found = [None if w is None else torch.empty_like(w) for w in self._weights]
-        places = (ctypes.c_void_p * len(found))(*map(_place, found))
+        gradients = [None if w is None else torch.empty_like(w) for w in self._weights]
+        places = (ctypes.c_void_p * len(gradients))(*map(_place, gradients))
         of_phases = (ctypes.c_void_p * len(self._starts))(*self._pieces(places))
         arrays = (tokens.data_ptr(), weights.data_ptr(), boards.data_ptr(), ctypes.addressof(of_phases))
         self._call("latticear_patches_learn", self._whole, n, *arrays)
-        return [gradient for gradient in found if gradient is not None]
+        return [gradient for gradient in gradients if gradient is not None]
 
     def _account(
         self, u: Tensor | None, tokens: Tensor, where: Tensor | None, sites: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Fill in the tokens, of some sites or all, and sum the log-probabilities of those drawn and of those held."""
+        """Draw or weigh the tokens of `sites`, or of all sites.
+
+        Args:
+            u: uniform numbers to draw from; None if the tokens are complete and only their probabilities are wanted.
+            tokens: uint8 `(B, N)`, filled in place.
+            where: mask of the sites held fixed, or None.
+            sites: sites to draw or weigh; None for all.
+
+        Returns:
+            The log-probabilities of the drawn sites and of the sites held fixed, `(B,)` each; without `u` all sites
+            count as held fixed.
+        """
         program = self._whole if sites is None else self._program(sites)
         n_columns = self._n_sites if sites is None else len(sites)
         log_q, log_q_given = (torch.empty(len(tokens), dtype=torch.float64) for _ in range(2))
@@ -174,7 +189,7 @@ class CompiledPhases:
         return log_q, log_q_given
 
     def _program(self, sites: Tensor) -> _Program:
-        """What draws these sites, the column of a site being its place among them."""
+        """The program that draws these sites; site `sites[i]` uses column i of the uniform numbers."""
         phase_of = self._phase_of[sites]
         columns = phase_of.argsort(stable=True)
         drawn, columns = self._target_of[sites[columns]], columns.to(torch.int32)
@@ -199,17 +214,20 @@ class CompiledPhases:
 
     @property
     def _weights(self) -> list[Tensor | None]:
-        """What the kernels read, phase by phase."""
+        """The weights and biases that the kernels read, phase by phase; None for a missing one."""
         return [parameters.get(name) for parameters, name in self._sources]
 
     def _pieces(self, places: Any) -> Iterator[int | None]:
-        """Where those of each phase begin among the places of all; None for a phase without."""
+        """Addresses at which the pointers of each phase begin among all `places`; None for phases without a network."""
         size = ctypes.sizeof(ctypes.c_void_p)
         return (None if start is None else ctypes.addressof(places) + start * size for start in self._starts)
 
 
 def attached(kernels: CompiledPhases, tokens: Tensor, known: Tensor | None) -> Tensor:
-    """Log-probabilities `(B,)` of complete configurations `(B, N)` with their gradient, computed unless `known`."""
+    """Log-probabilities `(B,)` of complete configurations `(B, N)`, with their gradient.
+
+    `known` are their values if these have been computed before; None computes them.
+    """
     log_q = kernels.log_prob(tokens) if known is None else known
     if not torch.is_grad_enabled():
         return log_q
@@ -218,7 +236,7 @@ def attached(kernels: CompiledPhases, tokens: Tensor, known: Tensor | None) -> T
 
 
 class _Attached(torch.autograd.Function):
-    """Computes everything anew in the backward pass, as `latticear.models.multiscale.recomputed` does."""
+    """Recomputes all activations in the backward pass, as `latticear.models.multiscale.recomputed` does."""
 
     @staticmethod
     def forward(ctx: Any, kernels: CompiledPhases, tokens: Tensor, log_q: Tensor, *weights: Tensor) -> Tensor:
@@ -229,12 +247,12 @@ class _Attached(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        tokens, *_ = ctx.saved_tensors  # raises if they or the weights have changed since the forward pass
+        tokens, *_ = ctx.saved_tensors  # raises if tokens or weights have changed since the forward pass
         return (None, None, None, *ctx.kernels.gradients(tokens, gradients[0]))
 
 
 def _dtype(weights: list[Tensor | None]) -> torch.dtype | None:
-    """That of the first of them; None if there are none."""
+    """The type of the first weight that is not None; None if there is no such weight."""
     return next((weight.dtype for weight in weights if weight is not None), None)
 
 
@@ -243,13 +261,16 @@ def _fits(weight: Tensor, size: tuple[int, ...], dtype: torch.dtype) -> bool:
 
 
 def _sources(network: PatchNetwork) -> list[tuple[dict[str, Tensor | None], str]]:
-    """Weight and bias of each layer, then of the head, as the kernels read them: where they are, as they may be set."""
+    """Weight and bias of each layer, then of the head, in the order of the kernels.
+
+    Each is given by the dictionary and the key under which its module keeps it, since a parameter may be replaced.
+    """
     layers: list[Any] = [*network.layers, network]
     return [(layer._parameters, name) for layer in layers for name in ("weight", "bias")]
 
 
 def _sizes(phase: PhaseModule) -> list[tuple[int, ...] | None]:
-    """What the kernels take them to have: hidden layers of one width, and no head without any."""
+    """Shapes that the kernels expect of the weights of `_sources`; None for the head's weight without hidden layers."""
     assert phase.network is not None
     width, depth, n_outputs = _width(phase.network), len(phase.network.layers), _n_outputs(phase)
     inputs = [len(phase.taps), *[width] * (depth - 1)] if depth else []

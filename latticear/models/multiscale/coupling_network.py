@@ -1,5 +1,6 @@
-"""What a network of known spins is told of the couplings around its targets.
+"""A network of the couplings around a target, whose output enters the network of the known spins around that target.
 
+A target is a site whose conditional probability is computed; a tap is a known site near a target.
 Index suffixes: k tap, t target, u instance, b configuration.
 """
 
@@ -12,16 +13,16 @@ from torch import Tensor, nn
 
 from latticear.models.multiscale.gauge import Gauge
 
-__all__ = ["CouplingNetwork", "Told"]
+__all__ = ["CouplingFeatures", "CouplingNetwork"]
 
 
-class Told(NamedTuple):
-    """Of some targets, for each of U instances of the couplings.
+class CouplingFeatures(NamedTuple):
+    """Features of the couplings around T targets, for each of U instances of the couplings.
 
     Attributes:
-        signs: `(n_taps, T, U)`, of the known spins, in the gauge of the target.
-        weights: `(n_taps, T, U)`, what each of them counts.
-        embedded: `(n_embedded, T, U)`, the couplings as hidden layers see them.
+        signs: `(n_taps, T, U)`, gauge signs that the known spins are multiplied with.
+        weights: `(n_taps, T, U)`, weights that the known spins are multiplied with.
+        embedded: `(n_embedded, T, U)`, embedded couplings that enter the hidden layers.
         rows: int64 `(B,)`, the instance of each configuration.
     """
 
@@ -32,16 +33,16 @@ class Told(NamedTuple):
 
 
 class CouplingNetwork(nn.Module):
-    """A perceptron of the couplings in a window: computed once for all configurations that share them.
+    """A perceptron of the couplings in a window, evaluated once for all configurations that share the couplings.
 
-    How a spin acts on a target is a matter of the couplings between them, so what comes out are weights of the known
-    spins, beside what enters the hidden layers. Everything is seen in the gauge of the target, so that the network has
-    the gauge symmetry exactly.
+    How a known spin acts on a target depends on the couplings between them, so the network returns a weight for each
+    known spin, and an embedding of the couplings for the hidden layers. Couplings and spins are transformed to the
+    gauge of the target, so that the gauge symmetry is exact.
 
     Args:
-        gauge: of the targets.
-        n_taps: known spins.
-        width: of its layers.
+        gauge: the gauge transformation for the targets.
+        n_taps: number of known spins around a target.
+        width: width of the layers.
     """
 
     def __init__(self, gauge: Gauge, n_taps: int, width: int) -> None:
@@ -51,21 +52,24 @@ class CouplingNetwork(nn.Module):
         self.weigh = nn.Linear(width, n_taps)
         nn.init.ones_(self.weigh.bias)
 
-    def forward(self, couplings: Tensor, part: slice | Tensor) -> Told:
-        """What is told of some targets.
+    def forward(self, couplings: Tensor, part: slice | Tensor) -> CouplingFeatures:
+        """The features of the couplings around some targets.
 
         Args:
-            couplings: `(B, 2 H W)`, of each configuration.
-            part: of the targets, a slice or their places.
+            couplings: the couplings of each configuration, `(B, 2 H W)`.
+            part: the targets to compute, a slice or indices.
         """
         instances, rows = _instances(couplings)
         signs_ktu, window = self.gauge(instances, part, self.weigh.weight)
         embedded_tue = self.layers(window.movedim(0, -1))
-        return Told(signs_ktu, self.weigh(embedded_tue).movedim(-1, 0), embedded_tue.movedim(-1, 0), rows)
+        return CouplingFeatures(signs_ktu, self.weigh(embedded_tue).movedim(-1, 0), embedded_tue.movedim(-1, 0), rows)
 
 
 def _instances(couplings: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows that differ from the one before, `(U, ...)`, and the one of each: `torch.unique_consecutive`, faster."""
+    """The rows that differ from the row before, `(U, ...)`, and for each row the index of its equal among them.
+
+    The result of `torch.unique_consecutive(couplings, return_inverse=True, dim=0)`, but faster.
+    """
     first = torch.ones(len(couplings), dtype=torch.bool, device=couplings.device)
     first[1:] = (couplings[1:] != couplings[:-1]).any(1)
     return couplings[first], first.cumsum(0) - 1

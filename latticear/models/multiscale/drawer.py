@@ -1,4 +1,4 @@
-"""What draws from a multiscale network: its kernels wherever they serve it, else PyTorch, phase by phase."""
+"""The sampler of a multiscale network: its compiled kernels where they support the network, otherwise PyTorch."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ __all__ = ["PhaseDrawer"]
 
 
 class PhaseDrawer:
-    """Asks the network at every block whether its kernels serve it as it is then."""
+    """Draws phase by phase; checks at every block whether the kernels support the current state of the network."""
 
     def __init__(self, model: MultiscalePixelCNN) -> None:
         self._model = model
 
     @property
     def block(self) -> int:
-        """How many are drawn in one call, at most."""
+        """The largest number of configurations drawn in one call."""
         own, kernels = self._model.block[self._model.rank.device.type], self._model.kernels()
         return own if kernels is None else max(own, kernels.block)
 
     @property
     def padded(self) -> bool:
-        """True without kernels: the rounding of PyTorch depends on how many are drawn."""
+        """Whether each block is padded to the full size, as without kernels: PyTorch's rounding depends on the size."""
         return self._model.kernels() is None
 
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
-        """Draw from uniform numbers, float64 `(B, H W)`, but for the sites held fixed."""
+        """Draw configurations from uniform numbers, float64 `(B, H W)`; sites held fixed keep their tokens."""
         kernels = self._model.kernels()
         return self._model.draw_block(u, condition, given) if kernels is None else kernels.draw(u, condition, given)

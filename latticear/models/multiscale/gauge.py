@@ -1,9 +1,10 @@
-"""Couplings around a site as a network sees them: in a gauge of that site.
+"""The gauge in which a network receives the couplings and the known spins around a target site.
 
-Nothing changes under `s_i -> e_i s_i, J_ij -> e_i e_j J_ij` with any signs e. So all systems that differ by a gauge
-alone may share one: that in which the target has e = 1 and no coupling is negative along a tree of shortest paths from
-it. A known spin then stands for what it would be if carried to the target along its path, and of couplings of one
-strength only those remain that close a loop.
+The energy is invariant under `s_i -> e_i s_i, J_ij -> e_i e_j J_ij` with any signs e, so systems that differ by such a
+gauge transformation have the same physics, and the network sees them all in one gauge: that in which the target has
+e = 1 and no coupling is negative along a tree of shortest paths from the target. A known spin is then multiplied with
+the signs of the couplings on its path to the target, and if all couplings have one strength, only those that close a
+loop still carry information.
 
 Index suffixes: o offset from the target, t target, b configuration, k tap, e bond.
 """
@@ -27,19 +28,20 @@ Bond = tuple[Offset, int]
 
 
 class Gauge(nn.Module):
-    """The signs of known spins around some targets, and the couplings in a window around them, each in its gauge.
+    """The gauge signs of the known spins around some targets, and the couplings around each target in its gauge.
 
-    Exact where the tree has bonds: everywhere but near missing sites.
+    The gauge symmetry is exact where all steps of the tree are bonds: everywhere except near missing sites.
 
     Args:
-        bias: of a Hamiltonian whose couplings come with the configurations, with all bonds (before `attach`).
+        bias: the bias of a Hamiltonian whose couplings come with the configurations, with all bonds (before `attach`).
         periodic: whether shortest paths go around the boundary, (y, x).
         sites: int64 `(T,)`, the targets.
-        taps: int64 `(n_taps, T)`, known sites around each; N where there is none.
-        reach: couplings between sites at most so far away along each axis are seen.
+        taps: int64 `(n_taps, T)`, known sites around each target; N for a missing one.
+        reach: distance from the target along each axis up to which sites, and the couplings between them, are in the
+            window.
 
     Attributes:
-        n_bonds: couplings in the window.
+        n_bonds: number of couplings in the window.
     """
 
     taps: Tensor
@@ -55,29 +57,28 @@ class Gauge(nn.Module):
         super().__init__()
         frame = _Frame(bias.shape, periodic)
         n_sites = math.prod(bias.shape)
-        known = taps < n_sites
         offsets_kt = [
             [frame.offset(s, t) for s, t in zip(row, sites.tolist(), strict=True)]
-            for row in torch.where(known, taps, sites).tolist()
+            for row in torch.where(taps < n_sites, taps, sites).tolist()
         ]
         window = frame.window(reach)
         offsets = _tree({*window, *(offset for row in offsets_kt for offset in row)})
         place = {offset: o for o, offset in enumerate(offsets)}
-        seen = [(a, b) for a in sorted(window) for b in frame.after(a) if b in window]
+        bonds = [(a, b) for a in sorted(window) for b in frame.after(a) if b in window]
         steps = [(_parent(offset), offset) for offset in offsets[1:]]
-        self.n_bonds = len(seen)
+        self.n_bonds = len(bonds)
         sizes = [len(list(ring)) for _, ring in groupby(offsets, _length)]
         self._rings = [slice(*ends) for ends in pairwise(accumulate(sizes))]  # of offsets at one distance, from 1
         tables = {
             "taps": torch.tensor([[place[offset] for offset in row] for row in offsets_kt]),
             "parents": torch.tensor([0, *(place[parent] for parent, _ in steps)]),
             "tree": frame.entries(sites, [((0, 0), 0), *(frame.bond(*step) for step in steps)]),
-            "ends": torch.tensor([[place[a], place[b]] for a, b in seen]).T,
-            "window": frame.entries(sites, [frame.bond(*ends) for ends in seen]),
+            "ends": torch.tensor([[place[a], place[b]] for a, b in bonds]).T,
+            "window": frame.entries(sites, [frame.bond(*ends) for ends in bonds]),
         }
         for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)
-        # what a coupling of 1 is worth: 1, or -1 across an antiperiodic boundary, or 0 where there is no bond
+        # factor of each coupling: 1, or -1 across an antiperiodic boundary, or 0 if there is no bond
         units = torch.zeros(2 * n_sites, dtype=torch.float64)
         assert bias.couplings is not None
         bonded = bias.energies[..., 0, 0] != 0
@@ -88,12 +89,12 @@ class Gauge(nn.Module):
         """The signs e of the taps, `(n_taps, T, B)`, and the couplings of the window, `(n_bonds, T, B)`.
 
         Args:
-            couplings: `(B, 2 H W)`, of each configuration.
-            part: of the targets, a slice or their places.
-            like: a tensor of the type of the results.
+            couplings: the couplings of each configuration, `(B, 2 H W)`.
+            part: the targets to compute, a slice or indices.
+            like: a tensor with the type of the results.
         """
-        values = F.pad(couplings * self.units, (0, 1)).T.to(like.dtype)  # the last one: of bonds that are not there
-        signs_otb = torch.where(values < 0, -1.0, 1.0).to(like.dtype)[self.tree[:, part]]  # of the step to each offset
+        values = F.pad(couplings * self.units, (0, 1)).T.to(like.dtype)  # the last entry stands for missing bonds
+        signs_otb = torch.where(values < 0, -1.0, 1.0).to(like.dtype)[self.tree[:, part]]  # sign of each step
         signs_otb[0] = 1
         for ring in self._rings:
             signs_otb[ring] *= signs_otb[self.parents[ring]]
@@ -104,31 +105,31 @@ class Gauge(nn.Module):
 
 
 class _Frame:
-    """Offsets (dy, dx) between sites, the shortest where boundaries are periodic."""
+    """Offsets (dy, dx) between sites; along a periodic direction the shortest one."""
 
     def __init__(self, shape: tuple[int, int], periodic: tuple[bool, bool]) -> None:
         self.shape, self.periodic = shape, periodic
 
     def offset(self, site: int, target: int) -> Offset:
-        there, here = divmod(site, self.shape[1]), divmod(target, self.shape[1])
-        return self._short((there[0] - here[0], there[1] - here[1]))
+        (y, x), (y_target, x_target) = divmod(site, self.shape[1]), divmod(target, self.shape[1])
+        return self._short((y - y_target, x - x_target))
 
     def window(self, reach: int) -> set[Offset]:
         around = range(-reach, reach + 1)
         return {self._short((dy, dx)) for dy in around for dx in around}
 
     def after(self, offset: Offset) -> list[Offset]:
-        """To the right and below."""
+        """The offsets of the right neighbour and of the neighbour below."""
         dy, dx = offset
         return [self._short((dy, dx + 1)), self._short((dy + 1, dx))]
 
     def bond(self, a: Offset, b: Offset) -> Bond:
-        """The one between two neighbours."""
+        """The bond between two neighbouring offsets."""
         first, second = (a, b) if b in self.after(a) else (b, a)
         return first, self.after(first).index(second)
 
     def entries(self, targets: Tensor, bonds: list[Bond]) -> Tensor:
-        """Which coupling that of each bond is, as seen from each target, 2 H W for none: int64 `(n_bonds, T)`."""
+        """Index of the coupling of each bond relative to each target, 2 H W for no bond: int64 `(n_bonds, T)`."""
         (height, width), n_sites = self.shape, math.prod(self.shape)
         y, x = targets // width, targets % width
         rows = []
@@ -149,17 +150,17 @@ class _Frame:
 
 
 def _tree(offsets: set[Offset]) -> list[Offset]:
-    """These offsets and those on the way to them, nearest first; the target, (0, 0), begins."""
-    found = {(0, 0)}
+    """These offsets and all offsets on their paths to the target, nearest first, beginning with the target, (0, 0)."""
+    tree = {(0, 0)}
     for offset in offsets:
-        while offset not in found:
-            found.add(offset)
+        while offset not in tree:
+            tree.add(offset)
             offset = _parent(offset)
-    return sorted(found, key=lambda o: (_length(o), o))
+    return sorted(tree, key=lambda o: (_length(o), o))
 
 
 def _parent(offset: Offset) -> Offset:
-    """One step towards the target, along the longer axis."""
+    """The offset one step closer to the target, along the axis on which it is farther away."""
     dy, dx = offset
     if abs(dy) >= abs(dx):
         return dy - (1 if dy > 0 else -1), dx

@@ -1,4 +1,4 @@
-"""MultiscalePixelCNN: sites by scale, the coarsest first, in O(log L) phases."""
+"""MultiscalePixelCNN draws the sites scale by scale, the coarsest first, in O(log L) phases."""
 
 from __future__ import annotations
 
@@ -31,38 +31,41 @@ from latticear.threads import side_by_side
 __all__ = ["MultiscalePixelCNN"]
 
 COLUMNS = 2**13
-"""Targets times configurations that are computed at a time: more would not stay in the cache."""
+"""Number of targets times configurations that are computed together: more would not stay in the cache."""
 
 LANES = 256
-"""Configurations that one thread draws at a time; the same on any number of threads, for rounding depends on it."""
+"""Number of configurations that a thread draws together, the same on any number of threads: rounding depends on it."""
 
 
 class MultiscalePixelCNN(AbstractModel):
-    """Draws the spins of ever finer sublattices, each given those of the coarser ones around it.
+    """An autoregressive network that draws the spins of ever finer sublattices, given those of the coarser ones.
 
-    A raster network has to carry a correlation length of L through local kernels. Here a site is drawn between known
-    sites on all sides, so what it has to know lies close by at every scale, and a small perceptron of the nearest known
-    sites tells its conditional probability (`order` has the order). The weights of a step belong to its
-    spacing, not to the lattice: those of a small lattice serve a larger one.
+    A raster network has to carry a correlation length of L through local kernels. This network draws a site when there
+    are known sites (sites drawn before) on all sides of it, so all relevant spins are close at every scale, and a small
+    perceptron of the nearest known sites gives the conditional probability of the site. The module
+    `latticear.models.multiscale.order` describes the order. The weights of a step depend on the spacing of its grid,
+    not on the lattice: weights trained on a small lattice can be used on a larger one.
 
-    With a bias, whatever follows from the energy alone costs no network: with nearest-neighbour bonds the odd
-    sublattice by its heat bath, and half of the sublattice before it by summing over the odd one. With two tokens the
-    spin-flip symmetry costs nothing: every patch is seen relative to the sign of one of its known spins.
+    With a bias, conditional probabilities that follow from the energy alone need no perceptron: for nearest-neighbour
+    bonds, the odd sublattice is drawn by its heat bath, and half of the sublattice before it by summing over the odd
+    one. With two tokens the spin-flip symmetry costs nothing: all inputs are taken relative to one of the known spins.
 
     Args:
-        shape: (H, W), any; a grid of odd extent has its first and last row both in the next coarser one.
+        shape: (H, W), any; where a grid has an odd extent, both its first and its last row are part of the next coarser
+            grid.
         n_tokens: q >= 2.
-        width, depth: of the hidden layers of each perceptron.
-        n_taps: known sites that each of them sees, the nearest ones, at least.
-        periodic: whether it sees around the boundary, for both directions or (y, x).
-        translation_invariant: the sites of a phase share one perceptron; False, for couplings that differ from bond to
-            bond: each has its own.
-        cell: the extents of the unit cell, (y, x), divisors of the shape: the order of scales is one of cells, and the
-            sites of a cell come one after the other. (1, 1) where the whole lattice orders as one; None for that, or,
-            if the bias has bonds within a sublattice and the extents are even, for (2, 2): such bonds may order each
-            sublattice by itself, as in the stripes of the J1-J2 model.
-        coupling_reach: where the bias follows the couplings of each configuration: a site sees those within a square
-            that reaches so far to each side, in its gauge (`latticear.models.multiscale.gauge`).
+        width, depth: width and number of the hidden layers of each perceptron.
+        n_taps: least number of known sites, the nearest ones, that are the inputs of a perceptron.
+        periodic: whether known sites across the boundary count as near, for both directions or (y, x).
+        translation_invariant: True if all sites of a phase share one perceptron; False if each site has its own, for
+            couplings that differ from bond to bond.
+        cell: the extents of the unit cell, (y, x), divisors of the shape: the order of scales is that of cells, and the
+            sites of a cell are drawn one after the other. (1, 1) suits a lattice that orders as a whole. None chooses
+            (2, 2) if the bias has bonds within a sublattice and the extents are even, since such bonds may order each
+            sublattice by itself, as in the stripes of the J1-J2 model, and (1, 1) otherwise.
+        coupling_reach: if the bias depends on the couplings of each configuration, the perceptron of a site reads the
+            couplings in a square around it that extends this far to each side, in the gauge of the site
+            (`latticear.models.multiscale.gauge`).
         common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
             enters every hidden layer.
 
@@ -124,7 +127,7 @@ class MultiscalePixelCNN(AbstractModel):
         rank = rank_of(phases, self.shape)
         self.phases = nn.ModuleDict({key_of(phase): self._module(phase, rank) for phase in phases})
         if not any(phase.network for phase in self._phases.values()):
-            self.embed = None  # nothing reads it
+            self.embed = None  # no perceptron uses the condition
         self._grouped = self._groups(phases)
         self._set_rank(rank)
         self._biased = {} if self.bias is None else {k: self.bias.tells(p.sites) for k, p in self._phases.items()}
@@ -132,12 +135,12 @@ class MultiscalePixelCNN(AbstractModel):
 
     @property
     def _sees_couplings(self) -> bool:
-        """Whether the condition is the couplings of the bias alone; any other is embedded."""
+        """Whether the condition holds the couplings of the bias and nothing else; other conditions are embedded."""
         alone = self.bias is not None and (self.n_condition, self.n_condition_maps) == (0, self.bias.n_maps)
         return alone and self.conditioned and self.spin_flip_symmetric
 
     def _networks_of(self, phase: Phase) -> list[Phase]:
-        """The phase, or its sites one by one, if each has a network of its own."""
+        """The phase, or a phase for each of its sites if each site has a network of its own."""
         shares = self.translation_invariant or not len(phase.taps)
         return [phase] if shares else [phase.only(t) for t in range(len(phase.sites))]
 
@@ -147,7 +150,7 @@ class MultiscalePixelCNN(AbstractModel):
         gauged = self.n_tokens == 2 and self.spin_flip_symmetric
         network = couplings = None
         n_embedded = self.width if self.embed else 0
-        if exact is None and not (gauged and not len(phase.taps)):  # the sign of the first spin is that of a coin
+        if exact is None and not (gauged and not len(phase.taps)):  # the first spin is a fair coin
             n_inputs = len(phase.taps) * (1 if self.n_tokens == 2 else self.n_tokens)
             n_outputs = 1 if gauged else self.n_tokens
             if self._sees_couplings and self.bias is not None:
@@ -158,29 +161,32 @@ class MultiscalePixelCNN(AbstractModel):
         return PhaseModule(phase, self.n_tokens, self.spin_flip_symmetric, network, summed, couplings)
 
     def counterparts(self, name: str) -> list[str]:
-        """The parameters of the same spacing; a coarser level than there is begins as the next finer one.
+        """Parameters of a network for another lattice from which parameter `name` may be copied, the best first.
 
-        Those of a single site are its own, or those that all sites of its phase share.
+        The best is the parameter of the same level; if the other network has no such level, the next finer one. The
+        parameter of a single site can be copied from that of the same site, or from one that all sites of a phase
+        share.
         """
-        found = re.fullmatch(r"phases\.(\d+)_([a-z]+\d*(?:of\d+)?)(at\d+)?(\..+)", name)
-        if found is None:
+        parts = re.fullmatch(r"phases\.(\d+)_([a-z]+\d*(?:of\d+)?)(at\d+)?(\..+)", name)
+        if parts is None:
             return [name]
-        level, kind, site, rest = int(found[1]), found[2], found[3], found[4]
+        level, kind, site, rest = int(parts[1]), parts[2], parts[3], parts[4]
         own = [name] if site else []
         return own + [f"phases.{k}_{kind}{rest}" for k in range(level, -1, -1)]
 
     def _groups(self, phases: list[Phase]) -> list[tuple[int, list[str]]]:
-        """Level and phases of each step: the faces or the edges of a level.
+        """Level and phases of each step, which consists of the faces or of the edges of a level.
 
-        What the energy tells belongs to the step before, as it does not change the weight of a configuration.
+        A phase whose conditionals follow from the energy is part of the step before it, since drawing it does not
+        change the importance weight of a configuration.
         """
         groups: list[tuple[int, list[str]]] = []
         begun = ""
         for phase in phases:
             key = key_of(phase)
             kind = f"{phase.level}_{phase.name[:4]}"  # face or edge
-            told = groups and self._phases[key].network is None
-            if told or kind == begun:
+            exact = groups and self._phases[key].network is None
+            if exact or kind == begun:
                 groups[-1][1].append(key)
             else:
                 groups.append((phase.level, [key]))
@@ -188,7 +194,7 @@ class MultiscalePixelCNN(AbstractModel):
         return groups
 
     def _symmetric_logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
-        return self._logits(tokens, condition)  # which has the symmetry, phase by phase
+        return self._logits(tokens, condition)  # each phase has the symmetry by itself
 
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
         board = Board.of(tokens.flatten(1), self.n_tokens, self._like)
@@ -200,19 +206,19 @@ class MultiscalePixelCNN(AbstractModel):
         return logits_bqs.unflatten(2, self.shape)
 
     def kernels(self) -> CompiledPhases | None:
-        """What computes this network as it is now in one call; None where PyTorch does."""
+        """The compiled kernels for the current state of this network; None if PyTorch must compute it."""
         return None if torch.compiler.is_compiling() else self._kernels.of(self)
 
     def compiled(self) -> CompiledPhases | None:
-        """The network for the kernels, built anew and not yet to be trusted; None where they cannot serve it."""
-        if self.embed is not None or not CompiledPhases.serve(self.n_tokens, self.bias, self._like):
+        """New kernels for this network, not yet checked against its logits; None if kernels do not support it."""
+        if self.embed is not None or not CompiledPhases.supports(self.n_tokens, self.bias, self._like):
             return None
         if not any(phase.network for phase in self._phases.values()):
             return None
         return CompiledPhases(self.shape, self._phases, self.bias, self._biased)
 
     def own_drawer(self) -> Drawer | None:
-        """What draws from it phase by phase; None without weights, where the plain reference does."""
+        """A sampler that draws phase by phase; None for a network without weights, which the plain reference draws."""
         return None if next(self.parameters(), None) is None else PhaseDrawer(self)
 
     def _log_prob(self, tokens: Tensor, condition: Tensor | None, known: Tensor | None) -> Tensor:
@@ -224,7 +230,7 @@ class MultiscalePixelCNN(AbstractModel):
         return self._attached(self.log_prob_of(board, None, condition), board, condition)
 
     def _attached(self, log_q: Tensor, board: Board, condition: Tensor | None) -> Tensor:
-        """Known log-probabilities `(B,)` of complete configurations with their gradient."""
+        """The log-probabilities `log_q`, `(B,)`, of complete configurations with a gradient attached to them."""
         if not torch.is_grad_enabled():
             return log_q
         strengths, embedded = self._given(len(log_q), condition)
@@ -237,14 +243,14 @@ class MultiscalePixelCNN(AbstractModel):
     def _log_probs(
         self, key: str, places: Tensor, board: Board, strengths: Strengths | None, embedded: Tensor | None
     ) -> Iterator[Tensor]:
-        """Log-probabilities of some sites of a phase at a time, `(B,)`."""
+        """Log-probabilities `(B,)` of the targets `places` of a phase; each item sums over some of these targets."""
         for part, logits_tbq in self._conditionals(key, places, board, strengths, embedded):
             chosen = board.tokens[:, self._phases[key].sites[part]].T[..., None]
             yield log_softmax(logits_tbq).gather(2, chosen)[..., 0].sum(0)
 
     @torch.no_grad()
     def draw_block(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
-        """Draw configurations, phase by phase, as `latticear.sampling.reference.draw_reference` does rank by rank.
+        """Draw the configurations that `latticear.sampling.reference.draw_reference` draws, but phase by phase.
 
         Args:
             u: float64 `(B, H W)`, uniform in [0, 1).
@@ -269,20 +275,20 @@ class MultiscalePixelCNN(AbstractModel):
 
     @property
     def steps(self) -> list[DrawingStep]:
-        """All sites in the order in which they are drawn, as `latticear.models.steps.DrawsInSteps` says."""
-        single = self.cell == SITE  # members of a cell are next to each other on every level
+        """All sites in the order in which they are drawn, as described in `latticear.models.steps.DrawsInSteps`."""
+        single = self.cell == SITE  # the members of a larger cell are neighbours on every level
         return [
             DrawingStep(level if single else 0, torch.cat([self._phases[key].sites for key in keys]))
             for level, keys in self._grouped
         ]
 
     def board(self, tokens: Tensor) -> Board:
-        """Configurations `(B, N)` as the phases see them; sites that are not drawn yet may hold anything."""
+        """A board of configurations `(B, N)`; tokens of sites that are not drawn yet are arbitrary."""
         return Board.of(tokens, self.n_tokens, self._like)
 
     @torch.no_grad()
     def redraw(self, board: Board, sites: Tensor, u: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Draw some sites anew, as `latticear.models.steps.DrawsInSteps` says: their log-probability."""
+        """Draw some sites anew and return their log-probability; see `latticear.models.steps.DrawsInSteps`."""
         if (kernels := self.kernels()) is None:
             return self._draw(board, sites, u, condition, None)[0]
         tokens, log_q = kernels.redraw(board.tokens, sites, u)
@@ -291,7 +297,7 @@ class MultiscalePixelCNN(AbstractModel):
 
     @torch.no_grad()
     def log_prob_of(self, board: Board, sites: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
-        """Log-probability of what the board holds at some sites, or at all, each given the lower ranks: `(B,)`."""
+        """Log-probability of the board's tokens at some sites, or at all, each given those of lower rank: `(B,)`."""
         if (kernels := self.kernels()) is not None:
             return kernels.log_prob(board.tokens, sites)
         given = self._given(len(board.tokens), condition)
@@ -308,16 +314,20 @@ class MultiscalePixelCNN(AbstractModel):
     def _draw(
         self, board: Board, sites: Tensor | None, u: Tensor, condition: Tensor | None, given: Given | None
     ) -> tuple[Tensor, Tensor]:
-        """Fill in some sites, or all, but for those held fixed; log-probabilities of the drawn and of the held ones."""
+        """Draw some sites, or all, except those held fixed.
+
+        Returns:
+            The log-probabilities of the sites drawn and of the sites held fixed, float64 `(B,)` each.
+        """
         conditions = self._given(len(u), condition)
         log_q, log_q_given = (torch.zeros(len(u), dtype=torch.float64, device=u.device) for _ in range(2))
         for key, places, columns in self._targets(sites):
             tokens, done = [], 0
             for part, logits_tbq in self._conditionals(key, places, board, *conditions):
-                here = columns[done : done + len(part)]
+                own = columns[done : done + len(part)]
                 done += len(part)
-                held = None if given is None else Given(*(values[:, here].T for values in given))
-                front = draw_front(logits_tbq, u[:, here].T, held, 0)
+                held = None if given is None else Given(*(values[:, own].T for values in given))
+                front = draw_front(logits_tbq, u[:, own].T, held, 0)
                 tokens.append(front.tokens)
                 log_q += front.log_q
                 log_q_given += front.log_q_given
@@ -325,14 +335,21 @@ class MultiscalePixelCNN(AbstractModel):
         return log_q, log_q_given
 
     def _given(self, n: int, condition: Tensor | None) -> tuple[Strengths | None, Tensor | None]:
-        """Of the conditions of n configurations: strengths of the bias, and as embedded, `(width, N or 1, n)`."""
+        """From the conditions of n configurations: the strengths of the bias, and the embedding, `(width, N or 1, n)`.
+
+        Each is None if the network has no bias or no embedding.
+        """
         embedded = None
         if self.embed is not None:
             embedded = F.silu(self.embed(condition)).flatten(2).permute(1, 2, 0)
         return None if self.bias is None else self.bias.strengths(n, condition), embedded
 
     def _targets(self, sites: Tensor | None) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """The phases that draw some of the sites, or of all: places among their targets, and columns in `sites`."""
+        """The phases that draw some of `sites`, or of all sites if None.
+
+        Yields:
+            The key of the phase, the indices of those sites among its targets, and their indices in `sites`.
+        """
         every = torch.arange(math.prod(self.shape), device=self.rank.device)
         column_of = every
         if sites is not None:
@@ -347,7 +364,11 @@ class MultiscalePixelCNN(AbstractModel):
     def _conditionals(
         self, key: str, places: Tensor, board: Board, strengths: Strengths | None, embedded: Tensor | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Some of these targets, `(T,)`, and their logits with the bias, float64 `(T, B, q)`, to the last one."""
+        """The logits of the targets `places` of a phase, the bias included, in parts that fit into the cache.
+
+        Yields:
+            The indices of some of the targets, `(T,)`, and their logits, float64 `(T, B, q)`.
+        """
         phase = self._phases[key]
         for part in places.split(max(1, COLUMNS // max(1, len(board.tokens)))):
             logits_tbq = phase.logits(board, part, embedded, strengths)
@@ -369,5 +390,5 @@ class MultiscalePixelCNN(AbstractModel):
 
 
 def key_of(phase: Phase) -> str:
-    """The name of a phase among the modules: that of its spacing and kind, the same on every lattice."""
+    """The key of a phase in the `ModuleDict`, made of its level and name: the same on every lattice."""
     return phase.name if phase.name.startswith("first") else f"{phase.level}_{phase.name}"

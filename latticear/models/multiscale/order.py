@@ -1,18 +1,20 @@
-"""The multiscale order: sites by scale, the coarsest sublattice first, as the renormalisation group has them.
+"""The multiscale order of the sites: scale by scale, the coarsest sublattice first, decimation in reverse.
 
-The sites whose coordinates are multiples of 2^k form the grid of level k; an extent of n has ceil(n / 2^k) of them, so
-any lattice will do. Given the grid of level k + 1, which are the sites (even, even) of the grid of level k, a *face
-step* draws the sites (odd, odd), and an *edge step* the other two kinds. Each step draws its sites in phases, which
-are far apart from each other within one; so there are O(log L) phases.
+The sites whose coordinates are multiples of 2^k form the grid of level k. It has ceil(n / 2^k) sites along an extent of
+n, so lattices of any size are possible. The sites (even, even) of the grid of level k form the grid of level k + 1;
+once these are drawn, a *face step* draws the sites (odd, odd) of the grid of level k, and an *edge step* its other
+sites. Each step draws its sites in several phases. The sites of one phase are far apart from each other, and there are
+O(log L) phases in all.
 
-    K E K E     K: known, from coarser levels
+    K E K E     K: drawn before, on coarser levels
     E F E F     F: faces
     K E K E     E: edges
     E F E F
 
-With a *unit cell* of several sites the grids are those of cells, and each phase has as many parts as a cell has sites,
-its *members*. That is for systems whose sublattices order each by itself: the phases of a stripe, say, have spins at
-the faces that leave those of the edges free but for one sign, which spins that are drawn at once could not agree on.
+With a *unit cell* of several sites the grids are those of cells. Each phase then has one part for every site of a cell;
+these sites are the *members* of the cell. Unit cells are for systems whose sublattices order independently, such as one
+with stripes: there, the spins on the faces determine those on the edges only up to a common sign, on which edges that
+are drawn independently of each other could not agree.
 """
 
 from __future__ import annotations
@@ -27,30 +29,32 @@ from torch import Tensor
 __all__ = ["SITE", "Phase", "multiscale_phases", "rank_of"]
 
 N_CLASSES = 12
-"""Phases of a level: eight of faces, four of edges."""
+"""Number of classes of the cells of a level: eight of faces, four of edges; the cells of a class form a phase."""
 
 FACES = 8
-"""The first so many of them are faces."""
+"""Number of classes that are faces: classes 0..7."""
 
 PERIOD = 8
-"""The classes repeat after so many cells of the grid."""
+"""Period of the pattern of classes, in cells of the grid."""
 
 REACH = 9
-"""Taps lie at most so far away, in cells of the grid."""
+"""Largest distance of a tap from its target along each axis, in cells of the grid."""
 
 SITE = (1, 1)
 """The unit cell of one site."""
 
 
 class Phase(NamedTuple):
-    """Sites that are drawn together, independently given all sites of earlier phases.
+    """Sites that are drawn together, independently of each other given all sites of earlier phases.
 
     Attributes:
-        level: k; 0 is the lattice itself. The single cell that begins is a level of its own.
-        name: of the kind of sites, the same on every lattice; `face3of1` is member 1 of the cells of class face3.
-        sites: int64 `(T,)`.
-        taps: int64 `(n_taps, T)`: known sites around each, the same offsets for all, nearest first; N where there is
-            none. `taps[0]` is always known. Empty for the first phase and for those that are told without.
+        level: the level k of its grid; 0 is the lattice itself. The first cell is a level of its own, the highest one.
+        name: the name of the kind of sites, the same on every lattice; `face3of1` is member 1 of the cells of class
+            face3.
+        sites: int64 `(T,)`, the sites, called targets.
+        taps: int64 `(n_taps, T)`, known sites around each target, at the same offsets for all targets, nearest first; N
+            for an offset without a known site. `taps[0]` is always a known site. Empty for the first phase and for
+            phases whose conditionals are computed without a network.
     """
 
     level: int
@@ -59,7 +63,7 @@ class Phase(NamedTuple):
     taps: Tensor
 
     def only(self, t: int) -> Phase:
-        """Target t alone."""
+        """The phase with target t alone."""
         return Phase(self.level, f"{self.name}at{int(self.sites[t])}", self.sites[t : t + 1], self.taps[:, t : t + 1])
 
 
@@ -77,18 +81,19 @@ def multiscale_phases(
     Args:
         shape: (H, W).
         periodic: whether taps reach around the boundary, (y, x).
-        n_taps: known sites that a site sees, at least, if there are so many within `REACH`; shells are not divided.
-        merged: of the finest level, "edges" or "faces": all edges at once, or the second half of the faces, where their
-            conditionals are known without taps.
+        n_taps: least number of known sites around a target, if `REACH` allows so many; there are more where several
+            known sites are equally far away.
+        merged: "edges" to draw all edges of the finest level in one phase, "faces" to draw the second half of its faces
+            in one phase, as is possible if their conditionals can be computed without taps.
         cell: the extents of the unit cell, (y, x), divisors of the shape.
-        n_last: so many members of all cells come at the very end and at once, as their conditionals are known without
-            taps; their phase is called "last".
+        n_last: number of members of every cell that are drawn together in a last phase, called "last", as is possible
+            if their conditionals can be computed without taps.
     """
     return list(_Cells(shape, periodic, n_taps, cell, n_last).phases(merged))
 
 
 def rank_of(phases: list[Phase], shape: tuple[int, int]) -> Tensor:
-    """The order of the sites, int64 `(H, W)`."""
+    """The rank of each site, which is the index of its phase: int64 `(H, W)`."""
     rank = torch.empty(math.prod(shape), dtype=torch.long)
     for r, phase in enumerate(phases):
         rank[phase.sites] = r
@@ -96,7 +101,7 @@ def rank_of(phases: list[Phase], shape: tuple[int, int]) -> Tensor:
 
 
 def _names(merged: frozenset[str]) -> list[str]:
-    """The name of each class; classes of one name are one phase."""
+    """The name of the phase of each class; classes with the same name form one phase."""
     names = [f"face{c}" for c in range(FACES)] + [f"edge{c}" for c in range(N_CLASSES - FACES)]
     if "faces" in merged:
         names[FACES // 2 : FACES] = ["faces"] * (FACES // 2)
@@ -106,22 +111,22 @@ def _names(merged: frozenset[str]) -> list[str]:
 
 
 def _classes(height: int, width: int) -> Tensor:
-    """The class of each cell of a grid, -1 for those of the coarser grid: int64 `(h, w)`.
+    """The class of each cell of a grid, -1 for cells of the coarser grid: int64 `(h, w)`.
 
-    Faces come in the four colours of a 2x2 tiling of the cells, diagonal ones first, and each colour in the two halves
-    of a checkerboard; edges by their direction, and each in the two halves of a checkerboard.
+    Faces have the four colours of a 2x2 tiling of the cells, first the two on its diagonal, and each colour is divided
+    into the two halves of a checkerboard. Edges have two directions, and each is divided in the same way.
     """
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     a, b = y // 2, x // 2
     colour = 2 * ((a + b) % 2) + a % 2
     face = 2 * colour + (a // 2 + b // 2) % 2
     edge = FACES + 2 * (y % 2) + (a + b) % 2
-    known = torch.full_like(y, -1)
-    return torch.where((y % 2 == 1) & (x % 2 == 1), face, torch.where((y + x) % 2 == 1, edge, known))
+    coarser = torch.full_like(y, -1)
+    return torch.where((y % 2 == 1) & (x % 2 == 1), face, torch.where((y + x) % 2 == 1, edge, coarser))
 
 
 class _Cells:
-    """A lattice as a grid of unit cells, whose members come in the multiscale order of the cell itself."""
+    """A lattice as a grid of unit cells; the members of a cell are drawn in the multiscale order of the cell itself."""
 
     def __init__(
         self, shape: tuple[int, int], periodic: tuple[bool, bool], n_taps: int, cell: tuple[int, int], n_last: int
@@ -149,21 +154,21 @@ class _Cells:
             yield Phase(0, "last", sites, sites.new_empty(0, len(sites)))
 
     def _first(self, level: int) -> Iterator[Phase]:
-        """The members of the cell that begins."""
+        """The phases of the first cell, one for each of its members."""
         for m in range(self.n_drawn):
             distance = (self.members[:m] - self.members[m]).abs()
             for axis, wraps in enumerate(self.periodic):
                 if wraps:
                     distance[:, axis] = torch.minimum(distance[:, axis], self.shape[axis] - distance[:, axis])
             near = _nearest(distance.pow(2).sum(1), self.n_taps)
-            here = torch.zeros(1, 2, dtype=torch.long)
-            sites, taps = (self._sites(here, members, level) for members in (self.members[m], self.members[near]))
+            origin = torch.zeros(1, 2, dtype=torch.long)
+            sites, taps = (self._sites(origin, members, level) for members in (self.members[m], self.members[near]))
             yield Phase(level, self._name("first", m), sites, taps[:, None])
 
     def _of_level(self, level: int, grid: tuple[int, int], names: list[str]) -> Iterator[Phase]:
-        known_at = torch.tensor([names.index(name) for name in names] + [-1])  # of class -1, the coarser grid: the last
-        classes, everywhere = known_at[_classes(*grid)], known_at[_classes(2 * PERIOD, 2 * PERIOD)]
-        for c in sorted(set(known_at.tolist()) - {-1}):
+        phase_of = torch.tensor([names.index(name) for name in names] + [-1])  # last entry: class -1, the coarser grid
+        classes, everywhere = phase_of[_classes(*grid)], phase_of[_classes(2 * PERIOD, 2 * PERIOD)]
+        for c in sorted(set(phase_of.tolist()) - {-1}):
             cells = (classes == c).nonzero()
             for m in range(self.n_drawn if len(cells) else 0):
                 is_merged = names.count(names[c]) > 1
@@ -175,20 +180,23 @@ class _Cells:
         return of_class if self.cell == SITE else f"{of_class}of{m}"
 
     def _sites(self, cells: Tensor, members: Tensor, level: int) -> Tensor:
-        """The sites of some members of cells of a grid, both `(..., 2)`."""
+        """The sites of some members of some cells of a grid; cells and members are pairs (y, x), `(..., 2)`."""
         y, x = ((cells << level) * torch.tensor(self.cell) + members).unbind(-1)
         return y * self.shape[1] + x
 
     def _order(self, classes: Tensor) -> Tensor:
-        """What grows from phase to phase, for all members of cells of these classes: `(..., M)`; below 0 if known."""
+        """Numbers that grow from phase to phase, for all members of cells of these classes: `(..., M)`.
+
+        They are negative for cells of the coarser grid.
+        """
         return classes[..., None] * len(self.members) + torch.arange(len(self.members))
 
     def _offsets(self, classes: Tensor, c: int, m: int) -> Tensor:
-        """Where member m of a cell of class c finds sites that precede it, in the bulk, nearest first.
+        """The offsets from member m of a cell of class c to preceding sites, far from boundaries, nearest first.
 
-        int64 `(n_taps, 3)`: the offset of the cell, and the member; on every level those of the finest, so that its
-        weights may serve another. The one that comes first is part of the coarser grid, to the left or above, where
-        there is always one.
+        int64 `(n_taps, 3)`: the offset of the cell, (dy, dx), and the member. Every level uses the offsets of the
+        finest one, so that the weights of one level fit another. The first offset leads to a site of the coarser grid,
+        to the left or above, which every target has.
         """
         y, x = (classes[PERIOD:, PERIOD:] == c).nonzero()[0] + PERIOD
         around = torch.arange(-REACH, REACH + 1)
@@ -204,7 +212,7 @@ class _Cells:
         return torch.stack([dy, dx, member], dim=1)[near]
 
     def _taps(self, classes: Tensor, c: int, m: int, cells: Tensor, offsets: Tensor, level: int) -> Tensor:
-        """The sites at these offsets from the targets that precede them, N for those that do not: `(n_taps, T)`."""
+        """The sites at these offsets from the targets, `(n_taps, T)`; N where the site does not precede the target."""
         extents, wraps = torch.tensor(classes.shape), torch.tensor(self.periodic)
         place = cells + offsets[:, None, :2]
         inside = (wraps | (place >= 0) & (place < extents)).all(-1)
@@ -216,7 +224,7 @@ class _Cells:
 
 
 def _nearest(distance: Tensor, n: int, first: Tensor | None = None) -> Tensor:
-    """The n places of the least distance, and all others as near as the last of them, in order."""
+    """Indices of the n smallest distances and of all equal to the nth, in ascending order; the one in `first` leads."""
     if not len(distance):
         return distance
     order = (distance if first is None else torch.where(first, -1, distance)).argsort(stable=True)

@@ -1,7 +1,8 @@
 """The phases of the multiscale order as modules: a perceptron of the known sites around each target.
 
-Configurations lie in the last dimension, so that the row of a site is one piece of memory, and a layer is one matrix
-product over all targets and configurations.
+A target is a site that a phase draws; a tap of a target is a known site around it, that is, one drawn before it.
+Configurations are the last dimension of the inputs, so that the inputs of a site are contiguous in memory, and a layer
+is one matrix product over all targets and configurations.
 
 Index suffixes: t target, b configuration, q token.
 """
@@ -17,19 +18,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latticear.hamiltonians import Strengths, SummedNeighbours
-from latticear.models.multiscale.coupling_network import CouplingNetwork, Told
+from latticear.models.multiscale.coupling_network import CouplingFeatures, CouplingNetwork
 from latticear.models.multiscale.order import Phase
 
 __all__ = ["Board", "PatchNetwork", "PhaseModule"]
 
 
 class Board(NamedTuple):
-    """Configurations as the phases see them; a draw fills it.
+    """Tokens of B configurations and the inputs of the networks made from them; filled in phase by phase.
 
     Attributes:
         tokens: int64 `(B, N)`.
-        inputs: `(channels, N + 1, B)`: two tokens as -1 and 1 in one channel, more of them as indicators in q. The last
-            site is always zero: what is not known.
+        inputs: `(channels, N + 1, B)`: -1 and 1 in one channel for two tokens, otherwise one-hot vectors in q channels.
+            Sites that are not drawn yet are zero, and site N, which stands for a missing tap, is always zero.
     """
 
     tokens: Tensor
@@ -37,20 +38,20 @@ class Board(NamedTuple):
 
     @staticmethod
     def empty(n: int, n_sites: int, n_tokens: int, like: Tensor) -> Board:
-        """That of n configurations of which nothing is known, on the device and of the type of `like`."""
+        """A board of n configurations without any known site, with the device and type of `like`."""
         channels = 1 if n_tokens == 2 else n_tokens
         tokens = torch.zeros(n, n_sites, dtype=torch.long, device=like.device)
         return Board(tokens, like.new_zeros(channels, n_sites + 1, n))
 
     @staticmethod
     def of(tokens: Tensor, n_tokens: int, like: Tensor) -> Board:
-        """That of complete configurations `(B, N)`."""
+        """A board of complete configurations `(B, N)`."""
         board = Board.empty(len(tokens), tokens.shape[1], n_tokens, like)
         board.write(torch.arange(tokens.shape[1], device=tokens.device), tokens.T.long())
         return board
 
     def write(self, sites: Tensor, tokens_tb: Tensor) -> None:
-        """Fill in some sites."""
+        """Fill in some sites, `(T,)`, with tokens `(T, B)`."""
         channels = len(self.inputs)
         levels = torch.arange(channels, device=tokens_tb.device).view(-1, 1, 1)
         values = tokens_tb[None] * 2 - 1 if channels == 1 else tokens_tb[None] == levels
@@ -58,26 +59,26 @@ class Board(NamedTuple):
         self.inputs[:, sites] = values.to(self.inputs.dtype)
 
     def take(self, rows: Tensor) -> Board:
-        """Some of the configurations, `(n,)`, each as often as it is named."""
+        """A board of the configurations `rows`, `(n,)`, where an index may occur several times."""
         return Board(self.tokens[rows], self.inputs[:, :, rows])
 
     def around(self, taps: Tensor, *, flipped: bool = False) -> Tensor:
-        """What is seen at taps `(n_taps, T)`, as columns: `(channels * n_taps, T * B)`."""
+        """The inputs at taps `(n_taps, T)`, spin-flipped if `flipped`, as columns: `(channels * n_taps, T * B)`."""
         channels, _, n = self.inputs.shape
-        seen = self.inputs.index_select(1, taps.flatten())
+        inputs = self.inputs.index_select(1, taps.flatten())
         if flipped:
-            seen = -seen if channels == 1 else seen.flip(0)
-        return seen.view(channels * len(taps), taps.shape[1] * n)
+            inputs = -inputs if channels == 1 else inputs.flip(0)
+        return inputs.view(channels * len(taps), taps.shape[1] * n)
 
 
 class PatchNetwork(nn.Module):
-    """Hidden layers of one width, SiLU after each; columns are targets and configurations together.
+    """A perceptron with hidden layers of one width and SiLU after each; a column is one target of one configuration.
 
     Args:
-        n_inputs: numbers that are known around a target; 0 makes the logits constants.
-        n_outputs: logits of a target.
-        width, depth: of the hidden layers.
-        n_condition: channels of the embedded condition, which enters every hidden layer; 0 where there is none.
+        n_inputs: number of inputs of a target; 0 makes its logits constants.
+        n_outputs: number of logits of a target.
+        width, depth: width and number of the hidden layers.
+        n_condition: number of channels of the embedded condition, which enters every hidden layer; 0 for none.
     """
 
     def __init__(self, n_inputs: int, n_outputs: int, width: int, depth: int, n_condition: int = 0) -> None:
@@ -96,9 +97,11 @@ class PatchNetwork(nn.Module):
 
         Args:
             inputs: `(n_inputs, columns)`.
-            signs: `(columns,)`, which the inputs are multiplied with; None for 1.
-            embedded: the condition, `(n_condition, T, B)`, or `(n_condition, 1, B)` if it is the same for all targets.
-            rows: int64 `(B,)`, which of the embedded conditions, then any number of them, each configuration has.
+            signs: `(columns,)`, factors of the inputs; None for 1.
+            embedded: the embedded condition, `(n_condition, T, B)`, or `(n_condition, 1, B)` if it is the same for all
+                targets.
+            rows: int64 `(B,)`, the index of each configuration's condition along the last dimension of `embedded`; None
+                if that dimension is the one of the configurations.
         """
         if self.weight is None:
             return self._given(0, self.bias[:, None].expand(-1, inputs.shape[1]), embedded, rows)
@@ -111,7 +114,7 @@ class PatchNetwork(nn.Module):
         return torch.addmm(self.bias[:, None], self.weight, x)
 
     def _given(self, k: int, x: Tensor, embedded: Tensor | None, rows: Tensor | None) -> Tensor:
-        """What the condition adds before layer k."""
+        """The pre-activations x of layer k plus the contribution of the condition."""
         if embedded is None:
             return x
         added = (cast(Tensor, self.conditions[k].weight) @ embedded.flatten(1)).view(len(x), *embedded.shape[1:])
@@ -127,13 +130,16 @@ def _linear(n_inputs: int, n_outputs: int) -> nn.Linear:
     return layer
 
 
-def _odds(network: PatchNetwork, known: Tensor, embedded: Tensor | None, told: Told | None) -> Tensor:
-    """Log-odds of two tokens, float64 `(columns,)`, odd in the known spins, which are seen relative to the first."""
-    if told is None:
-        return network(known, known[0], embedded)[0].double() * known[0]
-    known = known * told.signs[:, :, told.rows].flatten(1)
-    weighed = known * told.weights[:, :, told.rows].flatten(1)
-    return network(weighed, known[0], told.embedded, told.rows)[0].double() * known[0]
+def _odds(network: PatchNetwork, spins: Tensor, embedded: Tensor | None, couplings: CouplingFeatures | None) -> Tensor:
+    """Log-odds of two tokens, float64 `(columns,)`, an odd function of the spins at the taps, `(n_taps, columns)`.
+
+    The network reads the spins multiplied with the first of them, and its output is multiplied with that spin again.
+    """
+    if couplings is None:
+        return network(spins, spins[0], embedded)[0].double() * spins[0]
+    spins = spins * couplings.signs[:, :, couplings.rows].flatten(1)
+    weighed = spins * couplings.weights[:, :, couplings.rows].flatten(1)
+    return network(weighed, spins[0], couplings.embedded, couplings.rows)[0].double() * spins[0]
 
 
 def _couplings(strengths: Strengths | None) -> Tensor:
@@ -143,15 +149,16 @@ def _couplings(strengths: Strengths | None) -> Tensor:
 
 
 class PhaseModule(nn.Module):
-    """The sites of one phase, and what tells their logits: a network, or the energy, or neither (a fair coin).
+    """The sites of one phase and their logits, from a network, from the energy, or zero (a fair coin).
 
     Args:
-        phase: sites and taps.
+        phase: the sites and their taps.
         n_tokens: q.
-        symmetric: flipping all known tokens flips the logits.
-        network: of what is known around a target; None where it is not needed.
-        summed: what the sum over later neighbours adds, where the energy tells the conditionals.
-        couplings: what the network is told of those that come with a configuration; None where there are none.
+        symmetric: whether the logits are flipped if all known tokens are flipped.
+        network: the perceptron of the taps of a target; None if it is not needed.
+        summed: contribution of the sum over neighbours that are drawn later, if the conditionals follow from the energy
+            and such neighbours exist.
+        couplings: the network of the couplings that come with each configuration; None if none do.
     """
 
     sites: Tensor
@@ -174,7 +181,7 @@ class PhaseModule(nn.Module):
 
     @property
     def gauged(self) -> bool:
-        """True if inputs are seen relative to the first of them, which makes the log-odds of two tokens odd."""
+        """Whether inputs are multiplied with the spin at the first tap, which makes the log-odds odd in the spins."""
         return self.symmetric and self.n_tokens == 2
 
     def logits(
@@ -183,10 +190,11 @@ class PhaseModule(nn.Module):
         """Logits of some targets without their bonds to known neighbours: float64 `(T, B, q)`.
 
         Args:
-            board: with all sites of earlier phases filled in.
-            part: of the targets, a slice or their places.
-            embedded: the condition, `(channels, N, B)`, or `(channels, 1, B)` if it is no map; None without one.
-            strengths: of the energies; None without a bias.
+            board: the configurations, with all sites of earlier phases filled in.
+            part: the targets to compute, a slice or indices.
+            embedded: the embedded condition, `(channels, N, B)`, or `(channels, 1, B)` if it is the same for all sites;
+                None without a condition.
+            strengths: strengths of the energies in the bias for each configuration; None without a bias.
         """
         if self.summed is not None:
             assert strengths is not None
@@ -197,12 +205,12 @@ class PhaseModule(nn.Module):
             return torch.zeros(size, dtype=torch.float64, device=taps.device)
         if embedded is not None and embedded.shape[1] > 1:
             embedded = embedded[:, self.sites[part]]
-        known = board.around(taps)
+        inputs = board.around(taps)
         if self.gauged:
-            told = None if self.couplings is None else self.couplings(_couplings(strengths), part)
-            half = _odds(self.network, known, embedded, told) / 2
+            features = None if self.couplings is None else self.couplings(_couplings(strengths), part)
+            half = _odds(self.network, inputs, embedded, features) / 2
             return torch.stack([-half, half], dim=1).view(size)
-        logits_qc = self.network(known, None, embedded).double()
+        logits_qc = self.network(inputs, None, embedded).double()
         if self.symmetric:
             logits_qc = logits_qc + self.network(board.around(taps, flipped=True), None, embedded).double().flip(0)
         return logits_qc.T.reshape(size)

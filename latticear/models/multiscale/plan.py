@@ -1,4 +1,4 @@
-"""Which phases a network draws in: the order of a unit cell that suits the energy, and what the energy tells of it."""
+"""The choice of the phases of a network: the unit cell, and the phases whose conditionals follow from the energy."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ __all__ = ["Plan"]
 
 
 class Plan:
-    """What the energy tells is drawn all at once, at the end.
+    """The unit cell and the phases of a network.
+
+    Sites whose conditional probabilities follow from the energy alone are drawn together where the order allows it: all
+    edges of the finest level, the second half of its faces, or the last members of all cells.
 
     Args:
         shape: (H, W).
         periodic: whether taps reach around the boundary, (y, x).
-        n_taps: known sites that a site sees, at least.
+        n_taps: least number of known sites around a target.
         bias: the energies, with all bonds (before `attach`), or None.
-        cell: the unit cell; None for the one that suits the bias.
+        cell: the unit cell; None to choose one that suits the bias.
 
     Raises:
         ValueError: for a cell that does not divide the shape.
 
     Attributes:
         cell: the unit cell.
-        phases: in the order in which they are drawn.
+        phases: the phases, in the order in which they are drawn.
     """
 
     def __init__(
@@ -45,21 +48,24 @@ class Plan:
         if cell in (None, SITE):
             phases, merged = None, frozenset[str]()
             for kind in ("edges", "faces"):
-                if (found := self._told(kind, merged=merged | {kind})) is not None:
-                    phases, merged = found, merged | {kind}
+                if (exact := self._exact(kind, merged=merged | {kind})) is not None:
+                    phases, merged = exact, merged | {kind}
             odd = any(extent % 2 for extent in self._lattice[0])
             if cell == SITE or self._bias is None or odd or "edges" in merged:
                 return SITE, phases or multiscale_phases(*self._lattice)
             cell = (2, 2)  # bonds within a sublattice may order it by itself
         phases = None
         for n_last in range(1, math.prod(cell)):
-            if (found := self._told("last", cell=cell, n_last=n_last)) is None:
+            if (exact := self._exact("last", cell=cell, n_last=n_last)) is None:
                 break
-            phases = found
+            phases = exact
         return cell, phases or multiscale_phases(*self._lattice, cell=cell)
 
-    def _told(self, name: str, **order: Any) -> list[Phase] | None:
-        """The phases of an order, if there is one of this name and the energy tells its conditionals."""
+    def _exact(self, name: str, **order: Any) -> list[Phase] | None:
+        """The phases of `multiscale_phases(..., **order)`, or None.
+
+        None if there is no bias, no phase of this name, or no exact conditionals of its sites from the energy.
+        """
         if self._bias is None:
             return None
         phases = multiscale_phases(*self._lattice, **order)
@@ -71,7 +77,7 @@ class Plan:
 
 
 def _checked(cell: Sequence[int], shape: tuple[int, int]) -> tuple[int, int]:
-    """Extents that divide the shape, or a ValueError."""
+    """The unit cell as a pair; a ValueError if its extents do not divide the shape."""
     fits = len(cell) == 2 and all(isinstance(n, int) and n > 0 for n in cell)
     if not fits or any(extent % n for extent, n in zip(shape, cell, strict=True)):
         raise ValueError(f"cell must be two divisors of the shape {shape}, (1, 1) for single sites, got {cell}")

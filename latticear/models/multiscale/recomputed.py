@@ -1,4 +1,4 @@
-"""Log-probabilities of which only the gradient costs memory: a piece of the network at a time."""
+"""Gradients of log-probabilities in little memory: activations are recomputed, one piece of the network at a time."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from latticear.threads import side_by_side
 __all__ = ["with_gradient"]
 
 Part = Callable[[Tensor | None], Iterator[Tensor]]
-"""Yields log-probabilities `(B,)` of some sites, given what all parts share."""
+"""A function that yields log-probabilities `(B,)` of some sites, given the tensor that all parts share."""
 
 
 def with_gradient(log_q: Tensor, parts: Sequence[tuple[nn.Module, Part]], shared: Tensor | None = None) -> Tensor:
-    """`log_q` as it is, with the gradient of the sum over parts.
+    """The values `log_q`, with the gradient of the sum over all parts attached to them.
 
-    In the backward pass each piece is computed once more and let go of before the next, so that it stays in the cache:
-    a network of many small parts is trained in little memory, and what has no parameters is not computed at all.
+    The backward pass computes each piece once more and frees it before the next one, so that it stays in the cache: a
+    network of many small parts is trained in little memory, and parts without parameters are not computed at all.
 
     Args:
-        log_q: float64 `(B,)`, the known value.
-        parts: modules, and what depends on their parameters, on `shared`, and on no others; called in the backward
-            pass, side by side, with gradients enabled.
-        shared: what all of them read, with a gradient of its own; None where there is nothing.
+        log_q: float64 `(B,)`, the values, computed before.
+        parts: pairs of a module and a function whose results depend on the parameters of this module and on `shared`,
+            but on no other parameters. The functions are called in the backward pass, in parallel, with gradients
+            enabled.
+        shared: a tensor that all functions take, which gets a gradient too; None if there is none.
     """
     learning = [(list(_trained(module)), part) for module, part in parts if any(True for _ in _trained(module))]
     result: Tensor = _Recomputed.apply(learning, log_q, shared, *(weight for own, _ in learning for weight in own))

@@ -1,4 +1,4 @@
-"""What a network is made of besides its weights, kept to be compared at every call."""
+"""A record of everything in a network except its weights, to find out whether the network has been changed since."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch import Tensor, nn
 __all__ = ["Snapshot"]
 
 _OF_TORCH = frozenset(vars(nn.Module()))
-"""What every module has: parameters, buffers and children, which are seen otherwise, and the mode."""
+"""Attributes of every module, which are not compared as plain values: parameters, buffers, children and the mode."""
 
 
 class Snapshot:
     """Children, buffers, plain attributes and hooks of a network and of modules within it.
 
-    Each must still be the very object that it was, and a buffer must not have been written to; that takes microseconds
-    to see. What an attribute holds inside is not looked at.
+    A network matches its snapshot if all of these are still the same objects and no buffer has been written to; the
+    comparison takes microseconds. Changes inside an attribute's value are not detected.
 
     Args:
-        network: which is not kept alive.
-        parts: modules within it.
-        but: a value among its attributes that does not count, and is not kept either.
+        network: the network; the snapshot does not keep it alive.
+        parts: modules within the network.
+        but: the value of an attribute of the network that is left out of the comparison and not kept alive.
     """
 
     def __init__(self, network: nn.Module, parts: Iterable[nn.Module], but: object = None) -> None:
@@ -42,8 +42,8 @@ class Snapshot:
         self._hooks = [hooks for module in modules for hooks in (module._forward_hooks, module._forward_pre_hooks)]
         self._n_hooks = sum(map(len, self._hooks))
 
-    def shows(self, network: nn.Module) -> bool:
-        """Whether it is this network that it shows, as it is now."""
+    def matches(self, network: nn.Module) -> bool:
+        """Whether the snapshot was made of this network, and the network has not changed since."""
         own = vars(network)
         return (
             network is self._network()
@@ -64,7 +64,7 @@ def _values(module: nn.Module) -> list[tuple[str, Any]]:
 
 
 def _state(buffer: Tensor | None) -> tuple[int, int] | None:
-    """Where a buffer lies, and how often it was written to."""
+    """The address of a buffer in memory and the number of in-place changes to it."""
     if buffer is None:
         return None
     return buffer.data_ptr(), 0 if buffer.is_inference() else buffer._version

@@ -1,4 +1,4 @@
-"""What the energy tells the targets of a phase, as tables of log-odds for the kernels.
+"""Contributions of the energy to the log-odds of the targets of a phase, as tables for the compiled kernels.
 
 Index suffixes: t target, k neighbour, e later neighbour, p pattern of the tokens of all neighbours, s token of a later
 neighbour, q token.
@@ -16,16 +16,16 @@ __all__ = ["tables_of"]
 
 
 def tables_of(phase: PhaseModule, bias: BoltzmannBias | None, biased: bool) -> tuple[Tensor, Tensor]:
-    """What the energy adds to the log-odds of the targets of a phase, given the tokens of some sites.
+    """Terms that the energy adds to the log-odds of the targets of a phase, given the tokens of neighbouring sites.
 
     Args:
-        phase: of two tokens.
-        bias: at one temperature, or None.
-        biased: whether it adds anything to this phase.
+        phase: a phase of a network with two tokens.
+        bias: the energies at one temperature, or None.
+        biased: whether the bias adds to the logits of this phase.
 
     Returns:
-        int32 `(T, terms, K)`, sites, and float64 `(T, terms, 2^K)`, the log-odds for each pattern of their tokens, that
-        of neighbour k in bit k.
+        The K neighbours of each term, int32 `(T, terms, K)`, and the log-odds for each pattern of their tokens, float64
+        `(T, terms, 2^K)`; bit k of the pattern is the token of neighbour k.
     """
     terms = []
     if bias is not None and biased:
@@ -46,7 +46,7 @@ def _temperature(bias: BoltzmannBias) -> float:
 
 
 def _log_sums(summed: SummedNeighbours, temperature: float) -> Tensor:
-    """What the sums over later neighbours add to the log-odds: `(T, K, 2^K)`."""
+    """Contributions to the log-odds of the sums over neighbours that are drawn later: `(T, K, 2^K)`."""
     energies_teps = _of_patterns(summed.energies, summed.field)
     energies_tepsq = energies_teps[..., None] + summed.own[:, :, None]
     logits_tepq = (energies_tepsq / -temperature).logsumexp(3)

@@ -1,4 +1,4 @@
-"""The compiled kernels of a network, held by the network itself."""
+"""The compiled kernels of a network, checked against its logits and kept by the network itself."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ __all__ = ["TrustedKernels"]
 
 
 class TrustedKernels:
-    """Kernels that are built when they are first asked for, and anew when more than the weights has changed.
+    """Kernels that are built when first needed, and anew when anything but the weights of the network has changed.
 
-    They are trusted if on a copy with random weights they do what its logits state. A copy of the network, or one that
-    is loaded, has none of them, and builds its own.
+    They are used only if, for a copy of the network with random weights, their results agree with its logits. Copying
+    or loading a network does not copy the kernels: the new network builds its own.
     """
 
     def __init__(self) -> None:
-        self._held: _Held | None = None
+        self._latest: _Checked | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return TrustedKernels, ()
 
     def of(self, model: MultiscalePixelCNN) -> CompiledPhases | None:
-        """Those that serve the model which holds this, as it is now; None if none can be trusted to."""
-        held = self._held
-        if held is None or not held.snapshot.shows(model):
-            held = self._held = self._built(model)
-        if held is None or not held.kernels.fit():
+        """The kernels for the current state of the model that owns this object; None if PyTorch must compute it."""
+        latest = self._latest
+        if latest is None or not latest.snapshot.matches(model):
+            latest = self._latest = self._built(model)
+        if latest is None or not latest.kernels.fit():
             return None
-        if held.trusted is None:
-            held.trusted = _agree(model)
-        return held.kernels if held.trusted else None
+        if latest.trusted is None:
+            latest.trusted = _agree(model)
+        return latest.kernels if latest.trusted else None
 
-    def _built(self, model: MultiscalePixelCNN) -> _Held | None:
+    def _built(self, model: MultiscalePixelCNN) -> _Checked | None:
         if (kernels := model.compiled()) is None:
             return None
         parts = [part for part in model.modules() if part is not model and not isinstance(part, nn.Linear)]
-        return _Held(kernels, Snapshot(model, parts, but=self))
+        return _Checked(kernels, Snapshot(model, parts, but=self))
 
 
-class _Held:
-    """Kernels, what they were built from, and whether they are trusted; None before they are first needed."""
+class _Checked:
+    """Kernels, a snapshot of the network they were built from, and whether they agree with it (None: not yet known)."""
 
     def __init__(self, kernels: CompiledPhases, snapshot: Snapshot) -> None:
         self.kernels, self.snapshot = kernels, snapshot
@@ -60,7 +60,7 @@ class _Held:
 
 
 def _agree(model: MultiscalePixelCNN) -> bool:
-    """Whether kernels do on a copy with random weights what its logits state; warns if not."""
+    """Whether, on a copy with random weights, the results of the kernels agree with the logits; warns if not."""
     with torch.inference_mode(False):
         worst = _disagreement(random_probe(model))
     if worst > TOLERANCE:
@@ -73,7 +73,7 @@ def _agree(model: MultiscalePixelCNN) -> bool:
 
 @torch.enable_grad()
 def _disagreement(probe: MultiscalePixelCNN) -> float:
-    """How far log_q and gradients of a few configurations are from those of the logits, relative to them."""
+    """The largest relative difference of log_q and its gradients between the kernels and the logits."""
     kernels = probe.compiled()
     assert kernels is not None
     u = torch.rand(4, math.prod(probe.shape), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
