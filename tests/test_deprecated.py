@@ -99,7 +99,7 @@ def test_tables_name_what_is_gone_and_what_is_there():
     for module, names in NAMES.items():
         assert set(names) <= set(OLD[f"latticear.{module}".removesuffix(".")])
     renamed = {name for names in NAMES.values() for name, place in names.items() if not place.endswith(f".{name}")}
-    assert renamed == {"METHODS", "Schedule", "Step", "condition_of"}
+    assert renamed == {"AnyConfig", "METHODS", "Schedule", "Step", "condition_of", "load_any", "parse_any"}
     assert not NAMES[""].keys() & (set(la.__all__) | set(dir(la)))
     assert set(OLD["latticear"]) <= {*la.__all__, *NAMES[""], "__version__"}
 

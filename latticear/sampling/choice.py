@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from latticear.sampling.lowering import lower
+from latticear.sampling.modes import evaluating
 from latticear.sampling.native import NativeEngine
 from latticear.sampling.probe import TOLERANCE, random_condition, random_probe
 from latticear.sampling.reference import Autoregressive, Drawer, Drawn, Given, draw_reference
@@ -78,21 +78,9 @@ def drawer(model: Autoregressive, method: str = "wavefront") -> Drawer:
         return Reference(model)
     key, cached = _signature(model), _engines.get(model)
     if cached is None or cached[0] != key:
-        with torch.inference_mode(False), torch.no_grad(), _evaluating(model):
+        with torch.inference_mode(False), torch.no_grad(), evaluating(model):
             cached = _engines[model] = (key, _engine(model))
     return cached[1] or Reference(model)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """A context in which all modules are in evaluation mode, since a network may compute otherwise in training mode."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _signature(model: nn.Module) -> Any:

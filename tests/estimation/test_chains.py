@@ -77,7 +77,7 @@ def test_monte_carlo_agrees_with_enumeration(ising, method):
 def test_frozen_chains_are_told():
     """At T = 0.4 no configuration but the ground state is seen: errors of zero, which say nothing."""
     ising = la.Ising((4, 4))
-    with pytest.warns(la.UnreliableEstimateWarning, match="heat bath would change the energy"):
+    with pytest.warns(la.UnreliableEstimateWarning, match="heat bath would change the average energy"):
         estimates = la.estimation.estimate_chains(
             la.monte_carlo(ising, 0.4, n=1000, method="swendsen-wang"), ising, 0.4
         )

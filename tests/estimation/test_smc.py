@@ -304,7 +304,7 @@ def test_numbers_out_of_range(system, multiscale, options, message):
 @pytest.mark.parametrize(
     ("pilot", "message"),
     [
-        (torch.full((100, 4, 4), -1), "values -1..-1; spins become tokens"),
+        (torch.full((100, 4, 4), -1), "values -1..-1; convert spins to tokens"),
         (torch.full((100, 4, 4), 2, dtype=torch.uint8), "values 2..2"),
         (torch.zeros(100, 4, 4), "dtype torch.float32"),
         (torch.zeros(100, 4, 6, dtype=torch.long), r"shape \(100, 4, 6\)"),

@@ -59,7 +59,9 @@ def test_no_stage_has_a_part_of_a_unit_cell(tmp_path):
     """17x17 has no cell of four sites: its weights would be refused once they are trained."""
     values = _values(34, 34)
     values["hamiltonian"]["next_nearest"] = -0.6
-    with pytest.raises(ValueError, match=r"whose half is of whole unit cells of 2x2, got 34x34; leave it out, or set"):
+    with pytest.raises(
+        ValueError, match=r"whose half consists of whole unit cells of 2x2, got 34x34; leave it out, or set"
+    ):
         grow_run(tmp_path / "run", None, SETS, values, resume=False, report=tiny.silent)
     assert not list(tmp_path.iterdir())
 

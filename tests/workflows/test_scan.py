@@ -317,7 +317,7 @@ def test_a_process_that_waits_in_vain_says_so(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], "scan needs --temperature, LOW:HIGH:N or several"),
+        ([], "scan needs --temperature, LOW:HIGH:N or numbers"),
         (["--temperature", "1.5:3.5"], "--temperature must be LOW:HIGH:N with N >= 2, or numbers"),
         (["--temperature", "3:2:5"], "must be LOW:HIGH:N"),
         (["--temperature", "2:3:1"], "must be LOW:HIGH:N"),
