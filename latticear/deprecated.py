@@ -146,6 +146,8 @@ NAMES = {
         "parse_any": "runs.config.parse_config",
     },
     "conditions": {"condition_of": "data.labels.written_condition"},
+    "engines": {"METHODS": "sampling.choice.SAMPLING_METHODS"},
+    "engines.choice": {"METHODS": "sampling.choice.SAMPLING_METHODS"},
     "grids": {"space_of": "data.format.space_of"},
     "islands": {"systematic": "montecarlo.resampling.systematic"},
     "models.partial": {"Step": "models.steps.DrawingStep"},

@@ -20,7 +20,7 @@ from latticear.sampling.reference import Autoregressive, Drawer, Drawn, Given, d
 from latticear.sampling.schedule import raster_rank, schedule_of
 from latticear.sampling.torch_engine import Engine
 
-__all__ = ["BLOCK", "METHODS", "InBlocks", "Reference", "drawer"]
+__all__ = ["BLOCK", "SAMPLING_METHODS", "InBlocks", "Reference", "drawer"]
 
 BLOCK = {"cpu": 256, "cuda": 4096}
 """Largest number of configurations that PyTorch draws together, by device type."""
@@ -28,7 +28,7 @@ BLOCK = {"cpu": 256, "cuda": 4096}
 SHARE = 8
 """The buffers of the engine may take up to 1/SHARE of the memory of a CUDA device."""
 
-METHODS = ("wavefront", "reference")
+SAMPLING_METHODS = ("wavefront", "reference")
 """Names of the sampling methods; both give the same tokens for the same uniform numbers."""
 
 _engines: WeakKeyDictionary[Any, tuple[Any, Drawer | None]] = WeakKeyDictionary()
@@ -60,7 +60,7 @@ class Reference(InBlocks):
 
 
 def drawer(model: Autoregressive, method: str = "wavefront") -> Drawer:
-    """The sampler of a model for a method of `METHODS`.
+    """The sampler of a model for a method of `SAMPLING_METHODS`.
 
     A network may have a sampler of its own. The reference draws networks that no engine supports, because they cannot
     be traced or their order is not that of the raster. An engine is used only if, for a copy of the network with random

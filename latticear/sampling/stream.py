@@ -16,7 +16,7 @@ from latticear.arguments import check_seed
 from latticear.lattice import configuration_size
 from latticear.random_numbers import SAMPLING, uniforms
 from latticear.samples import Samples, token_dtype
-from latticear.sampling.choice import METHODS, drawer
+from latticear.sampling.choice import SAMPLING_METHODS, drawer
 from latticear.sampling.reference import Autoregressive, Given
 
 __all__ = ["draw"]
@@ -42,7 +42,7 @@ def draw(
         n: number of samples.
         seed: seed of the random numbers, in [0, 2^64).
         start: index of the first sample.
-        method: one of `METHODS`.
+        method: one of `SAMPLING_METHODS`.
         condition: `(n, k)`, one row for each sample, or `(k,)` for all samples; None for an unconditional model.
         given: tokens to hold fixed, `(H, W)` for all samples or `(n, H, W)`, with components `(C, H, W)` or
             `(n, C, H, W)`; None to draw all sites.
@@ -53,8 +53,8 @@ def draw(
         ValueError: for an unknown method, a negative n or start, a seed out of range, or tokens or a mask that do not
             fit.
     """
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {METHODS}, got {method!r}")
+    if method not in SAMPLING_METHODS:
+        raise ValueError(f"method must be one of {SAMPLING_METHODS}, got {method!r}")
     if n < 0 or start < 0:
         raise ValueError(f"n and start must not be negative, got n={n}, start={start}")
     seed = check_seed(seed)

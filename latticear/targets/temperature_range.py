@@ -16,7 +16,7 @@ from latticear.hamiltonians import (
     temperature_or_range,
 )
 from latticear.models import AbstractModel
-from latticear.random_numbers import TRAINING
+from latticear.random_numbers import generator
 from latticear.spaces import ConfigurationSpace
 from latticear.targets.base import Asked, Conditions, Setting
 from latticear.targets.boltzmann import BoltzmannTarget
@@ -91,7 +91,7 @@ class TemperatureRangeTarget(BoltzmannTarget):
 
     def draw_conditions(self, model: AbstractModel, n_groups: int, step: int, seed: int) -> Conditions:
         """Draw a temperature in each of `n_groups` equal parts of the range; a function of (seed, step)."""
-        rng = np.random.default_rng([seed, TRAINING, step])
+        rng = generator(seed, "training", step)
         share = (np.arange(n_groups) + rng.random(n_groups)) / n_groups
         temperatures = torch.from_numpy(self.range.low + (self.range.high - self.range.low) * share)
         temperatures = temperatures.to(model.rank.device)

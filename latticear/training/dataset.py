@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from latticear.models import AbstractModel
-from latticear.random_numbers import TRAINING
+from latticear.random_numbers import generator
 from latticear.spaces import ConfigurationSpace
 from latticear.training.objectives import Metrics
 
@@ -68,7 +68,7 @@ class Dataset:
 
     def draw(self, n: int, step: int) -> Batch:
         """Draw n configurations of the training part, with random symmetries applied; a function of (seed, step)."""
-        rng = np.random.default_rng([self.seed, TRAINING, step])
+        rng = generator(self.seed, "training", step)
         rows = torch.from_numpy(rng.integers(len(self.train), size=n))
         tokens = self.train[rows]
         if self.turn is not None:
