@@ -8,6 +8,7 @@ from collections.abc import Callable
 import latticear as la
 from latticear.contracts import probabilities, samples
 from latticear.contracts.building import check_gradients, check_saved
+from latticear.contracts.model import CONDITIONS
 from latticear.contracts.samples import check_held
 from latticear.contracts.tried import every_configuration, log_prob_of, peaked, random_tokens
 from latticear.hamiltonians import Ising
@@ -34,7 +35,7 @@ ALWAYS = {"shapes", "alone", "causal", "log_prob", "sampler", "reference", "held
 OPTIONAL = {"spin flip", "condition", "known neighbours"}
 """Of the options that each of ours takes; some take components besides."""
 
-SHAPES = {2: ((3, 3), (2, 5), (4, 3)), 3: ((2, 4), (3, 2)), 8: ((2, 2), (2, 3))}
+SHAPES = {2: ((3, 3), (2, 5), (4, 3)), 3: ((3, 2), (2, 4)), 8: ((2, 2), (2, 3))}
 """Of the lattices that a network must serve, for each number of tokens; on the first with all options."""
 
 
@@ -43,7 +44,10 @@ def check_model(build: Callable[..., AbstractModel], n_tokens: int = 2) -> None:
     first, *others = SHAPES[n_tokens]
     passed = set(la.check_model(build(first, n_tokens)))
     assert passed - {"components"} == ALWAYS | OPTIONAL | {"normalised"}
-    for shape in (first, *others):
+    check_normalised(peaked(build(first, n_tokens)))
+    for options in ({}, *CONDITIONS):
+        check_gradients(build(first, n_tokens, **options))
+    for shape in others:
         check_plain(build, shape, n_tokens)
     if n_tokens > 2:
         return
@@ -63,6 +67,8 @@ def check_components(build: Callable[..., AbstractModel], shape: tuple[int, int]
     passed = set(la.check_model(build(shape, n_tokens)))
     assert passed - {"normalised"} == ALWAYS | {"spin flip", "condition", "components"}
     check_plain(build, shape, n_tokens)
+    for options in CONDITIONS:
+        check_gradients(build(shape, n_tokens, **options))
 
 
 def check_plain(build: Callable[..., AbstractModel], shape: tuple[int, int], n_tokens: int) -> None:
