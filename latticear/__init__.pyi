@@ -11,6 +11,7 @@ from . import (
     observables as observables,
     plotting as plotting,
     sampling as sampling,
+    targets as targets,
     training as training,
 )
 from .contracts import check_hamiltonian as check_hamiltonian, check_model as check_model

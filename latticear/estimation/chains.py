@@ -150,7 +150,7 @@ def _chains(
 ) -> Estimates:
     """Estimates of chains from energies and magnetisations `(T, R)` and series `(T, R, ...)`."""
     quantities = thermodynamics(energy, m, np.ones_like(energy), temperature, n_sites)
-    exact_values = {} if exact is None else exact.to_dict()
+    exact_values = {} if exact is None else exact.values_for(n_sites, temperature)
     errors: dict[str, float] = {}
     taus: dict[str, TauInt] = {}
     events: dict[str, float] = {}

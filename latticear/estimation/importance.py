@@ -240,7 +240,7 @@ def weighted_estimates(
     change = float((w * balance).mean())
     imbalance = imbalance_of(change, delta_error(w * (balance - change)), n_sites)
     reasons = reasons + _disagreement(errors, jackknife, scale) + balance_reasons(imbalance) + rarity_reasons(events)
-    exact_values = {} if exact is None else exact.to_dict()
+    exact_values = {} if exact is None else exact.values_for(n_sites, temperature)
 
     def made(value: Value, error: Value, name: str = "") -> Estimate:
         return Estimate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 __all__ = ["QUANTITIES", "ExactResult"]
@@ -57,6 +58,19 @@ class ExactResult:
     magnetization_squared: float | None = None
     magnetization_fourth: float | None = None
     digits: float | None = None
+
+    def values_for(self, n_sites: int, temperature: float) -> dict[str, float]:
+        """`to_dict`, to be put beside estimates of a system.
+
+        Raises:
+            ValueError: if this is the result of another temperature or number of sites.
+        """
+        if self.n_sites != n_sites or not math.isclose(self.temperature, temperature, rel_tol=1e-9):
+            raise ValueError(
+                f"the exact result is of {self.n_sites} sites at T = {self.temperature:g}, the estimates are of "
+                f"{n_sites} sites at T = {temperature:g}; give exact_result(hamiltonian, temperature)"
+            )
+        return self.to_dict()
 
     @property
     def free_energy_per_site(self) -> float:

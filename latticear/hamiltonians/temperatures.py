@@ -55,7 +55,10 @@ def check_temperature(temperature: float) -> float:
     Raises:
         ValueError: unless it is a positive finite number; an antiferromagnet has a negative coupling, not a negative T.
     """
-    value = float(temperature)
+    try:
+        value = float(temperature)
+    except (TypeError, ValueError):
+        value = float("nan")
     if not (value > 0 and value < float("inf") and 1 / value < float("inf")):
         raise ValueError(
             f"temperature must be positive and finite (k_B = 1, in units of the coupling), got {temperature!r}; "

@@ -47,6 +47,8 @@ def target_of(space: ConfigurationSpace | AbstractTarget, **place: Any) -> Abstr
         >>> target_of(Ising((4, 4)), temperature=(1.5, 3.5)).shown_as
         'at T = 2.5'
     """
+    if not isinstance(space, ConfigurationSpace | AbstractTarget):
+        raise ValueError(f"a Hamiltonian, a Grid or a target is needed, got {space!r}")
     given = {key: value for key, value in place.items() if value is not None}
     if isinstance(space, AbstractTarget):
         for key, value in given.items():

@@ -15,7 +15,7 @@ from latticear.hamiltonians import AbstractHamiltonian, BoltzmannBias
 from latticear.models import AbstractModel
 from latticear.spaces import ConfigurationSpace
 
-__all__ = ["GROUP", "AbstractTarget", "Asked", "Conditions", "Setting"]
+__all__ = ["GROUP", "AbstractTarget", "Asked", "Conditions", "Setting", "check_space"]
 
 GROUP = 16
 """Number of configurations in a training step that share a condition: a baseline from fewer would be too noisy."""
@@ -266,3 +266,9 @@ class AbstractTarget(ABC):
     def __repr__(self) -> str:
         place = "".join(f", {key}={value!r}" for key, value in self.place.items())
         return f"{type(self).__name__}({self.space!r}{place})"
+
+
+def check_space(space: object, kind: type, what: str) -> None:
+    """Raise ValueError unless a target is made of what it is for."""
+    if not isinstance(space, kind):
+        raise ValueError(f"{what} is needed, got {space!r}")

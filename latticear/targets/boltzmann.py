@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from latticear.exact import T_C
-from latticear.hamiltonians import AbstractHamiltonian
+from latticear.hamiltonians import AbstractDisorder, AbstractHamiltonian
 from latticear.models import AbstractModel
-from latticear.targets.base import AbstractTarget, Asked, Setting
+from latticear.targets.base import AbstractTarget, Asked, Setting, check_space
 
-__all__ = ["BoltzmannTarget"]
+__all__ = ["BoltzmannTarget", "check_system"]
 
 
 class BoltzmannTarget(AbstractTarget):
@@ -65,3 +65,10 @@ class BoltzmannTarget(AbstractTarget):
 
     def __str__(self) -> str:
         return f"{self.space!r} at T = {self.temperature:g}"
+
+
+def check_system(system: object) -> None:
+    """Raise ValueError unless a target is made of one Hamiltonian with couplings of its own."""
+    check_space(system, AbstractHamiltonian, "a Hamiltonian")
+    if isinstance(system, AbstractDisorder):
+        raise ValueError(f"one system is needed, got {system!r}, which is all instances of a disorder")

@@ -13,7 +13,7 @@ from latticear.hamiltonians import AbstractDisorder, BoltzmannBias, TemperatureR
 from latticear.models import AbstractModel
 from latticear.random_numbers import TRAINING
 from latticear.spaces import ConfigurationSpace
-from latticear.targets.base import Asked, Conditions, Setting
+from latticear.targets.base import Asked, Conditions, Setting, check_space
 from latticear.targets.boltzmann import BoltzmannTarget
 
 __all__ = ["DisorderTarget"]
@@ -36,6 +36,7 @@ class DisorderTarget(BoltzmannTarget):
     space: AbstractDisorder
 
     def __init__(self, disorder: AbstractDisorder, temperature: float | Sequence[float]) -> None:
+        check_space(disorder, AbstractDisorder, "a disorder")
         single = temperature_or_range(temperature)
         if isinstance(single, TemperatureRange):
             raise ValueError(f"disorder is for one temperature, got the range {single}")

@@ -14,7 +14,7 @@ from latticear.data.reading import read_condition, read_configurations
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models import AbstractModel
 from latticear.spaces import ConfigurationSpace, Grid
-from latticear.targets.base import AbstractTarget, Asked, Setting
+from latticear.targets.base import AbstractTarget, Asked, Setting, check_space
 
 __all__ = ["GridTarget"]
 
@@ -34,6 +34,7 @@ class GridTarget(AbstractTarget):
     temperature = None
 
     def __init__(self, grid: Grid, n_classes: int = 0, n_condition: int = 0) -> None:
+        check_space(grid, Grid, "a Grid")
         self.space = grid
         self.n_classes, self.n_condition = n_classes, n_condition
 

@@ -14,7 +14,7 @@ from latticear.hamiltonians import AbstractHamiltonian, BoltzmannBias, check_tem
 from latticear.models import AbstractModel
 from latticear.spaces import ConfigurationSpace
 from latticear.targets.base import Asked, Conditions, Setting
-from latticear.targets.boltzmann import BoltzmannTarget
+from latticear.targets.boltzmann import BoltzmannTarget, check_system
 
 __all__ = ["PointTarget"]
 
@@ -33,6 +33,7 @@ class PointTarget(BoltzmannTarget):
     noun: ClassVar[str] = "one system at one temperature"
 
     def __init__(self, system: AbstractHamiltonian, temperature: float) -> None:
+        check_system(system)
         self.space, self.temperature = system, check_temperature(temperature)
 
     @classmethod

@@ -19,7 +19,7 @@ from latticear.models import AbstractModel
 from latticear.random_numbers import generator
 from latticear.spaces import ConfigurationSpace
 from latticear.targets.base import Asked, Conditions, Setting
-from latticear.targets.boltzmann import BoltzmannTarget
+from latticear.targets.boltzmann import BoltzmannTarget, check_system
 
 __all__ = ["TemperatureRangeTarget"]
 
@@ -45,8 +45,10 @@ class TemperatureRangeTarget(BoltzmannTarget):
     noun: ClassVar[str] = "a range of temperatures"
 
     def __init__(self, system: AbstractHamiltonian, temperature: Sequence[float]) -> None:
+        check_system(system)
         covered = temperature_or_range(temperature)
-        assert isinstance(covered, TemperatureRange)
+        if not isinstance(covered, TemperatureRange):
+            raise ValueError(f"a range of temperatures is (low, high), got {temperature!r}")
         self.space, self.range, self.temperature = system, covered, covered.middle
 
     @classmethod

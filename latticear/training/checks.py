@@ -26,6 +26,8 @@ def check_fit(
     Raises:
         ValueError: names the first argument that does not fit.
     """
+    if not isinstance(model, AbstractModel):
+        raise ValueError(f"a model is needed, an instance of latticear.models.AbstractModel, got {model!r}")
     target.check(model, options.objective, condition)
     check_seed(seed)
     trained, needed = _described(model), _described(target.space)

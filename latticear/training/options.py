@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -77,6 +78,12 @@ class TrainingOptions:
             value = getattr(self, name)
             if value not in valid:
                 raise ValueError(f"{name} must be one of {list(valid)}, got {value!r}{did_you_mean(value, valid)}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type == "int" and (isinstance(value, bool) or not isinstance(value, numbers.Integral)):
+                raise ValueError(f"{field.name} must be an integer, got {value!r}")
+            if field.type == "float" and not isinstance(value, numbers.Real):
+                raise ValueError(f"{field.name} must be a number, got {value!r}")
         if self.objective == "forward-reverse-kl" and self.data_share and self.batch_size < 4:
             raise ValueError(
                 f"batch_size must be at least 4, two of them data, got {self.batch_size}; or set data_share to 0"

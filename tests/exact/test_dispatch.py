@@ -77,3 +77,11 @@ def test_frustration_at_low_temperature_falls_back_to_logarithms():
 def test_refuses_temperatures():
     with pytest.raises(ValueError, match="temperature must be positive"):
         exact_result(Ising((4, 4)), -math.inf)
+
+
+def test_a_result_of_another_system_is_not_put_beside_estimates():
+    result = exact_result(Ising((4, 4)), 2.0)
+    assert result.values_for(16, 2.0) == result.to_dict()
+    for n_sites, temperature in ((9, 2.0), (16, 2.1)):
+        with pytest.raises(ValueError, match=r"the exact result is of 16 sites at T = 2, the estimates are of"):
+            result.values_for(n_sites, temperature)

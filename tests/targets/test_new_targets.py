@@ -16,7 +16,18 @@ from latticear.hamiltonians.ising import SPINS
 from latticear.hamiltonians.named import NamedHamiltonian
 from latticear.lattice import Lattice
 from latticear.random_numbers import SAMPLING, TRAINING
-from latticear.targets import TARGETS, Asked, BoltzmannTarget, Conditions, Setting
+from latticear.targets import (
+    TARGETS,
+    Asked,
+    BoltzmannTarget,
+    Conditions,
+    DisorderTarget,
+    GridTarget,
+    PointTarget,
+    Setting,
+    TemperatureRangeTarget,
+    target_of,
+)
 
 TEMPERATURE = 2.5
 
@@ -190,3 +201,32 @@ def test_a_second_disorder_is_trained_for(registered, tmp_path):
     row = json.loads(succeed("estimate", run, "-n", "2000", "--instance", tmp_path / "fields.h5", "--json"))
     free = row["free_energy_per_site"]
     assert abs(free["value"] - free["exact"]) < 4 * free["error"]
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: PointTarget("ising", 1.0), "a Hamiltonian is needed, got 'ising'"),
+        (lambda: PointTarget(la.Grid((4, 4), 2), 1.0), "a Hamiltonian is needed, got Grid"),
+        (lambda: PointTarget(la.EdwardsAndersonDisorder((4, 4)), 1.0), "one system is needed, got"),
+        (lambda: PointTarget(la.Ising((4, 4)), (1.0, 2.0)), "temperature must be positive and finite"),
+        (lambda: PointTarget(la.Ising((4, 4)), "hot"), "temperature must be positive and finite .* got 'hot'"),
+        (lambda: TemperatureRangeTarget(la.Ising((4, 4)), 2.0), r"a range of temperatures is \(low, high\), got 2"),
+        (lambda: DisorderTarget(la.Ising((4, 4)), 1.0), "a disorder is needed, got Ising"),
+        (lambda: GridTarget(la.Ising((4, 4))), "a Grid is needed, got Ising"),
+        (lambda: target_of("ising", temperature=1.0), "a Hamiltonian, a Grid or a target is needed, got 'ising'"),
+        (lambda: la.fit("pixelcnn", la.Ising((4, 4)), temperature=1.0), "a model is needed, .* got 'pixelcnn'"),
+        (lambda: la.fit(la.PixelCNN((4, 4)), la.Ising((4, 4)), temperature=1.0, steps=2.5), "steps must be an integer"),
+        (
+            lambda: la.fit(la.PixelCNN((4, 4)), la.Ising((4, 4)), temperature=1.0, steps=True),
+            "steps must be an integer",
+        ),
+        (
+            lambda: la.fit(la.PixelCNN((4, 4)), la.Ising((4, 4)), temperature=1.0, learning_rate="big"),
+            "learning_rate must be a number, got 'big'",
+        ),
+    ],
+)
+def test_what_makes_no_target_is_refused_in_one_line(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
