@@ -230,3 +230,35 @@ def test_a_second_disorder_is_trained_for(registered, tmp_path):
 def test_what_makes_no_target_is_refused_in_one_line(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda target, model: target.draw_conditions(model, 1, 0, 0), "needs an energy"),
+        (lambda target, model: target.energy_given(torch.zeros(1, 3, 3), None), "needs an energy"),
+        (lambda target, model: target.shown(model), "needs an energy"),
+        (lambda target, model: target.settings(Asked(), None, model), "needs an energy"),
+        (lambda target, model: target.single, "needs one system at one temperature"),
+        (lambda target, model: target.system, "needs one Hamiltonian"),
+    ],
+)
+def test_a_grid_has_nothing_that_follows_from_an_energy(ask, message):
+    target = GridTarget(la.Grid((3, 3), 2))
+    assert (target.bias(), target.place, target.along(3), target.n_sites) == (None, {}, {}, 9)
+    with pytest.raises(ValueError, match=message):
+        ask(target, la.PixelCNN((3, 3)))
+
+
+def test_what_one_target_alone_takes():
+    grid, model = GridTarget(la.Grid((3, 3), 2)), la.PixelCNN((3, 3))
+    with pytest.raises(ValueError, match=r"no temperature, got 2: leave --temperature out"):
+        grid.at(Asked(temperature=2.0), model)
+    disorder = DisorderTarget(la.EdwardsAndersonDisorder((3, 3)), 1.0)
+    with pytest.raises(ValueError, match="leave --condition out"):
+        disorder.at(Asked(condition="1"), model)
+    for target in (disorder, TemperatureRangeTarget(la.Ising((3, 3)), (1.0, 2.0))):
+        with pytest.raises(ValueError, match=r"trained without data, got x\.h5; leave it out"):
+            target.read_data("x.h5")
+    with pytest.raises(TypeError, match="fit has no option 'stepz'; did you mean 'steps'"):
+        la.fit(model, la.Ising((3, 3)), temperature=1.0, stepz=3)
