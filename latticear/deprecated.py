@@ -150,6 +150,7 @@ NAMES = {
     "engines.choice": {"METHODS": "sampling.choice.SAMPLING_METHODS"},
     "grids": {"space_of": "data.format.space_of"},
     "islands": {"systematic": "montecarlo.resampling.systematic"},
+    "models.base": {"check_autoregressive": "models.causality.check_autoregressive"},
     "models.partial": {"Step": "models.steps.DrawingStep"},
     "montecarlo": {
         "METHODS": "montecarlo.simulation.CHAIN_METHODS",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from latticear.models.base import AbstractModel, check_autoregressive
+from latticear.models.base import AbstractModel
 from latticear.models.carry_over import transfer_weights
+from latticear.models.causality import check_autoregressive
 from latticear.models.conditions import ConditionEmbedding
 from latticear.models.gated import GatedPixelCNN
 from latticear.models.heads import LogisticMixture
