@@ -47,13 +47,13 @@ def estimate(
     as_json: AsJson = False,
 ) -> None:
     """Estimate free energy and observables of a run with error bars, or the held-out likelihood of a run on a grid."""
-    from latticear.runs.config import load_config
+    from latticear.runs.config import stored_config
     from latticear.runs.directory import RunDirectory
     from latticear.workflows import estimate_run, likelihood_run, save_estimates
 
     with one_line_errors():
         console = open_console(stderr=as_json)
-        if not load_config(RunDirectory(run).config_path).target.has_energy:
+        if not stored_config(RunDirectory(run).config_path).target.has_energy:
             if temperature is not None or method is not None or instance is not None:
                 raise ValueError(
                     f"{run} is a run on a grid, which has no energy: leave --temperature, --method and --instance out"

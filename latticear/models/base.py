@@ -78,6 +78,9 @@ class AbstractModel(nn.Module, ABC):
     training_defaults: ClassVar[dict[str, Any]] = {}
     """Options of `fit` that suit this network better than the general defaults; its configs start from them."""
 
+    added_later: ClassVar[dict[str, Any]] = {}
+    """Options that descriptions written by earlier versions lack, with the values that such networks have."""
+
     draw_block: ClassVar[Callable[..., Drawn] | None] = None
     """A function that draws one block from (u, condition, given), as `draw_reference` does but faster, or None.
 
@@ -336,6 +339,14 @@ class AbstractModel(nn.Module, ABC):
         """Names of parameters of a network for another lattice whose values fit parameter `name`, the best first."""
         return [name]
 
+    @classmethod
+    def settled(cls, shape: tuple[int, int], options: dict[str, Any]) -> dict[str, Any]:
+        """The options that the network would choose by itself for this shape, among those of `options` that are None.
+
+        A config states them, so that it describes the same network even if the choice is made differently one day.
+        """
+        return {}
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values from which `from_dict` builds the same network, without its weights."""
         names = inspect.signature(type(self)).parameters
@@ -351,7 +362,7 @@ class AbstractModel(nn.Module, ABC):
         Raises:
             ValueError: for an argument that the network does not take, or a value that it refuses.
         """
-        arguments = {name: value for name, value in values.items() if name != "name"}
+        arguments = cls.added_later | {name: value for name, value in values.items() if name != "name"}
         arguments["shape"] = tuple(arguments.get("shape", ()))
         try:
             if arguments.get("bias") is not None:

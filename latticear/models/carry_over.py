@@ -9,7 +9,7 @@ from latticear.models.base import AbstractModel
 __all__ = ["transfer_weights"]
 
 
-_OF_THE_LATTICE = {"shape", "bias", "periodic", "translation_invariant"}
+_OF_THE_LATTICE = {"shape", "bias", "periodic", "translation_invariant", "taps"}
 """Options in which the two networks may differ."""
 
 

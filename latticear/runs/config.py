@@ -18,7 +18,16 @@ from latticear.runs.trees import Tree, config_tree
 from latticear.spaces import Grid
 from latticear.targets import TARGETS, AbstractTarget, GridTarget, target_of
 
-__all__ = ["AUTO", "RunConfig", "build_model", "load_config", "parse_config", "resolve_device", "to_toml"]
+__all__ = [
+    "AUTO",
+    "RunConfig",
+    "build_model",
+    "load_config",
+    "parse_config",
+    "resolve_device",
+    "stored_config",
+    "to_toml",
+]
 
 LARGE = 16
 """Lattices of this extent or larger have the multiscale network by default."""
@@ -66,6 +75,24 @@ def load_config(
     return parse_config(config_tree(path, overrides, values), needs_energy=needs_energy)
 
 
+def stored_config(path: Path, values: Tree | None = None) -> RunConfig:
+    """The config in the `run.toml` of a run, which may have been written by an earlier version.
+
+    Args:
+        path: the file.
+        values: nested dictionary of keys that take precedence.
+
+    Raises:
+        ValueError: for unreadable TOML, an unknown key or an invalid value.
+        OSError: if the file cannot be read.
+    """
+    tree = config_tree(path)
+    network = MODELS.get(tree.get("model", {}).get("name"))
+    if network is not None:
+        tree["model"] = network.added_later | tree["model"]
+    return parse_config(config_tree(None, (), values, tree))
+
+
 def parse_config(tree: Tree, complete: Completion | None = None, *, needs_energy: bool = False) -> RunConfig:
     """Check a config given as nested dictionaries, and add the keys that it does not contain.
 
@@ -99,6 +126,7 @@ def _hamiltonian_config(tree: Tree) -> RunConfig:
     model |= {key: model[key] or value for key, value in target.model_options.items()}
     if "n_components" in model:
         model["n_components"] = sections["model"].get("n_components", hamiltonian["components"])
+    model |= MODELS[model["name"]].settled(hamiltonian["shape"], model)
     return RunConfig(target.place, **top, space=hamiltonian, model=model, training=training, target=target)
 
 
@@ -121,6 +149,7 @@ def _grid_config(tree: Tree, complete: Completion | None) -> RunConfig:
     space = Grid(**{key: value for key, value in grid.items() if key != "n_classes"})
     target = GridTarget(space, grid["n_classes"], model["n_condition"])
     _replace_auto(model, target)
+    model |= MODELS[model["name"]].settled(space.shape, model)
     return RunConfig({}, **top, space=grid, model=model, training=training, target=target)
 
 

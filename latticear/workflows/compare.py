@@ -24,7 +24,7 @@ from latticear.estimation.weights import divergence
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
-from latticear.runs.config import RunConfig, build_model, load_config, resolve_device, to_toml
+from latticear.runs.config import RunConfig, build_model, resolve_device, stored_config, to_toml
 from latticear.runs.directory import RunDirectory
 from latticear.runs.provenance import environment
 from latticear.runs.trees import config_tree, differences
@@ -172,7 +172,7 @@ def _planned(path: Path, config: RunConfig, minutes: float, clock: Clock) -> Run
         run.write_json(RECORD, {"minutes": minutes, "seconds_per_step": seconds})
         return run
     run = RunDirectory(path)
-    stored = load_config(run.config_path).to_dict() | {"minutes": run.read_json(RECORD).get("minutes", minutes)}
+    stored = stored_config(run.config_path).to_dict() | {"minutes": run.read_json(RECORD).get("minutes", minutes)}
     steps = stored["training"]["steps"]
     changed = differences(config.to_dict(with_device=False) | {"minutes": minutes}, stored)
     changed.pop("training.steps", None)
@@ -204,7 +204,7 @@ def _finish_training(run: RunDirectory, limit: float, report: Report) -> None:
     Raises:
         KeyboardInterrupt: if a signal stopped the training.
     """
-    steps = load_config(run.config_path).training["steps"]
+    steps = stored_config(run.config_path).training["steps"]
 
     def is_over() -> bool:
         done = _progress(run)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from latticear.data.reading import read_metadata
-from latticear.runs.config import load_config
+from latticear.runs.config import stored_config
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.sampling.receptive import summary
 
@@ -25,7 +25,7 @@ def describe(path: Path) -> dict[str, Any]:
     metrics = run.metrics()
     latest = run.latest()
     content: dict[str, Any] = {
-        "config": load_config(run.config_path).to_dict(),
+        "config": stored_config(run.config_path).to_dict(),
         "environment": run.read_json("environment.json"),
         "checkpoint": None if latest is None else latest.name,
         "last_step": metrics[-1] if metrics else None,

@@ -23,7 +23,7 @@ from latticear.models import AbstractModel
 from latticear.models.steps import DrawsInSteps
 from latticear.montecarlo.clusters import clusters_suit
 from latticear.montecarlo.simulation import monte_carlo_data
-from latticear.runs.config import load_config
+from latticear.runs.config import stored_config
 from latticear.runs.directory import RunDirectory
 from latticear.samples import Samples
 from latticear.targets import AbstractTarget, Asked, Setting
@@ -212,7 +212,7 @@ def save_estimates(path: Path, results: Sequence[Estimates], *, seed: int, insta
         return
     origin: dict[str, Any] = {"seed": seed, "checkpoint": step_of(path)}
     origin |= {} if instance is None else {"instance": instance.to_dict()}
-    target = load_config(run.config_path).target
+    target = stored_config(run.config_path).target
     if target.covers_range:
         run.write_json("estimates.json", {"estimates": [result.to_dict() for result in results]} | origin)
     elif len(results) == 1 and first.temperature == target.temperature:

@@ -15,7 +15,7 @@ from latticear.data.configurations import Configurations
 from latticear.estimation.estimates import with_error
 from latticear.exact import exact_result
 from latticear.models import MODELS, AbstractModel, transfer_weights
-from latticear.runs.config import AUTO, RunConfig, build_model, load_config, parse_config, resolve_device, to_toml
+from latticear.runs.config import AUTO, RunConfig, build_model, parse_config, resolve_device, stored_config, to_toml
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.runs.provenance import environment, now
 from latticear.runs.signals import StopSignals
@@ -112,7 +112,7 @@ def config_of(run: Path) -> dict[str, Any]:
     Keys whose value follows from the Hamiltonian, the temperature or the data are left out, since for the other run a
     different value may follow.
     """
-    config = load_config(RunDirectory(run).config_path)
+    config = stored_config(RunDirectory(run).config_path)
     tree, target = tomllib.loads(to_toml(config)), config.target
     if not target.has_energy:
         return tree
@@ -166,11 +166,11 @@ def asked_config(tree: dict[str, Any], run: RunDirectory | None = None) -> RunCo
         ValueError: for an invalid config, or one that differs from that of the resumed run.
         OSError: if a file cannot be read.
     """
-    config = parse_config(tree, completed) if run is None else load_config(run.config_path, values=tree)
+    config = parse_config(tree, completed) if run is None else stored_config(run.config_path, tree)
     if config.training["data"]:
         config.training["data"] = str(Path(config.training["data"]).resolve())
     if run is not None:
-        _check_unchanged(config.to_dict(with_device=False), load_config(run.config_path).to_dict())
+        _check_unchanged(config.to_dict(with_device=False), stored_config(run.config_path).to_dict())
     return config
 
 

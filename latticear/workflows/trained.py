@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from latticear.estimation.estimates import UnreliableEstimateWarning
 from latticear.models import AbstractModel
-from latticear.runs.config import RunConfig, load_config, resolve_device
+from latticear.runs.config import RunConfig, resolve_device, stored_config
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.targets import AbstractTarget
 
@@ -47,7 +47,7 @@ def trained(path: Path, device: str) -> Trained:
     Raises:
         ValueError: if lattice or tokens of the checkpoint differ from those of the config.
     """
-    config = load_config(RunDirectory(path).config_path)
+    config = stored_config(RunDirectory(path).config_path)
     model, space = load_model(path, resolve_device(device)), config.target.space
     if (model.shape, model.n_tokens, model.n_components) != (space.shape, space.n_tokens, space.n_components):
         raise ValueError(

@@ -12,12 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from latticear.arguments import did_you_mean
 from latticear.hamiltonians import Strengths, exact_conditionals
 from latticear.models.base import AbstractModel, Common
 from latticear.models.multiscale.compiled import CompiledPhases, attached
 from latticear.models.multiscale.coupling_network import CouplingNetwork
 from latticear.models.multiscale.drawer import PhaseDrawer
 from latticear.models.multiscale.gauge import Gauge
+from latticear.models.multiscale.nearest import TAPS, has_seam
 from latticear.models.multiscale.order import SITE, Phase, rank_of
 from latticear.models.multiscale.phases import Board, PatchNetwork, PhaseModule
 from latticear.models.multiscale.plan import Plan
@@ -63,6 +65,10 @@ class MultiscalePixelCNN(AbstractModel):
             sites of a cell are drawn one after the other. (1, 1) suits a lattice that orders as a whole. None chooses
             (2, 2) if the bias has bonds within a sublattice and the extents are even, since such bonds may order each
             sublattice by itself, as in the stripes of the J1-J2 model, and (1, 1) otherwise.
+        taps: "regular": the known sites around a target are looked for at offsets that all targets of a phase share;
+            "nearest": they are those truly nearest to each target, and targets share a perceptron if these sites lie at
+            the same offsets around them, which takes more perceptrons. None chooses "nearest" where a periodic extent
+            is odd, since known sites near the boundary lie differently there, and "regular" otherwise.
         coupling_reach: if the bias depends on the couplings of each configuration, the perceptron of a site reads the
             couplings in a square around it that extends this far to each side, in the gauge of the site
             (`latticear.models.multiscale.gauge`).
@@ -70,7 +76,8 @@ class MultiscalePixelCNN(AbstractModel):
             enters every hidden layer.
 
     Raises:
-        ValueError: for q < 2, width, depth, n_taps or coupling_reach < 1, or a cell that does not divide the shape.
+        ValueError: for q < 2, width, depth, n_taps or coupling_reach < 1, unknown taps, a cell that does not divide the
+            shape, or has several sites with the taps "nearest".
 
     References:
         Singha, Cellini, Nicoli, Jansen, Kühn, Nakajima, "Multilevel generative samplers for investigating critical
@@ -87,6 +94,7 @@ class MultiscalePixelCNN(AbstractModel):
     name: ClassVar[str] = "multiscale"
     sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**22, "cuda": 2**26}
     block: ClassVar[dict[str, int]] = {"cpu": 2 * LANES, "cuda": 4096}
+    added_later: ClassVar[dict[str, Any]] = {"taps": "regular"}
     training_defaults: ClassVar[dict[str, Any]] = {
         "objective": "forward-reverse-kl",
         "batch_size": 512,
@@ -106,6 +114,7 @@ class MultiscalePixelCNN(AbstractModel):
         periodic: bool | tuple[bool, bool] = True,
         translation_invariant: bool = True,
         cell: tuple[int, int] | None = None,
+        taps: str | None = None,
         coupling_reach: int = 3,
         **common: Unpack[Common],
     ) -> None:
@@ -120,7 +129,10 @@ class MultiscalePixelCNN(AbstractModel):
         self.periodic, self.translation_invariant = periodic, translation_invariant
         self.coupling_reach = coupling_reach
         self._around = (periodic, periodic) if isinstance(periodic, bool) else periodic
-        plan = Plan(self.shape, self._around, n_taps, self.bias, cell)
+        self.taps = self.settled(self.shape, {"periodic": periodic, "taps": taps})["taps"]
+        if self.taps not in TAPS:
+            raise ValueError(f"taps must be one of {list(TAPS)}, got {taps!r}{did_you_mean(taps, TAPS)}")
+        plan = Plan(self.shape, self._around, n_taps, self.bias, cell, self.taps)
         self.cell = plan.cell
         self.embed = None if self._sees_couplings else self.conditioning.embedding(width)
         phases = [part for phase in plan.phases for part in self._networks_of(phase)]
@@ -132,6 +144,12 @@ class MultiscalePixelCNN(AbstractModel):
         self._set_rank(rank)
         self._biased = {} if self.bias is None else {k: self.bias.tells(p.sites) for k, p in self._phases.items()}
         self._kernels = TrustedKernels()
+
+    @classmethod
+    def settled(cls, shape: tuple[int, int], options: dict[str, Any]) -> dict[str, Any]:
+        periodic, taps = options["periodic"], options["taps"]
+        around = (periodic, periodic) if isinstance(periodic, bool) else periodic
+        return {"taps": taps or ("nearest" if has_seam(shape, around) else "regular")}
 
     @property
     def _sees_couplings(self) -> bool:

@@ -50,7 +50,7 @@ class Phase(NamedTuple):
     Attributes:
         level: the level k of its grid; 0 is the lattice itself. The first cell is a level of its own, the highest one.
         name: the name of the kind of sites, the same on every lattice; `face3of1` is member 1 of the cells of class
-            face3.
+            face3, `face3at17` the part of the cells of class face3 of which site 17 is the first.
         sites: int64 `(T,)`, the sites, called targets.
         taps: int64 `(n_taps, T)`, known sites around each target, at the same offsets for all targets, nearest first; N
             for an offset without a known site. `taps[0]` is always a known site. Empty for the first phase and for
@@ -64,7 +64,8 @@ class Phase(NamedTuple):
 
     def only(self, t: int) -> Phase:
         """The phase with target t alone."""
-        return Phase(self.level, f"{self.name}at{int(self.sites[t])}", self.sites[t : t + 1], self.taps[:, t : t + 1])
+        kind = self.name.partition("at")[0]
+        return Phase(self.level, f"{kind}at{int(self.sites[t])}", self.sites[t : t + 1], self.taps[:, t : t + 1])
 
 
 def multiscale_phases(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from latticear.hamiltonians import BoltzmannBias, exact_conditionals
+from latticear.models.multiscale.nearest import with_nearest_taps
 from latticear.models.multiscale.order import SITE, Phase, multiscale_phases, rank_of
 
 __all__ = ["Plan"]
@@ -23,10 +24,11 @@ class Plan:
         periodic: whether taps reach around the boundary, (y, x).
         n_taps: least number of known sites around a target.
         bias: the energies, with all bonds (before `attach`), or None.
-        cell: the unit cell; None to choose one that suits the bias.
+        cell: the unit cell; None to choose one that suits the bias, (1, 1) with the taps "nearest".
+        taps: "regular" or "nearest", as the network takes it.
 
     Raises:
-        ValueError: for a cell that does not divide the shape.
+        ValueError: for a cell that does not divide the shape, or has several sites with the taps "nearest".
 
     Attributes:
         cell: the unit cell.
@@ -40,9 +42,15 @@ class Plan:
         n_taps: int,
         bias: BoltzmannBias | None,
         cell: Sequence[int] | None,
+        taps: str,
     ) -> None:
         self._lattice, self._bias = (shape, periodic, n_taps), bias
-        self.cell, self.phases = self._of(None if cell is None else _checked(cell, shape))
+        chosen = None if cell is None else _checked(cell, shape)
+        if taps == "nearest" and chosen not in (None, SITE):
+            raise ValueError(f"taps must be regular with a unit cell of several sites, got {taps} and cell {chosen}")
+        self.cell, self.phases = self._of(SITE if taps == "nearest" else chosen)
+        if taps == "nearest":
+            self.phases = with_nearest_taps(self.phases, *self._lattice)
 
     def _of(self, cell: tuple[int, int] | None) -> tuple[tuple[int, int], list[Phase]]:
         if cell in (None, SITE):
