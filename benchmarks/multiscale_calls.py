@@ -32,7 +32,6 @@ CEILINGS = {"log_prob": "kernels.log_prob", "redraw": "kernels.redraw"}
 
 def calls(size: int, batch: int) -> dict[str, Callable[[], object]]:
     """What is measured, by name."""
-    torch.manual_seed(0)
     bias = la.Ising((size, size)).bias(la.T_C)
     model = la.MultiscalePixelCNN((size, size), spin_flip_symmetric=True, bias=bias)
     tokens = model.sample(batch, seed=1).tokens.long()

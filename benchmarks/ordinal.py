@@ -155,8 +155,8 @@ def train(
     return best
 
 
-def build(head: str) -> la.models.AbstractModel:
-    return la.PixelCNNPlusPlus((SIZE, SIZE), N_LEVELS, output=HEADS[head], **BODY)
+def build(head: str, seed: int = 0) -> la.models.AbstractModel:
+    return la.PixelCNNPlusPlus((SIZE, SIZE), N_LEVELS, output=HEADS[head], seed=seed, **BODY)
 
 
 def n_parameters(model: torch.nn.Module) -> int:
@@ -178,7 +178,7 @@ def measure(head: str, n: int, seed: int, tokens: Tensor, test: Tensor) -> dict[
     t_start, n_valid, runs = time.perf_counter(), n // 5, {}
     for rate in RATES:
         torch.manual_seed(seed)
-        runs[rate] = train(build(head), tokens[n_valid:], tokens[:n_valid], rate)
+        runs[rate] = train(build(head, seed), tokens[n_valid:], tokens[:n_valid], rate)
     rate = min(runs, key=lambda r: runs[r][0])
     valid, step, model = runs[rate]
     row = {"head": head, "n": n, "seed": seed, "rate": rate, "step": step, "valid": valid}

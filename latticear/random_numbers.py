@@ -8,6 +8,9 @@ of which seed a generator of PyTorch.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -27,6 +30,7 @@ __all__ = [
     "categorical",
     "generator",
     "log_softmax",
+    "own_random_state",
     "philox4x32",
     "random_stream",
     "uniforms",
@@ -41,6 +45,7 @@ The samples of an estimate must be independent of those that the model was train
 GENERATORS: dict[str, tuple[int, ...]] = {
     "block updates": (0x626C6B,),  # the letters "blk"; for windows, proposals and acceptances
     "couplings": (),  # of a disorder; the number of the instance may follow
+    "dropout": (0x64726F,),  # the letters "dro"; the training step follows
     "glyphs": (),  # the number of the picture follows
     "neural Metropolis": (0x6E6D63,),  # the letters "nmc"; for acceptances
     "training": (TRAINING,),  # the step follows; for data, their symmetries and temperatures
@@ -135,6 +140,19 @@ def generator(seed: int, purpose: str, *index: int) -> np.random.Generator:
 def random_stream(seed: int, purpose: str) -> np.random.SeedSequence:
     """A NumPy seed sequence for one purpose or method, independent of the sequences of all other purposes."""
     return np.random.SeedSequence(seed, spawn_key=tuple(purpose.encode()))
+
+
+@contextmanager
+def own_random_state(seed: int) -> Iterator[None]:
+    """A context in which PyTorch's global generator starts from a seed; afterwards it is as it was before.
+
+    Raises:
+        ValueError: if the seed is not in [0, 2^64).
+    """
+    seed = check_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def categorical(logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,9 +13,15 @@ from latticear.models import MODELS, AbstractModel, model_from_dict
 
 __all__ = ["check_gradients", "check_saved", "rebuilt"]
 
+SEED = 0x726562756974
+"""Seed of the weights of rebuilt networks."""
+
 
 def rebuilt(model: AbstractModel, **changes: Any) -> AbstractModel:
-    """A network of the same class with fresh weights, built from JSON, after `changes` to some of the arguments."""
+    """A network of the same class, built from JSON, after `changes` to some of the arguments.
+
+    Its weights are fresh, from a seed that `model` hardly has: nothing may agree by the seed alone.
+    """
     registered = MODELS.get(model.name)
     if registered not in (None, type(model)):
         fail(
@@ -34,7 +40,7 @@ def rebuilt(model: AbstractModel, **changes: Any) -> AbstractModel:
             error,
         )
     build = type(model).from_dict if registered is None else model_from_dict
-    return build(json.loads(text) | changes)
+    return build({"seed": SEED} | json.loads(text) | changes)
 
 
 def check_saved(model: AbstractModel, *, seed: int = 0) -> None:

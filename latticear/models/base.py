@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from itertools import repeat
 from typing import Any, ClassVar, Self, TypedDict
@@ -17,6 +17,7 @@ from latticear import deprecated
 from latticear.hamiltonians import BoltzmannBias, hamiltonian_from_dict
 from latticear.lattice import check_shape, configuration_size
 from latticear.models.conditions import ConditionEmbedding, Conditioning
+from latticear.random_numbers import own_random_state
 from latticear.samples import Samples
 from latticear.sampling.choice import BLOCK, InBlocks
 from latticear.sampling.modes import evaluated
@@ -34,9 +35,23 @@ class Common(TypedDict, total=False):
     bias: BoltzmannBias | None
     n_condition: int
     n_condition_maps: int
+    seed: int
 
 
-class AbstractModel(nn.Module, ABC):
+class _Seeded(ABCMeta):
+    """The class of the classes of networks: a call of one builds a network whose weights depend on `seed` alone."""
+
+    takes_seed: bool
+    """Whether the constructor of the class has an argument `seed` of its own; only then is the seed passed on."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        with own_random_state(kwargs.get("seed", 0)):
+            if not cls.takes_seed:
+                kwargs.pop("seed", None)
+            return super().__call__(*args, **kwargs)
+
+
+class AbstractModel(nn.Module, metaclass=_Seeded):
     """An autoregressive network over the tokens of a lattice.
 
     `log q(tokens) = sum over sites of log q(token | tokens of lower rank)`: normalised by construction. The rank of a
@@ -55,6 +70,8 @@ class AbstractModel(nn.Module, ABC):
         n_condition_maps: number of condition maps of each configuration, each with one value per site; 0 for none.
         n_components: C, number of tokens at each site. Component c is conditioned on all components of the sites of
             lower rank and on the components before c of its own site.
+        seed: seed of the initial weights. Networks with the same arguments and the same seed have the same weights;
+            PyTorch's global random state has no influence and is not changed.
 
     Raises:
         ValueError: for q < 2, a negative n_condition or n_condition_maps, n_components < 1, a bias for another shape,
@@ -100,6 +117,7 @@ class AbstractModel(nn.Module, ABC):
         n_condition: int = 0,
         n_condition_maps: int = 0,
         n_components: int = 1,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.shape = check_shape(shape)
@@ -141,7 +159,9 @@ class AbstractModel(nn.Module, ABC):
         self.bias = copy.deepcopy(bias)  # a copy, because `attach` adapts it to the order of this model
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Replace `**common` in the signature by the options of `Common`, because configs and `to_dict` read it.
+        """Add the options of `Common` to the signature, in place of `**common`, as configs and `to_dict` read it.
+
+        Without `**common` only `seed` is added, which every class takes.
 
         A class without a `name` is called by the name of the class.
         """
@@ -150,9 +170,11 @@ class AbstractModel(nn.Module, ABC):
             cls.name = cls.__name__
         signature = inspect.signature(cls.__init__)
         _, *own = signature.parameters.values()
+        cls.takes_seed = cls.__init__ is not AbstractModel.__init__ and "seed" in signature.parameters
+        shared, added = inspect.signature(AbstractModel.__init__).parameters, ["seed"]
         if own and own[-1].kind is inspect.Parameter.VAR_KEYWORD:
-            shared = inspect.signature(AbstractModel.__init__).parameters
-            own[-1:] = [shared[name] for name in Common.__annotations__]
+            own, added = own[:-1], list(Common.__annotations__)
+        own += (shared[name] for name in added if name not in signature.parameters)
         cls.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
 
     def _set_rank(self, rank: Tensor) -> None:
@@ -348,8 +370,8 @@ class AbstractModel(nn.Module, ABC):
         return {}
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values from which `from_dict` builds the same network, without its weights."""
-        names = inspect.signature(type(self)).parameters
+        """JSON values from which `from_dict` builds the same network, without its weights and their seed."""
+        names = [name for name in inspect.signature(type(self)).parameters if name != "seed" or type(self).takes_seed]
         values = {name: getattr(self, name) for name in names}
         if self.bias is not None:
             values["bias"] = self.bias.to_dict()

@@ -37,8 +37,8 @@ class GatedPixelCNN(AbstractModel):
         head_width: number of channels between the two layers of the head; None for `width`.
         n_components: C, number of tokens at each site; component c is conditioned on the components before it and on
             all earlier sites.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`; the condition
-            enters every gate.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, `seed`, as in `AbstractModel`; the
+            condition enters every gate.
 
     Raises:
         ValueError: for an even kernel size, q < 2, width or depth < 1, or a width that is not divisible by

@@ -37,8 +37,8 @@ class MADE(AbstractModel):
         n_tokens: q >= 2.
         width: number of hidden units of each site in each layer.
         depth: number of hidden layers.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`; the condition
-            enters every hidden layer.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, `seed`, as in `AbstractModel`; the
+            condition enters every hidden layer.
 
     Raises:
         ValueError: for q < 2, width or depth < 1.

@@ -34,7 +34,7 @@ class MeanField(AbstractModel):
     Args:
         shape: (H, W).
         n_tokens: q >= 2.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`. With
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, `seed`, as in `AbstractModel`. With
             `spin_flip_symmetric` the model is the mixture. Of a bias only the field enters, not the bonds, because the
             sites of a product do not depend on each other. The condition is embedded and added to the logits.
 

@@ -30,8 +30,8 @@ class PixelCNN(AbstractModel):
         dilation: distance between neighbouring taps of a kernel; one value for all masked layers, or one for each.
         n_components: C, number of tokens at each site; component c is conditioned on the components before it and on
             all earlier sites.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`; the condition
-            enters every hidden layer.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, `seed`, as in `AbstractModel`; the
+            condition enters every hidden layer.
 
     Raises:
         ValueError: for an even kernel size, q < 2, width, depth or dilation < 1, a list whose length is not `depth`, or

@@ -52,8 +52,8 @@ class PixelCNNPlusPlus(AbstractModel):
         n_mixtures: number of logistic distributions in the mixture.
         dropout: fraction of hidden values dropped in training by maximum likelihood; sampling and importance weights
             use no dropout.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`; the condition
-            enters every block.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, `seed`, as in `AbstractModel`; the
+            condition enters every block.
 
     Raises:
         ValueError: for an even kernel size, a first kernel size of 1, q < 2, width or depth < 1, more levels than the

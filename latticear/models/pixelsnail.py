@@ -32,8 +32,8 @@ class PixelSNAIL(AbstractModel):
         depth: number of blocks, each of residual layers and one attention.
         n_residual: number of gated residual layers in each block.
         kernel_size: kernel size of the masked convolutions, odd and at least 3.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`; the condition
-            enters the gates of all residual layers.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, `seed`, as in `AbstractModel`; the
+            condition enters the gates of all residual layers.
 
     Raises:
         ValueError: for a kernel size that is even or 1, q < 2, or width, depth or n_residual < 1.

@@ -36,8 +36,8 @@ class RecurrentPixelRNN(AbstractModel):
         depth: number of recurrent layers.
         look_ahead: whether a state also depends on the state to the upper right. The slope s of the order `s y + x`, in
             which sites are drawn, is 2 with it and 1 without it.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`; the condition
-            enters every recurrent layer.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, `seed`, as in `AbstractModel`; the
+            condition enters every recurrent layer.
 
     Raises:
         ValueError: for q < 2, width or depth < 1.

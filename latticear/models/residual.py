@@ -34,8 +34,8 @@ class ResidualPixelCNN(AbstractModel):
         head_width: number of channels between the two layers of the head; None for h.
         n_components: C, number of tokens at each site; component c is conditioned on the components before it and on
             all earlier sites.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`; the condition
-            enters every block.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, `seed`, as in `AbstractModel`; the
+            condition enters every block.
 
     Raises:
         ValueError: for an even kernel size, q < 2, width or depth < 1, or a width that is not divisible by

@@ -28,8 +28,8 @@ class CausalTransformer(AbstractModel):
         width: number of channels; a multiple of heads.
         depth: number of blocks.
         heads: number of heads of each attention.
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as in `AbstractModel`; the condition
-            is added to the input of every site.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, `seed`, as in `AbstractModel`; the
+            condition is added to the input of every site.
 
     Raises:
         ValueError: for q < 2, width or depth < 1, or a width that is not divisible by heads.

@@ -224,9 +224,7 @@ def build_model(config: RunConfig) -> AbstractModel:
                 f"model.name {network.name} has one component at a site, the {space.kind} has {space.n_components}"
             )
         arguments.setdefault("n_components", space.n_components)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return network(space.shape, space.n_tokens, **arguments)
+    return network(space.shape, space.n_tokens, **arguments, seed=config.seed)
 
 
 def resolve_device(name: str) -> torch.device:

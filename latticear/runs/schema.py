@@ -148,7 +148,7 @@ def _plain(value: Any) -> Any:
 _HAMILTONIANS = _Family(HAMILTONIANS, extra={"components": (int, Field(1, ge=1))})
 _MODELS = _Family(
     MODELS,
-    {"shape", "n_tokens", "bias"},
+    {"shape", "n_tokens", "bias", "seed"},
     {"spin_flip_symmetric": (bool | Literal["auto"], "auto"), "boltzmann_bias": (bool, True)},
     {**_PERIODIC, "translation_invariant": (bool | Literal["auto"], "auto")},
 )
@@ -163,7 +163,9 @@ HAMILTONIAN = Sections(
 """Checks of a config with a `[hamiltonian]`."""
 
 _GRID = _schema("Grid", Grid, (), {"n_classes": (int, Field(0, ge=0, le=MAX_CONDITION))})
-_GRID_MODELS = _Family(MODELS, {"shape", "n_tokens", "bias", "n_components", "n_condition_maps"}, instead=_PERIODIC)
+_GRID_MODELS = _Family(
+    MODELS, {"shape", "n_tokens", "bias", "n_components", "n_condition_maps", "seed"}, instead=_PERIODIC
+)
 _GRID_TRAINING = _schema(
     "Training",
     TrainingOptions,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from latticear.models import AbstractModel
 from latticear.montecarlo import monte_carlo_data
+from latticear.random_numbers import generator, own_random_state
 from latticear.targets import AbstractTarget
 from latticear.training.batches import Batches
 from latticear.training.dataset import Dataset
@@ -70,7 +71,8 @@ class Objective:
         return loss, metrics
 
     def _likelihood(self, step: int, evaluates: bool) -> tuple[Tensor, Metrics]:
-        loss, metrics = forward_kl(self._network, *self._dataset.draw(self._options.batch_size, step))
+        with own_random_state(int(generator(self._seed, "dropout", step).integers(2**63))):
+            loss, metrics = forward_kl(self._network, *self._dataset.draw(self._options.batch_size, step))
         if evaluates:
             metrics |= self._dataset.evaluate(self._model, self._options.batch_size)
         return loss, metrics

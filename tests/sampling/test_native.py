@@ -61,7 +61,6 @@ class _Activated(la.PixelCNN):
 @pytest.mark.parametrize("scale", [1.0, 8.0])
 def test_every_function(function, scale):
     """The logits, seen through log_q, to rounding: at ordinary values, and where exponentials saturate."""
-    torch.manual_seed(0)
     model = _Activated(function, scale=scale).double().eval()
     u = uniforms(0, 0, 50, 20)
     drawn = draw_by_all(model, u)
@@ -71,7 +70,6 @@ def test_every_function(function, scale):
 
 @pytest.mark.parametrize("function", [nn.ELU(alpha=0.5), nn.GELU(), F.gelu, lambda x: F.elu(x, 2.0), lambda x: 1 - x])
 def test_what_the_kernels_do_not_know_is_drawn_by_pytorch(function):
-    torch.manual_seed(0)
     model = _Activated(function).double()
     assert isinstance(drawer(model), Engine)
     u = uniforms(0, 0, 50, 20)
@@ -107,7 +105,6 @@ MISLEADING = {
 @pytest.mark.parametrize("function", MISLEADING.values(), ids=MISLEADING)
 def test_what_may_be_misread_is_drawn_right(function):
     """By whichever engine takes it."""
-    torch.manual_seed(0)
     model = _Activated(function).double().eval()
     drawn, expected = model.sample(50, seed=1), model.sample(50, seed=1, method="reference")
     assert torch.equal(drawn.tokens, expected.tokens)
@@ -216,7 +213,6 @@ class _Encoded(la.PixelCNN):
     ids=["signs", "spin", "twice", "dropout", "embedding"],
 )
 def test_functions_of_the_tokens(encode):
-    torch.manual_seed(0)
     model = _Encoded(encode).double().eval()
     drawn, expected = model.sample(50, seed=1), model.sample(50, seed=1, method="reference")
     assert torch.equal(drawn.tokens, expected.tokens)
@@ -282,7 +278,6 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_change_after_the_first_draw_is_seen(change):
-    torch.manual_seed(0)
     model = _Scaled().double()
     with torch.no_grad():
         for weight in model.parameters():

@@ -83,8 +83,7 @@ def tokens_of(shape: tuple[int, ...], q: int, n: int = 12, seed: int = 5) -> tor
 
 def network(name: str, shape: tuple[int, int], q: int = 2, *, peaked: bool = True, **options: Any) -> Any:
     """A small network of fixed weights, peaked unless it is to be as it begins."""
-    torch.manual_seed(1)
-    model = la.MODELS[name](shape, q, **{**SMALL[name], **options})
+    model = la.MODELS[name](shape, q, **{**SMALL[name], **options}, seed=1)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for weight in model.parameters() if peaked else ():

@@ -13,8 +13,7 @@ CPU = torch.device("cpu")
 
 
 def small_model(seed: int = 0, shape: tuple[int, int] = (3, 4), width: int = 4) -> la.PixelCNN:
-    torch.manual_seed(seed)
-    return la.PixelCNN(shape, width=width, depth=1, bias=la.Ising(shape).bias(2.0))
+    return la.PixelCNN(shape, width=width, depth=1, bias=la.Ising(shape).bias(2.0), seed=seed)
 
 
 def save_step(run: RunDirectory, step: int) -> Path:

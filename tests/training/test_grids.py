@@ -22,7 +22,6 @@ def _classes(n: int = 600) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _on_grid(n_condition: int = 3, steps: int = 60, **options):
-    torch.manual_seed(0)
     model = la.PixelCNN((3, 3), 3, width=8, depth=2, n_condition=n_condition)
     options = {"objective": "forward-kl", "batch_size": 64, "learning_rate": 1e-2, **options}
     return model, la.fit(model, la.Grid((3, 3), 3), steps=steps, **options)
@@ -145,7 +144,6 @@ def test_bad_data_of_a_grid_fail_before_the_first_step(options, message):
 @pytest.mark.gpu
 def test_cuda_trains_with_conditions():
     tokens, condition = _classes()
-    torch.manual_seed(0)
     model = la.PixelCNN((3, 3), 3, width=8, depth=2, n_condition=3).cuda()
     *_, last = la.fit(
         model, la.Grid((3, 3), 3), objective="forward-kl", steps=5, batch_size=32, data=tokens, condition=condition
@@ -162,7 +160,6 @@ def test_condition_maps_are_learned():
     tokens = torch.where(changed, 1 - maps[:, 0], maps[:, 0])
     nll = {}
     for n_maps in (0, 1):
-        torch.manual_seed(0)
         model = la.PixelCNN((4, 4), 2, width=8, depth=2, n_condition_maps=n_maps)
         condition = model.condition_of(maps=maps) if n_maps else None
         grid, options = la.Grid((4, 4), 2), {"steps": 150, "batch_size": 64, "learning_rate": 1e-2}

@@ -20,7 +20,6 @@ from latticear.training.objectives import forward_kl, reverse_kl
 
 
 def _tiny(shape=(3, 3), **options) -> la.PixelCNN:
-    torch.manual_seed(0)
     return la.PixelCNN(shape, 2, width=4, depth=2, **options)
 
 
@@ -354,7 +353,6 @@ def test_compiled_training_is_the_same_to_rounding():
 
 
 def _losses(**options) -> list[float]:
-    torch.manual_seed(0)
     model = la.PixelCNN((3, 3), 2, width=4, depth=2)
     return [step.loss for step in la.fit(model, la.Ising((3, 3)), temperature=2.0, steps=5, batch_size=16, **options)]
 
@@ -382,3 +380,26 @@ def test_dropout_acts_in_maximum_likelihood_alone(objective):
     for _ in la.fit(model, la.Ising((3, 3)), temperature=2.0, steps=2, batch_size=8, objective=objective, data=data):
         pass
     assert watch.seen == {objective == "forward-kl"}
+
+
+def test_dropout_is_a_function_of_the_seed_and_the_step():
+    """Not of PyTorch's global state, which stays as it was; so a resumed training goes on as if never stopped."""
+    data = torch.randint(2, (60, 3, 3), generator=torch.Generator().manual_seed(0))
+
+    def train(resume=None, stop=4):
+        model = la.PixelCNNPlusPlus((3, 3), width=4, dropout=0.5)
+        losses = []
+        options = {"objective": "forward-kl", "steps": 4, "batch_size": 16}
+        for step in la.fit(model, la.Ising((3, 3)), temperature=2.0, data=data, resume=resume, **options):
+            losses.append(step.loss)
+            if step.step == stop:
+                return losses, copy.deepcopy(step.state.state_dict())
+        raise AssertionError
+
+    state = torch.random.get_rng_state()
+    whole, _ = train()
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.rand(3)
+    first, half = train(stop=2)
+    second, _ = train(half)
+    assert first + second == whole

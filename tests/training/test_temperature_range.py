@@ -23,7 +23,6 @@ RANGE = (1.6, 3.4)
 
 
 def _model(shape=(3, 3), **options) -> la.PixelCNN:
-    torch.manual_seed(0)
     bias = la.Ising(shape).bias()
     options = {"width": 8, "depth": 2, "n_condition": 1, "spin_flip_symmetric": True, **options}
     return la.PixelCNN(shape, 2, bias=bias, **options)

@@ -40,7 +40,6 @@ def _model(disorder, network="multiscale", **options) -> la.models.AbstractModel
     options = {"spin_flip_symmetric": True, "n_condition_maps": 2, **own, **options}
     if cls is la.MultiscalePixelCNN:
         options["periodic"] = disorder.lattice.periodic
-    torch.manual_seed(0)
     return cls(disorder.shape, 2, bias=disorder.bias(TEMPERATURE), **options)
 
 

@@ -72,8 +72,8 @@ class MultiscalePixelCNN(AbstractModel):
         coupling_reach: if the bias depends on the couplings of each configuration, the perceptron of a site reads the
             couplings in a square around it that extends this far to each side, in the gauge of the site
             (`latticear.models.multiscale.gauge`).
-        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, as of `AbstractModel`; the condition
-            enters every hidden layer.
+        common: `spin_flip_symmetric`, `bias`, `n_condition`, `n_condition_maps`, `seed`, as of `AbstractModel`; the
+            condition enters every hidden layer.
 
     Raises:
         ValueError: for q < 2, width, depth, n_taps or coupling_reach < 1, unknown taps, a cell that does not divide the
