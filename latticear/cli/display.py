@@ -49,10 +49,15 @@ def one_line_errors() -> Iterator[None]:
 
 @contextmanager
 def notes(console: Console) -> Iterator[None]:
-    """Print warnings about the receptive field of a network as lines of text."""
+    """Print as lines of text what a workflow decides by itself, and warnings about the receptive field of a network."""
+    import logging
     import warnings
 
     from latticear.sampling.receptive import ReceptiveFieldWarning
+    from latticear.workflows.announcements import LOGGER
+
+    logger, handler = logging.getLogger(LOGGER), logging.Handler(logging.INFO)
+    handler.emit = lambda record: console.print(record.getMessage())  # type: ignore[method-assign]
 
     with warnings.catch_warnings():
         warnings.simplefilter("once", ReceptiveFieldWarning)
@@ -65,7 +70,12 @@ def notes(console: Console) -> Iterator[None]:
                 show(message, category, *rest)
 
         warnings.showwarning = note  # type: ignore[assignment]
-        yield
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
 
 
 def _fail(error: Exception) -> NoReturn:

@@ -75,10 +75,11 @@ def scan(
             )
         share = Share.of_environment()
         if workers > 1 and share.world == 1:
-            open_scan(plan, resume=resume, share=share)  # errors are raised before the other processes start
+            with notes(console):
+                open_scan(plan, resume=resume, share=share)  # errors are raised before the other processes start
             _become_torchrun(workers)
         try:
-            with Progress(console, unit="", alone=share.world == 1) as progress:
+            with notes(console), Progress(console, unit="", alone=share.world == 1) as progress:
                 for point in scan_run(plan, resume=resume, report=progress, share=share):
                     print_point(console, point)
                 table = finish_scan(plan, report=progress, share=share)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +11,15 @@ import tomli_w
 import torch
 
 from latticear.hamiltonians import hamiltonian_from_dict
-from latticear.models import MODELS, AbstractModel, MultiscalePixelCNN, PixelCNN
+from latticear.models import MODELS, AbstractModel
 from latticear.runs.schema import GRID, HAMILTONIAN
 from latticear.runs.trees import Tree, config_tree
 from latticear.spaces import Grid
 from latticear.targets import TARGETS, AbstractTarget, GridTarget, target_of
+from latticear.targets.networks import AUTO, WITHOUT_ENERGY, NetworkChoice, build_network, default_network
+from latticear.training.suited import suited_options
 
 __all__ = [
-    "AUTO",
     "RunConfig",
     "build_model",
     "load_config",
@@ -28,12 +28,6 @@ __all__ = [
     "stored_config",
     "to_toml",
 ]
-
-LARGE = 16
-"""Lattices of this extent or larger have the multiscale network by default."""
-
-AUTO = {"translation_invariant": "is_homogeneous", "spin_flip_symmetric": "spin_flip", "periodic": "periodic"}
-"""Keys of `[model]` that may be "auto", each with the property of the target whose value they then take."""
 
 Completion = Callable[[Tree, Tree, str], None]
 """A function of the sections `grid` and `model` and the path of the data; adds the keys that follow from the data."""
@@ -52,6 +46,7 @@ class RunConfig:
         model: the section `[model]`.
         training: the section `[training]`.
         target: the target, built from `place`, `space` and `model`.
+        choice: the network and why it was chosen; None if the user named it.
     """
 
     place: Tree
@@ -61,6 +56,7 @@ class RunConfig:
     model: Tree
     training: Tree
     target: AbstractTarget = field(compare=False, repr=False)
+    choice: NetworkChoice | None = field(compare=False, repr=False, default=None)
 
     def to_dict(self, *, with_device: bool = True) -> Tree:
         """The config as nested dictionaries, from which `parse_config` rebuilds it."""
@@ -118,16 +114,19 @@ def _hamiltonian_config(tree: Tree) -> RunConfig:
     sections["hamiltonian"].setdefault("name", "ising")
     hamiltonian = HAMILTONIAN.space(sections["hamiltonian"])
     place = {key: _number_or_range(key, top.pop(key)) for key in defaults}
-    sections["model"].setdefault("name", _default_network(hamiltonian))
-    model = HAMILTONIAN.model(sections["model"])
     target = target_of(hamiltonian_from_dict(hamiltonian), **place)
+    choice = _chosen(sections["model"], default_network(target.space))
+    model = HAMILTONIAN.model(sections["model"])
     _replace_auto(model, target)
-    training = HAMILTONIAN.training(_training(sections, target, model.get("translation_invariant", True)))
+    suited = _suited(sections, target.objective, model.get("translation_invariant", True))
+    training = HAMILTONIAN.training(suited | sections["training"])
     model |= {key: model[key] or value for key, value in target.model_options.items()}
     if "n_components" in model:
         model["n_components"] = sections["model"].get("n_components", hamiltonian["components"])
     model |= MODELS[model["name"]].settled(hamiltonian["shape"], model)
-    return RunConfig(target.place, **top, space=hamiltonian, model=model, training=training, target=target)
+    return RunConfig(
+        target.place, **top, space=hamiltonian, model=model, training=training, target=target, choice=choice
+    )
 
 
 def _grid_config(tree: Tree, complete: Completion | None) -> RunConfig:
@@ -138,9 +137,9 @@ def _grid_config(tree: Tree, complete: Completion | None) -> RunConfig:
     if sections["training"].get("objective") == "reverse-kl":
         raise ValueError("training.objective reverse-kl needs an energy, which a [grid] does not have; use forward-kl")
     top = GRID.top(top, {})
-    sections["model"].setdefault("name", PixelCNN.name)
-    training = GRID.training(sections["training"])
+    choice = _chosen(sections["model"], WITHOUT_ENERGY)
     model = GRID.model(sections["model"])
+    training = GRID.training(_suited(sections, GridTarget.objective) | sections["training"])
     if complete is not None and training["data"]:
         GRID.space({"shape": (1, 1), **sections["grid"]})
         complete(sections["grid"], sections["model"], training["data"])
@@ -150,7 +149,7 @@ def _grid_config(tree: Tree, complete: Completion | None) -> RunConfig:
     target = GridTarget(space, grid["n_classes"], model["n_condition"])
     _replace_auto(model, target)
     model |= MODELS[model["name"]].settled(space.shape, model)
-    return RunConfig({}, **top, space=grid, model=model, training=training, target=target)
+    return RunConfig({}, **top, space=grid, model=model, training=training, target=target, choice=choice)
 
 
 def _divided(tree: Tree, first: str) -> tuple[Tree, dict[str, Tree]]:
@@ -161,6 +160,20 @@ def _divided(tree: Tree, first: str) -> tuple[Tree, dict[str, Tree]]:
             raise ValueError(f"[{key}] must be a section of keys, got {section!r}")
         sections[key] = dict(section)
     return {key: value for key, value in tree.items() if key not in sections}, sections
+
+
+def _suited(sections: dict[str, Tree], objective: str | None, shares_weights: bool = True) -> Tree:
+    """The training options that suit the network, for a target whose only objective is given."""
+    network, has_data = MODELS[sections["model"]["name"]], bool(sections["training"].get("data"))
+    return suited_options(network, objective, shares_weights=shares_weights, has_data=has_data)
+
+
+def _chosen(model: Tree, default: NetworkChoice) -> NetworkChoice | None:
+    """Add the default network to a section `[model]` that names none; returns None if it names one."""
+    if "name" in model:
+        return None
+    model["name"] = default.name
+    return default
 
 
 def _replace_auto(model: Tree, target: AbstractTarget) -> None:
@@ -180,31 +193,6 @@ def _number_or_range(key: str, value: Any) -> Any:
     return low, high
 
 
-def _default_network(hamiltonian: Tree) -> str:
-    """Name of the default network: multiscale for a large lattice with one component, which is all that it can draw."""
-    is_large = max(hamiltonian["shape"]) >= LARGE and hamiltonian["components"] == 1
-    return (MultiscalePixelCNN if is_large else PixelCNN).name
-
-
-def _training(sections: dict[str, Tree], target: AbstractTarget, shares_weights: bool) -> Tree:
-    """The section `[training]` of a user, completed by the defaults that suit the network and the target.
-
-    Args:
-        sections: the sections of the config, as a user wrote them.
-        target: the target of the training.
-        shares_weights: whether the network has the same weights at each site. A network with separate weights for each
-            site overfits a data set; its default objective is reverse-kl.
-    """
-    defaults = dict(MODELS[sections["model"]["name"]].training_defaults)
-    if not shares_weights and not sections["training"].get("data"):
-        defaults |= {"objective": "reverse-kl", "learning_rate": 0.01}
-    if target.objective is not None:
-        defaults.pop("objective", None)
-    elif sections["training"].get("data"):
-        defaults.setdefault("objective", "forward-kl")
-    return defaults | sections["training"]
-
-
 def build_model(config: RunConfig) -> AbstractModel:
     """Build the network of a config, with random initial weights that depend on the seed alone.
 
@@ -212,19 +200,10 @@ def build_model(config: RunConfig) -> AbstractModel:
         ValueError: for an invalid argument of the network, a symmetry that the Hamiltonian does not have, or several
             components at a site for a network that has one.
     """
-    network, space = MODELS[config.model["name"]], config.target.space
-    arguments = {key: value for key, value in config.model.items() if key not in ("name", "boltzmann_bias")}
-    if arguments.get("spin_flip_symmetric") and space.has_energy and not config.target.spin_flip:
-        raise ValueError(f"model.spin_flip_symmetric is true, but {space} does not have that symmetry; leave it out")
+    options = {key: value for key, value in config.model.items() if key not in ("name", "boltzmann_bias")}
     if config.model.get("boltzmann_bias"):
-        arguments["bias"] = config.target.bias()
-    if space.n_components > 1:
-        if "n_components" not in inspect.signature(network).parameters:
-            raise ValueError(
-                f"model.name {network.name} has one component at a site, the {space.kind} has {space.n_components}"
-            )
-        arguments.setdefault("n_components", space.n_components)
-    return network(space.shape, space.n_tokens, **arguments, seed=config.seed)
+        options["bias"] = config.target.bias()
+    return build_network(config.target, config.model["name"], options, config.seed)
 
 
 def resolve_device(name: str) -> torch.device:

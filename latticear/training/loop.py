@@ -21,6 +21,7 @@ from latticear.training.objectives import Metrics
 from latticear.training.options import TrainingOptions, options_of, takes_options
 from latticear.training.state import MovingAverage, TrainingState
 from latticear.training.steps import Objective
+from latticear.training.suited import suited_options
 
 __all__ = ["Step", "TrainingError", "fit", "learning_rate_factor"]
 
@@ -79,14 +80,19 @@ def fit(
         condition: `(n, k)`, the condition of each configuration of a grid, for a model with n_condition = k.
         resume: the result of `Step.state.state_dict()`; training continues from that state as if it had not been
             interrupted.
-        options: the fields of `TrainingOptions`: `objective`, `steps`, `batch_size`, `learning_rate` and others.
+        options: the fields of `TrainingOptions`: `objective`, `steps`, `batch_size`, `learning_rate` and others. Those
+            not given have the values that suit the model and the target (`training_defaults` of the class of the
+            model), and otherwise the defaults of `TrainingOptions`.
 
     Raises:
         ValueError: for a shape, number of tokens or option that does not fit, before the first step.
         TypeError: for an unknown option.
         TrainingError: when the loss or the gradient is not finite.
     """
-    target, chosen = target_of(hamiltonian, temperature=temperature), options_of(options)
+    target = target_of(hamiltonian, temperature=temperature)
+    shares_weights = getattr(model, "translation_invariant", True)
+    suited = suited_options(type(model), target.objective, shares_weights=shares_weights, has_data=data is not None)
+    chosen = options_of(suited | options)
     check_fit(model, target, chosen, seed, data, condition)
     objective = Objective(model, target, chosen, seed, data, condition)
     target.prepare(model)

@@ -12,6 +12,7 @@ from latticear.models.multiscale.order import SITE
 from latticear.runs.config import RunConfig, build_model, parse_config
 from latticear.runs.directory import RunDirectory
 from latticear.runs.trees import config_tree
+from latticear.workflows.announcements import announce
 from latticear.workflows.train import asked_config, train_run
 from latticear.workflows.trained import Report
 
@@ -62,6 +63,7 @@ def grow_run(
             if path.exists():
                 raise FileExistsError(f"{path} already exists; continue with --resume or name another --out")
     requested = config_tree(config_path, overrides, values)
+    announce(config.choice)
     requested.setdefault("model", {})["name"] = config.model["name"]  # the default differs on a small lattice
     stage_trees = [_stage_tree(requested, config, k, shape) for k, shape in enumerate(shapes)]
     finished = [_is_finished(path, tree) for path, tree in zip(runs, stage_trees, strict=True)]

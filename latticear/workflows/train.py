@@ -15,12 +15,14 @@ from latticear.data.configurations import Configurations
 from latticear.estimation.estimates import with_error
 from latticear.exact import exact_result
 from latticear.models import MODELS, AbstractModel, transfer_weights
-from latticear.runs.config import AUTO, RunConfig, build_model, parse_config, resolve_device, stored_config, to_toml
+from latticear.runs.config import RunConfig, build_model, parse_config, resolve_device, stored_config, to_toml
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.runs.provenance import environment, now
 from latticear.runs.signals import StopSignals
 from latticear.runs.trees import config_tree, differences
+from latticear.targets.networks import AUTO
 from latticear.training import Step, TrainingError, fit
+from latticear.workflows.announcements import announce
 from latticear.workflows.grid_runs import check_classes, check_same_data, completed
 from latticear.workflows.trained import Report, step_of
 
@@ -77,6 +79,7 @@ def train_run(
     if run is None:
         record: dict[str, Any] = {} if config.target.has_energy or data is None else {"data": data.fingerprint}
         record |= {"from": origin} if origin else {}
+        announce(config.choice)
         run = RunDirectory.create(out, to_toml(config), environment(device) | record)
     with run.locked():
         run.truncate_metrics(0 if state is None else int(state["step"]))

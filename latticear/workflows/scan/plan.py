@@ -22,6 +22,7 @@ from latticear.hamiltonians import check_temperature
 from latticear.models import AbstractModel, transfer_weights
 from latticear.runs.config import RunConfig, build_model, parse_config
 from latticear.runs.trees import Tree, config_tree
+from latticear.targets.networks import NetworkChoice
 from latticear.workflows.grow import stage_training
 
 __all__ = ["Plan", "Point", "Share", "plan_scan", "size_name"]
@@ -68,12 +69,14 @@ class Plan(NamedTuple):
         n: number of samples at each point.
         chains: for each chain, its points in the order in which they are computed; chains are independent.
         settings: all settings that determine the results, as JSON values.
+        choice: the network and why it was chosen; None if the user named it.
     """
 
     out: Path
     n: int
     chains: list[list[Point]]
     settings: Tree
+    choice: NetworkChoice | None = None
 
     @property
     def points(self) -> list[Point]:
@@ -161,7 +164,7 @@ def plan_scan(
     numbers = {key: k for k, key in enumerate(itertools.product(map(_shape, bases), temperatures))}
     make = _one_network if target.covers_range else _cooled
     chains = [make(out, group, segment, numbers) for group in groups for segment in segments]
-    return Plan(out, n, chains, settings)
+    return Plan(out, n, chains, settings, bases[0].choice)
 
 
 def size_name(shape: Shape) -> str:

@@ -1,0 +1,110 @@
+"""Which network suits a target, and how it is built."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, NamedTuple
+
+from latticear.arguments import did_you_mean
+from latticear.models import MODELS, AbstractModel, MultiscalePixelCNN, PixelCNN
+from latticear.spaces import ConfigurationSpace
+from latticear.targets.base import AbstractTarget
+from latticear.targets.choice import target_of
+
+__all__ = ["AUTO", "WITHOUT_ENERGY", "NetworkChoice", "build_network", "default_model", "default_network"]
+
+AUTO = {"translation_invariant": "is_homogeneous", "spin_flip_symmetric": "spin_flip", "periodic": "periodic"}
+"""Options of networks that by default have the value of a property of the target."""
+
+
+class NetworkChoice(NamedTuple):
+    """A network and why it was chosen.
+
+    Attributes:
+        name: its name in `MODELS`.
+        reason: half a sentence, to follow "since".
+    """
+
+    name: str
+    reason: str
+
+
+WITHOUT_ENERGY = NetworkChoice(PixelCNN.name, "it assumes nothing about data that have no energy")
+"""The choice for a grid."""
+
+
+def default_network(space: ConfigurationSpace) -> NetworkChoice:
+    """The network to take for a system unless a user names one: the best of those measured, in the same time.
+
+    `benchmarks/defaults.py` measures them; docs/networks.md shows the table from which this rule follows.
+    """
+    if not space.has_energy:
+        return WITHOUT_ENERGY
+    if space.n_components > 1:
+        return NetworkChoice(PixelCNN.name, "a site has several components, which multiscale cannot draw")
+    return NetworkChoice(MultiscalePixelCNN.name, "it has the largest ESS for its time on systems of this kind")
+
+
+def default_model(
+    hamiltonian: ConfigurationSpace | AbstractTarget,
+    temperature: float | tuple[float, float] | None = None,
+    *,
+    name: str | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> AbstractModel:
+    """Build the network that the command line would train: the default one for a system, with all that it can know.
+
+    It has the symmetries, the boundaries and the known-neighbour term of the Hamiltonian. Train it by `fit`.
+
+    Args:
+        hamiltonian: the Hamiltonian; or a `Grid`, or any target of `latticear.targets`.
+        temperature: T > 0, in units of the coupling, or a range (low, high); None for a grid.
+        name: a name in `MODELS`; None for the network that suits the system best (`targets.default_network`).
+        seed: seed of the initial weights.
+        options: arguments of the network, such as `width`, in place of its defaults.
+
+    Raises:
+        ValueError: for an unknown name, or options that the network or the system does not allow.
+        TypeError: for an option that the network does not have.
+
+    Example:
+        >>> from latticear.hamiltonians import Ising
+        >>> default_model(Ising((4, 4)), 2.269).name
+        'multiscale'
+    """
+    target = target_of(hamiltonian, temperature=temperature)
+    name = default_network(target.space).name if name is None else name
+    if name not in MODELS:
+        raise ValueError(f"name must be one of {sorted(MODELS)}, got {name!r}{did_you_mean(name, MODELS)}")
+    valid = inspect.signature(MODELS[name]).parameters
+    known = {key: getattr(target, attribute) for key, attribute in AUTO.items() if key in valid}
+    if "bias" not in options and target.has_energy:
+        known["bias"] = target.bias()
+    return build_network(target, name, known | target.model_options | options, seed)
+
+
+def build_network(target: AbstractTarget, name: str, options: dict[str, Any], seed: int) -> AbstractModel:
+    """Build a network for a target, with random initial weights.
+
+    Args:
+        target: the target; it gives the shape and the numbers of tokens and components.
+        name: a name in `MODELS`.
+        options: arguments of the network.
+        seed: seed of the initial weights.
+
+    Raises:
+        ValueError: for an invalid argument of the network, a symmetry that the Hamiltonian does not have, or several
+            components at a site for a network that has one.
+        TypeError: for an option that the network does not have.
+    """
+    network, space = MODELS[name], target.space
+    if options.get("spin_flip_symmetric") and space.has_energy and not target.spin_flip:
+        raise ValueError(f"model.spin_flip_symmetric is true, but {space} does not have that symmetry; leave it out")
+    if space.n_components > 1:
+        if "n_components" not in inspect.signature(network).parameters:
+            raise ValueError(
+                f"model.name {network.name} has one component at a site, the {space.kind} has {space.n_components}"
+            )
+        options = {"n_components": space.n_components} | options
+    return network(space.shape, space.n_tokens, **options, seed=seed)
