@@ -42,7 +42,7 @@ class Job(NamedTuple):
 
 
 def tree(job: Job) -> dict[str, Any]:
-    """The config of a job; kernels of the first layer span the lattice."""
+    """The config of a job; kernels of the first layer span the lattice. `multiscale` has its defaults."""
     span = 2 * job.size - 1
     small, fast = ({"batch_size": 64, "learning_rate": rate} for rate in (3e-3, 5e-3))  # many steps in a short time
     model, training = {
@@ -55,6 +55,7 @@ def tree(job: Job) -> dict[str, Any]:
         "pixelcnnpp": ({"width": 12, "depth": 1, "first_kernel_size": span}, fast),
         "pixelsnail": ({"width": 16, "depth": 2}, small),
         "transformer": ({"width": 32, "depth": 2, "heads": 4}, small),
+        "multiscale": ({}, {}),
     }[job.network]
     return {
         "device": "cpu",
@@ -65,7 +66,8 @@ def tree(job: Job) -> dict[str, Any]:
 
 
 NETWORKS = (
-    "mean_field", "made", "recurrent", "pixelcnn", "residual", "gated", "pixelcnnpp", "pixelsnail", "transformer"
+    "mean_field", "made", "recurrent", "pixelcnn", "residual", "gated", "pixelcnnpp", "pixelsnail", "transformer",
+    "multiscale",
 )  # fmt: skip
 
 

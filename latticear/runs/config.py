@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ import tomli_w
 import torch
 
 from latticear.hamiltonians import hamiltonian_from_dict
-from latticear.models import MODELS, AbstractModel
+from latticear.models import MODELS, AbstractModel, PixelCNN
 from latticear.runs.schema import GRID, HAMILTONIAN
 from latticear.runs.trees import Tree, config_tree
 from latticear.spaces import Grid
@@ -21,6 +22,7 @@ from latticear.training.suited import suited_options
 
 __all__ = [
     "RunConfig",
+    "brought_up_to_date",
     "build_model",
     "load_config",
     "parse_config",
@@ -82,11 +84,17 @@ def stored_config(path: Path, values: Tree | None = None) -> RunConfig:
         ValueError: for unreadable TOML, an unknown key or an invalid value.
         OSError: if the file cannot be read.
     """
-    tree = config_tree(path)
-    network = MODELS.get(tree.get("model", {}).get("name"))
-    if network is not None:
-        tree["model"] = network.added_later | tree["model"]
-    return parse_config(config_tree(None, (), values, tree))
+    return parse_config(config_tree(None, (), values, brought_up_to_date(config_tree(path))))
+
+
+def brought_up_to_date(tree: Tree) -> Tree:
+    """A complete config that an earlier version wrote, with the options of its network that this version has besides.
+
+    Those options have the values that describe the same network.
+    """
+    model = tree.get("model", {})
+    network = MODELS.get(str(model.get("name"))) if isinstance(model, dict) else None
+    return tree if network is None else tree | {"model": network.added_later | model}
 
 
 def parse_config(tree: Tree, complete: Completion | None = None, *, needs_energy: bool = False) -> RunConfig:
@@ -169,9 +177,16 @@ def _suited(sections: dict[str, Tree], objective: str | None, shares_weights: bo
 
 
 def _chosen(model: Tree, default: NetworkChoice) -> NetworkChoice | None:
-    """Add the default network to a section `[model]` that names none; returns None if it names one."""
+    """Add a network to a section `[model]` that names none; returns None if it names one.
+
+    It is the default one, or `pixelcnn` if the section has options of `pixelcnn` that the default does not have.
+    """
     if "name" in model:
         return None
+    options, others = (inspect.signature(MODELS[name]).parameters for name in (default.name, PixelCNN.name))
+    for key in model:
+        if key not in options and key in others:
+            default = NetworkChoice(PixelCNN.name, f"model.{key} is an option of it")
     model["name"] = default.name
     return default
 

@@ -10,7 +10,13 @@ from latticear.spaces import ConfigurationSpace
 from latticear.targets import AbstractTarget
 from latticear.training.options import TrainingOptions
 
-__all__ = ["check_fit"]
+__all__ = ["check_fit", "check_is_model"]
+
+
+def check_is_model(model: object) -> None:
+    """Raise ValueError for anything but a model."""
+    if not isinstance(model, AbstractModel):
+        raise ValueError(f"a model is needed, an instance of latticear.models.AbstractModel, got {model!r}")
 
 
 def check_fit(
@@ -26,15 +32,13 @@ def check_fit(
     Raises:
         ValueError: names the first argument that does not fit.
     """
-    if not isinstance(model, AbstractModel):
-        raise ValueError(f"a model is needed, an instance of latticear.models.AbstractModel, got {model!r}")
     target.check(model, options.objective, condition)
     check_seed(seed)
     trained, needed = _described(model), _described(target.space)
     if trained != needed:
         raise ValueError(f"the model is for {trained}, the {target.space.kind.capitalize()} for {needed}")
     if data is not None and options.objective == "reverse-kl":
-        raise ValueError("data is for maximum likelihood; objective 'reverse-kl' uses no data")
+        raise ValueError("data is for maximum likelihood; objective 'reverse-kl' uses no data: leave objective out")
     if data is None and not target.has_energy:
         raise ValueError("data must be given: a Grid has no energy to draw configurations with")
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from latticear.models import AbstractModel
 from latticear.spaces import ConfigurationSpace
 from latticear.targets import AbstractTarget, target_of
-from latticear.training.checks import check_fit
+from latticear.training.checks import check_fit, check_is_model
 from latticear.training.objectives import Metrics
 from latticear.training.options import TrainingOptions, options_of, takes_options
 from latticear.training.state import MovingAverage, TrainingState
@@ -89,6 +89,7 @@ def fit(
         TypeError: for an unknown option.
         TrainingError: when the loss or the gradient is not finite.
     """
+    check_is_model(model)
     target = target_of(hamiltonian, temperature=temperature)
     shares_weights = getattr(model, "translation_invariant", True)
     suited = suited_options(type(model), target.objective, shares_weights=shares_weights, has_data=data is not None)

@@ -121,7 +121,7 @@ def test_numbers_survive_the_file_to_the_last_bit(tmp_path_factory, temperature,
 
 
 def test_sections_have_the_arguments_and_defaults_of_the_constructors():
-    config = _load()
+    config = _load("model.name=pixelcnn")
     expected = {name: p.default for name, p in inspect.signature(fit).parameters.items()}
     for name in ("model", "hamiltonian", "temperature", "seed", "condition", "resume"):
         del expected[name]
@@ -227,7 +227,7 @@ def test_unknown_names_come_with_the_nearest_valid_one(override, message):
         ("hamiltonian.shape=[0, 4]", "shape must be two positive integers"),
         ("model.width=true", "model.width: input should be a valid integer, got True"),
         ("model.width=8.5", "model.width: "),
-        ("model.width=0", "width and depth must be at least 1"),
+        ("model.width=0", "width, depth and n_taps must be at least 1"),
         ("model.kernel_size=4", "kernel_size must be odd and positive, got 4"),
         ("model.kernel_size=[3, true]", "model.kernel_size: "),
         ("model.kernel_size=[3, 3]", "kernel_size must be one integer or depth = "),

@@ -164,7 +164,16 @@ def test_a_range_of_fields_is_trained_for(registered):
 
 def test_a_range_of_fields_from_the_config_to_the_figures(registered, tmp_path):
     run = tmp_path / "run"
-    options = ["--set", "fields=[0.0, 1.0]", "--set", "model.width=8", "--set", "model.depth=2"]
+    options = [
+        "--set",
+        "fields=[0.0, 1.0]",
+        "--set",
+        "model.name=pixelcnn",
+        "--set",
+        "model.width=8",
+        "--set",
+        "model.depth=2",
+    ]
     options += ["--set", "training.steps=60", "--set", "training.batch_size=32"]
     succeed("train", "--size", "3", "--temperature", "2.5", *options, "--out", run)
     succeed("train", "--out", run, "--resume")

@@ -293,7 +293,10 @@ def test_held_out_data_are_the_end_and_are_not_trained_on():
         ({"data_share": 1.0}, "data_share must lie in"),
         ({"objective": "forward-reverse-kl", "batch_size": 3}, "batch_size must be at least 4, two of them data"),
         ({"objective": "forward-kl", "n_monte_carlo": 1}, "n_monte_carlo must be at least 2"),
-        ({"data": torch.zeros(5, 3, 3, dtype=torch.uint8)}, "data is for maximum likelihood"),
+        (
+            {"objective": "reverse-kl", "data": torch.zeros(5, 3, 3, dtype=torch.uint8)},
+            "data is for maximum likelihood",
+        ),
         ({"objective": "forward-kl", "data": torch.zeros(5, 3, 3)}, "data must be integer tokens"),
         ({"objective": "forward-kl", "data": torch.zeros(5, 3, 4, dtype=torch.uint8)}, "data must be integer tokens"),
         ({"objective": "forward-kl", "data": torch.full((5, 3, 3), 2)}, "data must hold tokens 0..1"),

@@ -24,6 +24,7 @@ from latticear.runs.config import RunConfig, build_model, parse_config
 from latticear.runs.trees import Tree, config_tree
 from latticear.targets.networks import NetworkChoice
 from latticear.workflows.grow import stage_training
+from latticear.workflows.scan.records import stored_settings
 
 __all__ = ["Plan", "Point", "Share", "plan_scan", "size_name"]
 
@@ -145,7 +146,8 @@ def plan_scan(
     temperatures = _distinct("temperature", sorted(map(check_temperature, temperatures)))
     if n < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {n}")
-    bases = _bases(config_tree(config_path, overrides, values), temperatures, shapes, one_network)
+    stored = {size: tree["model"] for size, tree in stored_settings(out).get("configs", {}).items()}
+    bases = _bases(config_tree(config_path, overrides, values), temperatures, shapes, one_network, stored)
     target = bases[0].target
     if target.covers_range:
         if n_chains is not None:
@@ -172,8 +174,18 @@ def size_name(shape: Shape) -> str:
     return f"{shape[0]}x{shape[1]}"
 
 
-def _bases(tree: Tree, temperatures: list[float], shapes: Sequence[Shape], one_network: bool) -> list[RunConfig]:
+def _bases(
+    tree: Tree, temperatures: list[float], shapes: Sequence[Shape], one_network: bool, stored: dict[str, Tree]
+) -> list[RunConfig]:
     """The config of the first point of each size, by ascending size.
+
+    Args:
+        tree: the config, unchecked.
+        temperatures: all temperatures, ascending.
+        shapes: all sizes; empty for that of the config.
+        one_network: whether one network is trained for all temperatures of a size.
+        stored: for each size of a scan to be resumed, by name, the section `[model]` that it was begun with. If the
+            config names no network, it goes on with that network, even if another one is the default today.
 
     Raises:
         ValueError: for an invalid config, or one that cannot be used for these temperatures.
@@ -192,7 +204,14 @@ def _bases(tree: Tree, temperatures: list[float], shapes: Sequence[Shape], one_n
             raise ValueError("--one-network needs a range of temperatures, got one temperature")
         temperature = [temperatures[0], temperatures[-1]]
     sizes = _distinct("size", sorted(shapes or [_shape(given)], key=lambda shape: (math.prod(shape), shape)))
-    return [parse_config(_with(tree, shape, temperature)) for shape in sizes]
+    trees = {shape: _going_on(tree, stored.get(size_name(shape), {})) for shape in sizes}
+    return [parse_config(_with(trees[shape], shape, temperature)) for shape in sizes]
+
+
+def _going_on(tree: Tree, stored: Tree) -> Tree:
+    """A config whose section `[model]` is completed by a stored one, unless it names a network itself."""
+    model = tree.get("model", {})
+    return tree | {"model": stored | model} if isinstance(model, dict) and "name" not in model else tree
 
 
 def _with(tree: Tree, shape: Shape | None, temperature: Any) -> Tree:

@@ -15,10 +15,9 @@ import fcntl
 import json
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -35,6 +34,7 @@ from latticear.workflows.announcements import announce
 from latticear.workflows.estimate import estimate_run, save_estimates
 from latticear.workflows.scan.figure import scan_figure
 from latticear.workflows.scan.plan import Plan, Point, Share, size_name
+from latticear.workflows.scan.records import SETTINGS, read_record, stored_settings, write_record
 from latticear.workflows.scan.table import ScanTable, table_of
 from latticear.workflows.train import train_run
 from latticear.workflows.trained import Report, quiet
@@ -73,7 +73,7 @@ def open_scan(plan: Plan, *, resume: bool, share: Share | None = None) -> None:
         ValueError: if the folder holds a scan with other settings.
     """
     rank = (share or Share.of_environment()).rank
-    settings, file = json.loads(json.dumps(plan.settings)), plan.out / "scan.json"
+    settings, file = json.loads(json.dumps(plan.settings)), plan.out / SETTINGS
     if rank > 0:
         _wait_for(file)
     elif not file.exists():
@@ -81,7 +81,7 @@ def open_scan(plan: Plan, *, resume: bool, share: Share | None = None) -> None:
         announce(plan.choice)
     elif not resume:
         raise FileExistsError(f"{plan.out} already exists; continue it with --resume or name another --out")
-    for key, (new, old) in differences(settings, _read(file, remedy="name another --out")).items():
+    for key, (new, old) in differences(settings, stored_settings(plan.out)).items():
         raise ValueError(f"{plan.out} holds another scan: {key} is {old!r} there, got {new!r}; name another --out")
 
 
@@ -130,7 +130,7 @@ def finish_scan(plan: Plan, *, report: Report, share: Share | None = None) -> Sc
     if not all(point.record.exists() for point in points):
         return None
     temperatures, shapes = plan.settings["temperatures"], list(dict.fromkeys(point.shape for point in points))
-    table = table_of(shapes, temperatures, [_read(point.record, ROW) for point in points])
+    table = table_of(shapes, temperatures, [read_record(point.record, ROW) for point in points])
     with _locked(plan.out):
         if all((plan.out / name).exists() for name in ("scan.png", "table.h5", TABLE)):
             return table if share.world == 1 else None
@@ -155,14 +155,14 @@ def _make(folder: Path, settings: Tree) -> None:
     temporary = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(temporary, ignore_errors=True)
     (temporary / "points").mkdir(parents=True)
-    _write(temporary / "scan.json", settings)
+    write_record(temporary / SETTINGS, settings)
     temporary.rename(folder)
 
 
 def _done(point: Point, n: int, report: Report) -> Tree:
     """The results of a point, read from its file or computed."""
     if point.record.exists():
-        return _read(point.record, ROW)
+        return read_record(point.record, ROW)
 
     def named_report(done: int, total: int, text: str) -> None:
         report(done, total, f"{point}: {text}".removesuffix(": "))
@@ -172,7 +172,7 @@ def _done(point: Point, n: int, report: Report) -> Tree:
     ):
         raise KeyboardInterrupt
     row = _evaluated(point, n, named_report)
-    _write(point.record, row)
+    write_record(point.record, row)
     return row
 
 
@@ -237,36 +237,9 @@ def _curve(hamiltonian: AbstractHamiltonian, temperatures: list[float], report: 
         report(k + 1, N_CURVE, f"{size_name(hamiltonian.shape)} exact curve")
 
 
-def _read(path: Path, keys: Iterable[str] = (), remedy: str = "remove it and continue with --resume") -> dict[str, Any]:
-    """Read a JSON object with certain keys from a file.
-
-    Args:
-        path: the file.
-        keys: keys that the object must have.
-        remedy: what a user can do if the file is damaged.
-
-    Raises:
-        ValueError: if the file does not hold such an object.
-        OSError: if the file cannot be read.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError(f"it must hold a JSON object, got {type(content).__name__}")
-        if missing := sorted(set(keys) - content.keys()):
-            raise ValueError(f"it lacks {', '.join(missing)}")
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
-    return content
-
-
-def _write(path: Path, content: Tree) -> None:
-    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
-
-
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """A context in which no other process can write the table; waits while another process writes it."""
-    with (folder / "scan.json").open() as file:
+    with (folder / SETTINGS).open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
