@@ -1,4 +1,7 @@
-"""Tables of couplings: a list of bonds with rows `i, j, J`, or a symmetric matrix; sites are numbered y W + x from 0."""
+"""Tables of couplings: a list of bonds with rows `i, j, J`, or a symmetric matrix.
+
+Sites are numbered y W + x from 0.
+"""
 
 from __future__ import annotations
 
@@ -143,7 +146,7 @@ def _symmetric(path: Path, matrix: np.ndarray) -> np.ndarray:
         )
     if matrix.diagonal().any():
         i = int(np.flatnonzero(matrix.diagonal())[0])
-        raise ValueError(f"{path}: the matrix of couplings must be 0 on the diagonal, got J[{i}, {i}] = {matrix[i, i]:g}")
+        raise ValueError(f"{path}: the matrix must be 0 on the diagonal, got J[{i}, {i}] = {matrix[i, i]:g}")
     return matrix
 
 
@@ -160,4 +163,5 @@ def _check_sites(path: Path, values: np.ndarray, n_sites: int) -> None:
         )
     loops = np.flatnonzero(sites[:, 0] == sites[:, 1])
     if len(loops):
-        raise ValueError(f"{path}, row {loops[0] + 1}: a bond joins two different sites, got {sites[loops[0], 0]:g} twice")
+        site = sites[loops[0], 0]
+        raise ValueError(f"{path}, row {loops[0] + 1}: a bond joins two different sites, got {site:g} twice")

@@ -31,7 +31,19 @@ from latticear.data.reading import opened
 from latticear.hamiltonians import EdwardsAnderson, PairHamiltonian, SherringtonKirkpatrick
 from latticear.lattice import Lattice
 
-__all__ = ["Couplings", "Instance", "couplings_for", "read_bonds", "read_coupling_matrix", "read_couplings"]
+__all__ = [
+    "TAKE_A_FILE",
+    "Couplings",
+    "Instance",
+    "couplings_for",
+    "read_bonds",
+    "read_coupling_matrix",
+    "read_couplings",
+]
+
+
+TAKE_A_FILE = (EdwardsAnderson.name, SherringtonKirkpatrick.name, PairHamiltonian.name)
+"""Names of the Hamiltonians whose couplings may come from a file."""
 
 
 class Instance(NamedTuple):
@@ -84,21 +96,19 @@ def couplings_for(name: str, path: str | os.PathLike[str], lattice: Lattice, ind
     """Read the couplings of a Hamiltonian that a config names.
 
     Args:
-        name: name of the Hamiltonian.
+        name: name of the Hamiltonian, one of `TAKE_A_FILE`.
         path: the file.
         lattice: the lattice of the Hamiltonian.
         index: the instance to read where the file holds several.
 
     Raises:
-        ValueError: for a Hamiltonian that takes no file, or a file that does not fit.
+        ValueError: for a file that does not fit.
         OSError: if the file does not exist.
     """
     if name == EdwardsAnderson.name:
         return Couplings(read_couplings(path, lattice.shape, index, lattice=lattice))
     if name == SherringtonKirkpatrick.name:
         return Couplings(read_coupling_matrix(path, lattice.n_sites, index))
-    if name != PairHamiltonian.name:
-        raise ValueError(f"hamiltonian.couplings cannot be a file for {name}; got {str(path)!r}")
     if index not in (None, 0):
         raise ValueError(f"{path}: the bonds of a pair Hamiltonian are one instance, got index {index}")
     with _content(Path(path)) as (values, ends):
@@ -215,12 +225,12 @@ def _instance(
     """The couplings of one instance, of shape `size`, from an array of this shape or of several instances."""
     if size not in (values.shape, values.shape[1:]):
         raise ValueError(
-            f"{path}: couplings must hold numbers of shape {size} or {('n', *size)}, or a list of bonds i, j, J, got "
-            f"{values.dtype} {values.shape}"
+            f"{path}: couplings must hold numbers of shape {size} or (n, {str(size)[1:-1]}), or a list of bonds "
+            f"i, j, J, got {values.dtype} {values.shape}"
         )
     n = 1 if values.shape == size else len(values)
     if index is None and n > 1:
-        raise ValueError(f"{path} holds {n} instances: choose one, 0..{n - 1}, by hamiltonian.index")
+        raise ValueError(f"{path} holds {n} instances: choose one by hamiltonian.index = 0..{n - 1}")
     if not 0 <= (index or 0) < n:
         raise ValueError(f"{path} holds instances 0..{n - 1}, got {index}" if n else f"{path} holds no instance")
     return values if values.shape == size else values[index or 0]

@@ -91,6 +91,7 @@ def hamiltonian_from_dict(values: dict[str, Any]) -> AbstractHamiltonian:
     name, n_components = parameters.pop("name", None), parameters.pop("components", 1)
     if not isinstance(name, str) or name not in CONSTRUCTORS:
         raise ValueError(f"Hamiltonian must be one of {sorted(CONSTRUCTORS)}, got {name!r}")
+    system: AbstractHamiltonian
     try:
         if name == PairHamiltonian.name and isinstance(parameters.get("lattice"), dict):
             system = _saved_pair_hamiltonian(**parameters)

@@ -25,8 +25,9 @@ class EdwardsAnderson(NamedHamiltonian):
 
     Args:
         shape: (H, W).
-        couplings: J, an array `(2, H, W)`, as `la.data.read_couplings` reads it: first of the bond from each site to its right neighbour, then of the bond to the site
-            below. Entries of bonds that would cross an open boundary are not used. None draws random couplings.
+        couplings: J, an array `(2, H, W)`, as `la.data.read_couplings` reads it from a file: first of the bond from
+            each site to its right neighbour, then of the bond to the site below. Entries of bonds that would cross an
+            open boundary are not used. None draws random couplings.
         distribution: distribution of random couplings, "pm1" (-1 or +1 with probability 1/2) or "gaussian" (mean 0,
             variance 1).
         seed: seed of random couplings.

@@ -28,8 +28,8 @@ class SherringtonKirkpatrick(NamedHamiltonian):
         distribution: distribution of the couplings, "gaussian" (mean 0) or "pm1" (both signs with probability 1/2).
         seed: seed of the couplings.
         field: h, uniform.
-        couplings: J, a symmetric matrix `(N, N)` with a zero diagonal, taken as it is (no factor 1 / sqrt(N)); sites are
-            numbered y W + x. None draws random couplings.
+        couplings: J, a symmetric matrix `(N, N)` with a zero diagonal, taken as it is (no factor 1 / sqrt(N)); sites
+            are numbered y W + x, and `la.data.read_coupling_matrix` reads a file. None draws random couplings.
 
     Raises:
         ValueError: for a matrix of another shape, one that is not symmetric, or an unknown distribution.

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from latticear.arguments import did_you_mean
 from latticear.data.reading import MAX_CONDITION
-from latticear.hamiltonians import HAMILTONIANS
+from latticear.hamiltonians import CONSTRUCTORS
 from latticear.lattice import Lattice
 from latticear.models import MODELS, AbstractModel
 from latticear.runs.trees import Tree
@@ -145,7 +145,7 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-_HAMILTONIANS = _Family(HAMILTONIANS, extra={"components": (int, Field(1, ge=1))})
+_HAMILTONIANS = _Family(CONSTRUCTORS, extra={"components": (int, Field(1, ge=1))})
 _MODELS = _Family(
     MODELS,
     {"shape", "n_tokens", "bias"},

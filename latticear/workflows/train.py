@@ -12,10 +12,20 @@ from typing import Any
 import torch
 
 from latticear.data.configurations import Configurations
+from latticear.data.format import short_repr
 from latticear.estimation.estimates import with_error
 from latticear.exact import exact_result
 from latticear.models import MODELS, AbstractModel, transfer_weights
-from latticear.runs.config import AUTO, RunConfig, build_model, load_config, parse_config, resolve_device, to_toml
+from latticear.runs.config import (
+    AUTO,
+    RunConfig,
+    build_model,
+    load_config,
+    parse_config,
+    resolve_device,
+    stored,
+    to_toml,
+)
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.runs.provenance import environment, now
 from latticear.runs.signals import StopSignals
@@ -77,7 +87,10 @@ def train_run(
     if run is None:
         record: dict[str, Any] = {} if config.target.has_energy or data is None else {"data": data.fingerprint}
         record |= {"from": origin} if origin else {}
-        run = RunDirectory.create(out, to_toml(config), environment(device) | record)
+        if config.couplings is not None:
+            record["couplings"] = {"file": config.space["couplings"], "digest": config.couplings.digest}
+        run_toml, files = stored(config)
+        run = RunDirectory.create(out, run_toml, environment(device) | record, files)
     with run.locked():
         run.truncate_metrics(0 if state is None else int(state["step"]))
         return _train(run, model, steps, config, report, seconds)
@@ -170,7 +183,7 @@ def asked_config(tree: dict[str, Any], run: RunDirectory | None = None) -> RunCo
     if config.training["data"]:
         config.training["data"] = str(Path(config.training["data"]).resolve())
     if run is not None:
-        _check_unchanged(config.to_dict(with_device=False), load_config(run.config_path).to_dict())
+        _check_unchanged(config.to_dict(with_places=False), load_config(run.config_path).to_dict())
     return config
 
 
@@ -272,12 +285,12 @@ def training_data(config: RunConfig, run: RunDirectory | None = None) -> Configu
     return data
 
 
-def _check_unchanged(requested: dict[str, Any], stored: dict[str, Any]) -> None:
-    """Raise ValueError if a key that a user gives for a resumed run differs from the stored config."""
-    for key, (new, old) in differences(requested, stored).items():
+def _check_unchanged(requested: dict[str, Any], before: dict[str, Any]) -> None:
+    """Raise ValueError if a key that a user gives for a resumed run differs from the config of that run."""
+    for key, (new, old) in differences(requested, before).items():
         raise ValueError(
-            f"--resume continues a run as it was: {key} is {old!r} there, got {new!r}; leave it out, or begin "
-            f"another run"
+            f"--resume continues a run as it was: {key} is {short_repr(old)} there, got {short_repr(new)}; leave it "
+            f"out, or begin another run"
         )
 
 

@@ -156,7 +156,7 @@ def plan_scan(
         "sizes": [size_name(_shape(base)) for base in bases],
         "n": n,
         "chains": len(segments),
-        "configs": {size_name(_shape(base)): base.to_dict(with_device=False) for base in bases},
+        "configs": {size_name(_shape(base)): base.to_dict(with_places=False) for base in bases},
     }
     numbers = {key: k for k, key in enumerate(itertools.product(map(_shape, bases), temperatures))}
     make = _one_network if target.covers_range else _cooled
