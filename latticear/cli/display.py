@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Progress",
+    "fail",
     "notes",
     "one_line_errors",
     "open_console",
@@ -42,9 +43,9 @@ def one_line_errors() -> Iterator[None]:
         try:
             yield
         except OverflowError as error:
-            _fail(ValueError(f"number out of range, for example a temperature too close to zero: {error}"))
+            fail(ValueError(f"number out of range, for example a temperature too close to zero: {error}"))
         except (ValueError, OSError, TrainingError, MemoryError) as error:
-            _fail(error)
+            fail(error)
 
 
 @contextmanager
@@ -68,7 +69,8 @@ def notes(console: Console) -> Iterator[None]:
         yield
 
 
-def _fail(error: Exception) -> NoReturn:
+def fail(error: Exception) -> NoReturn:
+    """Print an error as one line and exit with status 1."""
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror

@@ -13,6 +13,7 @@ from latticear.cli.options import (
     AsJson,
     Device,
     File,
+    HamiltonianName,
     MonteCarloMethod,
     Number,
     Seed,
@@ -23,15 +24,17 @@ from latticear.cli.options import (
     given_options,
     system_of,
 )
+from latticear.cli.verb import Verb
 
 __all__ = ["mc"]
 
 
-@app.command()
+@app.command(cls=Verb)
 def mc(
     out: File,
     size: Size = None,
     temperature: Temperature = None,
+    hamiltonian: HamiltonianName = None,
     method: MonteCarloMethod = "metropolis",
     n: Number = "10000",
     seed: Seed = 0,
@@ -51,7 +54,7 @@ def mc(
             with Progress(console, unit="configurations") as progress:
                 result = monte_carlo_run(
                     out,
-                    system_of(size, temperature, sets),
+                    system_of(size, temperature, hamiltonian, sets),
                     count_of(n),
                     method=method,
                     seed=seed,

@@ -21,11 +21,12 @@ from latticear.cli.options import (
     count_of,
     instance_of,
 )
+from latticear.cli.verb import Verb
 
 __all__ = ["sample"]
 
 
-@app.command()
+@app.command(cls=Verb)
 def sample(
     run: Run,
     out: File,

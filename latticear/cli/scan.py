@@ -15,16 +15,21 @@ from latticear.cli.display import Progress, notes, one_line_errors, open_console
 from latticear.cli.options import (
     AsJson,
     Grid,
+    HamiltonianName,
+    ModelName,
     Number,
     Seed,
     Sets,
-    SeveralTemperatures,
     Sizes,
+    Steps,
     count_of,
     given_options,
     grid_temperatures_of,
+    hamiltonian_of,
+    network_of,
     shapes_of,
 )
+from latticear.cli.verb import SeveralTemperatures
 
 __all__ = ["scan"]
 
@@ -34,6 +39,9 @@ def scan(
     config: Annotated[Path | None, typer.Argument(help="TOML file of the runs; see configs/.")] = None,
     temperature: Grid = None,
     size: Sizes = None,
+    hamiltonian: HamiltonianName = None,
+    model: ModelName = None,
+    steps: Steps = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for runs, table and figure.")] = None,
     n: Number = "10000",
     one_network: Annotated[
@@ -66,7 +74,11 @@ def scan(
                 out,
                 config,
                 sets or [],
-                given_options(seed=seed, device=device),
+                {
+                    **given_options(seed=seed, device=device),
+                    **network_of(model, steps),
+                    "hamiltonian": hamiltonian_of(None, hamiltonian),
+                },
                 temperatures=grid_temperatures_of(temperature),
                 shapes=shapes_of(size),
                 n=count_of(n),

@@ -22,6 +22,7 @@ import torch
 from latticear.estimation.importance import MIN_SAMPLES, estimate
 from latticear.estimation.weights import divergence
 from latticear.exact import exact_result
+from latticear.files import check_folder
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
 from latticear.runs.config import RunConfig, build_model, load_config, resolve_device, stored
@@ -98,6 +99,7 @@ def compare_runs(
         raise ValueError(f"--minutes must be positive and finite, got {minutes}")
     if n < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {n}")
+    check_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     checked = [_checked(config, overrides, values) for config in configs]  # errors in any config show before training
     for name, path, config in zip(names, configs, checked, strict=True):

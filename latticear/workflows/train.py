@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from latticear.data.configurations import Configurations
 from latticear.data.format import short_repr
 from latticear.estimation.estimates import with_error
 from latticear.exact import exact_result
+from latticear.files import check_folder
 from latticear.models import MODELS, AbstractModel, transfer_weights
 from latticear.runs.config import (
     AUTO,
@@ -34,7 +35,7 @@ from latticear.training import Step, TrainingError, fit
 from latticear.workflows.grid_runs import check_classes, check_same_data, completed
 from latticear.workflows.trained import Report, step_of
 
-__all__ = ["asked_config", "begin", "train_run", "training_data"]
+__all__ = ["asked_config", "begin", "check_out", "train_run", "training_data"]
 
 
 def train_run(
@@ -47,6 +48,7 @@ def train_run(
     report: Report,
     seconds: float = math.inf,
     source: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> bool:
     """Train a model as described by a config, or resume the run in `out`.
 
@@ -62,6 +64,7 @@ def train_run(
         seconds: longest duration of the training.
         source: directory of a run whose weights are the initial weights of this one; its lattice or temperature may
             differ.
+        say: called with a line if there is no run to resume, so that a new one begins.
 
     Returns:
         Whether the training has reached its last step.
@@ -73,7 +76,8 @@ def train_run(
         TrainingError: when the loss or the weights are not finite; names the last good checkpoint.
         OSError: if a file cannot be read or written.
     """
-    run = RunDirectory(out) if resume and out.exists() else None
+    check_out(out, resume=resume)
+    run = RunDirectory(out) if out.exists() else None
     tree = _requested_tree(config_path, overrides, values, source if run is None else None)
     config = asked_config(tree, run)
     data = training_data(config, run)
@@ -89,11 +93,27 @@ def train_run(
         record |= {"from": origin} if origin else {}
         if config.couplings is not None:
             record["couplings"] = {"file": config.space["couplings"], "digest": config.couplings.digest}
+        if resume:
+            say(f"there is no run in {out} to resume: a new one begins")
         run_toml, files = stored(config)
         run = RunDirectory.create(out, run_toml, environment(device) | record, files)
     with run.locked():
         run.truncate_metrics(0 if state is None else int(state["step"]))
         return _train(run, model, steps, config, report, seconds)
+
+
+def check_out(out: Path, *, resume: bool) -> None:
+    """Check the directory of a run before anything else, so that its problem is named first.
+
+    Raises:
+        ValueError: for a name that looks like that of a file.
+        FileExistsError: if it exists and is not to be resumed.
+    """
+    check_folder(out)
+    if out.exists() and not resume:
+        if not (out / "run.toml").is_file():
+            raise FileExistsError(f"{out} already exists and is not a run; name another --out")
+        raise FileExistsError(f"the run {out} already exists; continue it with --resume or name another --out")
 
 
 def _requested_tree(

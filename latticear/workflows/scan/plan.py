@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latticear.estimation.importance import MIN_SAMPLES
+from latticear.files import check_folder
 from latticear.hamiltonians import check_temperature
 from latticear.models import AbstractModel, transfer_weights
 from latticear.runs.config import RunConfig, build_model, parse_config
@@ -139,6 +140,7 @@ def plan_scan(
         ValueError: for an invalid config or grid.
         OSError: if the config cannot be read.
     """
+    check_folder(out)
     temperatures = _distinct("temperature", sorted(map(check_temperature, temperatures)))
     if n < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {n}")
