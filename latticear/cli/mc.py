@@ -35,7 +35,7 @@ def mc(
     size: Size = None,
     temperature: Temperature = None,
     hamiltonian: HamiltonianName = None,
-    method: MonteCarloMethod = "metropolis",
+    method: MonteCarloMethod = None,
     n: Number = "10000",
     seed: Seed = 0,
     chains: Annotated[int | None, typer.Option(help="Number of Markov chains.")] = None,
@@ -45,7 +45,7 @@ def mc(
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write Monte Carlo configurations to an HDF5 file, and print averages with autocorrelation times."""
+    """Write Monte Carlo configurations to a file, and print averages with autocorrelation times."""
     from latticear.workflows import monte_carlo_run
 
     with one_line_errors():
@@ -61,9 +61,10 @@ def mc(
                     device=device,
                     schedule=given_options(n_chains=chains, thermalization=thermalization, thinning=thinning),
                     report=progress,
+                    say=console.print,
                 )
-        except KeyboardInterrupt:
-            console.print(f"interrupted: {out} keeps the configurations written so far")
+        except KeyboardInterrupt as stop:
+            console.print(f"interrupted: {str(stop) or f'{out} keeps the configurations written so far'}")
             raise typer.Exit(INTERRUPTED) from None
         if as_json:
             typer.echo(json.dumps({} if result is None else result.to_dict()))

@@ -157,7 +157,7 @@ Sizes = Annotated[
     str | None, typer.Option("--size", metavar="L,L,...", help="Lattice sizes, L or HxW. Default: that of the config.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory.")]
-File = Annotated[Path, typer.Option("--out", "-o", help="HDF5 file to write.")]
+File = Annotated[Path, typer.Option("--out", "-o", help="File to write: .h5, .npy, .npz or .csv.")]
 EstimationMethod = Annotated[
     str | None,
     typer.Option(
@@ -169,12 +169,13 @@ EstimationMethod = Annotated[
     ),
 ]
 MonteCarloMethod = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--method",
         metavar="NAME",
-        help="metropolis or heat-bath: any system; swendsen-wang: cluster updates, for systems without frustration; "
-        "wolff: single-cluster updates, for two states without a field; parallel-tempering, population-annealing: any "
+        help="By default the one that suits the system: swendsen-wang where nothing is frustrated. metropolis or "
+        "heat-bath: any system; swendsen-wang: cluster updates, for systems without frustration; wolff: "
+        "single-cluster updates, for two states without a field; parallel-tempering, population-annealing: any "
         "system, in particular spin glasses; they also give the free energy.",
     ),
 ]

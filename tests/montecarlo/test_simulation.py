@@ -277,6 +277,31 @@ def test_wrong_arguments_are_refused_before_the_first_measurement(hamiltonian, c
         monte_carlo(hamiltonian, **{"temperature": 2.0, "n": 10, **changes})
 
 
+@pytest.mark.parametrize(
+    ("hamiltonian", "choice"),
+    [
+        (Ising((3, 4), field=0.3), "swendsen-wang, since nothing is frustrated and clusters can be flipped"),
+        (la.Potts((3, 4)), "swendsen-wang, since nothing is frustrated and clusters can be flipped"),
+        (
+            la.EdwardsAnderson((4, 4)),
+            "parallel-tempering, since there are no clusters to flip, and replicas cross barriers",
+        ),
+        (BlumeCapel((3, 3)), "heat-bath, since there are no clusters to flip, and sites have 3 states"),
+        (
+            la.Components(la.AshkinTeller((2, 3))),
+            "heat-bath, since there are no clusters to flip, and sites have 4 states",
+        ),
+    ],
+)
+def test_the_method_suits_the_system(hamiltonian, choice):
+    assert str(method_for(hamiltonian)) == choice
+    options = {"n": 20, "thermalization": 4, "thinning": 1}
+    given = list(monte_carlo(hamiltonian, 2.0, method=choice.partition(",")[0], **options))
+    default = list(monte_carlo(hamiltonian, 2.0, **options))
+    assert all(torch.equal(a.tokens, b.tokens) for a, b in zip(default, given, strict=True))
+    assert default[0].provenance["method"] == choice.partition(",")[0]
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("method", CHAIN_METHODS)
 def test_histogram_on_the_gpu(method):
