@@ -119,7 +119,7 @@ def test_short_flags(tmp_path):
     assert "Potts" in succeed("exact", "--size", 3, "--temperature", 1, "--hamiltonian", "potts")
     assert "5 configurations" in succeed("mc", "--hamiltonian", "potts", "--size", 3, "-n", 5, "-o", tmp_path / "m.h5")
     line = refusal("train", "--levels", 4, "--hamiltonian", "potts", "--out", tmp_path / "b")
-    assert line == "--levels trains without a Hamiltonian, got --hamiltonian potts; leave one of them out"
+    assert line == "--levels trains on data without a Hamiltonian, got --hamiltonian potts; leave one of them out"
 
 
 @pytest.mark.parametrize(

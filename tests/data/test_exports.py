@@ -47,18 +47,24 @@ def test_every_ending_holds_the_same_configurations(tmp_path, space):
 def test_what_goes_wrong_leaves_no_file(tmp_path, ending):
     ising, path = la.Ising((2, 2)), tmp_path / f"s.{ending}"
     samples = la.Samples(torch.zeros(3, 2, 2, dtype=torch.uint8), None, 0)
-    with pytest.raises(ZeroDivisionError), writer_for(path, ising) as writer:
-        writer.write(samples)
-        _ = 1 / 0
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(KeyboardInterrupt, match="nothing was written to"), writer_for(path, ising):
-        raise KeyboardInterrupt
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(KeyboardInterrupt, match=rf"s\.partial\.{ending} holds the 3 configurations drawn so far"):
-        with writer_for(path, ising) as writer:
-            writer.write(samples)
-            raise KeyboardInterrupt
+    for error, message in (
+        (ValueError("wrong"), "wrong"),
+        (KeyboardInterrupt(), rf"s\.partial\.{ending} holds the 3 configurations drawn so far"),
+    ):
+        assert list(tmp_path.iterdir()) == []
+        with pytest.raises(type(error), match=message):
+            _interrupted(path, ising, error, samples)
     assert [file.name for file in tmp_path.iterdir()] == [f"s.partial.{ending}"]
+    with pytest.raises(KeyboardInterrupt, match="nothing was written to"):
+        _interrupted(path, ising, KeyboardInterrupt())
+    assert [file.name for file in tmp_path.iterdir()] == [f"s.partial.{ending}"]
+
+
+def _interrupted(path, space, error, *batches):
+    with writer_for(path, space) as writer:
+        for batch in batches:
+            writer.write(batch)
+        raise error
 
 
 def _configurations(path):

@@ -16,11 +16,12 @@ import torch
 from scipy.stats import chi2
 from support.disorder import RandomTwoState
 
+import latticear as la
 from latticear.estimation.autocorrelation import mean_error
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.hamiltonians.blume_capel import BlumeCapel
 from latticear.hamiltonians.ising import Ising
-from latticear.montecarlo.simulation import CHAIN_METHODS, ChainSchedule, default_schedule, monte_carlo
+from latticear.montecarlo.simulation import CHAIN_METHODS, ChainSchedule, default_schedule, method_for, monte_carlo
 from latticear.samples import Samples
 
 T_C = 2 / math.log(1 + math.sqrt(2))
@@ -275,6 +276,9 @@ class Biased(RandomTwoState):
 def test_wrong_arguments_are_refused_before_the_first_measurement(hamiltonian, changes, message):
     with pytest.raises(ValueError, match=message):
         monte_carlo(hamiltonian, **{"temperature": 2.0, "n": 10, **changes})
+
+
+NO_CLUSTERS = "since there are no clusters to flip"
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def test_a_matrix_and_a_list_of_bonds(folder, system, words):
         (["name=edwards_anderson", "couplings=none.npy"], "none.npy: No such file or directory"),
         (
             ["name=edwards_anderson", "shape=[5,5]"],
-            "must hold numbers of shape (2, 5, 5) or (n, 2, 5, 5), or a list of",
+            "must hold numbers of shape (2, 5, 5) or (n, 2, 5, 5), or a",
         ),
         (["name=pair"], "couplings must be a list of bonds i, j, J, shape (n, 3), or a matrix (16, 16), got"),
         (["name=pair", "index=1"], "the bonds of a pair Hamiltonian are one instance, got index 1"),
