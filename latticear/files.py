@@ -6,7 +6,16 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["beside", "write_atomically", "write_durably"]
+__all__ = ["beside", "check_folder", "write_atomically", "write_durably"]
+
+FILES = (".csv", ".h5", ".hdf5", ".json", ".npy", ".npz", ".png", ".pt", ".toml", ".txt")
+"""Endings of files, which a new folder may not have."""
+
+
+def check_folder(path: Path) -> None:
+    """Raise ValueError if a folder is to be made whose name looks like that of a file."""
+    if path.suffix.lower() in FILES and not path.exists():
+        raise ValueError(f"--out names a folder, got {path}: leave out the ending {path.suffix}")
 
 
 def beside(path: Path) -> Path:

@@ -6,6 +6,7 @@ Sites are numbered in raster order, `site = y * W + x`. Pairs are (y, x).
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -14,7 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Bonds", "Lattice", "Symmetries", "check_shape", "check_site", "colour_graph", "configuration_size"]
+__all__ = [
+    "Bonds",
+    "Lattice",
+    "Symmetries",
+    "check_shape",
+    "check_site",
+    "colour_graph",
+    "configuration_size",
+    "repeated_bonds",
+]
 
 
 GEOMETRIES = ("square", "triangular", "honeycomb")
@@ -239,6 +249,23 @@ def colour_graph(n_sites: int, bonds: Tensor) -> Tensor:
         taken = {colours[other] for other in neighbours[site]}
         colours[site] = next(c for c in range(len(taken) + 1) if c not in taken)
     return torch.tensor(colours)
+
+
+def repeated_bonds(ends: Tensor, allowed: Tensor | None = None) -> tuple[int, int] | None:
+    """The rows of two bonds that join the same two sites, whichever end is named first; None if there are none.
+
+    Args:
+        ends: int64 `(n_bonds, 2)`.
+        allowed: bonds `(m, 2)`; as many bonds as these join two sites may join them in `ends` too.
+    """
+    pairs, places, counts = ends.sort(dim=1).values.unique(dim=0, return_inverse=True, return_counts=True)
+    several = (counts > 1).nonzero().flatten().tolist()
+    spare = Counter(map(tuple, allowed.sort(dim=1).values.tolist())) if several and allowed is not None else Counter()
+    for k in several:
+        if counts[k] > spare[tuple(pairs[k].tolist())]:
+            first, second, *_ = (places == k).nonzero().flatten().tolist()
+            return first, second
+    return None
 
 
 def check_shape(shape: tuple[int, int]) -> tuple[int, int]:

@@ -21,11 +21,12 @@ from latticear.cli.options import (
     given_options,
     shape_of,
 )
+from latticear.cli.verb import Verb
 
 __all__ = ["compare"]
 
 
-@app.command()
+@app.command(cls=Verb)
 def compare(
     configs: Annotated[list[Path] | None, typer.Argument(metavar="CONFIG...", help="TOML files of the runs.")] = None,
     minutes: Annotated[float, typer.Option(help="Training time of each config, in minutes.")] = 5.0,

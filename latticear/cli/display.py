@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Progress",
+    "fail",
     "notes",
     "one_line_errors",
     "open_console",
@@ -42,22 +43,17 @@ def one_line_errors() -> Iterator[None]:
         try:
             yield
         except OverflowError as error:
-            _fail(ValueError(f"number out of range, for example a temperature too close to zero: {error}"))
+            fail(ValueError(f"number out of range, for example a temperature too close to zero: {error}"))
         except (ValueError, OSError, TrainingError, MemoryError) as error:
-            _fail(error)
+            fail(error)
 
 
 @contextmanager
 def notes(console: Console) -> Iterator[None]:
-    """Print as lines of text what a workflow decides by itself, and warnings about the receptive field of a network."""
-    import logging
+    """Print warnings about the receptive field of a network as lines of text."""
     import warnings
 
     from latticear.sampling.receptive import ReceptiveFieldWarning
-    from latticear.workflows.announcements import LOGGER
-
-    logger, handler = logging.getLogger(LOGGER), logging.Handler(logging.INFO)
-    handler.emit = lambda record: console.print(record.getMessage())  # type: ignore[method-assign]
 
     with warnings.catch_warnings():
         warnings.simplefilter("once", ReceptiveFieldWarning)
@@ -70,15 +66,11 @@ def notes(console: Console) -> Iterator[None]:
                 show(message, category, *rest)
 
         warnings.showwarning = note  # type: ignore[assignment]
-        logger.setLevel(logging.INFO)
-        logger.addHandler(handler)
-        try:
-            yield
-        finally:
-            logger.removeHandler(handler)
+        yield
 
 
-def _fail(error: Exception) -> NoReturn:
+def fail(error: Exception) -> NoReturn:
+    """Print an error as one line and exit with status 1."""
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror

@@ -19,12 +19,12 @@ from latticear.cli.options import (
     Number,
     Run,
     Seed,
-    SeveralTemperatures,
     Temperatures,
     count_of,
     instance_of,
     temperatures_of,
 )
+from latticear.cli.verb import SeveralTemperatures
 
 __all__ = ["estimate"]
 

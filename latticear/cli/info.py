@@ -10,11 +10,12 @@ import typer
 
 from latticear.cli.app import app
 from latticear.cli.display import one_line_errors
+from latticear.cli.verb import Verb
 
 __all__ = ["info"]
 
 
-@app.command()
+@app.command(cls=Verb)
 def info(
     path: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="A run directory or an HDF5/NPY file.")],
 ) -> None:

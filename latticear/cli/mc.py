@@ -13,6 +13,7 @@ from latticear.cli.options import (
     AsJson,
     Device,
     File,
+    HamiltonianName,
     MonteCarloMethod,
     Number,
     Seed,
@@ -23,16 +24,18 @@ from latticear.cli.options import (
     given_options,
     system_of,
 )
+from latticear.cli.verb import Verb
 
 __all__ = ["mc"]
 
 
-@app.command()
+@app.command(cls=Verb)
 def mc(
     out: File,
     size: Size = None,
     temperature: Temperature = None,
-    method: MonteCarloMethod = "metropolis",
+    hamiltonian: HamiltonianName = None,
+    method: MonteCarloMethod = None,
     n: Number = "10000",
     seed: Seed = 0,
     chains: Annotated[int | None, typer.Option(help="Number of Markov chains.")] = None,
@@ -42,7 +45,7 @@ def mc(
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write Monte Carlo configurations to an HDF5 file, and print averages with autocorrelation times."""
+    """Write Monte Carlo configurations to a file, and print averages with autocorrelation times."""
     from latticear.workflows import monte_carlo_run
 
     with one_line_errors():
@@ -51,16 +54,17 @@ def mc(
             with Progress(console, unit="configurations") as progress:
                 result = monte_carlo_run(
                     out,
-                    system_of(size, temperature, sets),
+                    system_of(size, temperature, hamiltonian, sets),
                     count_of(n),
                     method=method,
                     seed=seed,
                     device=device,
                     schedule=given_options(n_chains=chains, thermalization=thermalization, thinning=thinning),
                     report=progress,
+                    say=console.print,
                 )
-        except KeyboardInterrupt:
-            console.print(f"interrupted: {out} keeps the configurations written so far")
+        except KeyboardInterrupt as stop:
+            console.print(f"interrupted: {str(stop) or f'{out} keeps the configurations written so far'}")
             raise typer.Exit(INTERRUPTED) from None
         if as_json:
             typer.echo(json.dumps({} if result is None else result.to_dict()))

@@ -7,21 +7,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from latticear.runs.config import RunConfig
     from latticear.workflows import Instance
 
 
-def count_of(text: str) -> int:
-    """Parse a number of configurations, which may be written as 1e7."""
+MOST = 10**12
+"""The largest number of configurations or steps; more would take years."""
+
+MOST_SITES = 10**7
+"""The largest number of sites of a lattice; the list of its bonds already takes a gigabyte."""
+
+
+def count_of(text: str, option: str = "-n") -> int:
+    """Parse a number of configurations or steps, which may be written as 1e7."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not (value >= 1 and value.is_integer()):
-        raise ValueError(f"-n must be a whole number of at least 1 (1e6 works too), got {text!r}")
+        raise ValueError(f"{option} must be a whole number of at least 1 (1e6 works too), got {text!r}")
+    if value > MOST:
+        raise ValueError(f"{option} must be at most {MOST:.0e}, got {text!r}")
     return int(value)
 
 
@@ -46,6 +54,8 @@ def shape_of(text: str | None) -> dict[str, Any]:
     height, width = int(parts[0]), int(parts[-1])
     if len(parts) == 1 and height < 2:
         raise ValueError(f"--size must be at least 2, got {height}: one site is no lattice")
+    if height * width > MOST_SITES:
+        raise ValueError(f"--size must give at most {MOST_SITES:.0e} sites, got {text!r}")
     return {"shape": [height, width]}
 
 
@@ -80,39 +90,40 @@ def shapes_of(text: str | None) -> list[tuple[int, int]]:
     return [(height, width) for height, width in sizes]
 
 
-class SeveralTemperatures(TyperCommand):
-    """A command whose option `--temperature` takes all numbers that follow it."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _joined(args))
+def hamiltonian_of(size: str | None, name: str | None) -> dict[str, Any]:
+    """The section `hamiltonian` of a config that --size and --hamiltonian describe."""
+    return shape_of(size) | given_options(name=name)
 
 
-def _joined(args: list[str]) -> list[str]:
-    """Replace the arguments `--temperature 2.1 2.269` by `--temperature 2.1,2.269`."""
-    joined: list[str] = []
-    for arg in args:
-        if _is_number(arg) and joined[-2:-1] == ["--temperature"] and _is_number(joined[-1]):
-            joined[-1] += f",{arg}"
-        else:
-            joined.append(arg)
-    return joined
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return all(math.isfinite(float(part)) for part in text.split(","))
-    except ValueError:
-        return False
-
-
-def grid_of(size: str | None, levels: int | None) -> dict[str, Any]:
-    """The section of a config that --size and --levels describe: `grid` with --levels, else `hamiltonian`."""
+def grid_of(size: str | None, levels: int | None, name: str | None) -> dict[str, Any]:
+    """The section that --size, --levels and --hamiltonian describe: `grid` with --levels, else `hamiltonian`."""
     if levels is None:
-        return {"hamiltonian": shape_of(size)}
+        return {"hamiltonian": hamiltonian_of(size, name)}
+    if name is not None:
+        raise ValueError(
+            f"--levels trains on data without a Hamiltonian, got --hamiltonian {name}; leave one of them out"
+        )
     return {"grid": {"levels": levels} | shape_of(size)}
 
 
+def network_of(model: str | None, steps: str | None) -> dict[str, Any]:
+    """The sections of a config that --model and --steps describe."""
+    return {
+        "model": given_options(name=model),
+        "training": {} if steps is None else {"steps": count_of(steps, "--steps")},
+    }
+
+
 Size = Annotated[str | None, typer.Option(metavar="L|HxW", help="Lattice size.")]
+HamiltonianName = Annotated[
+    str | None,
+    typer.Option("--hamiltonian", metavar="NAME", help="The system, hamiltonian.name. Default: ising."),
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="The network, model.name. The default depends on the system."),
+]
+Steps = Annotated[str | None, typer.Option(metavar="N", help="The number of training steps, training.steps.")]
 Temperature = Annotated[
     float | None,
     typer.Option(help="T, with k_B = 1 and in units of the coupling. Default: T_c of the square-lattice Ising model."),
@@ -146,7 +157,7 @@ Sizes = Annotated[
     str | None, typer.Option("--size", metavar="L,L,...", help="Lattice sizes, L or HxW. Default: that of the config.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory.")]
-File = Annotated[Path, typer.Option("--out", "-o", help="HDF5 file to write.")]
+File = Annotated[Path, typer.Option("--out", "-o", help="File to write: .h5, .npy, .npz or .csv.")]
 EstimationMethod = Annotated[
     str | None,
     typer.Option(
@@ -158,12 +169,13 @@ EstimationMethod = Annotated[
     ),
 ]
 MonteCarloMethod = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--method",
         metavar="NAME",
-        help="metropolis or heat-bath: any system; swendsen-wang: cluster updates, for systems without frustration; "
-        "wolff: single-cluster updates, for two states without a field; parallel-tempering, population-annealing: any "
+        help="By default the one that suits the system: swendsen-wang where nothing is frustrated. metropolis or "
+        "heat-bath: any system; swendsen-wang: cluster updates, for systems without frustration; wolff: "
+        "single-cluster updates, for two states without a field; parallel-tempering, population-annealing: any "
         "system, in particular spin glasses; they also give the free energy.",
     ),
 ]
@@ -215,9 +227,9 @@ def instance_of(path: Path | None, index: int | None) -> Instance | None:
     return Instance(path, index or 0)
 
 
-def system_of(size: str | None, temperature: float | None, sets: list[str] | None) -> RunConfig:
-    """The config that --size, --temperature and --set describe; it must have a Hamiltonian."""
+def system_of(size: str | None, temperature: float | None, name: str | None, sets: list[str] | None) -> RunConfig:
+    """The config that --size, --temperature, --hamiltonian and --set describe; it must have a Hamiltonian."""
     from latticear.runs.config import load_config
 
-    values = {**given_options(temperature=temperature), "hamiltonian": shape_of(size)}
+    values = {**given_options(temperature=temperature), "hamiltonian": hamiltonian_of(size, name)}
     return load_config(None, sets or [], values, needs_energy=True)

@@ -9,11 +9,12 @@ from latticear.cli.options import (
     Run,
     Seed,
 )
+from latticear.cli.verb import Verb
 
 __all__ = ["report"]
 
 
-@app.command()
+@app.command(cls=Verb)
 def report(run: Run, seed: Seed = 0, device: Device = "auto") -> None:
     """Write the figures of a run: training curve, samples, histograms, correlation function, weights."""
     from latticear.workflows.report import report_run

@@ -21,11 +21,12 @@ from latticear.cli.options import (
     count_of,
     instance_of,
 )
+from latticear.cli.verb import Verb
 
 __all__ = ["sample"]
 
 
-@app.command()
+@app.command(cls=Verb)
 def sample(
     run: Run,
     out: File,
@@ -39,7 +40,7 @@ def sample(
     index: InstanceIndex = None,
     device: Device = "auto",
 ) -> None:
-    """Write independent configurations and their log-probabilities to an HDF5 file."""
+    """Write independent configurations and their log-probabilities to a file."""
     from latticear.workflows import sample_run
 
     with one_line_errors():
@@ -58,8 +59,10 @@ def sample(
                     instance=instance_of(instance, index),
                     device=device,
                     report=progress,
+                    say=console.print,
                 )
-        except KeyboardInterrupt:
-            console.print(f"interrupted: {out} keeps its samples; continue with the same command and --append")
+        except KeyboardInterrupt as stop:
+            kept = str(stop) or f"{out} keeps its samples; continue with the same command and --append"
+            console.print(f"interrupted: {kept}")
             raise typer.Exit(INTERRUPTED) from None
         console.print(f"{out}: {written} configurations")

@@ -15,16 +15,21 @@ from latticear.cli.display import Progress, notes, one_line_errors, open_console
 from latticear.cli.options import (
     AsJson,
     Grid,
+    HamiltonianName,
+    ModelName,
     Number,
     Seed,
     Sets,
-    SeveralTemperatures,
     Sizes,
+    Steps,
     count_of,
     given_options,
     grid_temperatures_of,
+    hamiltonian_of,
+    network_of,
     shapes_of,
 )
+from latticear.cli.verb import SeveralTemperatures
 
 __all__ = ["scan"]
 
@@ -34,6 +39,9 @@ def scan(
     config: Annotated[Path | None, typer.Argument(help="TOML file of the runs; see configs/.")] = None,
     temperature: Grid = None,
     size: Sizes = None,
+    hamiltonian: HamiltonianName = None,
+    model: ModelName = None,
+    steps: Steps = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for runs, table and figure.")] = None,
     n: Number = "10000",
     one_network: Annotated[
@@ -66,7 +74,11 @@ def scan(
                 out,
                 config,
                 sets or [],
-                given_options(seed=seed, device=device),
+                {
+                    **given_options(seed=seed, device=device),
+                    **network_of(model, steps),
+                    "hamiltonian": hamiltonian_of(None, hamiltonian),
+                },
                 temperatures=grid_temperatures_of(temperature),
                 shapes=shapes_of(size),
                 n=count_of(n),
@@ -74,12 +86,13 @@ def scan(
                 one_network=one_network,
             )
         share = Share.of_environment()
+        if plan.choice is not None and share.rank == 0 and not out.exists():
+            console.print(str(plan.choice))
         if workers > 1 and share.world == 1:
-            with notes(console):
-                open_scan(plan, resume=resume, share=share)  # errors are raised before the other processes start
+            open_scan(plan, resume=resume, share=share)  # errors are raised before the other processes start
             _become_torchrun(workers)
         try:
-            with notes(console), Progress(console, unit="", alone=share.world == 1) as progress:
+            with Progress(console, unit="", alone=share.world == 1) as progress:
                 for point in scan_run(plan, resume=resume, report=progress, share=share):
                     print_point(console, point)
                 table = finish_scan(plan, report=progress, share=share)

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from latticear.cli.app import INTERRUPTED, app
 from latticear.cli.display import Progress, notes, one_line_errors, open_console
 from latticear.cli.options import (
+    HamiltonianName,
     Levels,
+    ModelName,
     Out,
     Seed,
     Sets,
     Size,
+    Steps,
     TemperatureOrRange,
     given_options,
     grid_of,
+    network_of,
     number_or_text,
 )
+from latticear.cli.verb import Verb
 
 __all__ = ["train"]
 
 
-@app.command()
+@app.command(cls=Verb)
 def train(
     config: Annotated[Path | None, typer.Argument(help="TOML file of the run; see configs/.")] = None,
     size: Size = None,
     temperature: TemperatureOrRange = None,
+    hamiltonian: HamiltonianName = None,
+    model: ModelName = None,
+    steps: Steps = None,
     out: Out = None,
     seed: Seed = None,
     objective: Annotated[
@@ -61,15 +69,17 @@ def train(
             raise ValueError("--grow starts from a small lattice that it trains itself; leave out --from")
         values = {
             **given_options(temperature=number_or_text(temperature), seed=seed, device=device),
-            **grid_of(size, levels),
-            "training": given_options(objective=objective, data=None if data is None else str(data)),
+            **grid_of(size, levels, hamiltonian),
+            **network_of(model, steps),
         }
+        values["training"] |= given_options(objective=objective, data=None if data is None else str(data))
         console = open_console()
         with notes(console), Progress(console) as progress:
+            options: dict[str, Any] = {"resume": resume, "report": progress, "say": console.print}
             if grow:
-                finished = grow_run(out, config, sets or [], values, resume=resume, report=progress)
+                finished = grow_run(out, config, sets or [], values, **options)
             else:
-                finished = train_run(out, config, sets or [], values, resume=resume, report=progress, source=source)
+                finished = train_run(out, config, sets or [], values, source=source, **options)
         if progress.text:
             console.print(progress.text)
         if not finished:

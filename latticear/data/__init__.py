@@ -1,6 +1,6 @@
 """Reading and writing of configurations on disk, with their conditions, couplings and provenance."""
 
-from latticear.data.couplings import read_couplings
+from latticear.data.couplings import read_bonds, read_coupling_matrix, read_couplings
 from latticear.data.pictures import glyphs
 from latticear.data.reading import read_batches, read_condition, read_configurations, read_given, read_metadata
 from latticear.data.writing import SampleWriter
@@ -9,8 +9,10 @@ __all__ = [
     "SampleWriter",
     "glyphs",
     "read_batches",
+    "read_bonds",
     "read_condition",
     "read_configurations",
+    "read_coupling_matrix",
     "read_couplings",
     "read_given",
     "read_metadata",

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
@@ -33,7 +33,7 @@ from latticear.files import write_atomically
 from latticear.samples import Samples
 from latticear.spaces import ConfigurationSpace
 
-__all__ = ["SampleWriter"]
+__all__ = ["SampleWriter", "rows_of"]
 
 _NOT_COMPARED = {"provenance", "latticear_version", "conventions", "units"}
 
@@ -63,12 +63,15 @@ class SampleWriter:
     Attributes:
         n_written: number of samples in the file, those of earlier runs included; also the index in the stream of the
             next sample to write.
+        left_out: what has no place in the file; nothing.
 
     Raises:
         FileExistsError: if the file exists and `append` is False.
         ValueError: if the file to be continued holds other datasets or attributes, or was not written by latticear.
         OSError: if the file cannot be made, or is open elsewhere (BlockingIOError).
     """
+
+    left_out: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -208,14 +211,7 @@ class SampleWriter:
         if samples.seed != seed:
             raise ValueError(f"samples must be of this file's seed {seed}, got samples of seed {samples.seed}")
         tokens = samples.tokens.cpu().numpy()
-        given = {
-            "log_q": samples.log_q,
-            "condition": samples.condition,
-            "log_q_given": samples.log_q_given,
-            "where": None if samples.where is None else samples.where.byte(),
-            "energy": energy,
-        }
-        rows = {name: value.detach().cpu().numpy() for name, value in given.items() if value is not None}
+        rows = rows_of(samples, energy)
         rows[next(iter(self._columns))] = tokens
         _check_rows(self._columns, rows, n)
         if n and int(tokens.max()) >= self._n_tokens:
@@ -223,6 +219,18 @@ class SampleWriter:
         if self._spin_table is not None:
             rows["spins"] = self._spin_table[tokens]
         return rows | {"sample": np.arange(self.n_written, stop)}
+
+
+def rows_of(samples: Samples, energy: Tensor | None) -> dict[str, np.ndarray]:
+    """What is known of samples besides their tokens, by the names of the datasets of a file."""
+    known = {
+        "log_q": samples.log_q,
+        "condition": samples.condition,
+        "log_q_given": samples.log_q_given,
+        "where": None if samples.where is None else samples.where.byte(),
+        "energy": energy,
+    }
+    return {name: value.detach().cpu().numpy() for name, value in known.items() if value is not None}
 
 
 def _create(path: Path, content: bytes) -> None:

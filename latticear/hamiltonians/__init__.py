@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import ChainMap
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
 
 from latticear.hamiltonians.abstract_disorder import AbstractDisorder
 from latticear.hamiltonians.ashkin_teller import AshkinTeller
@@ -16,14 +20,16 @@ from latticear.hamiltonians.edwards_anderson_disorder import EdwardsAndersonDiso
 from latticear.hamiltonians.ising import Ising
 from latticear.hamiltonians.neighbourhoods import Neighbourhoods
 from latticear.hamiltonians.pair import PairHamiltonian
+from latticear.hamiltonians.pair_in_config import pair_hamiltonian
 from latticear.hamiltonians.phi4 import Phi4
 from latticear.hamiltonians.potts import Clock, Potts
 from latticear.hamiltonians.sherrington_kirkpatrick import SherringtonKirkpatrick
 from latticear.hamiltonians.summed import SummedNeighbours, exact_conditionals
 from latticear.hamiltonians.temperatures import TemperatureRange, check_temperature, temperature_or_range
-from latticear.lattice import Lattice
+from latticear.lattice import Bonds, Lattice
 
 __all__ = [
+    "CONSTRUCTORS",
     "HAMILTONIANS",
     "AbstractDisorder",
     "AbstractHamiltonian",
@@ -48,6 +54,7 @@ __all__ = [
     "check_temperature",
     "exact_conditionals",
     "hamiltonian_from_dict",
+    "pair_hamiltonian",
     "temperature_or_range",
 ]
 
@@ -65,7 +72,12 @@ HAMILTONIANS: dict[str, type[AbstractHamiltonian]] = {
         Phi4,
     )
 }
-"""The Hamiltonians that a config may name under `[hamiltonian]`."""
+"""The Hamiltonians with a lattice of their own choice, by the name that a config has under `[hamiltonian]`."""
+
+CONSTRUCTORS: Mapping[str, Callable[..., AbstractHamiltonian]] = ChainMap(
+    cast(dict[str, Any], HAMILTONIANS), {PairHamiltonian.name: pair_hamiltonian}
+)
+"""What a config may name under `[hamiltonian]`: the classes in `HAMILTONIANS`, and `pair`."""
 
 
 def hamiltonian_from_dict(values: dict[str, Any]) -> AbstractHamiltonian:
@@ -77,16 +89,25 @@ def hamiltonian_from_dict(values: dict[str, Any]) -> AbstractHamiltonian:
     """
     parameters = {key: _tuples(value) for key, value in values.items()}
     name, n_components = parameters.pop("name", None), parameters.pop("components", 1)
-    known: dict[str, type[AbstractHamiltonian]] = {**HAMILTONIANS, PairHamiltonian.name: PairHamiltonian}
-    if name not in known:
-        raise ValueError(f"Hamiltonian must be one of {sorted(known)}, got {name!r}")
+    if not isinstance(name, str) or name not in CONSTRUCTORS:
+        raise ValueError(f"Hamiltonian must be one of {sorted(CONSTRUCTORS)}, got {name!r}")
+    system: AbstractHamiltonian
     try:
-        if isinstance(parameters.get("lattice"), dict):
-            parameters["lattice"] = Lattice(**{key: _tuples(v) for key, v in parameters["lattice"].items()})
-        system = known[name](**parameters)
+        if name == PairHamiltonian.name and isinstance(parameters.get("lattice"), dict):
+            system = _saved_pair_hamiltonian(**parameters)
+        else:
+            system = CONSTRUCTORS[name](**parameters)
     except TypeError as error:
         raise ValueError(f"{name} cannot be built from {parameters}: {error}") from error
     return system if n_components == 1 else Components(system, n_components)
+
+
+def _saved_pair_hamiltonian(lattice: dict[str, Any], bonds: Any = None, **parameters: Any) -> PairHamiltonian:
+    """The pair Hamiltonian whose `to_dict` gave these values; its bonds have been checked when it was built."""
+    if bonds is not None:
+        ends = torch.as_tensor(bonds or torch.empty(0, 2, dtype=torch.long))
+        parameters["bonds"] = Bonds(ends, torch.ones(len(ends), dtype=torch.float64))
+    return PairHamiltonian(Lattice(**{key: _tuples(value) for key, value in lattice.items()}), **parameters)
 
 
 def _tuples(value: Any) -> Any:

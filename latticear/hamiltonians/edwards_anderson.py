@@ -25,8 +25,9 @@ class EdwardsAnderson(NamedHamiltonian):
 
     Args:
         shape: (H, W).
-        couplings: J, `(2, H, W)`: first of the bond from each site to its right neighbour, then of the bond to the site
-            below. Entries of bonds that would cross an open boundary are not used. None draws random couplings.
+        couplings: J, an array `(2, H, W)`, as `la.data.read_couplings` reads it from a file: first of the bond from
+            each site to its right neighbour, then of the bond to the site below. Entries of bonds that would cross an
+            open boundary are not used. None draws random couplings.
         distribution: distribution of random couplings, "pm1" (-1 or +1 with probability 1/2) or "gaussian" (mean 0,
             variance 1).
         seed: seed of random couplings.
@@ -60,14 +61,13 @@ class EdwardsAnderson(NamedHamiltonian):
         if couplings is not None:
             self.couplings = numbers("couplings", couplings, (2, *grid.shape))
         drawn = random_couplings(grid.shape, distribution, seed) if self.couplings is None else self.couplings
-        ends, signs = grid.nearest
         super().__init__(
             grid,
             SPINS,
             -torch.outer(SPINS, SPINS),
             field=self.field,
-            couplings=drawn.flatten()[couplings_of(grid)] * signs,
-            bonds=ends,
+            couplings=drawn.flatten()[couplings_of(grid)],
+            bonds=grid.nearest,
         )
 
 

@@ -58,8 +58,7 @@ class EdwardsAndersonDisorder(AbstractDisorder, NamedHamiltonian):
         self.distribution, self.seed = distribution, check_seed(seed)
         grid = Lattice(shape, **lattice)
         self._unit = EdwardsAnderson(shape, torch.ones(2, *grid.shape).tolist(), **lattice)
-        ends, signs = grid.nearest
-        super().__init__(grid, SPINS, -torch.outer(SPINS, SPINS), couplings=signs, bonds=ends)
+        super().__init__(grid, SPINS, -torch.outer(SPINS, SPINS), bonds=grid.nearest)
         self._places = couplings_of(grid)
 
     @property

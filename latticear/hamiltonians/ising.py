@@ -9,7 +9,7 @@ from torch import Tensor
 
 from latticear.hamiltonians.named import FurtherOptions, NamedHamiltonian
 from latticear.hamiltonians.pair import finite
-from latticear.lattice import Lattice
+from latticear.lattice import Bonds, Lattice
 
 __all__ = ["SPINS", "Ising"]
 
@@ -62,8 +62,8 @@ class Ising(NamedHamiltonian):
             SPINS,
             -torch.outer(SPINS, SPINS),
             field=self.field,
-            couplings=torch.cat([strength * bonds.signs for strength, bonds in bond_types]),
-            bonds=torch.cat([bonds.ends for _, bonds in bond_types]),
+            couplings=torch.cat([torch.full_like(bonds.signs, strength) for strength, bonds in bond_types]),
+            bonds=Bonds(*map(torch.cat, zip(*(bonds for _, bonds in bond_types), strict=True))),
         )
 
     def token_energy(self, tokens: Tensor, couplings: Tensor | None = None) -> Tensor:

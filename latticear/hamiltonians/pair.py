@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
-from latticear.lattice import Lattice
+from latticear.lattice import Bonds, Lattice, repeated_bonds
 
 __all__ = ["Numbers", "PairHamiltonian", "ascending", "finite", "numbers", "plain"]
 
@@ -35,10 +36,12 @@ class PairHamiltonian(AbstractHamiltonian):
         couplings: K, one number or `(n_bonds,)`.
         onsite: u, one number, `(q,)` or `(H, W, q)`.
         bonds: `(n_bonds, 2)`, pairs of sites, each counted once; None for the nearest-neighbour bonds of the lattice.
+            Bonds with signs, such as those of `lattice.joined`, are taken as they are: in a periodic direction of
+            extent 2 two of them join the same sites.
 
     Raises:
-        ValueError: for an array of another shape, a pair function that is not symmetric, or values that are not finite
-            numbers.
+        ValueError: for an array of another shape, a pair function that is not symmetric, values that are not finite
+            numbers, or two bonds between the same sites, such as (0, 1) and (1, 0), where the lattice has only one.
 
     Example:
         >>> xy = PairHamiltonian(Lattice((2, 3)), states=[0, 1, 2], pair=[[-1, 0, 0], [0, -1, 0], [0, 0, -1]])
@@ -57,7 +60,7 @@ class PairHamiltonian(AbstractHamiltonian):
         field: Numbers = 0.0,
         couplings: Numbers = 1.0,
         onsite: Numbers = 0.0,
-        bonds: Sequence[tuple[int, int]] | Tensor | None = None,
+        bonds: Sequence[tuple[int, int]] | Tensor | Bonds | None = None,
     ) -> None:
         self.lattice = lattice
         self._states = ascending(states)
@@ -66,10 +69,12 @@ class PairHamiltonian(AbstractHamiltonian):
         if not torch.allclose(self._pair, self._pair.T, rtol=1e-12, atol=1e-300):
             raise ValueError("pair must be symmetric: the energy of a bond does not depend on which end is named first")
         self._given_bonds = bonds is not None
-        ends, signs = lattice.nearest if bonds is None else _checked(bonds, lattice.n_sites)
+        ends, signs = lattice.nearest if bonds is None else _checked(bonds, lattice)
         self._bonds = ends
         self._couplings = numbers("couplings", couplings, (), (len(ends),))
         self._factors = self._couplings * signs
+        if self._given_bonds:
+            self._couplings = self._factors  # `parameters` states bonds without their signs
         self._field = numbers("field", field, (), lattice.shape)
         self._onsite = numbers("onsite", onsite, (), (q,), (*lattice.shape, q))
 
@@ -128,7 +133,8 @@ def numbers(name: str, values: Numbers, *shapes: tuple[int, ...] | None) -> Tens
         given = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
         array = torch.from_numpy(np.array(given, dtype=np.float64))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be numbers, got {values!r}") from error
+        hint = "; la.data.read_couplings reads a file" if isinstance(values, str | os.PathLike) else ""
+        raise ValueError(f"{name} must be numbers, got {values!r}{hint}") from error
     if None not in shapes and tuple(array.shape) not in shapes:
         wanted = " or ".join("a number" if shape == () else str(shape) for shape in shapes)
         raise ValueError(f"{name} must be {wanted}, got shape {tuple(array.shape)}")
@@ -145,9 +151,10 @@ def ascending(states: Numbers) -> Tensor:
     return values
 
 
-def _checked(bonds: Sequence[tuple[int, int]] | Tensor, n_sites: int) -> tuple[Tensor, Tensor]:
-    """The ends of bonds given by a user, int64 `(n_bonds, 2)`, and their signs, all 1; ValueError for invalid bonds."""
-    ends = torch.as_tensor(bonds).reshape(-1, 2) if len(bonds) else torch.empty(0, 2, dtype=torch.long)
+def _checked(bonds: Sequence[tuple[int, int]] | Tensor | Bonds, lattice: Lattice) -> Bonds:
+    """The bonds of a user, or those of lattice code, of which two may join the same sites; ValueError if invalid."""
+    given, n_sites = bonds.ends if isinstance(bonds, Bonds) else bonds, lattice.n_sites
+    ends = torch.as_tensor(given).reshape(-1, 2) if len(given) else torch.empty(0, 2, dtype=torch.long)
     if ends.is_floating_point() or (len(ends) and not 0 <= int(ends.min()) <= int(ends.max()) < n_sites):
         raise ValueError(f"bonds must be pairs of sites 0..{n_sites - 1}")
     if (ends[:, 0] == ends[:, 1]).any():
@@ -155,7 +162,16 @@ def _checked(bonds: Sequence[tuple[int, int]] | Tensor, n_sites: int) -> tuple[T
         raise ValueError(
             f"bonds must join two different sites, got one from site {site} to itself; give its energy by onsite"
         )
-    return ends.long(), torch.ones(len(ends), dtype=torch.float64)
+    if isinstance(bonds, Bonds):
+        return bonds
+    twice = repeated_bonds(ends, lattice.bonds)
+    if twice is not None:
+        first, second = (tuple(ends[row].tolist()) for row in twice)
+        raise ValueError(
+            f"bonds must join each pair of sites once, got {first} and {second}: list the pair once, with the sum of "
+            f"the couplings if both are meant"
+        )
+    return Bonds(ends.long(), torch.ones(len(ends), dtype=torch.float64))
 
 
 def plain(value: Any) -> Any:

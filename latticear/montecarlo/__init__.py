@@ -12,6 +12,7 @@ from latticear.montecarlo.simulation import (
     ChainSchedule,
     default_method,
     default_schedule,
+    method_for,
     monte_carlo,
     monte_carlo_data,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "default_method",
     "default_schedule",
     "equally_weighted",
+    "method_for",
     "monte_carlo",
     "monte_carlo_data",
 ]

@@ -26,10 +26,12 @@ from latticear.samples import Samples, token_dtype
 __all__ = [
     "CHAIN_METHODS",
     "ChainSchedule",
+    "Choice",
     "Running",
     "default_method",
     "default_schedule",
     "make_chains",
+    "method_for",
     "monte_carlo",
     "monte_carlo_data",
     "run_chains",
@@ -92,7 +94,7 @@ def monte_carlo(
     temperature: float,
     *,
     n: int,
-    method: str = "metropolis",
+    method: str | None = None,
     n_chains: int | None = None,
     thermalization: int | None = None,
     thinning: int | None = None,
@@ -113,7 +115,8 @@ def monte_carlo(
             for Wolff.
         temperature: temperature T > 0 in the unit of the couplings, k_B = 1.
         n: total number of configurations.
-        method: name of the method, a key of `CHAIN_METHODS`.
+        method: name of the method, a key of `CHAIN_METHODS`; by default the one that suits the system (`method_for`):
+            clusters where nothing is frustrated.
         n_chains: number of chains; by default as `default_schedule` chooses it.
         thermalization: sweeps before the first measurement; by default as `default_schedule` chooses it.
         thinning: sweeps between measurements, 1 or more; by default as `default_schedule` chooses it.
@@ -138,6 +141,7 @@ def monte_carlo(
         [10, 10, 5]
     """
     temperature, seed = check_temperature(temperature), check_seed(seed)
+    method = default_method(hamiltonian) if method is None else method
     lengths = {"n_chains": n_chains, "thermalization": thermalization, "thinning": thinning}
     chains, schedule = make_chains(hamiltonian, temperature, n=n, method=method, seed=seed, device=device, **lengths)
     batches = run_chains(chains, temperature, n, schedule, seed)
@@ -178,12 +182,37 @@ def make_chains(
     return kind(hamiltonian, temperature, tokens, rng), schedule
 
 
-def default_method(hamiltonian: AbstractHamiltonian) -> str:
-    """Swendsen-Wang if `clusters_suit`; otherwise parallel tempering for two states, the heat bath for more states."""
+class Choice(NamedTuple):
+    """A method and why it suits a system; as a text, a line such as "swendsen-wang, since clusters flip at once".
+
+    Attributes:
+        name: name of the method, a key of `CHAIN_METHODS`.
+        reason: what follows "since".
+    """
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}, since {self.reason}"
+
+
+def method_for(hamiltonian: AbstractHamiltonian) -> Choice:
+    """The method that suits a system: clusters where there are some (`clusters_suit`), otherwise single spins.
+
+    Without clusters it is parallel tempering for two states, the heat bath for more states.
+    """
     hamiltonian = hamiltonian.joint
     if clusters_suit(hamiltonian):
-        return SwendsenWang.name
-    return ParallelTempering.name if hamiltonian.n_tokens == 2 else HeatBath.name
+        return Choice(SwendsenWang.name, "nothing is frustrated and clusters can be flipped")
+    if hamiltonian.n_tokens == 2:
+        return Choice(ParallelTempering.name, "there are no clusters to flip, and replicas cross barriers")
+    return Choice(HeatBath.name, f"there are no clusters to flip, and sites have {hamiltonian.n_tokens} states")
+
+
+def default_method(hamiltonian: AbstractHamiltonian) -> str:
+    """The name of the method that suits a system, as `method_for` chooses it."""
+    return method_for(hamiltonian).name
 
 
 def monte_carlo_data(hamiltonian: AbstractHamiltonian, temperature: float, n: int, seed: int, purpose: str) -> Tensor:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 import torch
 
+from latticear.data.couplings import Couplings
 from latticear.hamiltonians import hamiltonian_from_dict
 from latticear.models import MODELS, AbstractModel, PixelCNN
+from latticear.runs.own_couplings import FILE as COUPLINGS, file_of_couplings
 from latticear.runs.schema import GRID, HAMILTONIAN
 from latticear.runs.trees import Tree, config_tree
 from latticear.spaces import Grid
@@ -27,6 +29,7 @@ __all__ = [
     "load_config",
     "parse_config",
     "resolve_device",
+    "stored",
     "stored_config",
     "to_toml",
 ]
@@ -49,6 +52,7 @@ class RunConfig:
         training: the section `[training]`.
         target: the target, built from `place`, `space` and `model`.
         choice: the network and why it was chosen; None if the user named it.
+        couplings: the couplings that were read from the file which `[hamiltonian]` names; None if it names none.
     """
 
     place: Tree
@@ -59,11 +63,21 @@ class RunConfig:
     training: Tree
     target: AbstractTarget = field(compare=False, repr=False)
     choice: NetworkChoice | None = field(compare=False, repr=False, default=None)
+    couplings: Couplings | None = field(default=None, compare=False, repr=False)
 
-    def to_dict(self, *, with_device: bool = True) -> Tree:
-        """The config as nested dictionaries, from which `parse_config` rebuilds it."""
-        top = self.place | {"seed": self.seed} | ({"device": self.device} if with_device else {})
-        return top | {self.target.space.kind: self.space, "model": self.model, "training": self.training}
+    def to_dict(self, *, with_places: bool = True) -> Tree:
+        """The config as nested dictionaries, from which `parse_config` rebuilds it.
+
+        Args:
+            with_places: whether to include what may change while a run stays the same: the device, and where the file
+                of couplings is, whose digest stands for it.
+        """
+        top, space = self.place | {"seed": self.seed}, self.space
+        if with_places:
+            top |= {"device": self.device}
+        elif self.couplings is not None:
+            space = {key: value for key, value in space.items() if key not in ("couplings", "index")}
+        return top | {self.target.space.kind: space, "model": self.model, "training": self.training}
 
 
 def load_config(
@@ -120,9 +134,12 @@ def _hamiltonian_config(tree: Tree) -> RunConfig:
     defaults = {key: default for kind in TARGETS for key, default in kind.keys.items()}
     top = HAMILTONIAN.top(top, defaults)
     sections["hamiltonian"].setdefault("name", "ising")
+    file = file_of_couplings(sections["hamiltonian"])
     hamiltonian = HAMILTONIAN.space(sections["hamiltonian"])
+    couplings = None if file is None else file.read(hamiltonian)
     place = {key: _number_or_range(key, top.pop(key)) for key in defaults}
-    target = target_of(hamiltonian_from_dict(hamiltonian), **place)
+    system = hamiltonian_from_dict(hamiltonian | ({} if couplings is None else couplings.arguments))
+    target = target_of(system, **place)
     choice = _chosen(sections["model"], default_network(target.space))
     model = HAMILTONIAN.model(sections["model"])
     _replace_auto(model, target)
@@ -132,9 +149,10 @@ def _hamiltonian_config(tree: Tree) -> RunConfig:
     if "n_components" in model:
         model["n_components"] = sections["model"].get("n_components", hamiltonian["components"])
     model |= MODELS[model["name"]].settled(hamiltonian["shape"], model)
-    return RunConfig(
-        target.place, **top, space=hamiltonian, model=model, training=training, target=target, choice=choice
-    )
+    if file is not None and couplings is not None:
+        hamiltonian |= file.keys(couplings)
+    checked = RunConfig(target.place, **top, space=hamiltonian, model=model, training=training, target=target)
+    return replace(checked, choice=choice, couplings=couplings)
 
 
 def _grid_config(tree: Tree, complete: Completion | None) -> RunConfig:
@@ -238,6 +256,17 @@ def resolve_device(name: str) -> torch.device:
 def to_toml(config: RunConfig) -> str:
     """The complete config as TOML; `load_config` rebuilds the same config from it."""
     return tomli_w.dumps(_without_none(config.to_dict()))
+
+
+def stored(config: RunConfig) -> tuple[str, dict[str, bytes]]:
+    """The content of run.toml, and the further files of a run directory that its config needs, by name.
+
+    Couplings that the config takes from a file are copied, so that the run does not need that file any more.
+    """
+    if config.couplings is None:
+        return to_toml(config), {}
+    space = {key: value for key, value in config.space.items() if key != "index"} | {"couplings": COUPLINGS}
+    return to_toml(replace(config, space=space)), {COUPLINGS: config.couplings.to_hdf5()}
 
 
 def _without_none(tree: Tree) -> Tree:

@@ -1,6 +1,6 @@
 """The run directory: config, provenance, metrics, checkpoints and results of a run.
 
-    run.toml  environment.json  metrics.jsonl  estimates.json  figures/
+    run.toml  couplings.h5 (where a file gave them)  environment.json  metrics.jsonl  estimates.json  figures/
     checkpoints/step-N/{model.safetensors, trainer.pt}
 
 Files and checkpoints are written under a temporary name and renamed when complete, so that the process may be killed at
@@ -15,9 +15,10 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -51,13 +52,20 @@ class RunDirectory:
             raise FileNotFoundError(f"{self.path} is not a run directory (it has no run.toml); train makes one")
 
     @classmethod
-    def create(cls, path: str | Path, run_toml: str, environment: dict[str, Any]) -> RunDirectory:
+    def create(
+        cls,
+        path: str | Path,
+        run_toml: str,
+        environment: dict[str, Any],
+        files: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> RunDirectory:
         """Make a new run directory; it has its name only when it is complete.
 
         Args:
             path: path of the directory.
             run_toml: content of run.toml.
             environment: content of environment.json.
+            files: further files, by name.
 
         Raises:
             FileExistsError: if the path exists.
@@ -71,6 +79,8 @@ class RunDirectory:
         try:
             (half / "checkpoints").mkdir(parents=True)
             write_durably(half / "run.toml", run_toml.encode())
+            for name, content in files.items():
+                write_durably(half / name, content)
             write_durably(half / "environment.json", _json(environment))
             write_durably(half / "metrics.jsonl", b"")
             _publish(half, path)

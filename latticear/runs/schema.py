@@ -13,14 +13,14 @@ from pydantic_core import ErrorDetails
 
 from latticear.arguments import did_you_mean
 from latticear.data.reading import MAX_CONDITION
-from latticear.hamiltonians import HAMILTONIANS
+from latticear.hamiltonians import CONSTRUCTORS
 from latticear.lattice import Lattice
 from latticear.models import MODELS, AbstractModel
 from latticear.runs.trees import Tree
 from latticear.spaces import Grid
 from latticear.training import TrainingOptions
 
-__all__ = ["GRID", "HAMILTONIAN", "Sections"]
+__all__ = ["GRID", "HAMILTONIAN", "Sections", "keys_named"]
 
 _PERIODIC = {"periodic": (bool | tuple[bool, bool] | Literal["auto"], "auto")}
 _EVERY = {"checkpoint_every": (int, Field(100, ge=1))}
@@ -145,7 +145,7 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-_HAMILTONIANS = _Family(HAMILTONIANS, extra={"components": (int, Field(1, ge=1))})
+_HAMILTONIANS = _Family(CONSTRUCTORS, extra={"components": (int, Field(1, ge=1))})
 _MODELS = _Family(
     MODELS,
     {"shape", "n_tokens", "bias", "seed"},
@@ -161,6 +161,16 @@ HAMILTONIAN = Sections(
     lambda values: _checked(_TRAINING, values, "training."),
 )
 """Checks of a config with a `[hamiltonian]`."""
+
+
+def keys_named(section: str) -> set[str]:
+    """All keys that the section `hamiltonian`, `model` or `training` of a config may have."""
+    if section == "training":
+        return set(_TRAINING.model_fields)
+    family = {"hamiltonian": _HAMILTONIANS, "model": _MODELS}[section]
+    arguments = {key for member in family.members.values() for key in inspect.signature(member).parameters}
+    return (arguments - set(family.leave_out)) | set(family.extra)
+
 
 _GRID = _schema("Grid", Grid, (), {"n_classes": (int, Field(0, ge=0, le=MAX_CONDITION))})
 _GRID_MODELS = _Family(

@@ -8,9 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Tree", "config_tree", "differences"]
+__all__ = ["DIGEST", "Tree", "config_tree", "differences"]
 
 Tree = dict[str, Any]
+
+DIGEST = "couplings_digest"
+"""The key of `[hamiltonian]` with the digest of the couplings in the file that the key `couplings` names."""
 
 
 def config_tree(
@@ -34,7 +37,8 @@ def config_tree(
             tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not valid TOML: {error}") from error
-    _merge(tree, values or {})
+        _locate_couplings(tree, Path(path).parent)
+    given = copy.deepcopy(values or {})
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
@@ -44,7 +48,9 @@ def config_tree(
             branch = {part: branch}
         if not isinstance(branch, dict):
             raise ValueError(f"--set takes section.key=value, got {override!r}")
-        _merge(tree, branch)
+        _merge(given, branch)
+    _forget_couplings(tree, given)
+    _merge(tree, given)
     return tree
 
 
@@ -64,6 +70,22 @@ def differences(requested: Tree, stored: Tree, prefix: str = "") -> dict[str, tu
         elif value != stored.get(key):
             changed[prefix + key] = value, stored.get(key)
     return changed
+
+
+def _locate_couplings(tree: Tree, folder: Path) -> None:
+    """Complete the path of a file of couplings in a config: it lies beside the config, or in the present folder."""
+    section = tree.get("hamiltonian")
+    name = section.get("couplings") if isinstance(section, dict) else None
+    if isinstance(section, dict) and isinstance(name, str) and ((folder / name).exists() or not Path(name).exists()):
+        section["couplings"] = str(folder / name)
+
+
+def _forget_couplings(tree: Tree, given: Tree) -> None:
+    """Remove the digest and the index of the couplings of a config, if others are given."""
+    section, new = tree.get("hamiltonian"), given.get("hamiltonian")
+    if isinstance(section, dict) and isinstance(new, dict) and "couplings" in new:
+        for key in (DIGEST, "index"):
+            section.pop(key, None)
 
 
 def _merge(tree: Tree, branch: Tree) -> None:

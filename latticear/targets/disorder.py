@@ -79,7 +79,8 @@ class DisorderTarget(BoltzmannTarget):
         if asked.instance is None:
             raise ValueError("this run is for any couplings: give them by --instance FILE, HDF5 with /couplings")
         path, number = asked.instance
-        return self._setting(read_couplings(path, self.space.shape, number, self.space.n_maps), model)
+        space = self.space
+        return self._setting(read_couplings(path, space.shape, number, space.n_maps, lattice=space.lattice), model)
 
     def _setting(self, maps: Tensor, model: AbstractModel) -> Setting:
         return Setting(self.space.instance(maps), self.temperature, model.condition_of(maps=maps[None])[0])

@@ -28,6 +28,9 @@ class NetworkChoice(NamedTuple):
     name: str
     reason: str
 
+    def __str__(self) -> str:
+        return f"network: {self.name}, since {self.reason}"
+
 
 WITHOUT_ENERGY = NetworkChoice(PixelCNN.name, "it assumes nothing about data that have no energy")
 """The choice for a grid."""

@@ -22,9 +22,10 @@ import torch
 from latticear.estimation.importance import MIN_SAMPLES, estimate
 from latticear.estimation.weights import divergence
 from latticear.exact import exact_result
+from latticear.files import check_folder
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
-from latticear.runs.config import RunConfig, build_model, resolve_device, stored_config, to_toml
+from latticear.runs.config import RunConfig, build_model, resolve_device, stored, stored_config
 from latticear.runs.directory import RunDirectory
 from latticear.runs.provenance import environment
 from latticear.runs.trees import config_tree, differences
@@ -98,6 +99,7 @@ def compare_runs(
         raise ValueError(f"--minutes must be positive and finite, got {minutes}")
     if n < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {n}")
+    check_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     checked = [_checked(config, overrides, values) for config in configs]  # errors in any config show before training
     for name, path, config in zip(names, configs, checked, strict=True):
@@ -168,13 +170,14 @@ def _planned(path: Path, config: RunConfig, minutes: float, clock: Clock) -> Run
     if not path.exists():
         seconds = _seconds_per_step(config, 60 * minutes, clock)
         config.training["steps"] = max(1, round(60 * minutes / seconds))
-        run = RunDirectory.create(path, to_toml(config), environment(resolve_device(config.device)))
+        run_toml, files = stored(config)
+        run = RunDirectory.create(path, run_toml, environment(resolve_device(config.device)), files)
         run.write_json(RECORD, {"minutes": minutes, "seconds_per_step": seconds})
         return run
     run = RunDirectory(path)
-    stored = stored_config(run.config_path).to_dict() | {"minutes": run.read_json(RECORD).get("minutes", minutes)}
-    steps = stored["training"]["steps"]
-    changed = differences(config.to_dict(with_device=False) | {"minutes": minutes}, stored)
+    before = stored_config(run.config_path).to_dict() | {"minutes": run.read_json(RECORD).get("minutes", minutes)}
+    steps = before["training"]["steps"]
+    changed = differences(config.to_dict(with_places=False) | {"minutes": minutes}, before)
     changed.pop("training.steps", None)
     for key, (new, old) in changed.items():
         raise ValueError(f"{path} holds another run: {key} is {old!r} there, got {new!r}; name another --out")

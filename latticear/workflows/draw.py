@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from latticear.data.couplings import Instance
-from latticear.data.writing import SampleWriter
+from latticear.data.exports import Writer, check_ending, writer_for
 from latticear.estimation.annealing import estimate_population
 from latticear.estimation.chains import estimate_chains
 from latticear.estimation.estimates import Estimates
@@ -18,7 +18,7 @@ from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
 from latticear.montecarlo.population import MAX_ISLANDS, NAME as ANNEALING, annealed_population, equally_weighted
 from latticear.montecarlo.replicas import ParallelTempering
-from latticear.montecarlo.simulation import CHAIN_METHODS, default_schedule, monte_carlo
+from latticear.montecarlo.simulation import CHAIN_METHODS, default_method, default_schedule, method_for, monte_carlo
 from latticear.runs.config import RunConfig, resolve_device
 from latticear.runs.provenance import command, fingerprint
 from latticear.runs.signals import StopSignals
@@ -44,8 +44,9 @@ def sample_run(
     temperature: float | None = None,
     condition: str | None = None,
     instance: Instance | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> int:
-    """Draw samples from the network of a run and write them to an HDF5 file.
+    """Draw samples from the network of a run and write them to a file, of the kind that its ending asks for.
 
     Args:
         path: run directory.
@@ -60,14 +61,17 @@ def sample_run(
         condition: a class label or numbers separated by commas, for a run on a grid whose model takes a condition; None
             to take the conditions from `/condition` of the file `given`.
         instance: file of the couplings, for a run for a disorder.
+        say: called with a line about what the file has no place for.
 
     Returns:
         Number of samples in the file.
 
     Raises:
-        ValueError: for a file or an option that does not go with the run.
-        KeyboardInterrupt: if a signal stopped the sampling; the file keeps the samples written so far.
+        ValueError: for a file or an option that does not go with the run, or an ending that says no kind of file.
+        KeyboardInterrupt: if a signal stopped the sampling. The file keeps the samples written so far; the exception
+            has a message if they are in a file of another name.
     """
+    check_ending(out, append=append, has_given=given is not None)
     run = trained(path, device)
     model = run.model
     setting = run.target.at(Asked(temperature, instance, condition, given), model)
@@ -78,7 +82,7 @@ def sample_run(
     attributes |= _origin(path, model, held)
     with (
         StopSignals() as stop,
-        SampleWriter(
+        writer_for(
             out,
             setting.system,
             attributes=attributes,
@@ -94,7 +98,8 @@ def sample_run(
             batches = draw(n - done, seed=seed, start=done)
             for _ in _written(batches, writer, setting.system, n, report, stop):
                 pass
-        return writer.n_written
+    _say_what_is_left_out(writer, out, say)
+    return writer.n_written
 
 
 def _origin(path: Path, model: AbstractModel, held: Held | None) -> dict[str, Any]:
@@ -113,61 +118,72 @@ def monte_carlo_run(
     config: RunConfig,
     n: int,
     *,
-    method: str,
+    method: str | None = None,
     seed: int,
     device: str,
     schedule: dict[str, int],
     report: Report,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Estimates | None:
-    """Run Markov chains or population annealing and write the configurations to an HDF5 file.
+    """Run Markov chains or population annealing and write the configurations to a file, of the kind of its ending.
 
     Args:
         out: the file; it must not exist.
         config: a config, of which only the target is used: one system at one temperature.
         n: number of configurations.
-        method: name of the algorithm.
+        method: name of the algorithm; None for the one that suits the system.
         seed: seed of the simulation.
         device: device of the simulation: auto, cpu or cuda.
         schedule: `n_chains`, `thermalization` and `thinning` of the Markov chains, where they differ from the defaults.
         report: called with progress.
+        say: called with a line about the method, if none is given, and one about what the file has no place for.
 
     Returns:
         Averages with error bars; None if there are less than two measurements of each chain, and so no error bars.
 
     Raises:
-        ValueError: for an unknown method, a number out of range, or a schedule for a method without Markov chains.
-        KeyboardInterrupt: if a signal stopped the simulation; the file keeps the configurations written so far.
+        ValueError: for an unknown method, a number out of range, a schedule for a method without Markov chains, or an
+            ending that says no kind of file.
+        KeyboardInterrupt: if a signal stopped the simulation. The file keeps the configurations written so far; the
+            exception has a message if they are in a file of another name.
     """
+    check_ending(out)
     if out.exists():
         raise FileExistsError(f"{out} already exists; name another file")
-    if method not in (*CHAIN_METHODS, ANNEALING):
+    if method not in (None, *CHAIN_METHODS, ANNEALING):
         raise ValueError(f"method must be one of {', '.join(CHAIN_METHODS)}, {ANNEALING}, got {method!r}")
     hamiltonian, temperature, _ = config.target.single
+    chosen = default_method(hamiltonian) if method is None else method
     resolved = str(resolve_device(device))
-    if method == ANNEALING:
+    if chosen == ANNEALING:
         if schedule:
             raise ValueError(f"{ANNEALING} has no chains: leave out --chains, --thermalization and --thinning")
-        return _annealed(out, hamiltonian, temperature, n, seed=seed, device=resolved, report=report)
-    plan = default_schedule(hamiltonian, method, n)._replace(**schedule)
-    chains = monte_carlo(hamiltonian, temperature, n=n, method=method, seed=seed, device=resolved, **plan._asdict())
+        return _annealed(out, hamiltonian, temperature, n, seed=seed, device=resolved, report=report, say=say)
+    plan = default_schedule(hamiltonian, chosen, n)._replace(**schedule)
+    chains = monte_carlo(hamiltonian, temperature, n=n, method=chosen, seed=seed, device=resolved, **plan._asdict())
     attributes = {
         "seed": seed,
         "temperature": temperature,
-        "provenance": {"method": method, **plan._asdict(), "command": command()},
+        "provenance": {"method": chosen, **plan._asdict(), "command": command()},
     }
     exact = exact_result(hamiltonian, temperature)
     with (
         quiet(),
         StopSignals() as stop,
-        SampleWriter(out, hamiltonian, attributes=attributes, has_log_q=False) as writer,
+        writer_for(out, hamiltonian, attributes=attributes, has_log_q=False) as writer,
     ):
+        if method is None:
+            say(f"method: {method_for(hamiltonian)}")
         written = _written(chains, writer, hamiltonian, n, report, stop)
         if n >= 2 * plan.n_chains:
-            estimated = estimate_tempering if method == ParallelTempering.name else estimate_chains
-            return estimated(written, hamiltonian, temperature, exact=exact)
-        for _ in written:
-            pass
-        return None
+            estimated = estimate_tempering if chosen == ParallelTempering.name else estimate_chains
+            result = estimated(written, hamiltonian, temperature, exact=exact)
+        else:
+            result = None
+            for _ in written:
+                pass
+    _say_what_is_left_out(writer, out, say)
+    return result
 
 
 def _annealed(
@@ -179,6 +195,7 @@ def _annealed(
     seed: int,
     device: str,
     report: Report,
+    say: Callable[[str], None],
 ) -> Estimates:
     n_replicas = max(100, n + MAX_ISLANDS)  # population_annealing rounds this number; at least n replicas remain
     weights = (
@@ -191,7 +208,7 @@ def _annealed(
     with (
         quiet(),
         StopSignals() as stop,
-        SampleWriter(out, hamiltonian, attributes=attributes, has_log_q=False) as writer,
+        writer_for(out, hamiltonian, attributes=attributes, has_log_q=False) as writer,
     ):
 
         def cooled(done: int, total: int) -> None:
@@ -202,11 +219,17 @@ def _annealed(
         population = annealed_population(hamiltonian, temperature, report=cooled, **options)
         estimates = estimate_population(population, hamiltonian, temperature, exact=exact)
         _write(writer, hamiltonian, n, report, stop, equally_weighted(population)[:n])
-        return estimates
+    _say_what_is_left_out(writer, out, say)
+    return estimates
+
+
+def _say_what_is_left_out(writer: Writer, out: Path, say: Callable[[str], None]) -> None:
+    if writer.left_out:
+        say(f"{out} has no place for {writer.left_out}: a .npz or .h5 file has")
 
 
 def _write(
-    writer: SampleWriter, space: ConfigurationSpace, n: int, report: Report, stop: StopSignals, batch: Samples
+    writer: Writer, space: ConfigurationSpace, n: int, report: Report, stop: StopSignals, batch: Samples
 ) -> None:
     writer.write(batch, space.token_energy(batch.tokens))
     report(writer.n_written, n, "")
@@ -220,7 +243,7 @@ def _raise_if_stopped(stop: StopSignals) -> None:
 
 def _written(
     batches: Iterable[Samples],
-    writer: SampleWriter,
+    writer: Writer,
     space: ConfigurationSpace,
     n: int,
     report: Report,

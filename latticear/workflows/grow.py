@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,8 +12,7 @@ from latticear.models.multiscale.order import SITE
 from latticear.runs.config import RunConfig, build_model, parse_config
 from latticear.runs.directory import RunDirectory
 from latticear.runs.trees import config_tree
-from latticear.workflows.announcements import announce
-from latticear.workflows.train import asked_config, train_run
+from latticear.workflows.train import asked_config, check_out, train_run
 from latticear.workflows.trained import Report
 
 __all__ = ["grow_run", "stage_training", "stages"]
@@ -33,6 +32,7 @@ def grow_run(
     *,
     resume: bool,
     report: Report,
+    say: Callable[[str], None] = lambda _: None,
 ) -> bool:
     """Train on a small lattice, then on one of twice its extents starting from those weights, up to the final lattice.
 
@@ -47,6 +47,7 @@ def grow_run(
         values: further keys of the config, as for `train_run`.
         resume: whether to continue an earlier call that was stopped.
         report: called with progress.
+        say: called with a line if there is no run to resume.
 
     Returns:
         Whether the training has reached the last step of the last stage.
@@ -56,14 +57,18 @@ def grow_run(
             configurations of a single lattice.
         FileExistsError: if the directory of a stage exists and `resume` is False.
     """
+    check_out(out, resume=resume)
     config, shapes = _checked(config_tree(config_path, overrides, values))
     runs = [out.with_name(f"{out.name}-{height}x{width}") for height, width in shapes[:-1]] + [out]
     if not resume:
         for path in runs:
             if path.exists():
                 raise FileExistsError(f"{path} already exists; continue with --resume or name another --out")
+    if resume and not any(path.exists() for path in runs):
+        say(f"there is no run in {out} to resume: a new one begins")
     requested = config_tree(config_path, overrides, values)
-    announce(config.choice)
+    if config.choice is not None and not out.exists():
+        say(str(config.choice))
     requested.setdefault("model", {})["name"] = config.model["name"]  # the default differs on a small lattice
     stage_trees = [_stage_tree(requested, config, k, shape) for k, shape in enumerate(shapes)]
     finished = [_is_finished(path, tree) for path, tree in zip(runs, stage_trees, strict=True)]

@@ -5,28 +5,29 @@ from __future__ import annotations
 import math
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from latticear.data.configurations import Configurations
+from latticear.data.format import short_repr
 from latticear.estimation.estimates import with_error
 from latticear.exact import exact_result
+from latticear.files import check_folder
 from latticear.models import MODELS, AbstractModel, transfer_weights
-from latticear.runs.config import RunConfig, build_model, parse_config, resolve_device, stored_config, to_toml
+from latticear.runs.config import RunConfig, build_model, parse_config, resolve_device, stored, stored_config, to_toml
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.runs.provenance import environment, now
 from latticear.runs.signals import StopSignals
 from latticear.runs.trees import config_tree, differences
 from latticear.targets.networks import AUTO
 from latticear.training import Step, TrainingError, fit
-from latticear.workflows.announcements import announce
 from latticear.workflows.grid_runs import check_classes, check_same_data, completed
 from latticear.workflows.trained import Report, step_of
 
-__all__ = ["asked_config", "begin", "train_run", "training_data"]
+__all__ = ["asked_config", "begin", "check_out", "train_run", "training_data"]
 
 
 def train_run(
@@ -39,6 +40,7 @@ def train_run(
     report: Report,
     seconds: float = math.inf,
     source: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> bool:
     """Train a model as described by a config, or resume the run in `out`.
 
@@ -54,6 +56,7 @@ def train_run(
         seconds: longest duration of the training.
         source: directory of a run whose weights are the initial weights of this one; its lattice or temperature may
             differ.
+        say: called with a line that says which network was chosen and why, or that there is no run to resume.
 
     Returns:
         Whether the training has reached its last step.
@@ -65,7 +68,8 @@ def train_run(
         TrainingError: when the loss or the weights are not finite; names the last good checkpoint.
         OSError: if a file cannot be read or written.
     """
-    run = RunDirectory(out) if resume and out.exists() else None
+    check_out(out, resume=resume)
+    run = RunDirectory(out) if out.exists() else None
     tree = _requested_tree(config_path, overrides, values, source if run is None else None)
     config = asked_config(tree, run)
     data = training_data(config, run)
@@ -79,11 +83,31 @@ def train_run(
     if run is None:
         record: dict[str, Any] = {} if config.target.has_energy or data is None else {"data": data.fingerprint}
         record |= {"from": origin} if origin else {}
-        announce(config.choice)
-        run = RunDirectory.create(out, to_toml(config), environment(device) | record)
+        if config.choice is not None:
+            say(str(config.choice))
+        if config.couplings is not None:
+            record["couplings"] = {"file": config.space["couplings"], "digest": config.couplings.digest}
+        if resume:
+            say(f"there is no run in {out} to resume: a new one begins")
+        run_toml, files = stored(config)
+        run = RunDirectory.create(out, run_toml, environment(device) | record, files)
     with run.locked():
         run.truncate_metrics(0 if state is None else int(state["step"]))
         return _train(run, model, steps, config, report, seconds)
+
+
+def check_out(out: Path, *, resume: bool) -> None:
+    """Check the directory of a run before anything else, so that its problem is named first.
+
+    Raises:
+        ValueError: for a name that looks like that of a file.
+        FileExistsError: if it exists and is not to be resumed.
+    """
+    check_folder(out)
+    if out.exists() and not resume:
+        if not (out / "run.toml").is_file():
+            raise FileExistsError(f"{out} already exists and is not a run; name another --out")
+        raise FileExistsError(f"the run {out} already exists; continue it with --resume or name another --out")
 
 
 def _requested_tree(
@@ -173,7 +197,7 @@ def asked_config(tree: dict[str, Any], run: RunDirectory | None = None) -> RunCo
     if config.training["data"]:
         config.training["data"] = str(Path(config.training["data"]).resolve())
     if run is not None:
-        _check_unchanged(config.to_dict(with_device=False), stored_config(run.config_path).to_dict())
+        _check_unchanged(config.to_dict(with_places=False), stored_config(run.config_path).to_dict())
     return config
 
 
@@ -275,12 +299,12 @@ def training_data(config: RunConfig, run: RunDirectory | None = None) -> Configu
     return data
 
 
-def _check_unchanged(requested: dict[str, Any], stored: dict[str, Any]) -> None:
-    """Raise ValueError if a key that a user gives for a resumed run differs from the stored config."""
-    for key, (new, old) in differences(requested, stored).items():
+def _check_unchanged(requested: dict[str, Any], before: dict[str, Any]) -> None:
+    """Raise ValueError if a key that a user gives for a resumed run differs from the config of that run."""
+    for key, (new, old) in differences(requested, before).items():
         raise ValueError(
-            f"--resume continues a run as it was: {key} is {old!r} there, got {new!r}; leave it out, or begin "
-            f"another run"
+            f"--resume continues a run as it was: {key} is {short_repr(old)} there, got {short_repr(new)}; leave it "
+            f"out, or begin another run"
         )
 
 

@@ -146,6 +146,74 @@ def test_bad_couplings_and_parameters():
         hamiltonian_from_dict({"name": "ising", "shape": [3, 3], "filed": 1})
 
 
+PAIR = {"states": [-1, 1], "pair": [[-1, 1], [1, -1]]}
+
+
+@pytest.mark.parametrize("bonds", [[(0, 1), (1, 2), (1, 0)], [(0, 1), (1, 2), (0, 1)]])
+def test_a_bond_listed_twice_is_refused(bonds):
+    lattice = la.Lattice((1, 4), periodic=False)
+    with pytest.raises(
+        ValueError, match=rf"each pair of sites once, got \(0, 1\) and \({bonds[2][0]}, {bonds[2][1]}\)"
+    ):
+        la.PairHamiltonian(lattice, **PAIR, bonds=bonds)
+    with pytest.raises(ValueError, match="each pair of sites once"):
+        la.PairHamiltonian(lattice, **PAIR, bonds=torch.tensor(bonds))
+    with pytest.raises(ValueError, match="each pair of sites once"):
+        hamiltonian_from_dict({"name": "pair", "shape": [1, 4], "periodic": False, "bonds": [list(b) for b in bonds]})
+
+
+def test_bonds_that_the_lattice_doubles_are_right():
+    lattice = la.Lattice((2, 4))
+    ising = la.Ising((2, 4))
+    every = all_configurations((2, 4), 2)
+    for bonds in (None, lattice.bonds, lattice.nearest):
+        pair = la.PairHamiltonian(lattice, **PAIR, bonds=bonds)
+        assert torch.equal(pair.token_energy(every), ising.token_energy(every))
+    with pytest.raises(ValueError, match="each pair of sites once"):
+        la.PairHamiltonian(lattice, **PAIR, bonds=torch.cat([lattice.bonds, lattice.bonds[:1]]))
+
+
+def test_bonds_of_lattice_code_keep_their_signs_and_are_read_back():
+    lattice = la.Lattice((4, 4), antiperiodic=(False, True))
+    farther = lattice.joined([(0, 2)])  # each pair twice, once across the boundary, with the opposite sign
+    pair = la.PairHamiltonian(lattice, **PAIR, bonds=farther)
+    every = torch.randint(2, (50, 4, 4), dtype=torch.uint8)
+    assert not pair.token_energy(every).any()
+    again = hamiltonian_from_dict(pair.to_dict())
+    assert torch.equal(again.bond_energies, pair.bond_energies)
+    with pytest.raises(ValueError, match="each pair of sites once"):
+        la.PairHamiltonian(lattice, **PAIR, bonds=farther.ends)
+
+
+def test_the_pair_hamiltonian_of_a_config():
+    values = {"name": "pair", "shape": [3, 3], "couplings": 0.7, "field": 0.2}
+    every = all_configurations((3, 3), 2)
+    energy = hamiltonian_from_dict(values).token_energy(every)
+    torch.testing.assert_close(energy, la.Ising((3, 3), 0.7, 0.2).token_energy(every))
+    potts = hamiltonian_from_dict(
+        {"name": "pair", "shape": [2, 3], "states": [0, 1, 2], "pair": [[-1, 0, 0], [0, -1, 0], [0, 0, -1]]}
+    )
+    three = all_configurations((2, 3), 3)
+    assert torch.equal(potts.token_energy(three), la.Potts((2, 3)).token_energy(three))
+
+
+def test_couplings_of_ones_own():
+    matrix = torch.tensor([[0.0, 1.0, -2.0], [1.0, 0.0, 0.5], [-2.0, 0.5, 0.0]])
+    glass = la.SherringtonKirkpatrick((1, 3), couplings=matrix, field=0.1)
+    spins = torch.tensor([[[1.0, -1.0, 1.0]]])
+    assert glass.energy(spins).item() == pytest.approx(1.0 + 2.0 + 0.5 - 0.1)
+    assert torch.equal(hamiltonian_from_dict(glass.to_dict()).bond_energies, glass.bond_energies)
+    with pytest.raises(ValueError, match=r"symmetric, got J\[0, 1\] = 1 and J\[1, 0\] = 0; a triangle .* J \+ J.T"):
+        la.SherringtonKirkpatrick((1, 3), couplings=matrix.triu())
+    with pytest.raises(ValueError, match=r"zero on the diagonal, got J\[0, 0\] = 1"):
+        la.SherringtonKirkpatrick((1, 3), couplings=matrix + torch.eye(3))
+    with pytest.raises(ValueError, match=r"couplings must be \(3, 3\), got shape \(2, 2\)"):
+        la.SherringtonKirkpatrick((1, 3), couplings=matrix[:2, :2])
+    for cls in (la.EdwardsAnderson, la.SherringtonKirkpatrick):
+        with pytest.raises(ValueError, match=r"numbers, got 'glass.h5'; la.data.read_couplings reads a file"):
+            cls((2, 3), couplings="glass.h5")
+
+
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("inf"), float("nan"), 1e-320])
 def test_bad_temperature(temperature):
     with pytest.raises(ValueError, match="temperature must be positive and finite"):

@@ -16,11 +16,12 @@ import torch
 from scipy.stats import chi2
 from support.disorder import RandomTwoState
 
+import latticear as la
 from latticear.estimation.autocorrelation import mean_error
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.hamiltonians.blume_capel import BlumeCapel
 from latticear.hamiltonians.ising import Ising
-from latticear.montecarlo.simulation import CHAIN_METHODS, ChainSchedule, default_schedule, monte_carlo
+from latticear.montecarlo.simulation import CHAIN_METHODS, ChainSchedule, default_schedule, method_for, monte_carlo
 from latticear.samples import Samples
 
 T_C = 2 / math.log(1 + math.sqrt(2))
@@ -275,6 +276,34 @@ class Biased(RandomTwoState):
 def test_wrong_arguments_are_refused_before_the_first_measurement(hamiltonian, changes, message):
     with pytest.raises(ValueError, match=message):
         monte_carlo(hamiltonian, **{"temperature": 2.0, "n": 10, **changes})
+
+
+NO_CLUSTERS = "since there are no clusters to flip"
+
+
+@pytest.mark.parametrize(
+    ("hamiltonian", "choice"),
+    [
+        (Ising((3, 4), field=0.3), "swendsen-wang, since nothing is frustrated and clusters can be flipped"),
+        (la.Potts((3, 4)), "swendsen-wang, since nothing is frustrated and clusters can be flipped"),
+        (
+            la.EdwardsAnderson((4, 4)),
+            "parallel-tempering, since there are no clusters to flip, and replicas cross barriers",
+        ),
+        (BlumeCapel((3, 3)), "heat-bath, since there are no clusters to flip, and sites have 3 states"),
+        (
+            la.Components(la.AshkinTeller((2, 3))),
+            "heat-bath, since there are no clusters to flip, and sites have 4 states",
+        ),
+    ],
+)
+def test_the_method_suits_the_system(hamiltonian, choice):
+    assert str(method_for(hamiltonian)) == choice
+    options = {"n": 20, "thermalization": 4, "thinning": 1}
+    given = list(monte_carlo(hamiltonian, 2.0, method=choice.partition(",")[0], **options))
+    default = list(monte_carlo(hamiltonian, 2.0, **options))
+    assert all(torch.equal(a.tokens, b.tokens) for a, b in zip(default, given, strict=True))
+    assert default[0].provenance["method"] == choice.partition(",")[0]
 
 
 @pytest.mark.gpu

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latticear.estimation.importance import MIN_SAMPLES
+from latticear.files import check_folder
 from latticear.hamiltonians import check_temperature
 from latticear.models import AbstractModel, transfer_weights
 from latticear.runs.config import RunConfig, build_model, parse_config
@@ -143,6 +144,7 @@ def plan_scan(
         ValueError: for an invalid config or grid.
         OSError: if the config cannot be read.
     """
+    check_folder(out)
     temperatures = _distinct("temperature", sorted(map(check_temperature, temperatures)))
     if n < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {n}")
@@ -161,7 +163,7 @@ def plan_scan(
         "sizes": [size_name(_shape(base)) for base in bases],
         "n": n,
         "chains": len(segments),
-        "configs": {size_name(_shape(base)): base.to_dict(with_device=False) for base in bases},
+        "configs": {size_name(_shape(base)): base.to_dict(with_places=False) for base in bases},
     }
     numbers = {key: k for k, key in enumerate(itertools.product(map(_shape, bases), temperatures))}
     make = _one_network if target.covers_range else _cooled

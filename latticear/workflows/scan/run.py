@@ -30,7 +30,6 @@ from latticear.plotting import draw_figures
 from latticear.runs.config import resolve_device
 from latticear.runs.directory import RunDirectory, write_atomically
 from latticear.runs.trees import Tree, differences
-from latticear.workflows.announcements import announce
 from latticear.workflows.estimate import estimate_run, save_estimates
 from latticear.workflows.scan.figure import scan_figure
 from latticear.workflows.scan.plan import Plan, Point, Share, size_name
@@ -78,7 +77,6 @@ def open_scan(plan: Plan, *, resume: bool, share: Share | None = None) -> None:
         _wait_for(file)
     elif not file.exists():
         _make(plan.out, settings)
-        announce(plan.choice)
     elif not resume:
         raise FileExistsError(f"{plan.out} already exists; continue it with --resume or name another --out")
     for key, (new, old) in differences(settings, stored_settings(plan.out)).items():
