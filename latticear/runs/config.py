@@ -185,8 +185,7 @@ def build_model(config: RunConfig) -> AbstractModel:
     """
     network, space = MODELS[config.model["name"]], config.target.space
     arguments = {key: value for key, value in config.model.items() if key not in ("name", "boltzmann_bias")}
-    if arguments.get("spin_flip_symmetric") and space.has_energy and not config.target.spin_flip:
-        raise ValueError(f"model.spin_flip_symmetric is true, but {space} does not have that symmetry; leave it out")
+    config.target.check_spin_flip(arguments.get("spin_flip_symmetric", False), "model.spin_flip_symmetric")
     if config.model.get("boltzmann_bias"):
         arguments["bias"] = config.target.bias()
     if space.n_components > 1:
