@@ -24,6 +24,7 @@ from latticear.sampling.modes import evaluated
 from latticear.sampling.receptive import warn_of_short_reach
 from latticear.sampling.reference import Drawer, Drawn
 from latticear.sampling.stream import draw
+from latticear.threads import wait_passively
 
 __all__ = ["AbstractModel", "Common"]
 
@@ -266,6 +267,7 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
             ValueError: if tokens or condition have another shape, or for tokens outside 0..q-1.
         """
         if not torch.compiler.is_compiling():
+            wait_passively()
             self._check(tokens, condition)
         condition = None if condition is None else condition.expand(len(tokens), -1)
         size = max(1, self.sites_at_once[tokens.device.type] // math.prod(tokens.shape[1:]))

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from latticear.exact import T_C
-from latticear.hamiltonians import AbstractDisorder, AbstractHamiltonian
+from latticear.hamiltonians import AbstractDisorder, AbstractHamiltonian, BoltzmannBias
 from latticear.models import AbstractModel
 from latticear.targets.base import AbstractTarget, Asked, Setting, check_space
 
@@ -52,6 +52,10 @@ class BoltzmannTarget(AbstractTarget):
         self._check_model(model)
         if model.bias is not None:
             self._check_bias(model.bias.to_dict())
+
+    @abstractmethod
+    def bias(self) -> BoltzmannBias:
+        """The known-neighbour term that holds for every distribution of this target."""
 
     @abstractmethod
     def _check_model(self, model: AbstractModel) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import tomllib
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from latticear.runs.directory import RunDirectory, load_model
 from latticear.runs.provenance import environment, now
 from latticear.runs.signals import StopSignals
 from latticear.runs.trees import config_tree, differences
+from latticear.threads import ThreadsWarning, useful_threads
 from latticear.training import Step, TrainingError, fit
+from latticear.training.loop import work_of
+from latticear.training.state import ResumeError
 from latticear.workflows.grid_runs import check_classes, check_same_data, completed
 from latticear.workflows.trained import Report, step_of
 
@@ -78,9 +82,23 @@ def train_run(
         record: dict[str, Any] = {} if config.target.has_energy or data is None else {"data": data.fingerprint}
         record |= {"from": origin} if origin else {}
         run = RunDirectory.create(out, to_toml(config), environment(device) | record)
+    else:
+        _note_threads(run, work_of(model, config.training["batch_size"]))
     with run.locked():
         run.truncate_metrics(0 if state is None else int(state["step"]))
         return _train(run, model, steps, config, report, seconds)
+
+
+def _note_threads(run: RunDirectory, work: int) -> None:
+    """Warn if a run is resumed with another number of threads than it was begun with, which changes the rounding."""
+    began, available = run.read_json("environment.json").get("threads"), torch.get_num_threads()
+    if isinstance(began, int) and useful_threads(work, began) != useful_threads(work):
+        warnings.warn(
+            f"{run.path} was begun with {began} threads and continues with {available}: numbers may differ by rounding from "
+            f"those of a training without interruption; with --threads {began} they do not",
+            ThreadsWarning,
+            stacklevel=2,
+        )
 
 
 def _requested_tree(
@@ -202,9 +220,7 @@ def begin(
             resume=state,
             **options,
         )
-    except (RuntimeError, LookupError, TypeError, AttributeError) as error:
-        if state is None:
-            raise
+    except ResumeError as error:
         raise ValueError(f"the newest checkpoint is not one of this run ({error}); remove it to resume") from error
 
 
