@@ -12,6 +12,8 @@
 Names are loaded when first used, so that `latticear --help` does not wait for PyTorch; `__init__.pyi` lists them.
 """
 
+import os
+import sys
 from importlib.metadata import version
 
 import lazy_loader
@@ -20,6 +22,9 @@ from latticear import deprecated
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __version__ = version("latticear")
+
+if "torch" not in sys.modules:  # PyTorch reads this when it is imported; latticear.threads says what it is for
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 deprecated.keep_names(__name__)
 deprecated.install()

@@ -50,17 +50,19 @@ def one_line_errors() -> Iterator[None]:
 
 @contextmanager
 def notes(console: Console) -> Iterator[None]:
-    """Print warnings about the receptive field of a network as lines of text."""
+    """Print warnings about the receptive field of a network, and the threads of a run, as lines of text."""
     import warnings
 
     from latticear.sampling.receptive import ReceptiveFieldWarning
+    from latticear.threads import ThreadsWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("once", ReceptiveFieldWarning)
+        warnings.simplefilter("once", ThreadsWarning)
         show = warnings.showwarning
 
         def note(message: Warning | str, category: type[Warning], *rest: Any) -> None:
-            if issubclass(category, ReceptiveFieldWarning):
+            if issubclass(category, ReceptiveFieldWarning | ThreadsWarning):
                 console.print(f"note: {message}")
             else:
                 show(message, category, *rest)

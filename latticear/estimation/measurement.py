@@ -13,6 +13,7 @@ from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.observables import correlation, magnetization
 from latticear.samples import Samples
+from latticear.threads import wait_passively
 
 __all__ = ["Measurement", "Observable", "measurements"]
 
@@ -68,6 +69,7 @@ def measurements(
         ValueError: for samples with another shape or other tokens than the Hamiltonian's, or an observable that has the
             name of a built-in quantity or returns a wrong shape or values that are not finite real numbers.
     """
+    wait_passively()
     own: dict[str, Observable] = {}
     for name, fn in (observables or {}).items():
         if name in {*QUANTITIES, "ess", "pareto_k", "forward_ess", "correlation"}:

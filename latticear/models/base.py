@@ -24,6 +24,7 @@ from latticear.sampling.modes import evaluated
 from latticear.sampling.receptive import warn_of_short_reach
 from latticear.sampling.reference import Drawer, Drawn
 from latticear.sampling.stream import draw
+from latticear.threads import wait_passively
 
 __all__ = ["AbstractModel", "Common"]
 
@@ -269,6 +270,7 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
             ValueError: if tokens or condition have another shape, or for tokens outside 0..q-1.
         """
         if not torch.compiler.is_compiling():
+            wait_passively()
             self._check(tokens, condition)
         condition = None if condition is None else condition.expand(len(tokens), -1)
         size = max(1, self.sites_at_once[tokens.device.type] // math.prod(tokens.shape[1:]))
@@ -356,6 +358,12 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
             stream=stream,
         )
         yield from evaluated(self, batches)  # no dropout: it would change the probabilities that weights use
+
+    @property
+    def n_products(self) -> int:
+        """About the number of multiply-adds of a pass over one configuration: each weight once at each site."""
+        passes = 2 if self.spin_flip_symmetric else 1
+        return passes * math.prod(self.shape) * sum(weight.numel() for weight in self.parameters())
 
     def counterparts(self, name: str) -> list[str]:
         """Names of parameters of a network for another lattice whose values fit parameter `name`, the best first."""

@@ -20,6 +20,7 @@ from latticear.montecarlo.heatbath import heat_bath
 from latticear.montecarlo.resampling import effective_fraction, systematic
 from latticear.random_numbers import generator
 from latticear.samples import Samples, token_dtype
+from latticear.threads import wait_passively
 
 __all__ = ["MAX_ISLANDS", "NAME", "Population", "anneal", "annealed_population", "equally_weighted", "families"]
 
@@ -51,6 +52,7 @@ class Population:
     def __init__(
         self, hamiltonian: AbstractHamiltonian, size: tuple[int, int], rng: np.random.Generator, device: torch.device
     ) -> None:
+        wait_passively()
         n, q = math.prod(size), hamiltonian.n_tokens
         self._rng = rng
         self.beta = 0.0

@@ -22,6 +22,7 @@ from latticear.montecarlo.potts_clusters import PottsSwendsenWang
 from latticear.montecarlo.replicas import ParallelTempering, with_ladder
 from latticear.random_numbers import generator, random_stream
 from latticear.samples import Samples, token_dtype
+from latticear.threads import wait_passively
 
 __all__ = [
     "CHAIN_METHODS",
@@ -167,6 +168,7 @@ def make_chains(
     Arguments and exceptions are those of `monte_carlo`. The chains have one token at each site; where a site has
     components, they simulate the joint system, whose tokens stand for all components of a site.
     """
+    wait_passively()
     hamiltonian = hamiltonian.joint
     temperature, seed = check_temperature(temperature), check_seed(seed)
     default = default_schedule(hamiltonian, method, n)

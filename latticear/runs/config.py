@@ -234,6 +234,7 @@ def build_model(config: RunConfig) -> AbstractModel:
             components at a site for a network that has one.
     """
     options = {key: value for key, value in config.model.items() if key not in ("name", "boltzmann_bias")}
+    config.target.check_spin_flip(options.get("spin_flip_symmetric", False), "model.spin_flip_symmetric")
     if config.model.get("boltzmann_bias"):
         options["bias"] = config.target.bias()
     return build_network(config.target, config.model["name"], options, config.seed)

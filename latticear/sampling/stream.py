@@ -18,6 +18,7 @@ from latticear.random_numbers import SAMPLING, uniforms
 from latticear.samples import Samples, token_dtype
 from latticear.sampling.choice import SAMPLING_METHODS, drawer
 from latticear.sampling.reference import Autoregressive, Given
+from latticear.threads import wait_passively
 
 __all__ = ["draw"]
 
@@ -53,6 +54,7 @@ def draw(
         ValueError: for an unknown method, a negative n or start, a seed out of range, or tokens or a mask that do not
             fit.
     """
+    wait_passively()
     if method not in SAMPLING_METHODS:
         raise ValueError(f"method must be one of {SAMPLING_METHODS}, got {method!r}")
     if n < 0 or start < 0:

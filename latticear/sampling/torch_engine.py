@@ -24,12 +24,9 @@ from latticear.sampling.reference import Drawn, Given, draw_front
 from latticear.sampling.rings import Fronts, Part, Ring, Rows
 from latticear.sampling.schedule import Schedule
 from latticear.sampling.tracing import Incremental, Node, Offset
-from latticear.threads import thread_count
+from latticear.threads import SMALL_PRODUCT, thread_count
 
 __all__ = ["Engine"]
-
-SMALL = 2**25
-"""Products of fewer multiply-adds are computed by one thread (measured on two cores: half the time at L = 8 to 16)."""
 
 Values = dict[str, Any]
 Work = Callable[[Values], None]
@@ -88,7 +85,7 @@ class Engine:
         height, width = self.shape
         rows = min(height, -(-width // self.slope)) * self.lanes
         largest = max((weights.size for weights in self.weights.values()), default=0)
-        return self.like.device.type == "cpu" and rows * largest < SMALL
+        return self.like.device.type == "cpu" and rows * largest < SMALL_PRODUCT
 
     @torch.no_grad()
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:

@@ -125,6 +125,19 @@ class AbstractTarget(ABC):
     def bias(self) -> BoltzmannBias | None:
         """The known-neighbour term that holds for every distribution of this target; None without an energy."""
 
+    def check_spin_flip(self, symmetric: bool, name: str = "spin_flip_symmetric") -> None:
+        """Check that a model of this target may be symmetric under a flip of all spins.
+
+        Args:
+            symmetric: whether the model is.
+            name: what the message calls the option of the model.
+
+        Raises:
+            ValueError: if the Hamiltonian does not have that symmetry.
+        """
+        if symmetric and self.has_energy and not self.spin_flip:
+            raise ValueError(f"{name} is true, but {self.space} does not have that symmetry; leave it out")
+
     def check_objective(self, objective: str) -> None:
         """Check that a training objective suits this target.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -9,11 +10,14 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from latticear.exact import T_C
-from latticear.hamiltonians import AbstractDisorder, AbstractHamiltonian
+from latticear.hamiltonians import AbstractDisorder, AbstractHamiltonian, BoltzmannBias
 from latticear.models import AbstractModel
 from latticear.targets.base import AbstractTarget, Asked, Setting, check_space
 
 __all__ = ["BoltzmannTarget", "check_system"]
+
+SAME = 1e-6
+"""Largest relative difference of two temperatures that are the same: one may have been a float32 once."""
 
 
 class BoltzmannTarget(AbstractTarget):
@@ -44,11 +48,30 @@ class BoltzmannTarget(AbstractTarget):
         if condition is not None:
             raise ValueError("condition goes with a Grid; for a Hamiltonian it is the temperature or the couplings")
         self.check_objective(objective)
+        self.check_spin_flip(model.spin_flip_symmetric)
         self._check_model(model)
+        if model.bias is not None:
+            self._check_bias(model.bias.to_dict())
+
+    @abstractmethod
+    def bias(self) -> BoltzmannBias:
+        """The known-neighbour term that holds for every distribution of this target."""
 
     @abstractmethod
     def _check_model(self, model: AbstractModel) -> None:
         """Raise ValueError unless the model takes the condition that labels the distributions of this target."""
+
+    def _check_bias(self, stated: dict[str, Any]) -> None:
+        """Raise ValueError unless the bias of a model, given by its `to_dict`, is that of this target."""
+        needed, remedy = self.bias().to_dict(), "build the model with the bias of what it is trained for"
+        (of, at), (system, temperature) = stated.values(), needed.values()
+        if differing := [key for key in {**system, **of} if of.get(key) != system.get(key)]:
+            raise ValueError(
+                f"the bias of the model is for another Hamiltonian than {self.space.name} here (it differs in "
+                f"{', '.join(differing)}); {remedy}"
+            )
+        if at != temperature and not math.isclose(at or 0.0, temperature or 0.0, rel_tol=SAME):
+            raise ValueError(f"the bias of the model is for T = {at}, the training for T = {temperature}; {remedy}")
 
     def energy_given(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
         return self.space.energy_given(tokens, condition)

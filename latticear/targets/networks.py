@@ -102,8 +102,7 @@ def build_network(target: AbstractTarget, name: str, options: dict[str, Any], se
         TypeError: for an option that the network does not have.
     """
     network, space = MODELS[name], target.space
-    if options.get("spin_flip_symmetric") and space.has_energy and not target.spin_flip:
-        raise ValueError(f"model.spin_flip_symmetric is true, but {space} does not have that symmetry; leave it out")
+    target.check_spin_flip(options.get("spin_flip_symmetric", False))
     if space.n_components > 1:
         if "n_components" not in inspect.signature(network).parameters:
             raise ValueError(

@@ -6,8 +6,11 @@ continues bit for bit as if it had not been interrupted.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
+from dataclasses import asdict
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import torch
@@ -16,10 +19,11 @@ from torch import Tensor, nn
 from latticear.models import AbstractModel
 from latticear.spaces import ConfigurationSpace
 from latticear.targets import AbstractTarget, target_of
+from latticear.threads import thread_count, useful_threads, wait_passively
 from latticear.training.checks import check_fit, check_is_model
 from latticear.training.objectives import Metrics
 from latticear.training.options import TrainingOptions, options_of, takes_options
-from latticear.training.state import MovingAverage, TrainingState
+from latticear.training.state import MovingAverage, ResumeError, TrainingState
 from latticear.training.steps import Objective
 from latticear.training.suited import suited_options
 
@@ -85,7 +89,8 @@ def fit(
             model), and otherwise the defaults of `TrainingOptions`.
 
     Raises:
-        ValueError: for a shape, number of tokens or option that does not fit, before the first step.
+        ValueError: before the first step, for a shape, number of tokens, symmetry, known-neighbour term or option that
+            does not fit, or a state to resume from that is one of another training.
         TypeError: for an unknown option.
         TrainingError: when the loss or the gradient is not finite.
     """
@@ -98,10 +103,26 @@ def fit(
     objective = Objective(model, target, chosen, seed, data, condition)
     target.prepare(model)
     state = _fresh(model, chosen)
+    state.of = _described(target, chosen, seed)
     if resume is not None:
-        state.load_state_dict(resume)
+        try:
+            state.load_state_dict(resume)
+        except ResumeError as error:
+            raise ResumeError(f"resume is the state of another training: {error}") from error
     objective.prepare(state.step)
     return _loop(state, objective, chosen)
+
+
+def work_of(model: AbstractModel, batch_size: int) -> int:
+    """About the number of multiply-adds of a pass of a model over a batch."""
+    return batch_size * model.n_products
+
+
+def _described(target: AbstractTarget, options: TrainingOptions, seed: int) -> dict[str, Any]:
+    """What a training is, as JSON values; of the system a hash, since it may have thousands of couplings."""
+    system = json.dumps(target.space.to_dict(), sort_keys=True, default=str)
+    described = {"seed": seed, **asdict(options), **target.place, "system": sha256(system.encode()).hexdigest()[:16]}
+    return json.loads(json.dumps(described, default=float))
 
 
 def _fresh(model: AbstractModel, options: TrainingOptions) -> TrainingState:
@@ -112,38 +133,45 @@ def _fresh(model: AbstractModel, options: TrainingOptions) -> TrainingState:
 
 
 def _loop(state: TrainingState, objective: Objective, options: TrainingOptions) -> Iterator[Step]:
-    model, optimizer = state.model, state.optimizer
-    weights = list(model.parameters())
+    model, work = state.model, work_of(state.model, options.batch_size)
     try:
         while state.step < options.steps:
-            factor = learning_rate_factor(state.step, options.steps, options.warmup, options.schedule)
-            rate = options.learning_rate * factor
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            loss, metrics = objective(state.step)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(weights, options.clip_norm or math.inf)
-            if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
-                raise TrainingError(
-                    f"the loss stopped being finite at step {state.step + 1} (loss {loss.item()}, gradient norm "
-                    f"{norm.item()}); lower the learning rate or clip_norm"
-                )
-            optimizer.step()
-            if state.average is not None:
-                state.average.update_parameters(model)
-            state.step += 1
-            if model.training:
-                model.eval()
-            yield Step(
-                state.step,
-                loss.item(),
-                metrics | {"learning_rate": rate, "gradient_norm": norm.item()},
-                state,
-            )
+            wait_passively()
+            with thread_count(useful_threads(work)):  # not while the caller has the turn
+                step = _step(state, objective, options)
+            yield step
     finally:
         model.eval()
         model.load_state_dict(state.weights())
+
+
+def _step(state: TrainingState, objective: Objective, options: TrainingOptions) -> Step:
+    model, optimizer = state.model, state.optimizer
+    factor = learning_rate_factor(state.step, options.steps, options.warmup, options.schedule)
+    rate = options.learning_rate * factor
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    loss, metrics = objective(state.step)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], options.clip_norm or math.inf)
+    if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+        raise TrainingError(
+            f"the loss stopped being finite at step {state.step + 1} (loss {loss.item()}, gradient norm "
+            f"{norm.item()}); lower the learning rate or clip_norm"
+        )
+    optimizer.step()
+    if state.average is not None:
+        state.average.update_parameters(model)
+    state.step += 1
+    if model.training:
+        model.eval()
+    return Step(
+        state.step,
+        loss.item(),
+        metrics | {"learning_rate": rate, "gradient_norm": norm.item()},
+        state,
+    )
 
 
 def learning_rate_factor(step: int, steps: int, warmup: int, schedule: str) -> float:

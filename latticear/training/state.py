@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,7 +11,11 @@ from torch.optim.swa_utils import AveragedModel
 
 from latticear.models import AbstractModel
 
-__all__ = ["MovingAverage", "TrainingState"]
+__all__ = ["MovingAverage", "ResumeError", "TrainingState"]
+
+
+class ResumeError(ValueError):
+    """A state is not one of the training that is to be resumed from it."""
 
 
 class MovingAverage(AveragedModel):
@@ -44,12 +48,14 @@ class TrainingState:
         optimizer: Adam, with its moments.
         average: exponential moving average of the weights, or None.
         step: number of completed steps.
+        of: what the training is: its seed, options and target, by name; a state is resumed by the same one only.
     """
 
     model: AbstractModel
     optimizer: torch.optim.Optimizer
     average: MovingAverage | None
     step: int = 0
+    of: dict[str, Any] = field(default_factory=dict)
 
     def weights(self) -> dict[str, Tensor]:
         """The weights to sample with: the averaged weights if there is an average, else those of the model."""
@@ -62,11 +68,33 @@ class TrainingState:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
+            "of": self.of,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        self.step = int(state["step"])
+        """Continue from what `state_dict` returned, in this version or an earlier one, which did not store `of`.
+
+        Raises:
+            ResumeError: for the state of a training with another network, seed, option or target.
+        """
+        try:
+            self._check(state)
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+            self.model.load_state_dict(state["model"])
+            self.step = int(state["step"])
+        except (RuntimeError, LookupError, TypeError, AttributeError) as error:
+            raise ResumeError(f"it is not the state of a training of this network: {error}") from error
+
+    def _check(self, state: dict[str, Any]) -> None:
+        stored = state.get("of", {})
+        for key, here in self.of.items():
+            if key in stored and stored[key] != here:
+                raise ResumeError(f"{key} is {stored[key]!r} there, {here!r} here")
+        mine, theirs = (
+            {name: tuple(w.shape) for name, w in d.items()} for d in (self.model.state_dict(), state["model"])
+        )
+        for name in {**mine, **theirs}:
+            if mine.get(name) != theirs.get(name):
+                raise ResumeError(f"{name} has shape {theirs.get(name)} there, {mine.get(name)} here")

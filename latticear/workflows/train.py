@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import tomllib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ from latticear.runs.provenance import environment, now
 from latticear.runs.signals import StopSignals
 from latticear.runs.trees import config_tree, differences
 from latticear.targets.networks import AUTO
+from latticear.threads import ThreadsWarning, useful_threads
 from latticear.training import Step, TrainingError, fit
+from latticear.training.loop import work_of
+from latticear.training.state import ResumeError
 from latticear.workflows.grid_runs import check_classes, check_same_data, completed
 from latticear.workflows.trained import Report, step_of
 
@@ -91,6 +95,8 @@ def train_run(
             say(f"there is no run in {out} to resume: a new one begins")
         run_toml, files = stored(config)
         run = RunDirectory.create(out, run_toml, environment(device) | record, files)
+    else:
+        _note_threads(run, work_of(model, config.training["batch_size"]))
     with run.locked():
         run.truncate_metrics(0 if state is None else int(state["step"]))
         return _train(run, model, steps, config, report, seconds)
@@ -108,6 +114,18 @@ def check_out(out: Path, *, resume: bool) -> None:
         if not (out / "run.toml").is_file():
             raise FileExistsError(f"{out} already exists and is not a run; name another --out")
         raise FileExistsError(f"the run {out} already exists; continue it with --resume or name another --out")
+
+
+def _note_threads(run: RunDirectory, work: int) -> None:
+    """Warn if a run is resumed with another number of threads than it was begun with, which changes the rounding."""
+    began, available = run.read_json("environment.json").get("threads"), torch.get_num_threads()
+    if isinstance(began, int) and useful_threads(work, began) != useful_threads(work):
+        warnings.warn(
+            f"{run.path} was begun with {began} threads and continues with {available}: numbers may differ by rounding "
+            f"from those of a training without interruption; with --threads {began} they do not",
+            ThreadsWarning,
+            stacklevel=2,
+        )
 
 
 def _requested_tree(
@@ -229,9 +247,7 @@ def begin(
             resume=state,
             **options,
         )
-    except (RuntimeError, LookupError, TypeError, AttributeError) as error:
-        if state is None:
-            raise
+    except ResumeError as error:
         raise ValueError(f"the newest checkpoint is not one of this run ({error}); remove it to resume") from error
 
 

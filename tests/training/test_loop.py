@@ -173,7 +173,7 @@ def test_resume_is_as_if_never_stopped(options):
     run = la.fit(first, ising, temperature=2.0, steps=12, batch_size=64, **options)
     state = copy.deepcopy([next(run) for _ in range(5)][-1].state.state_dict())
     run.close()
-    second = la.PixelCNN((3, 3), 2, width=4, depth=2)  # other weights: the state brings its own
+    second = _tiny(seed=1)  # other weights: the state brings its own
     rest = _train(second, ising, steps=12, resume=state, **options)
     assert [step.step for step in rest] == list(range(6, 13))
     assert [step.metrics for step in rest] == [step.metrics for step in whole[5:]]

@@ -178,6 +178,12 @@ class MultiscalePixelCNN(AbstractModel):
             network = PatchNetwork(n_inputs, n_outputs, self.width, self.depth, n_embedded)
         return PhaseModule(phase, self.n_tokens, self.spin_flip_symmetric, network, summed, couplings)
 
+    @property
+    def n_products(self) -> int:
+        return sum(
+            len(phase.sites) * sum(weight.numel() for weight in phase.parameters()) for phase in self._phases.values()
+        )
+
     def counterparts(self, name: str) -> list[str]:
         """Parameters of a network for another lattice from which parameter `name` may be copied, the best first.
 
