@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,6 +47,9 @@ def train(
     ] = None,
     grow: Annotated[bool, typer.Option(help="Train on smaller lattices first, doubling the extents.")] = False,
     levels: Levels = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Train for this time, all included; it gives the number of steps.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     resume: Annotated[bool, typer.Option(help="Continue the run in --out, or begin it if there is none.")] = False,
     sets: Sets = None,
@@ -66,10 +69,11 @@ def train(
         }
         console = open_console()
         with notes(console), Progress(console) as progress:
+            options: dict[str, Any] = {"resume": resume, "report": progress, "minutes": minutes, "say": console.print}
             if grow:
-                finished = grow_run(out, config, sets or [], values, resume=resume, report=progress)
+                finished = grow_run(out, config, sets or [], values, **options)
             else:
-                finished = train_run(out, config, sets or [], values, resume=resume, report=progress, source=source)
+                finished = train_run(out, config, sets or [], values, source=source, **options)
         if progress.text:
             console.print(progress.text)
         if not finished:
