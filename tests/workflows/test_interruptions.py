@@ -96,7 +96,7 @@ def test_an_interrupted_export_is_continued(server, copy, tmp_path, given):
     done = server.run(tmp_path, *command, once="s.h5", number=signal.SIGINT)
     assert done.code == 130
     assert done.stdout == "interrupted: s.h5 keeps its samples; continue with the same command and --append\n"
-    kept = json.loads(succeed("info", tmp_path / "s.h5"))["n_samples"]
+    kept = json.loads(succeed("info", tmp_path / "s.h5", "--json"))["n_samples"]
     assert kept < 30_000
     done = server.run(tmp_path, *command[:-1], str(kept + 100), "--append")
     assert done.stdout == f"s.h5: {kept + 100} configurations\n"
