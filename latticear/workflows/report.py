@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from latticear.estimation.chains import estimate_chains
 from latticear.estimation.importance import estimate, forward_ess
-from latticear.exact import exact_result
+from latticear.exact import ExactResult, exact_result
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
 from latticear.montecarlo.simulation import default_method, monte_carlo
@@ -22,12 +22,14 @@ from latticear.plotting import (
     LABELS,
     Drawing,
     along_range,
+    bound_curve,
     correlation_function,
     draw_figures,
     histogram,
     receptive_field,
     sample_grid,
     training_curve,
+    value_legend,
     weight_histogram,
 )
 from latticear.runs.directory import RunDirectory
@@ -103,24 +105,41 @@ def _figures(run: RunDirectory, model: AbstractModel, setting: Setting, n: int, 
     )
     pair = ours["correlation"], theirs["correlation"]
     return {
-        "training": ((7, 4), lambda f: training_curve(f.subplots(), run.metrics(), exact_free_energy)),
+        "training": ((9, 4) if exact else (7, 4), partial(_draw_training, run.metrics(), exact_free_energy)),
         "samples": ((9, 4.8), partial(_draw_samples, hamiltonian, samples, reference)),
-        "histograms": ((9, 4), partial(_draw_histograms, from_model, np.exp(log_w - log_w.max()), from_chains)),
+        "histograms": ((9, 4), partial(_draw_histograms, from_model, np.exp(log_w - log_w.max()), from_chains, exact)),
         "correlation": ((6, 4), lambda f: correlation_function(f.subplots(), *pair)),
         "weights": ((6, 4), lambda f: weight_histogram(f.subplots(), log_w, text)),
     }
 
 
+def _draw_training(metrics: list[dict[str, Any]], exact: float | None, figure: Figure) -> None:
+    """Draw the variational free energy; with an exact one also the excess over it, on a logarithmic axis."""
+    axes = figure.subplots(1, 1 if exact is None else 2, squeeze=False)[0]
+    training_curve(axes[-1], metrics, exact)
+    if exact is not None:
+        bound_curve(axes[0], metrics, exact)
+
+
 def _draw_samples(hamiltonian: AbstractHamiltonian, samples: Samples, reference: Samples, figure: Figure) -> None:
     left, right = figure.subplots(1, 2)
-    sample_grid(left, panels(hamiltonian, samples.tokens[:N_SHOWN]), 4, "model")
-    sample_grid(right, panels(hamiltonian, reference.tokens[:N_SHOWN]), 4, "Monte Carlo")
+    states = hamiltonian.states.numpy()
+    sample_grid(left, panels(hamiltonian, samples.tokens[:N_SHOWN]), 4, "model", states)
+    sample_grid(right, panels(hamiltonian, reference.tokens[:N_SHOWN]), 4, "Monte Carlo", states)
+    value_legend(figure, [left, right], states, "spin" if states.min() < 0 else "state")
 
 
-def _draw_histograms(samples: _Observed, weights: np.ndarray, reference: _Observed, figure: Figure) -> None:
+def _draw_histograms(
+    samples: _Observed, weights: np.ndarray, reference: _Observed, exact: ExactResult | None, figure: Figure
+) -> None:
     left, right = figure.subplots(1, 2)
-    histogram(left, samples.energy, weights, reference.energy, "energy per site")
-    histogram(right, samples.m, weights, reference.m, "magnetisation per site")
+    u, m = (exact.energy_per_site, exact.abs_magnetization) if exact else (None, None)
+    of_energy = {} if u is None else {u: "exact mean"}
+    of_m = {} if m is None else {-m: "_", m: r"exact $\pm\langle |m| \rangle$"}
+    if m is not None and samples.m.min() >= 0:  # the length of a vector
+        of_m = {m: r"exact $\langle |m| \rangle$"}
+    histogram(left, samples.energy, weights, reference.energy, LABELS["energy_per_site"], of_energy)
+    histogram(right, samples.m, weights, reference.m, "magnetisation per site m", of_m)
 
 
 def _along_range(model: AbstractModel, target: AbstractTarget, n: int, seed: int, figure: Figure) -> None:

@@ -80,7 +80,7 @@ def test_a_file_of_many_attributes_is_cut(tmp_path):
     lines = _lines(tmp_path / "a.h5")
     assert len(lines) == MOST
     assert _row(lines, "note").endswith(" ...")
-    assert lines[-1] == "  and 15 more lines: --json shows all"
+    assert lines[-1] == "  and 14 more lines: --json shows all"
 
 
 def test_keys_that_are_new_are_shown_too():

@@ -55,7 +55,8 @@ def test_a_network_with_an_order_of_its_own(tmp_path):
 
 def test_figures_are_given_what_they_say(tmp_path, monkeypatch):
     drawn: dict[str, list] = {}
-    for name in ("sample_grid", "histogram", "training_curve", "weight_histogram", "correlation_function"):
+    names = ("sample_grid", "histogram", "training_curve", "bound_curve", "weight_histogram", "correlation_function")
+    for name in names:
         monkeypatch.setattr(report, name, lambda ax, *given, name=name: drawn.setdefault(name, []).append(given))
     run = tiny.train(tmp_path / "run")
     list(report_run(run, seed=3))
@@ -64,7 +65,12 @@ def test_figures_are_given_what_they_say(tmp_path, monkeypatch):
     samples = model.sample(256, seed=3)
     energy, m = ising.token_energy(samples.tokens) / 16, ising.spins(samples.tokens).mean((1, 2))
     log_w = -16 * energy / tiny.TEMPERATURE - samples.log_q
-    for values, (shown, weights, reference, _) in zip((energy, m), drawn["histogram"], strict=True):
+    known = la.exact_result(ising, tiny.TEMPERATURE)
+    assert [list(given[-1]) for given in drawn["histogram"]] == [
+        pytest.approx([known.energy_per_site]),
+        pytest.approx([-known.abs_magnetization, known.abs_magnetization]),
+    ]
+    for values, (shown, weights, reference, *_) in zip((energy, m), drawn["histogram"], strict=True):
         np.testing.assert_array_equal(shown, values)
         np.testing.assert_allclose(weights / weights.sum(), log_w.softmax(0), rtol=1e-12)
         assert len(reference) == 256
@@ -72,6 +78,7 @@ def test_figures_are_given_what_they_say(tmp_path, monkeypatch):
     np.testing.assert_allclose(drawn["weight_histogram"][0][0], log_w, rtol=1e-12)
     rows, exact = drawn["training_curve"][0]
     assert len(rows) == tiny.STEPS
+    assert drawn["bound_curve"][0][1] == exact
     grids = [given[0] for given in drawn["sample_grid"]]
     np.testing.assert_array_equal(grids[0], ising.spins(samples.tokens[:16]))
     assert grids[1].shape == (16, 4, 4)
