@@ -100,7 +100,7 @@ def scan(
         elif as_json:
             typer.echo(json.dumps({"rows": table.rows()}))
         else:
-            console.print(f"finished: {out}/table.h5, table.csv and scan.png")
+            console.print(f"finished: {out}/table.h5, table.csv, scan.png and report.html")
 
 
 def _become_torchrun(workers: int) -> None:
