@@ -40,8 +40,12 @@ def boundary(periodic: Any) -> str:
     return f"{boundary(y)} in y, {boundary(x)} in x"
 
 
-def system(config: Tree) -> str:
+def system(config: Tree, *, sized: bool = True) -> str:
     """The system of a config in words, without its temperature.
+
+    Args:
+        config: nested dictionaries.
+        sized: whether to give the size of the lattice.
 
     Example:
         >>> system({"hamiltonian": {"name": "ising", "shape": [4, 6], "coupling": 1.0, "field": 0.5, "periodic": True}})
@@ -54,7 +58,7 @@ def system(config: Tree) -> str:
         return ", ".join([f"grid {size_of(grid)}", f"{grid.get('levels')} levels", *counts])
     hamiltonian = config["hamiltonian"]
     rest = {key: value for key, value in hamiltonian.items() if key not in ("name", "shape", "periodic")}
-    parts = [f"{hamiltonian['name']} {size_of(hamiltonian)}"]
+    parts = [f"{hamiltonian['name']} {size_of(hamiltonian)}" if sized else hamiltonian["name"]]
     parts += [boundary(hamiltonian["periodic"])] if "periodic" in hamiltonian else []
     parts += [f"{key.replace('_', ' ')} {_short(value)}" for key, value in rest.items() if value not in PLAIN]
     return ", ".join(parts)

@@ -83,7 +83,8 @@ def test_monte_carlo_then_maximum_likelihood_then_forward_ess(tmp_path):
 def test_report_writes_its_figures(copy, monkeypatch):
     monkeypatch.setattr("latticear.workflows.report.MAX_SITES", 1)
     lines = succeed("report", copy).splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 7
+    assert lines[-1] == f"{copy}/report.html"
     assert all(Path(line).stat().st_size > 10_000 for line in lines)
 
 

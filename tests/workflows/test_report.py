@@ -1,4 +1,4 @@
-"""The report: five figures with something on them, for every kind of run."""
+"""The figures of a report, with something on them, for every kind of run; test_page.py has the page."""
 
 import h5py
 import matplotlib.image
@@ -21,7 +21,8 @@ def few_samples(monkeypatch):
 
 
 def _check_figures(run) -> dict[str, np.ndarray]:
-    paths = list(report_run(run))
+    *paths, page = report_run(run)
+    assert page == run / "report.html"
     assert paths == [run / "figures" / f"{name}.png" for name in NAMES]
     pictures = {path.stem: matplotlib.image.imread(path) for path in paths}
     for picture in pictures.values():
@@ -31,10 +32,14 @@ def _check_figures(run) -> dict[str, np.ndarray]:
     return pictures
 
 
+def _pictures(run, seed) -> dict[str, np.ndarray]:
+    *paths, _ = report_run(run, seed=seed)
+    return {path.stem: matplotlib.image.imread(path) for path in paths}
+
+
 def test_figures_of_a_run(tmp_path):
     pictures = _check_figures(tiny.train(tmp_path / "run"))
-    again = {path.stem: matplotlib.image.imread(path) for path in report_run(tmp_path / "run", seed=0)}
-    other = {path.stem: matplotlib.image.imread(path) for path in report_run(tmp_path / "run", seed=1)}
+    again, other = (_pictures(tmp_path / "run", seed) for seed in (0, 1))
     for name in NAMES:
         assert np.array_equal(pictures[name], again[name])
         assert np.array_equal(pictures[name], other[name]) == (name in ("training", "receptive_field"))
@@ -50,7 +55,7 @@ def test_a_network_with_an_order_of_its_own(tmp_path):
         resume=False,
         report=tiny.silent,
     )
-    assert [path.stem for path in report_run(tmp_path / "run")] == NAMES[:-1]
+    assert [path.stem for path in report_run(tmp_path / "run")] == [*NAMES[:-1], "report"]
 
 
 def test_figures_are_given_what_they_say(tmp_path, monkeypatch):
@@ -119,7 +124,7 @@ def test_figures_of_a_grid(tmp_path, monkeypatch, held_out):
     values = {"grid": {"levels": 3}, "training": {"data": str(tmp_path / "data.h5"), "held_out": held_out}}
     run = tmp_path / "run"
     train_run(run, None, tiny.SETS, values, resume=False, report=tiny.silent)
-    paths = list(report_run(run, seed=3))
+    *paths, _ = report_run(run, seed=3)
     assert paths == [
         run / "figures" / f"{name}.png" for name in ("training", "samples", "completions", "receptive_field")
     ]

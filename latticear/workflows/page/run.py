@@ -138,9 +138,13 @@ def banner_of(estimates: Sequence[Tree], what: str = "temperatures") -> str:
     verdicts = [overall(each)[0] for each in judged]
     if not verdicts:
         return ""
-    worst = max(verdicts, key=list(WORDS).index)
-    counts = [f"{verdicts.count(key)} {word}" for key, word in WORDS.items() if key in verdicts]
-    return html.banner(worst, f"Estimates: {WORDS[worst]}", [f"Of {len(judged)} {what}: {', '.join(counts)}."])
+    counts = {key: verdicts.count(key) for key in WORDS if key in verdicts}
+    if len(counts) == 1:
+        (verdict,) = counts
+        return html.banner(verdict, f"Estimates: {WORDS[verdict]}", [f"At all of the {len(judged)} {what}."])
+    text = ", ".join(f"{n} {WORDS[key]}" for key, n in counts.items())
+    head = f"{counts.get('good', 0)} of {len(judged)} {what} trusted"
+    return html.banner("warn", head, [f"Of the error bars: {text}. The table below says which."])
 
 
 def _origin(path: Path, content: Tree, are_drawn: bool) -> str:

@@ -63,15 +63,16 @@ def _facts(settings: Tree, points: Sequence[Tree]) -> list[tuple[str, str]]:
     if is_range:  # one network for all points of a size
         trained = {shape: seconds for (shape, _), seconds in trained.items()}
     return [
-        ("system", words.system(config)),
+        ("system", words.system(config, sized=False)),
         ("sizes", ", ".join(settings["sizes"])),
         ("temperatures", ", ".join(f"{t:g}" for t in settings["temperatures"])),
         ("network", words.network(config["model"]) + (", one for all temperatures of a size" if is_range else "")),
         ("objective", training["objective"]),
         (
             "steps",
-            f"{training['steps']:,} at the first point of each of {settings['chains']} chains, fewer at the others",
+            f"{training['steps']:,}" + ("" if is_range else " at the first point of a chain, fewer at the others"),
         ),
+        ("chains", str(settings["chains"])),
         ("batch size", str(training["batch_size"])),
         ("seed", str(config["seed"])),
         ("training time", f"{duration(sum(trained.values()))} in all"),
@@ -81,11 +82,8 @@ def _facts(settings: Tree, points: Sequence[Tree]) -> list[tuple[str, str]]:
 def _table(points: Sequence[Tree]) -> str:
     if not points:
         return ""
-    rows = [
-        (["x".join(map(str, p["shape"])), f"{p['temperature']:g}", f"{p['steps']:,}", duration(p["seconds"])], p)
-        for p in points
-    ]
-    return points_table([(place, point["estimates"]) for place, point in rows], ["size", "T", "steps", "time"])
+    rows = [(["x".join(map(str, p["shape"])), f"{p['temperature']:g}"], p["estimates"]) for p in points]
+    return points_table(rows, ["size", "T"])
 
 
 def _distrusted(points: Sequence[Tree]) -> list[str]:

@@ -80,16 +80,16 @@ def _deviation(entry: Tree) -> str:
 
 
 def points_table(points: Iterable[tuple[Sequence[str], Tree]], headings: Sequence[str]) -> str:
-    """A row for each of several settings: some quantities, the deviation of F, the ESS and a verdict.
+    """A row for each of several settings: a verdict, some quantities, the deviation of F, and the ESS.
 
     Args:
         points: for each setting, plain texts that say which it is, and its estimates.
         headings: headings of those texts.
     """
     columns = [Column(heading, "number") for heading in headings]
-    columns += [Column(SHORT["free_energy_per_site"], "number"), Column("exact F/N", "number")]
+    columns += [Column("error bars"), Column(SHORT["free_energy_per_site"], "number"), Column("exact F/N", "number")]
     columns += [Column("deviation", "number"), *(Column(SHORT[name], "number") for name in POINT[1:])]
-    columns += [Column("ESS", "number"), Column("error bars")]
+    columns += [Column("ESS", "number")]
     return table(columns, [[*map(escape, place), *_point(estimates)] for place, estimates in points])
 
 
@@ -97,7 +97,7 @@ def _point(estimates: Tree) -> list[str]:
     free = estimates[POINT[0]]
     cells = [_plain(free), _exact(free), _deviation(free), *(_plain(estimates[name]) for name in POINT[1:])]
     ess = estimates["ess"]["value"] if "ess" in estimates else estimates.get("diagnostics", {}).get("ess")
-    return [*cells, "" if ess is None else f"{ess:.3f}", pill(*overall(estimates))]
+    return [pill(*overall(estimates)), *cells, "" if ess is None else f"{ess:.3f}"]
 
 
 def _plain(entry: Tree) -> str:

@@ -249,7 +249,7 @@ def _draw(plan: Plan, table: ScanTable, report: Report) -> None:
     curves = [list(_curve(h, table.temperatures, report)) for h in hamiltonians]
     sizes = " to ".join(dict.fromkeys(size_name(shape) for shape in (table.shapes[0], table.shapes[-1])))
     one = ", one network" if plan.points[0].config.target.covers_range else ""
-    drawing = (12.5, 5.8), lambda figure: scan_figure(figure, table, curves)
+    drawing = (12.5, 6.6), lambda figure: scan_figure(figure, table, curves)
     for _ in draw_figures(plan.out, {"scan": drawing}, f"{type(hamiltonians[0].joint).__name__} {sizes}{one}"):
         pass
 
