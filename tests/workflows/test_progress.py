@@ -10,6 +10,11 @@ from latticear.workflows import progress
 from latticear.workflows.progress import LineAMinute, duration
 
 
+@pytest.fixture(autouse=True)
+def every_minute(monkeypatch, no_lines):
+    monkeypatch.setattr(progress, "EVERY", 60.0)
+
+
 class Minute:
     """A clock, and the lines that are written by it."""
 

@@ -134,7 +134,7 @@ def test_figures_of_a_grid(tmp_path, monkeypatch, held_out):
     (_, ours, *_), (_, data, *_) = drawn["sample_grid"][:2]
     np.testing.assert_array_equal(ours, load_model(run).sample(36, seed=3, condition=condition).tokens)
     np.testing.assert_array_equal(data, tokens[-36:])
-    _, origin, where, completed, _ = drawn["completions"][0]
+    _, origin, where, completed, *_ = drawn["completions"][0]
     np.testing.assert_array_equal(origin, tokens[-8:])
     assert where[:, :4].all()
     assert not where[:, 4:].any()
