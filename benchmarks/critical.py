@@ -23,6 +23,7 @@ import torch
 import latticear as la
 from latticear.estimation.importance import forward_ess
 from latticear.runs.config import RunConfig, build_model, load_config, parse_config
+from latticear.workflows.budget import shares_of
 from latticear.workflows.grow import stage_training, stages
 
 CONFIG = Path(__file__).parent.parent / "configs" / "critical.toml"
@@ -32,19 +33,10 @@ MINUTES = {16: 10, 32: 20, 64: 60, 128: 120}
 WARM_UP = 2.0
 """Seconds for which the steps of each objective are timed."""
 
-LAST_SHARE = 0.6
-"""Of the time that is left, for the last lattice; the rest is shared in the same way by those before."""
-
 
 def options_of(config: RunConfig, k: int) -> dict:
     training = config.training | stage_training(config.training, k)
     return {key: value for key, value in training.items() if key not in ("data", "checkpoint_every", "steps")}
-
-
-def budgets(n_stages: int, seconds: float) -> list[float]:
-    """Seconds of each stage."""
-    shares = [LAST_SHARE * (1 - LAST_SHARE) ** k for k in range(n_stages - 1)]
-    return [seconds * (1 - sum(shares)), *(seconds * share for share in reversed(shares))]
 
 
 def seconds_a_step(model: la.models.AbstractModel, ising: la.Ising, config: RunConfig, k: int) -> float:
@@ -69,8 +61,8 @@ def seconds_a_step(model: la.models.AbstractModel, ising: la.Ising, config: RunC
 def train(config: RunConfig, seconds: float, log: bool) -> tuple[la.models.AbstractModel, list[dict]]:
     """The model of the last stage, and what each stage took."""
     shapes, model, told = stages(config.target.space.shape), None, []
-    for k, (shape, budget) in enumerate(zip(shapes, budgets(len(shapes), seconds), strict=True)):
-        t_start = time.perf_counter()
+    for k, (shape, share) in enumerate(zip(shapes, shares_of(len(shapes)), strict=True)):
+        t_start, budget = time.perf_counter(), share * seconds
         here = parse_config(config.to_dict() | {"hamiltonian": config.space | {"shape": shape}})
         ising = here.target.system
         before, model = model, build_model(here)

@@ -4,8 +4,8 @@ Measured are processor and wall seconds of short trainings and a draw, in fresh 
 latticear, or latticear before PyTorch, or run the commands `latticear train` and `latticear sample`; first with nothing
 else of this benchmark running, then beside processes that keep some of the cores busy. All use as many threads as there
 are by default. Best possible: the same work with one thread, alone. With `--against`, the same of another version of
-the package (a folder that holds it, with its kernels built). Processor seconds can be compared on a machine that others use
-as well, wall seconds only where it is idle. The last line is JSON.
+the package (a folder that holds it, with its kernels built). Processor seconds can be compared on a machine that others
+use as well, wall seconds only where it is idle. The last line is JSON.
 
     python benchmarks/overhead.py [--steps 10] [--neighbours 1] [--against FOLDER]
 """

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgba
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch
@@ -23,8 +25,10 @@ from latticear.exact import ExactResult
 from latticear.sampling.receptive import field_of, slope_of
 
 __all__ = [
+    "AXES",
     "LABELS",
     "along_range",
+    "bound_curve",
     "completions",
     "correlation_function",
     "draw_figures",
@@ -33,25 +37,37 @@ __all__ = [
     "receptive_field",
     "sample_grid",
     "training_curve",
+    "value_legend",
     "wavefront",
     "weight_histogram",
 ]
 
 
+COLOURS = "cividis"
+"""Colour map of the values of sites."""
+
 MODEL, REFERENCE, EXACT = "#0b6e99", "#d1495b", "#333333"
 BLIND, LATER = "#f2b84b", "#e9e9e9"
 
 LABELS = {
-    "free_energy_per_site": "free energy per site",
-    "energy_per_site": "energy per site",
-    "entropy_per_site": "entropy per site",
-    "heat_capacity_per_site": "heat capacity per site",
-    "abs_magnetization": r"$\langle |m| \rangle$",
-    "susceptibility": "susceptibility",
+    "free_energy_per_site": "free energy per site (coupling units)",
+    "energy_per_site": "energy per site (coupling units)",
+    "entropy_per_site": r"entropy per site ($k_\mathrm{B}$)",
+    "heat_capacity_per_site": r"heat capacity per site ($k_\mathrm{B}$)",
+    "abs_magnetization": r"magnetisation $\langle |m| \rangle$",
+    "susceptibility": "susceptibility (1 / coupling units)",
     "binder_cumulant": "Binder cumulant",
-    "ess": "ESS",
+    "ess": "ESS (fraction of n)",
 }
-"""Axis label of each quantity. Energies and temperatures are in the unit of the couplings, which need not be 1."""
+"""Axis label of each quantity. Coupling units: the unit in which the couplings are given, which need not be 1."""
+
+AXES = {"temperature": "temperature T (coupling units)"}
+"""Axis label of the parameter of a family, where it has a unit."""
+
+NOTHING: Mapping[float, str] = MappingProxyType({})
+
+FEW = 10
+"""Largest number of values of a site that a legend lists; more of them have a colour bar."""
 
 
 Drawing = tuple[tuple[float, float], Callable[[Figure], object]]
@@ -70,45 +86,75 @@ def draw_figures(folder: Path, figures: Mapping[str, Drawing], title: str) -> It
 
 
 def training_curve(ax: Axes, metrics: Sequence[Mapping[str, Any]], exact: float | None = None) -> Axes:
-    """Plot the variational free energy per site against the training step.
+    """Plot the excess of the variational free energy per site over the exact one against the training step.
 
-    The exact free energy is a lower bound of the variational one. If it is given, the difference is plotted.
+    The exact free energy is a lower bound of the variational one. If it is not given, the latter itself is plotted.
 
     Args:
         ax: axes to draw on.
         metrics: rows of metrics.jsonl; rows without a free energy are left out.
         exact: exact free energy per site, or None.
     """
-    rows = [row for row in metrics if "free_energy_per_site" in row]
-    step = np.array([row["step"] for row in rows])
-    value = np.array([row["free_energy_per_site"] for row in rows])
-    error = np.array([row["free_energy_error"] for row in rows])
     if exact is None:
-        ax.plot(step, value, color=MODEL, lw=1, label="variational, one batch")
-        ax.fill_between(step, value - error, value + error, color=MODEL, alpha=0.25, lw=0)
-        ax.set_ylabel("free energy per site")
-        if len(value):
-            tail = value[len(value) // 4 :]
-            ax.set_ylim(tail.min() - 0.1 * np.ptp(tail) - 1e-3, tail.max() + 0.3 * np.ptp(tail) + 1e-3)
-    else:
-        gap = value - exact
-        raw = np.where(gap > 0, gap, np.nan)
-        ax.plot(step, raw, color=MODEL, lw=0.6, alpha=0.5, label="variational minus exact, one batch")
-        if window := len(gap) // 25:
-            mean = np.convolve(gap, np.full(window, 1 / window), "valid")
-            smooth = np.where(mean > 0, mean, np.nan)
-            ax.plot(step[window - 1 :], smooth, color=MODEL, lw=1.6, label=f"its mean over {window} steps")
-        ax.plot(step, error, color=EXACT, lw=0.8, ls=":", label="statistical error of a batch")
-        if (gap > 0).any() or (error > 0).any():  # both are zero where all samples are ground states
-            ax.set_yscale("log")
-        ax.set_ylabel("excess free energy per site")
-    ax.set_xlabel("step")
+        return bound_curve(ax, metrics)
+    step, value, error = _free_energies(metrics)
+    gap = value - exact
+    raw = np.where(gap > 0, gap, np.nan)
+    ax.plot(step, raw, color=MODEL, lw=0.6, alpha=0.5, label="variational minus exact, one batch")
+    if window := len(gap) // 25:
+        mean = np.convolve(gap, np.full(window, 1 / window), "valid")
+        smooth = np.where(mean > 0, mean, np.nan)
+        ax.plot(step[window - 1 :], smooth, color=MODEL, lw=1.6, label=f"its mean over {window} steps")
+    ax.plot(step, error, color=EXACT, lw=0.8, ls=":", label="statistical error of a batch")
+    if (gap > 0).any() or (error > 0).any():  # both are zero where all samples are ground states
+        ax.set_yscale("log")
+    ax.set_ylabel("excess free energy per site (coupling units)")
+    ax.set_xlabel("training step")
     ax.legend(frameon=False)
     return ax
 
 
-def sample_grid(ax: Axes, spins: Array, columns: int, title: str) -> Axes:
-    """Show configurations `(n, H, W)` as framed images, `columns` of them in each row; n is a multiple of columns."""
+def bound_curve(ax: Axes, metrics: Sequence[Mapping[str, Any]], exact: float | None = None) -> Axes:
+    """Plot the variational free energy per site, an upper bound, against the training step, above the exact value.
+
+    Args:
+        ax: axes to draw on.
+        metrics: rows of metrics.jsonl; rows without a free energy are left out.
+        exact: exact free energy per site, or None.
+    """
+    step, value, error = _free_energies(metrics)
+    ax.plot(step, value, color=MODEL, lw=1, label="variational (upper bound), one batch")
+    ax.fill_between(step, value - error, value + error, color=MODEL, alpha=0.25, lw=0)
+    if exact is not None:
+        ax.axhline(exact, color=EXACT, lw=1, ls="--", label="exact")
+    if len(value):
+        tail = np.append(value[len(value) // 4 :], value[-1] if exact is None else exact)
+        ax.set_ylim(tail.min() - 0.1 * np.ptp(tail) - 1e-3, tail.max() + 0.3 * np.ptp(tail) + 1e-3)
+    ax.set_ylabel(LABELS["free_energy_per_site"])
+    ax.set_xlabel("training step")
+    ax.legend(frameon=False, loc="upper right")
+    return ax
+
+
+def _free_energies(metrics: Sequence[Mapping[str, Any]]) -> tuple[Array, Array, Array]:
+    """Step, variational free energy per site and its error, of the rows that have one."""
+    rows = [row for row in metrics if "free_energy_per_site" in row]
+    names = ("step", "free_energy_per_site", "free_energy_error")
+    step, value, error = (np.array([row[name] for row in rows]) for name in names)
+    return step, value, error
+
+
+def sample_grid(ax: Axes, spins: Array, columns: int, title: str, states: Array | None = None) -> Axes:
+    """Show configurations `(n, H, W)` as framed images, `columns` of them in each row; n is a multiple of columns.
+
+    Args:
+        ax: axes to draw on.
+        spins: the configurations.
+        columns: number of images in a row.
+        title: title of the axes.
+        states: all values that a site may have, which fix the colours, as `value_legend` shows them; None for the
+            values that occur.
+    """
     n, height, width = spins.shape
     rows = n // columns
     canvas = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1), np.nan)
@@ -116,7 +162,8 @@ def sample_grid(ax: Axes, spins: Array, columns: int, title: str) -> Axes:
         y, x = divmod(k, columns)
         canvas[y * (height + 1) + 1 : (y + 1) * (height + 1), x * (width + 1) + 1 : (x + 1) * (width + 1)] = spins[k]
     ax.set_facecolor("white")
-    ax.imshow(canvas, cmap="cividis", interpolation="nearest")
+    low, high = (None, None) if states is None else (np.min(states), np.max(states))
+    ax.imshow(canvas, cmap=COLOURS, interpolation="nearest", vmin=low, vmax=high)
     ax.set_xticks([])
     ax.set_yticks([])
     for spine in ax.spines.values():
@@ -125,7 +172,28 @@ def sample_grid(ax: Axes, spins: Array, columns: int, title: str) -> Axes:
     return ax
 
 
-def completions(ax: Axes, true: Array, where: NDArray[np.bool_], drawn: Array, title: str) -> Axes:
+def value_legend(figure: Figure, axes: Sequence[Axes], states: Array, noun: str) -> None:
+    """Say below the pictures of `sample_grid` which colour is which value: by a legend, or a bar for many values.
+
+    Args:
+        figure: the figure.
+        axes: the axes with the pictures.
+        states: all values that a site may have, ascending.
+        noun: what a value is, such as "spin".
+    """
+    scale = Normalize(np.min(states), np.max(states))
+    if len(states) > FEW:
+        figure.colorbar(ScalarMappable(scale, COLOURS), ax=axes, location="bottom", label=noun, shrink=0.5, aspect=40)
+        return
+    sign = "+" if np.min(states) < 0 else ""
+    colours = {f"{noun} {x:{sign if x else ''}g}": colormaps[COLOURS](scale(x)) for x in states}
+    keys = [Patch(facecolor=colour, edgecolor=EXACT, lw=0.5, label=label) for label, colour in colours.items()]
+    figure.legend(handles=keys, loc="outside lower center", ncols=min(5, len(keys)), frameon=False, handlelength=1)
+
+
+def completions(
+    ax: Axes, true: Array, where: NDArray[np.bool_], drawn: Array, title: str, states: Array | None = None
+) -> Axes:
     """Show a row of images for each configuration: its fixed sites, m completions by the model, and the original.
 
     Args:
@@ -134,11 +202,12 @@ def completions(ax: Axes, true: Array, where: NDArray[np.bool_], drawn: Array, t
         where: `(n, H, W)`, True at the sites that were held fixed.
         drawn: `(n, m, H, W)`, m completions of each configuration.
         title: title of the figure.
+        states: as in `sample_grid`.
     """
     held = np.where(where, true, np.nan)
     rows = np.concatenate([held[:, None], drawn, true[:, None]], axis=1)
     columns, width = rows.shape[1], rows.shape[-1] + 1
-    sample_grid(ax, rows.reshape(-1, *rows.shape[2:]), columns, title)
+    sample_grid(ax, rows.reshape(-1, *rows.shape[2:]), columns, title, states)
     ax.set_xticks(
         [width / 2, (columns - 1) * width - (columns - 2) * width / 2, (columns - 0.5) * width],
         ["held fixed", "drawn", "taken from"],
@@ -171,13 +240,15 @@ def likelihood_curve(ax: Axes, metrics: Sequence[Mapping[str, Any]], baseline: f
     ax.secondary_yaxis("right", functions=(lambda nats: nats / np.log(2), lambda bits: bits * np.log(2))).set_ylabel(
         "bits per site"
     )
-    ax.set_xlabel("step")
+    ax.set_xlabel("training step")
     ax.set_ylabel("negative log-likelihood, nats per site")
     ax.legend(frameon=False)
     return ax
 
 
-def histogram(ax: Axes, values: Array, weights: Array, reference: Array, label: str) -> Axes:
+def histogram(
+    ax: Axes, values: Array, weights: Array, reference: Array, label: str, exact: Mapping[float, str] = NOTHING
+) -> Axes:
     """Plot histograms of a quantity: of model samples, with and without importance weights, and of Monte Carlo.
 
     Args:
@@ -186,6 +257,7 @@ def histogram(ax: Axes, values: Array, weights: Array, reference: Array, label: 
         weights: `(n,)`, importance weights of these samples.
         reference: `(m,)`, values of the quantity in Monte Carlo configurations.
         label: name of the quantity.
+        exact: exact means, each with its name in the legend.
     """
     low, high = min(values.min(), reference.min()), max(values.max(), reference.max())
     spacing = np.diff(np.unique(np.concatenate([values, reference])))
@@ -204,8 +276,10 @@ def histogram(ax: Axes, values: Array, weights: Array, reference: Array, label: 
         label="model, weighted",
     )
     ax.hist(values, edges, density=True, histtype="step", color=MODEL, lw=0.9, ls=":", label="model")
+    for mean, name in exact.items():
+        ax.axvline(mean, color=EXACT, lw=1, ls="--", label=name)
     ax.set_xlabel(label)
-    ax.set_ylabel("density")
+    ax.set_ylabel("probability density")
     ax.locator_params(axis="x", nbins=6)
     ax.legend(frameon=False)
     return ax
@@ -218,7 +292,7 @@ def correlation_function(ax: Axes, model: Estimate, reference: Estimate) -> Axes
     ax.errorbar(r, reference.value, reference.error, fmt="s", color=REFERENCE, ms=7, mfc="none", label="Monte Carlo")
     ax.errorbar(r, model.value, model.error, fmt="o", color=MODEL, ms=3.5, capsize=2, label="model, weighted")
     ax.set_xlabel("distance r / lattice spacing")
-    ax.set_ylabel(r"$G(r) = \langle s_0 s_r \rangle$")
+    ax.set_ylabel(r"correlation $G(r) = \langle s_0 s_r \rangle$")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(frameon=False)
     return ax
@@ -247,7 +321,7 @@ def along_range(
         ax.plot(*zip(*curve, strict=True), color=EXACT, lw=1, label="exact")
     value, error = ([getattr(result[name], field) for result in results.values()] for field in ("value", "error"))
     ax.errorbar(list(results), value, error, fmt="o", color=MODEL, ms=3.5, capsize=2, label="model, weighted")
-    ax.set_xlabel(axis)
+    ax.set_xlabel(AXES.get(axis, axis))
     ax.set_ylabel(label)
     ax.legend(frameon=False)
     return ax
@@ -261,10 +335,11 @@ def weight_histogram(ax: Axes, log_w: Array, text: str) -> Axes:
     """Plot a histogram of log importance weights relative to their mean; for a perfect model all are zero."""
     centred = log_w - np.log(np.mean(np.exp(log_w - log_w.max()))) - log_w.max()
     ax.hist(centred, 80, color=MODEL, alpha=0.8)
-    ax.axvline(0, color=EXACT, lw=1, ls="--")
+    ax.axvline(0, color=EXACT, lw=1, ls="--", label="perfect model")
     ax.set_yscale("log")
-    ax.set_xlabel(r"$\ln\,(w / \langle w \rangle)$")
-    ax.set_ylabel("samples")
+    ax.set_xlabel(r"log importance weight $\ln\,(w / \langle w \rangle)$")
+    ax.set_ylabel("number of samples")
+    ax.legend(frameon=False, loc="upper right")
     ax.text(0.03, 0.96, text, transform=ax.transAxes, va="top")
     return ax
 

@@ -5,6 +5,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
+import math
 import shutil
 import signal
 
@@ -14,6 +15,7 @@ import torch
 from support import contracts, forks, tiny
 
 import latticear as la
+from latticear.workflows import progress
 
 collect_ignore_glob = ["support/*"]  # scripts among them; nothing there is a test
 
@@ -33,6 +35,12 @@ def pytest_runtest_setup(item):
 def seeded():
     """Every test sees the same random numbers, whatever ran before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_lines(monkeypatch):
+    """On a busy machine a short command may take more than a minute; its line of progress is no error."""
+    monkeypatch.setattr(progress, "EVERY", math.inf)
 
 
 @pytest.fixture(scope="module")

@@ -123,7 +123,7 @@ def test_a_bare_checkpoint_is_a_network(made):
 
 @pytest.mark.parametrize("run", ["multiscale", "range", "disorder", "grid"])
 def test_finished_runs_are_described_and_drawn_from(made, run):
-    described = json.loads(_succeed("info", run))
+    described = json.loads(_succeed("info", run, "--json"))
     assert described["estimates"]
     assert _steps(made / run) == list(range(1, 13))
     words = {

@@ -15,6 +15,7 @@ from latticear.plotting import (
     LABELS,
     LATER,
     MODEL,
+    bound_curve,
     completions,
     correlation_function,
     histogram,
@@ -22,6 +23,7 @@ from latticear.plotting import (
     receptive_field,
     sample_grid,
     training_curve,
+    value_legend,
     wavefront,
     weight_histogram,
 )
@@ -50,6 +52,19 @@ def test_training_curve_is_the_excess_over_the_exact_value(ax):
     np.testing.assert_allclose(excess.get_ydata(), [0.625, np.nan, 0.075])  # a batch below the bound is noise
     np.testing.assert_array_equal(error.get_ydata(), [0.01] * 3)
     assert ax.get_yscale() == "log"
+
+
+def test_the_bound_is_shown_above_the_exact_value(ax):
+    assert bound_curve(ax, [_row(k, -2 + 1 / k) for k in range(1, 20)], exact=-2.125) is ax
+    bound, exact = ax.get_lines()
+    np.testing.assert_allclose(bound.get_ydata(), [-2 + 1 / k for k in range(1, 20)])
+    assert set(exact.get_ydata()) == {-2.125}
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "variational (upper bound), one batch",
+        "exact",
+    ]
+    low, high = ax.get_ylim()
+    assert low < -2.125 < -2 + 1 / 19 < high < -1
 
 
 def test_training_curve_without_an_exact_value_shows_the_free_energy_itself(ax):
@@ -84,6 +99,36 @@ def test_sample_grid_puts_every_configuration_in_its_frame(ax):
     assert ax.get_title() == "model"
 
 
+def test_equal_pictures_have_the_colour_of_their_value_and_not_of_the_range(ax):
+    sample_grid(ax, np.ones((2, 3, 3)), 2, "all up", states=np.array([-1.0, 1.0]))
+    assert ax.get_images()[0].get_clim() == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("states", "noun", "labels"),
+    [
+        ([-1.0, 1.0], "spin", ["spin -1", "spin +1"]),
+        ([-1.0, 0.0, 1.0], "spin", ["spin -1", "spin 0", "spin +1"]),
+        ([0.0, 1.0, 2.0], "state", ["state 0", "state 1", "state 2"]),
+    ],
+)
+def test_a_legend_says_which_colour_is_which_value(ax, states, noun, labels):
+    picture = sample_grid(ax, np.array([[states]]), 1, "", np.array(states)).get_images()[0]
+    value_legend(ax.figure, [ax], np.array(states), noun)
+    (legend,) = ax.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == labels
+    shown = [to_hex(patch.get_facecolor()) for patch in legend.get_patches()]
+    assert shown == [to_hex(picture.cmap(picture.norm(x))) for x in states]
+
+
+def test_many_values_have_a_colour_bar(ax):
+    value_legend(ax.figure, [ax], np.arange(256.0), "value")
+    assert not ax.figure.legends
+    bar = ax.figure.axes[-1]
+    assert bar.get_xlabel() == "value"
+    assert bar.get_xlim() == (0, 255)
+
+
 def _densities(ax):
     """(edges, heights) of the filled histogram and of the outlines."""
     bars = ax.containers[0] if ax.containers else ax.patches
@@ -95,7 +140,9 @@ def test_histogram_never_splits_a_level_and_weighs_the_samples(ax):
     levels = np.array([-2.0, -1.5, -1.25, -1.0])
     reference = np.repeat(levels, [4, 3, 2, 1])
     values, weights = levels, np.array([4.0, 3.0, 2.0, 1.0])
-    assert histogram(ax, values, weights, reference, "energy") is ax
+    assert histogram(ax, values, weights, reference, "energy", {-1.6: "exact mean"}) is ax
+    assert ax.get_lines()[0].get_xdata() == [-1.6, -1.6]
+    assert "exact mean" in [text.get_text() for text in ax.get_legend().get_texts()]
     edges, heights = _densities(ax)
     widths = np.diff(edges)
     assert (heights * widths).sum() == pytest.approx(1)

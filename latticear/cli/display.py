@@ -90,17 +90,22 @@ def open_console(stderr: bool = False) -> Console:
 
 
 class Progress:
-    """A progress bar; call it with the work done, the total work and a text.
+    """Progress of a computation; call it with the work done, the total work and a text.
+
+    On a terminal it is a bar with the time left, elsewhere a line a minute on standard error.
 
     Args:
-        console: where to draw the bar; nothing is drawn unless it is a terminal.
+        console: where to draw the bar, if it is a terminal.
         unit: what is counted.
-        alone: whether this is the only process; one of several processes draws no bar.
+        alone: whether this is the only process; several processes on one terminal write lines.
     """
 
     def __init__(self, console: Console, unit: str = "steps", alone: bool = True) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from latticear.workflows.progress import LineAMinute
+
+        self._lines = LineAMinute(lambda line: typer.echo(line, err=True), unit=unit)
         self._bar = Progress(
             TextColumn(unit),
             MofNCompleteColumn(),
@@ -123,7 +128,10 @@ class Progress:
 
     def __call__(self, done: int, total: int, text: str = "") -> None:
         self.text = text
-        self._bar.update(self._task, completed=done, total=total, description=text)
+        if self._bar.disable:
+            self._lines(done, total, text)
+        else:
+            self._bar.update(self._task, completed=done, total=total, description=text)
 
 
 def print_estimates(console: Console, result: Estimates) -> None:

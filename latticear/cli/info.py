@@ -10,6 +10,8 @@ import typer
 
 from latticear.cli.app import app
 from latticear.cli.display import one_line_errors
+from latticear.cli.options import AsJson
+from latticear.cli.summary import file_lines, run_lines
 from latticear.cli.verb import Verb
 
 __all__ = ["info"]
@@ -17,10 +19,15 @@ __all__ = ["info"]
 
 @app.command(cls=Verb)
 def info(
-    path: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="A run directory or an HDF5/NPY file.")],
+    path: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="A run directory or a data file.")],
+    as_json: AsJson = False,
 ) -> None:
-    """Describe the content of a run directory or a data file."""
+    """Describe a run directory or a data file in a few lines; with --json completely."""
     from latticear.workflows import describe
 
     with one_line_errors():
-        typer.echo(json.dumps(describe(path), indent=2))
+        content = describe(path)
+        if as_json:
+            typer.echo(json.dumps(content, indent=2))
+        else:
+            typer.echo("\n".join(run_lines(path, content) if path.is_dir() else file_lines(path, content)))

@@ -1,25 +1,31 @@
-"""`latticear report`: writes the figures of a run."""
+"""`latticear report`: writes the page of a run or a scan."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from latticear.cli.app import app
 from latticear.cli.display import one_line_errors, open_console
-from latticear.cli.options import (
-    Device,
-    Run,
-    Seed,
-)
+from latticear.cli.options import Device, Seed
 from latticear.cli.verb import Verb
 
 __all__ = ["report"]
 
 
 @app.command(cls=Verb)
-def report(run: Run, seed: Seed = 0, device: Device = "auto") -> None:
-    """Write the figures of a run: training curve, samples, histograms, correlation function, weights."""
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN|SCAN", help="A run directory made by train, or a scan.")],
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Write the page of a run or a scan, report.html, with its figures: estimates, and whether to trust them."""
     from latticear.workflows.report import report_run
+    from latticear.workflows.scan.run import is_scan, report_scan
 
     with one_line_errors():
         console = open_console()
-        for path in report_run(run, seed=seed, device=device):
+        for path in [report_scan(run)] if is_scan(run) else report_run(run, seed=seed, device=device):
             console.print(str(path))

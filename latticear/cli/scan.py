@@ -54,6 +54,7 @@ def scan(
         int | None,
         typer.Option(help="Divide the temperatures into this many independent chains. Default: at most 8 in each."),
     ] = None,
+    minutes: Annotated[float | None, typer.Option(hidden=True)] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of processes on this machine; torchrun starts them.")] = 1,
     seed: Seed = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
@@ -68,6 +69,11 @@ def scan(
     with one_line_errors():
         if out is None:
             raise ValueError("scan needs --out, the folder for its results")
+        if minutes is not None:
+            raise ValueError(
+                f"a scan trains many networks, of one number of steps: give --set training.steps in place of --minutes "
+                f"{minutes:g}; a first train --minutes says how many steps fit into a time"
+            )
         console = open_console(stderr=as_json)
         with notes(console):
             plan = plan_scan(
@@ -108,7 +114,7 @@ def scan(
         elif as_json:
             typer.echo(json.dumps({"rows": table.rows()}))
         else:
-            console.print(f"finished: {out}/table.h5, table.csv and scan.png")
+            console.print(f"finished: {out}/table.h5, table.csv, scan.png and report.html")
 
 
 def _become_torchrun(workers: int) -> None:

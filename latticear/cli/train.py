@@ -55,6 +55,9 @@ def train(
     ] = None,
     grow: Annotated[bool, typer.Option(help="Train on smaller lattices first, doubling the extents.")] = False,
     levels: Levels = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Train for this time, all included; it gives the number of steps.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     resume: Annotated[bool, typer.Option(help="Continue the run in --out, or begin it if there is none.")] = False,
     sets: Sets = None,
@@ -75,7 +78,7 @@ def train(
         values["training"] |= given_options(objective=objective, data=None if data is None else str(data))
         console = open_console()
         with notes(console), Progress(console) as progress:
-            options: dict[str, Any] = {"resume": resume, "report": progress, "say": console.print}
+            options: dict[str, Any] = {"resume": resume, "report": progress, "minutes": minutes, "say": console.print}
             if grow:
                 finished = grow_run(out, config, sets or [], values, **options)
             else:

@@ -9,10 +9,8 @@ stored, so that a comparison that was interrupted continues with the same number
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +23,13 @@ from latticear.exact import exact_result
 from latticear.files import check_folder
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
-from latticear.runs.config import RunConfig, build_model, resolve_device, stored, stored_config
+from latticear.runs.config import RunConfig, resolve_device, stored, stored_config
 from latticear.runs.directory import RunDirectory
 from latticear.runs.provenance import environment
 from latticear.runs.trees import config_tree, differences
 from latticear.samples import Samples
 from latticear.training import TrainingError
+from latticear.workflows.budget import Clock, check_minutes, drawn_data, measured_cost
 from latticear.workflows.estimate import save_estimates
 from latticear.workflows.train import asked_config, begin, train_run, training_data
 from latticear.workflows.trained import Report, quiet, trained
@@ -38,13 +37,6 @@ from latticear.workflows.trained import Report, quiet, trained
 __all__ = ["compare_runs", "names_of"]
 
 Row = dict[str, Any]
-Clock = Callable[[], float]
-
-N_WARM_UP, N_TIMED = 3, 5
-"""Warm-up steps that are not timed (the first builds the sampling engine); smallest number of timed ones."""
-
-SHARE = 0.02
-"""Fraction of the time budget for further timed steps."""
 
 OVERRUN = 1.5
 """A training is stopped after this multiple of its time budget, which it exceeds if the machine became slower."""
@@ -95,8 +87,7 @@ def compare_runs(
         KeyboardInterrupt: if a signal stopped the comparison; a later call continues it.
     """
     names = names_of(configs)
-    if not (math.isfinite(minutes) and minutes > 0):
-        raise ValueError(f"--minutes must be positive and finite, got {minutes}")
+    check_minutes(minutes)
     if n < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {n}")
     check_folder(out)
@@ -187,18 +178,8 @@ def _planned(path: Path, config: RunConfig, minutes: float, clock: Clock) -> Run
 
 def _seconds_per_step(config: RunConfig, budget: float, clock: Clock) -> float:
     """The time of a training step, measured with a network that is discarded afterwards."""
-    model = build_model(config).to(resolve_device(config.device))
-    enough = N_WARM_UP + N_TIMED
-    config = replace(config, training=config.training | {"steps": 10**6})
-    steps = begin(model, config, training_data(config))
-    for _ in zip(range(N_WARM_UP), steps, strict=False):
-        pass
-    t_start = clock()
-    for step in steps:  # the loss is copied to the CPU in each step, so a GPU has finished the step
-        elapsed = clock() - t_start
-        if step.step >= enough and elapsed > SHARE * budget:
-            break
-    return elapsed / (step.step - N_WARM_UP)
+    data = training_data(config) or drawn_data(config)
+    return measured_cost(config, data, budget, begin, clock).step
 
 
 def _finish_training(run: RunDirectory, limit: float, report: Report) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from latticear.runs.config import stored_config
 from latticear.runs.directory import RunDirectory
 from latticear.samples import Samples
 from latticear.targets import AbstractTarget, Asked, Setting
-from latticear.workflows.trained import Report, quiet, step_of, trained
+from latticear.workflows.trained import Report, Say, quiet, step_of, trained
 
 __all__ = ["estimate_run", "save_estimates"]
 
@@ -45,9 +45,6 @@ MIN_ESS = 0.05
 
 MIN_PARTICLES = 1000
 """Smallest number of samples for which sequential Monte Carlo is chosen."""
-
-Say = Callable[[str], None]
-"""A function that is called with a line of text for the user."""
 
 
 def estimate_run(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,8 +13,9 @@ from latticear.models.multiscale.order import SITE
 from latticear.runs.config import RunConfig, build_model, parse_config
 from latticear.runs.directory import RunDirectory
 from latticear.runs.trees import config_tree
+from latticear.workflows.budget import Clock, check_minutes, check_no_steps, shares_of, without_steps
 from latticear.workflows.train import asked_config, check_out, train_run
-from latticear.workflows.trained import Report
+from latticear.workflows.trained import Report, Say
 
 __all__ = ["grow_run", "stage_training", "stages"]
 
@@ -32,7 +34,9 @@ def grow_run(
     *,
     resume: bool,
     report: Report,
-    say: Callable[[str], None] = lambda _: None,
+    minutes: float | None = None,
+    say: Say = lambda _: None,
+    clock: Clock = time.perf_counter,
 ) -> bool:
     """Train on a small lattice, then on one of twice its extents starting from those weights, up to the final lattice.
 
@@ -47,7 +51,10 @@ def grow_run(
         values: further keys of the config, as for `train_run`.
         resume: whether to continue an earlier call that was stopped.
         report: called with progress.
-        say: called with a line if there is no run to resume.
+        minutes: time budget of all stages together, most of it for the last ones (`shares_of`); None for the number of
+            steps in the config.
+        say: called with lines: which network was chosen and why, the planned steps, or that there is no run to resume.
+        clock: as for `train_run`.
 
     Returns:
         Whether the training has reached the last step of the last stage.
@@ -58,7 +65,12 @@ def grow_run(
         FileExistsError: if the directory of a stage exists and `resume` is False.
     """
     check_out(out, resume=resume)
-    config, shapes = _checked(config_tree(config_path, overrides, values))
+    requested = config_tree(config_path, overrides, values)
+    if minutes is not None:
+        check_minutes(minutes)
+        check_no_steps(config_tree(None, overrides, values))
+        requested = without_steps(requested)
+    config, shapes = _checked(requested)
     runs = [out.with_name(f"{out.name}-{height}x{width}") for height, width in shapes[:-1]] + [out]
     if not resume:
         for path in runs:
@@ -66,17 +78,18 @@ def grow_run(
                 raise FileExistsError(f"{path} already exists; continue with --resume or name another --out")
     if resume and not any(path.exists() for path in runs):
         say(f"there is no run in {out} to resume: a new one begins")
-    requested = config_tree(config_path, overrides, values)
     if config.choice is not None and not out.exists():
         say(str(config.choice))
     requested.setdefault("model", {})["name"] = config.model["name"]  # the default differs on a small lattice
     stage_trees = [_stage_tree(requested, config, k, shape) for k, shape in enumerate(shapes)]
     finished = [_is_finished(path, tree) for path, tree in zip(runs, stage_trees, strict=True)]
     first = max((k + 1 for k, done in enumerate(finished) if done), default=0)  # earlier stages are not needed any more
+    shares = shares_of(len(runs))
     for k, path in list(enumerate(runs))[first:]:
-        source = runs[k - 1] if k else None
-        stage_report = _with_size(report, shapes[k])
-        if not train_run(path, None, (), stage_trees[k], resume=resume, report=stage_report, source=source):
+        options: dict[str, Any] = {"resume": resume, "report": _with_size(report, shapes[k]), "clock": clock}
+        options |= {"source": runs[k - 1]} if k else {}
+        options |= {} if minutes is None else {"minutes": minutes * shares[k], "say": _with_size_said(say, shapes[k])}
+        if not train_run(path, None, (), stage_trees[k], **options):
             return False
     return True
 
@@ -166,6 +179,11 @@ def _is_finished(path: Path, tree: dict[str, Any]) -> bool:
         raise FileNotFoundError(f"{error}; remove it to train this stage again") from error
     asked_config(tree, run)
     return "finished" in run.read_json("environment.json")
+
+
+def _with_size_said(say: Say, shape: tuple[int, int]) -> Say:
+    """A line of one stage, with the size of its lattice in front of the text."""
+    return lambda text: say(f"{shape[0]}x{shape[1]}: {text}")
 
 
 def _with_size(report: Report, shape: tuple[int, int]) -> Report:

@@ -1,11 +1,11 @@
-"""The figures of a run, which compare its samples with a short Monte Carlo simulation of the same system."""
+"""The figures and the page of a run; they compare its samples with a short Monte Carlo simulation of the system."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -13,8 +13,9 @@ import torch
 from matplotlib.figure import Figure
 
 from latticear.estimation.chains import estimate_chains
+from latticear.estimation.estimates import Estimates
 from latticear.estimation.importance import estimate, forward_ess
-from latticear.exact import exact_result
+from latticear.exact import ExactResult, exact_result
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
 from latticear.montecarlo.simulation import default_method, monte_carlo
@@ -22,25 +23,32 @@ from latticear.plotting import (
     LABELS,
     Drawing,
     along_range,
+    bound_curve,
     correlation_function,
     draw_figures,
     histogram,
     receptive_field,
     sample_grid,
     training_curve,
+    value_legend,
     weight_histogram,
 )
-from latticear.runs.directory import RunDirectory
+from latticear.runs.directory import RunDirectory, write_atomically
 from latticear.samples import Samples
 from latticear.sampling.receptive import field_of
 from latticear.targets import AbstractTarget, Setting
+from latticear.workflows.describe import describe
+from latticear.workflows.page.run import run_page
 from latticear.workflows.report_grid import panels, report_grid
-from latticear.workflows.trained import quiet, trained
+from latticear.workflows.trained import Trained, quiet, trained
 
 __all__ = ["report_run"]
 
 MAX_SITES = 2**20
 """Largest number of sites of all samples that are drawn for the figures: 16,384 configurations of 8x8."""
+
+PAGE = "report.html"
+"""The page of a run."""
 
 N_SHOWN = 16
 """Number of samples, and of Monte Carlo configurations, in the figure of samples."""
@@ -53,12 +61,13 @@ CURVES = ("free_energy_per_site", "energy_per_site", "heat_capacity_per_site", "
 
 
 def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[Path]:
-    """Write the figures of a run into `figures/`; yields the path of each figure when it is written.
+    """Write the figures of a run into `figures/` and its page, `report.html`; yields each path when it is written.
 
     The figures show the training curve; samples and Monte Carlo configurations; histograms of energy and magnetisation;
     the correlation function; the importance weights with ESS and forward ESS; the receptive field of a network whose
     layers read sites at fixed offsets; and, for a run that covers a range, quantities along the range. For a run for a
-    disorder they show its first instance. For a run on a grid, `report_grid` draws the figures.
+    disorder they show its first instance. For a run on a grid, `report_grid` draws the figures. The page has the
+    estimates of the run, if there are any, else those of the samples that are drawn here.
 
     Args:
         path: run directory.
@@ -67,25 +76,43 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
     """
     matplotlib.use("agg")
     loaded, run = trained(path, device), RunDirectory(path)
+    written: list[Path] = []
+    drawn: list[Estimates] = []
+    for figure in _drawn(loaded, run, seed, drawn) if loaded.target.has_energy else report_grid(loaded, run, seed=seed):
+        written.append(figure)
+        yield figure
+    content = run_page(path, describe(path), written, [estimates.to_dict() for estimates in drawn])
+    write_atomically(path / PAGE, content.encode())
+    yield path / PAGE
+
+
+def _drawn(loaded: Trained, run: RunDirectory, seed: int, drawn: list[Estimates]) -> Iterator[Path]:
+    """Draw the figures of a run with an energy; the estimates of their samples are added to a list.
+
+    For a run that covers a range these are the estimates along it.
+    """
     target, model = loaded.target, loaded.model
-    if not target.has_energy:
-        yield from report_grid(loaded, run, seed=seed)
-        return
     setting = target.shown(model)
     hamiltonian = setting.system
     n = max(256, min(10_000, MAX_SITES // hamiltonian.n_sites))
     system = f"{type(hamiltonian.joint).__name__} {hamiltonian.shape[0]}x{hamiltonian.shape[1]}"
-    figures = _figures(run, model, setting, n, seed)
+    figures, estimates = _figures(run, model, setting, n, seed)
     if field_of(model, (0, 0)) is not None:
         figures["receptive_field"] = ((5, 6), lambda f: receptive_field(f.subplots(), model))
     yield from draw_figures(run.figures, figures, f"{system}, T = {setting.temperature:.4g}")
     if target.covers_range:
-        curves = partial(_along_range, model, target, n, seed)
+        results = _estimates_along(model, target, n, seed)
+        curves = partial(_along_range, target, results)
         yield from draw_figures(run.figures, {"temperatures": ((9, 6.5), curves)}, f"{system}, one network")
+        drawn += results.values()
+    else:
+        drawn.append(estimates)
 
 
-def _figures(run: RunDirectory, model: AbstractModel, setting: Setting, n: int, seed: int) -> dict[str, Drawing]:
-    """The figures of one system at one temperature, from n samples and n Monte Carlo configurations."""
+def _figures(
+    run: RunDirectory, model: AbstractModel, setting: Setting, n: int, seed: int
+) -> tuple[dict[str, Drawing], Estimates]:
+    """The figures of one system at one temperature, from n samples and n Monte Carlo configurations, and estimates."""
     hamiltonian, t, condition = setting
     exact = exact_result(hamiltonian, t)
     exact_free_energy = exact.free_energy_per_site if exact else None
@@ -93,7 +120,7 @@ def _figures(run: RunDirectory, model: AbstractModel, setting: Setting, n: int, 
     chains = list(monte_carlo(hamiltonian, t, n=n, method=default_method(hamiltonian), seed=seed))
     reference = Samples.cat(chains)
     with quiet():
-        ours, theirs = estimate(samples, hamiltonian, t), estimate_chains(chains, hamiltonian, t)
+        ours, theirs = estimate(samples, hamiltonian, t, exact=exact), estimate_chains(chains, hamiltonian, t)
     forward = forward_ess(model, reference.tokens, hamiltonian, t, condition=condition)
     from_model, from_chains = _Observed.of(samples, hamiltonian), _Observed.of(reference, hamiltonian)
     assert samples.log_q is not None
@@ -102,34 +129,60 @@ def _figures(run: RunDirectory, model: AbstractModel, setting: Setting, n: int, 
         f"ESS {ours['ess'].value:.3f}\nforward ESS {forward.value:.3f}\nPareto k {ours['pareto_k'].value:.2f}\nn = {n}"
     )
     pair = ours["correlation"], theirs["correlation"]
-    return {
-        "training": ((7, 4), lambda f: training_curve(f.subplots(), run.metrics(), exact_free_energy)),
+    figures: dict[str, Drawing] = {
+        "training": ((9, 4) if exact else (7, 4), partial(_draw_training, run.metrics(), exact_free_energy)),
         "samples": ((9, 4.8), partial(_draw_samples, hamiltonian, samples, reference)),
-        "histograms": ((9, 4), partial(_draw_histograms, from_model, np.exp(log_w - log_w.max()), from_chains)),
+        "histograms": ((9, 4), partial(_draw_histograms, from_model, np.exp(log_w - log_w.max()), from_chains, exact)),
         "correlation": ((6, 4), lambda f: correlation_function(f.subplots(), *pair)),
         "weights": ((6, 4), lambda f: weight_histogram(f.subplots(), log_w, text)),
     }
+    ours["forward_ess"] = forward
+    ours.check_collapse()
+    return figures, ours
+
+
+def _draw_training(metrics: list[dict[str, Any]], exact: float | None, figure: Figure) -> None:
+    """Draw the variational free energy; with an exact one also the excess over it, on a logarithmic axis."""
+    axes = figure.subplots(1, 1 if exact is None else 2, squeeze=False)[0]
+    training_curve(axes[-1], metrics, exact)
+    if exact is not None:
+        bound_curve(axes[0], metrics, exact)
 
 
 def _draw_samples(hamiltonian: AbstractHamiltonian, samples: Samples, reference: Samples, figure: Figure) -> None:
     left, right = figure.subplots(1, 2)
-    sample_grid(left, panels(hamiltonian, samples.tokens[:N_SHOWN]), 4, "model")
-    sample_grid(right, panels(hamiltonian, reference.tokens[:N_SHOWN]), 4, "Monte Carlo")
+    states = hamiltonian.states.numpy()
+    sample_grid(left, panels(hamiltonian, samples.tokens[:N_SHOWN]), 4, "model", states)
+    sample_grid(right, panels(hamiltonian, reference.tokens[:N_SHOWN]), 4, "Monte Carlo", states)
+    value_legend(figure, [left, right], states, "spin" if states.min() < 0 else "state")
 
 
-def _draw_histograms(samples: _Observed, weights: np.ndarray, reference: _Observed, figure: Figure) -> None:
+def _draw_histograms(
+    samples: _Observed, weights: np.ndarray, reference: _Observed, exact: ExactResult | None, figure: Figure
+) -> None:
     left, right = figure.subplots(1, 2)
-    histogram(left, samples.energy, weights, reference.energy, "energy per site")
-    histogram(right, samples.m, weights, reference.m, "magnetisation per site")
+    u, m = (exact.energy_per_site, exact.abs_magnetization) if exact else (None, None)
+    of_energy = {} if u is None else {u: "exact mean"}
+    of_m = {} if m is None else {-m: "_", m: r"exact $\pm\langle |m| \rangle$"}
+    if m is not None and samples.m.min() >= 0:  # the length of a vector
+        of_m = {m: r"exact $\langle |m| \rangle$"}
+    histogram(left, samples.energy, weights, reference.energy, LABELS["energy_per_site"], of_energy)
+    histogram(right, samples.m, weights, reference.m, "magnetisation per site m", of_m)
 
 
-def _along_range(model: AbstractModel, target: AbstractTarget, n: int, seed: int, figure: Figure) -> None:
-    """Draw free energy, energy, heat capacity and magnetisation along the range of a target, with exact curves."""
+def _estimates_along(model: AbstractModel, target: AbstractTarget, n: int, seed: int) -> dict[float, Estimates]:
+    """Estimates from n samples at each of several settings along the range of a target."""
     results = {}
     for k, (x, setting) in enumerate(target.along(N_POINTS).items()):
         batches = model.sample_batches(n, seed=seed, start=k * n, condition=setting.condition)
+        exact = exact_result(setting.system, setting.temperature)
         with quiet():
-            results[x] = estimate(batches, setting.system, setting.temperature)
+            results[x] = estimate(batches, setting.system, setting.temperature, exact=exact)
+    return results
+
+
+def _along_range(target: AbstractTarget, results: dict[float, Estimates], figure: Figure) -> None:
+    """Draw free energy, energy, heat capacity and magnetisation along the range of a target, with exact curves."""
     curve = {x: exact_result(s.system, s.temperature) for x, s in target.along(N_CURVE).items()}
     exact = {x: result for x, result in curve.items() if result is not None}
     for ax, name in zip(figure.subplots(2, 2).flat, CURVES, strict=True):

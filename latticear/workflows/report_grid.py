@@ -13,7 +13,16 @@ from torch import Tensor
 
 from latticear.data.configurations import Configurations
 from latticear.models import AbstractModel
-from latticear.plotting import Array, Drawing, completions, draw_figures, likelihood_curve, receptive_field, sample_grid
+from latticear.plotting import (
+    Array,
+    Drawing,
+    completions,
+    draw_figures,
+    likelihood_curve,
+    receptive_field,
+    sample_grid,
+    value_legend,
+)
 from latticear.runs.directory import RunDirectory
 from latticear.sampling.receptive import field_of
 from latticear.spaces import ConfigurationSpace
@@ -46,8 +55,10 @@ def report_grid(loaded: Trained, run: RunDirectory, *, seed: int = 0) -> Iterato
         left, right = figure.subplots(1, 2)
         columns = max(1, round(len(last.tokens) ** 0.5))
         shown = len(last.tokens) // columns * columns
-        sample_grid(left, panels(grid, samples.tokens[:shown]), columns, "model")
-        sample_grid(right, panels(grid, last.tokens[:shown]), columns, "data")
+        states = grid.states.numpy()
+        sample_grid(left, panels(grid, samples.tokens[:shown]), columns, "model", states)
+        sample_grid(right, panels(grid, last.tokens[:shown]), columns, "data", states)
+        value_legend(figure, [left, right], states, "value")
 
     figures: dict[str, Drawing] = {
         "training": ((7, 4), lambda f: likelihood_curve(f.subplots(), run.metrics())),
@@ -81,7 +92,9 @@ def _draw_completions(
     conditions = _for_model(model, repeated[2])
     samples = model.sample(len(tokens) * DRAWN, seed=seed, given=given, where=held, condition=conditions)
     drawn = panels(grid, samples.tokens).reshape(len(tokens), DRAWN, grid.shape[0], -1)
-    completions(figure.subplots(), panels(grid, tokens), _side_by_side(where.numpy()), drawn, "lower half by the model")
+    states, ax = grid.states.numpy(), figure.subplots()
+    completions(ax, panels(grid, tokens), _side_by_side(where.numpy()), drawn, "lower half by the model", states)
+    value_legend(figure, [ax], states, "value")
 
 
 def _for_model(model: AbstractModel, condition: Tensor | None) -> Tensor | None:

@@ -6,7 +6,7 @@ import math
 import time
 import tomllib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,14 @@ from latticear.threads import ThreadsWarning, useful_threads
 from latticear.training import Step, TrainingError, fit
 from latticear.training.loop import work_of
 from latticear.training.state import ResumeError
+from latticear.workflows.budget import Clock, check_no_steps, drawn_data, planned_steps, without_steps
 from latticear.workflows.grid_runs import check_classes, check_same_data, completed
-from latticear.workflows.trained import Report, step_of
+from latticear.workflows.trained import Report, Say, step_of
 
 __all__ = ["asked_config", "begin", "check_out", "train_run", "training_data"]
+
+BOUND = " (one batch: an upper bound on average; latticear estimate gives the value)"
+"""What the last line of progress says of the variational free energy."""
 
 
 def train_run(
@@ -44,11 +48,14 @@ def train_run(
     report: Report,
     seconds: float = math.inf,
     source: Path | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    minutes: float | None = None,
+    say: Say = lambda _: None,
+    clock: Clock = time.perf_counter,
 ) -> bool:
     """Train a model as described by a config, or resume the run in `out`.
 
-    A signal, or a training that takes longer than `seconds`, stops the training after a checkpoint.
+    A signal, or a training that takes longer than `seconds`, stops the training after a checkpoint. With `minutes` the
+    number of steps is planned so that the call takes about this time; it is stored with the run.
 
     Args:
         out: run directory.
@@ -60,23 +67,39 @@ def train_run(
         seconds: longest duration of the training.
         source: directory of a run whose weights are the initial weights of this one; its lattice or temperature may
             differ.
-        say: called with a line that says which network was chosen and why, or that there is no run to resume.
+        minutes: time budget of a new run, all included; None for the number of steps in the config. A number of steps
+            in the TOML file is replaced.
+        say: called with lines: which network was chosen and why, the planned number of steps, or that there is no run
+            to resume.
+        clock: a clock in seconds, by which the steps are planned.
 
     Returns:
         Whether the training has reached its last step.
 
     Raises:
-        ValueError: for an invalid config, a config that differs from that of the run to be resumed, or a source whose
-            weights do not fit.
+        ValueError: for an invalid config, a config that differs from that of the run to be resumed, a source whose
+            weights do not fit, or `minutes` together with a number of steps.
         FileExistsError: if `out` exists and `resume` is False.
         TrainingError: when the loss or the weights are not finite; names the last good checkpoint.
         OSError: if a file cannot be read or written.
     """
+    t_start = clock()
     check_out(out, resume=resume)
     run = RunDirectory(out) if out.exists() else None
     tree = _requested_tree(config_path, overrides, values, source if run is None else None)
+    if minutes is not None:
+        check_no_steps(config_tree(None, overrides, values))
+        tree = without_steps(tree)
     config = asked_config(tree, run)
     data = training_data(config, run)
+    budget: dict[str, Any] = {}
+    if minutes is not None and run is not None:
+        _check_same_minutes(run, minutes)
+    elif minutes is not None:
+        data = data or drawn_data(config)
+        config.training["steps"], cost = planned_steps(config, data, minutes, begin, clock, t_start)
+        budget = {"minutes": minutes, "seconds_per_step": cost.step}
+        say(f"{minutes:g} minutes are {config.training['steps']} steps of {cost.step:.2g} s each")
     device = resolve_device(config.device)
     model = build_model(config).to(device)
     latest, origin = run.latest() if run else None, _origin(run, source)
@@ -85,7 +108,7 @@ def train_run(
     state = run.load_trainer(latest, device) if run and latest else None
     steps = begin(model, config, data, state)
     if run is None:
-        record: dict[str, Any] = {} if config.target.has_energy or data is None else {"data": data.fingerprint}
+        record = budget if config.target.has_energy or data is None else budget | {"data": data.fingerprint}
         record |= {"from": origin} if origin else {}
         if config.choice is not None:
             say(str(config.choice))
@@ -125,6 +148,21 @@ def _note_threads(run: RunDirectory, work: int) -> None:
             f"from those of a training without interruption; with --threads {began} they do not",
             ThreadsWarning,
             stacklevel=2,
+        )
+
+
+def _check_same_minutes(run: RunDirectory, minutes: float) -> None:
+    """Check that a resumed run was planned for this time; the number of steps that was planned then stays.
+
+    Raises:
+        ValueError: if it was planned for another time, or with a number of steps.
+    """
+    stored = run.read_json("environment.json").get("minutes")
+    if stored != minutes:
+        steps = stored_config(run.config_path).training["steps"]
+        first = f"{steps} steps" if stored is None else f"{stored:g} minutes ({steps} steps)"
+        raise ValueError(
+            f"--resume continues a run as it was: {run.path} is for {first}, got --minutes {minutes:g}; leave it out"
         )
 
 
@@ -269,7 +307,7 @@ def _train(
                 done, elapsed = step.step, time.monotonic() - t_start
                 run.log({"step": done, "elapsed": elapsed, "loss": step.loss, **step.metrics})
                 status |= {"loss": step.loss, **step.metrics}
-                report(done, total, _headline(status))
+                report(done, total, _headline(status, last=done == total))
                 ends = stop.requested or elapsed > seconds
                 if done % every == 0 or done == total or ends:
                     run.save_checkpoint(model, _finite(step.state.weights()), step.state.state_dict())
@@ -324,20 +362,22 @@ def _check_unchanged(requested: dict[str, Any], before: dict[str, Any]) -> None:
         )
 
 
-def _headline(status: dict[str, Any]) -> str:
+def _headline(status: dict[str, Any], *, last: bool = False) -> str:
     """The line of progress of a training.
 
     Args:
         status: loss and metrics of the last step, and metrics of earlier steps that it does not have; `at`, the place
             of the setting shown; `exact`, the exact free energy per site, if there is one.
+        last: whether this is the line of the last step, which says what the free energy of a training is.
     """
     text = "" if "kl_bound" in status else f"nll/site {status['loss']:.5f} "
     if "free_energy_per_site" in status:
         text += f"{status['at']}: " if status["at"] else ""
-        text += f"F/N {with_error(status['free_energy_per_site'], status['free_energy_error'])} "
+        text += f"F/N <= {with_error(status['free_energy_per_site'], status['free_energy_error'])} "
         text += f"exact {status['exact']:.6f} " if "exact" in status else ""
         text += f"ESS {status['ess']:.2f}"
         text += f", from data {status['forward_ess']:.2f}" if "forward_ess" in status else ""
+        text += BOUND if last else ""
     elif "nll_held_out" in status:
         text += f"held out {status['nll_held_out']:.5f}"
     return text.rstrip()

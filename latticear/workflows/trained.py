@@ -14,10 +14,13 @@ from latticear.runs.config import RunConfig, resolve_device, stored_config
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.targets import AbstractTarget
 
-__all__ = ["Report", "Trained", "quiet", "step_of", "trained"]
+__all__ = ["Report", "Say", "Trained", "quiet", "step_of", "trained"]
 
 Report = Callable[[int, int, str], None]
 """A function that is called with the work done, the total work, and a line of text that describes the progress."""
+
+Say = Callable[[str], None]
+"""A function that is called with a line of text for the user."""
 
 
 class Trained(NamedTuple):

@@ -55,10 +55,10 @@ def test_train_estimate_sample_and_their_files(tmp_path):
         np.testing.assert_array_equal(h5["spins"], 2 * again.tokens.numpy().astype(np.int8) - 1)
         np.testing.assert_array_equal(h5["log_q"], again.log_q.numpy())
 
-    described = json.loads(succeed("info", run))
+    described = json.loads(succeed("info", run, "--json"))
     assert described["config"]["hamiltonian"]["shape"] == [4, 4]
     assert described["estimates"] == stored
-    assert json.loads(succeed("info", file))["n_samples"] == 100
+    assert json.loads(succeed("info", file, "--json"))["n_samples"] == 100
 
 
 def test_error_bars_that_cannot_be_trusted_are_not_shown_as_if_they_could(run):
@@ -76,14 +76,15 @@ def test_monte_carlo_then_maximum_likelihood_then_forward_ess(tmp_path):
     assert "tau_int_energy" in table
     assert f"{data}: 400 configurations" in table
     succeed("train", *tiny.OPTIONS, "--data", data, "--out", run)  # data mean maximum likelihood
-    assert json.loads(succeed("info", run))["config"]["training"]["objective"] == "forward-kl"
+    assert json.loads(succeed("info", run, "--json"))["config"]["training"]["objective"] == "forward-kl"
     assert "forward_ess" in succeed("estimate", run, "-n", "200", "--data", data)
 
 
 def test_report_writes_its_figures(copy, monkeypatch):
     monkeypatch.setattr("latticear.workflows.report.MAX_SITES", 1)
     lines = succeed("report", copy).splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 7
+    assert lines[-1] == f"{copy}/report.html"
     assert all(Path(line).stat().st_size > 10_000 for line in lines)
 
 
@@ -113,7 +114,7 @@ def test_methods_with_a_free_energy(tmp_path, method):
     assert found["reliable"] is True
     for name in ("log_z", "free_energy_per_site", "energy_per_site", "entropy_per_site"):
         assert abs(found[name]["value"] - found[name]["exact"]) < 4 * found[name]["error"]
-    info = json.loads(succeed("info", out))
+    info = json.loads(succeed("info", out, "--json"))
     assert info["n_samples"] == 3001
     assert info["attributes"]["provenance"]["method"] == method
     frustrated = la.Ising((3, 3), coupling=-1.0)

@@ -162,8 +162,8 @@ def _use(record: Record) -> None:
                 lambda name=name, n=n: run("sample", name, "-n", n, "-o", f"{name}.h5", "--append", "--seed", 4),
             )
         record(f"{name}.h5", lambda name=name: hdf5(Path(f"{name}.h5")))
-        record(f"$ info {name}", lambda name=name: run("info", name))
-        record(f"$ info {name}.h5", lambda name=name: run("info", f"{name}.h5"))
+        record(f"$ info {name}", lambda name=name: run("info", name, "--json"))
+        record(f"$ info {name}.h5", lambda name=name: run("info", f"{name}.h5", "--json"))
     several = ("--temperature", "2.2", "2.4")
     record("$ estimate several", lambda: run("estimate", "a", "-n", 300, *several, "--json"))
     record("$ estimate --data", lambda: run("estimate", "a", "-n", 300, "--data", "wolff.h5", "--json"))
@@ -220,7 +220,7 @@ def _grid(record: Record) -> None:
     for name in ("grid.h5", "done.h5"):
         record(name, lambda name=name: hdf5(Path(name)) if Path(name).exists() else None)
     record("$ report grid", lambda: run("report", "grid"))
-    record("$ info grid", lambda: run("info", "grid"))
+    record("$ info grid", lambda: run("info", "grid", "--json"))
 
 
 def _exact(record: Record) -> None:

@@ -91,7 +91,7 @@ def test_train_estimate_sample_complete_and_report(trained, pictures, tmp_path):
 
     names = ["training", "samples", "completions", "receptive_field"]
     assert succeed("report", trained).split() == [str(trained / "figures" / f"{name}.png") for name in names]
-    described = json.loads(succeed("info", trained))
+    described = json.loads(succeed("info", trained, "--json"))
     assert described["config"]["grid"]["levels"] == 3
     assert "temperature" not in described["config"]
     assert described["estimates"]["held_out"]

@@ -138,7 +138,7 @@ def test_given_on_the_command_line(run, one, tmp_path):
     command = ("sample", run, "--given", one, "-o", out, "--seed", 2)
     assert succeed(*command, "-n", "100") == f"{out}: 100 configurations\n"
     assert succeed(*command, "-n", "2e4", "--append") == f"{out}: 20000 configurations\n"
-    found = json.loads(succeed("info", out))
+    found = json.loads(succeed("info", out, "--json"))
     assert found["datasets"]["log_q_given"] == {"shape": [20_000], "dtype": "float64"}
     assert found["datasets"]["where"] == {"shape": [20_000, 4, 4], "dtype": "uint8"}
     assert found["attributes"]["provenance"]["given"] == {"path": str(one), "n": 1, "provenance": None}

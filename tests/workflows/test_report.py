@@ -1,4 +1,4 @@
-"""The report: five figures with something on them, for every kind of run."""
+"""The figures of a report, with something on them, for every kind of run; test_page.py has the page."""
 
 import h5py
 import matplotlib.image
@@ -21,7 +21,8 @@ def few_samples(monkeypatch):
 
 
 def _check_figures(run) -> dict[str, np.ndarray]:
-    paths = list(report_run(run))
+    *paths, page = report_run(run)
+    assert page == run / "report.html"
     assert paths == [run / "figures" / f"{name}.png" for name in NAMES]
     pictures = {path.stem: matplotlib.image.imread(path) for path in paths}
     for picture in pictures.values():
@@ -31,10 +32,14 @@ def _check_figures(run) -> dict[str, np.ndarray]:
     return pictures
 
 
+def _pictures(run, seed) -> dict[str, np.ndarray]:
+    *paths, _ = report_run(run, seed=seed)
+    return {path.stem: matplotlib.image.imread(path) for path in paths}
+
+
 def test_figures_of_a_run(tmp_path):
     pictures = _check_figures(tiny.train(tmp_path / "run"))
-    again = {path.stem: matplotlib.image.imread(path) for path in report_run(tmp_path / "run", seed=0)}
-    other = {path.stem: matplotlib.image.imread(path) for path in report_run(tmp_path / "run", seed=1)}
+    again, other = (_pictures(tmp_path / "run", seed) for seed in (0, 1))
     for name in NAMES:
         assert np.array_equal(pictures[name], again[name])
         assert np.array_equal(pictures[name], other[name]) == (name in ("training", "receptive_field"))
@@ -50,12 +55,13 @@ def test_a_network_with_an_order_of_its_own(tmp_path):
         resume=False,
         report=tiny.silent,
     )
-    assert [path.stem for path in report_run(tmp_path / "run")] == NAMES[:-1]
+    assert [path.stem for path in report_run(tmp_path / "run")] == [*NAMES[:-1], "report"]
 
 
 def test_figures_are_given_what_they_say(tmp_path, monkeypatch):
     drawn: dict[str, list] = {}
-    for name in ("sample_grid", "histogram", "training_curve", "weight_histogram", "correlation_function"):
+    names = ("sample_grid", "histogram", "training_curve", "bound_curve", "weight_histogram", "correlation_function")
+    for name in names:
         monkeypatch.setattr(report, name, lambda ax, *given, name=name: drawn.setdefault(name, []).append(given))
     run = tiny.train(tmp_path / "run")
     list(report_run(run, seed=3))
@@ -64,7 +70,12 @@ def test_figures_are_given_what_they_say(tmp_path, monkeypatch):
     samples = model.sample(256, seed=3)
     energy, m = ising.token_energy(samples.tokens) / 16, ising.spins(samples.tokens).mean((1, 2))
     log_w = -16 * energy / tiny.TEMPERATURE - samples.log_q
-    for values, (shown, weights, reference, _) in zip((energy, m), drawn["histogram"], strict=True):
+    known = la.exact_result(ising, tiny.TEMPERATURE)
+    assert [list(given[-1]) for given in drawn["histogram"]] == [
+        pytest.approx([known.energy_per_site]),
+        pytest.approx([-known.abs_magnetization, known.abs_magnetization]),
+    ]
+    for values, (shown, weights, reference, *_) in zip((energy, m), drawn["histogram"], strict=True):
         np.testing.assert_array_equal(shown, values)
         np.testing.assert_allclose(weights / weights.sum(), log_w.softmax(0), rtol=1e-12)
         assert len(reference) == 256
@@ -72,6 +83,7 @@ def test_figures_are_given_what_they_say(tmp_path, monkeypatch):
     np.testing.assert_allclose(drawn["weight_histogram"][0][0], log_w, rtol=1e-12)
     rows, exact = drawn["training_curve"][0]
     assert len(rows) == tiny.STEPS
+    assert drawn["bound_curve"][0][1] == exact
     grids = [given[0] for given in drawn["sample_grid"]]
     np.testing.assert_array_equal(grids[0], ising.spins(samples.tokens[:16]))
     assert grids[1].shape == (16, 4, 4)
@@ -112,7 +124,7 @@ def test_figures_of_a_grid(tmp_path, monkeypatch, held_out):
     values = {"grid": {"levels": 3}, "training": {"data": str(tmp_path / "data.h5"), "held_out": held_out}}
     run = tmp_path / "run"
     train_run(run, None, tiny.SETS, values, resume=False, report=tiny.silent)
-    paths = list(report_run(run, seed=3))
+    *paths, _ = report_run(run, seed=3)
     assert paths == [
         run / "figures" / f"{name}.png" for name in ("training", "samples", "completions", "receptive_field")
     ]
@@ -122,7 +134,7 @@ def test_figures_of_a_grid(tmp_path, monkeypatch, held_out):
     (_, ours, *_), (_, data, *_) = drawn["sample_grid"][:2]
     np.testing.assert_array_equal(ours, load_model(run).sample(36, seed=3, condition=condition).tokens)
     np.testing.assert_array_equal(data, tokens[-36:])
-    _, origin, where, completed, _ = drawn["completions"][0]
+    _, origin, where, completed, *_ = drawn["completions"][0]
     np.testing.assert_array_equal(origin, tokens[-8:])
     assert where[:, :4].all()
     assert not where[:, 4:].any()

@@ -260,7 +260,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(server, tmp_path):
     assert ended.stdout.endswith(f"interrupted: {n_done} of 6 points are done; {remedy}\n")
     assert len(ended.stdout.splitlines()) == n_done + 1
     ended = server.run(tmp_path, *command, "--resume")
-    assert ended.stdout.endswith("finished: a/table.h5, table.csv and scan.png\n")
+    assert ended.stdout.endswith("finished: a/table.h5, table.csv, scan.png and report.html\n")
 
 
 # several processes

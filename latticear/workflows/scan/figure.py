@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from latticear.arrays import Array
 from latticear.exact import ExactResult
-from latticear.plotting import EXACT, LABELS, MODEL
+from latticear.plotting import AXES, EXACT, LABELS, MODEL
 from latticear.workflows.scan.table import ScanTable
 
 __all__ = ["scan_figure"]
@@ -46,7 +46,7 @@ def scan_figure(figure: Figure, table: ScanTable, curves: Sequence[Sequence[Exac
             _points(ax, table, i, name, colour)
         ax.set_ylabel(LABELS[name])
     for ax in axes[-1]:
-        ax.set_xlabel("temperature")
+        ax.set_xlabel(AXES["temperature"])
     axes.flat[-1].set_ylim(-0.03, 1.03)
     figure.legend(handles=_keys(table, curves, colours), loc="outside lower center", ncols=8, frameon=False)
 

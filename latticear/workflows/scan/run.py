@@ -3,7 +3,7 @@
     OUT/scan.json                     the settings of the scan
         8x8/T2.269/                   run directory of a point; with one network for all temperatures, 8x8/
         points/8x8-T2.269.json        results of a point; written when the point is finished
-        table.h5  table.csv  scan.png written when all points are finished
+        table.h5  table.csv  scan.png  report.html   written when all points are finished
 
 Several processes communicate through this folder alone: each process works on its share of the chains, and one that
 finds all points finished writes the table.
@@ -31,6 +31,7 @@ from latticear.runs.config import resolve_device
 from latticear.runs.directory import RunDirectory, write_atomically
 from latticear.runs.trees import Tree, differences
 from latticear.workflows.estimate import estimate_run, save_estimates
+from latticear.workflows.page.scan import scan_page
 from latticear.workflows.scan.figure import scan_figure
 from latticear.workflows.scan.plan import Plan, Point, Share, size_name
 from latticear.workflows.scan.records import SETTINGS, read_record, stored_settings, write_record
@@ -38,7 +39,7 @@ from latticear.workflows.scan.table import ScanTable, table_of
 from latticear.workflows.train import train_run
 from latticear.workflows.trained import Report, quiet
 
-__all__ = ["finish_scan", "open_scan", "scan_run"]
+__all__ = ["finish_scan", "is_scan", "open_scan", "report_scan", "scan_run"]
 
 N_REFERENCE = 4000
 """Number of Monte Carlo configurations at a point where an exact value is missing."""
@@ -51,6 +52,8 @@ PATIENCE = 300.0
 
 TABLE = "table.csv"
 """The file that is written last; if it exists, all other files have been written."""
+
+FIGURE, PAGE = "scan.png", "report.html"
 
 ROW = ("shape", "temperature", "steps", "seconds", "estimates", "monte_carlo")
 """Keys of the results of a point."""
@@ -130,12 +133,38 @@ def finish_scan(plan: Plan, *, report: Report, share: Share | None = None) -> Sc
     temperatures, shapes = plan.settings["temperatures"], list(dict.fromkeys(point.shape for point in points))
     table = table_of(shapes, temperatures, [read_record(point.record, ROW) for point in points])
     with _locked(plan.out):
-        if all((plan.out / name).exists() for name in ("scan.png", "table.h5", TABLE)):
+        if all((plan.out / name).exists() for name in (FIGURE, "table.h5", TABLE)):
             return table if share.world == 1 else None
         _draw(plan, table, report)
         write_atomically(plan.out / "table.h5", table.to_hdf5(plan.settings))
+        report_scan(plan.out)
         write_atomically(plan.out / TABLE, table.to_csv())
     return table
+
+
+def is_scan(folder: Path) -> bool:
+    """Whether a folder is that of a scan."""
+    return (folder / SETTINGS).is_file()
+
+
+def report_scan(folder: Path) -> Path:
+    """Write the page of a scan, `report.html`, from its points that are finished; returns its path.
+
+    Args:
+        folder: the folder of the scan.
+
+    Raises:
+        ValueError: if a file in it is damaged.
+        OSError: if a file cannot be read or written.
+    """
+    settings = read_record(folder / SETTINGS, ("configs", "sizes", "temperatures", "n", "chains"))
+    points = [read_record(file, ROW) for file in (folder / "points").glob("*.json")]
+    order = {size: k for k, size in enumerate(settings["sizes"])}
+    points.sort(key=lambda point: (order[size_name(point["shape"])], point["temperature"]))
+    figure = folder / FIGURE
+    page = scan_page(folder, settings, points, figure if figure.exists() else None)
+    write_atomically(folder / PAGE, page.encode())
+    return folder / PAGE
 
 
 def _wait_for(file: Path) -> None:
@@ -220,7 +249,7 @@ def _draw(plan: Plan, table: ScanTable, report: Report) -> None:
     curves = [list(_curve(h, table.temperatures, report)) for h in hamiltonians]
     sizes = " to ".join(dict.fromkeys(size_name(shape) for shape in (table.shapes[0], table.shapes[-1])))
     one = ", one network" if plan.points[0].config.target.covers_range else ""
-    drawing = (12.5, 5.8), lambda figure: scan_figure(figure, table, curves)
+    drawing = (12.5, 6.6), lambda figure: scan_figure(figure, table, curves)
     for _ in draw_figures(plan.out, {"scan": drawing}, f"{type(hamiltonians[0].joint).__name__} {sizes}{one}"):
         pass
 

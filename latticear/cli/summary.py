@@ -1,0 +1,162 @@
+"""What `latticear info` prints: a run directory or a data file in at most twenty lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["MOST", "file_lines", "run_lines"]
+
+MOST = 20
+"""Largest number of lines."""
+
+WIDTH = 110
+"""Longest text of a line; longer ones are cut."""
+
+QUANTITIES = (
+    *("free_energy_per_site", "energy_per_site", "entropy_per_site", "heat_capacity_per_site", "abs_magnetization"),
+    *("susceptibility", "ess", "forward_ess", "nll_per_site", "bits_per_site"),
+)
+"""Estimates that are shown, if there are such."""
+
+UNSHOWN = ("conventions", "units", "format_version", "beta", "weights")
+"""Attributes of files that only --json shows."""
+
+Tree = Mapping[str, Any]
+Line = tuple[str, str]
+
+
+def run_lines(path: Path, content: Tree) -> list[str]:
+    """Lines about a run: what, where, how far, its estimates, and the next command.
+
+    Args:
+        path: the run directory.
+        content: what `describe` returns of it.
+    """
+    from latticear.workflows import words
+
+    config = content["config"]
+    what = ", ".join(filter(None, [words.system(config), words.temperature(config)]))
+    return _shown(
+        f"{path}: {what}", [*_training(content), *_estimates(content.get("estimates")), *_next(path, content)]
+    )
+
+
+def _training(content: Tree) -> Iterator[Line]:
+    from latticear.estimation.estimates import with_error
+    from latticear.workflows import words
+
+    config, environment, last = content["config"], content.get("environment", {}), content.get("last_step")
+    training = config["training"]
+    yield "network", words.network(config["model"], content.get("n_parameters"))
+    yield (
+        "training",
+        f"{training['objective']}, batch of {training['batch_size']}, learning rate {training['learning_rate']:g}, "
+        f"seed {config['seed']}",
+    )
+    done = last["step"] if last else 0
+    yield "progress", f"step {done} of {training['steps']}, {words.trained_for(environment, last)}"
+    if last and "free_energy_per_site" in last:
+        bound = with_error(last["free_energy_per_site"], last["free_energy_error"])
+        at = "" if isinstance(config["temperature"], (int, float)) else " in the middle of the range"
+        yield "last batch", f"F/N <= {bound} (a variational bound{at}), ESS {last['ess']:.3f}"
+    elif last:
+        yield "last batch", f"negative log-likelihood {last['loss']:.5f} nats per site"
+    yield "made by", words.machine(environment)
+    yield "command", words.command(environment)
+
+
+def _estimates(content: Tree | None) -> Iterator[Line]:
+    from latticear.workflows import words
+
+    if not content:
+        return
+    if "estimates" in content:
+        yield "estimates", f"at {len(content['estimates'])} temperatures"
+        for point in content["estimates"][:8]:
+            yield "", f"T = {point['temperature']:g}: {_point(point)}"
+        return
+    trust = "" if "free_energy_per_site" not in content else f": {words.verdict_of(content)}"
+    yield "estimates", f"n = {content['n']}{trust}"
+    for name in QUANTITIES:
+        if isinstance(content.get(name), Mapping):
+            yield "", f"{name:24s}{_value(content[name])}"
+
+
+def _point(point: Tree) -> str:
+    names = {"F/N": "free_energy_per_site", "|m|": "abs_magnetization", "ESS": "ess"}
+    found = [f"{short} {_value(point[name])}" for short, name in names.items() if name in point]
+    return ", ".join(found) + ("" if point.get("reliable", True) else ", not trusted")
+
+
+def _value(entry: Tree) -> str:
+    from latticear.estimation.estimates import with_error
+
+    exact = f", exact {entry['exact']:.8g}" if entry.get("exact") is not None else ""
+    return with_error(entry["value"], entry["error"]) + exact
+
+
+def _next(path: Path, content: Tree) -> Iterator[Line]:
+    finished = "finished" in content.get("environment", {})
+    if not finished:
+        yield "next", f"latticear train --out {path} --resume"
+    elif not content.get("estimates"):
+        yield "next", f"latticear estimate {path}"
+    else:
+        yield "next", f"latticear report {path}"
+
+
+def file_lines(path: Path, content: Tree) -> list[str]:
+    """Lines about a data file: its datasets and attributes.
+
+    Args:
+        path: the file.
+        content: what `describe` returns of it.
+    """
+    from latticear.workflows import words
+
+    attributes = dict(content.get("attributes", {}))
+    lines: list[Line] = []
+    hamiltonian = attributes.pop("hamiltonian", None)
+    if isinstance(hamiltonian, Mapping) and {"name", "shape"} <= hamiltonian.keys():
+        lines.append(("system", words.system({"hamiltonian": hamiltonian})))
+    model = attributes.pop("model", None)
+    if isinstance(model, Mapping) and "name" in model:
+        lines.append(("network", words.network(model)))
+    lines += [("dataset", f"{name}: {_dataset(item)}") for name, item in content.get("datasets", {}).items()]
+    known = ("n_samples", "shape", "datasets", "attributes")
+    lines += [(key, _text(value)) for key, value in content.items() if key not in known]
+    lines += [(key, _text(value)) for key, value in attributes.items() if key not in UNSHOWN]
+    head = f"{path}"
+    if "n_samples" in content and "shape" in content:
+        head += f": {content['n_samples']} configurations of {'x'.join(map(str, content['shape']))}"
+    return _shown(head, lines)
+
+
+def _dataset(item: Any) -> str:
+    if not isinstance(item, Mapping):
+        return _text(item)
+    shape = "x".join(map(str, item.get("shape", ()))) or "a number"
+    return f"{shape} {item.get('dtype', '')}".strip()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_text(each)}" for key, each in value.items())
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _shown(head: str, lines: list[Line]) -> list[str]:
+    """The lines below their head, cut to a width and a number."""
+    widest = max((len(label) for label, _ in lines), default=0)
+    shown = [head, *(f"  {label:<{widest}s}  {_cut(text)}".rstrip() for label, text in lines)]
+    if len(shown) <= MOST:
+        return shown
+    return [*shown[: MOST - 1], f"  and {len(shown) - MOST + 1} more lines: --json shows all"]
+
+
+def _cut(text: str) -> str:
+    text = " ".join(text.split()) if "\n" in text else text
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 4]} ..."
