@@ -1,12 +1,14 @@
-"""Checks of numerical arguments, which raise ValueError with the name of the argument."""
+"""Checks of arguments, which raise ValueError with the name of the argument."""
 
 from __future__ import annotations
 
 import difflib
 import operator
 from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
 
-__all__ = ["check_integer", "check_seed", "did_you_mean"]
+__all__ = ["check_integer", "check_seed", "did_you_mean", "needed_package"]
 
 
 def check_integer(name: str, value: int | None, *, least: int, default: int | None = None) -> int:
@@ -35,3 +37,15 @@ def did_you_mean(name: object, valid: Iterable[str]) -> str:
     """The end of a message about an unknown name: asks for the most similar valid one; empty if none is similar."""
     near = difflib.get_close_matches(str(name), list(valid), 1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def needed_package(name: str, what: str) -> Any:
+    """Import a package that latticear does not depend on.
+
+    Raises:
+        ImportError: if it is not installed; says how to install it.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{what} needs {name}, which is not installed: pip install {name}") from error

@@ -10,6 +10,7 @@ import latticear
 PACKAGE = Path(latticear.__file__).parent
 
 FLOORS = (
+    "tables",
     "arrays deprecated files lattice samples arguments threads kernels",
     "spaces observables random_numbers",
     "hamiltonians sampling",

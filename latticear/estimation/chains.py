@@ -150,7 +150,6 @@ def _chains(
 ) -> Estimates:
     """Estimates of chains from energies and magnetisations `(T, R)` and series `(T, R, ...)`."""
     quantities = thermodynamics(energy, m, np.ones_like(energy), temperature, n_sites)
-    exact_values = {} if exact is None else exact.values_for(n_sites, temperature)
     errors: dict[str, float] = {}
     taus: dict[str, TauInt] = {}
     events: dict[str, float] = {}
@@ -172,31 +171,42 @@ def _chains(
             f"are {required:.3g}"
         )
     change, error, _ = mean_error(balance)
-    imbalance = imbalance_of(change, error, n_sites)
+    n, still = energy.size, _still_fraction(taus, energy.shape[0])
+    imbalance = imbalance_of(change, error, n_sites, temperature, n * still)
     reasons += balance_reasons(imbalance) + rarity_reasons(events)
-    n = energy.size
     estimates = {
         name: Estimate(
             quantity.value,
             errors[name],
             n=n,
-            ess=min(1.0, 0.5 / taus[name].tau),
-            exact=exact_values.get(name),
+            ess=min(1.0, 0.5 / taus[name].tau) if taus[name].window else still,
             tau_int=taus[name].tau,
             reliable=not reasons and events[name] >= MIN_EVENTS,
         )
         for name, quantity in quantities.items()
     }
     for name, values in series.items():
-        estimates[name] = _vector_chain(values, n, not reasons)
+        estimates[name] = _vector_chain(values, n, not reasons, still)
     diagnostics = diagnostics | {
         "imbalance": imbalance,
         "tau_int_energy": taus[JUDGED[0]].tau,
         "tau_int_abs_magnetization": taus[JUDGED[1]].tau,
     }
     result = Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
+    if exact is not None:
+        result.beside(exact.values_for(n_sites, temperature), n_sites)
     result.warn()
     return result
+
+
+def _still_fraction(taus: Mapping[str, TauInt], length: int) -> float:
+    """Fraction of the measurements that count as independent for a quantity that did not vary.
+
+    Such a series does not show its autocorrelation time: the slowest of the other quantities stands for it, and where
+    nothing varied each chain counts as one configuration.
+    """
+    slowest = max((tau.tau for tau in taus.values() if tau.window), default=length / 2)
+    return min(1.0, 0.5 / slowest)
 
 
 def events_of(influence: Array, tau: TauInt, value: float) -> float:
@@ -204,7 +214,7 @@ def events_of(influence: Array, tau: TauInt, value: float) -> float:
     return rare_events(influence, influence.size / max(1.0, 2 * tau.tau), value)
 
 
-def _vector_chain(values: Array, n: int, reliable: bool) -> Estimate:
+def _vector_chain(values: Array, n: int, reliable: bool, still: float) -> Estimate:
     columns = values.reshape(*values.shape[:2], -1)
     series = np.moveaxis(columns, 2, 0)
     parts = [mean_error(each) for each in series]
@@ -213,7 +223,7 @@ def _vector_chain(values: Array, n: int, reliable: bool) -> Estimate:
     shape = values.shape[2:]
     means, errors = (np.array([part[i] for part in parts]).reshape(shape) for i in (0, 1))
     tau = max(part[2].tau for part in parts)
-    ess = min(1.0, 0.5 / tau)
+    ess = min(1.0, 0.5 / tau) if any(part[2].window for part in parts) else still
     if not shape:
         return Estimate(float(means), float(errors), n=n, ess=ess, tau_int=tau, reliable=reliable)
     return Estimate(means, errors, n=n, ess=ess, tau_int=tau, reliable=reliable)

@@ -238,9 +238,8 @@ def weighted_estimates(
     errors = {name: delta_error(quantities[name].influence) for name in QUANTITIES}
     scale = {name: abs(quantities[name].value) for name in QUANTITIES}
     change = float((w * balance).mean())
-    imbalance = imbalance_of(change, delta_error(w * (balance - change)), n_sites)
+    imbalance = imbalance_of(change, delta_error(w * (balance - change)), n_sites, temperature, n * ess[0])
     reasons = reasons + _disagreement(errors, jackknife, scale) + balance_reasons(imbalance) + rarity_reasons(events)
-    exact_values = {} if exact is None else exact.values_for(n_sites, temperature)
 
     def made(value: Value, error: Value, name: str = "") -> Estimate:
         return Estimate(
@@ -248,7 +247,6 @@ def weighted_estimates(
             error,
             n=n,
             ess=ess[0],
-            exact=exact_values.get(name),
             jackknife_error=jackknife.get(name),
             reliable=not reasons and events.get(name, math.inf) >= MIN_EVENTS,
         )
@@ -259,7 +257,8 @@ def weighted_estimates(
         estimates["pareto_k"] = made(pareto_k, 0.0)
     estimates |= {name: made(*value_and_error) for name, value_and_error in vectors.items()}
     diagnostics = diagnostics | {"imbalance": imbalance}
-    return Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
+    result = Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
+    return result if exact is None else result.beside(exact.values_for(n_sites, temperature), n_sites)
 
 
 def _disagreement(delta: dict[str, float], jackknife: dict[str, float], scale: dict[str, float]) -> list[str]:

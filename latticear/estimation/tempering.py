@@ -98,7 +98,9 @@ def estimate_tempering(
         thermalization=plan["thermalization"] / plan["thinning"],
     )
     energy_trk, final = np.stack(ladder), chains.provenance
-    _add_free_energy(result, energy_trk, np.array(final["betas"]), hamiltonian.joint, exact)
+    _add_free_energy(result, energy_trk, np.array(final["betas"]), hamiltonian.joint)
+    if exact is not None:
+        result.beside(exact.values_for(hamiltonian.n_sites, temperature), hamiltonian.n_sites)
     if plan["n_chains"] > 1:
         series = np.stack(overlap)
         mean, error, tau = mean_error(series)
@@ -204,9 +206,7 @@ def bennett(cold: Array, hot: Array, step: float) -> LogRatio:
     return LogRatio(-f, (p_hot - p_cold) / slope)
 
 
-def _add_free_energy(
-    result: Estimates, energy_trk: Array, betas: Array, hamiltonian: AbstractHamiltonian, exact: ExactResult | None
-) -> None:
+def _add_free_energy(result: Estimates, energy_trk: Array, betas: Array, hamiltonian: AbstractHamiltonian) -> None:
     """Add log_z, free_energy_per_site and entropy_per_site: a sum over the ladder, from infinite temperature down."""
     steps = betas[:-1] - betas[1:]
     ratios = [bennett(energy_trk[..., k], energy_trk[..., k + 1], step) for k, step in enumerate(steps)]
@@ -215,7 +215,6 @@ def _add_free_energy(
     influence = np.sum([ratio.influence for ratio in ratios], axis=0)
     energy = energy_trk[..., 0]
     entropy = (energy.mean() / temperature + log_z) / n_sites, ((energy - energy.mean()) / temperature + influence)
-    exact_values = {} if exact is None else exact.to_dict()
     for name, value, series in (
         ("log_z", log_z, influence),
         ("free_energy_per_site", -temperature * log_z / n_sites, -temperature * influence / n_sites),
@@ -223,15 +222,13 @@ def _add_free_energy(
     ):
         _, error, tau = mean_error(series)
         events = events_of(series, tau, value)
-        result[name] = _estimate(float(value), error, tau, result, events, exact_values.get(name))
+        result[name] = _estimate(float(value), error, tau, result, events)
 
 
-def _estimate(
-    value: float, error: float, tau: TauInt, result: Estimates, events: float, exact: float | None = None
-) -> Estimate:
+def _estimate(value: float, error: float, tau: TauInt, result: Estimates, events: float) -> Estimate:
     n, ess = tau.n_chains * tau.length, min(1.0, 0.5 / tau.tau)
     reliable = result.reliable and events >= MIN_EVENTS
-    return Estimate(value, error, n=n, ess=ess, exact=exact, tau_int=tau.tau, reliable=reliable)
+    return Estimate(value, error, n=n, ess=ess, tau_int=tau.tau, reliable=reliable)
 
 
 def _overlap_squared(hamiltonian: AbstractHamiltonian, batch: Samples) -> Array:
