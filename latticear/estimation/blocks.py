@@ -11,8 +11,8 @@ from latticear.estimation.block_updates import BlockUpdates, block_chains, n_cha
 from latticear.estimation.chains import estimate_chains
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.measurement import Observable
+from latticear.estimation.reference import AUTO, Exact
 from latticear.estimation.simulated import Simulated, counted
-from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.models import AbstractModel
 from latticear.samples import Samples
@@ -26,7 +26,7 @@ def estimate_blocks(
     temperature: float,
     *,
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
 ) -> Estimates:
     """Observables from chains of block updates, with errors from their autocorrelation.
 
@@ -68,7 +68,7 @@ def block_mcmc(
     device: str | None = None,
     condition: Tensor | None = None,
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
     report: Callable[[int, int], None] | None = None,
 ) -> Estimates:
     """Observables from Markov chains that redraw windows of the lattice with the model; Z is not estimated.

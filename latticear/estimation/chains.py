@@ -12,6 +12,7 @@ from latticear.arrays import Array
 from latticear.estimation.autocorrelation import TauInt, mean_error
 from latticear.estimation.estimates import JUDGED, MIN_EVENTS, Estimate, Estimates, rarity_reasons
 from latticear.estimation.measurement import Measurement, Observable, measurements
+from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.thermodynamics import rare_events, thermodynamics
 from latticear.estimation.weights import balance_reasons, effective_sample_size, imbalance_of
 from latticear.exact import ExactResult
@@ -36,7 +37,7 @@ def neural_mcmc(
     n_chains: int | None = None,
     seed: int = 0,
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
 ) -> Estimates:
     """Observables by Metropolis chains whose proposals are the model's samples: an alternative to weighted averages.
 
@@ -88,7 +89,7 @@ def neural_mcmc(
         series,
         hamiltonian.n_sites,
         temperature,
-        exact,
+        reference(exact, hamiltonian, temperature, held=parts[0].held),
         {"acceptance": acceptance, "ess": effective_sample_size(log_w.ravel())},
         method="mcmc",
     )
@@ -100,7 +101,7 @@ def estimate_chains(
     temperature: float,
     *,
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
     thermalization: float | None = None,
 ) -> Estimates:
     """Observables from Monte Carlo chains, with errors from their autocorrelation.
@@ -131,8 +132,9 @@ def estimate_chains(
     energy, m = np.stack([part.energy for part in parts]), np.stack([part.m for part in parts])
     balance = np.stack([part.balance[:, 0] for part in parts])
     series = {name: np.stack([part.values[name] for part in parts]) for name in parts[0].values}
+    known = reference(exact, hamiltonian, temperature, held=parts[0].held)
     return _chains(
-        energy, m, balance, series, hamiltonian.n_sites, temperature, exact, {}, thermalization=thermalization
+        energy, m, balance, series, hamiltonian.n_sites, temperature, known, {}, thermalization=thermalization
     )
 
 

@@ -33,6 +33,7 @@ class Measurement(NamedTuple):
             over the Boltzmann distribution is zero (Callen's identity); its mean over samples that miss part of the
             distribution is not.
         values: correlation function and the user's observables by name, each `(B,)` or `(B, k)`.
+        held: whether some sites were held fixed.
 
     References:
         H. B. Callen, Phys. Lett. 4 (1963) 161.
@@ -43,6 +44,7 @@ class Measurement(NamedTuple):
     log_q: Array | None
     balance: Array
     values: dict[str, Array]
+    held: bool
 
 
 def measurements(
@@ -100,6 +102,7 @@ def _measure(
         log_q=None if batch.log_q is None else batch.log_q.cpu().numpy(),
         balance=_balance(batch, hamiltonian, temperatures),
         values=values | {name: _evaluate(name, fn, spins) for name, fn in observables.items()},
+        held=batch.where is not None,
     )
 
 

@@ -19,8 +19,8 @@ from latticear.estimation.autocorrelation import TauInt, mean_error
 from latticear.estimation.chains import estimate_chains, events_of
 from latticear.estimation.estimates import MIN_EVENTS, Estimate, Estimates
 from latticear.estimation.measurement import Observable
+from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.simulated import Simulated, counted
-from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.montecarlo.replicas import ParallelTempering
 from latticear.montecarlo.simulation import default_schedule, monte_carlo
@@ -47,7 +47,7 @@ def estimate_tempering(
     temperature: float,
     *,
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
 ) -> Estimates:
     """Observables and the free energy from chains of replicas at a ladder of temperatures.
 
@@ -75,6 +75,7 @@ def estimate_tempering(
         Young, Phys. Rev. B 37 (1988) 5606.
     """
     temperature = check_temperature(temperature)
+    known = reference(exact, hamiltonian, temperature)
     name = ParallelTempering.name
     source = f"la.monte_carlo(..., method={name!r})"
     chains = Simulated(samples, temperature, method=name, needs="ladder", source=source)
@@ -94,13 +95,13 @@ def estimate_tempering(
         hamiltonian,
         temperature,
         observables=observables,
-        exact=exact,
+        exact=known,
         thermalization=plan["thermalization"] / plan["thinning"],
     )
     energy_trk, final = np.stack(ladder), chains.provenance
     _add_free_energy(result, energy_trk, np.array(final["betas"]), hamiltonian.joint)
-    if exact is not None:
-        result.beside(exact.values_for(hamiltonian.n_sites, temperature), hamiltonian.n_sites)
+    if known is not None:
+        result.beside(known.values_for(hamiltonian.n_sites, temperature), hamiltonian.n_sites)
     if plan["n_chains"] > 1:
         series = np.stack(overlap)
         mean, error, tau = mean_error(series)
@@ -130,7 +131,7 @@ def parallel_tempering(
     seed: int = 0,
     device: str = "cpu",
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
     report: Callable[[int, int], None] | None = None,
     each: Callable[[Samples], object] | None = None,
 ) -> Estimates:

@@ -93,7 +93,8 @@ def _figures(run: RunDirectory, model: AbstractModel, setting: Setting, n: int, 
     chains = list(monte_carlo(hamiltonian, t, n=n, method=default_method(hamiltonian), seed=seed))
     reference = Samples.cat(chains)
     with quiet():
-        ours, theirs = estimate(samples, hamiltonian, t), estimate_chains(chains, hamiltonian, t)
+        ours = estimate(samples, hamiltonian, t, exact=exact)
+        theirs = estimate_chains(chains, hamiltonian, t, exact=exact)
     forward = forward_ess(model, reference.tokens, hamiltonian, t, condition=condition)
     from_model, from_chains = _Observed.of(samples, hamiltonian), _Observed.of(reference, hamiltonian)
     assert samples.log_q is not None
@@ -129,7 +130,7 @@ def _along_range(model: AbstractModel, target: AbstractTarget, n: int, seed: int
     for k, (x, setting) in enumerate(target.along(N_POINTS).items()):
         batches = model.sample_batches(n, seed=seed, start=k * n, condition=setting.condition)
         with quiet():
-            results[x] = estimate(batches, setting.system, setting.temperature)
+            results[x] = estimate(batches, setting.system, setting.temperature, exact=None)
     curve = {x: exact_result(s.system, s.temperature) for x, s in target.along(N_CURVE).items()}
     exact = {x: result for x, result in curve.items() if result is not None}
     for ax, name in zip(figure.subplots(2, 2).flat, CURVES, strict=True):

@@ -211,10 +211,10 @@ def test_tables_of_a_notebook_are_escaped_and_bring_no_colour():
     assert [cell.text for cell in table.iter("th")] == ["quantity", "value", "exact", "deviation", "trusted"]
     assert [[cell.text for cell in row] for row in table.iter("tr")][1] == [
         "energy",
-        "-1.5(3)",
+        "-1.5(2)",
         "-1",
         "-2.0 sigma",
         "yes",
     ]
     assert repr(_mixed()).splitlines()[0] == "T = 2, n = 100"
-    assert repr(_mixed()["energy"]) == "Estimate(-1.5(3), exact -1, -2.0 sigma, n = 100)"
+    assert repr(_mixed()["energy"]) == "Estimate(-1.5(2), exact -1, -2.0 sigma, n = 100)"
