@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["Table", "paragraph"]
+__all__ = ["Table", "brief"]
+
+MAX_SHOWN = 8
+"""Number of entries of a list up to which `brief` shows them."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,20 @@ def _row(tag: str, cells: Sequence[str]) -> str:
     return f"<tr>{''.join(cell(k, text) for k, text in enumerate(cells))}</tr>"
 
 
-def paragraph(text: str) -> str:
-    """Lines of text in HTML, escaped, in a font of fixed width."""
-    return f"<pre style='white-space: pre-wrap; margin: 0'>{html.escape(text)}</pre>"
+def brief(value: Any) -> str:
+    """The repr of a value; of an array, or of nested lists with more than eight entries, its shape alone.
+
+    Example:
+        >>> brief([1, 2]), brief([[0.5] * 6] * 4)
+        ('[1, 2]', '<4 x 6 values>')
+    """
+    shape = tuple(getattr(value, "shape", ())) or _shape_of(value)
+    if isinstance(value, list | tuple) and math.prod(shape) <= MAX_SHOWN:
+        return repr(value)
+    return f"<{' x '.join(map(str, shape))} values>" if shape else repr(value)
+
+
+def _shape_of(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple):
+        return ()
+    return (len(value), *_shape_of(value[0])) if value else (0,)

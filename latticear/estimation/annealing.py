@@ -59,7 +59,7 @@ def estimate_population(
     """
     temperature = check_temperature(temperature)
     source = "la.montecarlo.annealed_population"
-    population = Simulated(samples, temperature, method=NAME, needs="log_w", source=source)
+    population = Simulated(samples, hamiltonian, temperature, method=NAME, needs="log_w", source=source)
     parts: list[Measurement] = []
     log_w, ancestors = [], []
     for batch in population:

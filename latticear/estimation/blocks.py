@@ -45,7 +45,7 @@ def estimate_blocks(
     """
     temperature = check_temperature(temperature)
     source = "la.estimation.block_chains"
-    chains = Simulated(samples, temperature, method=BlockUpdates.name, needs="window", source=source)
+    chains = Simulated(samples, hamiltonian, temperature, method=BlockUpdates.name, needs="window", source=source)
     thermalization = chains.provenance["thermalization"] / chains.provenance["thinning"]
     more: dict[str, Any] = {"observables": observables, "exact": exact, "thermalization": thermalization}
     result = estimate_chains(chains, hamiltonian, temperature, **more)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from latticear.arrays import Array
+from latticear.estimation.inputs import batches_of
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.observables import correlation, magnetization
@@ -67,21 +68,15 @@ def measurements(
             batches.
 
     Raises:
-        ValueError: for samples with another shape or other tokens than the Hamiltonian's, or an observable that has the
-            name of a built-in quantity or returns a wrong shape or values that are not finite real numbers.
+        ValueError: for samples or a Hamiltonian that `batches_of` refuses, or an observable that has the name of a
+            built-in quantity or returns a wrong shape or values that are not finite real numbers.
     """
     own: dict[str, Observable] = {}
     for name, fn in (observables or {}).items():
         if name in {*QUANTITIES, "ess", "pareto_k", "forward_ess", "correlation"}:
             raise ValueError(f"observable {name!r} has the name of a built-in quantity; give it another name")
         own[name] = fn
-    for batch in [samples] if isinstance(samples, Samples) else samples:
-        if tuple(batch.tokens.shape[1:]) != hamiltonian.size:
-            raise ValueError(f"samples have shape {tuple(batch.tokens.shape[1:])}, the Hamiltonian {hamiltonian.size}")
-        if len(batch) and int(batch.tokens.max()) >= hamiltonian.n_tokens:
-            raise ValueError(
-                f"samples hold token {int(batch.tokens.max())}, the Hamiltonian has {hamiltonian.n_tokens}"
-            )
+    for batch in batches_of(samples, hamiltonian):
         size = max(1, len(batch) if chunk is None else chunk // hamiltonian.n_sites)
         for first in range(0, len(batch), size):
             yield _measure(batch[first : first + size], hamiltonian, temperatures, own)

@@ -59,7 +59,7 @@ def estimate_particles(
     """
     temperature = check_temperature(temperature)
     source = "la.estimation.resampled_particles"
-    drawn = Simulated(samples, temperature, method=METHOD, needs="history", source=source)
+    drawn = Simulated(samples, hamiltonian, temperature, method=METHOD, needs="history", source=source)
     parts: list[Measurement] = []
     records: list[dict[str, Tensor]] = []
     for batch in drawn:

@@ -78,7 +78,7 @@ def estimate_tempering(
     known = reference(exact, hamiltonian, temperature)
     name = ParallelTempering.name
     source = f"la.monte_carlo(..., method={name!r})"
-    chains = Simulated(samples, temperature, method=name, needs="ladder", source=source)
+    chains = Simulated(samples, hamiltonian, temperature, method=name, needs="ladder", source=source)
     plan = chains.provenance
     ladder: list[Array] = []
     overlap: list[Array] = []

@@ -13,7 +13,7 @@ from latticear.exact.result import ExactResult
 from latticear.exact.strip import find_strip
 from latticear.exact.torus import kaufman
 from latticear.exact.transfer import transfer_matrix
-from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
+from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 
 __all__ = ["exact_result", "known_result"]
 
@@ -72,6 +72,7 @@ def exact_result(
         >>> exact_result(Ising((32, 32), field=0.1), 2.0) is None
         True
     """
+    check_is_hamiltonian(hamiltonian)
     temperature, hamiltonian, share = check_temperature(temperature), hamiltonian.joint, seconds / SECONDS
     strip = find_strip(hamiltonian) if hamiltonian.has_bonds else None
     if strip is not None and resolved_work(strip, hamiltonian) <= share * MAX_RESOLVED:

@@ -6,7 +6,7 @@ from typing import Any
 
 from latticear.hamiltonians.abstract_disorder import AbstractDisorder
 from latticear.hamiltonians.ashkin_teller import AshkinTeller
-from latticear.hamiltonians.base import AbstractHamiltonian
+from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian
 from latticear.hamiltonians.bias import BoltzmannBias, Strengths
 from latticear.hamiltonians.blume_capel import BlumeCapel
 from latticear.hamiltonians.components import ComponentBias, Components
@@ -45,6 +45,7 @@ __all__ = [
     "Strengths",
     "SummedNeighbours",
     "TemperatureRange",
+    "check_is_hamiltonian",
     "check_temperature",
     "exact_conditionals",
     "hamiltonian_from_dict",

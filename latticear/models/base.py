@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from latticear import deprecated
+from latticear.arguments import check_keywords
 from latticear.hamiltonians import BoltzmannBias, hamiltonian_from_dict
 from latticear.lattice import check_shape, configuration_size
 from latticear.models.conditions import ConditionEmbedding, Conditioning
@@ -23,6 +24,7 @@ from latticear.sampling.modes import evaluated
 from latticear.sampling.receptive import warn_of_short_reach
 from latticear.sampling.reference import Drawer, Drawn
 from latticear.sampling.stream import draw
+from latticear.tables import brief
 
 __all__ = ["AbstractModel", "Common"]
 
@@ -136,6 +138,25 @@ class AbstractModel(nn.Module, ABC):
                 f"n_condition_maps of at least {bias.n_maps}, got {n_condition_maps}"
             )
         self.bias = copy.deepcopy(bias)  # a copy, because `attach` adapts it to the order of this model
+
+    def __new__(cls, *_: Any, **given: Any) -> Self:
+        check_keywords(cls, given)
+        return super().__new__(cls)
+
+    def __repr__(self) -> str:
+        """Shape, tokens and arguments in a line or two; `print(*model.children())` shows the layers."""
+        if not hasattr(self, "shape"):
+            return f"{type(self).__name__}()"
+        parts = [f"{self.shape}, n_tokens={self.n_tokens}"]
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            value = getattr(self, name, parameter.default)
+            if name not in ("shape", "n_tokens", "bias") and (name not in _SHARED or value != _SHARED[name].default):
+                parts.append(f"{name}={brief(value)}")
+        n = sum(weights.numel() for weights in self.parameters())
+        about = [] if self.bias is None else [str(self.bias)]
+        device = next((weights.device for weights in self.parameters()), torch.device("cpu"))
+        about += [f"{n:,} parameters" + ("" if device.type == "cpu" else f" on {device}")]
+        return f"{type(self).__name__}({', '.join(parts)})\n  {', '.join(about)}"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Replace `**common` in the signature by the options of `Common`, because configs and `to_dict` read it.
@@ -394,5 +415,8 @@ class AbstractModel(nn.Module, ABC):
         if self.bias is not None:
             self.bias.check(condition)
 
+
+_SHARED = inspect.signature(AbstractModel.__init__).parameters
+"""Arguments that all networks share; a repr shows them where they differ from their defaults."""
 
 deprecated.keep_names(__name__)

@@ -16,6 +16,7 @@ from latticear.models import MODELS, AbstractModel, MultiscalePixelCNN, PixelCNN
 from latticear.runs.schema import GRID, HAMILTONIAN
 from latticear.runs.trees import Tree, config_tree
 from latticear.spaces import Grid
+from latticear.tables import brief
 from latticear.targets import TARGETS, AbstractTarget, GridTarget, target_of
 
 __all__ = ["AUTO", "RunConfig", "build_model", "load_config", "parse_config", "resolve_device", "to_toml"]
@@ -52,6 +53,15 @@ class RunConfig:
     model: Tree
     training: Tree
     target: AbstractTarget = field(compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        """The target, the network and the training, one line each."""
+        sections = {"model": dict(self.model), "training": dict(self.training)}
+        lines = [f"RunConfig: {self.target}, seed={self.seed}, device={self.device}"]
+        for name, section in sections.items():
+            named = f"{section.pop('name')}, " if "name" in section else ""
+            lines.append(f"  {name}: {named}{', '.join(f'{key}={brief(value)}' for key, value in section.items())}")
+        return "\n".join(lines)
 
     def to_dict(self, *, with_device: bool = True) -> Tree:
         """The config as nested dictionaries, from which `parse_config` rebuilds it."""

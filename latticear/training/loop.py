@@ -45,6 +45,14 @@ class Step(NamedTuple):
     metrics: Metrics
     state: TrainingState
 
+    def __repr__(self) -> str:
+        metrics = "".join(f", {name}={value:.5g}" for name, value in self.metrics.items())
+        return f"Step(step={self.step}, loss={self.loss:.5g}{metrics})"
+
+    def to_dict(self) -> dict[str, float]:
+        """Number, loss and metrics, as a line of metrics.jsonl has them."""
+        return {"step": self.step, "loss": self.loss, **self.metrics}
+
 
 @takes_options
 def fit(
