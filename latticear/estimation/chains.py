@@ -123,7 +123,7 @@ def estimate_chains(
     """
     temperature = check_temperature(temperature)
     parts: list[Measurement] = []
-    for part in measurements(batches, hamiltonian, [temperature], observables, chunk=None):
+    for part in measurements(batches, hamiltonian, [temperature], observables, chunk=None, made_at=temperature):
         if parts and len(part.energy) < len(parts[0].energy):
             break
         parts.append(part)

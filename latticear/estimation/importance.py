@@ -24,9 +24,9 @@ from latticear.estimation.thermodynamics import Thermodynamics, rare_events, the
 from latticear.estimation.weights import balance_reasons, diagnose, imbalance_of, log_mean_exp
 from latticear.exact import ExactResult
 from latticear.exact.result import QUANTITIES
-from latticear.hamiltonians import AbstractHamiltonian, check_temperature
+from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 from latticear.lattice import configuration_size
-from latticear.models import AbstractModel
+from latticear.models import AbstractModel, check_is_model
 from latticear.samples import Samples
 from latticear.sampling.modes import evaluating
 
@@ -92,6 +92,8 @@ def reweight(
     sufficient there. Arguments and results are as in `estimate`, with one result for each temperature; `exact` is
     "auto", None, or a list with one entry for each temperature.
     """
+    if not isinstance(temperatures, Iterable):
+        raise ValueError(f"temperatures must be a list of temperatures, got {temperatures!r}")
     temperatures = [check_temperature(t) for t in temperatures]
     references = [exact] * len(temperatures) if exact is None or exact == AUTO else exact
     if len(references) != len(temperatures):
@@ -167,6 +169,8 @@ def forward_ess(
         Nicoli et al., "Estimation of thermodynamic observables in lattice field theories with deep generative
         models", Phys. Rev. Lett. 126 (2021) 032001; forward ESS: Nicoli et al., arXiv 2302.14082.
     """
+    check_is_model(model)
+    check_is_hamiltonian(hamiltonian)
     temperature = check_temperature(temperature)
     size = configuration_size(model.shape, model.n_components)
     if {tuple(tokens.shape[1:]), size} != {hamiltonian.size} or model.n_tokens != hamiltonian.n_tokens:

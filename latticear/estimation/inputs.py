@@ -16,8 +16,15 @@ __all__ = ["batches_of", "check_made_at"]
 WANTED = "samples must be la.Samples, as model.sample and la.monte_carlo return them, or an iterator of them"
 
 
-def batches_of(samples: Samples | Iterable[Samples], hamiltonian: AbstractHamiltonian) -> Iterator[Samples]:
+def batches_of(
+    samples: Samples | Iterable[Samples], hamiltonian: AbstractHamiltonian, made_at: float | None = None
+) -> Iterator[Samples]:
     """The batches of samples of a system, each checked before it is yielded.
+
+    Args:
+        samples: one batch of samples or many.
+        hamiltonian: the system.
+        made_at: temperature at which samples must have been made if they state one; None if any will do.
 
     Raises:
         ValueError: for other objects than samples and a Hamiltonian, or samples with another shape or other tokens than
@@ -29,7 +36,7 @@ def batches_of(samples: Samples | Iterable[Samples], hamiltonian: AbstractHamilt
         )
     check_is_hamiltonian(hamiltonian)
     if isinstance(samples, Samples):
-        return _checked([samples], hamiltonian)
+        return _checked([samples], hamiltonian, made_at)
     hint = ""
     if isinstance(samples, AbstractModel):
         hint = ": draw them first, model.sample(10_000)"
@@ -37,10 +44,10 @@ def batches_of(samples: Samples | Iterable[Samples], hamiltonian: AbstractHamilt
         hint = ": tokens alone have no log_q to weigh them with; give the Samples that they are part of"
     if hint or isinstance(samples, str | bytes | dict) or not hasattr(samples, "__iter__"):
         raise ValueError(f"{WANTED}, got {described(samples)}{hint}")
-    return _checked(samples, hamiltonian)
+    return _checked(samples, hamiltonian, made_at)
 
 
-def _checked(batches: Iterable[Any], hamiltonian: AbstractHamiltonian) -> Iterator[Samples]:
+def _checked(batches: Iterable[Any], hamiltonian: AbstractHamiltonian, made_at: float | None) -> Iterator[Samples]:
     for batch in batches:
         if not isinstance(batch, Samples):
             raise ValueError(f"{WANTED}, got an iterator of {described(batch)}")
@@ -50,6 +57,8 @@ def _checked(batches: Iterable[Any], hamiltonian: AbstractHamiltonian) -> Iterat
             raise ValueError(
                 f"samples hold token {int(batch.tokens.max())}, the Hamiltonian has {hamiltonian.n_tokens}"
             )
+        if made_at is not None:
+            check_made_at(batch, made_at)
         yield batch
 
 

@@ -55,6 +55,7 @@ def measurements(
     observables: Mapping[str, Observable] | None,
     *,
     chunk: int | None = CHUNK,
+    made_at: float | None = None,
 ) -> Iterator[Measurement]:
     """Measure samples one batch after the other.
 
@@ -66,6 +67,7 @@ def measurements(
             site has components, to `(B,)` or `(B, k)`.
         chunk: maximal number of sites measured at once (at least one configuration is); None does not split the
             batches.
+        made_at: temperature at which samples must have been made if they state one; None if any will do.
 
     Raises:
         ValueError: for samples or a Hamiltonian that `batches_of` refuses, or an observable that has the name of a
@@ -76,7 +78,7 @@ def measurements(
         if name in {*QUANTITIES, "ess", "pareto_k", "forward_ess", "correlation"}:
             raise ValueError(f"observable {name!r} has the name of a built-in quantity; give it another name")
         own[name] = fn
-    for batch in batches_of(samples, hamiltonian):
+    for batch in batches_of(samples, hamiltonian, made_at):
         size = max(1, len(batch) if chunk is None else chunk // hamiltonian.n_sites)
         for first in range(0, len(batch), size):
             yield _measure(batch[first : first + size], hamiltonian, temperatures, own)

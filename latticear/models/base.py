@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from latticear import deprecated
-from latticear.arguments import check_keywords
+from latticear.arguments import check_integer, check_keywords, described
 from latticear.hamiltonians import BoltzmannBias, hamiltonian_from_dict
 from latticear.lattice import check_shape, configuration_size
 from latticear.models.conditions import ConditionEmbedding, Conditioning
@@ -26,7 +26,7 @@ from latticear.sampling.reference import Drawer, Drawn
 from latticear.sampling.stream import draw
 from latticear.tables import brief
 
-__all__ = ["AbstractModel", "Common"]
+__all__ = ["AbstractModel", "Common", "check_is_model"]
 
 
 class Common(TypedDict, total=False):
@@ -316,8 +316,7 @@ class AbstractModel(nn.Module, ABC):
         Raises:
             ValueError: for an unknown method, a seed out of range, n < 1, or tokens or a mask of the wrong shape.
         """
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
+        n = check_integer("n", n, least=1)
         batches = self.sample_batches(
             n, seed=seed, start=start, method=method, condition=condition, given=given, where=where
         )
@@ -414,6 +413,12 @@ class AbstractModel(nn.Module, ABC):
             raise ValueError("condition must be finite numbers, got nan or infinity")
         if self.bias is not None:
             self.bias.check(condition)
+
+
+def check_is_model(value: object) -> None:
+    """Raise ValueError unless a value is a network."""
+    if not isinstance(value, AbstractModel):
+        raise ValueError(f"a model is needed, an instance of latticear.models.AbstractModel, got {described(value)}")
 
 
 _SHARED = inspect.signature(AbstractModel.__init__).parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from latticear.arguments import check_seed
-from latticear.models import AbstractModel
+from latticear.models import AbstractModel, check_is_model
 from latticear.spaces import ConfigurationSpace
 from latticear.targets import AbstractTarget
 from latticear.training.options import TrainingOptions
@@ -26,8 +26,7 @@ def check_fit(
     Raises:
         ValueError: names the first argument that does not fit.
     """
-    if not isinstance(model, AbstractModel):
-        raise ValueError(f"a model is needed, an instance of latticear.models.AbstractModel, got {model!r}")
+    check_is_model(model)
     target.check(model, options.objective, condition)
     check_seed(seed)
     trained, needed = _described(model), _described(target.space)

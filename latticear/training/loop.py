@@ -144,7 +144,7 @@ def _loop(state: TrainingState, objective: Objective, options: TrainingOptions) 
             )
     finally:
         model.eval()
-        model.load_state_dict(state.weights())
+        state.end()
 
 
 def learning_rate_factor(step: int, steps: int, warmup: int, schedule: str) -> float:

@@ -44,12 +44,20 @@ class TrainingState:
         optimizer: Adam, with its moments.
         average: exponential moving average of the weights, or None.
         step: number of completed steps.
+        last: once the training has ended, the weights after the last completed step; None before, while the model has
+            them.
     """
 
     model: AbstractModel
     optimizer: torch.optim.Optimizer
     average: MovingAverage | None
     step: int = 0
+    last: dict[str, Tensor] | None = None
+
+    def end(self) -> None:
+        """Give the model the weights to sample with; the state keeps those from which training can be resumed."""
+        self.last = {name: weight.clone() for name, weight in self.model.state_dict().items()}
+        self.model.load_state_dict(self.weights())
 
     def weights(self) -> dict[str, Tensor]:
         """The weights to sample with: the averaged weights if there is an average, else those of the model."""
@@ -59,7 +67,7 @@ class TrainingState:
     def state_dict(self) -> dict[str, Any]:
         return {
             "step": self.step,
-            "model": self.model.state_dict(),
+            "model": self.model.state_dict() if self.last is None else self.last,
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
         }
