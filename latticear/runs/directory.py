@@ -184,7 +184,7 @@ class RunDirectory:
         """Read the state of the training from a checkpoint; no code in the file is executed.
 
         Raises:
-            ValueError: if there is none, if the file is damaged, or holds objects other than tensors, numbers and texts.
+            ValueError: if the file is missing or damaged, or holds objects other than tensors, numbers and texts.
         """
         file = checkpoint / "trainer.pt"
         if not file.exists():

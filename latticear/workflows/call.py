@@ -42,8 +42,8 @@ def train(
     """Train a network as `latticear train` does, with the same defaults and the same results bit for bit.
 
     A terminal and a notebook show a progress bar, anything else gets a line a minute on standard error. Interrupting
-    the call saves the run; `la.train(out, resume=True)` continues it. `la.fit` is the training loop itself, for networks
-    and Hamiltonians of your own.
+    the call saves the run; `la.train(out, resume=True)` continues it. `la.fit` is the training loop itself, for
+    networks and Hamiltonians of your own.
 
     Args:
         out: the run directory; None trains without keeping a directory, so that only the result holds the network.
@@ -59,7 +59,7 @@ def train(
         grow: train on smaller lattices first, doubling the extents.
         resume: continue the run in `out`, or begin it if there is none.
         progress: whether to show the progress.
-        options: keys of the section `[training]`: `steps`, `batch_size`, `learning_rate`, `objective`, `data` and others.
+        options: keys of the section `[training]`: `steps`, `batch_size`, `learning_rate`, `objective`, `data` and more.
 
     Returns:
         The run: network, Hamiltonian, temperature, config and metrics.

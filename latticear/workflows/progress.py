@@ -63,32 +63,39 @@ def _in_notebook() -> bool:
 
 
 class _Paced:
-    """The time since the work began, and whether the next update is due."""
+    """When the next update is due, and how much time is left.
 
-    def __init__(self, interval: float) -> None:
-        self._interval, self._t_start, self._t_last = interval, time.monotonic(), -interval
-        self._first = 0
+    Args:
+        interval: seconds between two updates.
+        at_once: whether the first call is an update.
+    """
+
+    def __init__(self, interval: float, *, at_once: bool) -> None:
+        self._interval, self._t_next = interval, time.monotonic() + (0.0 if at_once else interval)
+        self._first: tuple[int, float] | None = None
 
     def due(self, done: int, total: int) -> bool:
-        elapsed = time.monotonic() - self._t_start
-        if elapsed - self._t_last < self._interval and done < total:
+        """Whether this call is an update; the last one always is."""
+        now = time.monotonic()
+        self._first = self._first or (done, now)
+        if now < self._t_next and done < total:
             return False
-        self._t_last = elapsed
+        self._t_next = now + self._interval
         return True
 
     def left(self, done: int, total: int) -> str:
-        """The time left at the present rate, as text."""
-        self._first = self._first or done
-        if done <= self._first or done >= total:
-            return f"{time.monotonic() - self._t_start:.0f} s"
-        return f"{(time.monotonic() - self._t_start) / (done - self._first) * (total - done):.0f} s left"
+        """The time left at the rate so far, as text; empty as long as there is none."""
+        done_first, t_first = self._first or (done, 0.0)
+        if done <= done_first:
+            return ""
+        return f", {(time.monotonic() - t_first) / (done - done_first) * (total - done):.0f} s left"
 
 
 class _Notebook:
     """A bar of HTML that is replaced in place; it needs nothing but IPython."""
 
     def __init__(self, unit: str) -> None:
-        self._unit, self._pace = unit, _Paced(NOTEBOOK_INTERVAL)
+        self._unit, self._pace = unit, _Paced(NOTEBOOK_INTERVAL, at_once=True)
         self._handle: Any = None
 
     def show(self, done: int, total: int, text: str) -> None:
@@ -96,7 +103,7 @@ class _Notebook:
             return
         from IPython.display import HTML, display  # a notebook has it
 
-        line = html.escape(f"{done} of {total} {self._unit}, {self._pace.left(done, total)}  {text}")
+        line = html.escape(f"{done} of {total} {self._unit}{self._pace.left(done, total)}: {text}")
         bar: Any = HTML(f"<progress value='{done}' max='{total}' style='width: 20em'></progress> <code>{line}</code>")
         if self._handle is None:
             self._handle = display(bar, display_id=True)
@@ -131,12 +138,11 @@ class _Lines:
     """A line a minute on standard error; nothing for work that takes less than a minute."""
 
     def __init__(self, unit: str) -> None:
-        self._unit, self._pace = unit, _Paced(LINE_INTERVAL)
-        self._pace.due(0, 1)
+        self._unit, self._pace = unit, _Paced(LINE_INTERVAL, at_once=False)
 
     def show(self, done: int, total: int, text: str) -> None:
-        if done < total and self._pace.due(done, total):
-            sys.stderr.write(f"{done} of {total} {self._unit}, {self._pace.left(done, total)}: {text}\n")
+        if self._pace.due(done, total) and done < total:
+            sys.stderr.write(f"{done} of {total} {self._unit}{self._pace.left(done, total)}: {text}\n")
             sys.stderr.flush()
 
     def close(self) -> None:
