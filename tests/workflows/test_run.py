@@ -12,6 +12,7 @@ from support import tiny
 from support.verbs import succeed
 
 import latticear as la
+from latticear.runs.directory import RunDirectory
 from latticear.workflows import progress
 
 MADE = Path(__file__).parents[1] / "golden" / "v0_1_0"
@@ -267,7 +268,7 @@ def test_a_notebook_has_a_bar_that_is_replaced_in_place(monkeypatch):
 
 def test_nothing_in_a_run_is_executed(copy):
     """A pickle in the place of the weights is refused; `trainer.pt` is not even read."""
-    (checkpoint,) = sorted((copy / "checkpoints").iterdir())[-1:]
+    checkpoint = RunDirectory(copy).latest()
     (checkpoint / "trainer.pt").write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
     assert la.load_run(copy).finished
     shutil.copy(checkpoint / "trainer.pt", checkpoint / "model.safetensors")
