@@ -1,12 +1,15 @@
-"""Checks of numerical arguments, which raise ValueError with the name of the argument."""
+"""Checks of arguments, which raise ValueError with the name of the argument."""
 
 from __future__ import annotations
 
 import difflib
+import inspect
 import operator
 from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
 
-__all__ = ["check_integer", "check_seed", "did_you_mean"]
+__all__ = ["check_integer", "check_keywords", "check_seed", "described", "did_you_mean", "needed_package"]
 
 
 def check_integer(name: str, value: int | None, *, least: int, default: int | None = None) -> int:
@@ -35,3 +38,35 @@ def did_you_mean(name: object, valid: Iterable[str]) -> str:
     """The end of a message about an unknown name: asks for the most similar valid one; empty if none is similar."""
     near = difflib.get_close_matches(str(name), list(valid), 1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def check_keywords(cls: type, given: Iterable[str]) -> None:
+    """Raise TypeError if a class is built with keyword arguments that it does not take; suggests the most similar."""
+    parameters = inspect.signature(cls).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for name in given:
+        if name not in parameters:
+            hint = did_you_mean(name, parameters) or f"; it takes {', '.join(parameters)}"
+            raise TypeError(f"{cls.__name__} has no argument {name!r}{hint}")
+
+
+def described(value: object) -> str:
+    """An object of the wrong kind, for a message: its type, and its shape or its repr if that is short."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return f"{type(value).__name__} of shape {tuple(shape)}"
+    text = repr(value)
+    return f"{type(value).__name__} {text}" if len(text) <= 60 and "<" not in text else f"{type(value).__name__}"
+
+
+def needed_package(name: str, what: str) -> Any:
+    """Import a package that latticear does not depend on.
+
+    Raises:
+        ImportError: if it is not installed; says how to install it.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{what} needs {name}, which is not installed: pip install {name}") from error

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latticear.tables import brief
+
 __all__ = [
     "Bonds",
     "Lattice",
@@ -103,7 +105,7 @@ class Lattice:
             raise ValueError(f"a lattice needs at least two sites, got shape {self.shape}")
 
     def __repr__(self) -> str:
-        more = "".join(f", {key}={value!r}" for key, value in self.options.items() if key != "periodic")
+        more = "".join(f", {key}={brief(value)}" for key, value in self.options.items() if key != "periodic")
         return f"Lattice({self.shape}, periodic={self.periodic}{more})"
 
     def __eq__(self, other: object) -> bool:

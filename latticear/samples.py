@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from latticear.arguments import needed_package
+from latticear.tables import brief
+
+if TYPE_CHECKING:
+    import xarray
+
 __all__ = ["Samples", "token_dtype"]
+
+MAX_MADE = 200
+"""Number of characters up to which a repr shows how samples were made."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,60 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def __repr__(self) -> str:
+        """Numbers and shapes, in a few lines; the tensors are `tokens`, `log_q` and so on."""
+        shape = " x ".join(map(str, self.tokens.shape[1:]))
+        lines = [f"Samples: {len(self):,} configurations {shape}, seed {self.seed}"]
+        if self.log_q is None:
+            lines.append("no log_q: their probability is not known")
+        elif len(self):
+            low, mean, high = (f"{value:.6g}" for value in (self.log_q.min(), self.log_q.mean(), self.log_q.max()))
+            lines.append(f"log_q from {low} to {high}, {mean} on average")
+        if self.condition is not None:
+            lines.append(f"condition of {self.condition.shape[-1]} numbers")
+        if self.where is not None:
+            lines.append(f"{self.where.flatten(1).sum(1).double().mean():g} sites held fixed in each")
+        lines += [f"records: {', '.join(self.records)}"] if self.records else []
+        if self.provenance:
+            made = ", ".join(f"{name} = {brief(value)}" for name, value in self.provenance.items())
+            lines.append(made if len(made) <= MAX_MADE else f"{made[:MAX_MADE]} ...")
+        return "\n  ".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Where the samples come from, as JSON values: their number and shape, seed and provenance."""
+        shape = list(self.tokens.shape[1:])
+        return {"n": len(self), "shape": shape, "seed": self.seed, "provenance": self.provenance}
+
+    def to_xarray(self, hamiltonian: Any = None) -> xarray.Dataset:
+        """The samples as an xarray data set with the named dimensions sample, component (if there are any), y and x.
+
+        Its variables have the names of the datasets in the HDF5 files that `latticear sample` writes: tokens, log_q
+        (in nats), condition, and log_q_given and where if sites were held fixed.
+
+        Args:
+            hamiltonian: the Hamiltonian or Grid of the samples; the data set then also has spins, the values of the
+                sites, and the energy of each sample if there is one.
+
+        Raises:
+            ImportError: if xarray is not installed; says how to install it.
+        """
+        xarray = needed_package("xarray", "to_xarray")
+        sites = ("sample", *(() if self.tokens.ndim == 3 else ("component",)), "y", "x")
+        variables: dict[str, tuple[tuple[str, ...], Tensor | None]] = {
+            "tokens": (sites, self.tokens),
+            "log_q": (("sample",), self.log_q),
+            "condition": (("sample", "condition_component"), self.condition),
+            "log_q_given": (("sample",), self.log_q_given),
+            "where": (sites, self.where),
+        }
+        if hamiltonian is not None:
+            variables["spins"] = sites, hamiltonian.spins(self.tokens)
+            variables["energy"] = ("sample",), hamiltonian.token_energy(self.tokens)
+        given = {name: (dims, values.cpu().numpy()) for name, (dims, values) in variables.items() if values is not None}
+        system = {} if hamiltonian is None else {hamiltonian.kind: json.dumps(hamiltonian.to_dict())}
+        about = {"seed": self.seed, "provenance": json.dumps(self.provenance), **system}
+        return xarray.Dataset(given, {"sample": np.arange(len(self))}, about)
 
     def __getitem__(self, part: slice) -> Samples:
         """The samples of a slice of the batch."""

@@ -6,13 +6,15 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 
+from latticear.arguments import check_keywords
 from latticear.lattice import Symmetries, check_shape, configuration_size
 from latticear.samples import token_dtype
+from latticear.tables import brief
 
 __all__ = ["ConfigurationSpace", "Grid"]
 
@@ -80,8 +82,12 @@ class ConfigurationSpace(ABC):
         """The shape of a tensor of one configuration: (H, W), or (C, H, W) for C > 1."""
         return configuration_size(self.shape, self.n_components)
 
+    def __new__(cls, *_: Any, **given: Any) -> Self:
+        check_keywords(cls, given)
+        return super().__new__(cls)
+
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.parameters.items())
+        arguments = ", ".join(f"{key}={brief(value)}" for key, value in self.parameters.items())
         return f"{type(self).__name__}({arguments})"
 
     def to_dict(self) -> dict[str, Any]:

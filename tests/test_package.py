@@ -10,7 +10,8 @@ import latticear
 PACKAGE = Path(latticear.__file__).parent
 
 FLOORS = (
-    "arrays deprecated files lattice samples arguments threads kernels",
+    "arguments tables",
+    "arrays deprecated files lattice samples threads kernels",
     "spaces observables random_numbers",
     "hamiltonians sampling",
     "models montecarlo exact data",

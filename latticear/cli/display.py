@@ -11,8 +11,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from latticear.estimation.estimates import Estimate, Estimates
+    from latticear.estimation.estimates import Estimates
     from latticear.exact import ExactResult
+    from latticear.tables import Table
 
 __all__ = [
     "Progress",
@@ -103,7 +104,7 @@ class Progress:
     def __init__(self, console: Console, unit: str = "steps", alone: bool = True) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from latticear.workflows.progress import LineAMinute
+        from latticear.workflows.line_a_minute import LineAMinute
 
         self._lines = LineAMinute(lambda line: typer.echo(line, err=True), unit=unit)
         self._bar = Progress(
@@ -135,21 +136,10 @@ class Progress:
 
 
 def print_estimates(console: Console, result: Estimates) -> None:
-    from rich.table import Table
-
-    table = Table(title=f"T = {result.temperature:g}, n = {result.n}")
-    for heading in ("quantity", "value", "exact", "deviation"):
-        table.add_column(heading, justify="left" if heading == "quantity" else "right")
-    for name, estimate_ in result.items():
-        if isinstance(estimate_.value, float):
-            sigma = None if estimate_.deviation is None else float(estimate_.deviation)
-            table.add_row(
-                name,
-                f"{estimate_.value:.2f}" if name == "pareto_k" else _shown(estimate_, result),
-                "" if estimate_.exact is None else f"{estimate_.exact:.8g}",
-                _deviation(sigma),
-            )
-    console.print(table)
+    table = result.table()
+    _print_table(console, table)
+    for note in result.unvaried_notes:
+        console.print(note)
     others = {key: value for key, value in result.diagnostics.items() if key not in (*result, "n")}
     console.print(", ".join(f"{key} = {value:.3g}" for key, value in others.items()))
     if result.warnings:
@@ -157,9 +147,16 @@ def print_estimates(console: Console, result: Estimates) -> None:
         console.print(f"WARNING: do not trust these error bars:{reasons}", style="bold red")
 
 
-def _shown(estimate_: Estimate, result: Estimates) -> str:
-    """An estimate as text, marked if it is unreliable, unless a warning below the table concerns all estimates."""
-    return str(estimate_).removesuffix(" (unreliable)") if result.warnings else str(estimate_)
+def _print_table(console: Console, table: Table) -> None:
+    """Print title, headings and rows; the first column is aligned to the left, the others to the right."""
+    from rich import table as rich
+
+    shown = rich.Table(title=table.title)
+    for k, heading in enumerate(table.headings):
+        shown.add_column(heading, justify="right" if k else "left")
+    for row in table.rows:
+        shown.add_row(*row)
+    console.print(shown)
 
 
 def _deviation(sigma: float | None) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from latticear.exact import enumerate_states, transfer_matrix
-from latticear.hamiltonians import AbstractHamiltonian
+from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian
 
 __all__ = ["check_hamiltonian"]
 
@@ -54,6 +54,7 @@ def check_hamiltonian(hamiltonian: AbstractHamiltonian, *, temperature: float = 
         >>> check_hamiltonian(Ising((3, 4), field=0.3))[:2]
         ['energy', 'local']
     """
+    check_is_hamiltonian(hamiltonian)
     generator, whole = torch.Generator().manual_seed(seed), hamiltonian
     hamiltonian = whole.joint
     size = (2, N_TRIED, *hamiltonian.shape)

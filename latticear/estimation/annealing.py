@@ -12,8 +12,8 @@ from latticear.deprecated import renamed_keywords
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.islands import MIN_ISLANDS, island_estimates
 from latticear.estimation.measurement import Measurement, Observable, measurements
+from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.simulated import Simulated
-from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.montecarlo.population import MIN_REPLICAS, NAME, annealed_population, equally_weighted, families
 from latticear.samples import Samples
@@ -30,7 +30,7 @@ def estimate_population(
     temperature: float,
     *,
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
 ) -> Estimates:
     """Observables and the free energy from islands of replicas that were cooled together.
 
@@ -59,7 +59,7 @@ def estimate_population(
     """
     temperature = check_temperature(temperature)
     source = "la.montecarlo.annealed_population"
-    population = Simulated(samples, temperature, method=NAME, needs="log_w", source=source)
+    population = Simulated(samples, hamiltonian, temperature, method=NAME, needs="log_w", source=source)
     parts: list[Measurement] = []
     log_w, ancestors = [], []
     for batch in population:
@@ -81,7 +81,7 @@ def estimate_population(
         parts,
         hamiltonian.n_sites,
         temperature,
-        exact,
+        reference(exact, hamiltonian, temperature),
         method=None,
         diagnostics={"n_temperatures": float(population.provenance["n_temperatures"]), "rho_t": rho_t, "rho_s": rho_s},
         reasons=reasons,
@@ -103,7 +103,7 @@ def population_annealing(
     seed: int = 0,
     device: str = "cpu",
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
     report: Callable[[int, int], None] | None = None,
     each: Callable[[Samples], object] | None = None,
 ) -> Estimates:

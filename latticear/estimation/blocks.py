@@ -11,8 +11,8 @@ from latticear.estimation.block_updates import BlockUpdates, block_chains, n_cha
 from latticear.estimation.chains import estimate_chains
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.measurement import Observable
+from latticear.estimation.reference import AUTO, Exact
 from latticear.estimation.simulated import Simulated, counted
-from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.models import AbstractModel
 from latticear.samples import Samples
@@ -26,7 +26,7 @@ def estimate_blocks(
     temperature: float,
     *,
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
 ) -> Estimates:
     """Observables from chains of block updates, with errors from their autocorrelation.
 
@@ -45,7 +45,7 @@ def estimate_blocks(
     """
     temperature = check_temperature(temperature)
     source = "la.estimation.block_chains"
-    chains = Simulated(samples, temperature, method=BlockUpdates.name, needs="window", source=source)
+    chains = Simulated(samples, hamiltonian, temperature, method=BlockUpdates.name, needs="window", source=source)
     thermalization = chains.provenance["thermalization"] / chains.provenance["thinning"]
     more: dict[str, Any] = {"observables": observables, "exact": exact, "thermalization": thermalization}
     result = estimate_chains(chains, hamiltonian, temperature, **more)
@@ -68,7 +68,7 @@ def block_mcmc(
     device: str | None = None,
     condition: Tensor | None = None,
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
     report: Callable[[int, int], None] | None = None,
 ) -> Estimates:
     """Observables from Markov chains that redraw windows of the lattice with the model; Z is not estimated.

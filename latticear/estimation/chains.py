@@ -12,6 +12,7 @@ from latticear.arrays import Array
 from latticear.estimation.autocorrelation import TauInt, mean_error
 from latticear.estimation.estimates import JUDGED, MIN_EVENTS, Estimate, Estimates, rarity_reasons
 from latticear.estimation.measurement import Measurement, Observable, measurements
+from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.thermodynamics import rare_events, thermodynamics
 from latticear.estimation.weights import balance_reasons, effective_sample_size, imbalance_of
 from latticear.exact import ExactResult
@@ -36,7 +37,7 @@ def neural_mcmc(
     n_chains: int | None = None,
     seed: int = 0,
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
 ) -> Estimates:
     """Observables by Metropolis chains whose proposals are the model's samples: an alternative to weighted averages.
 
@@ -88,7 +89,7 @@ def neural_mcmc(
         series,
         hamiltonian.n_sites,
         temperature,
-        exact,
+        reference(exact, hamiltonian, temperature, held=parts[0].held),
         {"acceptance": acceptance, "ess": effective_sample_size(log_w.ravel())},
         method="mcmc",
     )
@@ -100,7 +101,7 @@ def estimate_chains(
     temperature: float,
     *,
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
     thermalization: float | None = None,
 ) -> Estimates:
     """Observables from Monte Carlo chains, with errors from their autocorrelation.
@@ -122,7 +123,7 @@ def estimate_chains(
     """
     temperature = check_temperature(temperature)
     parts: list[Measurement] = []
-    for part in measurements(batches, hamiltonian, [temperature], observables, chunk=None):
+    for part in measurements(batches, hamiltonian, [temperature], observables, chunk=None, made_at=temperature):
         if parts and len(part.energy) < len(parts[0].energy):
             break
         parts.append(part)
@@ -131,8 +132,9 @@ def estimate_chains(
     energy, m = np.stack([part.energy for part in parts]), np.stack([part.m for part in parts])
     balance = np.stack([part.balance[:, 0] for part in parts])
     series = {name: np.stack([part.values[name] for part in parts]) for name in parts[0].values}
+    known = reference(exact, hamiltonian, temperature, held=parts[0].held)
     return _chains(
-        energy, m, balance, series, hamiltonian.n_sites, temperature, exact, {}, thermalization=thermalization
+        energy, m, balance, series, hamiltonian.n_sites, temperature, known, {}, thermalization=thermalization
     )
 
 
@@ -150,7 +152,6 @@ def _chains(
 ) -> Estimates:
     """Estimates of chains from energies and magnetisations `(T, R)` and series `(T, R, ...)`."""
     quantities = thermodynamics(energy, m, np.ones_like(energy), temperature, n_sites)
-    exact_values = {} if exact is None else exact.values_for(n_sites, temperature)
     errors: dict[str, float] = {}
     taus: dict[str, TauInt] = {}
     events: dict[str, float] = {}
@@ -172,31 +173,42 @@ def _chains(
             f"are {required:.3g}"
         )
     change, error, _ = mean_error(balance)
-    imbalance = imbalance_of(change, error, n_sites)
+    n, still = energy.size, _still_fraction(taus, energy.shape[0])
+    imbalance = imbalance_of(change, error, n_sites, temperature, n * still)
     reasons += balance_reasons(imbalance) + rarity_reasons(events)
-    n = energy.size
     estimates = {
         name: Estimate(
             quantity.value,
             errors[name],
             n=n,
-            ess=min(1.0, 0.5 / taus[name].tau),
-            exact=exact_values.get(name),
+            ess=min(1.0, 0.5 / taus[name].tau) if taus[name].window else still,
             tau_int=taus[name].tau,
             reliable=not reasons and events[name] >= MIN_EVENTS,
         )
         for name, quantity in quantities.items()
     }
     for name, values in series.items():
-        estimates[name] = _vector_chain(values, n, not reasons)
+        estimates[name] = _vector_chain(values, n, not reasons, still)
     diagnostics = diagnostics | {
         "imbalance": imbalance,
         "tau_int_energy": taus[JUDGED[0]].tau,
         "tau_int_abs_magnetization": taus[JUDGED[1]].tau,
     }
     result = Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
+    if exact is not None:
+        result.beside(exact.values_for(n_sites, temperature), n_sites)
     result.warn()
     return result
+
+
+def _still_fraction(taus: Mapping[str, TauInt], length: int) -> float:
+    """Fraction of the measurements that count as independent for a quantity that did not vary.
+
+    Such a series does not show its autocorrelation time: the slowest of the other quantities stands for it, and where
+    nothing varied each chain counts as one configuration.
+    """
+    slowest = max((tau.tau for tau in taus.values() if tau.window), default=length / 2)
+    return min(1.0, 0.5 / slowest)
 
 
 def events_of(influence: Array, tau: TauInt, value: float) -> float:
@@ -204,7 +216,7 @@ def events_of(influence: Array, tau: TauInt, value: float) -> float:
     return rare_events(influence, influence.size / max(1.0, 2 * tau.tau), value)
 
 
-def _vector_chain(values: Array, n: int, reliable: bool) -> Estimate:
+def _vector_chain(values: Array, n: int, reliable: bool, still: float) -> Estimate:
     columns = values.reshape(*values.shape[:2], -1)
     series = np.moveaxis(columns, 2, 0)
     parts = [mean_error(each) for each in series]
@@ -213,7 +225,7 @@ def _vector_chain(values: Array, n: int, reliable: bool) -> Estimate:
     shape = values.shape[2:]
     means, errors = (np.array([part[i] for part in parts]).reshape(shape) for i in (0, 1))
     tau = max(part[2].tau for part in parts)
-    ess = min(1.0, 0.5 / tau)
+    ess = min(1.0, 0.5 / tau) if any(part[2].window for part in parts) else still
     if not shape:
         return Estimate(float(means), float(errors), n=n, ess=ess, tau_int=tau, reliable=reliable)
     return Estimate(means, errors, n=n, ess=ess, tau_int=tau, reliable=reliable)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,13 +19,14 @@ from latticear.arrays import Array
 from latticear.estimation.estimates import MIN_EVENTS, Estimate, Estimates, Value, rarity_reasons
 from latticear.estimation.measurement import CHUNK, Observable, measurements
 from latticear.estimation.moments import WeightedMoments
+from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.thermodynamics import Thermodynamics, rare_events, thermodynamics, thermodynamics_of_moments
 from latticear.estimation.weights import balance_reasons, diagnose, imbalance_of, log_mean_exp
 from latticear.exact import ExactResult
 from latticear.exact.result import QUANTITIES
-from latticear.hamiltonians import AbstractHamiltonian, check_temperature
+from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 from latticear.lattice import configuration_size
-from latticear.models import AbstractModel
+from latticear.models import AbstractModel, check_is_model
 from latticear.samples import Samples
 from latticear.sampling.modes import evaluating
 
@@ -41,7 +43,7 @@ def estimate(
     temperature: float,
     *,
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
 ) -> Estimates:
     """Free energy and observables of the Boltzmann distribution by importance sampling, with error bars.
 
@@ -58,7 +60,8 @@ def estimate(
         temperature: temperature T > 0 of the target; it may differ from the temperature of training (reweighting).
         observables: the user's observables by name: `fn(spins)` maps float64 `(B, H, W)`, or `(B, C, H, W)` where a
             site has components, to `(B,)` or `(B, k)`.
-        exact: exact values that are stored with the estimates for comparison.
+        exact: an exact result that is stored with the estimates for comparison. "auto" finds one if that takes half a
+            second or less, once for each system and temperature, and no site was held fixed; None for no comparison.
 
     Returns:
         `free_energy_per_site, energy_per_site, entropy_per_site, heat_capacity_per_site, abs_magnetization,
@@ -81,22 +84,25 @@ def reweight(
     temperatures: Sequence[float],
     *,
     observables: Mapping[str, Observable] | None = None,
-    exact: Sequence[ExactResult | None] | None = None,
+    exact: Sequence[Exact] | Literal["auto"] | None = AUTO,
 ) -> list[Estimates]:
     """Estimates at several temperatures from one pass over one set of samples.
 
     Only `log_p = -beta E` depends on the temperature; the ESS at a temperature shows whether the samples are still
-    sufficient there. Arguments and results are as in `estimate`, with one entry of `exact` and one result for each
-    temperature.
+    sufficient there. Arguments and results are as in `estimate`, with one result for each temperature; `exact` is
+    "auto", None, or a list with one entry for each temperature.
     """
+    if not isinstance(temperatures, Iterable):
+        raise ValueError(f"temperatures must be a list of temperatures, got {temperatures!r}")
     temperatures = [check_temperature(t) for t in temperatures]
-    references = [None] * len(temperatures) if exact is None else exact
+    references = [exact] * len(temperatures) if exact is None or exact == AUTO else exact
     if len(references) != len(temperatures):
         raise ValueError(
             f"exact must have one entry for each of {len(temperatures)} temperatures, got {len(references)}"
         )
     sums: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in temperatures]
     columns: list[tuple[Array, Array, Array, Array]] = []
+    held = False
     for part in measurements(samples, hamiltonian, temperatures, observables):
         if part.log_q is None:
             raise ValueError(
@@ -104,6 +110,7 @@ def reweight(
                 "la.estimation.estimate_chains"
             )
         columns.append((part.energy, part.m, part.log_q, part.balance))
+        held = held or part.held
         for temperature, moments in zip(temperatures, sums, strict=True):
             for name, values in part.values.items():
                 moments[name].add(values, -part.energy / temperature - part.log_q)
@@ -113,7 +120,7 @@ def reweight(
     if len(energy) < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {len(energy)}")
     results = []
-    for k, (temperature, reference) in enumerate(zip(temperatures, references, strict=True)):
+    for k, (temperature, given) in enumerate(zip(temperatures, references, strict=True)):
         log_w = -energy / temperature - log_q
         diagnostics = diagnose(log_w)
         results.append(
@@ -125,7 +132,7 @@ def reweight(
                 {name: average.result() for name, average in sums[k].items()},
                 hamiltonian.n_sites,
                 temperature,
-                reference,
+                reference(given, hamiltonian, temperature, held=held),
                 method="is",
                 ess=(diagnostics.ess, _ess_error(np.exp(log_w - log_mean_exp(log_w)))),
                 pareto_k=diagnostics.pareto_k,
@@ -162,6 +169,8 @@ def forward_ess(
         Nicoli et al., "Estimation of thermodynamic observables in lattice field theories with deep generative
         models", Phys. Rev. Lett. 126 (2021) 032001; forward ESS: Nicoli et al., arXiv 2302.14082.
     """
+    check_is_model(model)
+    check_is_hamiltonian(hamiltonian)
     temperature = check_temperature(temperature)
     size = configuration_size(model.shape, model.n_components)
     if {tuple(tokens.shape[1:]), size} != {hamiltonian.size} or model.n_tokens != hamiltonian.n_tokens:
@@ -238,9 +247,8 @@ def weighted_estimates(
     errors = {name: delta_error(quantities[name].influence) for name in QUANTITIES}
     scale = {name: abs(quantities[name].value) for name in QUANTITIES}
     change = float((w * balance).mean())
-    imbalance = imbalance_of(change, delta_error(w * (balance - change)), n_sites)
+    imbalance = imbalance_of(change, delta_error(w * (balance - change)), n_sites, temperature, n * ess[0])
     reasons = reasons + _disagreement(errors, jackknife, scale) + balance_reasons(imbalance) + rarity_reasons(events)
-    exact_values = {} if exact is None else exact.values_for(n_sites, temperature)
 
     def made(value: Value, error: Value, name: str = "") -> Estimate:
         return Estimate(
@@ -248,7 +256,6 @@ def weighted_estimates(
             error,
             n=n,
             ess=ess[0],
-            exact=exact_values.get(name),
             jackknife_error=jackknife.get(name),
             reliable=not reasons and events.get(name, math.inf) >= MIN_EVENTS,
         )
@@ -259,7 +266,8 @@ def weighted_estimates(
         estimates["pareto_k"] = made(pareto_k, 0.0)
     estimates |= {name: made(*value_and_error) for name, value_and_error in vectors.items()}
     diagnostics = diagnostics | {"imbalance": imbalance}
-    return Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
+    result = Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
+    return result if exact is None else result.beside(exact.values_for(n_sites, temperature), n_sites)
 
 
 def _disagreement(delta: dict[str, float], jackknife: dict[str, float], scale: dict[str, float]) -> list[str]:

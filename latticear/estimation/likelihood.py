@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from latticear.estimation.estimates import Estimate
-from latticear.models import AbstractModel
+from latticear.models import AbstractModel, check_is_model
 from latticear.sampling.modes import evaluating
 
 __all__ = ["negative_log_likelihood"]
@@ -37,6 +37,7 @@ def negative_log_likelihood(
     Raises:
         ValueError: for fewer than 2 configurations, or tokens or conditions that `model.log_prob` rejects.
     """
+    check_is_model(model)
     if len(tokens) < 2:
         raise ValueError(f"an error bar needs at least 2 configurations, got {len(tokens)}")
     device, parts = model.rank.device, []

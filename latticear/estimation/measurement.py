@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from latticear.arrays import Array
+from latticear.estimation.inputs import batches_of
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.observables import correlation, magnetization
@@ -34,6 +35,7 @@ class Measurement(NamedTuple):
             over the Boltzmann distribution is zero (Callen's identity); its mean over samples that miss part of the
             distribution is not.
         values: correlation function and the user's observables by name, each `(B,)` or `(B, k)`.
+        held: whether some sites were held fixed.
 
     References:
         H. B. Callen, Phys. Lett. 4 (1963) 161.
@@ -44,6 +46,7 @@ class Measurement(NamedTuple):
     log_q: Array | None
     balance: Array
     values: dict[str, Array]
+    held: bool
 
 
 def measurements(
@@ -53,6 +56,7 @@ def measurements(
     observables: Mapping[str, Observable] | None,
     *,
     chunk: int | None = CHUNK,
+    made_at: float | None = None,
 ) -> Iterator[Measurement]:
     """Measure samples one batch after the other.
 
@@ -64,10 +68,11 @@ def measurements(
             site has components, to `(B,)` or `(B, k)`.
         chunk: maximal number of sites measured at once (at least one configuration is); None does not split the
             batches.
+        made_at: temperature at which samples must have been made if they state one; None if any will do.
 
     Raises:
-        ValueError: for samples with another shape or other tokens than the Hamiltonian's, or an observable that has the
-            name of a built-in quantity or returns a wrong shape or values that are not finite real numbers.
+        ValueError: for samples or a Hamiltonian that `batches_of` refuses, or an observable that has the name of a
+            built-in quantity or returns a wrong shape or values that are not finite real numbers.
     """
     wait_passively()
     own: dict[str, Observable] = {}
@@ -75,13 +80,7 @@ def measurements(
         if name in {*QUANTITIES, "ess", "pareto_k", "forward_ess", "correlation"}:
             raise ValueError(f"observable {name!r} has the name of a built-in quantity; give it another name")
         own[name] = fn
-    for batch in [samples] if isinstance(samples, Samples) else samples:
-        if tuple(batch.tokens.shape[1:]) != hamiltonian.size:
-            raise ValueError(f"samples have shape {tuple(batch.tokens.shape[1:])}, the Hamiltonian {hamiltonian.size}")
-        if len(batch) and int(batch.tokens.max()) >= hamiltonian.n_tokens:
-            raise ValueError(
-                f"samples hold token {int(batch.tokens.max())}, the Hamiltonian has {hamiltonian.n_tokens}"
-            )
+    for batch in batches_of(samples, hamiltonian, made_at):
         size = max(1, len(batch) if chunk is None else chunk // hamiltonian.n_sites)
         for first in range(0, len(batch), size):
             yield _measure(batch[first : first + size], hamiltonian, temperatures, own)
@@ -102,6 +101,7 @@ def _measure(
         log_q=None if batch.log_q is None else batch.log_q.cpu().numpy(),
         balance=_balance(batch, hamiltonian, temperatures),
         values=values | {name: _evaluate(name, fn, spins) for name, fn in observables.items()},
+        held=batch.where is not None,
     )
 
 

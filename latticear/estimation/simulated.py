@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
+from latticear.estimation.inputs import batches_of, check_made_at
+from latticear.hamiltonians import AbstractHamiltonian
 from latticear.samples import Samples
 
 __all__ = ["Simulated", "counted"]
@@ -15,6 +17,7 @@ class Simulated:
 
     Args:
         samples: one batch of samples or many.
+        hamiltonian: the system.
         temperature: temperature T of the target.
         method: required value of `method` in the provenance of the samples.
         needs: required key in the `records` or the `provenance` of the samples.
@@ -24,20 +27,26 @@ class Simulated:
         provenance: provenance of the batch that was yielded last; before the iteration, of the first batch.
 
     Raises:
-        ValueError: if the samples were made by another method or at another temperature.
+        ValueError: for samples or a Hamiltonian that `batches_of` refuses, or samples that were made by another method
+            or at another temperature.
     """
 
     def __init__(
-        self, samples: Samples | Iterable[Samples], temperature: float, *, method: str, needs: str, source: str
+        self,
+        samples: Samples | Iterable[Samples],
+        hamiltonian: AbstractHamiltonian,
+        temperature: float,
+        *,
+        method: str,
+        needs: str,
+        source: str,
     ) -> None:
-        batches = iter([samples] if isinstance(samples, Samples) else samples)
+        batches = batches_of(samples, hamiltonian)
         first = next(batches, None)
         if first is None or first.provenance.get("method") != method or needs not in first.records | first.provenance:
             raise ValueError(f"this estimator takes unmodified samples made by {source}")
         self.provenance = first.provenance
-        if self.provenance["temperature"] != temperature:
-            made_at = self.provenance["temperature"]
-            raise ValueError(f"these samples were made at temperature {made_at:g}, got {temperature:g}")
+        check_made_at(first, temperature)
         self._batches = chain([first], batches)
 
     def __iter__(self) -> Iterator[Samples]:

@@ -14,9 +14,9 @@ from latticear.estimation.estimates import Estimates
 from latticear.estimation.islands import island_estimates
 from latticear.estimation.measurement import Measurement, Observable, measurements
 from latticear.estimation.particles import METHOD, resampled_particles, size_of
+from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.simulated import Simulated, counted
 from latticear.estimation.weights import KHAT_LIMIT, effective_sample_size, pareto_k
-from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.models import AbstractModel
 from latticear.samples import Samples
@@ -30,7 +30,7 @@ def estimate_particles(
     temperature: float,
     *,
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
 ) -> Estimates:
     """Free energy and observables from islands of weighted particles.
 
@@ -59,7 +59,7 @@ def estimate_particles(
     """
     temperature = check_temperature(temperature)
     source = "la.estimation.resampled_particles"
-    drawn = Simulated(samples, temperature, method=METHOD, needs="history", source=source)
+    drawn = Simulated(samples, hamiltonian, temperature, method=METHOD, needs="history", source=source)
     parts: list[Measurement] = []
     records: list[dict[str, Tensor]] = []
     for batch in drawn:
@@ -87,7 +87,7 @@ def estimate_particles(
         parts,
         hamiltonian.n_sites,
         temperature,
-        exact,
+        reference(exact, hamiltonian, temperature),
         method=METHOD,
         diagnostics=diagnostics,
         reasons=reasons,
@@ -110,7 +110,7 @@ def sequential_monte_carlo(
     device: str | None = None,
     condition: Tensor | None = None,
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
     report: Callable[[int, int], None] | None = None,
 ) -> Estimates:
     """Free energy and observables from particles that are resampled between the steps of a model.

@@ -19,8 +19,8 @@ from latticear.estimation.autocorrelation import TauInt, mean_error
 from latticear.estimation.chains import estimate_chains, events_of
 from latticear.estimation.estimates import MIN_EVENTS, Estimate, Estimates
 from latticear.estimation.measurement import Observable
+from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.simulated import Simulated, counted
-from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.montecarlo.replicas import ParallelTempering
 from latticear.montecarlo.simulation import default_schedule, monte_carlo
@@ -47,7 +47,7 @@ def estimate_tempering(
     temperature: float,
     *,
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
 ) -> Estimates:
     """Observables and the free energy from chains of replicas at a ladder of temperatures.
 
@@ -75,9 +75,10 @@ def estimate_tempering(
         Young, Phys. Rev. B 37 (1988) 5606.
     """
     temperature = check_temperature(temperature)
+    known = reference(exact, hamiltonian, temperature)
     name = ParallelTempering.name
     source = f"la.monte_carlo(..., method={name!r})"
-    chains = Simulated(samples, temperature, method=name, needs="ladder", source=source)
+    chains = Simulated(samples, hamiltonian, temperature, method=name, needs="ladder", source=source)
     plan = chains.provenance
     ladder: list[Array] = []
     overlap: list[Array] = []
@@ -94,11 +95,13 @@ def estimate_tempering(
         hamiltonian,
         temperature,
         observables=observables,
-        exact=exact,
+        exact=known,
         thermalization=plan["thermalization"] / plan["thinning"],
     )
     energy_trk, final = np.stack(ladder), chains.provenance
-    _add_free_energy(result, energy_trk, np.array(final["betas"]), hamiltonian.joint, exact)
+    _add_free_energy(result, energy_trk, np.array(final["betas"]), hamiltonian.joint)
+    if known is not None:
+        result.beside(known.values_for(hamiltonian.n_sites, temperature), hamiltonian.n_sites)
     if plan["n_chains"] > 1:
         series = np.stack(overlap)
         mean, error, tau = mean_error(series)
@@ -128,7 +131,7 @@ def parallel_tempering(
     seed: int = 0,
     device: str = "cpu",
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
     report: Callable[[int, int], None] | None = None,
     each: Callable[[Samples], object] | None = None,
 ) -> Estimates:
@@ -204,9 +207,7 @@ def bennett(cold: Array, hot: Array, step: float) -> LogRatio:
     return LogRatio(-f, (p_hot - p_cold) / slope)
 
 
-def _add_free_energy(
-    result: Estimates, energy_trk: Array, betas: Array, hamiltonian: AbstractHamiltonian, exact: ExactResult | None
-) -> None:
+def _add_free_energy(result: Estimates, energy_trk: Array, betas: Array, hamiltonian: AbstractHamiltonian) -> None:
     """Add log_z, free_energy_per_site and entropy_per_site: a sum over the ladder, from infinite temperature down."""
     steps = betas[:-1] - betas[1:]
     ratios = [bennett(energy_trk[..., k], energy_trk[..., k + 1], step) for k, step in enumerate(steps)]
@@ -215,7 +216,6 @@ def _add_free_energy(
     influence = np.sum([ratio.influence for ratio in ratios], axis=0)
     energy = energy_trk[..., 0]
     entropy = (energy.mean() / temperature + log_z) / n_sites, ((energy - energy.mean()) / temperature + influence)
-    exact_values = {} if exact is None else exact.to_dict()
     for name, value, series in (
         ("log_z", log_z, influence),
         ("free_energy_per_site", -temperature * log_z / n_sites, -temperature * influence / n_sites),
@@ -223,15 +223,13 @@ def _add_free_energy(
     ):
         _, error, tau = mean_error(series)
         events = events_of(series, tau, value)
-        result[name] = _estimate(float(value), error, tau, result, events, exact_values.get(name))
+        result[name] = _estimate(float(value), error, tau, result, events)
 
 
-def _estimate(
-    value: float, error: float, tau: TauInt, result: Estimates, events: float, exact: float | None = None
-) -> Estimate:
+def _estimate(value: float, error: float, tau: TauInt, result: Estimates, events: float) -> Estimate:
     n, ess = tau.n_chains * tau.length, min(1.0, 0.5 / tau.tau)
     reliable = result.reliable and events >= MIN_EVENTS
-    return Estimate(value, error, n=n, ess=ess, exact=exact, tau_int=tau.tau, reliable=reliable)
+    return Estimate(value, error, n=n, ess=ess, tau_int=tau.tau, reliable=reliable)
 
 
 def _overlap_squared(hamiltonian: AbstractHamiltonian, batch: Samples) -> Array:

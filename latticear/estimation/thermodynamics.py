@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from latticear.arrays import Array
+from latticear.estimation.numbers import ROUNDING
 
 __all__ = ["Thermodynamics", "rare_events", "thermodynamics", "thermodynamics_of_moments"]
 
@@ -37,13 +38,18 @@ def thermodynamics(
         n_sites: N.
 
     Returns:
-        The quantities by name. Binder's cumulant is nan if m is 0 in all samples, as for a cold antiferromagnet.
+        The quantities by name; an average over samples that differ by no more than rounding errors is the value that
+        they have in common, and the influences on it are zero. Binder's cumulant is nan if m is 0 in all samples, as
+        for a cold antiferromagnet.
     """
-    beta = 1 / temperature
+    beta, heaviest = 1 / temperature, np.unravel_index(np.argmax(weights), weights.shape)
 
     def mean(f: Array) -> tuple[float, Array]:
         average = float((weights * f).mean())
-        return average, f - average
+        change = f - average
+        if float(np.abs(weights * change).max()) <= ROUNDING * float(np.abs(f).max()):
+            return float(f[heaviest]), np.zeros_like(f)
+        return average, change
 
     u, d_u = mean(energy)
     variance, d_variance = mean((energy - u) ** 2)

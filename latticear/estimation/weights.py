@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import lambertw, logsumexp
 
 from latticear.arrays import Array
 
@@ -172,21 +172,31 @@ def _standard_error(values: Array) -> float:
     return float(values.std() / math.sqrt(len(values)))
 
 
-def imbalance_of(moved: float, error: float, n_sites: int) -> float:
+def imbalance_of(moved: float, error: float, n_sites: int, temperature: float, n: float) -> float:
     """Average energy change in a heat-bath step, in units of its error; zero for samples of the target.
 
     If samples miss part of the target (for example single spin flips of a ground state) their weights may all be equal,
     so that diagnostics of the weights detect nothing. A heat bath would create the missing configurations and so change
     the energy.
 
+    If nothing varied, the error is that of a count: the heat bath would make excitations of a certain energy, found
+    from the change at one site of two levels, `d exp(-d/T)`; in equilibrium as many configurations have one as it
+    would make, and the result is the square root of the number of them among n.
+
     Args:
         moved: average energy change of a heat-bath step, summed over all sites.
-        error: standard deviation of `moved`; if it is zero, any change is significant.
+        error: standard deviation of `moved`.
         n_sites: N; changes below the rounding error of N terms count as zero.
+        temperature: T.
+        n: number of independent configurations.
     """
     if abs(moved) <= 1e-12 * n_sites:
         return 0.0
-    return float(np.clip(moved / max(error, 1e-300), -1e6, 1e6))
+    if error <= 1e-9 * abs(moved):
+        share = min(abs(moved) / n_sites / temperature, math.exp(-1))
+        excitation = -temperature * float(lambertw(-share, -1).real)
+        return math.copysign(math.sqrt(n * abs(moved) / excitation), moved)
+    return float(np.clip(moved / error, -1e6, 1e6))
 
 
 def balance_reasons(imbalance: float) -> list[str]:

@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from latticear.exact.dispatch import exact_result
+from latticear.exact.dispatch import exact_result, known_result
 from latticear.exact.enumeration import all_configurations, enumerate_states
 from latticear.exact.infinite import T_C, InfiniteResult, critical_temperature, onsager
 from latticear.exact.planar import kasteleyn
@@ -35,6 +35,7 @@ __all__ = [
     "exact_result",
     "kasteleyn",
     "kaufman",
+    "known_result",
     "magnetization_distribution",
     "magnetization_resolved",
     "onsager",

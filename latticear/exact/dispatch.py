@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import torch
 
 from latticear.exact.enumeration import enumerate_states
@@ -11,19 +13,42 @@ from latticear.exact.result import ExactResult
 from latticear.exact.strip import find_strip
 from latticear.exact.torus import kaufman
 from latticear.exact.transfer import transfer_matrix
-from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
+from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 
-__all__ = ["exact_result"]
+__all__ = ["exact_result", "known_result"]
 
-# limits on the work of each method, which correspond to about five seconds on one slow core
+SECONDS = 5.0
+"""Time on one slow core to which the limits below on the work of each method correspond."""
 MAX_RESOLVED = 3 * 2**30
 MAX_CONFIGURATIONS = 2**20
 MAX_KASTELEYN = 2**26
 MAX_TRANSFER = 2**30
 
+QUICK = 0.35
+"""Seconds that an exact result may take which nobody has asked for."""
+MAX_CUSTOM = 2**12
+"""Number of configurations up to which `known_result` calls a user's energy function, however slow that is."""
 
-def exact_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactResult | None:
-    """The most complete exact result that takes about five seconds or less on one core, or None.
+_known: WeakKeyDictionary[AbstractHamiltonian, dict[float, ExactResult | None]] = WeakKeyDictionary()
+
+
+def known_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactResult | None:
+    """The exact result that takes a fraction of a second, or None; stored for each system and temperature.
+
+    A user's own energy function (`CustomHamiltonian`) is called only where there are at most 4096 configurations.
+    """
+    if not hamiltonian.joint.has_bonds and hamiltonian.n_tokens**hamiltonian.n_sites > MAX_CUSTOM:
+        return None
+    found = _known.setdefault(hamiltonian, {})
+    if temperature not in found:
+        found[temperature] = exact_result(hamiltonian, temperature, seconds=QUICK)
+    return found[temperature]
+
+
+def exact_result(
+    hamiltonian: AbstractHamiltonian, temperature: float, *, seconds: float = SECONDS
+) -> ExactResult | None:
+    """The most complete exact result that takes a few seconds or less on one core, or None.
 
     In this order: the transfer matrix resolved by magnetisation, enumeration, Kaufman's torus (any size),
     Pfaffians (any couplings without fields), the plain transfer matrix. The last three do not give the
@@ -33,6 +58,7 @@ def exact_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactR
     Args:
         hamiltonian: any system.
         temperature: T > 0, in the unit of the couplings.
+        seconds: about how long it may take on a slow core; methods that need more work are left out.
 
     Raises:
         ValueError: for a temperature that is not positive and finite.
@@ -46,24 +72,25 @@ def exact_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactR
         >>> exact_result(Ising((32, 32), field=0.1), 2.0) is None
         True
     """
-    temperature, hamiltonian = check_temperature(temperature), hamiltonian.joint
+    check_is_hamiltonian(hamiltonian)
+    temperature, hamiltonian, share = check_temperature(temperature), hamiltonian.joint, seconds / SECONDS
     strip = find_strip(hamiltonian) if hamiltonian.has_bonds else None
-    if strip is not None and resolved_work(strip, hamiltonian) <= MAX_RESOLVED:
+    if strip is not None and resolved_work(strip, hamiltonian) <= share * MAX_RESOLVED:
         try:
             return magnetization_resolved(hamiltonian, temperature)
         except ArithmeticError:  # a frustrated system near T = 0; the methods below use logarithms of weights
             pass
-    if hamiltonian.n_tokens**hamiltonian.n_sites <= MAX_CONFIGURATIONS:
+    if hamiltonian.n_tokens**hamiltonian.n_sites <= share * MAX_CONFIGURATIONS:
         return enumerate_states(hamiltonian, temperature)
     coupling = _torus_coupling(hamiltonian) if hamiltonian.has_bonds else None
     if coupling is not None:
         return kaufman(hamiltonian.shape, temperature, coupling)
-    if kasteleyn_work(hamiltonian) <= MAX_KASTELEYN:
+    if kasteleyn_work(hamiltonian) <= share * MAX_KASTELEYN:
         try:
             return kasteleyn(hamiltonian, temperature)
         except ArithmeticError:  # terms cancel on a torus with frustrated boundary conditions, or weights underflow
             pass
-    if strip is not None and strip.work * hamiltonian.n_tokens <= MAX_TRANSFER:
+    if strip is not None and strip.work * hamiltonian.n_tokens <= share * MAX_TRANSFER:
         return transfer_matrix(hamiltonian, temperature)
     return None
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from latticear.exact.mixture import Array, Mixture, mix, result_of
 from latticear.exact.result import ExactResult
-from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
+from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 
 __all__ = ["all_configurations", "enumerate_states"]
 
@@ -57,6 +57,7 @@ def enumerate_states(hamiltonian: AbstractHamiltonian, temperature: float) -> Ex
         >>> enumerate_states(Ising((1, 2), periodic=False), 1.0).energy_per_site  # -tanh(1) / 2
         -0.38079707...
     """
+    check_is_hamiltonian(hamiltonian)
     beta, hamiltonian = 1 / check_temperature(temperature), hamiltonian.joint
     q, n_sites = hamiltonian.n_tokens, hamiltonian.n_sites
     count = _count(q, n_sites, MAX_SUMMED, "enumerate_states")

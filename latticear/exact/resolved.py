@@ -14,7 +14,7 @@ from latticear.exact.replacement import Ints, Replacement
 from latticear.exact.result import ExactResult
 from latticear.exact.strip import MAX_NUMBERS, Strip, row_sums, strip_of
 from latticear.exact.transfer import log_partition
-from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
+from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 
 __all__ = ["magnetization_distribution", "magnetization_resolved", "resolved_work"]
 
@@ -45,6 +45,7 @@ def magnetization_resolved(hamiltonian: AbstractHamiltonian, temperature: float)
         >>> print(f"{exact.abs_magnetization:.12f}")
         0.777331092787
     """
+    check_is_hamiltonian(hamiltonian)
     hamiltonian = hamiltonian.joint
     strip = _feasible_strip(hamiltonian)
     total = log_partition(strip, 1 / check_temperature(temperature))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["QUANTITIES", "ExactResult"]
+from latticear.tables import Table
+
+__all__ = ["QUANTITIES", "ExactResult", "spread_of"]
 
 QUANTITIES = (
     "free_energy_per_site",
@@ -102,3 +106,46 @@ class ExactResult:
     def to_dict(self) -> dict[str, float]:
         """The quantities that are not None, under the keys of `estimates.json`, and `log_z`."""
         return {key: value for key in QUANTITIES if (value := getattr(self, key)) is not None}
+
+    def table(self) -> Table:
+        """The quantities that are not None as a table of text."""
+        rows = [(name, f"{value:.12g}") for name, value in self.to_dict().items()]
+        digits = [] if self.digits is None else [f"ln Z has about {self.digits:.0f} reliable decimals"]
+        title = f"{self.method}: N = {self.n_sites}, T = {self.temperature:g}"
+        return Table(title, ("quantity", "exact"), rows, digits)
+
+    def __repr__(self) -> str:
+        return self.table().text()
+
+    def _repr_html_(self) -> str:
+        return self.table().html()
+
+
+def spread_of(name: str, value: Any, exact: Mapping[str, float], n_sites: int, temperature: float) -> float | None:
+    """Standard deviation of a quantity in one configuration, by exact values; None where these do not tell it.
+
+    For ln Z, which is no average over configurations, it is such that the deviation of `value` from the exact ln Z is
+    `sqrt(n p)`, where p is the probability of the configurations that are missing in `value`: the square root of the
+    number of them that n independent configurations should have had.
+
+    Args:
+        name: name of the quantity.
+        value: its estimate.
+        exact: exact values by name.
+        n_sites: N.
+        temperature: T.
+    """
+    m2 = exact.get("magnetization_squared")
+    if name == "energy_per_site" and "heat_capacity_per_site" in exact:
+        variance = temperature**2 * exact["heat_capacity_per_site"] / n_sites
+    elif name == "abs_magnetization" and m2 is not None:
+        variance = m2 - exact[name] ** 2
+    elif name == "magnetization_squared" and "binder_cumulant" in exact:
+        variance = 3 * exact[name] ** 2 * (1 - exact["binder_cumulant"]) - exact[name] ** 2
+    elif name in ("log_z", "free_energy_per_site"):
+        unit = 1.0 if name == "log_z" else temperature / n_sites
+        gap = abs(value - exact[name]) / unit
+        variance = (gap * unit) ** 2 / -math.expm1(-gap) if gap else 0.0
+    else:
+        return None
+    return math.sqrt(max(variance, 0.0))

@@ -10,7 +10,7 @@ import torch
 
 from latticear.hamiltonians.abstract_disorder import AbstractDisorder
 from latticear.hamiltonians.ashkin_teller import AshkinTeller
-from latticear.hamiltonians.base import AbstractHamiltonian
+from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian
 from latticear.hamiltonians.bias import BoltzmannBias, Strengths
 from latticear.hamiltonians.blume_capel import BlumeCapel
 from latticear.hamiltonians.components import ComponentBias, Components
@@ -51,6 +51,7 @@ __all__ = [
     "Strengths",
     "SummedNeighbours",
     "TemperatureRange",
+    "check_is_hamiltonian",
     "check_temperature",
     "exact_conditionals",
     "hamiltonian_from_dict",

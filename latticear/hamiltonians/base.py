@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from latticear.arguments import described
 from latticear.hamiltonians.bias import BoltzmannBias
 from latticear.hamiltonians.neighbourhoods import Neighbourhoods, local_energies
 from latticear.hamiltonians.temperatures import check_temperature
@@ -19,7 +20,7 @@ from latticear.lattice import Lattice, Symmetries, colour_graph
 from latticear.observables import magnetization
 from latticear.spaces import ConfigurationSpace
 
-__all__ = ["AbstractHamiltonian"]
+__all__ = ["AbstractHamiltonian", "check_is_hamiltonian"]
 
 
 class AbstractHamiltonian(ConfigurationSpace):
@@ -264,6 +265,12 @@ class AbstractHamiltonian(ConfigurationSpace):
             moved = Neighbourhoods(*(t.to(device) for t in table)) if isinstance(table, tuple) else table.to(device)
             cache[name, device] = moved
         return cache[name, device]
+
+
+def check_is_hamiltonian(value: object) -> None:
+    """Raise ValueError unless a value is a Hamiltonian."""
+    if not isinstance(value, AbstractHamiltonian):
+        raise ValueError(f"a Hamiltonian is needed, such as la.Ising((8, 8)), got {described(value)}")
 
 
 def _by_pair(bonds: Tensor, tables: Tensor, n_sites: int) -> tuple[Tensor, Tensor]:

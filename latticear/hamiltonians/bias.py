@@ -136,6 +136,10 @@ class BoltzmannBias(nn.Module):
                 f"{condition[..., 0].min().item():g}"
             )
 
+    def __str__(self) -> str:
+        place = "any temperature" if self.temperature is None else f"T = {self.temperature:g}"
+        return f"known-neighbour term of {self.description['name']} at {place}"
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values: the Hamiltonian and the temperature."""
         return {"hamiltonian": self.description, "temperature": self.temperature}

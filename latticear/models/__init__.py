@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from latticear.models.base import AbstractModel
+from latticear.models.base import AbstractModel, check_is_model
 from latticear.models.carry_over import transfer_weights
 from latticear.models.causality import check_autoregressive
 from latticear.models.conditions import ConditionEmbedding
@@ -38,6 +38,7 @@ __all__ = [
     "RecurrentPixelRNN",
     "ResidualPixelCNN",
     "check_autoregressive",
+    "check_is_model",
     "model_from_dict",
     "transfer_weights",
 ]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from latticear import deprecated
+from latticear.arguments import check_integer, check_keywords, described
 from latticear.hamiltonians import BoltzmannBias, hamiltonian_from_dict
 from latticear.lattice import check_shape, configuration_size
 from latticear.models.conditions import ConditionEmbedding, Conditioning
@@ -24,9 +25,10 @@ from latticear.sampling.modes import evaluated
 from latticear.sampling.receptive import warn_of_short_reach
 from latticear.sampling.reference import Drawer, Drawn
 from latticear.sampling.stream import draw
+from latticear.tables import brief
 from latticear.threads import wait_passively
 
-__all__ = ["AbstractModel", "Common"]
+__all__ = ["AbstractModel", "Common", "check_is_model"]
 
 
 class Common(TypedDict, total=False):
@@ -158,6 +160,25 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
                 f"n_condition_maps of at least {bias.n_maps}, got {n_condition_maps}"
             )
         self.bias = copy.deepcopy(bias)  # a copy, because `attach` adapts it to the order of this model
+
+    def __new__(cls, *_: Any, **given: Any) -> Self:
+        check_keywords(cls, given)
+        return super().__new__(cls)
+
+    def __repr__(self) -> str:
+        """Shape, tokens and arguments in a line or two; `print(*model.children())` shows the layers."""
+        if not hasattr(self, "shape"):
+            return f"{type(self).__name__}()"
+        parts = [f"{self.shape}, n_tokens={self.n_tokens}"]
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            value = getattr(self, name, parameter.default)
+            if name not in ("shape", "n_tokens", "bias") and (name not in _SHARED or value != _SHARED[name].default):
+                parts.append(f"{name}={brief(value)}")
+        n = sum(weights.numel() for weights in self.parameters())
+        about = [] if self.bias is None else [str(self.bias)]
+        device = next((weights.device for weights in self.parameters()), torch.device("cpu"))
+        about += [f"{n:,} parameters" + ("" if device.type == "cpu" else f" on {device}")]
+        return f"{type(self).__name__}({', '.join(parts)})\n  {', '.join(about)}"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Add the options of `Common` to the signature, in place of `**common`, as configs and `to_dict` read it.
@@ -322,8 +343,7 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
         Raises:
             ValueError: for an unknown method, a seed out of range, n < 1, or tokens or a mask of the wrong shape.
         """
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
+        n = check_integer("n", n, least=1)
         batches = self.sample_batches(
             n, seed=seed, start=start, method=method, condition=condition, given=given, where=where
         )
@@ -435,5 +455,14 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
         if self.bias is not None:
             self.bias.check(condition)
 
+
+def check_is_model(value: object) -> None:
+    """Raise ValueError unless a value is a network."""
+    if not isinstance(value, AbstractModel):
+        raise ValueError(f"a model is needed, an instance of latticear.models.AbstractModel, got {described(value)}")
+
+
+_SHARED = inspect.signature(AbstractModel.__init__).parameters
+"""Arguments that all networks share; a repr shows them where they differ from their defaults."""
 
 deprecated.keep_names(__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from latticear.models.base import AbstractModel
+from latticear.models.base import AbstractModel, check_is_model
 
 __all__ = ["transfer_weights"]
 
@@ -31,6 +31,8 @@ def transfer_weights(model: AbstractModel, source: AbstractModel) -> int:
         ValueError: if the networks differ in their class, number of tokens or other options, if a counterpart has
             another size, or if most of the parameters have no counterpart.
     """
+    check_is_model(model)
+    check_is_model(source)
     if type(model) is not type(source) or model.n_tokens != source.n_tokens:
         raise ValueError(
             f"a {model.name} with {model.n_tokens} tokens takes weights only from another, "

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from latticear.models.base import AbstractModel
+from latticear.models.base import AbstractModel, check_is_model
 from latticear.sampling.receptive import dependences
 
 __all__ = ["check_autoregressive"]
@@ -27,6 +27,7 @@ def check_autoregressive(model: AbstractModel, *, n_trials: int = 3, seed: int =
     Raises:
         ValueError: if the order is violated; names the first site that is read and the site whose logits depend on it.
     """
+    check_is_model(model)
     moved = dependences(model, n_trials=n_trials, seed=seed)
     rank, n_sites = model.rank.cpu().flatten().repeat(model.n_components), math.prod(model.shape)
     component = torch.arange(len(rank)) // n_sites

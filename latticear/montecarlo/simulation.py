@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from latticear.arguments import check_integer, check_seed
-from latticear.hamiltonians.base import AbstractHamiltonian, check_temperature
+from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 from latticear.montecarlo.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.montecarlo.heatbath import HeatBath
 from latticear.montecarlo.metropolis import Metropolis
@@ -141,6 +141,7 @@ def monte_carlo(
         >>> [len(batch) for batch in batches]
         [10, 10, 5]
     """
+    check_is_hamiltonian(hamiltonian)
     temperature, seed = check_temperature(temperature), check_seed(seed)
     method = default_method(hamiltonian) if method is None else method
     lengths = {"n_chains": n_chains, "thermalization": thermalization, "thinning": thinning}

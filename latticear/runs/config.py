@@ -18,6 +18,7 @@ from latticear.runs.own_couplings import FILE as COUPLINGS, file_of_couplings
 from latticear.runs.schema import GRID, HAMILTONIAN
 from latticear.runs.trees import Tree, config_tree
 from latticear.spaces import Grid
+from latticear.tables import brief
 from latticear.targets import TARGETS, AbstractTarget, GridTarget, target_of
 from latticear.targets.networks import AUTO, WITHOUT_ENERGY, NetworkChoice, build_network, default_network
 from latticear.training.suited import suited_options
@@ -64,6 +65,15 @@ class RunConfig:
     target: AbstractTarget = field(compare=False, repr=False)
     choice: NetworkChoice | None = field(compare=False, repr=False, default=None)
     couplings: Couplings | None = field(default=None, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        """The target, the network and the training, one line each."""
+        sections = {"model": dict(self.model), "training": dict(self.training)}
+        lines = [f"RunConfig: {self.target}, seed={self.seed}, device={self.device}"]
+        for name, section in sections.items():
+            named = f"{section.pop('name')}, " if "name" in section else ""
+            lines.append(f"  {name}: {named}{', '.join(f'{key}={brief(value)}' for key, value in section.items())}")
+        return "\n".join(lines)
 
     def to_dict(self, *, with_places: bool = True) -> Tree:
         """The config as nested dictionaries, from which `parse_config` rebuilds it.

@@ -142,13 +142,16 @@ class RunDirectory:
         """The newest checkpoint; None if there is no checkpoint yet."""
         return max(self.checkpoints(), key=_step_of, default=None)
 
-    def save_checkpoint(self, model: AbstractModel, weights: dict[str, Tensor], trainer: dict[str, Any]) -> Path:
+    def save_checkpoint(
+        self, model: AbstractModel, weights: dict[str, Tensor], trainer: dict[str, Any], *, resumable: bool = True
+    ) -> Path:
         """Write `checkpoints/step-N`, N = `trainer["step"]`, and remove all but the newest checkpoints.
 
         Args:
             model: the network; its constructor arguments are stored with the weights.
             weights: the weights to sample with.
             trainer: the state of the training, `TrainingState.state_dict()`.
+            resumable: False if `trainer` has only the number of the step, so that the training cannot be continued.
 
         Raises:
             OSError: if the disk is full; the earlier checkpoints stay.
@@ -161,7 +164,8 @@ class RunDirectory:
             shutil.rmtree(half, ignore_errors=True)
             half.mkdir(parents=True)
             write_durably(half / "model.safetensors", _safetensors(model, weights))
-            write_durably(half / "trainer.pt", _pickled(trainer))
+            if resumable:
+                write_durably(half / "trainer.pt", _pickled(trainer))
             _sync(self._metrics)
             _publish(half, target)
         except OSError as error:
@@ -190,9 +194,11 @@ class RunDirectory:
         """Read the state of the training from a checkpoint; no code in the file is executed.
 
         Raises:
-            ValueError: if the file is damaged, or holds objects other than tensors, numbers and texts.
+            ValueError: if the file is missing or damaged, or holds objects other than tensors, numbers and texts.
         """
         file = checkpoint / "trainer.pt"
+        if not file.exists():
+            raise ValueError(f"{self.path} was saved without the state of its training and cannot be continued")
         try:
             return torch.load(file, map_location=device, weights_only=True)
         except Exception as error:

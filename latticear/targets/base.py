@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
 
+from latticear.arguments import described
 from latticear.data.configurations import Configurations
 from latticear.data.couplings import Instance
 from latticear.hamiltonians import AbstractHamiltonian, BoltzmannBias
@@ -284,4 +285,4 @@ class AbstractTarget(ABC):
 def check_space(space: object, kind: type, what: str) -> None:
     """Raise ValueError unless a target is made of what it is for."""
     if not isinstance(space, kind):
-        raise ValueError(f"{what} is needed, got {space!r}")
+        raise ValueError(f"{what} is needed, got {described(space)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from latticear.arguments import described
 from latticear.spaces import ConfigurationSpace
 from latticear.targets.base import AbstractTarget
 from latticear.targets.disorder import DisorderTarget
@@ -34,7 +35,7 @@ def target_of(space: ConfigurationSpace | AbstractTarget, **place: Any) -> Abstr
         'at T = 2.5'
     """
     if not isinstance(space, ConfigurationSpace | AbstractTarget):
-        raise ValueError(f"a Hamiltonian, a Grid or a target is needed, got {space!r}")
+        raise ValueError(f"a Hamiltonian, a Grid or a target is needed, got {described(space)}")
     given = {key: value for key, value in place.items() if value is not None}
     if isinstance(space, AbstractTarget):
         for key, value in given.items():

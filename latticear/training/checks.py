@@ -10,13 +10,7 @@ from latticear.spaces import ConfigurationSpace
 from latticear.targets import AbstractTarget
 from latticear.training.options import TrainingOptions
 
-__all__ = ["check_fit", "check_is_model"]
-
-
-def check_is_model(model: object) -> None:
-    """Raise ValueError for anything but a model."""
-    if not isinstance(model, AbstractModel):
-        raise ValueError(f"a model is needed, an instance of latticear.models.AbstractModel, got {model!r}")
+__all__ = ["check_fit"]
 
 
 def check_fit(

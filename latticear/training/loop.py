@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from latticear.models import AbstractModel
+from latticear.models import AbstractModel, check_is_model
 from latticear.spaces import ConfigurationSpace
 from latticear.targets import AbstractTarget, target_of
 from latticear.threads import thread_count, useful_threads, wait_passively
-from latticear.training.checks import check_fit, check_is_model
+from latticear.training.checks import check_fit
 from latticear.training.objectives import Metrics
 from latticear.training.options import TrainingOptions, options_of, takes_options
 from latticear.training.state import MovingAverage, ResumeError, TrainingState
@@ -49,6 +49,14 @@ class Step(NamedTuple):
     loss: float
     metrics: Metrics
     state: TrainingState
+
+    def __repr__(self) -> str:
+        metrics = "".join(f", {name}={value:.5g}" for name, value in self.metrics.items())
+        return f"Step(step={self.step}, loss={self.loss:.5g}{metrics})"
+
+    def to_dict(self) -> dict[str, float]:
+        """Number, loss and metrics, as a line of metrics.jsonl has them."""
+        return {"step": self.step, "loss": self.loss, **self.metrics}
 
 
 @takes_options
@@ -142,7 +150,7 @@ def _loop(state: TrainingState, objective: Objective, options: TrainingOptions) 
             yield step
     finally:
         model.eval()
-        model.load_state_dict(state.weights())
+        state.end()
 
 
 def _step(state: TrainingState, objective: Objective, options: TrainingOptions) -> Step:

@@ -107,6 +107,15 @@ class TrainingOptions:
                 f"{self.evaluate_every}"
             )
 
+    def __repr__(self) -> str:
+        """The objective and the size of the training, and whatever differs from its default."""
+        shown = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name in ("objective", "steps", "batch_size") or getattr(self, field.name) != field.default
+        }
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
     @property
     def n_forward(self) -> int:
         """Number of steps, the first ones, that maximise the likelihood."""

@@ -49,6 +49,8 @@ class TrainingState:
         average: exponential moving average of the weights, or None.
         step: number of completed steps.
         of: what the training is: its seed, options and target, by name; a state is resumed by the same one only.
+        last: once the training has ended, the weights after the last completed step; None before, while the model has
+            them.
     """
 
     model: AbstractModel
@@ -56,6 +58,12 @@ class TrainingState:
     average: MovingAverage | None
     step: int = 0
     of: dict[str, Any] = field(default_factory=dict)
+    last: dict[str, Tensor] | None = None
+
+    def end(self) -> None:
+        """Give the model the weights to sample with; the state keeps those from which training can be resumed."""
+        self.last = {name: weight.clone() for name, weight in self.model.state_dict().items()}
+        self.model.load_state_dict(self.weights())
 
     def weights(self) -> dict[str, Tensor]:
         """The weights to sample with: the averaged weights if there is an average, else those of the model."""
@@ -65,7 +73,7 @@ class TrainingState:
     def state_dict(self) -> dict[str, Any]:
         return {
             "step": self.step,
-            "model": self.model.state_dict(),
+            "model": self.model.state_dict() if self.last is None else self.last,
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "of": self.of,

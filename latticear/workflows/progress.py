@@ -1,78 +1,126 @@
-"""Progress of a long computation as a line of text a minute, for log files and batch jobs."""
+"""The progress of a training that Python calls: a bar in a terminal or a notebook, elsewhere a line a minute."""
 
 from __future__ import annotations
 
+import html
+import sys
 import time
-from collections.abc import Callable
+from typing import Any, Protocol
 
-__all__ = ["LineAMinute", "duration"]
+from latticear.workflows.line_a_minute import LineAMinute, duration
 
-EVERY = 60.0
-"""Seconds between two lines."""
+__all__ = ["Progress"]
+
+NOTEBOOK_INTERVAL = 0.3
+"""Seconds between two updates of a notebook, which takes some time to show each."""
 
 
-class LineAMinute:
-    """Writes a line of progress a minute; call it with the work done, the total work and a text, as a `Report`.
+class _Display(Protocol):
+    def show(self, done: int, total: int, text: str) -> None:
+        """Show the progress."""
 
-    Nothing is written in the first minute, so that a short computation is silent.
+    def close(self) -> None:
+        """Show nothing more."""
+
+
+class Progress:
+    """Shows how much of some work is done; call it with the work done, the total work and a text.
 
     Args:
-        write: called with each line.
-        unit: what is counted; may be empty.
-        clock: a clock in seconds.
-
-    Example:
-        >>> ticks = iter([0, 30, 60, 90, 120])
-        >>> lines = LineAMinute(print, unit="steps", clock=lambda: next(ticks))
-        >>> for step in range(100, 500, 100):
-        ...     lines(step, 1000, "F/N <= -2.1")
-        steps 200/1000: F/N <= -2.1, 4 min left
-        steps 400/1000: F/N <= -2.1, 3 min left
+        shown: False to show nothing.
+        unit: what is counted.
     """
 
-    def __init__(
-        self,
-        write: Callable[[str], object],
-        *,
-        unit: str = "",
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._write, self._unit, self._clock = write, unit, clock
-        self._next = clock() + EVERY
-        self._part: tuple[int, int, float] | None = None  # work done, total work and time when this part began
-        self._done = 0
+    def __init__(self, *, shown: bool = True, unit: str = "steps") -> None:
+        self._shown, self._unit = shown, unit
+        self._display: _Display | None = None
+
+    def __enter__(self) -> Progress:
+        if self._shown:
+            self._display = _display(self._unit)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._display is not None:
+            self._display.close()
 
     def __call__(self, done: int, total: int, text: str = "") -> None:
-        now = self._clock()
-        if self._part is None or total != self._part[1] or done < self._done:  # another training, or another stage
-            self._part = done, total, now
-        self._done = done
-        if now < self._next:
+        if self._display is not None:
+            self._display.show(done, total, text)
+
+
+def _display(unit: str) -> _Display:
+    if _in_notebook():
+        return _Notebook(unit)
+    return _Terminal(unit) if sys.stderr.isatty() else _Lines(unit)
+
+
+def _in_notebook() -> bool:
+    """Whether the caller is a cell of a notebook, whose kernel shows HTML."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and getattr(shell, "kernel", None) is not None
+
+
+class _Notebook:
+    """A bar of HTML that is replaced in place; it needs nothing but IPython."""
+
+    def __init__(self, unit: str) -> None:
+        self._unit, self._t_next, self._t_start = unit, 0.0, time.monotonic()
+        self._first: int | None = None
+        self._handle: Any = None
+
+    def show(self, done: int, total: int, text: str) -> None:
+        now = time.monotonic()
+        self._first = done if self._first is None else self._first
+        if now < self._t_next and done < total:
             return
-        self._next = now + EVERY
-        counted = f"{self._unit} {done}/{total}".strip()
-        self._write(f"{counted}{': ' if text else ''}{text}{self._left(now)}")
+        self._t_next = now + NOTEBOOK_INTERVAL
+        from IPython.display import HTML, display  # a notebook has it
 
-    def _left(self, now: float) -> str:
-        """The time that the rest of this part takes at the average rate so far, as the end of a line."""
-        assert self._part is not None
-        first, total, t_start = self._part
-        if self._done >= total or self._done <= first:
+        line = html.escape(f"{done} of {total} {self._unit}{self._left(done, total)}: {text}")
+        bar: Any = HTML(f"<progress value='{done}' max='{total}' style='width: 20em'></progress> <code>{line}</code>")
+        if self._handle is None:
+            self._handle = display(bar, display_id=True)
+        else:
+            self._handle.update(bar)
+
+    def _left(self, done: int, total: int) -> str:
+        """The time left at the rate so far, as text; empty as long as there is none."""
+        first = done if self._first is None else self._first
+        if done <= first or done >= total:
             return ""
-        return f", {duration((total - self._done) * (now - t_start) / (self._done - first))} left"
+        return f", {duration((time.monotonic() - self._t_start) / (done - first) * (total - done))} left"
+
+    def close(self) -> None:
+        pass
 
 
-def duration(seconds: float) -> str:
-    """A time in words, with two digits or so.
+class _Terminal:
+    """A bar of the library rich on standard error, which is removed at the end."""
 
-    Example:
-        >>> [duration(seconds) for seconds in (0.4, 42, 90, 3 * 60, 5400, 86400 * 2)]
-        ['0.4 s', '42 s', '90 s', '3 min', '90 min', '48 h']
-    """
-    if seconds < 9.5:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 120 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h"
+    def __init__(self, unit: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn(unit), MofNCompleteColumn(), BarColumn(bar_width=30), TimeRemainingColumn())
+        text = TextColumn("{task.description}", markup=False)
+        self._bar = Progress(*columns, text, console=Console(stderr=True), transient=True)
+        self._task = self._bar.add_task("", total=None)
+        self._bar.start()
+
+    def show(self, done: int, total: int, text: str) -> None:
+        self._bar.update(self._task, completed=done, total=total, description=text)
+
+    def close(self) -> None:
+        self._bar.stop()
+
+
+class _Lines:
+    """A line a minute on standard error; nothing for work that takes less than a minute."""
+
+    def __init__(self, unit: str) -> None:
+        self.show = LineAMinute(lambda line: print(line, file=sys.stderr, flush=True), unit=unit)
+
+    def close(self) -> None:
+        pass

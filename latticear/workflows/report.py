@@ -120,7 +120,8 @@ def _figures(
     chains = list(monte_carlo(hamiltonian, t, n=n, method=default_method(hamiltonian), seed=seed))
     reference = Samples.cat(chains)
     with quiet():
-        ours, theirs = estimate(samples, hamiltonian, t, exact=exact), estimate_chains(chains, hamiltonian, t)
+        ours = estimate(samples, hamiltonian, t, exact=exact)
+        theirs = estimate_chains(chains, hamiltonian, t, exact=exact)
     forward = forward_ess(model, reference.tokens, hamiltonian, t, condition=condition)
     from_model, from_chains = _Observed.of(samples, hamiltonian), _Observed.of(reference, hamiltonian)
     assert samples.log_q is not None

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
-from latticear.workflows.progress import duration
+from latticear.workflows.line_a_minute import duration
 
 __all__ = ["boundary", "command", "machine", "network", "size_of", "system", "temperature", "trained_for", "verdict_of"]
 

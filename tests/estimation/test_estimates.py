@@ -2,13 +2,18 @@
 
 import io
 import json
+import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
+import latticear as la
 from latticear.cli.display import print_estimates
 from latticear.estimation.estimates import Estimate, Estimates, UnreliableEstimateWarning, with_error
+from latticear.estimation.numbers import unseen_probability
 
 
 @pytest.mark.parametrize(
@@ -23,8 +28,15 @@ from latticear.estimation.estimates import Estimate, Estimates, UnreliableEstima
         (1234.5, 3.0, "1234(3)"),
         (0.0, 0.5, "0.0(5)"),
         (-0.001, 0.96, "-0.0(1.0)"),
-        (0.25, 0.0, "0.25(0)"),
+        (0.25, 0.0, "0.25"),
+        (-2.0, 1e-15, "-2"),
         (1.0, float("nan"), "1(nan)"),
+        (float("nan"), 0.0, "nan"),
+        (5.21e-27, 3e-28, "5.2(3)e-27"),
+        (0.0, 4e-23, "0(4)e-23"),
+        (1.2345e12, 3e9, "1.234(3)e12"),
+        (4e-320, 1e-320, "4.0(1.0)e-320"),
+        (1e-5, 0.5, "0.0(5)"),
     ],
 )
 def test_brackets(value, error, text):
@@ -37,7 +49,8 @@ def test_deviation_and_text():
     assert str(estimate) == "1.00(10)"
     assert str(Estimate(1.0, 0.1, n=100, ess=0.5, reliable=False)) == "1.00(10) (unreliable)"
     assert Estimate(1.0, 0.0, n=100, ess=0.5, exact=1.0).deviation == 0
-    assert Estimate(1.0, 0.0, n=100, ess=0.5, exact=1.1).deviation < -1e6
+    assert Estimate(1.0, 0.0, n=100, ess=0.5, exact=1.1).deviation is None
+    assert Estimate(1.0, 0.0, n=200, ess=0.5, exact=1.1, exact_spread=0.2).deviation == pytest.approx(-5)
     assert Estimate(1.0, 0.1, n=100, ess=0.5).deviation is None
     assert str(Estimate(np.array([1.0, 2.0]), np.array([0.2, 0.3]), n=9, ess=1.0)) == "[1.0(2), 2.0(3)]"
 
@@ -64,12 +77,144 @@ def test_collapse_is_told():
         collapsed.warn()
 
 
-@pytest.mark.parametrize(("reasons", "marked"), [((), "0.50(10) (unreliable)"), (("why",), "0.50(10) ")])
-def test_a_table_marks_what_no_warning_tells(reasons, marked):
+@pytest.mark.parametrize(("reasons", "marked"), [((), ["yes", "no"]), (("why",), ["no", "no"])])
+def test_a_table_says_what_to_trust(reasons, marked):
     values = {name: Estimate(0.5, 0.1, n=100, ess=1.0, reliable=name == "a" and not reasons) for name in ("a", "b")}
     console = Console(record=True, width=100, file=io.StringIO())
     print_estimates(console, Estimates(values, temperature=1.0, n=100, diagnostics={}, reasons=reasons))
     rows = console.export_text().splitlines()
-    assert [row.count("(unreliable)") for row in rows if "0.50(10)" in row] == ([0, 0] if reasons else [0, 1])
-    assert any(marked in row for row in rows)
+    assert [row.split()[-2] for row in rows if "0.50(10)" in row] == marked
     assert any("why" in row for row in rows) == bool(reasons)
+
+
+def _aligned(n: int, n_up: int) -> la.Samples:
+    """n configurations of 4x4 with all spins up or down, as if drawn with equal probabilities."""
+    tokens = torch.zeros(n, 4, 4, dtype=torch.uint8)
+    tokens[:n_up] = 1
+    return la.Samples(tokens, torch.full((n,), -float(np.log(2)), dtype=torch.float64), 0)
+
+
+def test_where_nothing_varied_there_is_a_bound_in_place_of_an_error():
+    """At T = 0.5 an excited configuration has a probability of 2e-6: that none of 1000 has one is no contradiction."""
+    ising = la.Ising((4, 4))
+    exact = la.exact_result(ising, 0.5)
+    found = la.estimate(_aligned(1000, 500), ising, 0.5, exact=exact)
+    for name in ("energy_per_site", "abs_magnetization", "heat_capacity_per_site", "log_z"):
+        assert found[name].unvaried
+        assert found[name].unseen_probability == pytest.approx(3 / 1000, rel=5e-3)
+        assert found[name].shown_deviation == "no variation"
+        assert not found[name].contradicted
+    assert -0.1 < found["energy_per_site"].deviation < 0
+    assert found["energy_per_site"].value == -2
+    assert found["heat_capacity_per_site"].value == 0
+    assert "no variation in 1,000 configurations of free_energy_per_site, energy_per_site" in str(found)
+    assert "below 0.003, with 95 % confidence" in str(found)
+    assert "(0)" not in str(found)
+    assert "e+06" not in str(found)
+
+
+def test_a_still_sample_that_the_exact_result_excludes_differs():
+    ising = la.Ising((4, 4))
+    with pytest.warns(UnreliableEstimateWarning):
+        found = la.estimate(_aligned(1000, 1000), ising, 2.0, exact=la.exact_result(ising, 2.0))
+    for name in ("free_energy_per_site", "log_z", "energy_per_site", "abs_magnetization", "magnetization_squared"):
+        assert found[name].shown_deviation == "differs", name
+        assert found[name].contradicted
+    assert {row[0]: row[-1] for row in found.table().rows}["abs_magnetization"] == "no"
+
+
+def test_the_exact_spread_is_that_of_a_configuration():
+    ising, t = la.Ising((3, 3), field=0.1), 2.0
+    tokens = la.exact.all_configurations(ising.shape, 2)
+    energy, m = ising.token_energy(tokens).numpy() / 9, np.abs(ising.magnetization(tokens).numpy())
+    p = np.exp(-9 * energy / t)
+    p /= p.sum()
+    exact = la.exact_result(ising, t)
+    blank = {name: Estimate(0.0, 0.0, n=1, ess=1.0) for name in exact.to_dict()}
+    found = Estimates(blank, temperature=t, n=1, diagnostics={}).beside(exact.to_dict(), 9)
+    for name, values in {"energy_per_site": energy, "abs_magnetization": m, "magnetization_squared": m**2}.items():
+        spread = np.sqrt(p @ (values - p @ values) ** 2)
+        assert found[name].exact_spread == pytest.approx(spread, rel=1e-9), name
+    short = exact.log_z + np.log1p(-0.01)  # a hundredth of the distribution is missing
+    lacks = Estimates({"log_z": Estimate(short, 0.0, n=900, ess=1.0)}, temperature=t, n=900, diagnostics={})
+    assert lacks.beside(exact.to_dict(), 9)["log_z"].deviation == pytest.approx(-3)
+
+
+def test_an_unseen_event_has_the_probability_that_it_is_said_to_have():
+    for n in (1, 10, 1e6):
+        assert (1 - unseen_probability(n)) ** n == pytest.approx(0.05)
+    assert unseen_probability(0.0) == pytest.approx(0.95)
+
+
+def test_a_still_chain_counts_by_the_slowest_quantity_or_by_chains():
+    ising, up = la.Ising((4, 4)), torch.ones(8, 4, 4, dtype=torch.uint8)
+    still = la.estimation.estimate_chains([la.Samples(up, None, 0)] * 20, ising, 0.5, exact=None)
+    assert still["energy_per_site"].n * still["energy_per_site"].ess == pytest.approx(8)
+    assert "160 configurations (8 independent ones)" in str(still)
+    one = up.clone()
+    one[:, 0, 0] = 0
+    moving = [la.Samples(one if (t // 5) % 4 == 0 else up, None, 0) for t in range(400)]
+    with pytest.warns(UnreliableEstimateWarning):
+        found = la.estimation.estimate_chains(moving, ising, 2.0, exact=None, observables={"one": lambda s: s[:, 1, 1]})
+    assert found["one"].unvaried
+    assert found["one"].ess == pytest.approx(min(found[name].ess for name in ("energy_per_site", "abs_magnetization")))
+
+
+def test_estimates_are_rebuilt_from_json():
+    ising = la.Ising((4, 4))
+    found = la.estimate(_aligned(1000, 500), ising, 0.5, exact=la.exact_result(ising, 0.5))
+    content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert content["energy_per_site"]["error"] == 0
+    assert content["energy_per_site"]["unvaried_in"] == 1000
+    assert "unvaried_in" not in content["ess"]
+    again = Estimates.from_dict(content, n_sites=16)
+    assert again.to_dict() == content
+    assert str(again) == str(found)
+    assert again["energy_per_site"].deviation == pytest.approx(found["energy_per_site"].deviation)
+    chain = Estimate(1.0, 0.1, n=10, ess=0.25, tau_int=2.0, reliable=False)
+    assert Estimate.from_dict(chain.to_dict(), 10) == chain
+    assert np.isnan(Estimate.from_dict({"value": None, "error": 0.0}, 10).value)
+
+
+def _mixed() -> Estimates:
+    values = {
+        "energy": Estimate(-1.5, 0.25, n=100, ess=0.5, exact=-1.0, tau_int=1.0),
+        "row <b>": Estimate(np.array([1.0, 2.0]), np.array([0.1, 0.2]), n=100, ess=0.5, reliable=False),
+        "still": Estimate(1.0, 0.0, n=100, ess=0.5),
+    }
+    return Estimates(values, temperature=2.0, n=100, diagnostics={}, reasons=["a < b"])
+
+
+def test_a_data_frame_has_a_row_for_each_number():
+    frame = _mixed().to_dataframe()
+    assert list(frame.index) == ["energy", "row <b>[0]", "row <b>[1]", "still"]
+    assert list(frame.columns) == ["value", "error", "exact", "deviation", "reliable", "n", "ess", "tau_int"]
+    assert frame.loc["energy", "deviation"] == -2
+    assert frame.loc["row <b>[1]", "value"] == 2
+    assert np.isnan(frame.loc["still", ["exact", "deviation", "tau_int"]].astype(float)).all()
+    assert not frame.loc["row <b>[0]", "reliable"]
+
+
+def test_without_pandas_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="to_dataframe needs pandas, which is not installed: pip install pandas"):
+        _mixed().to_dataframe()
+
+
+def test_tables_of_a_notebook_are_escaped_and_bring_no_colour():
+    shown = _mixed()._repr_html_()
+    assert "a &lt; b" in shown
+    assert "row &lt;b&gt;" in shown
+    assert "<b>" not in shown.replace("<b>WARNING", "")
+    assert not any(word in shown for word in ("background", "black", "white", "#"))
+    table = ElementTree.fromstring(shown)
+    assert [cell.text for cell in table.iter("th")] == ["quantity", "value", "exact", "deviation", "trusted"]
+    assert [[cell.text for cell in row] for row in table.iter("tr")][1] == [
+        "energy",
+        "-1.5(2)",
+        "-1",
+        "-2.0 sigma",
+        "yes",
+    ]
+    assert repr(_mixed()).splitlines()[0] == "T = 2, n = 100"
+    assert repr(_mixed()["energy"]) == "Estimate(-1.5(2), exact -1, -2.0 sigma, n = 100)"

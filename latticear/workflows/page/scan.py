@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from latticear.workflows import words
+from latticear.workflows.line_a_minute import duration
 from latticear.workflows.page import html
 from latticear.workflows.page.diagnostics import overall, reasons_of
 from latticear.workflows.page.run import banner_of, footer
 from latticear.workflows.page.tables import points_table
-from latticear.workflows.progress import duration
 
 __all__ = ["scan_page"]
 

@@ -241,7 +241,7 @@ def _monte_carlo(point: Point, seed: int) -> Tree:
     hamiltonian, t = point.config.target.system, point.temperature
     chains = monte_carlo(hamiltonian, t, n=N_REFERENCE, method=default_method(hamiltonian), seed=seed)
     with quiet():
-        return estimate_chains(chains, hamiltonian, t).to_dict()
+        return estimate_chains(chains, hamiltonian, t, exact=None).to_dict()
 
 
 def _draw(plan: Plan, table: ScanTable, report: Report) -> None:

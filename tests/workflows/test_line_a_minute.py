@@ -7,7 +7,7 @@ from support import tiny
 from support.verbs import invoke
 
 from latticear.workflows import progress
-from latticear.workflows.progress import LineAMinute, duration
+from latticear.workflows.line_a_minute import LineAMinute, duration
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,69 @@
+"""Checks of what an estimator is given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from latticear.arguments import described
+from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian
+from latticear.models import AbstractModel
+from latticear.samples import Samples
+
+__all__ = ["batches_of", "check_made_at"]
+
+WANTED = "samples must be la.Samples, as model.sample and la.monte_carlo return them, or an iterator of them"
+
+
+def batches_of(
+    samples: Samples | Iterable[Samples], hamiltonian: AbstractHamiltonian, made_at: float | None = None
+) -> Iterator[Samples]:
+    """The batches of samples of a system, each checked before it is yielded.
+
+    Args:
+        samples: one batch of samples or many.
+        hamiltonian: the system.
+        made_at: temperature at which samples must have been made if they state one; None if any will do.
+
+    Raises:
+        ValueError: for other objects than samples and a Hamiltonian, or samples with another shape or other tokens than
+            the Hamiltonian's.
+    """
+    if isinstance(samples, AbstractHamiltonian):
+        raise ValueError(
+            f"{WANTED}, got the Hamiltonian {type(samples).__name__}: samples come first, then the Hamiltonian"
+        )
+    check_is_hamiltonian(hamiltonian)
+    if isinstance(samples, Samples):
+        return _checked([samples], hamiltonian, made_at)
+    hint = ""
+    if isinstance(samples, AbstractModel):
+        hint = ": draw them first, model.sample(10_000)"
+    elif hasattr(samples, "shape"):
+        hint = ": tokens alone have no log_q to weigh them with; give the Samples that they are part of"
+    if hint or isinstance(samples, str | bytes | dict) or not hasattr(samples, "__iter__"):
+        raise ValueError(f"{WANTED}, got {described(samples)}{hint}")
+    return _checked(samples, hamiltonian, made_at)
+
+
+def _checked(batches: Iterable[Any], hamiltonian: AbstractHamiltonian, made_at: float | None) -> Iterator[Samples]:
+    for batch in batches:
+        if not isinstance(batch, Samples):
+            raise ValueError(f"{WANTED}, got an iterator of {described(batch)}")
+        if tuple(batch.tokens.shape[1:]) != hamiltonian.size:
+            raise ValueError(f"samples have shape {tuple(batch.tokens.shape[1:])}, the Hamiltonian {hamiltonian.size}")
+        if len(batch) and int(batch.tokens.max()) >= hamiltonian.n_tokens:
+            raise ValueError(
+                f"samples hold token {int(batch.tokens.max())}, the Hamiltonian has {hamiltonian.n_tokens}"
+            )
+        if made_at is not None:
+            check_made_at(batch, made_at)
+        yield batch
+
+
+def check_made_at(samples: Samples, temperature: float) -> None:
+    """Raise ValueError if samples state that they were made at another temperature."""
+    made_at = samples.provenance.get("temperature")
+    if made_at is not None and not math.isclose(made_at, temperature, rel_tol=1e-9):
+        raise ValueError(f"these samples were made at temperature {made_at:g}, got {temperature:g}")
