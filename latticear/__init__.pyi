@@ -17,7 +17,7 @@ from . import (
 from .contracts import check_hamiltonian as check_hamiltonian, check_model as check_model
 from .data import (
     SampleWriter as SampleWriter,
-    read_configurations as read_configurations,
+    load_configurations as load_configurations,
 )
 from .estimation import (
     Estimate as Estimate,

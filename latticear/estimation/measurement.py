@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -73,7 +74,7 @@ def measurements(
         if name in {*QUANTITIES, "ess", "pareto_k", "forward_ess", "correlation"}:
             raise ValueError(f"observable {name!r} has the name of a built-in quantity; give it another name")
         own[name] = fn
-    for batch in [samples] if isinstance(samples, Samples) else samples:
+    for batch in _batches(samples):
         if tuple(batch.tokens.shape[1:]) != hamiltonian.size:
             raise ValueError(f"samples have shape {tuple(batch.tokens.shape[1:])}, the Hamiltonian {hamiltonian.size}")
         if len(batch) and int(batch.tokens.max()) >= hamiltonian.n_tokens:
@@ -83,6 +84,19 @@ def measurements(
         size = max(1, len(batch) if chunk is None else chunk // hamiltonian.n_sites)
         for first in range(0, len(batch), size):
             yield _measure(batch[first : first + size], hamiltonian, temperatures, own)
+
+
+def _batches(samples: Any) -> Iterator[Samples]:
+    """Batches of samples; ValueError for anything else."""
+    is_file = isinstance(samples, str | os.PathLike)
+    for batch in [samples] if isinstance(samples, Samples) or is_file or hasattr(samples, "__array__") else samples:
+        if not isinstance(batch, Samples):
+            what = "a file" if is_file else f"{type(batch).__name__} of shape {tuple(getattr(batch, 'shape', ()))}"
+            raise ValueError(
+                f"samples of a model are needed (model.sample), got {what}: for configurations of a Markov chain use "
+                f"la.estimate_chain(array_or_file, hamiltonian, temperature)"
+            )
+        yield batch
 
 
 def _measure(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
+from latticear.hamiltonians import same_temperature
 from latticear.samples import Samples
 
 __all__ = ["Simulated", "counted"]
@@ -35,7 +36,7 @@ class Simulated:
         if first is None or first.provenance.get("method") != method or needs not in first.records | first.provenance:
             raise ValueError(f"this estimator takes unmodified samples made by {source}")
         self.provenance = first.provenance
-        if self.provenance["temperature"] != temperature:
+        if not same_temperature(self.provenance["temperature"], temperature):
             made_at = self.provenance["temperature"]
             raise ValueError(f"these samples were made at temperature {made_at:g}, got {temperature:g}")
         self._batches = chain([first], batches)

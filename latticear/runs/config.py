@@ -13,7 +13,7 @@ import torch
 
 from latticear.hamiltonians import hamiltonian_from_dict
 from latticear.models import MODELS, AbstractModel, MultiscalePixelCNN, PixelCNN
-from latticear.runs.schema import GRID, HAMILTONIAN
+from latticear.runs.schema import GRID, HAMILTONIAN, checked_data
 from latticear.runs.trees import Tree, config_tree
 from latticear.spaces import Grid
 from latticear.targets import TARGETS, AbstractTarget, GridTarget, target_of
@@ -26,8 +26,9 @@ LARGE = 16
 AUTO = {"translation_invariant": "is_homogeneous", "spin_flip_symmetric": "spin_flip", "periodic": "periodic"}
 """Keys of `[model]` that may be "auto", each with the property of the target whose value they then take."""
 
-Completion = Callable[[Tree, Tree, str], None]
-"""A function of the sections `grid` and `model` and the path of the data; adds the keys that follow from the data."""
+Completion = Callable[[Tree, Tree, str, str | None], None]
+"""A function of the sections `grid` and `model`, the path of the data and the dataset in it; adds the keys that follow
+from the data."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class RunConfig:
         model: the section `[model]`.
         training: the section `[training]`.
         target: the target, built from `place`, `space` and `model`.
+        data: the section `[data]`: `dataset` and `values`, as `load_configurations` takes them, where they are given.
     """
 
     place: Tree
@@ -52,11 +54,13 @@ class RunConfig:
     model: Tree
     training: Tree
     target: AbstractTarget = field(compare=False, repr=False)
+    data: Tree = field(default_factory=dict)
 
     def to_dict(self, *, with_device: bool = True) -> Tree:
         """The config as nested dictionaries, from which `parse_config` rebuilds it."""
         top = self.place | {"seed": self.seed} | ({"device": self.device} if with_device else {})
-        return top | {self.target.space.kind: self.space, "model": self.model, "training": self.training}
+        data = {"data": self.data} if self.data else {}
+        return top | {self.target.space.kind: self.space, "model": self.model, "training": self.training, **data}
 
 
 def load_config(
@@ -99,7 +103,8 @@ def _hamiltonian_config(tree: Tree) -> RunConfig:
     model |= {key: model[key] or value for key, value in target.model_options.items()}
     if "n_components" in model:
         model["n_components"] = sections["model"].get("n_components", hamiltonian["components"])
-    return RunConfig(target.place, **top, space=hamiltonian, model=model, training=training, target=target)
+    data = _reading(sections["data"], training)
+    return RunConfig(target.place, **top, space=hamiltonian, model=model, training=training, target=target, data=data)
 
 
 def _grid_config(tree: Tree, complete: Completion | None) -> RunConfig:
@@ -112,21 +117,30 @@ def _grid_config(tree: Tree, complete: Completion | None) -> RunConfig:
     top = GRID.top(top, {})
     sections["model"].setdefault("name", PixelCNN.name)
     training = GRID.training(sections["training"])
+    data = _reading(sections["data"], training)
     model = GRID.model(sections["model"])
     if complete is not None and training["data"]:
         GRID.space({"shape": (1, 1), **sections["grid"]})
-        complete(sections["grid"], sections["model"], training["data"])
+        complete(sections["grid"], sections["model"], training["data"], data.get("dataset"))
         model = GRID.model(sections["model"])
     grid = GRID.space(sections["grid"])
     space = Grid(**{key: value for key, value in grid.items() if key != "n_classes"})
     target = GridTarget(space, grid["n_classes"], model["n_condition"])
     _replace_auto(model, target)
-    return RunConfig({}, **top, space=grid, model=model, training=training, target=target)
+    return RunConfig({}, **top, space=grid, model=model, training=training, target=target, data=data)
+
+
+def _reading(section: Tree, training: Tree) -> Tree:
+    """The checked section `[data]`, which needs a file of data."""
+    data = checked_data(section)
+    if data and not training["data"]:
+        raise ValueError(f"data.{next(iter(data))} says how a file is read: name it by training.data (--data)")
+    return data
 
 
 def _divided(tree: Tree, first: str) -> tuple[Tree, dict[str, Tree]]:
-    """Split a config into the keys at its top and its sections, which are `first`, `model` and `training`."""
-    sections = {key: tree.get(key, {}) for key in (first, "model", "training")}
+    """Split a config into the keys at its top and its sections: `first`, `model`, `training` and `data`."""
+    sections = {key: tree.get(key, {}) for key in (first, "model", "training", "data")}
     for key, section in sections.items():
         if not isinstance(section, dict):
             raise ValueError(f"[{key}] must be a section of keys, got {section!r}")

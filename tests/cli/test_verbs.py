@@ -117,7 +117,7 @@ def test_methods_with_a_free_energy(tmp_path, method):
     assert info["n_samples"] == 3001
     assert info["attributes"]["provenance"]["method"] == method
     frustrated = la.Ising((3, 3), coupling=-1.0)
-    energies = frustrated.token_energy(la.read_configurations(out, frustrated)) / 9
+    energies = frustrated.token_energy(la.load_configurations(out, frustrated)) / 9
     assert abs(energies.mean().item() - found["energy_per_site"]["value"]) < 0.02
     assert f"{few}: 5 configurations" in succeed(*system, "-n", "5", "-o", few)
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from support.files import ISING, ThreeHalves, give, stream, write
 
-from latticear.data.reading import read_batches, read_configurations, read_given, read_metadata
+from latticear.data import load_configurations, read_batches, read_given, read_metadata
 from latticear.data.writing import SampleWriter
 from latticear.hamiltonians import Ising
 
@@ -35,7 +35,7 @@ def hdf5(path: Path, name: str = "spins", array: Any = None, **attributes: Any) 
 def test_configurations_of_others(tmp_path: Path, make: Callable[..., Path], dtype: str) -> None:
     tokens = stream(30).tokens if dtype != "uint8" else torch.ones(30, 4, 6, dtype=torch.uint8)
     path = make(tmp_path / "data.h5", ISING.spins(tokens).numpy().astype(dtype))
-    assert torch.equal(read_configurations(path, ISING, temperature=2.0), tokens)
+    assert torch.equal(load_configurations(path, ISING, temperature=2.0), tokens)
     assert read_metadata(path)["n_samples"] == 30
 
 
@@ -107,7 +107,7 @@ def test_bad_input(tmp_path: Path, case: str) -> None:
     make(tmp_path / "data.h5")
     path = next(tmp_path.iterdir(), tmp_path / "data.h5")
     with pytest.raises((ValueError, OSError), match=message) as caught:
-        read_configurations(path, ISING, temperature=2.5)
+        load_configurations(path, ISING, temperature=2.5)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
 
@@ -181,7 +181,7 @@ def test_a_huge_declared_length(tmp_path: Path) -> None:
     with h5py.File(path, "w") as h5:
         h5.create_dataset("spins", shape=(2**50, 4, 6), dtype=np.int8, chunks=(100, 4, 6))
     with pytest.raises(ValueError, match="do not fit into memory"):
-        read_configurations(path, ISING)
+        load_configurations(path, ISING)
 
 
 def test_batches_need_a_file_of_latticear(tmp_path: Path) -> None:
