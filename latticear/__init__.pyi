@@ -25,6 +25,7 @@ from .estimation import (
     UnreliableEstimateWarning as UnreliableEstimateWarning,
     block_mcmc as block_mcmc,
     estimate as estimate,
+    estimate_chain as estimate_chain,
     forward_ess as forward_ess,
     negative_log_likelihood as negative_log_likelihood,
     neural_mcmc as neural_mcmc,

@@ -114,8 +114,8 @@ def test_files_of_others(tmp_path, grid, dtype):
 def test_configurations_of_a_hamiltonian_are_a_grid_too(tmp_path, data):
     grid = la.Grid((4, 4), 2, values=[-1, 1])
     assert torch.equal(la.load_configurations(data, grid), la.load_configurations(data, la.Ising((4, 4))))
-    with pytest.raises(ValueError, match=r"values of Grid must be one of \[0\.0, 1\.0\], got -1"):
-        la.load_configurations(data, la.Grid((4, 4), 2))
+    with pytest.raises(ValueError, match=r"Grid takes values 0, 1, 2 or numbers 1\.\.3, got -1, 1"):
+        la.load_configurations(data, la.Grid((4, 4), 3))
 
 
 def _write(path, grid, tokens, condition=None):

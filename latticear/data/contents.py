@@ -22,13 +22,19 @@ from latticear.data.hdf5 import datasets_of, opened
 from latticear.data.journal import journal_path
 from latticear.data.texts import read_text
 
-__all__ = ["Contents", "Stored", "contents_of", "described"]
+__all__ = ["CONFIGURATIONS", "Contents", "Stored", "contents_of", "described"]
 
 Stored: TypeAlias = "h5py.Dataset | np.ndarray"
 """An array in a file, read or still to be read."""
 
 CONFIGURATIONS = ("spins", "tokens")
 """Names of datasets that hold configurations; others must be named, unless they are alone."""
+
+COMPANIONS = ("where", "condition", "states")
+"""Names of arrays that go with configurations and are none."""
+
+NAMED = ("HDF5", ".npz")
+"""Kinds of files whose arrays have names."""
 
 
 class Contents(NamedTuple):
@@ -64,37 +70,41 @@ class Contents(NamedTuple):
         """
         if dataset is not None:
             return self._named(dataset.strip("/"), dataset)
+        if self.kind not in NAMED:
+            return ""
         for name in CONFIGURATIONS:
             if name in self.arrays and self.arrays[name].shape:
                 return name
         usable = self._usable()
-        if len(usable) == 1:
-            return usable[0]
         group = next((f"/{name} is a group; " for name in CONFIGURATIONS if name in self.groups), "")
+        if len(usable) == 1 and not group:
+            return usable[0]
         if usable:
             raise ValueError(
-                f"{self.path}: {group}choose one of its {len(usable)} arrays, {self._listed(usable)}, by "
+                f"{self.path}: {group}choose one of the arrays {self._listed(usable)} by "
                 f"dataset='{usable[0]}' (--dataset {usable[0]})"
             )
         held = f"it has {sorted(self.arrays)}" if self.arrays else "it is empty"
         raise ValueError(f"{self.path} must have a dataset /spins (n, H, W) of numbers; {group}{held}")
 
     def _named(self, name: str, dataset: str) -> str:
-        if name in self.arrays and self.kind in ("HDF5", ".npz"):
+        if name in self.arrays and self.kind in NAMED:
             return name
         usable = self._usable()
         if name in self.groups:
             within = [other for other in usable if other.startswith(f"{name}/")]
             raise ValueError(f"{self.path}: /{name} is a group, which holds {self._listed(within) or 'no numbers'}")
-        if self.kind not in ("HDF5", ".npz"):
+        if self.kind not in NAMED:
             raise ValueError(f"{self.path} is a {self.kind} file of one array: leave dataset (--dataset) out")
         hint = did_you_mean(name, self.arrays)
         raise ValueError(f"{self.path} has no dataset {dataset!r}{hint}; it has {self._listed(usable) or 'no numbers'}")
 
     def _usable(self) -> list[str]:
-        """The arrays that may be configurations: numbers in two or more dimensions, no indices of a dimension."""
+        """The arrays that may be configurations: numbers in two or more dimensions, no conditions or masks."""
         return [
-            name for name, array in self.arrays.items() if array.dtype.kind in "biuf" and len(array.shape or ()) > 1
+            name
+            for name, array in self.arrays.items()
+            if array.dtype.kind in "biuf" and len(array.shape or ()) > 1 and name.split("/")[-1] not in COMPANIONS
         ]
 
     def _listed(self, names: list[str]) -> str:

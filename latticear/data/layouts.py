@@ -49,7 +49,8 @@ def layout_of(shape: tuple[int, ...], size: tuple[int, ...], name: str, dtype: A
     """
     fits = list(_fits(shape, size))
     if not fits:
-        raise ValueError(f"{name} must hold numbers of shape {_taken(size)}, got {dtype} {shape}{_hint(shape, size)}")
+        hint = _hint(shape, size) or f"; other layouts: {_others(size)}"
+        raise ValueError(f"{name} must hold numbers of shape (n, {_inner(size)}), got {dtype} {shape}{hint}")
     if len(size) == 2 or len(fits) == 1 or (standard and fits[0].is_standard):
         return fits[0]  # with one component at a site all layouts that fit give the same configurations
     a, b = fits[:2]
@@ -114,11 +115,12 @@ def _with_components(shape: tuple[int, ...], size: tuple[int, ...]) -> Iterator[
             yield Layout(label, shape[:1], lambda x: x.reshape(-1, *size), remedy)
 
 
-def _taken(size: tuple[int, ...]) -> str:
+def _others(size: tuple[int, ...]) -> str:
+    """The layouts besides the standard one, in words."""
     inner, flat = _inner(size), math.prod(size)
     if len(size) == 2:
-        return f"(n, {inner}), (n, {flat}), (n, 1, {inner}), (n, {inner}, 1), (T, n, {inner}) or ({inner})"
-    return f"(n, {inner}), (n, {_inner((*size[1:], size[0]))}), (T, n, {inner}) or ({inner})"
+        return f"(n, {flat}), (n, 1, {inner}), (n, {inner}, 1), (T, n, {inner}), ({inner})"
+    return f"(n, {_inner((*size[1:], size[0]))}), (T, n, {inner}), ({inner})"
 
 
 def _hint(shape: tuple[int, ...], size: tuple[int, ...]) -> str:

@@ -58,7 +58,7 @@ class _Source(NamedTuple):
         name: what it is called in messages.
         data: the array.
         prefer: "states" or "tokens", if the source says what the numbers are.
-        strict: whether latticear wrote it for this kind of system, so that it can hold nothing else.
+        strict: whether it can hold nothing else.
         standard: whether it is known to be in the standard layout.
         remarks: what else has to be said about reading it.
         file: a file of NumPy that holds this array, if there is one.
@@ -148,7 +148,7 @@ def load(
     if isinstance(data, Tensor) and values is None and _are_tokens(data, system):
         return Loaded(data, tuple(data.shape[:1]))
     with _source(data, system, dataset, temperature) as source:
-        if source.strict and values is None:
+        if source.strict and values is None and tuple(source.data.shape[1:]) == system.size:
             return Loaded(_written(source, system), source.data.shape[:1], "", source.attributes)
         return _converted(source, system, values)
 
@@ -221,7 +221,7 @@ def _in_file(
             str(path),
             array,
             stated or ("tokens" if _must_be_tokens(array, system) else None),
-            strict="format_version" in contents.attributes and system.kind in contents.attributes,
+            strict=last == "tokens" or ("format_version" in contents.attributes and system.kind in contents.attributes),
             standard=contents.kind == "HDF5" and stated is not None,
             remarks=tuple(remarks),
             file=str(path) if contents.kind == ".npy" and not contents.compressed else None,
@@ -236,16 +236,16 @@ def _written(source: _Source, system: ConfigurationSpace) -> Tensor:
 
 def _converted(source: _Source, system: ConfigurationSpace, values: Values) -> Loaded:
     layout = _layout(source, system)
-    data = source.data if layout.lead else source.data[()][None]
-    step = max(1, _BLOCK_SITES // max(1, math.prod(data.shape[1:])))
-    blocks = [slice(start, start + step) for start in range(0, data.shape[0], step)]
-    numbers = distinct_values((np.asarray(data[rows]) for rows in blocks), source.name, 4 * system.n_tokens + 16)
-    coding = coding_of(numbers, system, values, source.name, prefer=source.prefer, strict=source.strict)
     n = math.prod(layout.lead)
     try:
         tokens = torch.empty((n, *system.size), dtype=token_dtype(system.n_tokens))
     except RuntimeError as error:
         raise ValueError(f"{source.name} holds {n} configurations, which do not fit into memory") from error
+    data = source.data if layout.lead else source.data[()][None]
+    step = max(1, _BLOCK_SITES // max(1, math.prod(data.shape[1:])))
+    blocks = [slice(start, start + step) for start in range(0, data.shape[0], step)]
+    numbers = distinct_values((np.asarray(data[rows]) for rows in blocks), source.name, 4 * system.n_tokens + 16)
+    coding = coding_of(numbers, system, values, source.name, prefer=source.prefer, strict=source.strict)
     done = 0
     for rows in blocks:
         part = coding.decode(np.ascontiguousarray(layout.arrange(np.asarray(data[rows]))))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from latticear import deprecated
-from latticear.data.contents import Contents, contents_of, described
+from latticear.data.contents import CONFIGURATIONS, Contents, contents_of, described
 from latticear.data.decoding import all_tokens, check_numbers, decoder, spin_decoder, token_decoder
 from latticear.data.format import decode_attributes, space_of
 from latticear.data.hdf5 import opened
@@ -55,7 +55,9 @@ def read_given(path: str | os.PathLike[str], hamiltonian: ConfigurationSpace) ->
             raise ValueError(
                 f"{path} is a {contents.kind} file, which cannot hold a mask /where: write HDF5 with /spins and /where"
             )
-        name = contents.chosen()
+        name = next((name for name in CONFIGURATIONS if name in contents.arrays), None)
+        if name is None:
+            raise ValueError(f"{path} must have a dataset /spins (n, H, W), it has {sorted(contents.arrays)}")
         dataset = contents.arrays[name]
         check_numbers(str(path), dataset, hamiltonian)
         where = np.broadcast_to(_mask(path, contents, dataset.shape), dataset.shape)
@@ -90,14 +92,9 @@ def read_condition(path: str | os.PathLike[str], dataset: str | None = None) -> 
             return None
         name = contents.chosen(dataset)
         stored, n = contents.beside(name, "condition"), len(contents.arrays[name])
-        shape = stored.shape if stored is not None and stored.dtype.kind in "biuf" else None
-        if (
-            stored is None
-            or not shape
-            or len(shape) > 2
-            or shape[0] != n
-            or not 0 < math.prod(shape[1:]) <= MAX_CONDITION
-        ):
+        shape = stored.shape if stored is not None and stored.dtype.kind in "biuf" else ()
+        fits = len(shape) in (1, 2) and shape[0] == n and 0 < math.prod(shape[1:]) <= MAX_CONDITION
+        if stored is None or not fits:
             raise ValueError(
                 f"{path}: /condition must hold a label or up to {MAX_CONDITION} numbers for each of the {n} "
                 f"configurations, got {shape or stored}"
