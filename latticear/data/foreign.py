@@ -38,7 +38,7 @@ def refuse_foreign(path: Path, head: bytes, size: tuple[int, ...] | None) -> Non
         raise ValueError(f"{path} is a PyTorch file: {_of_torch(path)}")
     if head.startswith(_PICKLES) or path.suffix in (".pkl", ".pickle"):
         inner = ", ".join(map(str, size or ())) or "H, W"
-        load = f"import pickle, numpy as np; x = np.asarray(pickle.load(open('{path}', 'rb')))"
+        load = f"import numpy as np; x = np.asarray(np.load('{path}', allow_pickle=True, encoding='latin1'))"
         raise ValueError(
             f"{path} is a pickle, which can run any code when it is loaded, so it is never opened here; if you trust "
             f"it, convert it by `{load}; np.save('{path}.npy', x)`, or, if it holds packed bits, by "

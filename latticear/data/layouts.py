@@ -135,7 +135,8 @@ def _hint(shape: tuple[int, ...], size: tuple[int, ...]) -> str:
         (len(shape) == 2 and shape[1:] == size[-1:] and not shape[0] % rows, unfold),
         (len(shape) > len(size) + 2 and shape[-len(size) :] == size, unfold),
     )
-    return next((f"; perhaps `x = {line}`" for fits, line in hints if fits), "")
+    lines = [f"`x = {line}`" for fits, line in hints if fits]
+    return f"; perhaps {' or '.join(lines)}" if lines else ""
 
 
 def _inner(size: tuple[int, ...]) -> str:

@@ -145,7 +145,7 @@ def load(
     """
     if not isinstance(system, ConfigurationSpace):
         raise ValueError(f"a Hamiltonian or a Grid is needed to read configurations, got {system!r}")
-    if isinstance(data, Tensor) and values is None and _are_tokens(data, system):
+    if isinstance(data, Tensor) and values is None and dataset is None and _are_tokens(data, system):
         return Loaded(data, tuple(data.shape[:1]))
     with _source(data, system, dataset, temperature) as source:
         if source.strict and values is None and tuple(source.data.shape[1:]) == system.size:
