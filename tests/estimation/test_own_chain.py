@@ -85,9 +85,7 @@ def test_a_file_of_chains_knows_how_many_there_are(tmp_path):
 
 
 def test_another_temperature_is_noticed_and_named(chain):
-    with pytest.warns(
-        la.UnreliableEstimateWarning, match=r"does not fit this Hamiltonian at T = 2\.2: .* it fits T = "
-    ):
+    with pytest.warns(la.UnreliableEstimateWarning, match=r"does not fit .* at T = 2\.2: .* it fits T = "):
         found = la.estimate_chain(chain, ISING, 2.2)
     value, error = found.warnings[0].split("it fits T = ")[1].rstrip(")").split("(")
     digits = len(value.split(".")[1])
@@ -106,14 +104,14 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_another_hamiltonian_is_noticed(case):
-    chain = metropolis(1500, T, **WRONG[case])
+    chain = metropolis(1000, T, **WRONG[case])
     with pytest.warns(la.UnreliableEstimateWarning, match="no temperature fits: check couplings, field, boundary"):
         la.estimate_chain(chain, ISING, T)
 
 
 def test_flipped_spins_in_a_field_are_noticed(chain):
     with pytest.warns(la.UnreliableEstimateWarning, match="does not fit"):
-        la.estimate_chain(metropolis(1500, T, field=0.2) * -1, la.Ising((6, 6), field=0.2), T)
+        la.estimate_chain(metropolis(1000, T, field=0.2) * -1, la.Ising((6, 6), field=0.2), T)
 
 
 def test_a_start_far_from_equilibrium_is_noticed():
@@ -138,7 +136,7 @@ SYSTEMS = [
 
 @pytest.mark.parametrize(("system", "temperature"), SYSTEMS, ids=lambda value: getattr(value, "name", None))
 def test_chains_of_other_systems_fit_at_their_temperature_alone(system, temperature):
-    batches = la.monte_carlo(system, temperature, n=16_000, n_chains=16, thinning=2, method="heat-bath", seed=3)
+    batches = la.monte_carlo(system, temperature, n=4000, n_chains=16, thinning=2, method="heat-bath", seed=3)
     tokens = torch.stack([batch.tokens for batch in batches])
     assert consistency(tokens, system, temperature).reasons == []
     found = consistency(tokens, system, 1.2 * temperature)
@@ -147,10 +145,10 @@ def test_chains_of_other_systems_fit_at_their_temperature_alone(system, temperat
 
 
 def test_chains_that_fit_are_seldom_refused():
-    """60 chains that fit: the worst of some twenty averages is above the limit of 4.5 errors in 1e-4 of cases each."""
+    """20 chains that fit: the worst of some twenty averages is above the limit of 4.5 errors in 1e-4 of cases each."""
     worst = []
-    for seed in range(60):
-        batches = la.monte_carlo(ISING, T, n=4000, n_chains=10, seed=seed)
+    for seed in range(20):
+        batches = la.monte_carlo(ISING, T, n=2000, n_chains=10, seed=seed)
         worst.append(consistency(torch.stack([batch.tokens for batch in batches]), ISING, T).worst)
     assert max(worst) < LIMIT
     assert 1 < np.median(worst) < 3
@@ -171,7 +169,5 @@ def test_chains_that_say_too_little():
 @pytest.mark.parametrize("given", [np.ones((20, 6, 6)), torch.ones(20, 6, 6), "mc.h5", [np.ones((20, 6, 6))]])
 @pytest.mark.parametrize("function", [la.estimate, la.neural_mcmc, la.estimation.estimate_chains])
 def test_functions_for_samples_name_the_one_for_arrays(function, given):
-    with pytest.raises(
-        ValueError, match=r"samples .* are needed .*la\.estimate_chain\(array_or_file, hamiltonian, temp"
-    ):
+    with pytest.raises(ValueError, match=r"samples .* are needed .*la\.estimate_chain\(array_or_file"):
         function(given, ISING, T)
