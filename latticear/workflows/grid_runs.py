@@ -50,7 +50,7 @@ def _size(path: str, dataset: str | None) -> tuple[int, ...]:
             f"{path} must hold configurations (n, H, W) or (n, C, H, W), got (n, {str(size)[1:-1]}): give grid.shape "
             f"(--size) if each row is a configuration"
         )
-    if len(size) == 3 and size[2] <= 4 < size[0]:
+    if len(size) == 3 and (size[2] == 1 < size[0] or size[2] <= 4 < size[0]):
         return (size[2], size[0], size[1])
     return (1, *size) if len(size) == 2 else tuple(size)
 
