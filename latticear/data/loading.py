@@ -20,7 +20,7 @@ from latticear.data.contents import CONFIGURATIONS, Stored, contents_of
 from latticear.data.decoding import all_tokens, decoder
 from latticear.data.foreign import check_packing
 from latticear.data.layouts import Layout, layout_of
-from latticear.data.origin import check_origin, check_states
+from latticear.data.origin import check_origin, check_states, is_ours
 from latticear.data.values import Coding, Values, coding_of, distinct_values
 from latticear.samples import Samples, token_dtype
 from latticear.spaces import ConfigurationSpace
@@ -221,7 +221,7 @@ def _in_file(
             str(path),
             array,
             stated or ("tokens" if _must_be_tokens(array, system) else None),
-            strict=last == "tokens" or ("format_version" in contents.attributes and system.kind in contents.attributes),
+            strict=last == "tokens" or (is_ours(contents.attributes) and system.kind in contents.attributes),
             standard=contents.kind == "HDF5" and stated is not None,
             remarks=tuple(remarks),
             file=str(path) if contents.kind == ".npy" and not contents.compressed else None,

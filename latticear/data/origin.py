@@ -12,7 +12,7 @@ from latticear.data.format import FORMAT_VERSION, decode_attributes, short_repr
 from latticear.hamiltonians import same_temperature
 from latticear.spaces import ConfigurationSpace
 
-__all__ = ["check_format", "check_origin", "check_states", "stated_temperature"]
+__all__ = ["check_format", "check_origin", "check_states", "is_ours", "stated_temperature"]
 
 
 def check_origin(path: Path, stored: Mapping[str, Any], space: ConfigurationSpace, temperature: float | None) -> None:
@@ -23,7 +23,7 @@ def check_origin(path: Path, stored: Mapping[str, Any], space: ConfigurationSpac
     Raises:
         ValueError: if the file is for another Hamiltonian, grid or temperature, or an attribute makes no sense.
     """
-    if "format_version" in stored:
+    if is_ours(stored):
         check_format(path, stored)
     declared, given = stored.get(space.kind), decode_attributes({"": space.to_dict()})[""]
     if isinstance(declared, dict) and declared != given:
@@ -32,6 +32,11 @@ def check_origin(path: Path, stored: Mapping[str, Any], space: ConfigurationSpac
     found = stated_temperature(path, stored) if space.has_energy and temperature is not None else None
     if found is not None and temperature is not None and not same_temperature(found, temperature):
         raise ValueError(f"{path} holds configurations at temperature {found}, not at the requested {temperature}")
+
+
+def is_ours(stored: Mapping[str, Any]) -> bool:
+    """Whether the attributes are those of a file that latticear wrote."""
+    return "format_version" in stored and ("hamiltonian" in stored or "grid" in stored)
 
 
 def check_format(path: Path, stored: Mapping[str, Any]) -> None:

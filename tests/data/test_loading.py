@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import json
 import pickle
 import re
 from collections.abc import Callable
@@ -458,6 +459,7 @@ def test_a_subset_made_by_xarray_is_read(tmp_path: Path) -> None:
         ({"temperature": "T_c"}, {"temperature": 2.269}, "the attribute temperature must be a number, got 'T_c'"),
         ({"temperature": [2.1, 2.2]}, {"temperature": 2.1}, r"must be a number, got \[2.1, 2.2\]"),
         ({"temperature": 2.2690003}, {"temperature": 2.269}, "at temperature 2.2690003, not at the requested 2.269"),
+        ({"format_version": "1.2.3", "hamiltonian": None}, {}, None),
         ({"format_version": 1.0}, {}, None),
         ({"format_version": [1]}, {}, None),
         ({"format_version": 1.5}, {}, "format_version must be a whole number, got 1.5"),
@@ -467,8 +469,9 @@ def test_a_subset_made_by_xarray_is_read(tmp_path: Path) -> None:
 )
 def test_attributes(tmp_path: Path, attributes: dict[str, Any], options: dict[str, Any], message: str | None) -> None:
     path = _hdf5(tmp_path / "a.h5", ISING.spins(TOKENS).numpy(), "spins")
+    ours = {"hamiltonian": json.dumps(ISING.to_dict())} if "format_version" in attributes else {}
     with h5py.File(path, "r+") as h5:
-        h5.attrs.update(attributes)
+        h5.attrs.update({name: value for name, value in (ours | attributes).items() if value is not None})
     if message is None:
         assert torch.equal(load_configurations(path, ISING, **options), TOKENS)
     else:
