@@ -17,7 +17,7 @@ from . import (
 from .contracts import check_hamiltonian as check_hamiltonian, check_model as check_model
 from .data import (
     SampleWriter as SampleWriter,
-    read_configurations as read_configurations,
+    load_configurations as load_configurations,
 )
 from .estimation import (
     Estimate as Estimate,
@@ -25,6 +25,7 @@ from .estimation import (
     UnreliableEstimateWarning as UnreliableEstimateWarning,
     block_mcmc as block_mcmc,
     estimate as estimate,
+    estimate_chain as estimate_chain,
     forward_ess as forward_ess,
     negative_log_likelihood as negative_log_likelihood,
     neural_mcmc as neural_mcmc,

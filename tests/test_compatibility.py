@@ -84,7 +84,7 @@ def test_log_q_of_its_samples_is_that_of_its_weights(made):
     with torch.no_grad():
         torch.testing.assert_close(model.log_prob(batch.tokens), batch.log_q, rtol=0, atol=ROUNDING)
     ising = la.Ising((4, 4))
-    assert torch.equal(la.read_configurations("samples.h5", ising, temperature=TEMPERATURE), batch.tokens)
+    assert torch.equal(la.load_configurations("samples.h5", ising, temperature=TEMPERATURE), batch.tokens)
     with h5py.File("samples.h5") as h5:
         torch.testing.assert_close(ising.token_energy(batch.tokens), torch.from_numpy(h5["energy"][()]))
     metadata = la.data.read_metadata("samples.h5")
@@ -107,7 +107,7 @@ def test_its_samples_are_continued(made):
 
 def test_its_monte_carlo_configurations_are_data(made):
     ising = la.Ising((4, 4))
-    data = la.read_configurations("mc.h5", ising, temperature=TEMPERATURE)
+    data = la.load_configurations("mc.h5", ising, temperature=TEMPERATURE)
     assert data.shape == (60, 4, 4)
     with h5py.File("mc.h5") as h5:
         torch.testing.assert_close(ising.token_energy(data), torch.from_numpy(h5["energy"][()]))

@@ -108,14 +108,14 @@ def test_files_of_others(tmp_path, grid, dtype):
     with h5py.File(tmp_path / "a.h5", "w") as h5:
         h5["spins"] = values
     for name in ("a.npy", "a.h5"):
-        assert torch.equal(la.read_configurations(tmp_path / name, grid).long(), tokens)
+        assert torch.equal(la.load_configurations(tmp_path / name, grid).long(), tokens)
 
 
 def test_configurations_of_a_hamiltonian_are_a_grid_too(tmp_path, data):
     grid = la.Grid((4, 4), 2, values=[-1, 1])
-    assert torch.equal(la.read_configurations(data, grid), la.read_configurations(data, la.Ising((4, 4))))
-    with pytest.raises(ValueError, match=r"values of Grid must be one of \[0\.0, 1\.0\], got -1"):
-        la.read_configurations(data, la.Grid((4, 4), 2))
+    assert torch.equal(la.load_configurations(data, grid), la.load_configurations(data, la.Ising((4, 4))))
+    with pytest.raises(ValueError, match=r"Grid takes values 0, 1, 2 or numbers 1\.\.3, got -1, 1"):
+        la.load_configurations(data, la.Grid((4, 4), 3))
 
 
 def _write(path, grid, tokens, condition=None):
@@ -133,7 +133,7 @@ def test_sample_files_round_trip(tmp_path, grid):
     tokens, condition = _tokens(grid), torch.randn(20, 2, dtype=torch.float64)
     path = tmp_path / "s.h5"
     _write(path, grid, tokens, condition)
-    assert torch.equal(la.read_configurations(path, grid).long(), tokens)
+    assert torch.equal(la.load_configurations(path, grid).long(), tokens)
     again = Samples.cat(list(la.data.read_batches(path, 7)))
     assert torch.equal(again.tokens.long(), tokens)
     assert torch.equal(again.condition, condition)
@@ -169,7 +169,7 @@ def test_a_grid_takes_no_energy_and_a_hamiltonian_needs_one(tmp_path):
 def test_states_of_another_grid_are_refused(tmp_path):
     _write(tmp_path / "s.h5", GREY, _tokens(GREY))
     with pytest.raises(ValueError, match=r"another grid: values \[0, 128, 255\] instead of \[0, 127, 255\]"):
-        la.read_configurations(tmp_path / "s.h5", la.Grid((3, 4), 3, values=[0, 127, 255]))
+        la.load_configurations(tmp_path / "s.h5", la.Grid((3, 4), 3, values=[0, 127, 255]))
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_tokens_of_others_are_integers_below_the_levels(tmp_path, value, words):
     with h5py.File(tmp_path / "t.h5", "w") as h5:
         h5["tokens"] = np.full((5, 3, 4), value)
     with pytest.raises(ValueError, match=f"tokens must {words}"):
-        la.read_configurations(tmp_path / "t.h5", PLAIN)
+        la.load_configurations(tmp_path / "t.h5", PLAIN)
 
 
 @pytest.mark.parametrize("axes", [2, 3, 4])

@@ -34,6 +34,7 @@ def one_line_errors() -> Iterator[None]:
     """Print errors that a user can correct as one line and exit with status 1; other errors keep their traceback."""
     import warnings
 
+    from latticear.data import ConversionNote
     from latticear.estimation.estimates import UnreliableEstimateWarning
     from latticear.sampling.receptive import ReceptiveFieldWarning
     from latticear.training import TrainingError
@@ -41,12 +42,29 @@ def one_line_errors() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnreliableEstimateWarning)  # the table of results has a warning
         warnings.simplefilter("ignore", ReceptiveFieldWarning)  # `notes` prints it for train, once
+        _print_once(ConversionNote)
         try:
             yield
         except OverflowError as error:
             fail(ValueError(f"number out of range, for example a temperature too close to zero: {error}"))
         except (ValueError, OSError, TrainingError, MemoryError) as error:
             fail(error)
+
+
+def _print_once(category: type[Warning]) -> None:
+    """Print each warning of a class as one line on standard error, until the warnings filters are restored."""
+    import warnings
+
+    warnings.simplefilter("once", category)
+    show = warnings.showwarning
+
+    def note(message: Warning | str, kind: type[Warning], *rest: Any) -> None:
+        if issubclass(kind, category):
+            typer.echo(f"note: {message}", err=True)
+        else:
+            show(message, kind, *rest)
+
+    warnings.showwarning = note  # type: ignore[assignment]
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +11,8 @@ from latticear.cli.app import app
 from latticear.cli.display import Progress, one_line_errors, open_console, print_estimates, print_likelihood
 from latticear.cli.options import (
     AsJson,
+    Data,
+    DatasetName,
     Device,
     EstimationMethod,
     InstanceFile,
@@ -22,6 +23,7 @@ from latticear.cli.options import (
     Temperatures,
     count_of,
     instance_of,
+    one_file,
     temperatures_of,
 )
 from latticear.cli.verb import SeveralTemperatures
@@ -35,10 +37,8 @@ def estimate(
     n: Number = "10000",
     temperature: Temperatures = None,
     method: EstimationMethod = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Configurations for the forward ESS; for a grid, those of which to give the likelihood."),
-    ] = None,
+    data: Data = None,
+    dataset: DatasetName = None,
     check: Annotated[bool, typer.Option(help="Without --data: compute a forward ESS by cluster Monte Carlo.")] = True,
     instance: InstanceFile = None,
     index: InstanceIndex = None,
@@ -53,12 +53,13 @@ def estimate(
 
     with one_line_errors():
         console = open_console(stderr=as_json)
+        file = one_file(data)
         if not stored_config(RunDirectory(run).config_path).target.has_energy:
             if temperature is not None or method is not None or instance is not None:
                 raise ValueError(
                     f"{run} is a run on a grid, which has no energy: leave --temperature, --method and --instance out"
                 )
-            likelihood = likelihood_run(run, n=count_of(n), data=data, device=device)
+            likelihood = likelihood_run(run, n=count_of(n), data=file, device=device, dataset=dataset)
             typer.echo(json.dumps(likelihood)) if as_json else print_likelihood(console, likelihood)
             return
         couplings = instance_of(instance, index)
@@ -68,7 +69,8 @@ def estimate(
                 count_of(n),
                 temperatures=temperatures_of(temperature),
                 method=method,
-                data=data,
+                data=file,
+                dataset=dataset,
                 check=check,
                 instance=couplings,
                 seed=seed,

@@ -200,6 +200,19 @@ InstanceIndex = Annotated[
 Levels = Annotated[
     int | None, typer.Option(metavar="Q", help="Train without a Hamiltonian, on --data of a grid with values 0..Q-1.")
 ]
+Data = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        metavar="FILE",
+        help="Configurations: HDF5, NPY, NPZ, text or CSV with one in each row, or one of these as .gz. To train on, "
+        "else Monte Carlo is run where data are needed; in estimate, for the forward ESS or the likelihood.",
+    ),
+]
+DatasetName = Annotated[
+    str | None,
+    typer.Option("--dataset", metavar="NAME", help="The array in the file --data, e.g. run1/spins. Default: /spins."),
+]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory made by train.")]
 
 
@@ -214,6 +227,15 @@ def number_or_text(text: str | None) -> float | str | None:
 def given_options(**values: Any) -> dict[str, Any]:
     """The options that a user gives, without those that are None."""
     return {key: value for key, value in values.items() if value is not None}
+
+
+def one_file(paths: list[Path] | None) -> Path | None:
+    """The file of --data, which may be given once."""
+    if paths and len(paths) > 1:
+        raise ValueError(
+            f"--data takes one file, got {' and '.join(map(str, paths))}: join their configurations in one file"
+        )
+    return paths[0] if paths else None
 
 
 def instance_of(path: Path | None, index: int | None) -> Instance | None:

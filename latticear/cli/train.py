@@ -10,6 +10,8 @@ import typer
 from latticear.cli.app import INTERRUPTED, app
 from latticear.cli.display import Progress, notes, one_line_errors, open_console
 from latticear.cli.options import (
+    Data,
+    DatasetName,
     HamiltonianName,
     Levels,
     ModelName,
@@ -23,6 +25,7 @@ from latticear.cli.options import (
     grid_of,
     network_of,
     number_or_text,
+    one_file,
 )
 from latticear.cli.verb import Verb
 
@@ -43,10 +46,8 @@ def train(
         str | None,
         typer.Option(help="reverse-kl, forward-kl or forward-reverse-kl. The default depends on network and target."),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Data for maximum likelihood, HDF5 or NPY. Default: Monte Carlo configurations."),
-    ] = None,
+    data: Data = None,
+    dataset: DatasetName = None,
     source: Annotated[
         Path | None,
         typer.Option(
@@ -70,12 +71,14 @@ def train(
             raise ValueError("train needs --out, the run directory")
         if grow and source is not None:
             raise ValueError("--grow starts from a small lattice that it trains itself; leave out --from")
+        file = one_file(data)
         values = {
             **given_options(temperature=number_or_text(temperature), seed=seed, device=device),
             **grid_of(size, levels, hamiltonian),
             **network_of(model, steps),
+            "data": given_options(dataset=dataset),
         }
-        values["training"] |= given_options(objective=objective, data=None if data is None else str(data))
+        values["training"] |= given_options(objective=objective, data=None if file is None else str(file))
         console = open_console()
         with notes(console), Progress(console) as progress:
             options: dict[str, Any] = {"resume": resume, "report": progress, "minutes": minutes, "say": console.print}

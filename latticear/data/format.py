@@ -136,6 +136,8 @@ def short_repr(value: Any) -> str:
 def _decode(value: Any) -> Any:
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
+    if isinstance(value, np.ndarray) and value.size == 1:
+        return _decode(value.reshape(())[()])  # xarray writes a number as an array of length one
     if isinstance(value, np.ndarray | np.generic):
         value = json.loads(json.dumps(value.tolist(), default=str))
     if isinstance(value, str) and (value[:1] in ("{", "[") or value == "null"):

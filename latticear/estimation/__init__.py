@@ -10,6 +10,7 @@ method uses none.
 |---|---|---|
 | `model.sample_batches` | `estimate`, `reweight`, `neural_mcmc` | |
 | `la.monte_carlo` | `estimate_chains` | |
+| a chain of one's own, an array or a file | `estimate_chain` | |
 | `la.monte_carlo(method="parallel-tempering")` | `estimate_tempering` | `parallel_tempering` |
 | `la.montecarlo.annealed_population` | `estimate_population` | `population_annealing` |
 | `block_chains`, by a model | `estimate_blocks` | `block_mcmc` |
@@ -24,6 +25,7 @@ from latticear.estimation.chains import estimate_chains, neural_mcmc
 from latticear.estimation.estimates import Estimate, Estimates, UnreliableEstimateWarning
 from latticear.estimation.importance import estimate, forward_ess, reweight
 from latticear.estimation.likelihood import negative_log_likelihood
+from latticear.estimation.own_chain import estimate_chain
 from latticear.estimation.particles import resampled_particles
 from latticear.estimation.smc import estimate_particles, sequential_monte_carlo
 from latticear.estimation.tempering import estimate_tempering, parallel_tempering
@@ -37,6 +39,7 @@ __all__ = [
     "block_mcmc",
     "estimate",
     "estimate_blocks",
+    "estimate_chain",
     "estimate_chains",
     "estimate_particles",
     "estimate_population",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.random_numbers import generator
 from latticear.samples import Samples
 
-__all__ = ["estimate_chains", "events_of", "neural_mcmc"]
+__all__ = ["estimate_chains", "estimates_of_chains", "events_of", "neural_mcmc"]
 
 
 MIN_THERMALIZATION = 20
@@ -82,7 +82,7 @@ def neural_mcmc(
     m = np.concatenate([part.m for part in parts])[held]
     balance = np.concatenate([part.balance[:, 0] for part in parts])[held]
     series = {name: np.concatenate([part.values[name] for part in parts])[held] for name in parts[0].values}
-    return _chains(
+    return estimates_of_chains(
         energy,
         m,
         balance,
@@ -133,12 +133,12 @@ def estimate_chains(
     balance = np.stack([part.balance[:, 0] for part in parts])
     series = {name: np.stack([part.values[name] for part in parts]) for name in parts[0].values}
     known = reference(exact, hamiltonian, temperature, held=parts[0].held)
-    return _chains(
+    return estimates_of_chains(
         energy, m, balance, series, hamiltonian.n_sites, temperature, known, {}, thermalization=thermalization
     )
 
 
-def _chains(
+def estimates_of_chains(
     energy: Array,
     m: Array,
     balance: Array,
@@ -149,6 +149,7 @@ def _chains(
     diagnostics: dict[str, float],
     method: str | None = None,
     thermalization: float | None = None,
+    misfit: Sequence[str] = (),
 ) -> Estimates:
     """Estimates of chains from energies and magnetisations `(T, R)` and series `(T, R, ...)`."""
     quantities = thermodynamics(energy, m, np.ones_like(energy), temperature, n_sites)
@@ -175,7 +176,8 @@ def _chains(
     change, error, _ = mean_error(balance)
     n, still = energy.size, _still_fraction(taus, energy.shape[0])
     imbalance = imbalance_of(change, error, n_sites, temperature, n * still)
-    reasons += balance_reasons(imbalance) + rarity_reasons(events)
+    reasons += list(misfit) or balance_reasons(imbalance)
+    reasons += rarity_reasons(events)
     estimates = {
         name: Estimate(
             quantity.value,

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from latticear.arrays import Array
+from latticear.data import load_configurations
 from latticear.estimation.estimates import MIN_EVENTS, Estimate, Estimates, Value, rarity_reasons
 from latticear.estimation.measurement import CHUNK, Observable, measurements
 from latticear.estimation.moments import WeightedMoments
@@ -148,7 +149,7 @@ def reweight(
 @torch.no_grad()
 def forward_ess(
     model: AbstractModel,
-    tokens: Tensor,
+    tokens: Any,
     hamiltonian: AbstractHamiltonian,
     temperature: float,
     *,
@@ -161,7 +162,8 @@ def forward_ess(
 
     Args:
         model: any model.
-        tokens: `(n, H, W)` or `(n, C, H, W)`, independent configurations of the target, e.g. from Monte Carlo.
+        tokens: independent configurations of the target, e.g. from Monte Carlo: an array or a file, all that
+            `load_configurations` takes.
         hamiltonian, temperature: Hamiltonian and temperature of the target.
         condition: the condition, one row for all configurations, if the model has one.
 
@@ -173,12 +175,12 @@ def forward_ess(
     check_is_hamiltonian(hamiltonian)
     temperature = check_temperature(temperature)
     size = configuration_size(model.shape, model.n_components)
-    if {tuple(tokens.shape[1:]), size} != {hamiltonian.size} or model.n_tokens != hamiltonian.n_tokens:
+    if (size, model.n_tokens) != (hamiltonian.size, hamiltonian.n_tokens):
         raise ValueError(
-            f"forward_ess needs configurations, model and Hamiltonian of equal shape and number of tokens: "
-            f"configurations have shape {tuple(tokens.shape)}, the model {size} with {model.n_tokens} tokens, the "
-            f"Hamiltonian {hamiltonian.size} with {hamiltonian.n_tokens}"
+            f"forward_ess needs a model and a Hamiltonian of equal shape and number of tokens: the model has {size} "
+            f"with {model.n_tokens} tokens, the Hamiltonian {hamiltonian.size} with {hamiltonian.n_tokens}"
         )
+    tokens = load_configurations(tokens, hamiltonian, temperature=temperature)
     if len(tokens) < MIN_SAMPLES:
         raise ValueError(f"forward_ess needs at least {MIN_SAMPLES} configurations, got {len(tokens)}")
     device, parts = model.rank.device, []

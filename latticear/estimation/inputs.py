@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import math
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from latticear.arguments import described
-from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian
+from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, same_temperature
 from latticear.models import AbstractModel
 from latticear.samples import Samples
 
 __all__ = ["batches_of", "check_made_at"]
 
 WANTED = "samples must be la.Samples, as model.sample and la.monte_carlo return them, or an iterator of them"
+
+A_CHAIN = ", or judge a Markov chain by la.estimate_chain(array_or_file, hamiltonian, temperature)"
+"""The right call for configurations without probabilities."""
 
 
 def batches_of(
@@ -41,7 +44,9 @@ def batches_of(
     if isinstance(samples, AbstractModel):
         hint = ": draw them first, model.sample(10_000)"
     elif hasattr(samples, "shape"):
-        hint = ": tokens alone have no log_q to weigh them with; give the Samples that they are part of"
+        hint = ": tokens alone have no log_q to weigh them with; give the Samples that they are part of" + A_CHAIN
+    elif isinstance(samples, str | os.PathLike):
+        hint = A_CHAIN
     if hint or isinstance(samples, str | bytes | dict) or not hasattr(samples, "__iter__"):
         raise ValueError(f"{WANTED}, got {described(samples)}{hint}")
     return _checked(samples, hamiltonian, made_at)
@@ -65,5 +70,5 @@ def _checked(batches: Iterable[Any], hamiltonian: AbstractHamiltonian, made_at: 
 def check_made_at(samples: Samples, temperature: float) -> None:
     """Raise ValueError if samples state that they were made at another temperature."""
     made_at = samples.provenance.get("temperature")
-    if made_at is not None and not math.isclose(made_at, temperature, rel_tol=1e-9):
+    if made_at is not None and not same_temperature(made_at, temperature):
         raise ValueError(f"these samples were made at temperature {made_at:g}, got {temperature:g}")

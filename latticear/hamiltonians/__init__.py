@@ -25,7 +25,12 @@ from latticear.hamiltonians.phi4 import Phi4
 from latticear.hamiltonians.potts import Clock, Potts
 from latticear.hamiltonians.sherrington_kirkpatrick import SherringtonKirkpatrick
 from latticear.hamiltonians.summed import SummedNeighbours, exact_conditionals
-from latticear.hamiltonians.temperatures import TemperatureRange, check_temperature, temperature_or_range
+from latticear.hamiltonians.temperatures import (
+    TemperatureRange,
+    check_temperature,
+    same_temperature,
+    temperature_or_range,
+)
 from latticear.lattice import Bonds, Lattice
 
 __all__ = [
@@ -56,6 +61,7 @@ __all__ = [
     "exact_conditionals",
     "hamiltonian_from_dict",
     "pair_hamiltonian",
+    "same_temperature",
     "temperature_or_range",
 ]
 

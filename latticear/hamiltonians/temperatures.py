@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["TemperatureRange", "check_temperature", "temperature_or_range"]
+__all__ = ["TemperatureRange", "check_temperature", "same_temperature", "temperature_or_range"]
 
 
 class TemperatureRange(NamedTuple):
@@ -65,3 +66,15 @@ def check_temperature(temperature: float) -> float:
             f"an antiferromagnet has coupling < 0 and T > 0"
         )
     return value
+
+
+def same_temperature(a: float, b: float) -> bool:
+    """Whether two temperatures are equal up to rounding, where one of them may have been rounded to single precision.
+
+    Example:
+        >>> same_temperature(2.269, np.float32(2.269)), same_temperature(2.269, 2.27)
+        (True, False)
+    """
+    a, b = float(a), float(b)
+    single = [float(np.float32(t)) for t in (a, b)]
+    return math.isclose(a, b, rel_tol=1e-12) or (single[0] == single[1] and (a in single or b in single))

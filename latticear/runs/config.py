@@ -15,7 +15,7 @@ from latticear.data.couplings import Couplings
 from latticear.hamiltonians import hamiltonian_from_dict
 from latticear.models import MODELS, AbstractModel, PixelCNN
 from latticear.runs.own_couplings import FILE as COUPLINGS, file_of_couplings
-from latticear.runs.schema import GRID, HAMILTONIAN
+from latticear.runs.schema import GRID, HAMILTONIAN, checked_data
 from latticear.runs.trees import Tree, config_tree
 from latticear.spaces import Grid
 from latticear.tables import brief
@@ -35,8 +35,9 @@ __all__ = [
     "to_toml",
 ]
 
-Completion = Callable[[Tree, Tree, str], None]
-"""A function of the sections `grid` and `model` and the path of the data; adds the keys that follow from the data."""
+Completion = Callable[[Tree, Tree, str, str | None], None]
+"""A function of the sections `grid` and `model`, the path of the data and the dataset in it; adds the keys that follow
+from the data."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class RunConfig:
         target: the target, built from `place`, `space` and `model`.
         choice: the network and why it was chosen; None if the user named it.
         couplings: the couplings that were read from the file which `[hamiltonian]` names; None if it names none.
+        data: the section `[data]`: `dataset` and `values`, as `load_configurations` takes them, where they are given.
     """
 
     place: Tree
@@ -63,6 +65,7 @@ class RunConfig:
     model: Tree
     training: Tree
     target: AbstractTarget = field(compare=False, repr=False)
+    data: Tree = field(default_factory=dict)
     choice: NetworkChoice | None = field(compare=False, repr=False, default=None)
     couplings: Couplings | None = field(default=None, compare=False, repr=False)
 
@@ -87,7 +90,8 @@ class RunConfig:
             top |= {"device": self.device}
         elif self.couplings is not None:
             space = {key: value for key, value in space.items() if key not in ("couplings", "index")}
-        return top | {self.target.space.kind: space, "model": self.model, "training": self.training}
+        data = {"data": self.data} if self.data else {}
+        return top | {self.target.space.kind: space, "model": self.model, "training": self.training, **data}
 
 
 def load_config(
@@ -161,8 +165,9 @@ def _hamiltonian_config(tree: Tree) -> RunConfig:
     model |= MODELS[model["name"]].settled(hamiltonian["shape"], model)
     if file is not None and couplings is not None:
         hamiltonian |= file.keys(couplings)
+    data = _reading(sections["data"], training)
     checked = RunConfig(target.place, **top, space=hamiltonian, model=model, training=training, target=target)
-    return replace(checked, choice=choice, couplings=couplings)
+    return replace(checked, data=data, choice=choice, couplings=couplings)
 
 
 def _grid_config(tree: Tree, complete: Completion | None) -> RunConfig:
@@ -176,21 +181,31 @@ def _grid_config(tree: Tree, complete: Completion | None) -> RunConfig:
     choice = _chosen(sections["model"], WITHOUT_ENERGY)
     model = GRID.model(sections["model"])
     training = GRID.training(_suited(sections, GridTarget.objective) | sections["training"])
+    data = _reading(sections["data"], training)
     if complete is not None and training["data"]:
         GRID.space({"shape": (1, 1), **sections["grid"]})
-        complete(sections["grid"], sections["model"], training["data"])
+        complete(sections["grid"], sections["model"], training["data"], data.get("dataset"))
         model = GRID.model(sections["model"])
     grid = GRID.space(sections["grid"])
     space = Grid(**{key: value for key, value in grid.items() if key != "n_classes"})
     target = GridTarget(space, grid["n_classes"], model["n_condition"])
     _replace_auto(model, target)
     model |= MODELS[model["name"]].settled(space.shape, model)
-    return RunConfig({}, **top, space=grid, model=model, training=training, target=target, choice=choice)
+    config = RunConfig({}, **top, space=grid, model=model, training=training, target=target, data=data)
+    return replace(config, choice=choice)
+
+
+def _reading(section: Tree, training: Tree) -> Tree:
+    """The checked section `[data]`, which needs a file of data."""
+    data = checked_data(section)
+    if data and not training["data"]:
+        raise ValueError(f"data.{next(iter(data))} says how a file is read: name it by training.data (--data)")
+    return data
 
 
 def _divided(tree: Tree, first: str) -> tuple[Tree, dict[str, Tree]]:
-    """Split a config into the keys at its top and its sections, which are `first`, `model` and `training`."""
-    sections = {key: tree.get(key, {}) for key in (first, "model", "training")}
+    """Split a config into the keys at its top and its sections: `first`, `model`, `training` and `data`."""
+    sections = {key: tree.get(key, {}) for key in (first, "model", "training", "data")}
     for key, section in sections.items():
         if not isinstance(section, dict):
             raise ValueError(f"[{key}] must be a section of keys, got {section!r}")

@@ -20,7 +20,7 @@ from latticear.runs.trees import Tree
 from latticear.spaces import Grid
 from latticear.training import TrainingOptions
 
-__all__ = ["GRID", "HAMILTONIAN", "Sections", "keys_named"]
+__all__ = ["GRID", "HAMILTONIAN", "Sections", "checked_data", "keys_named"]
 
 _PERIODIC = {"periodic": (bool | tuple[bool, bool] | Literal["auto"], "auto")}
 _EVERY = {"checkpoint_every": (int, Field(100, ge=1))}
@@ -89,7 +89,29 @@ class Sections(NamedTuple):
         """
         keys: Tree = {key: (type(default) | tuple[float, float] | str, default) for key, default in place.items()}
         schema = create_model("Top", __base__=_Top, **keys)
-        return _checked(schema, values, "", also=(self.kind, "model", "training"))
+        return _checked(schema, values, "", also=(self.kind, "model", "training", "data"))
+
+
+class _Data(_Section):
+    dataset: str = ""
+    values: dict[str, int] | Literal["auto", "states", "tokens"] = "auto"
+
+
+def checked_data(values: Tree) -> Tree:
+    """Check the section `[data]`, which says how the file `training.data` is read; returns the keys that are given.
+
+    Raises:
+        ValueError: for an unknown key or an invalid value.
+    """
+    section = _checked(_Data, values, "data.")
+    for number in section["values"] if isinstance(section["values"], dict) else ():
+        try:
+            float(number)
+        except ValueError as error:
+            raise ValueError(
+                f"data.values must give a token for each number, {{-1 = 0, 1 = 1}}, got {number!r}"
+            ) from error
+    return {key: value for key, value in section.items() if value != _Data.model_fields[key].default}
 
 
 class _Top(_Section):

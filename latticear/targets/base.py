@@ -12,7 +12,8 @@ from torch import Tensor
 from latticear.arguments import described
 from latticear.data.configurations import Configurations
 from latticear.data.couplings import Instance
-from latticear.hamiltonians import AbstractHamiltonian, BoltzmannBias
+from latticear.data.values import Values
+from latticear.hamiltonians import AbstractHamiltonian, BoltzmannBias, same_temperature
 from latticear.models import AbstractModel
 from latticear.spaces import ConfigurationSpace
 
@@ -180,8 +181,12 @@ class AbstractTarget(ABC):
         """N = H W."""
         return self.space.n_sites
 
-    def read_data(self, path: str | Path) -> Configurations:
+    def read_data(self, path: str | Path, *, dataset: str | None = None, values: Values = None) -> Configurations:
         """Read configurations to train on, and their conditions, from a file.
+
+        Args:
+            path: the file.
+            dataset, values: as `load_configurations` takes them.
 
         Raises:
             ValueError: if they are not configurations of this target; names the first wrong value.
@@ -257,7 +262,7 @@ class AbstractTarget(ABC):
         Raises:
             ValueError: if it is not.
         """
-        if temperature != self.temperature:
+        if self.temperature is None or not same_temperature(temperature, self.temperature):
             raise ValueError(
                 f"this run is for T = {self.temperature:g} alone, got {temperature:g}: estimate --temperature "
                 f"reweights its samples, and train --temperature LOW:HIGH trains one system for a range"

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from latticear.data.configurations import Configurations
 from latticear.data.labels import encoded, written_condition
-from latticear.data.reading import read_condition, read_configurations
+from latticear.data.loading import load_configurations
+from latticear.data.reading import read_condition
+from latticear.data.values import Values
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models import AbstractModel
 from latticear.spaces import ConfigurationSpace, Grid
@@ -64,10 +66,11 @@ class GridTarget(AbstractTarget):
         if condition is None and size:
             raise ValueError(f"condition must be given: the model takes {size} numbers with each configuration")
 
-    def read_data(self, path: str | Path) -> Configurations:
-        return Configurations(read_configurations(path, self.space), self.read_condition(Path(path)))
+    def read_data(self, path: str | Path, *, dataset: str | None = None, values: Values = None) -> Configurations:
+        tokens = load_configurations(path, self.space, dataset=dataset, values=values)
+        return Configurations(tokens, self.read_condition(Path(path), dataset))
 
-    def read_condition(self, path: Path) -> Tensor | None:
+    def read_condition(self, path: Path, dataset: str | None = None) -> Tensor | None:
         """Read the conditions of a file, encoded for the model: float32 `(n, k)`; None for a model without a condition.
 
         Raises:
@@ -75,7 +78,7 @@ class GridTarget(AbstractTarget):
         """
         if not self.n_condition:
             return None
-        stored = read_condition(path)
+        stored = read_condition(path, dataset)
         if stored is None:
             raise ValueError(f"{path} has no /condition; model.n_condition is {self.n_condition}")
         try:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import torch
 
 from latticear.data.configurations import Configurations
-from latticear.data.reading import read_configurations
+from latticear.data.loading import load_configurations
+from latticear.data.values import Values
 from latticear.hamiltonians import AbstractHamiltonian, BoltzmannBias, check_temperature
 from latticear.models import AbstractModel
 from latticear.spaces import ConfigurationSpace
@@ -61,8 +62,9 @@ class PointTarget(BoltzmannTarget):
     def draw_conditions(self, model: AbstractModel, n_groups: int, step: int, seed: int) -> Conditions:
         return Conditions(None, torch.tensor(1 / self.temperature, dtype=torch.float64))
 
-    def read_data(self, path: str | Path) -> Configurations:
-        return Configurations(read_configurations(path, self.space, temperature=self.temperature), None)
+    def read_data(self, path: str | Path, *, dataset: str | None = None, values: Values = None) -> Configurations:
+        tokens = load_configurations(path, self.space, dataset=dataset, values=values, temperature=self.temperature)
+        return Configurations(tokens, None)
 
     def shown(self, model: AbstractModel) -> Setting:
         return self.single

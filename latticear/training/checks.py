@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from latticear.arguments import check_seed
@@ -18,7 +20,7 @@ def check_fit(
     target: AbstractTarget,
     options: TrainingOptions,
     seed: int,
-    data: Tensor | None,
+    data: Any,
     condition: Tensor | None,
 ) -> None:
     """Check the arguments of `fit` against one another.

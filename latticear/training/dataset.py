@@ -31,7 +31,7 @@ class Dataset:
     """A training part and a held-out part of a data set, with the symmetries of the Hamiltonian.
 
     Args:
-        tokens: `(n, H, W)` or `(n, C, H, W)`.
+        tokens: `(n, H, W)` or `(n, C, H, W)`, as `load_configurations` returns them.
         space: the Hamiltonian or grid of the configurations; a grid has no symmetries.
         held_out: fraction of the data, its last configurations, that is not trained on.
         augment: whether `draw` applies a random symmetry to each configuration.
@@ -40,7 +40,7 @@ class Dataset:
         condition: `(n, k)`, the condition of each configuration; or None.
 
     Raises:
-        ValueError: for tokens or conditions of a wrong shape, type or value, or too few configurations.
+        ValueError: for conditions of a wrong shape, type or value, or too few configurations.
     """
 
     def __init__(
@@ -53,7 +53,6 @@ class Dataset:
         device: torch.device,
         condition: Tensor | None = None,
     ) -> None:
-        _check_tokens(tokens, space)
         n_train = len(tokens) - n_held_out(len(tokens), held_out)
         if n_train < 1:
             raise ValueError(f"data must hold at least 2 configurations, of which some are held out, got {len(tokens)}")
@@ -99,19 +98,6 @@ class Dataset:
 def n_held_out(n: int, fraction: float) -> int:
     """How many of n configurations are held out of training: the last ones, at least one unless the fraction is 0."""
     return max(1, round(fraction * n)) if fraction else 0
-
-
-def _check_tokens(tokens: Tensor, space: ConfigurationSpace) -> None:
-    if tuple(tokens.shape[1:]) != space.size or tokens.is_floating_point():
-        expected = ", ".join(map(str, ("'n'", *space.size)))
-        raise ValueError(
-            f"data must be integer tokens of shape ({expected}), got {tokens.dtype} of shape {tuple(tokens.shape)}"
-        )
-    if not tokens.numel():
-        raise ValueError("data must hold at least 2 configurations, of which some are held out, got 0")
-    low, high = int(tokens.min()), int(tokens.max())
-    if low < 0 or high >= space.n_tokens:
-        raise ValueError(f"data must hold tokens 0..{space.n_tokens - 1}, got {low if low < 0 else high}")
 
 
 def _checked_condition(condition: Tensor, n: int) -> Tensor:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from latticear.data import load_configurations
 from latticear.models import AbstractModel, check_is_model
 from latticear.spaces import ConfigurationSpace
 from latticear.targets import AbstractTarget, target_of
@@ -66,7 +67,7 @@ def fit(
     *,
     temperature: float | tuple[float, float] | None = None,
     seed: int = 0,
-    data: Tensor | None = None,
+    data: Any = None,
     condition: Tensor | None = None,
     resume: dict[str, Any] | None = None,
     **options: Any,
@@ -87,8 +88,8 @@ def fit(
             also draws groups of 16, each group with its own couplings; it needs reverse-kl, one temperature, and a
             model with `n_condition_maps=2`.
         seed: seed of all random draws of the training; samples drawn later with the same seed are independent of them.
-        data: tokens of the configurations to maximise the likelihood of, `(n, H, W)`, or `(n, C, H, W)` where a site
-            has C components; None to draw them by Monte Carlo, if the objective needs data.
+        data: the configurations to maximise the likelihood of, an array or a file: all that `load_configurations`
+            takes, such as tokens or spins `(n, H, W)`; None to draw them by Monte Carlo, if the objective needs data.
         condition: `(n, k)`, the condition of each configuration of a grid, for a model with n_condition = k.
         resume: the result of `Step.state.state_dict()`; training continues from that state as if it had not been
             interrupted.
@@ -108,6 +109,8 @@ def fit(
     suited = suited_options(type(model), target.objective, shares_weights=shares_weights, has_data=data is not None)
     chosen = options_of(suited | options)
     check_fit(model, target, chosen, seed, data, condition)
+    if data is not None:
+        data = load_configurations(data, target.space, temperature=None if target.covers_range else target.temperature)
     objective = Objective(model, target, chosen, seed, data, condition)
     target.prepare(model)
     state = _fresh(model, chosen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from latticear.data.reading import read_metadata
+from latticear.data.contents import described
 from latticear.runs.config import stored_config
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.sampling.receptive import summary
@@ -20,7 +20,7 @@ def describe(path: Path) -> dict[str, Any]:
         OSError, ValueError: if the path is neither a run directory nor a data file.
     """
     if not path.is_dir():
-        return read_metadata(path)
+        return described(path)
     run = RunDirectory(path)
     metrics = run.metrics()
     latest = run.latest()

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from latticear.data import load_configurations
+from latticear.data.contents import contents_of
 from latticear.data.couplings import Instance
-from latticear.data.reading import read_configurations, read_metadata
+from latticear.data.origin import stated_temperature
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.importance import forward_ess, reweight
 from latticear.estimation.measurement import measurements
@@ -54,6 +56,7 @@ def estimate_run(
     temperatures: Sequence[float] | None,
     method: str | None,
     data: Path | None,
+    dataset: str | None = None,
     seed: int,
     device: str,
     report: Report,
@@ -73,6 +76,7 @@ def estimate_run(
             "auto" chooses "smc" if the model draws in steps and the weights of the first samples are too uneven for
             importance sampling, else "is".
         data: file of Monte Carlo configurations for the forward ESS, or None.
+        dataset: name of the array of configurations in that file; None for that of the run.
         seed: seed of the sampling.
         device: device of the network: auto, cpu or cuda.
         report: called with progress.
@@ -95,7 +99,12 @@ def estimate_run(
     model = run.model
     draws = run.target.settings(Asked(instance=instance), _temperatures(run.target, temperatures, data), model)
     first, aims = draws[0]
-    target_data = None if data is None else read_configurations(data, first.system, temperature=aims[0])
+    target_data = None
+    if data is not None:
+        reading = run.config.data | ({} if dataset is None else {"dataset": dataset})
+        target_data = load_configurations(data, first.system, temperature=aims[0], **reading)
+    elif dataset is not None:
+        raise ValueError(f"--dataset names an array in the file --data, got {dataset!r} without one: leave it out")
     if len(aims) > 1:
         if method not in (AUTO, "is"):
             raise ValueError(f"method {method} takes one temperature at a time")
@@ -222,5 +231,8 @@ def _temperatures(
     """The temperatures of a user; without them, for a range, the temperature in the data file; None for the default."""
     if temperatures:
         return [check_temperature(t) for t in temperatures]
-    stated = read_metadata(data)["attributes"].get("temperature") if data is not None and target.covers_range else None
-    return None if stated is None else [float(stated)]
+    if data is None or not target.covers_range:
+        return None
+    with contents_of(data) as contents:
+        stated = stated_temperature(data, contents.attributes)
+    return None if stated is None else [stated]

@@ -19,7 +19,7 @@ from latticear.workflows.trained import step_of, trained
 __all__ = ["check_classes", "check_same_data", "completed", "held_out_data", "likelihood_run"]
 
 
-def completed(grid: dict[str, Any], model: dict[str, Any], path: str) -> None:
+def completed(grid: dict[str, Any], model: dict[str, Any], path: str, dataset: str | None = None) -> None:
     """Add the shape, components, classes and length of the condition to a config that does not contain them.
 
     Integers in `/condition` are class labels; `grid.n_classes` and `model.n_condition` then are the largest label plus
@@ -29,28 +29,29 @@ def completed(grid: dict[str, Any], model: dict[str, Any], path: str) -> None:
         grid: the section `[grid]`, changed in place.
         model: the section `[model]`, changed in place.
         path: path of the data file.
+        dataset: name of the array of configurations in the file; None for the default.
     """
     if "shape" not in grid:
-        components, *shape = _size(path)
+        components, *shape = _size(path, dataset)
         grid["shape"] = shape
         grid.setdefault("n_components", components)
-    condition = None if model.get("n_condition") == 0 else read_condition(path)
+    condition = None if model.get("n_condition") == 0 else read_condition(path, dataset)
     labels = condition is not None and condition.ndim == 1
     grid.setdefault("n_classes", int(condition.max()) + 1 if condition is not None and labels else 0)
     width = 0 if condition is None else grid["n_classes"] if labels else condition.shape[1]
     model.setdefault("n_condition", width)
 
 
-def _size(path: str) -> tuple[int, ...]:
-    """(C, H, W) of the configurations in a file."""
-    size = read_metadata(path)["shape"]
+def _size(path: str, dataset: str | None) -> tuple[int, ...]:
+    """(C, H, W) of the configurations in a file; up to four components may come last, (H, W, C)."""
+    size = read_metadata(path, dataset)["shape"]
     if len(size) not in (2, 3):
-        raise ValueError(f"{path} must hold configurations (n, H, W) or (n, C, H, W), got (n, {str(size)[1:-1]})")
-    if len(size) == 3 and size[2] <= 4 < size[0]:
         raise ValueError(
-            f"{path} holds (n, {str(size)[1:-1]}), which looks like (n, H, W, C): move the components before the rows, "
-            f"or set grid.shape and grid.n_components"
+            f"{path} must hold configurations (n, H, W) or (n, C, H, W), got (n, {str(size)[1:-1]}): give grid.shape "
+            f"(--size) if each row is a configuration"
         )
+    if len(size) == 3 and (size[2] == 1 < size[0] or size[2] <= 4 < size[0]):
+        return (size[2], size[0], size[1])
     return (1, *size) if len(size) == 2 else tuple(size)
 
 
@@ -83,7 +84,7 @@ def held_out_data(path: Path, config: RunConfig) -> Configurations:
     Raises:
         ValueError: if no data were held out, or the data file has changed since the training.
     """
-    data = config.target.read_data(config.training["data"])
+    data = config.target.read_data(config.training["data"], **config.data)
     check_same_data(RunDirectory(path), data)
     n = n_held_out(len(data.tokens), config.training["held_out"])
     if not n:
@@ -101,7 +102,7 @@ def check_same_data(run: RunDirectory, data: Configurations) -> None:
         raise ValueError(f"the data are not those that {run.path} was trained on; restore them, or begin another run")
 
 
-def likelihood_run(path: Path, *, n: int, data: Path | None, device: str) -> dict[str, Any]:
+def likelihood_run(path: Path, *, n: int, data: Path | None, device: str, dataset: str | None = None) -> dict[str, Any]:
     """The likelihood of configurations that a run was not trained on, as JSON values.
 
     The result for the held-out data is also written to estimates.json.
@@ -111,6 +112,7 @@ def likelihood_run(path: Path, *, n: int, data: Path | None, device: str) -> dic
         n: largest number of configurations to use.
         data: a file of configurations; None for the held-out data of the run.
         device: device of the network: auto, cpu or cuda.
+        dataset: name of the array of configurations in `data`; None for that of the run.
 
     Raises:
         ValueError: for a run on a Hamiltonian, or data that do not fit.
@@ -119,7 +121,10 @@ def likelihood_run(path: Path, *, n: int, data: Path | None, device: str) -> dic
     config, model = trained(path, device)
     if config.target.has_energy:
         raise ValueError(f"{path} is a run on a Hamiltonian, not on a grid")
-    chosen = held_out_data(path, config) if data is None else config.target.read_data(data)
+    if data is None and dataset is not None:
+        raise ValueError(f"--dataset names an array in the file --data, got {dataset!r} without one: leave it out")
+    reading = config.data | ({} if dataset is None else {"dataset": dataset})
+    chosen = held_out_data(path, config) if data is None else config.target.read_data(data, **reading)
     tokens, condition = chosen.part(slice(n))
     values: dict[str, Estimate] = negative_log_likelihood(model, tokens, condition)
     content = {name: value.to_dict() for name, value in values.items()} | {

@@ -209,6 +209,7 @@ def config_of(run: Path) -> dict[str, Any]:
     if training["objective"] in (target.objective, MODELS[model["name"]].training_defaults.get("objective")):
         del training["objective"]
     del training["data"]
+    tree.pop("data", None)
     return tree
 
 
@@ -345,7 +346,7 @@ def training_data(config: RunConfig, run: RunDirectory | None = None) -> Configu
         raise ValueError(f"data is given, but objective {objective} uses none; use forward-kl or forward-reverse-kl")
     if not path:
         return None
-    data = target.read_data(path)
+    data = target.read_data(path, **config.data)
     if not target.has_energy:
         check_classes(data, config.training["held_out"], config.space["n_classes"])
         if run is not None:

@@ -118,7 +118,7 @@ def test_methods_with_a_free_energy(tmp_path, method):
     assert info["n_samples"] == 3001
     assert info["attributes"]["provenance"]["method"] == method
     frustrated = la.Ising((3, 3), coupling=-1.0)
-    energies = frustrated.token_energy(la.read_configurations(out, frustrated)) / 9
+    energies = frustrated.token_energy(la.load_configurations(out, frustrated)) / 9
     assert abs(energies.mean().item() - found["energy_per_site"]["value"]) < 0.02
     assert f"{few}: 5 configurations" in succeed(*system, "-n", "5", "-o", few)
 
@@ -249,10 +249,20 @@ def test_shell_completion():
         ("train --size 6 --out a --temperature 2.269 --data {data}", "of another Hamiltonian: shape [4, 4] instead"),
         ("train --size 4 --out a --temperature 2.5 --data {data}", "at temperature 2.269, not at the requested 2.5"),
         ("train --size 4 --out a --data none.h5", "none.h5: No such file or directory"),
-        ("train --size 4 --out a --data text", "text is neither HDF5 nor .npy"),
+        ("train --size 4 --out a --data text", "text has no row of numbers, only 'no numbers'"),
+        ("train --size 4 --out a --data binary", "binary is neither HDF5, .npy, .npz nor text"),
+        ("train --size 4 --out a --data {data} --data text", "--data takes one file, got"),
+        ("train --size 4 --out a --dataset spins", "data.dataset says how a file is read: name it by training.data"),
+        ("train --size 4 --out a --data {data} --dataset up", "has no dataset 'up'; it has spins (400, 4, 4)"),
+        (
+            "train --size 4 --out a --data {data} --set data.value=1",
+            "did you mean 'data.values'?",
+        ),
+        ("train --size 4 --out a --data {data} --set data.values=up", "data.values: input should be"),
+        ("train --size 4 --out a --data {data} --set 'data.values={{up = 1}}'", "tokens of numbers, {{-1 = 0, 1 = 1}}"),
         ("train --size 4 --out a --data cut.h5 --temperature 2.269", "cut.h5"),
-        ("train --size 4 --out a --data zeros.npy", "spins of Ising must be one of [-1.0, 1.0], got 0"),
-        ("train --size 4 --out a --data flat.npy", "must hold numbers of shape (n, 4, 4), got float64 (5, 16)"),
+        ("train --size 4 --out a --data threes.npy", "Ising takes spins -1, 1, tokens 0..1 or numbers 1..2, got 3"),
+        ("train --size 4 --out a --data flat.npy", "must hold numbers of shape (n, 4, 4), got float64 (5, 15)"),
         ("train --size 4 --out a --data evil.npy", "evil.npy is not a readable .npy file of numbers"),
         ("train --size 4 --out a --device tpu", "device: input should be 'auto', 'cpu' or 'cuda', got 'tpu'"),
         ("train --size 4 --out a --device cuda", "PyTorch sees no CUDA device"),
@@ -279,7 +289,8 @@ def test_shell_completion():
         ("estimate {run} --temperature 2,", "--temperature must be one or several numbers"),
         ("estimate {run} --temperature=-2", "temperature must be positive and finite"),
         ("estimate {run} --device cuda", "PyTorch sees no CUDA device"),
-        ("estimate {run} --data text", "text is neither HDF5 nor .npy"),
+        ("estimate {run} --data text", "text has no row of numbers"),
+        ("estimate {run} --dataset spins", "--dataset names an array in the file --data, got 'spins' without one"),
         ("sample {run} -o {data}", "mc.h5 already exists"),
         ("sample {run} -o text.h5 --append", "text.h5 cannot be continued"),
         ("sample {run} -o none/s.h5", "none/s.h5 cannot be made: No such file or directory"),
@@ -305,7 +316,8 @@ def test_shell_completion():
             "at T = 0.001; use a smaller lattice, or no field, and a higher temperature if the couplings",
         ),
         ("info none", "none: No such file or directory"),
-        ("info text", "text is neither HDF5 nor .npy"),
+        ("info text", "text has no row of numbers"),
+        ("info evil.pkl", "evil.pkl is a pickle, which can run any code"),
         ("info .", ". is not a run directory"),
         ("report none", "none is not a run directory"),
         ("report empty", "empty has no checkpoint yet"),
@@ -318,8 +330,9 @@ def test_a_mistake_is_one_line_that_says_what_to_do(tmp_path, monkeypatch, run, 
     Path("text.h5").write_text("no numbers\n")
     Path("binary").write_bytes(b"\xff\xfe\x00")
     Path("cut.h5").write_bytes(data.read_bytes()[:-2000])
-    np.save("zeros.npy", np.zeros((5, 4, 4)))
-    np.save("flat.npy", np.ones((5, 16)))
+    np.save("threes.npy", np.full((5, 4, 4), 3))
+    np.save("flat.npy", np.ones((5, 15)))
+    Path("evil.pkl").write_bytes(pickle.dumps(print))
     Path("evil.npy").write_bytes(b"\x93NUMPY" + pickle.dumps(print))
     shutil.copytree(run, "empty", ignore=lambda *_: ["step-8", "step-12"])
     shutil.copytree(run, "damaged")

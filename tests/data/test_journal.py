@@ -15,8 +15,7 @@ import torch
 from support.disk import Disk
 from support.files import ATTRIBUTES, ISING, assert_same_file, stream, write, write_large
 
-from latticear.data import journal
-from latticear.data.reading import read_configurations, read_metadata
+from latticear.data import journal, load_configurations, read_metadata
 from latticear.data.writing import SampleWriter
 from latticear.hamiltonians import Ising
 from latticear.samples import Samples
@@ -64,7 +63,7 @@ def test_every_moment_of_a_run_can_be_recovered(tmp_path: Path, monkeypatch: pyt
         path = folder / "samples.h5"
         lengths.append(read_metadata(path)["n_samples"])
         if lengths[-1]:
-            assert torch.equal(read_configurations(path, ISING), stream(lengths[-1]).tokens)
+            assert torch.equal(load_configurations(path, ISING), stream(lengths[-1]).tokens)
         torn += not opens_alone(path, lengths[-1])
         write(path, 350, append=True)
         assert_same_file(path, tmp_path / "whole.h5")
@@ -259,7 +258,7 @@ def test_failure_at_every_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         if disk.left >= 0:
             break
         n = read_metadata(path)["n_samples"]
-        assert n == 0 or torch.equal(read_configurations(path, ISING), stream(n).tokens)
+        assert n == 0 or torch.equal(load_configurations(path, ISING), stream(n).tokens)
         assert n in (0, 50, 100, 150)
         assert type(raised) is type(error)
         assert isinstance(error, KeyboardInterrupt) or "No space left on device); it keeps" in str(raised)
@@ -280,7 +279,7 @@ def test_failure_is_raised_by_the_write_that_fails(tmp_path: Path, monkeypatch: 
             writer.write(samples[20:], torch.zeros(3980))
         assert writer.n_written == 10
     monkeypatch.undo()
-    assert torch.equal(read_configurations(writer.path, system), samples.tokens[:10])
+    assert torch.equal(load_configurations(writer.path, system), samples.tokens[:10])
 
 
 def test_no_room_for_a_new_file(tmp_path: Path) -> None:

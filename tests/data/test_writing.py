@@ -15,7 +15,7 @@ import torch
 import xarray
 from support.files import ATTRIBUTES, ISING, SEED, ThreeHalves, assert_same_file, contents, stream, write
 
-from latticear.data.reading import read_batches, read_configurations, read_metadata
+from latticear.data import load_configurations, read_batches, read_metadata
 from latticear.data.writing import SampleWriter
 from latticear.hamiltonians import Ising
 from latticear.samples import Samples
@@ -30,7 +30,7 @@ def test_round_trip(tmp_path: Path) -> None:
     np.testing.assert_array_equal(stored["spins"], ISING.spins(samples.tokens))
     np.testing.assert_array_equal(stored["energy"], ISING.energy(ISING.spins(samples.tokens)))
     np.testing.assert_array_equal(stored["log_q"], samples.log_q)
-    tokens = read_configurations(path, ISING, temperature=2.5)
+    tokens = load_configurations(path, ISING, temperature=2.5)
     assert tokens.dtype == torch.uint8
     assert torch.equal(tokens, samples.tokens)
 
@@ -124,7 +124,7 @@ def test_states_that_are_no_small_integers(tmp_path: Path) -> None:
     assert stored["tokens"].dtype == np.uint8
     assert "spins" not in stored
     np.testing.assert_array_equal(stored["states"], system.states)
-    assert torch.equal(read_configurations(path, system), samples.tokens)
+    assert torch.equal(load_configurations(path, system), samples.tokens)
     assert torch.equal(next(read_batches(path, 50)).tokens, samples.tokens)
     with xarray.open_dataset(path, engine="h5netcdf") as data:
         assert data["states"].dims == ("token",)
@@ -245,7 +245,7 @@ def test_wrong_samples_write_nothing(tmp_path: Path, change: dict[str, Any], mes
         with pytest.raises(ValueError, match=message):
             writer.write(replace(stream(20, 10), **change), torch.zeros(10))
         writer.write(stream(20, 10), torch.zeros(10))
-    assert torch.equal(read_configurations(path, ISING), stream(20).tokens)
+    assert torch.equal(load_configurations(path, ISING), stream(20).tokens)
     with pytest.raises(ValueError, match="is closed"):
         writer.write(stream(10), torch.zeros(10))
 
@@ -264,7 +264,7 @@ def test_an_error_between_writes_keeps_all_of_them(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run()
-    assert torch.equal(read_configurations(path, ISING), stream(30).tokens)
+    assert torch.equal(load_configurations(path, ISING), stream(30).tokens)
 
 
 def test_open_file_is_locked(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from support.rundirs import CPU, save_step, small_model
 
 import latticear as la
-from latticear.data.reading import read_configurations
+from latticear.data import load_configurations
 from latticear.runs.directory import RunDirectory, load_model
 
 
@@ -121,7 +121,7 @@ def test_nothing_that_is_loaded_is_executed(run, tmp_path):
     (tmp_path / "plain.npy").write_bytes(plain)
     for name in ("spins.npy", "plain.npy"):
         with pytest.raises(ValueError, match=name):
-            read_configurations(tmp_path / name, la.Ising((3, 4)))
+            load_configurations(tmp_path / name, la.Ising((3, 4)))
     assert not target.exists()
     pickle.loads(plain)
     assert target.exists()  # it would have worked

@@ -169,7 +169,7 @@ def _use(record: Record) -> None:
     record("$ estimate --data", lambda: run("estimate", "a", "-n", 300, "--data", "wolff.h5", "--json"))
     record("batches", lambda: [steady(vars(batch)) for batch in la.data.read_batches("a.h5", 20)])
     with h5py.File("given.h5", "w") as h5:
-        h5["spins"] = la.read_configurations("wolff.h5", la.Ising((4, 4)))[:2].numpy().astype(np.int8) * 2 - 1
+        h5["spins"] = la.load_configurations("wolff.h5", la.Ising((4, 4)))[:2].numpy().astype(np.int8) * 2 - 1
         h5["where"] = np.eye(4, dtype=np.int8)
     record("$ sample --given", lambda: run("sample", "a", "--given", "given.h5", "-n", 20, "-o", "held.h5"))
     record("held.h5", lambda: hdf5(Path("held.h5")))

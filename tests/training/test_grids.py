@@ -129,10 +129,14 @@ def test_resume_with_conditions_is_as_if_never_stopped():
         ),
         ({"condition": torch.zeros(599, 3)}, "one row for each configuration, got .* \\(599, 3\\)"),
         ({"condition": torch.full((600, 3), math.nan)}, "condition must be finite, got .* in row 0"),
-        ({"data": torch.full((600, 3, 3), 3)}, r"data must hold tokens 0\.\.2, got 3"),
-        ({"data": torch.full((600, 3, 3), -1)}, r"data must hold tokens 0\.\.2, got -1"),
-        ({"data": torch.zeros(600, 2, 3, 3, dtype=torch.uint8)}, "data must be integer tokens of shape"),
-        ({"data": torch.zeros(0, 3, 3, dtype=torch.uint8)}, "at least 2 configurations"),
+        ({"data": torch.full((600, 3, 3), 4)}, r"Grid takes values 0, 1, 2 or numbers 1\.\.3, got 4"),
+        ({"data": torch.full((600, 3, 3), -1)}, r"Grid takes values 0, 1, 2 or numbers 1\.\.3, got -1"),
+        ({"data": torch.zeros(600, 2, 3, dtype=torch.uint8)}, r"must hold numbers of shape \(n, 3, 3\), got uint8"),
+        ({"data": torch.zeros(0, 3, 3, dtype=torch.uint8)}, "holds no configuration"),
+        (
+            {"data": torch.zeros(1, 3, 3, dtype=torch.uint8), "condition": torch.zeros(1, 3)},
+            "at least 2 configurations",
+        ),
     ],
 )
 def test_bad_data_of_a_grid_fail_before_the_first_step(options, message):

@@ -114,7 +114,7 @@ def test_files_hold_spins_of_components(folder):
         assert torch.equal(energy, torch.from_numpy(h5["energy"][()]))
     model = la.load_model(folder / "run")
     drawn = model.sample(300, seed=4)
-    assert torch.equal(la.read_configurations(folder / "s.h5", PARTS, temperature=T), drawn.tokens)
+    assert torch.equal(la.load_configurations(folder / "s.h5", PARTS, temperature=T), drawn.tokens)
     (batch,) = read_batches(folder / "s.h5", 300)
     assert torch.equal(batch.tokens, drawn.tokens)
     assert torch.equal(batch.log_q, drawn.log_q)
@@ -124,10 +124,10 @@ def test_files_hold_spins_of_components(folder):
 def test_the_same_configurations_as_states_of_sites(folder, tmp_path):
     words = ("--method", "heat-bath", "--seed", "1", "-n", "3000", "-o", str(tmp_path / "q4.h5"))
     succeed("mc", *_words(*SYSTEM[:2]), *words)
-    joint = la.read_configurations(tmp_path / "q4.h5", JOINT)
-    assert torch.equal(PARTS.join(la.read_configurations(folder / "mc.h5", PARTS)), joint)
+    joint = la.load_configurations(tmp_path / "q4.h5", JOINT)
+    assert torch.equal(PARTS.join(la.load_configurations(folder / "mc.h5", PARTS)), joint)
     with pytest.raises(ValueError, match="of another Hamiltonian: components None instead of 2"):
-        la.read_configurations(tmp_path / "q4.h5", PARTS)
+        la.load_configurations(tmp_path / "q4.h5", PARTS)
 
 
 def test_estimates_of_the_run(folder):
@@ -143,7 +143,7 @@ def test_samples_are_continued_and_completed(folder, tmp_path):
     out = tmp_path / "s.h5"
     for n in ("100", "300"):
         succeed("sample", str(folder / "run"), "-n", n, "-o", str(out), "--seed", "4", "--append")
-    assert torch.equal(la.read_configurations(out, PARTS), la.read_configurations(folder / "s.h5", PARTS))
+    assert torch.equal(la.load_configurations(out, PARTS), la.load_configurations(folder / "s.h5", PARTS))
     with h5py.File(tmp_path / "given.h5", "w") as h5:
         h5["spins"], h5["where"] = [[[[1, -1], [1, 1]], [[0, 0], [0, 0]]]], [[[1, 1], [1, 1]], [[0, 0], [0, 0]]]
     words = ("-n", "50", "-o", str(tmp_path / "c.h5"), "--given", str(tmp_path / "given.h5"))

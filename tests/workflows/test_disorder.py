@@ -317,7 +317,7 @@ def test_samples_of_an_instance(run, tmp_path):
     succeed(*words, "-n", "50")
     succeed(*words, "-n", "80", "--append")
     system = la.EdwardsAnderson((4, 4), la.data.read_couplings(glass, (4, 4)).tolist())
-    tokens = la.read_configurations(tmp_path / "samples.h5", system)
+    tokens = la.load_configurations(tmp_path / "samples.h5", system)
     model = la.load_model(run)
     condition = model.condition_of(maps=la.data.read_couplings(glass, (4, 4))[None])
     assert torch.equal(model.sample(80, condition=condition).tokens, tokens)

@@ -62,7 +62,7 @@ def test_train_estimate_sample_complete_and_report(trained, pictures, tmp_path):
     assert (config.model["n_condition"], config.training["objective"]) == (3, "forward-kl")
 
     found = json.loads(succeed("estimate", trained, "--json"))
-    model, tokens = load_model(trained), la.read_configurations(pictures, la.Grid(SHAPE, 3))
+    model, tokens = load_model(trained), la.load_configurations(pictures, la.Grid(SHAPE, 3))
     condition = torch.eye(3)[torch.from_numpy(la.data.read_condition(pictures))]
     expected = la.negative_log_likelihood(model, tokens[108:], condition[108:])
     for name, value in expected.items():
@@ -100,7 +100,7 @@ def test_train_estimate_sample_complete_and_report(trained, pictures, tmp_path):
 @pytest.mark.parametrize("with_conditions", [True, False])
 def test_completions_keep_what_is_given(trained, pictures, tmp_path, with_conditions):
     """Sample i has the upper half, and the class, of picture i modulo their number."""
-    tokens = la.read_configurations(pictures, la.Grid(SHAPE, 3))[:4].numpy()
+    tokens = la.load_configurations(pictures, la.Grid(SHAPE, 3))[:4].numpy()
     hidden = tokens.copy()
     hidden[:, 4:] = 99  # anything
     occluded = give(tmp_path / "occluded.h5", hidden, np.arange(8)[:, None] * np.ones(9) < 4)
@@ -150,7 +150,7 @@ def test_a_run_is_what_fit_makes_of_the_same_data(trained, pictures):
     config = load_config(trained / "run.toml")
     grid = config.target.space
     model = build_model(config)
-    tokens = la.read_configurations(pictures, grid)
+    tokens = la.load_configurations(pictures, grid)
     condition = torch.eye(3)[torch.from_numpy(la.data.read_condition(pictures))]
     options = {key: config.training[key] for key in ("objective", "steps", "batch_size", "ema_decay")}
     for _ in la.fit(model, grid, data=tokens, condition=condition, **options):
@@ -224,7 +224,7 @@ def test_values_of_a_file_come_back_in_samples(tmp_path):
     succeed("sample", run, "-o", out, "-n", "10")
     with h5py.File(out) as h5:
         np.testing.assert_array_equal(h5["states"], [0, 128, 255])
-    drawn = la.read_configurations(out, la.Grid(SHAPE, 3, values=[0, 128, 255]))
+    drawn = la.load_configurations(out, la.Grid(SHAPE, 3, values=[0, 128, 255]))
     assert torch.equal(drawn, load_model(run).sample(10, seed=0).tokens)
 
 
@@ -370,7 +370,7 @@ def test_samples_are_not_continued_with_another_condition(trained, tmp_path):
 
 def test_completions_are_not_continued_with_other_classes(trained, pictures, tmp_path):
     """What is held has a fingerprint, and the classes that come with it are part of it."""
-    tokens = la.read_configurations(pictures, la.Grid(SHAPE, 3))[:2].numpy()
+    tokens = la.load_configurations(pictures, la.Grid(SHAPE, 3))[:2].numpy()
     options = {"seed": 0, "device": "cpu", "report": tiny.silent, "given": tmp_path / "g.h5"}
     for labels in ([0, 1], [0, 2]):
         with h5py.File(give(options["given"], tokens, np.ones(SHAPE)), "r+") as h5:

@@ -11,7 +11,7 @@ import torch
 from support import tiny
 from support.tiny import estimated
 
-from latticear.data.reading import read_configurations, read_metadata
+from latticear.data import load_configurations, read_metadata
 from latticear.runs.config import build_model, load_config
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.training import TrainingError, fit, steps as training
@@ -283,7 +283,7 @@ def test_samples_that_are_continued_are_those_of_one_go(run, tmp_path):
     for n, append in ((70, False), (100, True), (100, True), (50, True), (150, True)):
         sample_run(run, parts, n, append=append, **options)
     hamiltonian = trained(run, "cpu").target.system
-    assert torch.equal(read_configurations(whole, hamiltonian), read_configurations(parts, hamiltonian))
+    assert torch.equal(load_configurations(whole, hamiltonian), load_configurations(parts, hamiltonian))
     with pytest.raises(ValueError, match="its seed is 5, this run's is 6"):
         sample_run(run, parts, 200, append=True, **options | {"seed": 6})
     with pytest.raises(FileExistsError, match="already exists"):

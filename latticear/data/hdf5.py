@@ -1,0 +1,108 @@
+"""Opening HDF5 files: at the last commit of their writer, with errors of one line that name the cause."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from latticear.data.journal import JournaledFile, journal_path
+
+__all__ = ["datasets_of", "opened"]
+
+FILTERS = {
+    32000: "lzf",
+    32001: "blosc",
+    32004: "lz4",
+    32008: "bitshuffle",
+    32013: "zfp",
+    32015: "zstd",
+    32017: "sz",
+    32026: "blosc2",
+}
+"""Names of registered compression filters that HDF5 itself does not contain; the package hdf5plugin has them."""
+
+
+@contextmanager
+def opened(path: Path, content: bytes | None = None) -> Iterator[h5py.File]:
+    """Open an HDF5 file at the last commit of its writer, even if that was killed; errors of HDF5 become one line.
+
+    Args:
+        path: the file.
+        content: the bytes of the HDF5 file, if they are not simply those on disk.
+    """
+    with open(path, "rb"):
+        pass  # for a missing file or a directory this raises the error of the operating system
+    missing = ""
+    try:
+        with _file(path, content) as h5:
+            missing = _missing_filter(h5)
+            yield h5
+    except BlockingIOError as error:
+        message = f"{path} is being written; read it when its writer has closed it"
+        raise BlockingIOError(error.errno, message) from error
+    except (OSError, RuntimeError, KeyError) as error:
+        if missing:
+            raise ValueError(f"{path} is intact, but {missing}") from error
+        kind = "is damaged" if content is not None or h5py.is_hdf5(path) else "is no HDF5 file"
+        raise ValueError(f"{path} {kind}: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def _file(path: Path, content: bytes | None) -> Iterator[h5py.File]:
+    journal = journal_path(path)
+    if content is not None:
+        with h5py.File(io.BytesIO(content), "r") as h5:
+            yield h5
+    elif journal.exists() and journal.stat().st_size:
+        with _closing(JournaledFile(path, writable=False)) as file, h5py.File(file, "r") as h5:
+            yield h5
+    else:
+        with h5py.File(path, "r") as h5:
+            yield h5
+
+
+@contextmanager
+def _closing(file: JournaledFile) -> Iterator[JournaledFile]:
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+def datasets_of(h5: h5py.File) -> tuple[dict[str, h5py.Dataset], list[str]]:
+    """All datasets of a file by their paths, such as `run1/spins`, and the paths of its groups."""
+    datasets: dict[str, h5py.Dataset] = {}
+    groups: list[str] = []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            datasets[name] = item
+        elif isinstance(item, h5py.Group):
+            groups.append(name)
+
+    h5.visititems(visit)
+    return datasets, groups
+
+
+def _missing_filter(h5: h5py.File) -> str:
+    """Says which dataset needs a compression filter that is not installed; empty if there is none."""
+    for name, dataset in datasets_of(h5)[0].items():
+        properties = dataset.id.get_create_plist()
+        for k in range(properties.get_nfilters()):
+            code, _, _, label = properties.get_filter(k)
+            if not h5py.h5z.filter_avail(code):
+                with suppress(ImportError):
+                    import_module("hdf5plugin")  # registers its filters
+            if not h5py.h5z.filter_avail(code):
+                what = FILTERS.get(code) or label.decode(errors="replace") or "unknown"
+                return (
+                    f"/{name} is compressed by the filter {what} (number {code}), which is not installed: pip install "
+                    f"hdf5plugin, or rewrite the file by h5repack -f GZIP=1 where the filter is"
+                )
+    return ""
