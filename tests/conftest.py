@@ -15,7 +15,7 @@ import torch
 from support import contracts, forks, tiny
 
 import latticear as la
-from latticear.workflows import progress
+from latticear.workflows import line_a_minute
 
 collect_ignore_glob = ["support/*"]  # scripts among them; nothing there is a test
 
@@ -40,7 +40,7 @@ def seeded():
 @pytest.fixture(autouse=True)
 def no_lines(monkeypatch):
     """On a busy machine a short command may take more than a minute; its line of progress is no error."""
-    monkeypatch.setattr(progress, "EVERY", math.inf)
+    monkeypatch.setattr(line_a_minute, "EVERY", math.inf)
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ def test_samples_show_their_number_and_origin(model, ising):
     assert shown[1].startswith("  log_q from -")
     (chains,) = la.monte_carlo(ising, T, n=20, n_chains=20)
     assert "no log_q" in repr(chains)
-    assert "method = 'metropolis'" in repr(chains)
+    assert "method = 'swendsen-wang'" in repr(chains)
     assert json.loads(json.dumps(chains.to_dict())) == {
         "n": 20,
         "shape": [3, 3],
@@ -147,7 +147,7 @@ WRONG = {
     "fit model": (lambda s, m, h: la.fit("x", h, temperature=T), "a model is needed"),
     "fit swapped": (
         lambda s, m, h: la.fit(h, m, temperature=T),
-        "a Hamiltonian, a Grid or a target is needed",
+        "a model is needed",
     ),
     "number of samples": (lambda s, m, h: m.sample(10.5), "n must be an integer, got 10.5"),
 }

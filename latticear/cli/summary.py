@@ -130,7 +130,7 @@ def file_lines(path: Path, content: Tree) -> list[str]:
     lines += [(key, _text(value)) for key, value in content.items() if key not in known]
     lines += [(key, _text(value)) for key, value in attributes.items() if key not in UNSHOWN]
     head = f"{path}"
-    if "n_samples" in content and "shape" in content:
+    if content.get("n_samples") is not None:
         head += f": {content['n_samples']} configurations of {'x'.join(map(str, content['shape']))}"
     return _shown(head, lines)
 

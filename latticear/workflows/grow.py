@@ -77,7 +77,7 @@ def grow_run(
             if path.exists():
                 raise FileExistsError(f"{path} already exists; continue with --resume or name another --out")
     if resume and not any(path.exists() for path in runs):
-        say(f"there is no run in {out} to resume: a new one begins")
+        say(f"there was no run in {out} to resume: a new one begins")
     if config.choice is not None and not out.exists():
         say(str(config.choice))
     requested.setdefault("model", {})["name"] = config.model["name"]  # the default differs on a small lattice

@@ -120,7 +120,12 @@ class _Lines:
     """A line a minute on standard error; nothing for work that takes less than a minute."""
 
     def __init__(self, unit: str) -> None:
-        self.show = LineAMinute(lambda line: print(line, file=sys.stderr, flush=True), unit=unit)
+        self.show = LineAMinute(_write_line, unit=unit)
 
     def close(self) -> None:
         pass
+
+
+def _write_line(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

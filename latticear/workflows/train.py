@@ -110,14 +110,14 @@ def train_run(
     if run is None:
         record = budget if config.target.has_energy or data is None else budget | {"data": data.fingerprint}
         record |= {"from": origin} if origin else {}
-        if config.choice is not None:
-            say(str(config.choice))
         if config.couplings is not None:
             record["couplings"] = {"file": config.space["couplings"], "digest": config.couplings.digest}
-        if resume:
-            say(f"there is no run in {out} to resume: a new one begins")
         run_toml, files = stored(config)
         run = RunDirectory.create(out, run_toml, environment(device) | record, files)
+        if resume:
+            say(f"there was no run in {out} to resume: a new one begins")
+        if config.choice is not None:
+            say(str(config.choice))
     else:
         _note_threads(run, work_of(model, config.training["batch_size"]))
     with run.locked():

@@ -143,7 +143,7 @@ def test_a_run_that_is_there_or_is_not(run, tmp_path):
         line = refusal("train", *words, "--out", run)
         assert line == f"the run {run} already exists; continue it with --resume or name another --out"
     said = succeed("train", *tiny.OPTIONS, "--steps", "1", "--out", tmp_path / "typo", "--resume")
-    assert said.startswith(f"there is no run in {tmp_path / 'typo'} to resume: a new one begins\n")
+    assert said.startswith(f"there was no run in {tmp_path / 'typo'} to resume: a new one begins\n")
     for command in ("train", "scan", "compare"):
         words = {"scan": ("--temperature", "2"), "compare": ("a.toml",)}.get(command, ())
         line = refusal(command, "--size", "4", *words, "--out", "table.csv")

@@ -38,7 +38,7 @@ def test_train_estimate_sample_and_their_files(tmp_path):
     assert f"finished: {run}; now: latticear estimate {run}" in succeed("train", *tiny.OPTIONS, "--out", run)
 
     table = succeed("estimate", run, "-n", "1e3")
-    for word in (*QUANTITIES, "ess", "pareto_k", "-2.2013295", "sigma", "T = 2.269, n = 1000"):
+    for word in (*QUANTITIES, "ess", "pareto_k", "-2.2013295", "sigma", "T = 2.269, n = 1,000"):
         assert word in table
     stored = json.loads((run / "estimates.json").read_text())
     check_estimates(stored)
@@ -253,13 +253,19 @@ def test_shell_completion():
         ("train --size 4 --out a --data binary", "binary is neither HDF5, .npy, .npz nor text"),
         ("train --size 4 --out a --data {data} --data text", "--data takes one file, got"),
         ("train --size 4 --out a --dataset spins", "data.dataset says how a file is read: name it by training.data"),
-        ("train --size 4 --out a --data {data} --dataset up", "has no dataset 'up'; it has spins (400, 4, 4)"),
+        (
+            "train --size 4 --temperature 2.269 --out a --data {data} --dataset up",
+            "has no dataset 'up'; it has spins (400, 4, 4)",
+        ),
         (
             "train --size 4 --out a --data {data} --set data.value=1",
             "did you mean 'data.values'?",
         ),
         ("train --size 4 --out a --data {data} --set data.values=up", "data.values: input should be"),
-        ("train --size 4 --out a --data {data} --set 'data.values={{up = 1}}'", "tokens of numbers, {{-1 = 0, 1 = 1}}"),
+        (
+            "train --size 4 --out a --data {data} --set 'data.values={{up = 1}}'",
+            "give a token for each number, {-1 = 0, 1 = 1}, got 'up'",
+        ),
         ("train --size 4 --out a --data cut.h5 --temperature 2.269", "cut.h5"),
         ("train --size 4 --out a --data threes.npy", "Ising takes spins -1, 1, tokens 0..1 or numbers 1..2, got 3"),
         ("train --size 4 --out a --data flat.npy", "must hold numbers of shape (n, 4, 4), got float64 (5, 15)"),

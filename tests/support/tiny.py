@@ -14,6 +14,7 @@ from latticear.workflows import estimate_run, monte_carlo_run, train_run
 SIZE, TEMPERATURE, STEPS = (4, 4), 2.269, 12
 
 SETS = [
+    "model.name=pixelcnn",
     "model.width=8",
     "model.depth=2",
     f"training.steps={STEPS}",
