@@ -78,12 +78,12 @@ def test_info_lists_what_any_file_holds(tmp_path, spins):
         h5.attrs["made_by"] = "someone"
     np.savetxt(tmp_path / "b.txt", spins.reshape(-1, 16))
     np.savez(tmp_path / "c.npz", x=np.zeros(3))
-    found = json.loads(succeed("info", tmp_path / "a.h5"))
+    found = json.loads(succeed("info", tmp_path / "a.h5", "--json"))
     assert found["datasets"]["run1/spins"] == {"shape": [400, 4, 4], "dtype": "float64"}
     assert found["attributes"] == {"made_by": "someone"}
     assert "choose one of the arrays run1/spins (400, 4, 4), run2/spins (400, 4, 4)" in found["problem"]
-    text = json.loads(succeed("info", tmp_path / "b.txt"))
+    text = json.loads(succeed("info", tmp_path / "b.txt", "--json"))
     assert (text["n_samples"], text["shape"], "problem" in text) == (400, [16], False)
-    lacking = json.loads(succeed("info", tmp_path / "c.npz"))
+    lacking = json.loads(succeed("info", tmp_path / "c.npz", "--json"))
     assert lacking["datasets"] == {"x": {"shape": [3], "dtype": "float64"}}
     assert "must have a dataset /spins" in lacking["problem"]
