@@ -148,8 +148,6 @@ NAMES = {
     },
     "configurations": {"read_configurations": "data.load_configurations"},
     "conditions": {"condition_of": "data.labels.written_condition"},
-    "data": {"read_configurations": "data.load_configurations"},
-    "data.reading": {"read_configurations": "data.load_configurations"},
     "engines": {"METHODS": "sampling.choice.SAMPLING_METHODS"},
     "engines.choice": {"METHODS": "sampling.choice.SAMPLING_METHODS"},
     "grids": {"space_of": "data.format.space_of"},

@@ -1,6 +1,5 @@
 """Reading and writing of configurations on disk, with their conditions, couplings and provenance."""
 
-from latticear import deprecated
 from latticear.data.couplings import read_couplings
 from latticear.data.loading import ConversionNote, load_configurations
 from latticear.data.pictures import glyphs
@@ -18,5 +17,3 @@ __all__ = [
     "read_given",
     "read_metadata",
 ]
-
-deprecated.keep_names(__name__)

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latticear import deprecated
 from latticear.data.contents import CONFIGURATIONS, Contents, contents_of, described
 from latticear.data.decoding import all_tokens, check_numbers, decoder, spin_decoder, token_decoder
 from latticear.data.format import decode_attributes, space_of
@@ -192,6 +191,3 @@ def _batches(path: Path, batch_size: int) -> Iterator[Samples]:
                 condition=columns["condition"],
                 log_q_given=columns["log_q_given"],
             )
-
-
-deprecated.keep_names(__name__)
