@@ -99,8 +99,8 @@ def test_tables_name_what_is_gone_and_what_is_there():
         assert f"latticear.{old}" in OLD
     for module, names in NAMES.items():
         assert set(names) <= set(OLD[f"latticear.{module}".removesuffix(".")])
-    renamed = {name for name, place in NAMES[""].items() if not place.endswith(f".{name}")}
-    assert renamed == {"read_configurations"}
+    renamed = {name: place for name, place in NAMES[""].items() if not place.endswith(f".{name}")}
+    assert renamed == {"read_configurations": "data.load_configurations"}
     assert not NAMES[""].keys() & (set(la.__all__) | set(dir(la)))
     assert set(OLD["latticear"]) <= {*la.__all__, *NAMES[""], "__version__"}
 

@@ -185,7 +185,7 @@ def test_set_without_key_or_value_is_refused(override):
         ("hamiltonian.feild=1", "unknown key 'hamiltonian.feild'; did you mean 'hamiltonian.field'?"),
         ("model.widht=4", "unknown key 'model.widht'; did you mean 'model.width'?"),
         ("training.learningrate=1", "unknown key 'training.learningrate'; did you mean 'training.learning_rate'?"),
-        ("xyz=1", "valid: device, hamiltonian, model, seed, temperature, training"),
+        ("xyz=1", "valid: data, device, hamiltonian, model, seed, temperature, training"),
         ("a..b=1", "unknown key 'a'"),
         ("model.n_tokens=3", "unknown key 'model.n_tokens'"),  # follows from the Hamiltonian
         ("training.temperature=3", "unknown key 'training.temperature'"),

@@ -262,9 +262,9 @@ def test_components_from_the_data_to_the_figures(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"spins": np.full((120, 8, 9), 3, np.uint8)}, "values of Grid must be one of [0.0, 1.0, 2.0], got 3"),
-        ({"spins": np.full((120, 8, 9), np.nan)}, "got nan (8640 such values)"),
-        ({"spins": np.zeros((120, 8, 9, 3))}, "looks like (n, H, W, C)"),
+        ({"spins": np.full((120, 8, 9), 4, np.uint8)}, "Grid takes values 0, 1, 2 or numbers 1..3, got 4"),
+        ({"spins": np.full((120, 8, 9), np.nan)}, "must hold finite numbers, got nan"),
+        ({"spins": np.zeros((120, 2, 8, 9, 3))}, "must hold configurations (n, H, W) or (n, C, H, W), got (n, 2, 8"),
         ({"spins": np.zeros((120, 72))}, "must hold configurations (n, H, W) or (n, C, H, W), got (n, 72)"),
         ({"spins": np.zeros((0, 8, 9)), "condition": None}, "holds no configuration"),
         ({"spins": None}, "must have a dataset /spins"),
@@ -329,7 +329,10 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
 
     (tmp_path / "trap.npy").write_bytes(pickle.dumps(Trap()))
     np.save(tmp_path / "object.npy", np.array([Trap()], dtype=object), allow_pickle=True)
-    for name, words in (("trap.npy", "is neither HDF5 nor .npy"), ("object.npy", "is not a readable .npy file")):
+    for name, words in (
+        ("trap.npy", "is a pickle, which can run any code"),
+        ("object.npy", "is not a readable .npy file"),
+    ):
         assert words in refusal("train", "--data", tmp_path / name, "--levels", "3", "--out", tmp_path / "r")
 
 
