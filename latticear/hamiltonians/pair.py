@@ -133,8 +133,9 @@ def numbers(name: str, values: Numbers, *shapes: tuple[int, ...] | None) -> Tens
         given = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
         array = torch.from_numpy(np.array(given, dtype=np.float64))
     except (TypeError, ValueError) as error:
-        hint = "; la.data.read_couplings reads a file" if isinstance(values, str | os.PathLike) else ""
-        raise ValueError(f"{name} must be numbers, got {values!r}{hint}") from error
+        hint = "; read a file by la.data.read_couplings, read_coupling_matrix or read_bonds"
+        is_path = isinstance(values, str | os.PathLike)
+        raise ValueError(f"{name} must be numbers, got {values!r}{hint if is_path else ''}") from error
     if None not in shapes and tuple(array.shape) not in shapes:
         wanted = " or ".join("a number" if shape == () else str(shape) for shape in shapes)
         raise ValueError(f"{name} must be {wanted}, got shape {tuple(array.shape)}")

@@ -210,7 +210,7 @@ def test_couplings_of_ones_own():
     with pytest.raises(ValueError, match=r"couplings must be \(3, 3\), got shape \(2, 2\)"):
         la.SherringtonKirkpatrick((1, 3), couplings=matrix[:2, :2])
     for cls in (la.EdwardsAnderson, la.SherringtonKirkpatrick):
-        with pytest.raises(ValueError, match=r"numbers, got 'glass.h5'; la.data.read_couplings reads a file"):
+        with pytest.raises(ValueError, match=r"numbers, got 'glass.h5'; read a file by la.data.read_couplings, "):
             cls((2, 3), couplings="glass.h5")
 
 

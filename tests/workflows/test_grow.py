@@ -225,8 +225,12 @@ def test_growing_and_going_on(tmp_path):
     assert origin["run"] == str(small)
     assert load_model(small).shape == (16, 16)
     assert load_model(tmp_path / "run").shape == (32, 32)
+    with pytest.raises(FileExistsError, match="run already exists; continue it with --resume"):
+        grow_run(tmp_path / "run", **options, resume=False, report=tiny.silent)
+    shutil.move(tmp_path / "run", tmp_path / "moved")
     with pytest.raises(FileExistsError, match="run-16x16 already exists; continue with --resume"):
         grow_run(tmp_path / "run", **options, resume=False, report=tiny.silent)
+    shutil.move(tmp_path / "moved", tmp_path / "run")
     with pytest.raises(KeyboardInterrupt):
         grow_run(tmp_path / "cut", **options, resume=False, report=_stopping(3))
     assert grow_run(tmp_path / "cut", **options, resume=True, report=tiny.silent)
