@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import sys
 import time
+from datetime import timedelta
 from typing import Any, Protocol
 
 __all__ = ["Progress"]
@@ -88,7 +89,8 @@ class _Paced:
         done_first, t_first = self._first or (done, 0.0)
         if done <= done_first:
             return ""
-        return f", {(time.monotonic() - t_first) / (done - done_first) * (total - done):.0f} s left"
+        seconds = (time.monotonic() - t_first) / (done - done_first) * (total - done)
+        return f", {timedelta(seconds=round(seconds))} left"
 
 
 class _Notebook:
