@@ -14,7 +14,7 @@ from latticear.estimation.estimates import JUDGED, MIN_EVENTS, Estimate, Estimat
 from latticear.estimation.measurement import Measurement, Observable, measurements
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.thermodynamics import rare_events, thermodynamics
-from latticear.estimation.weights import balance_reasons, effective_sample_size, imbalance_of
+from latticear.estimation.weights import effective_sample_size, imbalance_of
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.random_numbers import generator
@@ -176,7 +176,7 @@ def estimates_of_chains(
     change, error, _ = mean_error(balance)
     n, still = energy.size, _still_fraction(taus, energy.shape[0])
     imbalance = imbalance_of(change, error, n_sites, temperature, n * still)
-    reasons += list(misfit) or balance_reasons(imbalance)
+    reasons += list(misfit) or imbalance.reasons
     reasons += rarity_reasons(events)
     estimates = {
         name: Estimate(
@@ -192,7 +192,7 @@ def estimates_of_chains(
     for name, values in series.items():
         estimates[name] = _vector_chain(values, n, not reasons, still)
     diagnostics = diagnostics | {
-        "imbalance": imbalance,
+        "imbalance": imbalance.size,
         "tau_int_energy": taus[JUDGED[0]].tau,
         "tau_int_abs_magnetization": taus[JUDGED[1]].tau,
     }

@@ -327,7 +327,7 @@ class Estimates(dict[str, Estimate]):
             trusted = "yes" if estimate.reliable and not estimate.contradicted else "no"
             rows.append((name, value, exact, shown, trusted))
         notes = ([f"also: {', '.join(arrays)}"] if arrays else []) + self.unvaried_notes
-        title = f"T = {self.temperature:g}, n = {self.n:,}"
+        title = f"T = {self.temperature:g}, n = {self.n}"
         return Table(title, ("quantity", "value", "exact", "deviation", "trusted"), rows, notes, self.warnings)
 
     @property

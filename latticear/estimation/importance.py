@@ -22,7 +22,7 @@ from latticear.estimation.measurement import CHUNK, Observable, measurements
 from latticear.estimation.moments import WeightedMoments
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.thermodynamics import Thermodynamics, rare_events, thermodynamics, thermodynamics_of_moments
-from latticear.estimation.weights import balance_reasons, diagnose, imbalance_of, log_mean_exp
+from latticear.estimation.weights import diagnose, imbalance_of, log_mean_exp
 from latticear.exact import ExactResult
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, check_temperature
@@ -250,7 +250,7 @@ def weighted_estimates(
     scale = {name: abs(quantities[name].value) for name in QUANTITIES}
     change = float((w * balance).mean())
     imbalance = imbalance_of(change, delta_error(w * (balance - change)), n_sites, temperature, n * ess[0])
-    reasons = reasons + _disagreement(errors, jackknife, scale) + balance_reasons(imbalance) + rarity_reasons(events)
+    reasons = reasons + _disagreement(errors, jackknife, scale) + imbalance.reasons + rarity_reasons(events)
 
     def made(value: Value, error: Value, name: str = "") -> Estimate:
         return Estimate(
@@ -267,7 +267,7 @@ def weighted_estimates(
     if pareto_k is not None:
         estimates["pareto_k"] = made(pareto_k, 0.0)
     estimates |= {name: made(*value_and_error) for name, value_and_error in vectors.items()}
-    diagnostics = diagnostics | {"imbalance": imbalance}
+    diagnostics = diagnostics | {"imbalance": imbalance.size}
     result = Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
     return result if exact is None else result.beside(exact.values_for(n_sites, temperature), n_sites)
 

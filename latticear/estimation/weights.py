@@ -13,8 +13,8 @@ from latticear.arrays import Array
 
 __all__ = [
     "Divergence",
+    "Imbalance",
     "WeightDiagnostics",
-    "balance_reasons",
     "diagnose",
     "divergence",
     "effective_sample_size",
@@ -172,8 +172,20 @@ def _standard_error(values: Array) -> float:
     return float(values.std() / math.sqrt(len(values)))
 
 
-def imbalance_of(moved: float, error: float, n_sites: int, temperature: float, n: float) -> float:
-    """Average energy change in a heat-bath step, in units of its error; zero for samples of the target.
+class Imbalance(NamedTuple):
+    """What a heat bath would change in a set of configurations.
+
+    Attributes:
+        size: average energy change in a heat-bath step, in units of its error; zero for samples of the target.
+        reasons: reasons for distrust that follow from it.
+    """
+
+    size: float
+    reasons: list[str]
+
+
+def imbalance_of(moved: float, error: float, n_sites: int, temperature: float, n: float) -> Imbalance:
+    """Whether a heat bath would change the energy of the samples.
 
     If samples miss part of the target (for example single spin flips of a ground state) their weights may all be equal,
     so that diagnostics of the weights detect nothing. A heat bath would create the missing configurations and so change
@@ -181,7 +193,8 @@ def imbalance_of(moved: float, error: float, n_sites: int, temperature: float, n
 
     If nothing varied, the error is that of a count: the heat bath would make excitations of a certain energy, found
     from the change at one site of two levels, `d exp(-d/T)`; in equilibrium as many configurations have one as it
-    would make, and the result is the square root of the number of them among n.
+    would make, and the size is the square root of the number of them among n. Even if that is small, errors of zero
+    are not to be trusted.
 
     Args:
         moved: average energy change of a heat-bath step, summed over all sites.
@@ -191,19 +204,17 @@ def imbalance_of(moved: float, error: float, n_sites: int, temperature: float, n
         n: number of independent configurations.
     """
     if abs(moved) <= 1e-12 * n_sites:
-        return 0.0
-    if error <= 1e-9 * abs(moved):
+        return Imbalance(0.0, [])
+    if error > 1e-9 * abs(moved):
+        size = float(np.clip(moved / error, -1e6, 1e6))
+    else:
         share = min(abs(moved) / n_sites / temperature, math.exp(-1))
         excitation = -temperature * float(lambertw(-share, -1).real)
-        return math.copysign(math.sqrt(n * abs(moved) / excitation), moved)
-    return float(np.clip(moved / error, -1e6, 1e6))
-
-
-def balance_reasons(imbalance: float) -> list[str]:
-    """A reason for distrust if a heat bath would change the energy significantly; see `imbalance_of`."""
-    if abs(imbalance) <= MAX_IMBALANCE:
-        return []
-    return [
-        f"a heat bath would change the average energy by {abs(imbalance):.3g} standard errors: the samples miss part "
-        f"of the distribution"
-    ]
+        size = math.copysign(math.sqrt(n * abs(moved) / excitation), moved)
+        if abs(size) <= MAX_IMBALANCE:
+            reason = f"a heat bath would change the average energy, which did not vary in {n:,.0f} configurations"
+            return Imbalance(size, [f"{reason}: errors of zero say nothing of what they lack; use more"])
+    if abs(size) <= MAX_IMBALANCE:
+        return Imbalance(size, [])
+    reason = f"a heat bath would change the average energy by {abs(size):.3g} standard errors"
+    return Imbalance(size, [f"{reason}: the samples miss part of the distribution"])

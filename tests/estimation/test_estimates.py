@@ -97,8 +97,8 @@ def _aligned(n: int, n_up: int) -> la.Samples:
 def test_where_nothing_varied_there_is_a_bound_in_place_of_an_error():
     """At T = 0.5 an excited configuration has a probability of 2e-6: that none of 1000 has one is no contradiction."""
     ising = la.Ising((4, 4))
-    exact = la.exact_result(ising, 0.5)
-    found = la.estimate(_aligned(1000, 500), ising, 0.5, exact=exact)
+    with pytest.warns(UnreliableEstimateWarning, match="did not vary in 1,000 configurations: errors of zero"):
+        found = la.estimate(_aligned(1000, 500), ising, 0.5)
     for name in ("energy_per_site", "abs_magnetization", "heat_capacity_per_site", "log_z"):
         assert found[name].unvaried
         assert found[name].unseen_probability == pytest.approx(3 / 1000, rel=5e-3)
@@ -110,7 +110,7 @@ def test_where_nothing_varied_there_is_a_bound_in_place_of_an_error():
     assert "no variation in 1,000 configurations of free_energy_per_site, energy_per_site" in str(found)
     assert "below 0.003, with 95 % confidence" in str(found)
     assert "(0)" not in str(found)
-    assert "e+06" not in str(found)
+    assert 0 < found.diagnostics["imbalance"] < 1
 
 
 def test_a_still_sample_that_the_exact_result_excludes_differs():
@@ -148,7 +148,7 @@ def test_an_unseen_event_has_the_probability_that_it_is_said_to_have():
 
 def test_a_still_chain_counts_by_the_slowest_quantity_or_by_chains():
     ising, up = la.Ising((4, 4)), torch.ones(8, 4, 4, dtype=torch.uint8)
-    still = la.estimation.estimate_chains([la.Samples(up, None, 0)] * 20, ising, 0.5, exact=None)
+    still = la.estimation.estimate_chains([la.Samples(up, None, 0)] * 20, ising, 0.2)
     assert still["energy_per_site"].n * still["energy_per_site"].ess == pytest.approx(8)
     assert "160 configurations (8 independent ones)" in str(still)
     one = up.clone()
@@ -162,7 +162,8 @@ def test_a_still_chain_counts_by_the_slowest_quantity_or_by_chains():
 
 def test_estimates_are_rebuilt_from_json():
     ising = la.Ising((4, 4))
-    found = la.estimate(_aligned(1000, 500), ising, 0.5, exact=la.exact_result(ising, 0.5))
+    found = la.estimate(_aligned(1000, 500), ising, 0.2)
+    assert found.reliable  # nothing that a heat bath could change
     content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert content["energy_per_site"]["error"] == 0
     assert content["energy_per_site"]["unvaried_in"] == 1000

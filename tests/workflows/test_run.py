@@ -243,7 +243,7 @@ def test_without_a_terminal_there_is_a_line_a_minute(monkeypatch, capsys):
             report(k, 30, f"F/N {k}")
     lines = capsys.readouterr().err.splitlines()
     assert 3 <= len(lines) <= 10
-    assert all("of 30 steps, " in line and "s left: F/N" in line for line in lines)
+    assert all("of 30 steps, 0:0" in line and " left: F/N" in line for line in lines)
     with progress.Progress(shown=False) as report:
         report(1, 2, "nothing")
     assert capsys.readouterr() == ("", "")
