@@ -99,11 +99,13 @@ def _value(entry: Tree) -> str:
 
 
 def _next(path: Path, content: Tree) -> Iterator[Line]:
+    from latticear.workflows import words
+
     finished = "finished" in content.get("environment", {})
     if not finished:
         yield "next", f"latticear train --out {path} --resume"
     elif not content.get("estimates"):
-        yield "next", f"latticear estimate {path}"
+        yield "next", words.estimate_command(path, content["config"])
     else:
         yield "next", f"latticear report {path}"
 

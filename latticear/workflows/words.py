@@ -9,7 +9,18 @@ from typing import Any
 
 from latticear.workflows.line_a_minute import duration
 
-__all__ = ["boundary", "command", "machine", "network", "size_of", "system", "temperature", "trained_for", "verdict_of"]
+__all__ = [
+    "boundary",
+    "command",
+    "estimate_command",
+    "machine",
+    "network",
+    "size_of",
+    "system",
+    "temperature",
+    "trained_for",
+    "verdict_of",
+]
 
 Tree = Mapping[str, Any]
 
@@ -58,7 +69,8 @@ def system(config: Tree, *, sized: bool = True) -> str:
         return ", ".join([f"grid {size_of(grid)}", f"{grid.get('levels')} levels", *counts])
     hamiltonian = config["hamiltonian"]
     rest = {key: value for key, value in hamiltonian.items() if key not in ("name", "shape", "periodic")}
-    parts = [f"{hamiltonian['name']} {size_of(hamiltonian)}" if sized else hamiltonian["name"]]
+    name = hamiltonian["name"].replace("_", " ")
+    parts = [f"{name} {size_of(hamiltonian)}" if sized else name]
     parts += [boundary(hamiltonian["periodic"])] if "periodic" in hamiltonian else []
     parts += [f"{key.replace('_', ' ')} {_short(value)}" for key, value in rest.items() if value not in PLAIN]
     return ", ".join(parts)
@@ -105,6 +117,11 @@ def command(environment: Tree) -> str:
     """The command line that began a run, without the folder of the program."""
     program, *rest = str(environment.get("command", "")).split(" ", 1)
     return " ".join([PurePath(program).name, *rest])
+
+
+def estimate_command(path: PurePath, config: Tree) -> str:
+    """The command line that estimates a run; for a disorder it names a file of couplings."""
+    return f"latticear estimate {path}" + (" --instance FILE" if config["model"].get("n_condition_maps") else "")
 
 
 def verdict_of(estimates: Tree) -> str:

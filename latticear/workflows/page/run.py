@@ -151,7 +151,8 @@ def _origin(path: Path, content: Tree, are_drawn: bool) -> str:
     """Where the estimates come from, as a paragraph."""
     stored = content.get("estimates")
     if not stored:
-        text = f"This run has no estimates of its own yet: latticear estimate {path} makes them."
+        command = words.estimate_command(path, content["config"])
+        text = f"This run has no estimates of its own yet: {command} makes them."
         text += " These are from the samples that were drawn for the figures." if are_drawn else ""
         return html.element("p", html.escape(text), "note")
     text = f"From estimates.json, by latticear estimate: checkpoint {stored.get('checkpoint')}"
@@ -191,8 +192,7 @@ def _commands(path: Path, content: Tree) -> list[str]:
     is_grid, is_range = "grid" in config, isinstance(config.get("temperature"), (list, tuple))
     more = " --temperature T" if is_range else ""
     by_condition = is_grid and config["model"].get("n_condition")
-    is_disorder = bool(config["model"].get("n_condition_maps"))
-    instance = " --instance FILE" if is_disorder else ""
+    instance = " --instance FILE" if config["model"].get("n_condition_maps") else ""
     which = " --condition K" if by_condition else more + instance
     estimate, sample = f"latticear estimate {path}", f"latticear sample {path} -n 1e5{which} -o FILE.h5"
     lines = [("Independent configurations, with their probabilities, in a file:", sample)]
