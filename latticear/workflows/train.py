@@ -94,8 +94,8 @@ def _note_threads(run: RunDirectory, work: int) -> None:
     began, available = run.read_json("environment.json").get("threads"), torch.get_num_threads()
     if isinstance(began, int) and useful_threads(work, began) != useful_threads(work):
         warnings.warn(
-            f"{run.path} was begun with {began} threads and continues with {available}: numbers may differ by rounding from "
-            f"those of a training without interruption; with --threads {began} they do not",
+            f"{run.path} was begun with {began} threads and continues with {available}: numbers may differ by rounding "
+            f"from those of a training without interruption; with --threads {began} they do not",
             ThreadsWarning,
             stacklevel=2,
         )
