@@ -3,11 +3,11 @@
 Measured are processor and wall seconds of short trainings and a draw, in fresh processes that import PyTorch before
 latticear, or latticear before PyTorch, or run the commands `latticear train` and `latticear sample`; first with nothing
 else of this benchmark running, then beside processes that keep some of the cores busy. All use as many threads as there
-are by default. Best possible: the same work with one thread, alone. With `--against`, the same of another version of
-the package (a folder that holds it, with its kernels built). Processor seconds can be compared on a machine that others
-use as well, wall seconds only where it is idle. The last line is JSON.
+are by default. Best possible: the processor time of the same work with one thread, alone. With `--against`, the same of
+another version of the package (a folder that holds it, with its kernels built). Processor seconds can be compared on a
+machine that others use as well, wall seconds only where it is idle. The last line is JSON.
 
-    python benchmarks/overhead.py [--steps 10] [--neighbours 1] [--against FOLDER]
+    python benchmarks/overhead.py [--steps 5] [--neighbours 1] [--against FOLDER]
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def busy(n: int) -> Iterator[None]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=10, help="training steps, or a tenth of them")
+    parser.add_argument("--steps", type=int, default=5, help="training steps, or a tenth of them")
     parser.add_argument("--neighbours", type=int, default=1, help="processes that keep a core busy")
     parser.add_argument("--against", type=Path, help="the folder of another version of the package")
     parser.add_argument("--serve", choices=set(ROUTES.values()), help=argparse.SUPPRESS)

@@ -14,6 +14,7 @@ from support.tiny import estimated
 from latticear.data import load_configurations, read_metadata
 from latticear.runs.config import build_model, load_config
 from latticear.runs.directory import RunDirectory, load_model
+from latticear.threads import ThreadsWarning
 from latticear.training import TrainingError, fit, steps as training
 from latticear.workflows import (
     describe,
@@ -350,3 +351,14 @@ def test_description_of_a_file(data):
     assert (found["n_samples"], found["shape"]) == (400, [4, 4])
     assert found["attributes"]["temperature"] == tiny.TEMPERATURE
     assert json.loads(json.dumps(found)) == found
+
+
+def test_resuming_with_another_number_of_threads_is_said_if_it_matters(copy, monkeypatch):
+    run = RunDirectory(copy)
+    run.discard_checkpoint(tiny.STEPS)
+    run.write_json("environment.json", run.read_json("environment.json") | {"threads": 2})
+    tiny.train(copy, resume=True)  # without a warning: so small a training uses one thread
+    run.discard_checkpoint(tiny.STEPS)
+    monkeypatch.setattr("latticear.threads.SHARE", 1)
+    with pytest.warns(ThreadsWarning, match=r"begun with 2 threads and continues with 1: .*; with --threads 2"):
+        tiny.train(copy, resume=True)
