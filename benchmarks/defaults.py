@@ -2,7 +2,7 @@
 
 `multiscale` is trained for `--steps` steps with its own defaults, the others for the steps that take the same processor
 time of one thread. With `--steps-for-all` every network makes that many steps, and the times differ. The rule that
-follows from the table is `latticear.runs.defaults.default_network`. Ceiling: ESS 1. The last line is JSON.
+follows from the table is `latticear.targets.default_network`. Ceiling: ESS 1. The last line is JSON.
 
     python benchmarks/defaults.py [--only NAME ...] [--networks pixelcnn multiscale] [--steps 1000] [--steps-for-all]
 """
@@ -49,16 +49,22 @@ SYSTEMS: dict[str, tuple[dict[str, Any], Any]] = {
     "Ising in a field 7x7": (ISING | {"shape": [7, 7], "field": 0.1}, la.T_C),
     "antiferromagnet 7x7": (ISING | {"shape": [7, 7], "coupling": -1.0}, 1.0),
     "J1-J2, J' = -0.6 J": (ISING | {"shape": [8, 8], "next_nearest": -0.6}, 1.5),
+    "J1-J2 9x9": (ISING | {"shape": [9, 9], "next_nearest": -0.6}, 1.5),
+    "J1-J2, J' = 0.5 J, 7x7": (ISING | {"shape": [7, 7], "next_nearest": 0.5}, 3.9),
     "J1-J2 7x7": (ISING | {"shape": [7, 7], "next_nearest": -0.6}, 1.5),
     "triangular": (ISING | {"shape": [8, 8], "geometry": "triangular"}, 3.641),
+    "triangular 7x7": (ISING | {"shape": [7, 7], "geometry": "triangular"}, 3.641),
     "triangular antiferromagnet": (ISING | {"shape": [8, 8], "geometry": "triangular", "coupling": -1.0}, 0.7),
     "triangular antiferromagnet 6x6": (ISING | {"shape": [6, 6], "geometry": "triangular", "coupling": -1.0}, 0.7),
+    "triangular antiferromagnet 7x7": (ISING | {"shape": [7, 7], "geometry": "triangular", "coupling": -1.0}, 0.7),
     "honeycomb": (ISING | {"shape": [8, 8], "geometry": "honeycomb"}, 1.519),
     "antiperiodic": (ISING | {"shape": [8, 8], "antiperiodic": [False, True]}, 1.8),
     "Edwards-Anderson": ({"name": "edwards_anderson", "shape": [8, 8]}, 1.0),
     "Edwards-Anderson, T = 0.5": ({"name": "edwards_anderson", "shape": [8, 8]}, 0.5),
     "Edwards-Anderson 7x7": ({"name": "edwards_anderson", "shape": [7, 7]}, 1.0),
     "Sherrington-Kirkpatrick": ({"name": "sherrington_kirkpatrick", "shape": [4, 5]}, 1.0),
+    "Sherrington-Kirkpatrick, T = 0.4": ({"name": "sherrington_kirkpatrick", "shape": [4, 5]}, 0.4),
+    "Sherrington-Kirkpatrick 4x4": ({"name": "sherrington_kirkpatrick", "shape": [4, 4]}, 1.0),
     "Potts q = 3": ({"name": "potts", "shape": [8, 8]}, POTTS_T_C),
     "Potts q = 3, 7x7": ({"name": "potts", "shape": [7, 7]}, POTTS_T_C),
     "clock q = 6": ({"name": "clock", "q": 6, "shape": [8, 8]}, 0.9),

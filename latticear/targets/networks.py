@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from latticear.arguments import did_you_mean
 from latticear.models import MODELS, AbstractModel, MultiscalePixelCNN, PixelCNN
+from latticear.models.multiscale.nearest import has_seam
 from latticear.spaces import ConfigurationSpace
 from latticear.targets.base import AbstractTarget
 from latticear.targets.choice import target_of
@@ -36,16 +37,34 @@ WITHOUT_ENERGY = NetworkChoice(PixelCNN.name, "it assumes nothing about data tha
 """The choice for a grid."""
 
 
-def default_network(space: ConfigurationSpace) -> NetworkChoice:
+MANY_NEIGHBOURS = 8
+"""With more neighbours than this the order of scales has no advantage, and the compiled kernels do not serve it."""
+
+
+def default_network(space: Any) -> NetworkChoice:
     """The network to take for a system unless a user names one: the best of those measured, in the same time.
 
     `benchmarks/defaults.py` measures them; docs/networks.md shows the table from which this rule follows.
+
+    Args:
+        space: the Hamiltonian, or a `Grid`.
     """
     if not space.has_energy:
         return WITHOUT_ENERGY
     if space.n_components > 1:
         return NetworkChoice(PixelCNN.name, "a site has several components, which multiscale cannot draw")
+    if _n_neighbours(space) > MANY_NEIGHBOURS:
+        return NetworkChoice(PixelCNN.name, "sites have too many neighbours to tell near ones from far ones")
+    if getattr(space, "next_nearest", 0.0) < 0 and has_seam(space.shape, space.lattice.periodic):
+        return NetworkChoice(PixelCNN.name, "stripes do not fit into the unit cells of multiscale on an odd torus")
     return NetworkChoice(MultiscalePixelCNN.name, "it has the largest ESS for its time on systems of this kind")
+
+
+def _n_neighbours(space: Any) -> int:
+    """The largest number of sites that a site interacts with; 0 where the energy is no sum over bonds."""
+    if not space.has_bonds or not len(space.bonds):
+        return 0
+    return int(space.bonds.flatten().bincount().max())
 
 
 def default_model(
