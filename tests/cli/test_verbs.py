@@ -258,7 +258,10 @@ def test_shell_completion():
             "did you mean 'data.values'?",
         ),
         ("train --size 4 --out a --data {data} --set data.values=up", "data.values: input should be"),
-        ("train --size 4 --out a --data {data} --set 'data.values={{up = 1}}'", "tokens of numbers, {{-1 = 0, 1 = 1}}"),
+        (
+            "train --size 4 --out a --data {data} --set 'data.values={{up = 1}}'",
+            "must give a token for each number, {-1 = 0, 1 = 1}",
+        ),
         ("train --size 4 --out a --data cut.h5 --temperature 2.269", "cut.h5"),
         ("train --size 4 --out a --data threes.npy", "Ising takes spins -1, 1, tokens 0..1 or numbers 1..2, got 3"),
         ("train --size 4 --out a --data flat.npy", "must hold numbers of shape (n, 4, 4), got float64 (5, 15)"),
