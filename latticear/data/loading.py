@@ -203,8 +203,8 @@ def _in_file(
     path: Path, system: ConfigurationSpace, dataset: str | None, temperature: float | None
 ) -> Iterator[_Source]:
     with contents_of(path, system.size) as contents:
-        check_origin(path, contents.attributes, system, temperature)
         name = contents.chosen(dataset)
+        check_origin(path, contents.attributes, system, temperature)
         array = contents.arrays[name]
         if contents.beside(name, "where") is not None or contents.beside(name, "log_q_given") is not None:
             raise ValueError(
