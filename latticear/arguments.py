@@ -40,11 +40,15 @@ def did_you_mean(name: object, valid: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def check_keywords(cls: type, given: Iterable[str]) -> None:
-    """Raise TypeError if a class is built with keyword arguments that it does not take; suggests the most similar."""
-    parameters = inspect.signature(cls).parameters
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
+def check_keywords(cls: type, given: Iterable[str], also: Iterable[str] = ()) -> None:
+    """Raise TypeError if a class is built with keyword arguments that it does not take; suggests the most similar.
+
+    Args:
+        cls: the class.
+        given: names of the keyword arguments.
+        also: names that the class takes besides those in its signature.
+    """
+    parameters = [*inspect.signature(cls).parameters, *also]
     for name in given:
         if name not in parameters:
             hint = did_you_mean(name, parameters) or f"; it takes {', '.join(parameters)}"

@@ -55,7 +55,7 @@ def batches_of(
 def _checked(batches: Iterable[Any], hamiltonian: AbstractHamiltonian, made_at: float | None) -> Iterator[Samples]:
     for batch in batches:
         if not isinstance(batch, Samples):
-            raise ValueError(f"{WANTED}, got an iterator of {described(batch)}")
+            raise ValueError(f"{WANTED}, got an iterator of {described(batch)}{A_CHAIN}")
         if tuple(batch.tokens.shape[1:]) != hamiltonian.size:
             raise ValueError(f"samples have shape {tuple(batch.tokens.shape[1:])}, the Hamiltonian {hamiltonian.size}")
         if len(batch) and int(batch.tokens.max()) >= hamiltonian.n_tokens:

@@ -47,7 +47,11 @@ class _Seeded(ABCMeta):
     takes_seed: bool
     """Whether the constructor of the class has an argument `seed` of its own; only then is the seed passed on."""
 
+    takes_common: bool
+    """Whether the constructor passes keyword arguments that it does not list to `AbstractModel`."""
+
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        check_keywords(cls, kwargs, _SHARED if cls.takes_common else ())
         with own_random_state(kwargs.get("seed", 0)):
             if not cls.takes_seed:
                 kwargs.pop("seed", None)
@@ -161,10 +165,6 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
             )
         self.bias = copy.deepcopy(bias)  # a copy, because `attach` adapts it to the order of this model
 
-    def __new__(cls, *_: Any, **given: Any) -> Self:
-        check_keywords(cls, given)
-        return super().__new__(cls)
-
     def __repr__(self) -> str:
         """Shape, tokens and arguments in a line or two; `print(*model.children())` shows the layers."""
         if not hasattr(self, "shape"):
@@ -194,7 +194,8 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
         _, *own = signature.parameters.values()
         cls.takes_seed = cls.__init__ is not AbstractModel.__init__ and "seed" in signature.parameters
         shared, added = inspect.signature(AbstractModel.__init__).parameters, ["seed"]
-        if own and own[-1].kind is inspect.Parameter.VAR_KEYWORD:
+        cls.takes_common = bool(own) and own[-1].kind is inspect.Parameter.VAR_KEYWORD
+        if cls.takes_common:
             own, added = own[:-1], list(Common.__annotations__)
         own += (shared[name] for name in added if name not in signature.parameters)
         cls.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]

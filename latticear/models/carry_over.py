@@ -9,7 +9,7 @@ from latticear.models.base import AbstractModel, check_is_model
 __all__ = ["transfer_weights"]
 
 
-_OF_THE_LATTICE = {"shape", "bias", "periodic", "translation_invariant", "taps"}
+_OF_THE_LATTICE = {"shape", "bias", "periodic", "translation_invariant"}
 """Options in which the two networks may differ."""
 
 

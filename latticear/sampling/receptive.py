@@ -178,7 +178,7 @@ def warn_of_short_reach(model: Any) -> None:
         f"{type(model).__name__}: the receptive field of the last site of {height}x{width} covers {rows} of {height} "
         f"rows and {columns} of {width} columns{around}; a larger kernel_size, more depth or dilation reaches further",
         ReceptiveFieldWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
 
 

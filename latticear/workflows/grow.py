@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from latticear.models import MultiscalePixelCNN
+from latticear.models import MODELS, MultiscalePixelCNN
 from latticear.models.multiscale.order import SITE
 from latticear.runs.config import RunConfig, build_model, parse_config
 from latticear.runs.directory import RunDirectory
@@ -80,7 +80,8 @@ def grow_run(
         say(f"there was no run in {out} to resume: a new one begins")
     if config.choice is not None and not out.exists():
         say(str(config.choice))
-    requested.setdefault("model", {})["name"] = config.model["name"]  # the default differs on a small lattice
+    chosen = ("name", *MODELS[config.model["name"]].settled(shapes[-1], config.model))  # differ on a small lattice
+    requested["model"] = requested.get("model", {}) | {key: config.model[key] for key in chosen}
     stage_trees = [_stage_tree(requested, config, k, shape) for k, shape in enumerate(shapes)]
     finished = [_is_finished(path, tree) for path, tree in zip(runs, stage_trees, strict=True)]
     first = max((k + 1 for k, done in enumerate(finished) if done), default=0)  # earlier stages are not needed any more

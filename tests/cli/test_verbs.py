@@ -38,7 +38,7 @@ def test_train_estimate_sample_and_their_files(tmp_path):
     assert f"finished: {run}; now: latticear estimate {run}" in succeed("train", *tiny.OPTIONS, "--out", run)
 
     table = succeed("estimate", run, "-n", "1e3")
-    for word in (*QUANTITIES, "ess", "pareto_k", "-2.2013295", "sigma", "T = 2.269, n = 1,000"):
+    for word in (*QUANTITIES, "ess", "pareto_k", "-2.2013295", "sigma", "T = 2.269, n = 1000"):
         assert word in table
     stored = json.loads((run / "estimates.json").read_text())
     check_estimates(stored)

@@ -96,7 +96,7 @@ def test_monte_carlo(tmp_path, method):
     assert (said in lines) == (method is None)
     assert f"{tmp_path / 'm.npy'} has no place for energy: a .npz or .h5 file has" in lines
     succeed(*system, "-o", tmp_path / "m.h5")
-    stored = 2.0 * la.read_configurations(tmp_path / "m.h5", la.Ising((4, 4))).numpy() - 1
+    stored = 2.0 * la.load_configurations(tmp_path / "m.h5", la.Ising((4, 4))).numpy() - 1
     np.testing.assert_array_equal(np.load(tmp_path / "m.npy"), stored)
 
 

@@ -42,7 +42,7 @@ def test_garbage_is_refused(run):
         run.load_trainer(checkpoint, CPU)
     for name in ("model.safetensors", "trainer.pt"):
         (checkpoint / name).unlink()
-    with pytest.raises(ValueError, match=r"trainer\.pt cannot be read \(.*No such file"):
+    with pytest.raises(ValueError, match="was saved without the state of its training"):
         run.load_trainer(checkpoint, CPU)
     with pytest.raises(ValueError, match="is not a readable checkpoint"):
         load_model(run.path)

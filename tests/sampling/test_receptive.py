@@ -201,7 +201,8 @@ def test_others_say_nothing(build):
 
 
 def test_train_notes_it_once(tmp_path):
-    words = succeed("train", *tiny.OPTIONS, "--set", "model.kernel_size=3", "--size", "6", "--out", tmp_path / "run")
+    options = [*tiny.OPTIONS[2:], "--size", "6", "--set", "model.kernel_size=3"]
+    words = succeed("train", *options, "--out", tmp_path / "run")
     (note,) = [line for line in words.splitlines() if line.startswith("note: ")]
     assert "covers 3 of 6 rows" in note
     assert "note" not in succeed("estimate", tmp_path / "run", "-n", "100")

@@ -200,7 +200,7 @@ def test_a_second_disorder_is_trained_for(registered, tmp_path):
     options = ["--set", "hamiltonian.name=random_fields", "--set", "model.width=8", "--set", "model.depth=2"]
     options += ["--set", "training.steps=20", "--set", "training.batch_size=32"]
     succeed("train", "--size", "3", "--temperature", "2.5", *options, "--out", run)
-    config = json.loads(succeed("info", run))["config"]
+    config = json.loads(succeed("info", run, "--json"))["config"]
     assert (config["model"]["n_condition_maps"], config["model"]["spin_flip_symmetric"]) == (1, False)
     assert "give them by --instance" in refusal("estimate", run)
     assert "samples.png" in succeed("report", run)
@@ -214,7 +214,7 @@ def test_a_second_disorder_is_trained_for(registered, tmp_path):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: PointTarget("ising", 1.0), "a Hamiltonian is needed, got 'ising'"),
+        (lambda: PointTarget("ising", 1.0), "a Hamiltonian is needed, got str 'ising'"),
         (lambda: PointTarget(la.Grid((4, 4), 2), 1.0), "a Hamiltonian is needed, got Grid"),
         (lambda: PointTarget(la.EdwardsAndersonDisorder((4, 4)), 1.0), "one system is needed, got"),
         (lambda: PointTarget(la.Ising((4, 4)), (1.0, 2.0)), "temperature must be positive and finite"),
@@ -222,8 +222,8 @@ def test_a_second_disorder_is_trained_for(registered, tmp_path):
         (lambda: TemperatureRangeTarget(la.Ising((4, 4)), 2.0), r"a range of temperatures is \(low, high\), got 2"),
         (lambda: DisorderTarget(la.Ising((4, 4)), 1.0), "a disorder is needed, got Ising"),
         (lambda: GridTarget(la.Ising((4, 4))), "a Grid is needed, got Ising"),
-        (lambda: target_of("ising", temperature=1.0), "a Hamiltonian, a Grid or a target is needed, got 'ising'"),
-        (lambda: la.fit("pixelcnn", la.Ising((4, 4)), temperature=1.0), "a model is needed, .* got 'pixelcnn'"),
+        (lambda: target_of("ising", temperature=1.0), "a Hamiltonian, a Grid or a target is needed, got str 'ising'"),
+        (lambda: la.fit("pixelcnn", la.Ising((4, 4)), temperature=1.0), "a model is needed, .* got str 'pixelcnn'"),
         (lambda: la.fit(la.PixelCNN((4, 4)), la.Ising((4, 4)), temperature=1.0, steps=2.5), "steps must be an integer"),
         (
             lambda: la.fit(la.PixelCNN((4, 4)), la.Ising((4, 4)), temperature=1.0, steps=True),

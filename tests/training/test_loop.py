@@ -297,9 +297,9 @@ def test_held_out_data_are_the_end_and_are_not_trained_on():
             {"objective": "reverse-kl", "data": torch.zeros(5, 3, 3, dtype=torch.uint8)},
             "data is for maximum likelihood",
         ),
-        ({"objective": "forward-kl", "data": torch.zeros(5, 3, 3)}, "data must be integer tokens"),
-        ({"objective": "forward-kl", "data": torch.zeros(5, 3, 4, dtype=torch.uint8)}, "data must be integer tokens"),
-        ({"objective": "forward-kl", "data": torch.full((5, 3, 3), 2)}, "data must hold tokens 0..1"),
+        ({"objective": "forward-kl", "data": torch.full((5, 3, 3), 0.5)}, "Ising takes spins -1, 1, tokens 0..1"),
+        ({"objective": "forward-kl", "data": torch.zeros(5, 3, 4, dtype=torch.uint8)}, "must hold numbers of shape"),
+        ({"objective": "forward-kl", "data": torch.full((5, 3, 3), 3)}, "Ising takes spins -1, 1, tokens 0..1"),
         ({"objective": "forward-kl", "data": torch.zeros(1, 3, 3, dtype=torch.uint8)}, "at least 2 configurations"),
     ],
 )

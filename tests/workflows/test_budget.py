@@ -106,7 +106,7 @@ def test_the_number_is_stored_and_resume_keeps_it(tmp_path):
     stored = run.read_json("environment.json")
     assert stored["minutes"] == 0.1
     assert stored["seconds_per_step"] == STEP
-    assert said == [f"0.1 minutes are {steps} steps of 0.25 s each"]
+    assert said[0] == f"0.1 minutes are {steps} steps of 0.25 s each"
     assert len(run.metrics()) == steps
     for minutes in (0.1, None):
         assert _planned(out, minutes, resume=True)

@@ -13,6 +13,7 @@ from support.verbs import invoke, refusal, succeed
 
 import latticear as la
 from latticear.estimation.weights import divergence
+from latticear.runs.config import stored_config
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.workflows import compare, compare_runs, train
 
@@ -142,7 +143,7 @@ def test_configs_of_one_name_do_not_collide(tmp_path):
     paths = [config(tmp_path / folder / "a.toml", batch_size=size) for folder, size in (("x", 16), ("y", 20))]
     rows = rows_of(paths, tmp_path / "out")
     assert [row["name"] for row in rows] == ["a", "a-2"]
-    sizes = [compare.load_config(RunDirectory(row["run"]).config_path).training["batch_size"] for row in rows]
+    sizes = [stored_config(RunDirectory(row["run"]).config_path).training["batch_size"] for row in rows]
     assert sizes == [16, 20]
     assert compare.names_of([tmp_path / name for name in ("a.toml", "x/a.toml", "a-2.toml")]) == ["a", "a-2", "a-2-2"]
 

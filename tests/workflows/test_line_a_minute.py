@@ -6,13 +6,13 @@ import pytest
 from support import tiny
 from support.verbs import invoke
 
-from latticear.workflows import progress
+from latticear.workflows import line_a_minute
 from latticear.workflows.line_a_minute import LineAMinute, duration
 
 
 @pytest.fixture(autouse=True)
 def every_minute(monkeypatch, no_lines):
-    monkeypatch.setattr(progress, "EVERY", 60.0)
+    monkeypatch.setattr(line_a_minute, "EVERY", 60.0)
 
 
 class Minute:
@@ -62,7 +62,7 @@ def test_a_resumed_training_does_not_count_what_was_done_before():
 
 @pytest.mark.parametrize("words", [("--json",), ()])
 def test_lines_go_to_standard_error_alone(copy, monkeypatch, words):
-    monkeypatch.setattr(progress, "EVERY", 0.0)
+    monkeypatch.setattr(line_a_minute, "EVERY", 0.0)
     code, stdout, stderr = invoke("estimate", copy, "-n", "200", *words)
     assert code == 0
     lines = [line for line in stderr.splitlines() if line.startswith("samples ")]
@@ -72,7 +72,7 @@ def test_lines_go_to_standard_error_alone(copy, monkeypatch, words):
 
 
 def test_a_training_says_step_free_energy_and_ess(tmp_path, monkeypatch):
-    monkeypatch.setattr(progress, "EVERY", 0.0)
+    monkeypatch.setattr(line_a_minute, "EVERY", 0.0)
     code, stdout, stderr = invoke("train", *tiny.OPTIONS, "--out", tmp_path / "run")
     assert code == 0
     lines = stderr.splitlines()
