@@ -49,7 +49,7 @@ def opened(path: Path, content: bytes | None = None) -> Iterator[h5py.File]:
     except (OSError, RuntimeError, KeyError) as error:
         if missing:
             raise ValueError(f"{path} is intact, but {missing}") from error
-        kind = "is damaged" if content is not None or h5py.is_hdf5(path) else "is no HDF5 file"
+        kind = "is damaged" if content is not None or h5py.is_hdf5(path) else "is neither HDF5 nor .npy"
         raise ValueError(f"{path} {kind}: {' '.join(str(error).split())}") from error
 
 
