@@ -90,7 +90,9 @@ def test_train_estimate_sample_complete_and_report(trained, pictures, tmp_path):
     assert json.loads((trained / "estimates.json").read_text())["n"] == 12
 
     names = ["training", "samples", "completions", "receptive_field"]
-    assert succeed("report", trained).split() == [str(trained / "figures" / f"{name}.png") for name in names]
+    *figures, page = succeed("report", trained).split()
+    assert figures == [str(trained / "figures" / f"{name}.png") for name in names]
+    assert page == str(trained / "report.html")
     described = json.loads(succeed("info", trained, "--json"))
     assert described["config"]["grid"]["levels"] == 3
     assert "temperature" not in described["config"]
