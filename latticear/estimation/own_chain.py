@@ -17,7 +17,7 @@ from latticear.estimation.chains import estimates_of_chains
 from latticear.estimation.consistency import consistency
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.measurement import Observable, measurements
-from latticear.exact import ExactResult
+from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.samples import Samples
 
@@ -34,7 +34,7 @@ def estimate_chain(
     dataset: str | None = None,
     values: Values = None,
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
+    exact: Exact = AUTO,
 ) -> Estimates:
     """Observables from a Markov chain of one's own, with errors from autocorrelation and a check of the chain.
 
@@ -100,7 +100,7 @@ def estimate_chain(
         {name: each.reshape(-1, width, *each.shape[1:]) for name, each in others.items()},
         hamiltonian.n_sites,
         temperature,
-        exact,
+        reference(exact, hamiltonian, temperature),
         {"misfit": min(found.worst, 1e6)},
         misfit=found.reasons,
     )
