@@ -192,7 +192,7 @@ def test_a_second_disorder_is_trained_for(registered, tmp_path):
     options = ["--set", "hamiltonian.name=random_fields", "--set", "model.width=8", "--set", "model.depth=2"]
     options += ["--set", "training.steps=20", "--set", "training.batch_size=32"]
     succeed("train", "--size", "3", "--temperature", "2.5", *options, "--out", run)
-    config = json.loads(succeed("info", run))["config"]
+    config = json.loads(succeed("info", run, "--json"))["config"]
     assert (config["model"]["n_condition_maps"], config["model"]["spin_flip_symmetric"]) == (1, False)
     assert "give them by --instance" in refusal("estimate", run)
     assert "samples.png" in succeed("report", run)
