@@ -206,6 +206,14 @@ def test_a_range_has_a_row_for_each_temperature_and_a_verdict_on_each(run):
     assert "latticear sample a -n 1e5 --temperature T -o FILE.h5" in found.text
 
 
+def test_a_range_of_something_else_numbers_its_points(run):
+    content = describe(run) | {"estimates": {"estimates": [_with(n=n) for n in (1000, 9000)], "checkpoint": "step-12"}}
+    found = Page(run_page(Path("a"), content, [], []))
+    assert found.row("1")[1] == found.row("2")[1] == "trusted"
+    assert "At point = 1, where the ESS is smallest:" in found.text
+    assert "point" in found.text
+
+
 def test_other_methods_have_their_own_diagnostics(run):
     smc = _with(method="smc", forward_ess=None)
     smc["diagnostics"] = {"ess_islands": 0.3, "ancestors": 0.01, "imbalance": 0.1}

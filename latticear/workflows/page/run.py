@@ -40,7 +40,7 @@ def run_page(path: Path, content: Tree, figures: Sequence[Path], drawn: Sequence
         banner_of(estimates),
         html.section("What was trained", _facts(training_facts(config, content)), _bound(content)),
         html.section("How long, and on what", _facts(machine_facts(content), code=("command", "commit"))),
-        html.section("Estimates", _origin(path, content, bool(drawn)), _table(config, estimates)),
+        html.section("Estimates", _origin(path, content, bool(drawn)), _table(estimates)),
         html.section("Can these be trusted?", *_trust(estimates)),
         html.section("Figures", html.figures(captioned(figures, "grid" in config))),
         html.section("What to do next", *_commands(path, content)),
@@ -165,12 +165,20 @@ def _origin(path: Path, content: Tree, are_drawn: bool) -> str:
     return html.element("p", html.escape(text), "note")
 
 
-def _table(config: Tree, estimates: Sequence[Tree]) -> str:
+def _table(estimates: Sequence[Tree]) -> str:
     if not estimates:
         return ""
     if len(estimates) == 1:
         return estimates_table(estimates[0])
-    return points_table([([f"{each['temperature']:g}"], each) for each in estimates], ["T"])
+    places = [place.split(" = ") for place in _places(estimates)]
+    rows = [([number], each) for (_, number), each in zip(places, estimates, strict=True)]
+    return points_table(rows, places[0][:1])
+
+
+def _places(estimates: Sequence[Tree]) -> list[str]:
+    """Which of several estimates each is: its temperature, or its number along another range."""
+    texts = [f"T = {each['temperature']:g}" for each in estimates]
+    return texts if len(set(texts)) == len(texts) else [f"point = {k + 1}" for k in range(len(texts))]
 
 
 def _trust(estimates: Sequence[Tree]) -> list[str]:
@@ -178,13 +186,11 @@ def _trust(estimates: Sequence[Tree]) -> list[str]:
     judged = [each for each in estimates if "free_energy_per_site" in each]
     if len(judged) <= 1:
         return [diagnostics_table(each) for each in judged]
-    bad = [each for each in judged if overall(each)[0] == "bad"]
-    worst = min(judged, key=lambda each: each["ess"]["value"] if "ess" in each else 1.0)
-    reasons = [
-        html.element("p", html.escape(f"T = {each['temperature']:g}: {'; '.join(reasons_of(each))}")) for each in bad
-    ]
-    text = f"At T = {worst['temperature']:g}, where the ESS is smallest:"
-    return [*reasons, html.element("p", html.escape(text)), diagnostics_table(worst)]
+    placed = list(zip(_places(judged), judged, strict=True))
+    bad = [f"{place}: {'; '.join(reasons_of(each))}" for place, each in placed if overall(each)[0] == "bad"]
+    place, worst = min(placed, key=lambda pair: pair[1]["ess"]["value"] if "ess" in pair[1] else 1.0)
+    texts = [*bad, f"At {place}, where the ESS is smallest:"]
+    return [*(html.element("p", html.escape(text)) for text in texts), diagnostics_table(worst)]
 
 
 def _commands(path: Path, content: Tree) -> list[str]:
