@@ -100,6 +100,7 @@ def test_a_file_lies_beside_its_config(folder):
     shutil.move("glasses.h5", "configs/glasses.h5")
     lines = ['hamiltonian.name = "edwards_anderson"', "hamiltonian.shape = [4, 4]", "hamiltonian.index = 1"]
     Path("configs/a.toml").write_text("\n".join([*lines, 'hamiltonian.couplings = "glasses.h5"']))
+    _write("glasses.h5", GLASSES.flip(0) + 1)
     assert torch.equal(load_config("configs/a.toml").target.system.couplings, GLASSES[1])
     shutil.move("configs/glasses.h5", "glasses.h5")
     assert torch.equal(load_config("configs/a.toml").target.system.couplings, GLASSES[1])
