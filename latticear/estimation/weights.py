@@ -15,6 +15,7 @@ __all__ = [
     "Divergence",
     "Imbalance",
     "WeightDiagnostics",
+    "balance_reasons",
     "diagnose",
     "divergence",
     "effective_sample_size",
@@ -214,7 +215,14 @@ def imbalance_of(moved: float, error: float, n_sites: int, temperature: float, n
         if abs(size) <= MAX_IMBALANCE:
             reason = f"a heat bath would change the average energy, which did not vary in {n:,.0f} configurations"
             return Imbalance(size, [f"{reason}: errors of zero say nothing of what they lack; use more"])
-    if abs(size) <= MAX_IMBALANCE:
-        return Imbalance(size, [])
-    reason = f"a heat bath would change the average energy by {abs(size):.3g} standard errors"
-    return Imbalance(size, [f"{reason}: the samples miss part of the distribution"])
+    return Imbalance(size, balance_reasons(size))
+
+
+def balance_reasons(imbalance: float) -> list[str]:
+    """A reason for distrust if a heat bath would change the energy significantly; see `imbalance_of`."""
+    if abs(imbalance) <= MAX_IMBALANCE:
+        return []
+    return [
+        f"a heat bath would change the average energy by {abs(imbalance):.3g} standard errors: the samples miss part "
+        f"of the distribution"
+    ]
