@@ -20,7 +20,6 @@ GONE = {
     "latticear.config": {"GridConfig", "build_hamiltonian", "build_space"},
     "latticear.plotting": {"against_temperature"},
     "latticear.targets": {"Targets"},
-    "latticear.weights": {"balance_reasons"},
     "latticear.training.checks": {"OBJECTIVES", "SCHEDULES", "check_condition", "check_optimizer", "check_target"},
     "latticear.workflows": {
         "condition_at",
