@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,6 +30,9 @@ from latticear.cli.options import (
     one_file,
 )
 from latticear.cli.verb import Verb
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["train"]
 
@@ -80,7 +85,7 @@ def train(
         }
         values["training"] |= given_options(objective=objective, data=None if file is None else str(file))
         console = open_console()
-        with notes(console), Progress(console) as progress:
+        with _interruption(out, console), notes(console), Progress(console) as progress:
             options: dict[str, Any] = {"resume": resume, "report": progress, "minutes": minutes, "say": console.print}
             if grow:
                 finished = grow_run(out, config, sets or [], values, **options)
@@ -93,3 +98,14 @@ def train(
             console.print(f"interrupted: saved in {out}; continue with: {again}")
             raise typer.Exit(INTERRUPTED)
         console.print(f"finished: {out}; now: latticear estimate {out}")
+
+
+@contextmanager
+def _interruption(out: Path, console: Console) -> Iterator[None]:
+    """Say that nothing was saved if the user interrupts before the run is begun; later the run saves itself."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not out.exists():
+            console.print("interrupted before the first step: nothing was saved")
+        raise typer.Exit(INTERRUPTED) from None

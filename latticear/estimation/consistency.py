@@ -108,7 +108,7 @@ def _what_fits(tokens: Tensor, system: AbstractHamiltonian, temperature: float) 
     """The temperature at which the chain fits, if there is one."""
     found = _fitted_temperature(tokens, system, temperature)
     if found is not None and _worst(_residuals(tokens, system, found[0])) <= LIMIT:
-        return f"it fits T = {with_error(*found)}"
+        return f"it would fit T = {with_error(*found)}, or another coupling or field"
     return "no temperature fits: check couplings, field, boundary, and which number is which spin"
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from latticear.arguments import needed_package
+from latticear.arguments import did_you_mean, needed_package
 from latticear.estimation.numbers import ROUNDING, unseen_probability, with_error
 from latticear.exact.result import spread_of
 from latticear.tables import Table
@@ -201,6 +201,7 @@ class Estimates(dict[str, Estimate]):
         warnings: reasons not to trust any of the error bars; usually empty. A single estimate may be unreliable even
             if there are no such reasons.
         method: method by which a model gave the estimates, "is", "smc" or "mcmc"; None if no model was used.
+        remarks: what else there is to say of them, one line each.
     """
 
     def __init__(
@@ -212,11 +213,16 @@ class Estimates(dict[str, Estimate]):
         diagnostics: dict[str, float],
         reasons: Iterable[str] = (),
         method: str | None = None,
+        remarks: Iterable[str] = (),
     ) -> None:
         super().__init__(values)
         self.temperature, self.n = temperature, n
         self.diagnostics, self.method = diagnostics, method
         self.warnings = tuple(reasons)
+        self.remarks = tuple(remarks)
+
+    def __missing__(self, name: str) -> Estimate:
+        raise KeyError(f"there is no estimate {name!r}{did_you_mean(name, self) or f'; there are {list(self)}'}")
 
     @property
     def reliable(self) -> bool:
@@ -326,7 +332,7 @@ class Estimates(dict[str, Estimate]):
             shown = "" if name in DIAGNOSTICS else estimate.shown_deviation
             trusted = "yes" if estimate.reliable and not estimate.contradicted else "no"
             rows.append((name, value, exact, shown, trusted))
-        notes = ([f"also: {', '.join(arrays)}"] if arrays else []) + self.unvaried_notes
+        notes = [*([f"also: {', '.join(arrays)}"] if arrays else []), *self.unvaried_notes, *self.remarks]
         title = f"T = {self.temperature:g}, n = {self.n}"
         return Table(title, ("quantity", "value", "exact", "deviation", "trusted"), rows, notes, self.warnings)
 
@@ -355,7 +361,9 @@ class Estimates(dict[str, Estimate]):
             mark = "" if estimate.reliable else " (unreliable)"
             value = f"{estimate.value:.2f}{mark}" if name == "pareto_k" else str(estimate)
             lines.append(f"{name:26s} {value}{beside}{off}")
-        return "\n".join([*lines, *self.unvaried_notes, *(f"WARNING: {reason}" for reason in self.warnings)])
+        return "\n".join(
+            [*lines, *self.unvaried_notes, *self.remarks, *(f"WARNING: {reason}" for reason in self.warnings)]
+        )
 
     def __repr__(self) -> str:
         return self.table().text()

@@ -15,7 +15,7 @@ from latticear.data.loading import ConversionNote, Loaded, load
 from latticear.data.values import Values
 from latticear.estimation.chains import estimates_of_chains
 from latticear.estimation.consistency import consistency
-from latticear.estimation.estimates import Estimates
+from latticear.estimation.estimates import JUDGED, Estimates
 from latticear.estimation.measurement import Observable, measurements
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
@@ -93,7 +93,7 @@ def estimate_chain(
     others = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
     with torch.no_grad():
         found = consistency(tokens.view(-1, width, *hamiltonian.size), hamiltonian, temperature)
-    return estimates_of_chains(
+    estimates = estimates_of_chains(
         series["energy"],
         series["m"],
         balance,
@@ -104,6 +104,13 @@ def estimate_chain(
         {"misfit": min(found.worst, 1e6)},
         misfit=found.reasons,
     )
+    if not found.reasons:
+        slowest = max(estimates[name].tau_int or 0.0 for name in JUDGED)
+        estimates.remarks = (
+            f"the chain fits this Hamiltonian at T = {temperature:g}: probabilities of spins are at most "
+            f"{found.worst:.2g} errors off; tau_int {slowest:.3g}",
+        )
+    return estimates
 
 
 def _extents(loaded: Loaded, n_chains: int | None) -> tuple[int, int]:

@@ -49,6 +49,11 @@ class RunDirectory:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not (self.path / "run.toml").is_file():
+            if (self.path / "scan.json").is_file():
+                raise FileNotFoundError(
+                    f"{self.path} is a scan, not a run: its results are in table.csv and table.h5, and latticear report "
+                    f"{self.path} writes its page; the runs are in its folders"
+                )
             raise FileNotFoundError(f"{self.path} is not a run directory (it has no run.toml); train makes one")
 
     @classmethod

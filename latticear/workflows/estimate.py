@@ -188,7 +188,7 @@ def _chosen(
     parts = measurements(pilot, hamiltonian, [temperature], None)
     log_w = np.concatenate([-part.energy / temperature - part.log_q for part in parts if part.log_q is not None])
     ess = effective_sample_size(log_w)
-    quality = f"ESS {ess:.3g} of {len(log_w):,} samples"
+    quality = f"ESS {ess:.3g} of the first {len(log_w):,} samples"
     samples = itertools.chain(pilot, batches)
     if ess >= MIN_ESS:
         say(f"importance sampling: {quality}")

@@ -70,9 +70,13 @@ def system(config: Tree, *, sized: bool = True) -> str:
     hamiltonian = config["hamiltonian"]
     rest = {key: value for key, value in hamiltonian.items() if key not in ("name", "shape", "periodic")}
     name = hamiltonian["name"].replace("_", " ")
+    digest = rest.pop("couplings_digest", None)
+    if digest is not None:  # the keys that would draw couplings at random say nothing of those from a file
+        rest = {key: value for key, value in rest.items() if key not in ("couplings", "index", "distribution", "seed")}
     parts = [f"{name} {size_of(hamiltonian)}" if sized else name]
     parts += [boundary(hamiltonian["periodic"])] if "periodic" in hamiltonian else []
     parts += [f"{key.replace('_', ' ')} {_short(value)}" for key, value in rest.items() if value not in PLAIN]
+    parts += [] if digest is None else [f"couplings of a file (digest {digest})"]
     return ", ".join(parts)
 
 

@@ -148,3 +148,12 @@ def test_a_run_that_is_there_or_is_not(run, tmp_path):
         words = {"scan": ("--temperature", "2"), "compare": ("a.toml",)}.get(command, ())
         line = refusal(command, "--size", "4", *words, "--out", "table.csv")
         assert line == "--out names a folder, got table.csv: leave out the ending .csv"
+
+
+def test_an_interruption_before_the_first_step_says_that_nothing_was_saved(tmp_path, monkeypatch):
+    def interrupted(*_: object, **__: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("latticear.workflows.train_run", interrupted)
+    code, stdout, _ = invoke("train", "--size", "4", "--out", tmp_path / "a")
+    assert (code, stdout) == (130, "interrupted before the first step: nothing was saved\n")
