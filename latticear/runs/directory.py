@@ -51,8 +51,8 @@ class RunDirectory:
         if not (self.path / "run.toml").is_file():
             if (self.path / "scan.json").is_file():
                 raise FileNotFoundError(
-                    f"{self.path} is a scan, not a run: its results are in table.csv and table.h5, and latticear report "
-                    f"{self.path} writes its page; the runs are in its folders"
+                    f"{self.path} is a scan, not a run: table.csv and table.h5 have its results, latticear report "
+                    f"{self.path} writes its page, and its folders hold the runs"
                 )
             raise FileNotFoundError(f"{self.path} is not a run directory (it has no run.toml); train makes one")
 

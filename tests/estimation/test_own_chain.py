@@ -1,5 +1,7 @@
 """A chain of one's own: averages with errors from its autocorrelation, and whether it fits the Hamiltonian and T."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
