@@ -84,4 +84,4 @@ def estimate(
         else:
             for result in results:
                 print_estimates(console, result)
-        save_estimates(run, results, seed=seed, instance=couplings)
+        save_estimates(run, results, seed=seed, instance=couplings, say=(lambda _: None) if as_json else console.print)

@@ -202,7 +202,14 @@ def _chosen(
     return "is", samples
 
 
-def save_estimates(path: Path, results: Sequence[Estimates], *, seed: int, instance: Instance | None = None) -> None:
+def save_estimates(
+    path: Path,
+    results: Sequence[Estimates],
+    *,
+    seed: int,
+    instance: Instance | None = None,
+    say: Say = lambda _: None,
+) -> None:
     """Write estimates.json, unless the estimates lack the free energy or are not at the temperature of the run.
 
     For a run that covers a range, the file has a list `estimates` with one entry for each setting.
@@ -212,6 +219,7 @@ def save_estimates(path: Path, results: Sequence[Estimates], *, seed: int, insta
         results: estimates, one for each temperature.
         seed: seed of the samples.
         instance: file of the couplings, for a run for a disorder.
+        say: called with a line if estimates from more samples are replaced.
     """
     run, first = RunDirectory(path), results[0]
     if "free_energy_per_site" not in first:
@@ -222,6 +230,9 @@ def save_estimates(path: Path, results: Sequence[Estimates], *, seed: int, insta
     if target.covers_range:
         run.write_json("estimates.json", {"estimates": [result.to_dict() for result in results]} | origin)
     elif len(results) == 1 and first.temperature == target.temperature:
+        before = run.read_json("estimates.json").get("n")
+        if isinstance(before, int) and before > first.n:
+            say(f"estimates.json had estimates from {before:,} samples, these from {first.n:,} replace them")
         run.write_json("estimates.json", first.to_dict() | origin)
 
 

@@ -372,3 +372,10 @@ def test_words_that_make_no_command_are_usage_errors(command):
 def test_names_with_brackets_are_names(tmp_path):
     out = tmp_path / "[red]a[/]:smile:"
     assert f"finished: {out};" in succeed("train", *tiny.OPTIONS, "--set", "training.steps=1", "--out", out)
+
+
+def test_estimates_from_more_samples_are_not_replaced_in_silence(copy):
+    succeed("estimate", copy, "-n", "300", "--no-check")
+    replaced = "estimates.json had estimates from 300 samples, these from 200 replace them"
+    assert replaced in succeed("estimate", copy, "-n", "200", "--no-check")
+    assert "replace" not in succeed("estimate", copy, "-n", "300", "--no-check")
