@@ -20,7 +20,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from latticear.arrays import Array
-from latticear.estimation.estimates import Estimate, Estimates
+from latticear.estimation.estimates import Estimates
+from latticear.estimation.quantity import Estimate
 from latticear.exact import ExactResult
 from latticear.sampling.receptive import field_of, slope_of
 

@@ -22,11 +22,13 @@ from latticear.estimation.autocorrelation import TauInt, integrated_autocorrelat
 from latticear.estimation.block_updates import block_chains
 from latticear.estimation.blocks import block_mcmc, estimate_blocks
 from latticear.estimation.chains import estimate_chains, neural_mcmc
-from latticear.estimation.estimates import Estimate, Estimates, UnreliableEstimateWarning
-from latticear.estimation.importance import estimate, forward_ess, reweight
+from latticear.estimation.estimates import Estimates, UnreliableEstimateWarning
+from latticear.estimation.forward import forward_ess
+from latticear.estimation.importance import estimate, reweight
 from latticear.estimation.likelihood import negative_log_likelihood
 from latticear.estimation.own_chain import estimate_chain
 from latticear.estimation.particles import resampled_particles
+from latticear.estimation.quantity import Estimate
 from latticear.estimation.smc import estimate_particles, sequential_monte_carlo
 from latticear.estimation.tempering import estimate_tempering, parallel_tempering
 

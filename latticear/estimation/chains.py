@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from latticear.arguments import check_seed
 from latticear.arrays import Array
 from latticear.estimation.autocorrelation import TauInt, mean_error
-from latticear.estimation.estimates import JUDGED, MIN_EVENTS, Estimate, Estimates, rarity_reasons
+from latticear.estimation.estimates import JUDGED, Estimates, rarity, rarity_reasons
 from latticear.estimation.measurement import Measurement, Observable, measurements
+from latticear.estimation.quantity import Estimate
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.thermodynamics import rare_events, thermodynamics
 from latticear.estimation.weights import effective_sample_size, imbalance_of
@@ -185,12 +186,12 @@ def estimates_of_chains(
             n=n,
             ess=min(1.0, 0.5 / taus[name].tau) if taus[name].window else still,
             tau_int=taus[name].tau,
-            reliable=not reasons and events[name] >= MIN_EVENTS,
-        )
+            reach=float(np.abs(quantity.influence).max()),
+        ).object_to(rarity(events[name]))
         for name, quantity in quantities.items()
     }
     for name, values in series.items():
-        estimates[name] = _vector_chain(values, n, not reasons, still)
+        estimates[name] = _vector_chain(values, n, still)
     diagnostics = diagnostics | {
         "imbalance": imbalance.size,
         "tau_int_energy": taus[JUDGED[0]].tau,
@@ -218,19 +219,18 @@ def events_of(influence: Array, tau: TauInt, value: float) -> float:
     return rare_events(influence, influence.size / max(1.0, 2 * tau.tau), value)
 
 
-def _vector_chain(values: Array, n: int, reliable: bool, still: float) -> Estimate:
+def _vector_chain(values: Array, n: int, still: float) -> Estimate:
     columns = values.reshape(*values.shape[:2], -1)
     series = np.moveaxis(columns, 2, 0)
     parts = [mean_error(each) for each in series]
-    events = [events_of(each - mean, tau, mean) for each, (mean, _, tau) in zip(series, parts, strict=True)]
-    reliable = reliable and min(events) >= MIN_EVENTS
+    few = rarity(min(events_of(each - mean, tau, mean) for each, (mean, _, tau) in zip(series, parts, strict=True)))
     shape = values.shape[2:]
     means, errors = (np.array([part[i] for part in parts]).reshape(shape) for i in (0, 1))
     tau = max(part[2].tau for part in parts)
     ess = min(1.0, 0.5 / tau) if any(part[2].window for part in parts) else still
-    if not shape:
-        return Estimate(float(means), float(errors), n=n, ess=ess, tau_int=tau, reliable=reliable)
-    return Estimate(means, errors, n=n, ess=ess, tau_int=tau, reliable=reliable)
+    reach = np.abs(values - means).max((0, 1))
+    value, error, most = (each if shape else float(each) for each in (means, errors, reach))
+    return Estimate(value, error, n=n, ess=ess, tau_int=tau, reach=most).object_to(few)
 
 
 def _independence_metropolis(log_w: Array, rng: np.random.Generator) -> tuple[NDArray[np.int64], float]:

@@ -9,29 +9,24 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from latticear.arrays import Array
-from latticear.data import load_configurations
-from latticear.estimation.estimates import MIN_EVENTS, Estimate, Estimates, Value, rarity_reasons
-from latticear.estimation.measurement import CHUNK, Observable, measurements
+from latticear.estimation.estimates import Estimates, rarity, rarity_reasons
+from latticear.estimation.measurement import Observable, measurements
 from latticear.estimation.moments import WeightedMoments
+from latticear.estimation.quantity import Estimate, Value
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.thermodynamics import Thermodynamics, rare_events, thermodynamics, thermodynamics_of_moments
 from latticear.estimation.weights import diagnose, imbalance_of, log_mean_exp
 from latticear.exact import ExactResult
 from latticear.exact.result import QUANTITIES
-from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, check_temperature
-from latticear.lattice import configuration_size
-from latticear.models import AbstractModel, check_is_model
+from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.samples import Samples
-from latticear.sampling.modes import evaluating
 
-__all__ = ["delta_error", "estimate", "forward_ess", "reweight", "weighted_estimates"]
+__all__ = ["MIN_SAMPLES", "delta_error", "estimate", "reweight", "weighted_estimates"]
 
 
 N_BLOCKS = 100
@@ -130,7 +125,7 @@ def reweight(
                 m[:, None],
                 log_w[:, None],
                 balance[:, k, None],
-                {name: average.result() for name, average in sums[k].items()},
+                {name: (*average.result(), average.reach()) for name, average in sums[k].items()},
                 hamiltonian.n_sites,
                 temperature,
                 reference(given, hamiltonian, temperature, held=held),
@@ -139,6 +134,7 @@ def reweight(
                 pareto_k=diagnostics.pareto_k,
                 diagnostics=diagnostics.to_dict(),
                 reasons=diagnostics.reasons,
+                doubts=diagnostics.doubts,
             )
         )
     for result in results:
@@ -146,62 +142,12 @@ def reweight(
     return results
 
 
-@torch.no_grad()
-def forward_ess(
-    model: AbstractModel,
-    tokens: Any,
-    hamiltonian: AbstractHamiltonian,
-    temperature: float,
-    *,
-    condition: Tensor | None = None,
-) -> Estimate:
-    """ESS from configurations of the Boltzmann distribution p, `1 / (<w>_p <1/w>_p)`.
-
-    A model that has collapsed to a part of the distribution has a high ESS on its own samples, but a tiny one on
-    configurations of the target, some of which it almost never draws.
-
-    Args:
-        model: any model.
-        tokens: independent configurations of the target, e.g. from Monte Carlo: an array or a file, all that
-            `load_configurations` takes.
-        hamiltonian, temperature: Hamiltonian and temperature of the target.
-        condition: the condition, one row for all configurations, if the model has one.
-
-    References:
-        Nicoli et al., "Estimation of thermodynamic observables in lattice field theories with deep generative
-        models", Phys. Rev. Lett. 126 (2021) 032001; forward ESS: Nicoli et al., arXiv 2302.14082.
-    """
-    check_is_model(model)
-    check_is_hamiltonian(hamiltonian)
-    temperature = check_temperature(temperature)
-    size = configuration_size(model.shape, model.n_components)
-    if (size, model.n_tokens) != (hamiltonian.size, hamiltonian.n_tokens):
-        raise ValueError(
-            f"forward_ess needs a model and a Hamiltonian of equal shape and number of tokens: the model has {size} "
-            f"with {model.n_tokens} tokens, the Hamiltonian {hamiltonian.size} with {hamiltonian.n_tokens}"
-        )
-    tokens = load_configurations(tokens, hamiltonian, temperature=temperature)
-    if len(tokens) < MIN_SAMPLES:
-        raise ValueError(f"forward_ess needs at least {MIN_SAMPLES} configurations, got {len(tokens)}")
-    device, parts = model.rank.device, []
-    with evaluating(model):
-        for part in tokens.split(max(1, CHUNK // hamiltonian.n_sites)):
-            on_device = part.to(device)
-            rows = None if condition is None else condition.to(device).expand(len(part), -1)
-            parts.append(-hamiltonian.token_energy(on_device) / temperature - model.log_prob(on_device, rows))
-    log_w = torch.cat(parts).cpu().numpy()
-    log_mean, log_inverse = log_mean_exp(log_w), log_mean_exp(-log_w)
-    value = math.exp(-log_mean - log_inverse)
-    influence = value * (2 - np.exp(log_w - log_mean) - np.exp(-log_w - log_inverse))
-    return Estimate(value, delta_error(influence[:, None]), n=len(log_w), ess=value)
-
-
 def weighted_estimates(
     energy: Array,
     m: Array,
     log_w: Array,
     balance: Array,
-    vectors: Mapping[str, tuple[Value, Value]],
+    vectors: Mapping[str, tuple[Value, Value, Value]],
     n_sites: int,
     temperature: float,
     exact: ExactResult | None,
@@ -210,6 +156,7 @@ def weighted_estimates(
     ess: tuple[float, float],
     diagnostics: dict[str, float],
     reasons: list[str],
+    doubts: Sequence[str] = (),
     pareto_k: float | None = None,
     related: float | None = None,
 ) -> Estimates:
@@ -217,16 +164,17 @@ def weighted_estimates(
 
     Args:
         energy, m, log_w, balance: `(R, P)`, of P configurations on each of R islands; R of them alone if P = 1.
-        vectors: value and error of other observables, by name.
+        vectors: value, error and reach of other observables, by name.
         n_sites: N.
         temperature: T.
         exact: exact values that are stored with the estimates, or None.
         method: value of `Estimates.method`.
         ess: effective sample size as a fraction of all configurations, and its error.
         diagnostics, reasons: diagnostics of the weights and reasons for distrust, to which this function adds others.
+        doubts: reasons why independent evidence does not count.
         pareto_k: shape of the tail of the weights, as of `weights.pareto_k`; None if the method does not define it.
         related: number of configurations that descend from one ancestor and so count as one event, when the rare events
-            are counted on which an error depends; None skips this check.
+            are counted on which an error depends; None for independent samples.
     """
     n = log_w.size
     log_z = log_mean_exp(log_w.ravel())
@@ -234,9 +182,7 @@ def weighted_estimates(
     quantities = thermodynamics(energy, m, w, temperature, n_sites)
     # to first order, the logarithm of a mean is too low by var / 2n on average
     free = Thermodynamics(log_z + delta_error(w - 1) ** 2 / 2, w - 1)
-    events = {
-        name: rare_events(q.influence, n / related, q.value) for name, q in quantities.items() if related is not None
-    }
+    events = {name: rare_events(q.influence, n / (related or 1), q.value) for name, q in quantities.items()}
     u = quantities["energy_per_site"]
     quantities["log_z"] = free
     quantities["free_energy_per_site"] = Thermodynamics(
@@ -250,26 +196,37 @@ def weighted_estimates(
     scale = {name: abs(quantities[name].value) for name in QUANTITIES}
     change = float((w * balance).mean())
     imbalance = imbalance_of(change, delta_error(w * (balance - change)), n_sites, temperature, n * ess[0])
-    reasons = reasons + _disagreement(errors, jackknife, scale) + imbalance.reasons + rarity_reasons(events)
+    reasons = reasons + _disagreement(errors, jackknife, scale) + imbalance.reasons
+    if related is not None:
+        reasons += rarity_reasons(events)
 
-    def made(value: Value, error: Value, name: str = "") -> Estimate:
-        return Estimate(
-            value,
-            error,
-            n=n,
-            ess=ess[0],
-            jackknife_error=jackknife.get(name),
-            reliable=not reasons and events.get(name, math.inf) >= MIN_EVENTS,
-        )
+    def made(value: Value, error: Value, reach: Value | None = None, name: str = "") -> Estimate:
+        estimate = Estimate(value, error, n=n, ess=ess[0], reach=reach, jackknife_error=jackknife.get(name))
+        few = rarity(events.get(name, math.inf))
+        return estimate.doubt(few) if related is None else estimate.object_to(few)
 
-    estimates = {name: made(quantities[name].value, errors[name], name) for name in QUANTITIES}
+    estimates = {
+        name: made(quantities[name].value, errors[name], _reach(name, quantities, w, temperature, n_sites), name)
+        for name in QUANTITIES
+    }
     estimates["ess"] = made(*ess)
     if pareto_k is not None:
         estimates["pareto_k"] = made(pareto_k, 0.0)
     estimates |= {name: made(*value_and_error) for name, value_and_error in vectors.items()}
     diagnostics = diagnostics | {"imbalance": imbalance.size}
     result = Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
+    result.doubt(*doubts)
     return result if exact is None else result.beside(exact.values_for(n_sites, temperature), n_sites)
+
+
+def _reach(name: str, quantities: Mapping[str, Thermodynamics], w: Array, temperature: float, n_sites: int) -> float:
+    """The largest change of a quantity, per missing probability, that one of the configurations would make."""
+    of_z = {"log_z": 1.0, "free_energy_per_site": temperature / n_sites, "entropy_per_site": 1 / n_sites}.get(name, 0.0)
+    if of_z and name != "entropy_per_site":
+        return of_z
+    average = "energy_per_site" if of_z else name
+    change = np.abs(quantities[average].influence) / np.maximum(w, 1e-300)
+    return float(change.max()) / (temperature if of_z else 1.0) + of_z
 
 
 def _disagreement(delta: dict[str, float], jackknife: dict[str, float], scale: dict[str, float]) -> list[str]:

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from latticear.arrays import Array
-from latticear.estimation.estimates import Estimates, Value
+from latticear.estimation.estimates import Estimates
 from latticear.estimation.importance import delta_error, weighted_estimates
 from latticear.estimation.measurement import Measurement
+from latticear.estimation.quantity import Value
 from latticear.estimation.weights import effective_sample_size, log_mean_exp
 from latticear.exact import ExactResult
 
@@ -91,9 +92,10 @@ def island_estimates(
     )
 
 
-def _weighted(w: Array, values: Array) -> tuple[Value, Value]:
-    """Average of values `(R, P)` or `(R, P, k)` with weights `(R, P)` of mean one, and its error from the islands."""
+def _weighted(w: Array, values: Array) -> tuple[Value, Value, Value]:
+    """Average of values `(R, P)` or `(R, P, k)` with weights `(R, P)` of mean one, its error, and its reach."""
     columns = values.reshape(*w.shape, -1)
     means = (w[..., None] * columns).mean((0, 1))
     errors = np.array([delta_error(w * (columns[..., k] - mean)) for k, mean in enumerate(means)])
-    return (means, errors) if values.ndim == 3 else (float(means[0]), float(errors[0]))
+    reach = np.abs(columns - means).max((0, 1))
+    return (means, errors, reach) if values.ndim == 3 else (float(means[0]), float(errors[0]), float(reach[0]))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from latticear.data import load_configurations
-from latticear.estimation.estimates import Estimate
+from latticear.estimation.quantity import Estimate
 from latticear.models import AbstractModel, check_is_model
 from latticear.sampling.modes import evaluating
 from latticear.spaces import ConfigurationSpace, Grid

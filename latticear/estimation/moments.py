@@ -20,11 +20,14 @@ class WeightedMoments:
         self._top = -np.inf
         self._sums: list[Array] | None = None
         self._pivot: Array | None = None
+        self._range: tuple[Array, Array] | None = None
 
     def add(self, values: Array, log_w: Array) -> None:
         """Add a batch: values `(B,)` or `(B, k)`, log weights `(B,)`."""
         if self._pivot is None:
             self._pivot = values.mean(0)  # subtracted from all values, to avoid cancellation in the variance
+        low, high = self._range or (np.inf, -np.inf)
+        self._range = np.minimum(low, values.min(0)), np.maximum(high, values.max(0))
         top = max(self._top, float(log_w.max()))
         w = np.exp(log_w - top).reshape(-1, *[1] * (values.ndim - 1))
         f = values - self._pivot
@@ -45,5 +48,11 @@ class WeightedMoments:
         mean = wf / w
         squares = np.maximum(w2ff - 2 * mean * w2f + mean**2 * w2, 0)
         error = np.sqrt(squares * self._n / (self._n - 1)) / w
-        mean, error = mean + self._pivot, error
+        mean = mean + self._pivot
         return (mean, error) if np.ndim(mean) else (float(mean), float(error))
+
+    def reach(self) -> float | Array:
+        """The largest difference of a value from the average."""
+        assert self._range is not None
+        mean, (low, high) = self.result()[0], self._range
+        return np.maximum(high - mean, mean - low)[()]

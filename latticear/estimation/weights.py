@@ -12,6 +12,7 @@ from scipy.special import lambertw, logsumexp
 from latticear.arrays import Array
 
 __all__ = [
+    "ROUNDING",
     "Divergence",
     "Imbalance",
     "WeightDiagnostics",
@@ -28,6 +29,10 @@ __all__ = [
 KHAT_LIMIT = 0.7
 MIN_EFFECTIVE = 100
 MAX_SHARE = 0.05
+FEWEST = 30
+"""Smallest number of effective samples for which agreement with something independent means anything."""
+EVEN = 0.9
+"""ESS above which the samples themselves carry most of the weight, and a heavy tail is no more than a doubt."""
 MAX_IMBALANCE = 4.5
 ROUNDING = 1e-5
 """Rounding error of log_q of a network in single precision: log weights that differ by less count as equal."""
@@ -117,11 +122,11 @@ class WeightDiagnostics:
     def reasons(self) -> list[str]:
         """Reasons why the error bars cannot be trusted; empty if there are none."""
         reasons = []
-        if self.n * self.ess < MIN_EFFECTIVE:
+        if self.n * self.ess < MIN_EFFECTIVE and not self.is_even:
             reasons.append(f"only {self.n * self.ess:.0f} effective samples (ESS {self.ess:.2g} of n = {self.n})")
-        if self.pareto_k > KHAT_LIMIT:
-            reasons.append(f"the weights have a heavy tail (Pareto k-hat {self.pareto_k:.2f} > {KHAT_LIMIT})")
-        if self.max_share > MAX_SHARE:
+        if self.pareto_k > KHAT_LIMIT and not self.is_even:
+            reasons.append(self._heavy_tail)
+        if self.max_share > MAX_SHARE and not self.is_even:
             reasons.append(f"one sample carries {self.max_share:.0%} of the weight")
         if not 0.75 < self.ess_half / self.ess < 1.33:
             reasons.append(f"ESS changes with n ({self.ess_half:.2g} at n/2, {self.ess:.2g} at n)")
@@ -131,6 +136,25 @@ class WeightDiagnostics:
                 f"the tails of the weights"
             )
         return reasons
+
+    @property
+    def doubts(self) -> list[str]:
+        """Reasons why agreement with something independent does not count; empty if there are none."""
+        doubts = []
+        if self.n * self.ess < FEWEST:
+            doubts.append(f"only {self.n * self.ess:.0f} effective samples")
+        if self.pareto_k > KHAT_LIMIT and self.is_even:
+            doubts.append(self._heavy_tail)
+        return doubts
+
+    @property
+    def is_even(self) -> bool:
+        """Whether the weights are so even that the tail seen changes an average by less than its error."""
+        return self.ess > EVEN
+
+    @property
+    def _heavy_tail(self) -> str:
+        return f"the weights have a heavy tail (Pareto k-hat {self.pareto_k:.2f} > {KHAT_LIMIT})"
 
 
 def diagnose(log_w: Array) -> WeightDiagnostics:

@@ -8,7 +8,7 @@ from latticear.workflows.estimate import estimate_run, save_estimates
 from latticear.workflows.grid_runs import likelihood_run
 from latticear.workflows.grow import grow_run
 from latticear.workflows.train import train_run
-from latticear.workflows.trained import Report, Trained, quiet, trained
+from latticear.workflows.trained import Report, Trained, trained
 
 __all__ = [
     "Instance",

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from latticear.estimation.estimates import quiet
 from latticear.estimation.importance import MIN_SAMPLES, estimate
 from latticear.estimation.weights import divergence
 from latticear.exact import exact_result
@@ -32,7 +33,7 @@ from latticear.training import TrainingError
 from latticear.workflows.budget import Clock, check_minutes, drawn_data, measured_cost
 from latticear.workflows.estimate import save_estimates
 from latticear.workflows.train import asked_config, begin, train_run, training_data
-from latticear.workflows.trained import Report, quiet, trained
+from latticear.workflows.trained import Report, trained
 
 __all__ = ["compare_runs", "names_of"]
 

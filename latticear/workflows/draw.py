@@ -11,7 +11,7 @@ from latticear.data.couplings import Instance
 from latticear.data.exports import Writer, check_ending, writer_for
 from latticear.estimation.annealing import estimate_population
 from latticear.estimation.chains import estimate_chains
-from latticear.estimation.estimates import Estimates
+from latticear.estimation.estimates import Estimates, quiet
 from latticear.estimation.tempering import estimate_tempering
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian
@@ -26,7 +26,7 @@ from latticear.samples import Samples
 from latticear.spaces import ConfigurationSpace
 from latticear.targets import Asked
 from latticear.workflows.held import Held, read_held
-from latticear.workflows.trained import Report, quiet, step_of, trained
+from latticear.workflows.trained import Report, step_of, trained
 
 __all__ = ["monte_carlo_run", "sample_run"]
 

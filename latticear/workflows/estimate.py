@@ -14,8 +14,9 @@ from latticear.data import load_configurations
 from latticear.data.contents import contents_of
 from latticear.data.couplings import Instance
 from latticear.data.origin import stated_temperature
-from latticear.estimation.estimates import Estimates
-from latticear.estimation.importance import forward_ess, reweight
+from latticear.estimation.estimates import Estimates, quiet
+from latticear.estimation.forward import forward_ess
+from latticear.estimation.importance import reweight
 from latticear.estimation.measurement import measurements
 from latticear.estimation.methods import METHODS
 from latticear.estimation.weights import effective_sample_size
@@ -29,7 +30,7 @@ from latticear.runs.config import stored_config
 from latticear.runs.directory import RunDirectory
 from latticear.samples import Samples
 from latticear.targets import AbstractTarget, Asked, Setting
-from latticear.workflows.trained import Report, Say, quiet, step_of, trained
+from latticear.workflows.trained import Report, Say, step_of, trained
 
 __all__ = ["estimate_run", "save_estimates"]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from latticear.data.configurations import Configurations
 from latticear.data.reading import read_condition, read_metadata
-from latticear.estimation.estimates import Estimate
 from latticear.estimation.likelihood import negative_log_likelihood
+from latticear.estimation.quantity import Estimate
 from latticear.runs.config import RunConfig
 from latticear.runs.directory import RunDirectory
 from latticear.training.dataset import n_held_out

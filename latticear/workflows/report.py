@@ -13,8 +13,9 @@ import torch
 from matplotlib.figure import Figure
 
 from latticear.estimation.chains import estimate_chains
-from latticear.estimation.estimates import Estimates
-from latticear.estimation.importance import estimate, forward_ess
+from latticear.estimation.estimates import Estimates, quiet
+from latticear.estimation.forward import forward_ess
+from latticear.estimation.importance import estimate
 from latticear.exact import ExactResult, exact_result
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
@@ -40,7 +41,7 @@ from latticear.targets import AbstractTarget, Setting
 from latticear.workflows.describe import describe
 from latticear.workflows.page.run import run_page
 from latticear.workflows.report_grid import panels, report_grid
-from latticear.workflows.trained import Trained, quiet, trained
+from latticear.workflows.trained import Trained, trained
 
 __all__ = ["report_run"]
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from latticear.arguments import described
-from latticear.estimation.estimates import Estimate, Estimates
+from latticear.estimation.estimates import Estimates
+from latticear.estimation.quantity import Estimate
 from latticear.hamiltonians import HAMILTONIANS
 from latticear.models import MODELS, AbstractModel, check_is_model
 from latticear.runs.config import RunConfig, build_model, parse_config, to_toml

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from latticear.estimation.estimates import UnreliableEstimateWarning
 from latticear.models import AbstractModel
 from latticear.runs.config import RunConfig, resolve_device, stored_config
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.targets import AbstractTarget
 
-__all__ = ["Report", "Say", "Trained", "quiet", "step_of", "trained"]
+__all__ = ["Report", "Say", "Trained", "step_of", "trained"]
 
 Report = Callable[[int, int, str], None]
 """A function that is called with the work done, the total work, and a line of text that describes the progress."""
@@ -58,14 +55,6 @@ def trained(path: Path, device: str) -> Trained:
             f"is for shape {space.shape} with {space.n_tokens}"
         )
     return Trained(config, model)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """A context without warnings of unreliable estimates: the table of results shows those warnings itself."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnreliableEstimateWarning)
-        yield
 
 
 def step_of(path: Path) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from latticear.estimation.estimates import Estimate
+from latticear.estimation.quantity import Estimate
 from latticear.estimation.weights import KHAT_LIMIT, MAX_IMBALANCE, MAX_SHARE, MIN_EFFECTIVE
 from latticear.exact.result import QUANTITIES
 from latticear.workflows.words import verdict_of

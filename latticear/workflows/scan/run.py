@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 
 from latticear.estimation.chains import estimate_chains
+from latticear.estimation.estimates import quiet
 from latticear.exact import ExactResult, exact_result
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange
@@ -37,7 +38,7 @@ from latticear.workflows.scan.plan import Plan, Point, Share, size_name
 from latticear.workflows.scan.records import SETTINGS, read_record, stored_settings, write_record
 from latticear.workflows.scan.table import ScanTable, table_of
 from latticear.workflows.train import train_run
-from latticear.workflows.trained import Report, quiet
+from latticear.workflows.trained import Report
 
 __all__ = ["finish_scan", "is_scan", "open_scan", "report_scan", "scan_run"]
 

@@ -1,0 +1,131 @@
+"""Estimates are compared with something independent, and each quantity gets what follows for its verdict."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from latticear.estimation.autocorrelation import mean_error
+from latticear.estimation.check import Check
+from latticear.estimation.estimates import DIAGNOSTICS, KEY, Estimates
+from latticear.estimation.quantity import NEAR, Estimate
+from latticear.estimation.weights import ROUNDING
+
+__all__ = ["infer", "judge"]
+
+UNSEEN = 3.0
+"""Expected number of configurations of which n independent ones contain none in 5 % of the cases."""
+
+HARM = 1.0
+"""What a part of the distribution that a check cannot exclude may change, in errors, for the check to count."""
+
+LIMIT = 4.5
+"""Difference from a check, in errors of both, from which an estimate is not trusted."""
+
+PARTS = {"free_energy_per_site": ("log_z",), "entropy_per_site": ("log_z", "energy_per_site")}
+"""Quantities that are sums of others, with which they are judged."""
+
+
+def judge(estimates: Estimates, check: Check) -> Estimates:
+    """Compare estimates with a check, and add what follows to the verdict of each quantity; returns the estimates.
+
+    Two questions are asked of each quantity. Does it agree with the value of the check, within the errors of both? And
+    does the check reach as far as the error bar: would a part of the distribution that its m independent configurations
+    may lack, of probability 3 / m, change the quantity by less than its error? For a model the first question is also
+    asked of ln Z, by the average of q / p over the check, and the second one counts the configurations of the check
+    whose weights exceed those of all samples, because no sample represents them.
+
+    Args:
+        estimates: the estimates, which are modified.
+        check: the check, of the same system and temperature.
+    """
+    own, source = check.estimates, check.source
+    if check.log_w is not None:
+        estimates["forward_ess"] = check.forward_ess
+        estimates.check_collapse()
+    if own.warnings:
+        estimates.doubt(f"{source} are no evidence themselves: {'; '.join(own.warnings)}")
+        return estimates
+    least, missing = _missing(estimates, check)
+    deviations = {name: found for name in estimates if (found := _deviation(name, estimates, check)) is not None}
+    for name, parts in PARTS.items():
+        if name in estimates and all(part in deviations for part in parts):
+            deviations[name] = max(deviations[part] for part in parts)
+    for name, deviation in deviations.items():
+        harm = missing * _reach(estimates[name], own.get(name)) / _error(estimates[name])
+        estimates[name] = _judged(estimates[name], deviation, float(np.max(harm)), missing, source)
+    if wrong := [name for name in KEY if deviations.get(name, 0.0) > LIMIT]:
+        estimates.distrust(f"{', '.join(wrong)} {'differs' if len(wrong) == 1 else 'differ'} from {source}")
+    if "log_z" in estimates and least > LIMIT * estimates["log_z"].error:
+        estimates.distrust(f"the samples lack a part of probability {missing:.1g} that occurs in {source}")
+    for name in DIAGNOSTICS:
+        if name in estimates:
+            estimates[name] = estimates[name].support([source])
+    return estimates
+
+
+def infer(estimates: Estimates) -> Estimates:
+    """Let the exact ln Z count for quantities without an exact value; returns the estimates.
+
+    A part of the distribution of probability p that weighted samples lack makes their ln Z too low by p. If the exact
+    ln Z is known, p is known to the error of ln Z, and it changes an average by no more than p times the reach.
+    """
+    log_z = estimates.get("log_z")
+    if log_z is None or log_z.exact is None or estimates.method not in ("is", "smc"):
+        return estimates
+    missing = max(0.0, float(log_z.exact - log_z.value)) + 2 * float(log_z.error)
+    for name, estimate in list(estimates.items()):
+        if estimate.exact is not None or name in DIAGNOSTICS or estimate.reach is None:
+            continue
+        if (log_z.largest_deviation or 0.0) <= NEAR and np.max(missing * _reach(estimate) / _error(estimate)) <= HARM:
+            estimates[name] = estimate.support(["the exact value of ln Z"])
+    return estimates
+
+
+def _judged(estimate: Estimate, deviation: float, harm: float, missing: float, source: str) -> Estimate:
+    if deviation > LIMIT:
+        return estimate.object_to([f"{min(deviation, 1e6):.3g} errors away from the value of {source}"])
+    if deviation > NEAR:
+        return estimate.doubt([f"{deviation:.2g} errors away from the value of {source}"])
+    if harm > HARM:
+        size = f"{harm:.2g} errors" if harm < 1000 else "many errors"
+        return estimate.doubt([f"{source} may lack a part of probability {missing:.1g}, which would be {size}"])
+    return estimate.support([source])
+
+
+def _deviation(name: str, estimates: Estimates, check: Check) -> float | None:
+    """The difference from the value of the check in errors, of an array the largest; None if there is no such value."""
+    estimate, other = estimates[name], check.estimates.get(name)
+    if name in DIAGNOSTICS or name in PARTS:
+        return None
+    if name == "log_z" and check.log_w is not None:
+        # the average of q / p over configurations of p is one, with Z from the samples of q
+        inverse = np.exp(float(estimate.value) - check.log_w).reshape(-1, check.n_chains)
+        mean, error, _ = mean_error(inverse)
+        return abs(mean - 1) / max(math.hypot(error, float(estimate.error)), ROUNDING)
+    if other is None:
+        return None
+    gap = np.abs(np.asarray(estimate.value) - other.value)
+    spread = np.hypot(estimate.error, other.error)
+    return float(np.max(gap / np.maximum(spread, ROUNDING * np.maximum(np.abs(other.value), 1e-3))))
+
+
+def _missing(estimates: Estimates, check: Check) -> tuple[float, float]:
+    """Lower and upper bound of the probability of what the samples lack."""
+    n = check.n_independent
+    if check.log_w is None or "log_z" not in estimates or "max_share" not in estimates.diagnostics:
+        return 0.0, UNSEEN / n
+    top = math.log(estimates.diagnostics["max_share"] * estimates.n) + float(estimates["log_z"].value)
+    count = float((check.log_w > top + ROUNDING).mean()) * n  # no sample has so large a weight
+    return max(0.0, count - 2 * math.sqrt(count)) / n, (count + 2 * math.sqrt(count) + UNSEEN) / n
+
+
+def _reach(*estimates: Estimate | None) -> Any:
+    known = [np.asarray(each.reach) for each in estimates if each is not None and each.reach is not None]
+    return np.maximum.reduce(known) if known else math.inf
+
+
+def _error(estimate: Estimate) -> Any:
+    return np.maximum(np.asarray(estimate.error), 1e-300)
