@@ -20,6 +20,7 @@ from .data import (
     load_configurations as load_configurations,
 )
 from .estimation import (
+    Check as Check,
     Estimate as Estimate,
     Estimates as Estimates,
     UnreliableEstimateWarning as UnreliableEstimateWarning,
@@ -27,6 +28,8 @@ from .estimation import (
     estimate as estimate,
     estimate_chain as estimate_chain,
     forward_ess as forward_ess,
+    independent_check as independent_check,
+    judge as judge,
     negative_log_likelihood as negative_log_likelihood,
     neural_mcmc as neural_mcmc,
     parallel_tempering as parallel_tempering,

@@ -39,7 +39,7 @@ def estimate(
     method: EstimationMethod = None,
     data: Data = None,
     dataset: DatasetName = None,
-    check: Annotated[bool, typer.Option(help="Without --data: compute a forward ESS by cluster Monte Carlo.")] = True,
+    check: Annotated[bool, typer.Option(help="Compare with independent configurations, for the verdict.")] = True,
     instance: InstanceFile = None,
     index: InstanceIndex = None,
     seed: Seed = 0,

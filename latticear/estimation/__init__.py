@@ -22,9 +22,11 @@ from latticear.estimation.autocorrelation import TauInt, integrated_autocorrelat
 from latticear.estimation.block_updates import block_chains
 from latticear.estimation.blocks import block_mcmc, estimate_blocks
 from latticear.estimation.chains import estimate_chains, neural_mcmc
+from latticear.estimation.check import Check, independent_check
 from latticear.estimation.estimates import Estimates, UnreliableEstimateWarning
 from latticear.estimation.forward import forward_ess
 from latticear.estimation.importance import estimate, reweight
+from latticear.estimation.judgement import judge
 from latticear.estimation.likelihood import negative_log_likelihood
 from latticear.estimation.own_chain import estimate_chain
 from latticear.estimation.particles import resampled_particles
@@ -33,6 +35,7 @@ from latticear.estimation.smc import estimate_particles, sequential_monte_carlo
 from latticear.estimation.tempering import estimate_tempering, parallel_tempering
 
 __all__ = [
+    "Check",
     "Estimate",
     "Estimates",
     "TauInt",
@@ -47,7 +50,9 @@ __all__ = [
     "estimate_population",
     "estimate_tempering",
     "forward_ess",
+    "independent_check",
     "integrated_autocorrelation_time",
+    "judge",
     "mean_error",
     "negative_log_likelihood",
     "neural_mcmc",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from latticear.arguments import check_seed
 from latticear.arrays import Array
 from latticear.estimation.autocorrelation import TauInt, mean_error
-from latticear.estimation.estimates import JUDGED, Estimates, rarity, rarity_reasons
+from latticear.estimation.estimates import JUDGED, Estimates, rarity_reasons, with_rarity
 from latticear.estimation.measurement import Measurement, Observable, measurements
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.reference import AUTO, Exact, reference
@@ -28,6 +28,10 @@ MIN_THERMALIZATION = 20
 """Shortest thermalisation, in units of `tau_int`. The slowest mode may decay many times more slowly than `tau_int`
 suggests if it contributes little to the variance: after ten `tau_int` a bias is left that is significant in averages
 over several hundred chains."""
+
+FEWEST_TAU = 50
+"""Length of all chains together, in autocorrelation times, below which an error that is not well determined is not
+trusted; above it, it is no more than a doubt."""
 
 
 def neural_mcmc(
@@ -161,12 +165,13 @@ def estimates_of_chains(
         _, errors[name], tau = mean_error(quantity.influence)
         taus[name] = tau
         events[name] = events_of(quantity.influence, tau, quantity.value)
-    reasons = [
-        f"the chains are too short for their autocorrelation time ({name}: tau_int {taus[name].tau:.3g} in "
+    short = {
+        name: f"the chains are too short for their autocorrelation time ({name}: tau_int {taus[name].tau:.3g} in "
         f"{energy.shape[0]} steps of {energy.shape[1]} chains)"
         for name in JUDGED
         if not taus[name].reliable and errors[name] > 0
-    ]
+    }
+    reasons = [text for name, text in short.items() if energy.size < FEWEST_TAU * taus[name].tau]
     slowest = max(JUDGED, key=lambda name: taus[name].tau)
     required = MIN_THERMALIZATION * taus[slowest].tau
     if thermalization is not None and thermalization < required:
@@ -180,14 +185,17 @@ def estimates_of_chains(
     reasons += list(misfit) or imbalance.reasons
     reasons += rarity_reasons(events)
     estimates = {
-        name: Estimate(
-            quantity.value,
-            errors[name],
-            n=n,
-            ess=min(1.0, 0.5 / taus[name].tau) if taus[name].window else still,
-            tau_int=taus[name].tau,
-            reach=float(np.abs(quantity.influence).max()),
-        ).object_to(rarity(events[name]))
+        name: with_rarity(
+            Estimate(
+                quantity.value,
+                errors[name],
+                n=n,
+                ess=min(1.0, 0.5 / taus[name].tau) if taus[name].window else still,
+                tau_int=taus[name].tau,
+                reach=float(np.abs(quantity.influence).max()),
+            ),
+            events[name],
+        )
         for name, quantity in quantities.items()
     }
     for name, values in series.items():
@@ -198,6 +206,7 @@ def estimates_of_chains(
         "tau_int_abs_magnetization": taus[JUDGED[1]].tau,
     }
     result = Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
+    result.doubt(*(text for text in short.values() if text not in reasons))
     if exact is not None:
         result.beside(exact.values_for(n_sites, temperature), n_sites)
     result.warn()
@@ -223,14 +232,14 @@ def _vector_chain(values: Array, n: int, still: float) -> Estimate:
     columns = values.reshape(*values.shape[:2], -1)
     series = np.moveaxis(columns, 2, 0)
     parts = [mean_error(each) for each in series]
-    few = rarity(min(events_of(each - mean, tau, mean) for each, (mean, _, tau) in zip(series, parts, strict=True)))
+    events = min(events_of(each - mean, tau, mean) for each, (mean, _, tau) in zip(series, parts, strict=True))
     shape = values.shape[2:]
     means, errors = (np.array([part[i] for part in parts]).reshape(shape) for i in (0, 1))
     tau = max(part[2].tau for part in parts)
     ess = min(1.0, 0.5 / tau) if any(part[2].window for part in parts) else still
     reach = np.abs(values - means).max((0, 1))
     value, error, most = (each if shape else float(each) for each in (means, errors, reach))
-    return Estimate(value, error, n=n, ess=ess, tau_int=tau, reach=most).object_to(few)
+    return with_rarity(Estimate(value, error, n=n, ess=ess, tau_int=tau, reach=most), events)
 
 
 def _independence_metropolis(log_w: Array, rng: np.random.Generator) -> tuple[NDArray[np.int64], float]:

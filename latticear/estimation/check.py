@@ -17,15 +17,19 @@ from latticear.estimation.chains import estimate_chains
 from latticear.estimation.estimates import JUDGED, Estimates, quiet
 from latticear.estimation.forward import forward_ess_of, forward_log_weights
 from latticear.estimation.measurement import Observable
+from latticear.estimation.quantity import Estimate
 from latticear.estimation.tempering import estimate_tempering
+from latticear.exact.enumeration import enumerate_states
+from latticear.exact.tabulated import Tabulated, can_tabulate
 from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 from latticear.models import AbstractModel
 from latticear.montecarlo.clusters import SwendsenWang, clusters_suit
 from latticear.montecarlo.replicas import ParallelTempering
 from latticear.montecarlo.simulation import monte_carlo
+from latticear.observables import correlation
 from latticear.random_numbers import random_stream
 
-__all__ = ["MOST", "Check", "independent_check", "size_of_check"]
+__all__ = ["FEWEST", "MOST", "Check", "independent_check", "size_of_check"]
 
 FEWEST, MOST = 1000, 8000
 """Smallest and largest number of configurations of a check that nobody has asked for."""
@@ -35,13 +39,22 @@ MOST_SITES = 2**21
 
 N_CHAINS = 32
 
+FULL = 200
+"""Number of sites from which on half as many chains are run, each of them longer."""
+
+MOST_TEMPERED = 400
+"""Number of sites up to which parallel tempering is a check that nobody has asked for: larger systems take minutes."""
+
+ENUMERATION = "enumeration"
+METHODS = (ENUMERATION, SwendsenWang.name, ParallelTempering.name)
+
 
 @dataclass(frozen=True)
 class Check:
     """Configurations of the target by a method that knows nothing of the samples, and what follows from them.
 
     Attributes:
-        method: name of the method.
+        source: the configurations in words, such as "4,000 configurations by parallel tempering".
         estimates: estimates from these configurations alone, without exact values.
         log_w: `(m,)`, log importance weights of these configurations for the model that is checked, not normalised;
             None if no model is checked.
@@ -49,21 +62,40 @@ class Check:
         n_independent: number of independent configurations that the m configurations amount to.
     """
 
-    method: str
+    source: str
     estimates: Estimates
     log_w: Array | None
     n_chains: int
     n_independent: float
 
-    @property
-    def n(self) -> int:
-        """Number of configurations."""
-        return self.estimates.n
+    @classmethod
+    def of(
+        cls,
+        source: str,
+        estimates: Estimates,
+        tokens: Tensor,
+        hamiltonian: AbstractHamiltonian,
+        *,
+        n_chains: int,
+        model: AbstractModel | None = None,
+        condition: Tensor | None = None,
+    ) -> Check:
+        """A check from Markov chains.
 
-    @property
-    def source(self) -> str:
-        """The check in words."""
-        return f"{self.n:,} configurations by {self.method.replace('-', ' ')}"
+        Args:
+            source: the configurations in words.
+            estimates: estimates from them.
+            tokens: the configurations, ordered by time and within it by chain.
+            hamiltonian: the system.
+            n_chains: number of chains.
+            model, condition: as in `independent_check`.
+        """
+        slowest = max(estimates[name].tau_int or 0.5 for name in JUDGED)
+        whole = tokens[: len(tokens) // n_chains * n_chains]
+        log_w = None
+        if model is not None:
+            log_w = forward_log_weights(model, whole, hamiltonian, estimates.temperature, condition)
+        return cls(source, estimates, log_w, n_chains, len(whole) * min(1.0, 0.5 / slowest))
 
     @property
     def forward_ess(self) -> Any:
@@ -79,13 +111,15 @@ def independent_check(
     model: AbstractModel | None = None,
     condition: Tensor | None = None,
     observables: Mapping[str, Observable] | None = None,
+    method: str | None = None,
     seed: int = 0,
 ) -> Check:
     """Draw independent configurations of the Boltzmann distribution to check estimates with.
 
-    They come from Swendsen-Wang clusters where these flip whole phases at once, and otherwise from parallel tempering,
-    whose replicas are drawn anew at infinite temperature again and again: neither is held by barriers at the target
-    temperature, as single spin flips are, and neither knows which part of the distribution a network has learnt.
+    A system of at most 65,536 configurations is summed over all of them. Otherwise they come from Swendsen-Wang
+    clusters where these flip whole phases at once, and from parallel tempering where they do not: its replicas are
+    drawn anew at infinite temperature again and again. Neither is held by barriers at the target temperature, as
+    single spin flips are, and neither knows which part of the distribution a network has learnt.
 
     Args:
         hamiltonian, temperature: the target.
@@ -94,35 +128,62 @@ def independent_check(
             drawn them. None for estimates without a model.
         condition: the condition of the model, if it has one.
         observables: the user's observables, as in `estimate`; those that are not given here stay unchecked.
+        method: "enumeration", "swendsen-wang" or "parallel-tempering"; None for the first of these that suits.
         seed: seed of the chains; they are independent of all samples and chains of the same seed.
 
     Raises:
-        ValueError: for a number of configurations below 100, a model of another system, or as `monte_carlo`.
+        ValueError: for a number of configurations below 100, a model of another system, an unknown method, or as
+            `monte_carlo`.
     """
     check_is_hamiltonian(hamiltonian)
     temperature, n = check_temperature(temperature), check_integer("n", n, least=100)
-    method = SwendsenWang.name if clusters_suit(hamiltonian) else ParallelTempering.name
-    n_chains = min(N_CHAINS, n // 20)
+    if method not in (None, *METHODS):
+        raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}")
+    method = method or _method(hamiltonian)
     own = int(random_stream(seed, "check").generate_state(1, np.uint64)[0])
+    if method == ENUMERATION:
+        table = Tabulated(hamiltonian, temperature)
+        drawn, log_w = table.draw(n, own), None
+        if model is not None:
+            log_w = forward_log_weights(model, drawn, hamiltonian, temperature, condition)
+        return Check("the sum over all configurations", _summed(table, observables, n), log_w, 1, math.inf)
+    n_chains = max(2, min(N_CHAINS if hamiltonian.n_sites < FULL else N_CHAINS // 2, n // 20))
     total = -(-n // n_chains) * n_chains
     batches = list(monte_carlo(hamiltonian, temperature, n=total, method=method, n_chains=n_chains, seed=own))
     estimator: Any = estimate_chains if method == SwendsenWang.name else estimate_tempering
     with quiet():
         estimates = estimator(batches, hamiltonian, temperature, observables=observables, exact=None)
-    slowest = max(estimates[name].tau_int or 0.5 for name in JUDGED)
-    log_w = None
-    if model is not None:
-        tokens = torch.cat([batch.tokens for batch in batches])
-        log_w = forward_log_weights(model, tokens, hamiltonian, temperature, condition)
-    return Check(method, estimates, log_w, n_chains, total * min(1.0, 0.5 / slowest))
+    source = f"{total:,} configurations by {method.replace('-', ' ')}"
+    tokens = torch.cat([batch.tokens for batch in batches])
+    return Check.of(source, estimates, tokens, hamiltonian, n_chains=n_chains, model=model, condition=condition)
 
 
-def size_of_check(estimates: Estimates, n_sites: int) -> int:
-    """Number of configurations that a check of these estimates needs, within the limits of this file.
+def _method(hamiltonian: AbstractHamiltonian) -> str:
+    if can_tabulate(hamiltonian):
+        return ENUMERATION
+    return SwendsenWang.name if clusters_suit(hamiltonian) else ParallelTempering.name
+
+
+def _summed(table: Tabulated, observables: Mapping[str, Observable] | None, n: int) -> Estimates:
+    """Exact averages as estimates without errors."""
+    hamiltonian, temperature = table.hamiltonian, table.temperature
+    values: dict[str, Any] = dict(enumerate_states(hamiltonian, temperature).to_dict())
+    vectors = hamiltonian.vectors_of(table.tokens)
+    values["correlation"] = np.exp(table.log_p) @ correlation(vectors, hamiltonian.lattice).numpy()
+    values |= {name: table.average(fn) for name, fn in (observables or {}).items()}
+    exact = {name: Estimate(value, 0.0 * value, n=n, ess=1.0, reach=0.0 * value) for name, value in values.items()}
+    return Estimates(exact, temperature=temperature, n=n, diagnostics={})
+
+
+def size_of_check(estimates: Estimates, hamiltonian: AbstractHamiltonian) -> int:
+    """Number of configurations that a check of estimates needs, within a budget of some seconds; 0 if it takes longer.
 
     A check of m configurations does not see a part of the distribution of probability 3 / m or less; this should be
     less than the error of ln Z.
     """
+    n_sites = hamiltonian.n_sites
+    if n_sites > MOST_TEMPERED and _method(hamiltonian) == ParallelTempering.name:
+        return 0
     error = float(estimates["log_z"].error) if "log_z" in estimates else 1 / math.sqrt(estimates.n)
     most = max(FEWEST, min(MOST, MOST_SITES // n_sites))
     return int(min(max(3 / max(error, 1e-9), FEWEST), most))

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from latticear.arrays import Array
 from latticear.data import load_configurations
-from latticear.estimation.importance import MIN_SAMPLES, delta_error
+from latticear.estimation.inputs import MIN_SAMPLES
 from latticear.estimation.measurement import CHUNK
 from latticear.estimation.quantity import Estimate
+from latticear.estimation.thermodynamics import delta_error
 from latticear.estimation.weights import log_mean_exp
 from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 from latticear.lattice import configuration_size
@@ -47,6 +48,7 @@ def forward_ess(
         Nicoli et al., "Estimation of thermodynamic observables in lattice field theories with deep generative
         models", Phys. Rev. Lett. 126 (2021) 032001; forward ESS: Nicoli et al., arXiv 2302.14082.
     """
+    check_is_model(model)
     check_is_hamiltonian(hamiltonian)
     temperature = check_temperature(temperature)
     tokens = load_configurations(tokens, hamiltonian, temperature=temperature)

@@ -14,23 +14,31 @@ from typing import Literal
 import numpy as np
 
 from latticear.arrays import Array
-from latticear.estimation.estimates import Estimates, rarity, rarity_reasons
+from latticear.estimation.columns import Columns
+from latticear.estimation.estimates import Estimates, quiet, rarity_reasons, with_rarity
+from latticear.estimation.inputs import MIN_SAMPLES
+from latticear.estimation.judgement import Asked, asked_check, infer, judge
 from latticear.estimation.measurement import Observable, measurements
 from latticear.estimation.moments import WeightedMoments
 from latticear.estimation.quantity import Estimate, Value
 from latticear.estimation.reference import AUTO, Exact, reference
-from latticear.estimation.thermodynamics import Thermodynamics, rare_events, thermodynamics, thermodynamics_of_moments
+from latticear.estimation.thermodynamics import (
+    Thermodynamics,
+    delta_error,
+    rare_events,
+    thermodynamics,
+    thermodynamics_of_moments,
+)
 from latticear.estimation.weights import diagnose, imbalance_of, log_mean_exp
 from latticear.exact import ExactResult
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.samples import Samples
 
-__all__ = ["MIN_SAMPLES", "delta_error", "estimate", "reweight", "weighted_estimates"]
+__all__ = ["estimate", "reweight", "weighted_estimates"]
 
 
 N_BLOCKS = 100
-MIN_SAMPLES = 10
 
 
 def estimate(
@@ -40,6 +48,7 @@ def estimate(
     *,
     observables: Mapping[str, Observable] | None = None,
     exact: Exact = AUTO,
+    check: Asked = None,
 ) -> Estimates:
     """Free energy and observables of the Boltzmann distribution by importance sampling, with error bars.
 
@@ -47,8 +56,11 @@ def estimate(
     model; the quality of the model determines only the error. Samples with sites held fixed estimate the distribution
     with those sites fixed; samples with several different sets of fixed sites estimate the mixture of these
     distributions, each weighted by its Z. ln Z is corrected for the bias of the logarithm. Errors are one standard
-    deviation by the delta method; `jackknife_error` is a second estimate of the error, from 100 blocks. If the
-    weights show that the error bars cannot be trusted, a warning is issued and `reliable` is False.
+    deviation by the delta method; `jackknife_error` is a second estimate of the error, from 100 blocks.
+
+    Each estimate has a `verdict`. It is "trusted" if something independent agrees with it: an exact value, or a check.
+    Without those it is "unchecked", since no diagnostic of the weights shows a part of the distribution that the model
+    has never drawn. It is "not trusted", with a warning, if weights, exact values or the check speak against it.
 
     Args:
         samples: samples drawn from a model, or an iterator of batches of samples (`model.sample_batches`).
@@ -58,6 +70,9 @@ def estimate(
             site has components, to `(B,)` or `(B, k)`.
         exact: an exact result that is stored with the estimates for comparison. "auto" finds one if that takes half a
             second or less, once for each system and temperature, and no site was held fixed; None for no comparison.
+        check: the model that drew the samples, which is then checked with independent configurations of the target
+            (`la.independent_check`; this takes seconds); True for such a check without the model; a `Check` made
+            before; None for no check.
 
     Returns:
         `free_energy_per_site, energy_per_site, entropy_per_site, heat_capacity_per_site, abs_magnetization,
@@ -71,7 +86,13 @@ def estimate(
         Nicoli et al., "Asymptotically unbiased estimation of physical observables with neural samplers",
         Phys. Rev. E 101 (2020) 023304, arXiv 1910.13496.
     """
-    return reweight(samples, hamiltonian, [temperature], observables=observables, exact=[exact])[0]
+    with quiet():
+        result = reweight(samples, hamiltonian, [temperature], observables=observables, exact=[exact])[0]
+        found = asked_check(check, result, hamiltonian, observables)
+    if found is not None:
+        judge(result, found)
+    result.warn()
+    return result
 
 
 def reweight(
@@ -97,7 +118,7 @@ def reweight(
             f"exact must have one entry for each of {len(temperatures)} temperatures, got {len(references)}"
         )
     sums: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in temperatures]
-    columns: list[tuple[Array, Array, Array, Array]] = []
+    columns = Columns()
     held = False
     for part in measurements(samples, hamiltonian, temperatures, observables):
         if part.log_q is None:
@@ -105,14 +126,14 @@ def reweight(
                 "these samples have no log_q and cannot be weighted; for samples of Monte Carlo use "
                 "la.estimation.estimate_chains"
             )
-        columns.append((part.energy, part.m, part.log_q, part.balance))
+        columns.add(part.energy, part.m, part.log_q, part.balance)
         held = held or part.held
         for temperature, moments in zip(temperatures, sums, strict=True):
             for name, values in part.values.items():
                 moments[name].add(values, -part.energy / temperature - part.log_q)
     if not columns:
         raise ValueError("there are no samples to estimate from")
-    energy, m, log_q, balance = (np.concatenate(column) for column in zip(*columns, strict=True))
+    energy, m, log_q, balance = columns.arrays()
     if len(energy) < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {len(energy)}")
     results = []
@@ -125,7 +146,7 @@ def reweight(
                 m[:, None],
                 log_w[:, None],
                 balance[:, k, None],
-                {name: (*average.result(), average.reach()) for name, average in sums[k].items()},
+                {name: (*average.result(), average.reach(), average.events()) for name, average in sums[k].items()},
                 hamiltonian.n_sites,
                 temperature,
                 reference(given, hamiltonian, temperature, held=held),
@@ -138,7 +159,7 @@ def reweight(
             )
         )
     for result in results:
-        result.warn()
+        infer(result).warn()
     return results
 
 
@@ -147,7 +168,7 @@ def weighted_estimates(
     m: Array,
     log_w: Array,
     balance: Array,
-    vectors: Mapping[str, tuple[Value, Value, Value]],
+    vectors: Mapping[str, tuple[Value, Value, Value, Value]],
     n_sites: int,
     temperature: float,
     exact: ExactResult | None,
@@ -164,7 +185,7 @@ def weighted_estimates(
 
     Args:
         energy, m, log_w, balance: `(R, P)`, of P configurations on each of R islands; R of them alone if P = 1.
-        vectors: value, error and reach of other observables, by name.
+        vectors: value, error, reach and number of rare events of other observables, by name.
         n_sites: N.
         temperature: T.
         exact: exact values that are stored with the estimates, or None.
@@ -200,13 +221,18 @@ def weighted_estimates(
     if related is not None:
         reasons += rarity_reasons(events)
 
-    def made(value: Value, error: Value, reach: Value | None = None, name: str = "") -> Estimate:
+    def made(value: Value, error: Value, reach: Value | None = None, few: Value = math.inf, name: str = "") -> Estimate:
         estimate = Estimate(value, error, n=n, ess=ess[0], reach=reach, jackknife_error=jackknife.get(name))
-        few = rarity(events.get(name, math.inf))
-        return estimate.doubt(few) if related is None else estimate.object_to(few)
+        return with_rarity(estimate, float(np.min(few)))
 
     estimates = {
-        name: made(quantities[name].value, errors[name], _reach(name, quantities, w, temperature, n_sites), name)
+        name: made(
+            quantities[name].value,
+            errors[name],
+            _reach(name, quantities, w, temperature, n_sites),
+            events.get(name, math.inf),
+            name,
+        )
         for name in QUANTITIES
     }
     estimates["ess"] = made(*ess)
@@ -254,16 +280,6 @@ def _jackknife(energy: Array, m: Array, w: Array, temperature: float, n_sites: i
     replicas["entropy_per_site"] = replicas["energy_per_site"] / temperature + replicas["log_z"] / n_sites
     scale = (n_blocks - 1) / n_blocks
     return {name: float(np.sqrt(scale * ((values - values.mean()) ** 2).sum())) for name, values in replicas.items()}
-
-
-def delta_error(influence: Array) -> float:
-    """Standard deviation of an estimate by the delta method, from influences `(R, P)` whose rows are independent.
-
-    The factor R - 1 corrects for the subtracted mean. With fewer than some thirty rows, `(value - exact) / error`
-    follows Student's t distribution, which is broader than a normal one.
-    """
-    island = influence.mean(1)
-    return float(np.sqrt((island**2).mean() / (len(island) - 1)))
 
 
 def _ess_error(w: Array) -> float:

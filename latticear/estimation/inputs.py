@@ -11,7 +11,10 @@ from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, sa
 from latticear.models import AbstractModel
 from latticear.samples import Samples
 
-__all__ = ["batches_of", "check_made_at"]
+__all__ = ["MIN_SAMPLES", "batches_of", "check_made_at"]
+
+MIN_SAMPLES = 10
+"""Smallest number of samples from which an error bar is computed."""
 
 WANTED = "samples must be la.Samples, as model.sample and la.monte_carlo return them, or an iterator of them"
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from latticear.arrays import Array
 from latticear.estimation.estimates import Estimates
-from latticear.estimation.importance import delta_error, weighted_estimates
+from latticear.estimation.importance import weighted_estimates
 from latticear.estimation.measurement import Measurement
 from latticear.estimation.quantity import Value
+from latticear.estimation.thermodynamics import delta_error, rare_events
 from latticear.estimation.weights import effective_sample_size, log_mean_exp
 from latticear.exact import ExactResult
 
@@ -73,7 +74,8 @@ def island_estimates(
             f"the islands disagree about Z (ESS {agreement:.2g} over {n_islands} islands): use more particles",
             *reasons,
         ]
-    vectors = {name: _weighted(w, column([part.values[name] for part in parts])) for name in parts[0].values}
+    n = log_w.size / (related or 1)
+    vectors = {name: _weighted(w, column([part.values[name] for part in parts]), n) for name in parts[0].values}
     return weighted_estimates(
         column([part.energy for part in parts]),
         column([part.m for part in parts]),
@@ -92,10 +94,12 @@ def island_estimates(
     )
 
 
-def _weighted(w: Array, values: Array) -> tuple[Value, Value, Value]:
-    """Average of values `(R, P)` or `(R, P, k)` with weights `(R, P)` of mean one, its error, and its reach."""
+def _weighted(w: Array, values: Array, n: float) -> tuple[Value, Value, Value, Value]:
+    """Average of values `(R, P)` or `(R, P, k)` with weights `(R, P)` of mean one, its error, reach and rare events."""
     columns = values.reshape(*w.shape, -1)
     means = (w[..., None] * columns).mean((0, 1))
     errors = np.array([delta_error(w * (columns[..., k] - mean)) for k, mean in enumerate(means)])
     reach = np.abs(columns - means).max((0, 1))
-    return (means, errors, reach) if values.ndim == 3 else (float(means[0]), float(errors[0]), float(reach[0]))
+    events = np.array([rare_events(w * (columns[..., k] - mean), n, mean) for k, mean in enumerate(means)])
+    found = (means, errors, reach, events)
+    return found if values.ndim == 3 else (float(means[0]), float(errors[0]), float(reach[0]), float(events[0]))

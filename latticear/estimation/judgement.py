@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from latticear.arguments import described
 from latticear.estimation.autocorrelation import mean_error
-from latticear.estimation.check import Check
+from latticear.estimation.check import FEWEST, Check, independent_check, size_of_check
 from latticear.estimation.estimates import DIAGNOSTICS, KEY, Estimates
+from latticear.estimation.measurement import Observable
 from latticear.estimation.quantity import NEAR, Estimate
 from latticear.estimation.weights import ROUNDING
+from latticear.hamiltonians import AbstractHamiltonian
+from latticear.models import AbstractModel
 
-__all__ = ["infer", "judge"]
+__all__ = ["Asked", "asked_check", "infer", "judge"]
+
+Asked = AbstractModel | Check | bool | None
+"""What a user may give as a check of estimates."""
 
 UNSEEN = 3.0
 """Expected number of configurations of which n independent ones contain none in 5 % of the cases."""
@@ -39,12 +47,11 @@ def judge(estimates: Estimates, check: Check) -> Estimates:
 
     Args:
         estimates: the estimates, which are modified.
-        check: the check, of the same system and temperature.
+        check: the check, of the same system and temperature. An exact value says more; what has one is left as it is.
     """
     own, source = check.estimates, check.source
     if check.log_w is not None:
         estimates["forward_ess"] = check.forward_ess
-        estimates.check_collapse()
     if own.warnings:
         estimates.doubt(f"{source} are no evidence themselves: {'; '.join(own.warnings)}")
         return estimates
@@ -53,17 +60,39 @@ def judge(estimates: Estimates, check: Check) -> Estimates:
     for name, parts in PARTS.items():
         if name in estimates and all(part in deviations for part in parts):
             deviations[name] = max(deviations[part] for part in parts)
+    known = [name for name in deviations if estimates[name].exact is not None]
+    deviations = {name: deviation for name, deviation in deviations.items() if name not in known}
     for name, deviation in deviations.items():
         harm = missing * _reach(estimates[name], own.get(name)) / _error(estimates[name])
         estimates[name] = _judged(estimates[name], deviation, float(np.max(harm)), missing, source)
     if wrong := [name for name in KEY if deviations.get(name, 0.0) > LIMIT]:
         estimates.distrust(f"{', '.join(wrong)} {'differs' if len(wrong) == 1 else 'differ'} from {source}")
-    if "log_z" in estimates and least > LIMIT * estimates["log_z"].error:
+    if "log_z" in deviations and least > LIMIT * estimates["log_z"].error:
         estimates.distrust(f"the samples lack a part of probability {missing:.1g} that occurs in {source}")
     for name in DIAGNOSTICS:
         if name in estimates:
             estimates[name] = estimates[name].support([source])
     return estimates
+
+
+def asked_check(
+    asked: Asked, estimates: Estimates, hamiltonian: AbstractHamiltonian, observables: Mapping[str, Observable] | None
+) -> Check | None:
+    """The check that a user asks for.
+
+    Raises:
+        ValueError: for anything but a model, a check, True, False or None.
+    """
+    if asked is None or asked is False or isinstance(asked, Check):
+        return asked or None
+    if asked is not True and not isinstance(asked, AbstractModel):
+        raise ValueError(
+            f"check must be the model that drew the samples, True, a Check of la.independent_check or None, got "
+            f"{described(asked)}"
+        )
+    model = asked if isinstance(asked, AbstractModel) else None
+    n = size_of_check(estimates, hamiltonian) or FEWEST
+    return independent_check(hamiltonian, estimates.temperature, n=n, model=model, observables=observables)
 
 
 def infer(estimates: Estimates) -> Estimates:
@@ -77,7 +106,7 @@ def infer(estimates: Estimates) -> Estimates:
         return estimates
     missing = max(0.0, float(log_z.exact - log_z.value)) + 2 * float(log_z.error)
     for name, estimate in list(estimates.items()):
-        if estimate.exact is not None or name in DIAGNOSTICS or estimate.reach is None:
+        if estimate.exact is not None or name in DIAGNOSTICS or estimate.reach is None or _still(estimate):
             continue
         if (log_z.largest_deviation or 0.0) <= NEAR and np.max(missing * _reach(estimate) / _error(estimate)) <= HARM:
             estimates[name] = estimate.support(["the exact value of ln Z"])
@@ -89,6 +118,10 @@ def _judged(estimate: Estimate, deviation: float, harm: float, missing: float, s
         return estimate.object_to([f"{min(deviation, 1e6):.3g} errors away from the value of {source}"])
     if deviation > NEAR:
         return estimate.doubt([f"{deviation:.2g} errors away from the value of {source}"])
+    if estimate.evidence:
+        return estimate
+    if _still(estimate) and missing:
+        return estimate.doubt([f"it did not vary, and {source} may lack a part of probability {missing:.1g}"])
     if harm > HARM:
         size = f"{harm:.2g} errors" if harm < 1000 else "many errors"
         return estimate.doubt([f"{source} may lack a part of probability {missing:.1g}, which would be {size}"])
@@ -100,7 +133,7 @@ def _deviation(name: str, estimates: Estimates, check: Check) -> float | None:
     estimate, other = estimates[name], check.estimates.get(name)
     if name in DIAGNOSTICS or name in PARTS:
         return None
-    if name == "log_z" and check.log_w is not None:
+    if name == "log_z" and check.log_w is not None and not (other and other.error == 0):
         # the average of q / p over configurations of p is one, with Z from the samples of q
         inverse = np.exp(float(estimate.value) - check.log_w).reshape(-1, check.n_chains)
         mean, error, _ = mean_error(inverse)
@@ -109,22 +142,35 @@ def _deviation(name: str, estimates: Estimates, check: Check) -> float | None:
         return None
     gap = np.abs(np.asarray(estimate.value) - other.value)
     spread = np.hypot(estimate.error, other.error)
-    return float(np.max(gap / np.maximum(spread, ROUNDING * np.maximum(np.abs(other.value), 1e-3))))
+    return float(np.max(gap / np.maximum(spread, 1e-7 * np.maximum(np.abs(other.value), 1e-3))))
 
 
 def _missing(estimates: Estimates, check: Check) -> tuple[float, float]:
-    """Lower and upper bound of the probability of what the samples lack."""
+    """Lower and upper bound of the probability of what the samples lack.
+
+    A configuration of the check whose weight w exceeds that of every sample would not have been drawn; since others
+    were drawn in its place, the share of Z that is missing is its probability times `1 - 1 / w`.
+    """
     n = check.n_independent
+    if math.isinf(n):  # a sum over all configurations
+        return 0.0, 0.0
     if check.log_w is None or "log_z" not in estimates or "max_share" not in estimates.diagnostics:
         return 0.0, UNSEEN / n
-    top = math.log(estimates.diagnostics["max_share"] * estimates.n) + float(estimates["log_z"].value)
-    count = float((check.log_w > top + ROUNDING).mean()) * n  # no sample has so large a weight
-    return max(0.0, count - 2 * math.sqrt(count)) / n, (count + 2 * math.sqrt(count) + UNSEEN) / n
+    log_w = check.log_w - float(estimates["log_z"].value)
+    beyond = log_w > math.log(estimates.diagnostics["max_share"] * estimates.n) + ROUNDING
+    share = np.where(beyond, np.maximum(-np.expm1(-log_w), 0), 0.0)
+    lost, spread = float(share.mean()), 2 * math.sqrt(float((share**2).mean()) / n)
+    return max(0.0, lost - spread), lost + spread + UNSEEN / n
 
 
 def _reach(*estimates: Estimate | None) -> Any:
     known = [np.asarray(each.reach) for each in estimates if each is not None and each.reach is not None]
     return np.maximum.reduce(known) if known else math.inf
+
+
+def _still(estimate: Estimate) -> bool:
+    """Whether the value, or one of an array, did not vary, so that nothing is known of what would change it."""
+    return bool(np.any(np.asarray(estimate.error) <= 1e-12 * np.abs(np.asarray(estimate.value))))
 
 
 def _error(estimate: Estimate) -> Any:

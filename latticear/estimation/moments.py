@@ -31,12 +31,16 @@ class WeightedMoments:
         top = max(self._top, float(log_w.max()))
         w = np.exp(log_w - top).reshape(-1, *[1] * (values.ndim - 1))
         f = values - self._pivot
-        sums = [part.sum(0) for part in (w, w * f, w**2, w**2 * f, w**2 * f**2)]
+        wf = w * f
+        parts = (w, wf, w**2, w * wf, wf**2, w**3, w**2 * wf, w * wf**2, wf**3)
+        sums = [part.sum(0) for part in parts]
         if self._sums is not None:
             scale = np.exp(self._top - top)
             sums = [
                 new + old * factor
-                for new, old, factor in zip(sums, self._sums, [scale] * 2 + [scale**2] * 3, strict=True)
+                for new, old, factor in zip(
+                    sums, self._sums, [scale] * 2 + [scale**2] * 3 + [scale**3] * 4, strict=True
+                )
             ]
         self._n, self._top, self._sums = self._n + len(values), top, sums
 
@@ -44,12 +48,21 @@ class WeightedMoments:
         """The average and its standard deviation, `sqrt(n / (n - 1) sum w^2 (f - <f>)^2) / sum w`."""
         assert self._sums is not None
         assert self._pivot is not None
-        w, wf, w2, w2f, w2ff = self._sums
+        w, wf, w2, w2f, w2ff, *_ = self._sums
         mean = wf / w
         squares = np.maximum(w2ff - 2 * mean * w2f + mean**2 * w2, 0)
         error = np.sqrt(squares * self._n / (self._n - 1)) / w
         mean = mean + self._pivot
         return (mean, error) if np.ndim(mean) else (float(mean), float(error))
+
+    def events(self) -> float | Array:
+        """Number of rare events on which the error depends, as `thermodynamics.rare_events` defines it."""
+        assert self._sums is not None
+        w, wf, w2, w2f, w2ff, w3, w3f, w3ff, w3fff = self._sums
+        mean = wf / w
+        second = np.maximum(w2ff - 2 * mean * w2f + mean**2 * w2, 0)
+        third = w3fff - 3 * mean * w3ff + 3 * mean**2 * w3f - mean**3 * w3
+        return np.divide(second**3, third**2, out=np.full_like(second, np.inf), where=np.abs(third) > 0)[()]
 
     def reach(self) -> float | Array:
         """The largest difference of a value from the average."""

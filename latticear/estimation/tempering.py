@@ -17,7 +17,7 @@ from scipy.special import expit
 from latticear.arrays import Array
 from latticear.estimation.autocorrelation import TauInt, mean_error
 from latticear.estimation.chains import estimate_chains, events_of
-from latticear.estimation.estimates import Estimates, rarity
+from latticear.estimation.estimates import Estimates, with_rarity
 from latticear.estimation.measurement import Observable
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.reference import AUTO, Exact, reference
@@ -229,8 +229,8 @@ def _add_free_energy(result: Estimates, energy_trk: Array, betas: Array, hamilto
 
 def _estimate(value: float, error: float, tau: TauInt, result: Estimates, events: float) -> Estimate:
     n, ess = tau.n_chains * tau.length, min(1.0, 0.5 / tau.tau)
-    estimate = Estimate(value, error, n=n, ess=ess, tau_int=tau.tau)
-    return estimate.object_to((*result.warnings, *rarity(events)))
+    estimate = Estimate(value, error, n=n, ess=ess, tau_int=tau.tau).object_to(result.warnings)
+    return with_rarity(estimate, events)
 
 
 def _overlap_squared(hamiltonian: AbstractHamiltonian, batch: Samples) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 from latticear.arrays import Array
 from latticear.estimation.numbers import ROUNDING
 
-__all__ = ["Thermodynamics", "rare_events", "thermodynamics", "thermodynamics_of_moments"]
+__all__ = ["Thermodynamics", "delta_error", "rare_events", "thermodynamics", "thermodynamics_of_moments"]
 
 
 class Thermodynamics(NamedTuple):
@@ -89,6 +89,16 @@ def thermodynamics_of_moments(moments: Array, temperature: float, n_sites: int) 
         "susceptibility": beta * n_sites * (m2 - a**2),
         "binder_cumulant": 1 - np.divide(m4, 3 * m2**2, out=np.full_like(m4, np.nan), where=m2 > 0),
     }
+
+
+def delta_error(influence: Array) -> float:
+    """Standard deviation of an estimate by the delta method, from influences `(R, P)` whose rows are independent.
+
+    The factor R - 1 corrects for the subtracted mean. With fewer than some thirty rows, `(value - exact) / error`
+    follows Student's t distribution, which is broader than a normal one.
+    """
+    island = influence.mean(1)
+    return float(np.sqrt((island**2).mean() / (len(island) - 1)))
 
 
 def rare_events(influence: Array, n: float, scale: float = 0.0) -> float:

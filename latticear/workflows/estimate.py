@@ -14,9 +14,11 @@ from latticear.data import load_configurations
 from latticear.data.contents import contents_of
 from latticear.data.couplings import Instance
 from latticear.data.origin import stated_temperature
+from latticear.estimation.check import independent_check, size_of_check
 from latticear.estimation.estimates import Estimates, quiet
 from latticear.estimation.forward import forward_ess
 from latticear.estimation.importance import reweight
+from latticear.estimation.judgement import judge
 from latticear.estimation.measurement import measurements
 from latticear.estimation.methods import METHODS
 from latticear.estimation.weights import effective_sample_size
@@ -24,8 +26,6 @@ from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.models import AbstractModel
 from latticear.models.steps import DrawsInSteps
-from latticear.montecarlo.clusters import clusters_suit
-from latticear.montecarlo.simulation import monte_carlo_data
 from latticear.runs.config import stored_config
 from latticear.runs.directory import RunDirectory
 from latticear.samples import Samples
@@ -36,9 +36,6 @@ __all__ = ["estimate_run", "save_estimates"]
 
 AUTO = "auto"
 """The method that the first samples choose."""
-
-N_CHECK = 1000
-"""Number of Monte Carlo configurations for the forward ESS, which checks importance sampling."""
 
 N_PILOT = 4000
 """Largest number of samples whose weights decide on the method."""
@@ -82,8 +79,8 @@ def estimate_run(
         device: device of the network: auto, cpu or cuda.
         report: called with progress.
         say: called with a line that states the chosen method, if there was a choice.
-        check: whether to draw Monte Carlo configurations for the forward ESS if no data are given, the method is
-            importance sampling and a cluster algorithm exists for the system, so that they are drawn quickly.
+        check: whether to compare the estimates with independent configurations, if no data are given and these take
+            seconds: the sum over all configurations, clusters, or parallel tempering (`independent_check`).
         instance: file of the couplings, for a run for a disorder.
 
     Returns:
@@ -114,15 +111,32 @@ def estimate_run(
     for k, (setting, aims) in enumerate(draws):
         part = _Part(k * n, n, len(draws) * n, seed, report)
         estimates = _estimated(model, setting, aims, part, method, say)
-        for result, t in zip(estimates, aims, strict=True):
-            if target_data is None and check and result.method == "is" and clusters_suit(setting.system):
-                target_data = monte_carlo_data(setting.system, t, N_CHECK, seed, "check")
+        for result in estimates:
             if target_data is not None:
-                result["forward_ess"] = forward_ess(model, target_data, setting.system, t, condition=setting.condition)
+                result["forward_ess"] = forward_ess(
+                    model, target_data, setting.system, result.temperature, condition=setting.condition
+                )
                 result.check_collapse()
+            elif check:
+                _check(result, setting, model, seed, say)
             target_data = None  # the configurations of the file belong to the first temperature alone
         results += estimates
     return results
+
+
+def _check(result: Estimates, setting: Setting, model: AbstractModel, seed: int, say: Say) -> None:
+    """Compare estimates with independent configurations, unless these would take longer than the budget."""
+    system, t = setting.system, result.temperature
+    n = size_of_check(result, system)
+    if not n:
+        result.doubt(
+            f"a check by parallel tempering of {system.n_sites} sites takes longer than a few seconds: ask for one, "
+            f"la.independent_check(hamiltonian, {t:g}, n=..., model=model)"
+        )
+        return
+    say(f"check by independent configurations, {n:,} of them")
+    of_model = {"model": model, "condition": setting.condition} if result.method == "is" else {}
+    judge(result, independent_check(system, t, n=n, seed=seed, **of_model))
 
 
 class _Part(NamedTuple):

@@ -13,9 +13,10 @@ import torch
 from matplotlib.figure import Figure
 
 from latticear.estimation.chains import estimate_chains
+from latticear.estimation.check import Check
 from latticear.estimation.estimates import Estimates, quiet
-from latticear.estimation.forward import forward_ess
 from latticear.estimation.importance import estimate
+from latticear.estimation.judgement import judge
 from latticear.exact import ExactResult, exact_result
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
@@ -123,7 +124,11 @@ def _figures(
     with quiet():
         ours = estimate(samples, hamiltonian, t, exact=exact)
         theirs = estimate_chains(chains, hamiltonian, t, exact=exact)
-    forward = forward_ess(model, reference.tokens, hamiltonian, t, condition=condition)
+    source = f"{n:,} configurations of Markov chains"
+    of_model = {"model": model, "condition": condition}
+    check = Check.of(source, theirs, reference.tokens, hamiltonian, n_chains=len(chains[0]), **of_model)
+    judge(ours, check)
+    forward = ours["forward_ess"]
     from_model, from_chains = _Observed.of(samples, hamiltonian), _Observed.of(reference, hamiltonian)
     assert samples.log_q is not None
     log_w = -from_model.energy * hamiltonian.n_sites / t - samples.log_q.cpu().numpy()
@@ -138,8 +143,6 @@ def _figures(
         "correlation": ((6, 4), lambda f: correlation_function(f.subplots(), *pair)),
         "weights": ((6, 4), lambda f: weight_histogram(f.subplots(), log_w, text)),
     }
-    ours["forward_ess"] = forward
-    ours.check_collapse()
     return figures, ours
 
 
