@@ -262,5 +262,5 @@ def print_point(console: Console, point: dict[str, Any]) -> None:
     console.print(
         f"{height}x{width} T = {point['temperature']:g}: F/N {with_error(free['value'], free['error'])}, "
         f"|m| {with_error(m['value'], m['error'])}{ess}, {point['seconds']:.0f} s"
-        f"{'' if estimates['reliable'] else ', unreliable: ' + '; '.join(estimates['warnings'])}"
+        f", {estimates['verdict']}{'' if estimates['reliable'] else ': ' + '; '.join(estimates['reasons'])}"
     )

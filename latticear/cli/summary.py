@@ -80,15 +80,19 @@ def _estimates(content: Tree | None) -> Iterator[Line]:
         return
     trust = "" if "free_energy_per_site" not in content else f": {words.verdict_of(content)}"
     yield "estimates", f"n = {content['n']}{trust}"
+    if trust:
+        yield from (("", reason) for reason in words.verdict_of(content).reasons)
     for name in QUANTITIES:
         if isinstance(content.get(name), Mapping):
             yield "", f"{name:24s}{_value(content[name])}"
 
 
 def _point(point: Tree) -> str:
+    from latticear.workflows import words
+
     names = {"F/N": "free_energy_per_site", "|m|": "abs_magnetization", "ESS": "ess"}
     found = [f"{short} {_value(point[name])}" for short, name in names.items() if name in point]
-    return ", ".join(found) + ("" if point.get("reliable", True) else ", not trusted")
+    return ", ".join(found) + f", {words.verdict_of(point)}"
 
 
 def _value(entry: Tree) -> str:

@@ -14,6 +14,7 @@ from latticear.estimation.estimates import JUDGED, Estimates, rarity_reasons, wi
 from latticear.estimation.measurement import Measurement, Observable, measurements
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.reference import AUTO, Exact, reference
+from latticear.estimation.symmetry import with_asymmetry
 from latticear.estimation.thermodynamics import rare_events, thermodynamics
 from latticear.estimation.weights import effective_sample_size, imbalance_of
 from latticear.exact import ExactResult
@@ -28,6 +29,8 @@ MIN_THERMALIZATION = 20
 """Shortest thermalisation, in units of `tau_int`. The slowest mode may decay many times more slowly than `tau_int`
 suggests if it contributes little to the variance: after ten `tau_int` a bias is left that is significant in averages
 over several hundred chains."""
+
+SHORT = "the chains are too short for its autocorrelation time"
 
 FEWEST_TAU = 50
 """Length of all chains together, in autocorrelation times, below which an error that is not well determined is not
@@ -87,11 +90,13 @@ def neural_mcmc(
     m = np.concatenate([part.m for part in parts])[held]
     balance = np.concatenate([part.balance[:, 0] for part in parts])[held]
     series = {name: np.concatenate([part.values[name] for part in parts])[held] for name in parts[0].values}
+    odd = {name: np.concatenate([part.asymmetry[name] for part in parts])[held] for name in parts[0].asymmetry}
     return estimates_of_chains(
         energy,
         m,
         balance,
         series,
+        odd,
         hamiltonian.n_sites,
         temperature,
         reference(exact, hamiltonian, temperature, held=parts[0].held),
@@ -137,9 +142,10 @@ def estimate_chains(
     energy, m = np.stack([part.energy for part in parts]), np.stack([part.m for part in parts])
     balance = np.stack([part.balance[:, 0] for part in parts])
     series = {name: np.stack([part.values[name] for part in parts]) for name in parts[0].values}
+    odd = {name: np.stack([part.asymmetry[name] for part in parts]) for name in parts[0].asymmetry}
     known = reference(exact, hamiltonian, temperature, held=parts[0].held)
     return estimates_of_chains(
-        energy, m, balance, series, hamiltonian.n_sites, temperature, known, {}, thermalization=thermalization
+        energy, m, balance, series, odd, hamiltonian.n_sites, temperature, known, {}, thermalization=thermalization
     )
 
 
@@ -148,6 +154,7 @@ def estimates_of_chains(
     m: Array,
     balance: Array,
     series: dict[str, Array],
+    asymmetry: dict[str, Array],
     n_sites: int,
     temperature: float,
     exact: ExactResult | None,
@@ -156,7 +163,7 @@ def estimates_of_chains(
     thermalization: float | None = None,
     misfit: Sequence[str] = (),
 ) -> Estimates:
-    """Estimates of chains from energies and magnetisations `(T, R)` and series `(T, R, ...)`."""
+    """Estimates of chains from energies and magnetisations `(T, R)` and series `(T, R, ...)` with asymmetries."""
     quantities = thermodynamics(energy, m, np.ones_like(energy), temperature, n_sites)
     errors: dict[str, float] = {}
     taus: dict[str, TauInt] = {}
@@ -198,15 +205,20 @@ def estimates_of_chains(
         )
         for name, quantity in quantities.items()
     }
+    for name, tau in taus.items():
+        if not tau.reliable and errors[name] > 0:
+            estimates[name] = estimates[name].doubt([SHORT])
     for name, values in series.items():
         estimates[name] = _vector_chain(values, n, still)
+        if name in asymmetry:
+            differences = [mean_error(each)[:2] for each in _columns(asymmetry[name])]
+            estimates[name] = with_asymmetry(estimates[name], *zip(*differences, strict=True))
     diagnostics = diagnostics | {
         "imbalance": imbalance.size,
         "tau_int_energy": taus[JUDGED[0]].tau,
         "tau_int_abs_magnetization": taus[JUDGED[1]].tau,
     }
     result = Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
-    result.doubt(*(text for text in short.values() if text not in reasons))
     if exact is not None:
         result.beside(exact.values_for(n_sites, temperature), n_sites)
     result.warn()
@@ -228,9 +240,13 @@ def events_of(influence: Array, tau: TauInt, value: float) -> float:
     return rare_events(influence, influence.size / max(1.0, 2 * tau.tau), value)
 
 
+def _columns(values: Array) -> Array:
+    """The series of each entry of an array: `(T, R, ...)` to `(K, T, R)`."""
+    return np.moveaxis(values.reshape(*values.shape[:2], -1), 2, 0)
+
+
 def _vector_chain(values: Array, n: int, still: float) -> Estimate:
-    columns = values.reshape(*values.shape[:2], -1)
-    series = np.moveaxis(columns, 2, 0)
+    series = _columns(values)
     parts = [mean_error(each) for each in series]
     events = min(events_of(each - mean, tau, mean) for each, (mean, _, tau) in zip(series, parts, strict=True))
     shape = values.shape[2:]
@@ -239,7 +255,9 @@ def _vector_chain(values: Array, n: int, still: float) -> Estimate:
     ess = min(1.0, 0.5 / tau) if any(part[2].window for part in parts) else still
     reach = np.abs(values - means).max((0, 1))
     value, error, most = (each if shape else float(each) for each in (means, errors, reach))
-    return with_rarity(Estimate(value, error, n=n, ess=ess, tau_int=tau, reach=most), events)
+    estimate = with_rarity(Estimate(value, error, n=n, ess=ess, tau_int=tau, reach=most), events)
+    short = any(part[2].window and not part[2].reliable for part in parts)
+    return estimate.doubt([SHORT]) if short else estimate
 
 
 def _independence_metropolis(log_w: Array, rng: np.random.Generator) -> tuple[NDArray[np.int64], float]:

@@ -22,6 +22,7 @@ from latticear.estimation.measurement import Observable, measurements
 from latticear.estimation.moments import WeightedMoments
 from latticear.estimation.quantity import Estimate, Value
 from latticear.estimation.reference import AUTO, Exact, reference
+from latticear.estimation.symmetry import with_asymmetry
 from latticear.estimation.thermodynamics import (
     Thermodynamics,
     delta_error,
@@ -118,6 +119,7 @@ def reweight(
             f"exact must have one entry for each of {len(temperatures)} temperatures, got {len(references)}"
         )
     sums: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in temperatures]
+    odd: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in temperatures]
     columns = Columns()
     held = False
     for part in measurements(samples, hamiltonian, temperatures, observables):
@@ -128,9 +130,10 @@ def reweight(
             )
         columns.add(part.energy, part.m, part.log_q, part.balance)
         held = held or part.held
-        for temperature, moments in zip(temperatures, sums, strict=True):
-            for name, values in part.values.items():
-                moments[name].add(values, -part.energy / temperature - part.log_q)
+        for k, temperature in enumerate(temperatures):
+            for moments, columns_of in ((sums[k], part.values), (odd[k], part.asymmetry)):
+                for name, values in columns_of.items():
+                    moments[name].add(values, -part.energy / temperature - part.log_q)
     if not columns:
         raise ValueError("there are no samples to estimate from")
     energy, m, log_q, balance = columns.arrays()
@@ -158,7 +161,9 @@ def reweight(
                 doubts=diagnostics.doubts,
             )
         )
-    for result in results:
+    for result, asymmetries in zip(results, odd, strict=True):
+        for name, asymmetry in asymmetries.items():
+            result[name] = with_asymmetry(result[name], *asymmetry.result())
         infer(result).warn()
     return results
 

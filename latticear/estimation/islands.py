@@ -18,6 +18,7 @@ from latticear.estimation.estimates import Estimates
 from latticear.estimation.importance import weighted_estimates
 from latticear.estimation.measurement import Measurement
 from latticear.estimation.quantity import Value
+from latticear.estimation.symmetry import with_asymmetry
 from latticear.estimation.thermodynamics import delta_error, rare_events
 from latticear.estimation.weights import effective_sample_size, log_mean_exp
 from latticear.exact import ExactResult
@@ -76,7 +77,7 @@ def island_estimates(
         ]
     n = log_w.size / (related or 1)
     vectors = {name: _weighted(w, column([part.values[name] for part in parts]), n) for name in parts[0].values}
-    return weighted_estimates(
+    estimates = weighted_estimates(
         column([part.energy for part in parts]),
         column([part.m for part in parts]),
         log_w,
@@ -92,6 +93,10 @@ def island_estimates(
         pareto_k=pareto_k,
         related=related,
     )
+    for name in parts[0].asymmetry:
+        value, error, *_ = _weighted(w, column([part.asymmetry[name] for part in parts]), n)
+        estimates[name] = with_asymmetry(estimates[name], value, error)
+    return estimates
 
 
 def _weighted(w: Array, values: Array, n: float) -> tuple[Value, Value, Value, Value]:

@@ -35,6 +35,9 @@ class Measurement(NamedTuple):
             over the Boltzmann distribution is zero (Callen's identity); its mean over samples that miss part of the
             distribution is not.
         values: correlation function and the user's observables by name, each `(B,)` or `(B, k)`.
+        asymmetry: for each of the user's observables, its value minus that after a flip of all spins, `(B,)` or
+            `(B, k)`; empty where a flip changes the energy, or sites were held fixed. Its mean over the Boltzmann
+            distribution is zero; its mean over chains that have never flipped is not.
         held: whether some sites were held fixed.
 
     References:
@@ -46,6 +49,7 @@ class Measurement(NamedTuple):
     log_q: Array | None
     balance: Array
     values: dict[str, Array]
+    asymmetry: dict[str, Array]
     held: bool
 
 
@@ -94,13 +98,18 @@ def _measure(
 ) -> Measurement:
     spins = hamiltonian.spins(batch.tokens)
     vectors = hamiltonian.vectors_of(batch.tokens)
-    values = {"correlation": correlation(vectors, hamiltonian.lattice).cpu().numpy()}
+    own = {name: _evaluate(name, fn, spins) for name, fn in observables.items()}
+    asymmetry = {}
+    if own and hamiltonian.spin_flip and batch.where is None:
+        flipped = hamiltonian.spins(hamiltonian.n_tokens - 1 - batch.tokens)
+        asymmetry = {name: own[name] - _evaluate(name, fn, flipped) for name, fn in observables.items()}
     return Measurement(
         energy=hamiltonian.token_energy(batch.tokens).cpu().numpy(),
         m=magnetization(vectors).cpu().numpy(),
         log_q=None if batch.log_q is None else batch.log_q.cpu().numpy(),
         balance=_balance(batch, hamiltonian, temperatures),
-        values=values | {name: _evaluate(name, fn, spins) for name, fn in observables.items()},
+        values={"correlation": correlation(vectors, hamiltonian.lattice).cpu().numpy()} | own,
+        asymmetry=asymmetry,
         held=batch.where is not None,
     )
 

@@ -90,6 +90,7 @@ def estimate_chain(
         name: np.concatenate([getattr(part, name) for part in parts]).reshape(-1, width) for name in ("energy", "m")
     }
     balance = np.concatenate([part.balance[:, 0] for part in parts]).reshape(-1, width)
+    odd = {name: np.concatenate([part.asymmetry[name] for part in parts]) for name in parts[0].asymmetry}
     others = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
     with torch.no_grad():
         found = consistency(tokens.view(-1, width, *hamiltonian.size), hamiltonian, temperature)
@@ -98,6 +99,7 @@ def estimate_chain(
         series["m"],
         balance,
         {name: each.reshape(-1, width, *each.shape[1:]) for name, each in others.items()},
+        {name: each.reshape(-1, width, *each.shape[1:]) for name, each in odd.items()},
         hamiltonian.n_sites,
         temperature,
         reference(exact, hamiltonian, temperature),

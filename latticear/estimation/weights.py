@@ -125,7 +125,7 @@ class WeightDiagnostics:
         if self.n * self.ess < MIN_EFFECTIVE and not self.is_even:
             reasons.append(f"only {self.n * self.ess:.0f} effective samples (ESS {self.ess:.2g} of n = {self.n})")
         if self.pareto_k > KHAT_LIMIT and not self.is_even:
-            reasons.append(self._heavy_tail)
+            reasons.append(f"the weights have a heavy tail (Pareto k-hat {self.pareto_k:.2f} > {KHAT_LIMIT})")
         if self.max_share > MAX_SHARE and not self.is_even:
             reasons.append(f"one sample carries {self.max_share:.0%} of the weight")
         if not 0.75 < self.ess_half / self.ess < 1.33:
@@ -140,21 +140,12 @@ class WeightDiagnostics:
     @property
     def doubts(self) -> list[str]:
         """Reasons why agreement with something independent does not count; empty if there are none."""
-        doubts = []
-        if self.n * self.ess < FEWEST:
-            doubts.append(f"only {self.n * self.ess:.0f} effective samples")
-        if self.pareto_k > KHAT_LIMIT and self.is_even:
-            doubts.append(self._heavy_tail)
-        return doubts
+        return [f"only {self.n * self.ess:.0f} effective samples"] if self.n * self.ess < FEWEST else []
 
     @property
     def is_even(self) -> bool:
         """Whether the weights are so even that the tail seen changes an average by less than its error."""
         return self.ess > EVEN
-
-    @property
-    def _heavy_tail(self) -> str:
-        return f"the weights have a heavy tail (Pareto k-hat {self.pareto_k:.2f} > {KHAT_LIMIT})"
 
 
 def diagnose(log_w: Array) -> WeightDiagnostics:
@@ -218,8 +209,7 @@ def imbalance_of(moved: float, error: float, n_sites: int, temperature: float, n
 
     If nothing varied, the error is that of a count: the heat bath would make excitations of a certain energy, found
     from the change at one site of two levels, `d exp(-d/T)`; in equilibrium as many configurations have one as it
-    would make, and the size is the square root of the number of them among n. Even if that is small, errors of zero
-    are not to be trusted.
+    would make, and the size is the square root of the number of them among n.
 
     Args:
         moved: average energy change of a heat-bath step, summed over all sites.
@@ -236,9 +226,6 @@ def imbalance_of(moved: float, error: float, n_sites: int, temperature: float, n
         share = min(abs(moved) / n_sites / temperature, math.exp(-1))
         excitation = -temperature * float(lambertw(-share, -1).real)
         size = math.copysign(math.sqrt(n * abs(moved) / excitation), moved)
-        if abs(size) <= MAX_IMBALANCE:
-            reason = f"a heat bath would change the average energy, which did not vary in {n:,.0f} configurations"
-            return Imbalance(size, [f"{reason}: errors of zero say nothing of what they lack; use more"])
     return Imbalance(size, balance_reasons(size))
 
 

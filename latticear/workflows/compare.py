@@ -81,7 +81,7 @@ def compare_runs(
         Rows of JSON values: `name`, `config`, `run`, `model`, `hamiltonian`, `temperature`, `parameters`, `steps`,
         `planned_steps`, `seconds`, `kl` (KL(q||p) in nats), `ess` and `free_energy_per_site` (each with value and
         error), `deviation` of the free energy from the exact one in units of its error, `n`, `samples_per_second`,
-        `reliable`, `warnings`.
+        `verdict`, `reliable`, `warnings`.
 
     Raises:
         ValueError: for an invalid time, number of samples or list of configs.
@@ -230,6 +230,7 @@ def _evaluated(run: RunDirectory, n: int, budget: float, device: torch.device, r
         "deviation": None if free.deviation is None else float(free.deviation),
         "n": n,
         "samples_per_second": float(np.median(drawn.rates)),
+        "verdict": str(result.verdict),
         "reliable": result.reliable,
         "warnings": [*_time_warnings(done, config, budget), *result.warnings],
     }

@@ -135,8 +135,9 @@ def _check(result: Estimates, setting: Setting, model: AbstractModel, seed: int,
         )
         return
     say(f"check by independent configurations, {n:,} of them")
-    of_model = {"model": model, "condition": setting.condition} if result.method == "is" else {}
-    judge(result, independent_check(system, t, n=n, seed=seed, **of_model))
+    weighted = result.method == "is"
+    model_drawn, condition = (model, setting.condition) if weighted else (None, None)
+    judge(result, independent_check(system, t, n=n, model=model_drawn, condition=condition, seed=seed))
 
 
 class _Part(NamedTuple):

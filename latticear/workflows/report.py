@@ -125,8 +125,8 @@ def _figures(
         ours = estimate(samples, hamiltonian, t, exact=exact)
         theirs = estimate_chains(chains, hamiltonian, t, exact=exact)
     source = f"{n:,} configurations of Markov chains"
-    of_model = {"model": model, "condition": condition}
-    check = Check.of(source, theirs, reference.tokens, hamiltonian, n_chains=len(chains[0]), **of_model)
+    width = len(chains[0])
+    check = Check.of(source, theirs, reference.tokens, hamiltonian, n_chains=width, model=model, condition=condition)
     judge(ours, check)
     forward = ours["forward_ess"]
     from_model, from_chains = _Observed.of(samples, hamiltonian), _Observed.of(reference, hamiltonian)

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
+from latticear.estimation.verdict import Verdict
 from latticear.workflows.line_a_minute import duration
 
 __all__ = [
@@ -128,16 +129,14 @@ def estimate_command(path: PurePath, config: Tree) -> str:
     return f"latticear estimate {path}" + (" --instance FILE" if config["model"].get("n_condition_maps") else "")
 
 
-def verdict_of(estimates: Tree) -> str:
-    """Whether estimates can be trusted, in one word or two: trusted, unchecked or not trusted.
+def verdict_of(estimates: Tree) -> Verdict:
+    """The verdict on estimates, with its reasons.
 
     Args:
-        estimates: the contents of estimates.json. Without a forward ESS, importance sampling does not see a part of the
-            distribution that the network misses.
+        estimates: the contents of estimates.json, or one quantity of it.
     """
-    if not estimates.get("reliable", True):
-        return "not trusted"
-    return "unchecked" if estimates.get("method") == "is" and "forward_ess" not in estimates else "trusted"
+    verdict = Verdict.from_dict(estimates)
+    return Verdict(verdict, estimates.get("warnings", ())) if "verdict" not in estimates else verdict
 
 
 def _counted(n: int, what: str) -> str:

@@ -12,8 +12,9 @@ from rich.console import Console
 
 import latticear as la
 from latticear.cli.display import print_estimates
-from latticear.estimation.estimates import Estimate, Estimates, UnreliableEstimateWarning, with_error
+from latticear.estimation.estimates import Estimates, UnreliableEstimateWarning, with_error
 from latticear.estimation.numbers import unseen_probability
+from latticear.estimation.quantity import Estimate
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_deviation_and_text():
     estimate = Estimate(1.0, 0.1, n=100, ess=0.5, exact=1.25)
     assert estimate.deviation == pytest.approx(-2.5)
     assert str(estimate) == "1.00(10)"
-    assert str(Estimate(1.0, 0.1, n=100, ess=0.5, reliable=False)) == "1.00(10) (unreliable)"
+    assert str(Estimate(1.0, 0.1, n=100, ess=0.5, objections=("why",))) == "1.00(10) (not trusted)"
     assert Estimate(1.0, 0.0, n=100, ess=0.5, exact=1.0).deviation == 0
     assert Estimate(1.0, 0.0, n=100, ess=0.5, exact=1.1).deviation is None
     assert Estimate(1.0, 0.0, n=200, ess=0.5, exact=1.1, exact_spread=0.2).deviation == pytest.approx(-5)
@@ -57,7 +58,9 @@ def test_deviation_and_text():
 
 def test_json_has_no_nan():
     content = Estimate(float("nan"), np.inf, n=1, ess=1.0, exact=2.0).to_dict()
-    assert json.loads(json.dumps(content, allow_nan=False)) == {"value": None, "error": None, "exact": 2.0}
+    content = json.loads(json.dumps(content, allow_nan=False))
+    assert {key: content[key] for key in ("value", "error", "exact")} == {"value": None, "error": None, "exact": 2.0}
+    assert content["verdict"] == "unchecked"
 
 
 def _estimates(own: float, target: float) -> Estimates:
@@ -77,9 +80,10 @@ def test_collapse_is_told():
         collapsed.warn()
 
 
-@pytest.mark.parametrize(("reasons", "marked"), [((), ["yes", "no"]), (("why",), ["no", "no"])])
+@pytest.mark.parametrize(("reasons", "marked"), [((), ["unchecked", "trusted"]), (("why",), ["trusted", "trusted"])])
 def test_a_table_says_what_to_trust(reasons, marked):
-    values = {name: Estimate(0.5, 0.1, n=100, ess=1.0, reliable=name == "a" and not reasons) for name in ("a", "b")}
+    objections = {"a": reasons, "b": (*reasons, "few")}
+    values = {name: Estimate(0.5, 0.1, n=100, ess=1.0, objections=objections[name]) for name in ("a", "b")}
     console = Console(record=True, width=100, file=io.StringIO())
     print_estimates(console, Estimates(values, temperature=1.0, n=100, diagnostics={}, reasons=reasons))
     rows = console.export_text().splitlines()
@@ -97,8 +101,8 @@ def _aligned(n: int, n_up: int) -> la.Samples:
 def test_where_nothing_varied_there_is_a_bound_in_place_of_an_error():
     """At T = 0.5 an excited configuration has a probability of 2e-6: that none of 1000 has one is no contradiction."""
     ising = la.Ising((4, 4))
-    with pytest.warns(UnreliableEstimateWarning, match="did not vary in 1,000 configurations: errors of zero"):
-        found = la.estimate(_aligned(1000, 500), ising, 0.5)
+    found = la.estimate(_aligned(1000, 500), ising, 0.5)
+    assert found.verdict == "trusted"
     for name in ("energy_per_site", "abs_magnetization", "heat_capacity_per_site", "log_z"):
         assert found[name].unvaried
         assert found[name].unseen_probability == pytest.approx(3 / 1000, rel=5e-3)
@@ -120,7 +124,7 @@ def test_a_still_sample_that_the_exact_result_excludes_differs():
     for name in ("free_energy_per_site", "log_z", "energy_per_site", "abs_magnetization", "magnetization_squared"):
         assert found[name].shown_deviation == "differs", name
         assert found[name].contradicted
-    assert {row[0]: row[-1] for row in found.table().rows}["abs_magnetization"] == "no"
+    assert {row[0]: row[-1] for row in found.table().rows}["abs_magnetization"] == "not trusted"
 
 
 def test_the_exact_spread_is_that_of_a_configuration():
@@ -172,7 +176,7 @@ def test_estimates_are_rebuilt_from_json():
     assert again.to_dict() == content
     assert str(again) == str(found)
     assert again["energy_per_site"].deviation == pytest.approx(found["energy_per_site"].deviation)
-    chain = Estimate(1.0, 0.1, n=10, ess=0.25, tau_int=2.0, reliable=False)
+    chain = Estimate(1.0, 0.1, n=10, ess=0.25, tau_int=2.0, objections=("few",))
     assert Estimate.from_dict(chain.to_dict(), 10) == chain
     assert np.isnan(Estimate.from_dict({"value": None, "error": 0.0}, 10).value)
 
@@ -180,7 +184,7 @@ def test_estimates_are_rebuilt_from_json():
 def _mixed() -> Estimates:
     values = {
         "energy": Estimate(-1.5, 0.25, n=100, ess=0.5, exact=-1.0, tau_int=1.0),
-        "row <b>": Estimate(np.array([1.0, 2.0]), np.array([0.1, 0.2]), n=100, ess=0.5, reliable=False),
+        "row <b>": Estimate(np.array([1.0, 2.0]), np.array([0.1, 0.2]), n=100, ess=0.5, objections=("few",)),
         "still": Estimate(1.0, 0.0, n=100, ess=0.5),
     }
     return Estimates(values, temperature=2.0, n=100, diagnostics={}, reasons=["a < b"])
@@ -189,7 +193,9 @@ def _mixed() -> Estimates:
 def test_a_data_frame_has_a_row_for_each_number():
     frame = _mixed().to_dataframe()
     assert list(frame.index) == ["energy", "row <b>[0]", "row <b>[1]", "still"]
-    assert list(frame.columns) == ["value", "error", "exact", "deviation", "reliable", "n", "ess", "tau_int"]
+    assert list(frame.columns) == [
+        *("value", "error", "exact", "deviation", "verdict", "reliable", "n", "ess", "tau_int")
+    ]
     assert frame.loc["energy", "deviation"] == -2
     assert frame.loc["row <b>[1]", "value"] == 2
     assert np.isnan(frame.loc["still", ["exact", "deviation", "tau_int"]].astype(float)).all()
@@ -209,13 +215,13 @@ def test_tables_of_a_notebook_are_escaped_and_bring_no_colour():
     assert "<b>" not in shown.replace("<b>WARNING", "")
     assert not any(word in shown for word in ("background", "black", "white", "#"))
     table = ElementTree.fromstring(shown)
-    assert [cell.text for cell in table.iter("th")] == ["quantity", "value", "exact", "deviation", "trusted"]
+    assert [cell.text for cell in table.iter("th")] == ["quantity", "value", "exact", "deviation", "verdict"]
     assert [[cell.text for cell in row] for row in table.iter("tr")][1] == [
         "energy",
         "-1.5(2)",
         "-1",
         "-2.0 sigma",
-        "yes",
+        "not trusted",
     ]
     assert repr(_mixed()).splitlines()[0] == "T = 2, n = 100"
-    assert repr(_mixed()["energy"]) == "Estimate(-1.5(2), exact -1, -2.0 sigma, n = 100)"
+    assert repr(_mixed()["energy"]) == "Estimate(-1.5(2) (not trusted), exact -1, -2.0 sigma, n = 100)"

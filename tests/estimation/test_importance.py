@@ -229,9 +229,9 @@ def test_forward_ess_shows_a_collapsed_model():
     ising, temperature = la.Ising((3, 3)), 1.5
     up = all_configurations((3, 3), 2).flatten(1).sum(1) > 4
     model = _Table((3, 3), _boltzmann(ising, temperature) * torch.where(up, 1.0, 1e-6))
-    own = la.estimate(model.sample(2000, seed=0), ising, temperature)
+    own = la.estimate(model.sample(2000, seed=0), ising, temperature, exact=None)
     assert own["ess"].value > 0.99
-    assert own.reliable
+    assert own.verdict == "unchecked"
     target = Samples.cat(list(la.monte_carlo(ising, temperature, n=4000, method="swendsen-wang", seed=0)))
     own["forward_ess"] = la.forward_ess(model, target.tokens, ising, temperature)
     assert own["forward_ess"].value < 1e-4

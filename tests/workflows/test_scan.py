@@ -18,10 +18,10 @@ from support.verbs import invoke, refusal, succeed
 
 import latticear as la
 from latticear.cli.options import grid_temperatures_of, shapes_of
+from latticear.estimation.estimates import quiet
 from latticear.exact.result import QUANTITIES
 from latticear.plotting import LABELS
 from latticear.runs.directory import RunDirectory, load_model
-from latticear.workflows import quiet
 from latticear.workflows.scan import run as scan
 from latticear.workflows.scan.figure import scan_figure
 from latticear.workflows.scan.plan import Share, plan_scan

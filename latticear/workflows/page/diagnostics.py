@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from latticear.estimation.estimates import MIN_EVENTS
 from latticear.estimation.quantity import Estimate
-from latticear.estimation.weights import KHAT_LIMIT, MAX_IMBALANCE, MAX_SHARE, MIN_EFFECTIVE
+from latticear.estimation.verdict import NOT_TRUSTED, TRUSTED, UNCHECKED
+from latticear.estimation.weights import EVEN, KHAT_LIMIT, MAX_IMBALANCE, MAX_SHARE, MIN_EFFECTIVE
 from latticear.exact.result import QUANTITIES
 from latticear.workflows.words import verdict_of
 
@@ -14,7 +16,7 @@ __all__ = ["WORDS", "Diagnostic", "deviation_of", "diagnostics_of", "overall", "
 
 GOOD, WARN, BAD = "good", "warn", "bad"
 
-WORDS = {GOOD: "trusted", WARN: "unchecked", BAD: "not trusted"}
+WORDS = {GOOD: TRUSTED, WARN: UNCHECKED, BAD: NOT_TRUSTED}
 """The word of the whole for each verdict."""
 
 Tree = Mapping[str, Any]
@@ -38,24 +40,15 @@ class Diagnostic(NamedTuple):
 
 def overall(estimates: Tree) -> tuple[str, str]:
     """The verdict on estimates as a whole, and its word: trusted, unchecked or not trusted."""
-    if any(diagnostic.verdict == BAD for diagnostic in diagnostics_of(estimates)):
-        return BAD, WORDS[BAD]
     verdict = next(key for key, word in WORDS.items() if word == verdict_of(estimates))
     return verdict, WORDS[verdict]
 
 
 def reasons_of(estimates: Tree) -> list[str]:
     """Why the estimates are trusted, or not, in sentences."""
-    verdict, _ = overall(estimates)
-    if verdict == GOOD:
-        return ["No diagnostic below gives a reason to distrust these error bars."]
-    if verdict == WARN:
-        return [
-            "The weights give no reason for distrust, but no configurations of the target were compared with the "
-            "network (no forward ESS), so that a part of the distribution which it misses would not be noticed."
-        ]
-    bad = [d for d in diagnostics_of(estimates) if d.verdict == BAD]
-    return list(estimates.get("warnings", [])) or [f"{d.name}: {d.value}." for d in bad]
+    verdict = verdict_of(estimates)
+    lead = {TRUSTED: "They agree with", UNCHECKED: "Not decided:", NOT_TRUSTED: ""}[verdict]
+    return [f"{lead} {reason}.".strip() for reason in verdict.reasons]
 
 
 def diagnostics_of(estimates: Tree) -> list[Diagnostic]:
@@ -84,9 +77,9 @@ def _sizes(estimates: Tree, found: Tree) -> Iterator[Diagnostic]:
         yield Diagnostic(
             "ESS",
             f"{ess:.4g}, {effective:,.0f} of {n:,}",
-            BAD if effective < MIN_EFFECTIVE else WARN if effective < 10 * MIN_EFFECTIVE else GOOD,
+            BAD if effective < MIN_EFFECTIVE and ess < EVEN else WARN if effective < 10 * MIN_EFFECTIVE else GOOD,
             f"The effective sample size: so many samples of the exact distribution would give the same error bars; "
-            f"below {MIN_EFFECTIVE} no error bar is to be trusted.",
+            f"below {MIN_EFFECTIVE} error bars are to be trusted only if the ESS is close to 1.",
         )
     if ess is not None and "ess_half" in found:
         yield Diagnostic(
@@ -99,13 +92,13 @@ def _sizes(estimates: Tree, found: Tree) -> Iterator[Diagnostic]:
 
 def _weights(estimates: Tree, found: Tree) -> Iterator[Diagnostic]:
     if "pareto_k" in estimates:
-        k = estimates["pareto_k"]["value"]
+        k, ess = estimates["pareto_k"]["value"], estimates.get("ess", {}).get("value") or 0.0
         yield Diagnostic(
             "Pareto k",
             f"{k:.2f}",
-            BAD if k > KHAT_LIMIT else WARN if k > 0.5 else GOOD,
+            GOOD if k <= 0.5 else WARN if k <= KHAT_LIMIT or ess > EVEN else BAD,
             f"The tail of the weights: above 0.5 their variance is not finite, above {KHAT_LIMIT} a few rare samples "
-            f"decide about the result.",
+            f"decide about the result, unless the ESS is so large that little is left for them.",
         )
     if "max_share" in found:
         share = found["max_share"]
@@ -194,14 +187,14 @@ def _errors(estimates: Tree, found: Tree) -> Iterator[Diagnostic]:
             BAD if any("jackknife" in reason for reason in reasons) else GOOD,
             "The ratio of two estimates of the error bars, where they differ most; it should be close to 1.",
         )
-    rare = [name for name, entry in entries.items() if entry.get("reliable") is False]
+    rare = [name for name, entry in entries.items() if any("rare events" in why for why in entry.get("reasons", ()))]
     of_all = any("rare events" in reason for reason in reasons)
-    if of_all or (rare and estimates.get("reliable", True)):
+    if of_all or rare:
         yield Diagnostic(
             "Rare events",
             "all error bars" if of_all else ", ".join(rare),
             BAD if of_all else WARN,
-            "Error bars that depend on fewer than ten rare events among the samples; they may be far too small.",
+            f"Error bars that depend on fewer than {MIN_EVENTS} rare events among the samples; they may be far too small.",
         )
     deviations = {name: deviation_of(entry) for name, entry in entries.items()}
     known = {name: abs(deviation) for name, deviation in deviations.items() if deviation is not None}

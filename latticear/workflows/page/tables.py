@@ -7,9 +7,11 @@ from html import escape
 from typing import Any
 
 from latticear.estimation.estimates import with_error
+from latticear.estimation.verdict import NOT_TRUSTED, TRUSTED
 from latticear.exact.result import QUANTITIES
 from latticear.workflows.page.diagnostics import deviation_of, diagnostics_of, overall
 from latticear.workflows.page.html import Column, pill, table
+from latticear.workflows.words import verdict_of
 
 __all__ = ["diagnostics_table", "estimates_table", "points_table"]
 
@@ -64,7 +66,8 @@ def _row(name: str, entry: Tree) -> list[str]:
 
 
 def _value(entry: Tree) -> str:
-    mark = "" if entry.get("reliable", True) else " " + pill("warn", "unreliable")
+    verdict = verdict_of(entry)
+    mark = "" if verdict == TRUSTED else " " + pill("bad" if verdict == NOT_TRUSTED else "warn", verdict)
     return escape(with_error(entry["value"], entry["error"])) + mark
 
 
