@@ -82,6 +82,7 @@ from .spaces import Grid as Grid
 from .targets import default_model as default_model
 from .training import Step as Step, TrainingError as TrainingError, fit as fit
 from .workflows.call import train as train
+from .workflows.checked import check_run as check_run
 from .workflows.run import Run as Run, load_run as load_run, save_run as save_run
 
 __version__: str

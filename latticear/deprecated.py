@@ -148,6 +148,8 @@ NAMES = {
     },
     "configurations": {"read_configurations": "data.load_configurations"},
     "conditions": {"condition_of": "data.labels.written_condition"},
+    "estimates": {"Estimate": "estimation.quantity.Estimate", "Value": "estimation.quantity.Value"},
+    "importance": {"forward_ess": "estimation.forward.forward_ess"},
     "engines": {"METHODS": "sampling.choice.SAMPLING_METHODS"},
     "engines.choice": {"METHODS": "sampling.choice.SAMPLING_METHODS"},
     "grids": {"space_of": "data.format.space_of"},
@@ -172,7 +174,7 @@ NAMES = {
     "philox": {"check_seed": "arguments.check_seed"},
     "sampling": {"draw": "sampling.stream.draw"},
     "workflows.grids": {"Configurations": "data.configurations.Configurations"},
-    "workflows.runs": {"Instance": "data.couplings.Instance"},
+    "workflows.runs": {"Instance": "data.couplings.Instance", "quiet": "estimation.estimates.quiet"},
     "workflows.scan": {
         "finish_scan": "workflows.scan.run.finish_scan",
         "open_scan": "workflows.scan.run.open_scan",

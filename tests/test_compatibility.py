@@ -68,6 +68,7 @@ def test_estimates_are_those_that_it_recorded(made, run, words):
     found = json.loads(_succeed("estimate", run, *words, "--json"))
     recorded = recorded["estimates"][0] if "estimates" in recorded else recorded
     quantities = [name for name, entry in recorded.items() if isinstance(entry, dict) and "error" in entry]
+    quantities = [name for name in quantities if name != "forward_ess"]  # from other configurations of the target
     assert {"nll_per_site"} <= set(quantities) or {"free_energy_per_site", "ess", "log_z"} <= set(quantities)
     for name in quantities:
         value, error = np.array(recorded[name]["value"]), np.array(recorded[name]["error"])

@@ -254,13 +254,15 @@ def print_likelihood(console: Console, content: dict[str, Any]) -> None:
 def print_point(console: Console, point: dict[str, Any]) -> None:
     """Print the results of one point of `scan_run` as a line."""
     from latticear.estimation.estimates import with_error
+    from latticear.workflows.words import verdict_of
 
     height, width = point["shape"]
     estimates = point["estimates"]
+    verdict = verdict_of(estimates)
     free, m = (estimates[name] for name in ("free_energy_per_site", "abs_magnetization"))
     ess = f", ESS {estimates['ess']['value']:.2f}" if "ess" in estimates else f", {estimates['method']}"
     console.print(
         f"{height}x{width} T = {point['temperature']:g}: F/N {with_error(free['value'], free['error'])}, "
         f"|m| {with_error(m['value'], m['error'])}{ess}, {point['seconds']:.0f} s"
-        f", {estimates['verdict']}{'' if estimates['reliable'] else ': ' + '; '.join(estimates['reasons'])}"
+        f", {verdict}{'' if verdict.reliable else ': ' + '; '.join(verdict.reasons)}"
     )

@@ -26,8 +26,8 @@ def with_asymmetry(estimate: Estimate, difference: Any, error: Any) -> Estimate:
         error: its error.
     """
     difference, error = np.ravel(np.abs(difference)), np.ravel(error)
-    scale = np.maximum(np.ravel(np.abs(estimate.value)), 1e-300)
-    size = np.where(difference <= 1e-9 * scale, 0.0, difference / np.maximum(error, 1e-12 * scale)).max()
+    scale = 1e-9 * np.maximum(np.ravel(np.abs(estimate.value)), difference.max())
+    size = float((difference / np.maximum(np.maximum(error, scale / LIMIT), 1e-300)).max())
     if size <= LIMIT:
         return estimate
     how = f"by {size:.3g} errors" if size < 1e6 else "in all samples alike"

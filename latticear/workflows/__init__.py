@@ -1,6 +1,8 @@
 """The commands of the command line as functions that do not print: they train, sample, estimate and draw figures."""
 
 from latticear.data.couplings import Instance
+from latticear.estimation.estimates import quiet
+from latticear.workflows.checked import check_run
 from latticear.workflows.compare import compare_runs
 from latticear.workflows.describe import describe
 from latticear.workflows.draw import monte_carlo_run, sample_run
@@ -14,6 +16,7 @@ __all__ = [
     "Instance",
     "Report",
     "Trained",
+    "check_run",
     "compare_runs",
     "describe",
     "estimate_run",

@@ -14,11 +14,10 @@ from latticear.data import load_configurations
 from latticear.data.contents import contents_of
 from latticear.data.couplings import Instance
 from latticear.data.origin import stated_temperature
-from latticear.estimation.check import independent_check, size_of_check
+from latticear.estimation.check import FEWEST, MOST
 from latticear.estimation.estimates import Estimates, quiet
 from latticear.estimation.forward import forward_ess
 from latticear.estimation.importance import reweight
-from latticear.estimation.judgement import judge
 from latticear.estimation.measurement import measurements
 from latticear.estimation.methods import METHODS
 from latticear.estimation.weights import effective_sample_size
@@ -30,6 +29,7 @@ from latticear.runs.config import stored_config
 from latticear.runs.directory import RunDirectory
 from latticear.samples import Samples
 from latticear.targets import AbstractTarget, Asked, Setting
+from latticear.workflows.checked import check_setting
 from latticear.workflows.trained import Report, Say, step_of, trained
 
 __all__ = ["estimate_run", "save_estimates"]
@@ -118,26 +118,16 @@ def estimate_run(
                 )
                 result.check_collapse()
             elif check:
-                _check(result, setting, model, seed, say)
+                several = len(draws) * len(aims) > 1
+                most, announce = (FEWEST, _unsaid) if several else (MOST, say)
+                check_setting(result, setting, model, seed=seed, most=most, say=announce)
             target_data = None  # the configurations of the file belong to the first temperature alone
         results += estimates
     return results
 
 
-def _check(result: Estimates, setting: Setting, model: AbstractModel, seed: int, say: Say) -> None:
-    """Compare estimates with independent configurations, unless these would take longer than the budget."""
-    system, t = setting.system, result.temperature
-    n = size_of_check(result, system)
-    if not n:
-        result.doubt(
-            f"a check by parallel tempering of {system.n_sites} sites takes longer than a few seconds: ask for one, "
-            f"la.independent_check(hamiltonian, {t:g}, n=..., model=model)"
-        )
-        return
-    say(f"check by independent configurations, {n:,} of them")
-    weighted = result.method == "is"
-    model_drawn, condition = (model, setting.condition) if weighted else (None, None)
-    judge(result, independent_check(system, t, n=n, model=model_drawn, condition=condition, seed=seed))
+def _unsaid(_: str) -> None:
+    """Say nothing: one line for each of many temperatures would be noise."""
 
 
 class _Part(NamedTuple):

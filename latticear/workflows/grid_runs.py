@@ -127,7 +127,7 @@ def likelihood_run(path: Path, *, n: int, data: Path | None, device: str, datase
     chosen = held_out_data(path, config) if data is None else config.target.read_data(data, **reading)
     tokens, condition = chosen.part(slice(n))
     values: dict[str, Estimate] = negative_log_likelihood(model, tokens, condition)
-    content = {name: value.to_dict() for name, value in values.items()} | {
+    content: dict[str, Any] = {name: {"value": each.value, "error": each.error} for name, each in values.items()} | {
         "n": len(tokens),
         "data": str(data or config.training["data"]),
         "held_out": data is None,

@@ -7,12 +7,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from support.table import TableModel, boltzmann
 
 import latticear as la
 from latticear.estimation.importance import delta_error
 from latticear.exact import all_configurations, enumerate_states
 from latticear.exact.result import QUANTITIES
-from latticear.models import AbstractModel
 from latticear.samples import Samples
 
 TEMPERATURE = 2.0
@@ -164,33 +164,8 @@ def test_a_bad_model_is_told_loudly():
     assert "WARNING" in str(estimates)
 
 
-class _Table(AbstractModel):
-    """The exact conditionals of any distribution over all configurations of a small lattice."""
-
-    name = "table"
-
-    def __init__(self, shape, probability):
-        super().__init__(shape, 2)
-        self.probability = probability
-        self._set_rank(torch.arange(probability.numel().bit_length() - 1).view(self.shape))
-
-    def _logits(self, tokens, condition):
-        flat = tokens.flatten(1).long()
-        prefix, logits = torch.zeros(len(flat), dtype=torch.long), []
-        for site in range(flat.shape[1]):
-            marginal = self.probability.view(2**site, 2, -1).sum(-1)
-            logits.append(marginal[prefix].log())
-            prefix = 2 * prefix + flat[:, site]
-        return torch.stack(logits, 2).unflatten(2, self.shape)
-
-
-def _boltzmann(ising, temperature):
-    energy = ising.token_energy(all_configurations(ising.shape, 2))
-    return (-energy / temperature).softmax(0)
-
-
 def test_the_exact_distribution_weighs_one(ising):
-    model = _Table((3, 3), _boltzmann(ising, TEMPERATURE))
+    model = TableModel((3, 3), boltzmann(ising, TEMPERATURE))
     estimates = la.estimate(model.sample(1000), ising, TEMPERATURE, exact=enumerate_states(ising, TEMPERATURE))
     assert estimates["ess"].value == pytest.approx(1)
     assert estimates["log_z"].value == pytest.approx(estimates["log_z"].exact, rel=1e-12)
@@ -201,15 +176,15 @@ def test_samples_that_miss_what_a_heat_bath_would_make_are_told():
     """Deep in the ordered phase the excitations are rare; a model that draws too few of them has equal weights on what
     it draws. Its ESS is near one and its error bars are far too small; Callen's identity gives it away."""
     ising, temperature = la.Ising((4, 4)), 1.0
-    p = _boltzmann(ising, temperature)
+    p = boltzmann(ising, temperature)
     p = torch.where(p > 0.4, p, p * 1e-6)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", la.UnreliableEstimateWarning)
-        estimates = la.estimate(_Table((4, 4), p / p.sum()).sample(10_000, seed=1), ising, temperature)
+        estimates = la.estimate(TableModel((4, 4), p / p.sum()).sample(10_000, seed=1), ising, temperature)
     assert estimates["ess"].value > 0.95
     assert not estimates.reliable
     assert any("heat bath" in reason for reason in estimates.warnings)
-    fair = la.estimate(_Table((4, 4), _boltzmann(ising, temperature)).sample(10_000, seed=1), ising, temperature)
+    fair = la.estimate(TableModel((4, 4), boltzmann(ising, temperature)).sample(10_000, seed=1), ising, temperature)
     assert fair.reliable, fair.warnings
 
 
@@ -228,7 +203,7 @@ def test_forward_ess_shows_a_collapsed_model():
     """Below T_c a model of one phase weighs well on its own samples and badly on those of both phases."""
     ising, temperature = la.Ising((3, 3)), 1.5
     up = all_configurations((3, 3), 2).flatten(1).sum(1) > 4
-    model = _Table((3, 3), _boltzmann(ising, temperature) * torch.where(up, 1.0, 1e-6))
+    model = TableModel((3, 3), boltzmann(ising, temperature) * torch.where(up, 1.0, 1e-6))
     own = la.estimate(model.sample(2000, seed=0), ising, temperature, exact=None)
     assert own["ess"].value > 0.99
     assert own.verdict == "unchecked"

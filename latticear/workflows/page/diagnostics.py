@@ -194,7 +194,7 @@ def _errors(estimates: Tree, found: Tree) -> Iterator[Diagnostic]:
             "Rare events",
             "all error bars" if of_all else ", ".join(rare),
             BAD if of_all else WARN,
-            f"Error bars that depend on fewer than {MIN_EVENTS} rare events among the samples; they may be far too small.",
+            f"Error bars that depend on fewer than {MIN_EVENTS} rare events among the samples: they may be too small.",
         )
     deviations = {name: deviation_of(entry) for name, entry in entries.items()}
     known = {name: abs(deviation) for name, deviation in deviations.items() if deviation is not None}

@@ -1,0 +1,134 @@
+"""Estimates beside independent configurations: what is missing is found, what is right is trusted."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from support.table import TableModel, boltzmann
+
+import latticear as la
+from latticear.estimation.check import Check, independent_check, size_of_check
+from latticear.estimation.judgement import infer, judge
+from latticear.exact.tabulated import Tabulated
+from latticear.samples import Samples
+
+SYSTEMS = {
+    "blume-capel": (la.BlumeCapel((3, 3), crystal_field=1.966), 0.4),
+    "j1-j2": (la.Ising((3, 4), next_nearest=-0.6), 0.6),
+    "glass": (la.EdwardsAnderson((3, 4), seed=3), 0.6),
+    "ising": (la.Ising((3, 4)), 1.5),
+}
+OWN = {"m": lambda s: s.double().mean((1, 2)), "pair": lambda s: (s[:, 0, 0] * s[:, 0, 1]).double()}
+
+
+def _without(system, temperature, share: float, least: float = 1e-14) -> TableModel:
+    """A model that lacks the configurations of lowest energy, up to a share of the probability."""
+    table = Tabulated(system, temperature)
+    p = boltzmann(system, temperature)
+    order = torch.from_numpy(np.argsort(table.energy, kind="stable"))
+    part = order[: 1 + int((p[order].cumsum(0) < share).sum())]
+    q = p.clone()
+    q[part] *= least
+    return TableModel(system.shape, q, system.n_tokens)
+
+
+def _drawn(model: TableModel, n: int, seed: int) -> Samples:
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.multinomial(model.probability, n, replacement=True, generator=generator)
+    tokens = la.exact.all_configurations(model.shape, model.n_tokens)[chosen]
+    return Samples(tokens, model.probability[chosen].log(), seed)
+
+
+def _estimate(samples, system, temperature, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", la.UnreliableEstimateWarning)
+        return la.estimate(samples, system, temperature, observables=OWN, **options)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("method", ["parallel-tempering", "enumeration"])
+def test_a_missing_phase_is_found(name, method):
+    """The weights of the samples are all equal, so that only something independent can tell."""
+    system, temperature = SYSTEMS[name]
+    model = _without(system, temperature, 0.05)
+    samples = _drawn(model, 10_000, 0)
+    alone = _estimate(samples, system, temperature, exact=None)
+    assert alone["ess"].value > 0.99
+    assert alone.verdict != "trusted"
+    check = independent_check(system, temperature, n=2000, model=model, observables=OWN, method=method)
+    judged = judge(alone, check)
+    assert judged.verdict == "not trusted"
+    assert judged["forward_ess"].value < 0.1
+    assert {estimate.verdict for estimate in judged.values()} == {"not trusted"}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_right_estimates_are_trusted(name):
+    system, temperature = SYSTEMS[name]
+    p = boltzmann(system, temperature)
+    noise = torch.randn(len(p), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    model = TableModel(system.shape, p * (0.1 * noise).exp(), system.n_tokens)
+    found = _estimate(_drawn(model, 5000, 0), system, temperature, exact=None, check=model)
+    assert found.verdict == "trusted", found
+    assert found["m"].verdict == "trusted"
+    assert found.verdict.reasons == ("the sum over all configurations",)
+    exact = Tabulated(system, temperature)
+    for name, fn in OWN.items():
+        assert abs(found[name].value - exact.average(fn)) < 4 * found[name].error
+
+
+def test_a_check_that_cannot_see_what_matters_is_no_evidence():
+    """100,000 samples with equal weights have errors far below what 1000 configurations could miss."""
+    system, temperature = SYSTEMS["glass"]
+    model = TableModel(system.shape, boltzmann(system, temperature))
+    samples = _drawn(model, 100_000, 0)
+    found = _estimate(samples, system, temperature, exact=None)
+    check = independent_check(system, temperature, n=1000, model=model, method="parallel-tempering")
+    judged = judge(found, check)
+    assert judged["log_z"].verdict == "unchecked"
+    assert "may lack a part of probability" in judged["log_z"].verdict.reasons[0]
+    assert judged["m"].verdict == "unchecked"  # the check did not measure it
+
+
+def test_the_exact_ln_z_counts_for_an_observable_of_ones_own():
+    system, temperature = SYSTEMS["ising"]
+    p = boltzmann(system, temperature)
+    model = TableModel(system.shape, p)
+    assert _estimate(_drawn(model, 2000, 0), system, temperature)["pair"].verdict == "trusted"
+    poor = TableModel(system.shape, p**0.7)  # its errors of ln Z leave room for a part that is missing
+    assert _estimate(_drawn(poor, 2000, 0), system, temperature)["pair"].verdict == "unchecked"
+
+
+def test_a_check_that_disagrees_with_itself_is_no_evidence():
+    system, temperature = SYSTEMS["ising"]
+    model = TableModel(system.shape, boltzmann(system, temperature))
+    check = independent_check(system, temperature, n=1000, method="parallel-tempering")
+    check.estimates.distrust("few round trips")
+    judged = judge(_estimate(_drawn(model, 2000, 0), system, temperature, exact=None), check)
+    assert judged.verdict == "unchecked"
+    assert "no evidence themselves: few round trips" in judged.verdict.reasons[0]
+
+
+def test_the_size_of_a_check_follows_from_the_error_and_ends_at_the_budget():
+    ising = la.Ising((4, 4), field=0.1)
+    model = TableModel((4, 4), boltzmann(ising, 2.0))
+    found = _estimate(_drawn(model, 1000, 0), ising, 2.0)
+    assert size_of_check(found, ising) == 8000
+    assert size_of_check(found, la.EdwardsAnderson((32, 32))) == 0
+    assert size_of_check(found, la.Ising((64, 64))) == 1000
+
+
+def test_bad_input():
+    ising = la.Ising((3, 3))
+    samples = _drawn(TableModel((3, 3), boltzmann(ising, 2.0)), 100, 0)
+    with pytest.raises(ValueError, match="check must be the model that drew the samples"):
+        la.estimate(samples, ising, 2.0, check="yes")
+    with pytest.raises(ValueError, match="method must be one of"):
+        la.independent_check(ising, 2.0, method="guess")
+    with pytest.raises(ValueError, match="n must be at least 100"):
+        la.independent_check(ising, 2.0, n=3)
+    with pytest.raises(ValueError, match="a model and a Hamiltonian of equal shape"):
+        la.independent_check(ising, 2.0, model=la.PixelCNN((4, 4), 2))
+    assert isinstance(la.independent_check(ising, 2.0), Check)
+    assert infer(la.estimate(samples, ising, 2.0, exact=None)).verdict == "unchecked"
