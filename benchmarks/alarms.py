@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 import latticear as la
-from latticear.estimation.check import independent_check, size_of_check
+from latticear.estimation.check import MOST, N_CHAINS, Check, size_of_check
 from latticear.estimation.judgement import infer, judge
 from latticear.exact.tabulated import Tabulated
 from latticear.models import AbstractModel
@@ -65,6 +65,9 @@ HAMILTONIANS: dict[str, tuple[Callable[[], Any], tuple[float, ...]]] = {
 """Systems of at most 2^17 configurations, and temperatures from frozen to hot."""
 
 SIZES = (100, 1000, 10_000, 100_000)
+LONGEST = 300
+"""Largest number of measurements of a chain."""
+
 CHAINS = ("metropolis", "heat-bath", "parallel-tempering", "swendsen-wang", "wolff", "population-annealing")
 
 
@@ -166,11 +169,31 @@ def record(estimates: Any, exact: dict[str, float], about: dict[str, Any]) -> di
     return about | {"verdict": str(estimates.verdict), "ess": ess, "rows": rows, "reasons": estimates.warnings[:2]}
 
 
-def weighted_tasks(name: str, system: Any, temperature: float, seed: int) -> Iterator[dict[str, Any]]:
+class Reference:
+    """Configurations of the target by clusters or parallel tempering, of which checks of different sizes are parts."""
+
+    def __init__(self, system: Any, temperature: float, seed: int) -> None:
+        clusters = la.montecarlo.method_for(system).name == "swendsen-wang"
+        self.method = "swendsen-wang" if clusters else "parallel-tempering"
+        self.system, self.temperature = system, temperature
+        options = {"method": self.method, "n_chains": N_CHAINS, "seed": seed + 10**6}
+        self.batches = list(la.monte_carlo(system, temperature, n=MOST, **options))
+
+    def check(self, n: int, model: AbstractModel | None = None) -> Check:
+        part = self.batches[: -(-n // N_CHAINS)]
+        chains, tempering = la.estimation.estimate_chains, la.estimation.estimate_tempering
+        estimator: Any = chains if self.method == "swendsen-wang" else tempering
+        estimates = estimator(part, self.system, self.temperature, observables=observables(), exact=None)
+        tokens = torch.cat([batch.tokens for batch in part])
+        source = f"{len(tokens):,} configurations by {self.method}"
+        return Check.of(source, estimates, tokens, self.system, n_chains=N_CHAINS, model=model)
+
+
+def weighted_tasks(name: str, system: Any, temperature: float, seed: int, models: int = 8) -> Iterator[dict[str, Any]]:
     """Importance sampling and neural Metropolis with spoiled tables, against checks."""
     table, rng, own = Tabulated(system, temperature), generator(seed, "alarms"), observables()
-    exact = exact_values(table)
-    for k in range(8):
+    exact, reference = exact_values(table), Reference(system, temperature, seed)
+    for _ in range(models):
         kind, log_q = spoiled(table, rng)
         model, n = Table(table, log_q), int(rng.choice(SIZES))
         samples = model.draw(n, rng, seed)
@@ -178,12 +201,8 @@ def weighted_tasks(name: str, system: Any, temperature: float, seed: int) -> Ite
         with silent():
             found = la.estimate(samples, system, temperature, observables=own, exact=None)
             chains = la.estimation.neural_mcmc(samples, system, temperature, observables=own, exact=None)
-            method = la.montecarlo.method_for(system).name
-            method = method if method == "swendsen-wang" else "parallel-tempering"
             size = size_of_check(found, system)
-            check = independent_check(
-                system, temperature, n=size, model=model, observables=own, method=method, seed=1000 * seed + k
-            )
+            check = reference.check(size, model)
             yield record(judge(found, check), exact, about | {"estimator": "is", "m": size})
             yield record(judge(chains, check), exact, about | {"estimator": "mcmc", "m": size})
             known = la.estimate(samples, system, temperature, observables=own)
@@ -192,13 +211,13 @@ def weighted_tasks(name: str, system: Any, temperature: float, seed: int) -> Ite
 
 def chain_tasks(name: str, system: Any, temperature: float, seed: int) -> Iterator[dict[str, Any]]:
     """Chains of Monte Carlo of all methods and lengths, against checks by another method."""
-    rng, own = generator(seed, "chains"), observables()
+    rng, own, reference = generator(seed, "chains"), observables(), Reference(system, temperature, seed)
     exact = exact_values(Tabulated(system, temperature))
     for method in CHAINS:
         n = int(rng.choice(SIZES))
         n_chains = int(rng.choice([1, 2, 10, 50, 100]))
-        if n < 10 * n_chains:
-            n_chains = 1
+        n = min(n, LONGEST * n_chains)
+        n_chains = min(n_chains, n // 10)
         about = {
             "system": name,
             "T": temperature,
@@ -215,15 +234,7 @@ def chain_tasks(name: str, system: Any, temperature: float, seed: int) -> Iterat
                 found = chains_of(method, system, temperature, n, lengths, seed, own)
             except ValueError:
                 continue
-            clusters = la.montecarlo.method_for(system).name == "swendsen-wang" and method != "swendsen-wang"
-            check = independent_check(
-                system,
-                temperature,
-                n=size_of_check(found, system),
-                observables=own,
-                method="swendsen-wang" if clusters else "parallel-tempering",
-                seed=seed,
-            )
+            check = reference.check(size_of_check(found, system))
             yield record(judge(found, check), exact, about)
 
 
@@ -232,7 +243,6 @@ def chains_of(
 ) -> Any:
     if method == "population-annealing":
         return la.population_annealing(system, temperature, n=min(n, 10_000), seed=seed, observables=own, exact=None)
-    n = min(n, 20_000)
     batches = la.monte_carlo(system, temperature, n=n, method=method, seed=seed, **lengths)
     if method == "parallel-tempering":
         return la.estimation.estimate_tempering(batches, system, temperature, observables=own, exact=None)

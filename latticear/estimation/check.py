@@ -29,7 +29,7 @@ from latticear.montecarlo.simulation import monte_carlo
 from latticear.observables import correlation
 from latticear.random_numbers import random_stream
 
-__all__ = ["FEWEST", "MOST", "Check", "independent_check", "size_of_check"]
+__all__ = ["FEWEST", "MOST", "N_CHAINS", "Check", "independent_check", "size_of_check"]
 
 FEWEST, MOST = 1000, 8000
 """Smallest and largest number of configurations of a check that nobody has asked for."""
