@@ -44,7 +44,7 @@ def test_equal_weights_with_a_heavy_tail_are_not_blamed():
     """k-hat of weights that differ by 1e-5 says nothing of what the tail could do to the number."""
     rng, tail = np.random.default_rng(0), 1e-4 * (100 / np.arange(1, 101)) ** 1.5
     diagnostics = diagnose(rng.permutation(np.r_[np.zeros(3900), tail]))
-    assert diagnostics.pareto_k > 1
+    assert diagnostics.pareto_k > 0.75
     assert diagnostics.ess > 1 - 1e-5
     assert diagnostics.reasons == diagnostics.doubts == []
     assert any("heavy tail" in reason for reason in diagnose(rng.pareto(0.8, 4000)).reasons)
