@@ -32,6 +32,7 @@ __all__ = [
     "read_sums",
     "sealed",
     "sealed_toml",
+    "sums_beside",
     "sums_of",
     "toml_is_as_written",
     "unsealed",
@@ -167,6 +168,11 @@ def read_sums(path: Path) -> Sums:
     whole = [found for line in lines if (found := _LINE.fullmatch(line))]
     parts = [found for line in lines if (found := _PREFIX.fullmatch(line))]
     return Sums({line[2]: line[1] for line in whole}, {line[2]: Prefix(int(line[1]), line[3]) for line in parts})
+
+
+def sums_beside(file: Path) -> Path:
+    """The path of the list of digests of one file alone: NAME.sha256 in the same folder."""
+    return file.with_name(file.name + ".sha256")
 
 
 def missing_or_changed(file: Path, sums: Sums) -> str:

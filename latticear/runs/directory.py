@@ -15,6 +15,7 @@ import io
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ from torch import Tensor
 from latticear import files
 from latticear.checksums import (
     SUMS,
+    ChangedFileWarning,
     DamagedError,
     json_bytes,
     missing_or_changed,
@@ -47,9 +49,12 @@ __all__ = ["RunDirectory", "load_model", "write_atomically"]
 KEEP = 2
 """Number of checkpoints that are kept: the newest one and the one before it."""
 
+ENVIRONMENT = "environment.json"
+"""The file that says by what, where and when a run was made."""
+
 REMEDIES = {
     "estimates.json": "estimate again: latticear estimate {run}",
-    "environment.json": "restore it, or remove it to go on without what it says of machine, versions and command",
+    ENVIRONMENT: "restore it, or remove it to go on without what it says of machine, versions and command",
 }
 """What to do where a file of a run is damaged."""
 
@@ -104,7 +109,7 @@ class RunDirectory:
             write_durably(half / "run.toml", sealed_toml(run_toml).encode())
             for name, content in files.items():
                 write_durably(half / name, content)
-            write_durably(half / "environment.json", json_bytes(environment))
+            write_durably(half / ENVIRONMENT, json_bytes(environment))
             write_durably(half / METRICS, b"")
             _publish(half, path)
         except OSError as error:
@@ -150,12 +155,19 @@ class RunDirectory:
     def read_json(self, name: str) -> dict[str, Any]:
         """The content of a JSON file of this directory; empty if the file does not exist.
 
+        That a run has lost its environment.json is told by a warning.
+
         Raises:
             DamagedError: if the file is not JSON, or not as it was written; says what to do.
         """
         file = self.path / name
+        if not file.exists():
+            if name == ENVIRONMENT:
+                message = f"{file} is missing: on what machine, and by which command, the run was made is not known"
+                warnings.warn(message, ChangedFileWarning, stacklevel=2)
+            return {}
         try:
-            return read_json(file)[0] if file.exists() else {}
+            return read_json(file)[0]
         except DamagedError as error:
             remedy = REMEDIES.get(name, "remove it, and repeat the command that wrote it").format(run=self.path)
             raise DamagedError(f"{error}; the other files of the run stand by themselves; {remedy}") from error
