@@ -11,7 +11,7 @@ PACKAGE = Path(latticear.__file__).parent
 
 FLOORS = (
     "arguments tables",
-    "arrays deprecated files lattice samples threads kernels",
+    "arrays checksums deprecated files lattice samples threads kernels",
     "spaces observables random_numbers",
     "hamiltonians sampling",
     "models montecarlo exact data",

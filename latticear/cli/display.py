@@ -34,6 +34,7 @@ def one_line_errors() -> Iterator[None]:
     """Print errors that a user can correct as one line and exit with status 1; other errors keep their traceback."""
     import warnings
 
+    from latticear.checksums import ChangedFileWarning
     from latticear.data import ConversionNote
     from latticear.estimation.estimates import UnreliableEstimateWarning
     from latticear.sampling.receptive import ReceptiveFieldWarning
@@ -42,7 +43,7 @@ def one_line_errors() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnreliableEstimateWarning)  # the table of results has a warning
         warnings.simplefilter("ignore", ReceptiveFieldWarning)  # `notes` prints it for train, once
-        _print_once(ConversionNote)
+        _print_once(ConversionNote, ChangedFileWarning)
         try:
             yield
         except OverflowError as error:
@@ -51,15 +52,16 @@ def one_line_errors() -> Iterator[None]:
             fail(error)
 
 
-def _print_once(category: type[Warning]) -> None:
-    """Print each warning of a class as one line on standard error, until the warnings filters are restored."""
+def _print_once(*categories: type[Warning]) -> None:
+    """Print each warning of some classes as one line on standard error, until the warnings filters are restored."""
     import warnings
 
-    warnings.simplefilter("once", category)
+    for category in categories:
+        warnings.simplefilter("once", category)
     show = warnings.showwarning
 
     def note(message: Warning | str, kind: type[Warning], *rest: Any) -> None:
-        if issubclass(kind, category):
+        if issubclass(kind, categories):
             typer.echo(f"note: {message}", err=True)
         else:
             show(message, kind, *rest)

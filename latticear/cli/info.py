@@ -1,4 +1,4 @@
-"""`latticear info`: describes a run or a file."""
+"""`latticear info`: describes a run or a file, or verifies its checksums."""
 
 from __future__ import annotations
 
@@ -19,15 +19,36 @@ __all__ = ["info"]
 
 @app.command(cls=Verb)
 def info(
-    path: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="A run directory or a data file.")],
+    path: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="A run directory, a data file or, with --check, a scan.")],
+    check: Annotated[bool, typer.Option("--check", help="Verify the checksums of all its files.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Describe a run directory or a data file in a few lines; with --json completely."""
+    """Describe a run directory or a data file in a few lines; with --json completely. With --check verify its files."""
     from latticear.workflows import describe
 
     with one_line_errors():
+        if check:
+            _check(path, as_json)
+            return
         content = describe(path)
         if as_json:
             typer.echo(json.dumps(content, indent=2))
         else:
             typer.echo("\n".join(run_lines(path, content) if path.is_dir() else file_lines(path, content)))
+
+
+def _check(path: Path, as_json: bool) -> None:
+    """Print a line for each file with trouble, and one about all of them; exit with status 1 if any is damaged."""
+    from latticear.workflows.check import check, summary_of
+
+    found = list(check(path))
+    damaged = [file for file in found if file.problem]
+    if as_json:
+        files = [file.to_dict() for file in found]
+        typer.echo(json.dumps({"files": files, "damaged": len(damaged), "summary": summary_of(found)}, indent=2))
+    else:
+        for file in damaged:
+            typer.echo(f"{file.path}: {file.problem}")
+        typer.echo(summary_of(found))
+    if damaged:
+        raise typer.Exit(1)

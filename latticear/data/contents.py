@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from latticear.arguments import did_you_mean
+from latticear.checksums import DamagedError, missing_or_changed, read_sums, sums_beside
 from latticear.data.foreign import refuse_archive, refuse_foreign
 from latticear.data.format import decode_attributes
 from latticear.data.hdf5 import datasets_of, opened
@@ -141,6 +142,7 @@ def contents_of(path: Path, size: tuple[int, ...] | None = None) -> Iterator[Con
             yield Contents(path, "HDF5", datasets, tuple(groups), attributes, compressed=content is not None)
         return
     refuse_foreign(path, head, size)
+    _check_digest(path)
     if head.startswith(b"PK\x03\x04"):
         yield Contents(path, ".npz", _archived(path, content), compressed=content is not None)
     elif head.startswith(b"\x93NUMPY"):
@@ -178,6 +180,16 @@ def described(path: Path, dataset: str | None = None) -> dict[str, Any]:
 def _is_hdf5(path: Path) -> bool:
     """Whether a file is HDF5 that begins with something else, or one whose writer died within a commit."""
     return h5py.is_hdf5(path) or journal_path(path).exists()
+
+
+def _check_digest(path: Path) -> None:
+    """Compare a file with the digest beside it, if there is one."""
+    beside = sums_beside(path)
+    if problem := missing_or_changed(path, read_sums(beside)):
+        raise DamagedError(
+            f"{path} is damaged: {problem} (its digest is not that in {beside.name}); restore it, or draw again into "
+            f"another file; if you changed it, remove {beside.name}"
+        )
 
 
 def _decompressed(path: Path) -> bytes:

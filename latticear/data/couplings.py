@@ -88,7 +88,7 @@ class Couplings(NamedTuple):
         content = io.BytesIO()
         with h5py.File(content, "w") as h5:
             for name, values in self.arguments.items():
-                h5[name] = values.numpy()
+                h5.create_dataset(name, data=values.numpy(), fletcher32=True)
         return content.getvalue()
 
 

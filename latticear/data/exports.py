@@ -5,7 +5,8 @@
     .npz       the same as `spins`, with `log_q`, `energy` and whatever else there is, each an array
     .csv       one configuration a row: the values of the sites in raster order, separated by commas
 
-Files other than HDF5 are written under a temporary name and renamed when they are complete. If the writing is
+Files other than HDF5 are written under a temporary name and renamed when they are complete. Beside those without a
+checksum of their own, `.npy` and `.csv`, the file NAME.sha256 has their digest. If the writing is
 interrupted, the configurations written so far are kept in a file of another name, NAME.partial.npy for NAME.npy.
 """
 
@@ -24,9 +25,10 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 from torch import Tensor
 
+from latticear.checksums import sums_beside, sums_of
 from latticear.data.format import spin_table
 from latticear.data.writing import SampleWriter, rows_of
-from latticear.files import beside
+from latticear.files import beside, write_atomically
 from latticear.samples import Samples
 from latticear.spaces import ConfigurationSpace
 
@@ -165,6 +167,8 @@ class AbstractExport(ABC):
     def _complete(self, path: Path) -> None:
         with self._named_errors():
             self._finish()
+            if not self._has_checksum:
+                write_atomically(sums_beside(path), sums_of({path.name: self._temporary}))
             self._temporary.replace(path)
 
     @contextmanager
@@ -179,6 +183,9 @@ class AbstractExport(ABC):
 
     _takes_everything: ClassVar[bool] = False
     """Whether the file has a place for everything that is known of the configurations."""
+
+    _has_checksum: ClassVar[bool] = False
+    """Whether the format of the file has a checksum of its own."""
 
     @abstractmethod
     def _write(self, rows: dict[str, np.ndarray]) -> None:
@@ -222,7 +229,7 @@ class ArchiveWriter(AbstractExport):
     Each array grows in a file of its own; the archive is made of these files at the end.
     """
 
-    _takes_everything = True
+    _takes_everything = _has_checksum = True
 
     def __init__(self, path: Path, space: ConfigurationSpace) -> None:
         super().__init__(path, space)

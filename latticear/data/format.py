@@ -214,11 +214,12 @@ def empty_file(space: ConfigurationSpace, columns: dict[str, Column], attributes
                 maxshape=(None, *column.shape),
                 dtype=column.dtype,
                 chunks=column.chunks,
+                fletcher32=True,
                 **compression,
             )
             _attach_scales(h5, name, column.dims)
         if "tokens" in columns:
-            h5["states"] = space.states.double().cpu().numpy()
+            h5.create_dataset("states", data=space.states.double().cpu().numpy(), fletcher32=True)
             _attach_scales(h5, "states", ("token",))
     return content.getvalue()
 
@@ -235,7 +236,7 @@ def _attach_scales(h5: h5py.File, name: str, dims: tuple[str, ...]) -> None:
 
 def _make_scale(h5: h5py.File, name: str, size: int) -> None:
     grows: dict[str, Any] = {"maxshape": (None,), "chunks": (_SCALAR_CHUNK,), "shuffle": True, **_GZIP}
-    h5.create_dataset(name, data=np.arange(size), **(grows if name == "sample" else {}))
+    h5.create_dataset(name, data=np.arange(size), fletcher32=True, **(grows if name == "sample" else {}))
     h5[name].make_scale(name)
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import h5py
 
+from latticear.checksums import DamagedError
+from latticear.data.damage import check_index, damaged_rows, death_of
 from latticear.data.journal import JournaledFile, journal_path
 
-__all__ = ["datasets_of", "opened"]
+__all__ = ["datasets_of", "opened", "what_stands"]
 
 FILTERS = {
     32000: "lzf",
@@ -32,17 +34,27 @@ FILTERS = {
 def opened(path: Path, content: bytes | None = None) -> Iterator[h5py.File]:
     """Open an HDF5 file at the last commit of its writer, even if that was killed; errors of HDF5 become one line.
 
+    What is damaged is said, with the rows that stand. A file that crashes the HDF5 library does so in a fork.
+
     Args:
         path: the file.
         content: the bytes of the HDF5 file, if they are not simply those on disk.
     """
     with open(path, "rb"):
         pass  # for a missing file or a directory this raises the error of the operating system
-    missing = ""
+    if death := death_of(lambda: _look(path, content)):
+        raise DamagedError(f"{path} is damaged: {death}")
+    missing = standing = ""
     try:
         with _file(path, content) as h5:
             missing = _missing_filter(h5)
-            yield h5
+            if not missing:
+                check_index(h5)
+            try:
+                yield h5
+            except (OSError, RuntimeError):
+                standing = what_stands(h5)
+                raise
     except BlockingIOError as error:
         message = f"{path} is being written; read it when its writer has closed it"
         raise BlockingIOError(error.errno, message) from error
@@ -50,7 +62,28 @@ def opened(path: Path, content: bytes | None = None) -> Iterator[h5py.File]:
         if missing:
             raise ValueError(f"{path} is intact, but {missing}") from error
         kind = "is damaged" if content is not None or h5py.is_hdf5(path) else "is neither HDF5 nor .npy"
-        raise ValueError(f"{path} {kind}: {' '.join(str(error).split())}") from error
+        raise DamagedError(f"{path} {kind}: {standing or ' '.join(str(error).split())}") from error
+
+
+def _look(path: Path, content: bytes | None) -> None:
+    with _file(path, content) as h5:
+        check_index(h5)
+
+
+def what_stands(h5: h5py.File) -> str:
+    """Which rows of a file fail their checksums, and which stand; empty if all can be read."""
+    damaged = damaged_rows(h5)
+    if not damaged:
+        return ""
+    parts = ", ".join(map(str, damaged[:4])) + (f" and {len(damaged) - 4} other places" if len(damaged) > 4 else "")
+    names = {rows.name for rows in damaged}
+    good = min(rows.start for rows in damaged)
+    whole = sorted(name for name in datasets_of(h5)[0] if name not in names)
+    return (
+        f"{parts} cannot be read (checksums differ); rows before {good} stand in all datasets"
+        + (f", and {', '.join(f'/{name}' for name in whole)} stand{'s' if len(whole) == 1 else ''}" if whole else "")
+        + "; restore the file, or draw again into another: the same seed gives the same configurations"
+    )
 
 
 @contextmanager

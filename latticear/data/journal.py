@@ -49,12 +49,14 @@ class JournaledFile:
             in memory only if the file is opened for reading.
         writable: whether the file is opened for writing too, and locked against all other processes.
 
+        rehearsal: whether all writes go to memory, and none to the file.
+
     Raises:
         OSError: if the file cannot be opened, or is open elsewhere (BlockingIOError).
     """
 
-    def __init__(self, path: Path, *, writable: bool) -> None:
-        self.error: BaseException | None = None
+    def __init__(self, path: Path, *, writable: bool, rehearsal: bool = False) -> None:
+        self.error: BaseException | None = OSError("nothing is written in a rehearsal") if rehearsal else None
         self._position = 0
         self._applying = False
         self._file = open(path, "r+b" if writable else "rb", buffering=0)  # noqa: SIM115

@@ -18,6 +18,8 @@ import h5py
 import numpy as np
 from torch import Tensor
 
+from latticear.checksums import DamagedError
+from latticear.data.damage import check_index, death_of
 from latticear.data.format import (
     Column,
     columns_of,
@@ -28,6 +30,7 @@ from latticear.data.format import (
     short_repr,
     spin_table,
 )
+from latticear.data.hdf5 import what_stands
 from latticear.data.journal import JournaledFile, journal_path
 from latticear.files import write_atomically
 from latticear.samples import Samples
@@ -95,7 +98,8 @@ class SampleWriter:
             n_components = hamiltonian.n_components if hamiltonian.n_components > 1 else 0
         self._columns = columns_of(hamiltonian, has_log_q, n_condition, n_components, has_given)
         self._commit_seconds = commit_seconds
-        if not self.path.exists():
+        self._is_new = not self.path.exists()
+        if self._is_new:
             _create(self.path, empty_file(hamiltonian, self._columns, self._attributes))
         elif not append:
             raise FileExistsError(f"{self.path} already exists; continue it with append (--append) or name another")
@@ -150,6 +154,8 @@ class SampleWriter:
             self._release()
 
     def _open(self) -> None:
+        if not self._is_new and (death := death_of(lambda: _rehearse(self.path))):
+            raise _not_continued(self.path, f"it is damaged: {death}")
         try:
             self._file = JournaledFile(self.path, writable=True)
         except BlockingIOError as error:
@@ -171,12 +177,19 @@ class SampleWriter:
         self.flush()
 
     def _check(self) -> None:
-        """Check that datasets and attributes are those to be written; cut all datasets to the shortest one's length."""
+        """Check that datasets and attributes are those to be written; cut all datasets to the shortest one's length.
+
+        Everything in a file to be continued is read, so that no damage is continued.
+        """
         _check_same(self.path, decode_attributes(self._h5.attrs), self._attributes)
         _check_columns(self.path, self._h5, self._columns)
         # Kept open: HDF5 compresses an incomplete chunk anew whenever its dataset is closed.
         self._datasets = {name: self._h5[name] for name in (*self._columns, "sample")}
         _check_rows_exist(self.path, self._datasets)
+        if not self._is_new:
+            check_index(self._h5)
+            if standing := what_stands(self._h5):
+                raise DamagedError(f"{self.path} cannot be continued: {standing}")
         self.n_written = self._n_kept = min(map(len, self._datasets.values()))
         for dataset in self._datasets.values():
             dataset.resize(self.n_written, axis=0)
@@ -247,6 +260,16 @@ def _release(h5: h5py.File, file: JournaledFile) -> None:
     with suppress(Exception):
         h5.close()
     file.close()
+
+
+def _rehearse(path: Path) -> None:
+    """Do in memory what continuing a file does: read it, lengthen each dataset by a row, and close it."""
+    with h5py.File(JournaledFile(path, writable=False, rehearsal=True), "r+") as h5:
+        check_index(h5)
+        for dataset in h5.values():
+            if dataset.maxshape[0] is None:
+                dataset.resize(len(dataset) + 1, axis=0)
+                dataset[-1:] = np.zeros((1, *dataset.shape[1:]), dataset.dtype)
 
 
 def _check_same(path: Path, stored: dict[str, Any], given: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import tomli_w
 import torch
 
+from latticear.checksums import ChangedFileWarning, toml_is_as_written
 from latticear.data.couplings import Couplings
 from latticear.hamiltonians import hamiltonian_from_dict
 from latticear.models import MODELS, AbstractModel, PixelCNN
@@ -104,6 +106,8 @@ def load_config(
 def stored_config(path: Path, values: Tree | None = None) -> RunConfig:
     """The config in the `run.toml` of a run, which may have been written by an earlier version.
 
+    A file that is not as it was written is told by a warning: a user may change it.
+
     Args:
         path: the file.
         values: nested dictionary of keys that take precedence.
@@ -112,7 +116,15 @@ def stored_config(path: Path, values: Tree | None = None) -> RunConfig:
         ValueError: for unreadable TOML, an unknown key or an invalid value.
         OSError: if the file cannot be read.
     """
-    return parse_config(config_tree(None, (), values, brought_up_to_date(config_tree(path))))
+    tree = config_tree(path)
+    if toml_is_as_written(path.read_text(encoding="utf-8")) is False:
+        warnings.warn(
+            f"{path} has changed since it was written (its checksum differs), and is used as it is; if you changed it, "
+            f"remove its first line",
+            ChangedFileWarning,
+            stacklevel=2,
+        )
+    return parse_config(config_tree(None, (), values, brought_up_to_date(tree)))
 
 
 def brought_up_to_date(tree: Tree) -> Tree:

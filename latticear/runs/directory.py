@@ -1,10 +1,11 @@
 """The run directory: config, provenance, metrics, checkpoints and results of a run.
 
     run.toml  couplings.h5 (where a file gave them)  environment.json  metrics.jsonl  estimates.json  figures/
-    checkpoints/step-N/{model.safetensors, trainer.pt}
+    checkpoints/step-N/{model.safetensors, trainer.pt, SHA256SUMS}
 
 Files and checkpoints are written under a temporary name and renamed when complete, so that the process may be killed at
-any moment: whatever has its final name is complete.
+any moment: whatever has its final name is complete. Each has a checksum (`latticear.checksums`), verified when it is
+read; files of version 0.1.0, which have none, are read as they are.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import fcntl
 import io
 import json
 import os
-import re
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,13 +28,35 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from latticear import files
+from latticear.checksums import (
+    SUMS,
+    ChangedFileWarning,
+    DamagedError,
+    json_bytes,
+    missing_or_changed,
+    read_json,
+    read_sums,
+    sealed_toml,
+    sums_of,
+)
 from latticear.files import beside, write_durably
 from latticear.models import AbstractModel, model_from_dict
+from latticear.runs.checkpoints import checkpoints_in, step_of_checkpoint, way_on
+from latticear.runs.metrics import METRICS, Metrics
 
 __all__ = ["RunDirectory", "load_model", "write_atomically"]
 
 KEEP = 2
 """Number of checkpoints that are kept: the newest one and the one before it."""
+
+ENVIRONMENT = "environment.json"
+"""The file that says by what, where and when a run was made."""
+
+REMEDIES = {
+    "estimates.json": "estimate again: latticear estimate {run}",
+    ENVIRONMENT: "restore it, or remove it to go on without what it says of machine, versions and command",
+}
+"""What to do where a file of a run is damaged."""
 
 
 class RunDirectory:
@@ -83,11 +106,11 @@ class RunDirectory:
         shutil.rmtree(half, ignore_errors=True)
         try:
             (half / "checkpoints").mkdir(parents=True)
-            write_durably(half / "run.toml", run_toml.encode())
+            write_durably(half / "run.toml", sealed_toml(run_toml).encode())
             for name, content in files.items():
                 write_durably(half / name, content)
-            write_durably(half / "environment.json", _json(environment))
-            write_durably(half / "metrics.jsonl", b"")
+            write_durably(half / ENVIRONMENT, json_bytes(environment))
+            write_durably(half / METRICS, b"")
             _publish(half, path)
         except OSError as error:
             shutil.rmtree(half, ignore_errors=True)
@@ -114,7 +137,13 @@ class RunDirectory:
 
     @property
     def _metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS
+
+    @property
+    def record(self) -> Metrics:
+        """The metrics, to be checked against the digests in the checkpoints."""
+        checkpoints = self.checkpoints()
+        return Metrics(self._metrics, {path: read_sums(path / SUMS).prefixes.get(METRICS) for path in checkpoints})
 
     @property
     def figures(self) -> Path:
@@ -126,26 +155,40 @@ class RunDirectory:
     def read_json(self, name: str) -> dict[str, Any]:
         """The content of a JSON file of this directory; empty if the file does not exist.
 
+        That a run has lost its environment.json is told by a warning.
+
         Raises:
-            ValueError: if the file is not JSON.
+            DamagedError: if the file is not JSON, or not as it was written; says what to do.
         """
         file = self.path / name
+        if not file.exists():
+            if name == ENVIRONMENT:
+                message = f"{file} is missing: on what machine, and by which command, the run was made is not known"
+                warnings.warn(message, ChangedFileWarning, stacklevel=2)
+            return {}
         try:
-            return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        except ValueError as error:
-            raise ValueError(f"{file} is damaged ({error})") from error
+            return read_json(file)[0]
+        except DamagedError as error:
+            remedy = REMEDIES.get(name, "remove it, and repeat the command that wrote it").format(run=self.path)
+            raise DamagedError(f"{error}; the other files of the run stand by themselves; {remedy}") from error
+
+    def readable_json(self, name: str) -> dict[str, Any]:
+        """The same for a file that is about to be replaced: empty if it is damaged."""
+        try:
+            return self.read_json(name)
+        except DamagedError:
+            return {}
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
-        write_atomically(self.path / name, _json(content))
+        write_atomically(self.path / name, json_bytes(content))
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
-        folders = (self.path / "checkpoints").glob("step-*")
-        return sorted((p for p in folders if re.fullmatch(r"step-\d+", p.name)), key=_step_of)
+        return checkpoints_in(self.path / "checkpoints")
 
     def latest(self) -> Path | None:
         """The newest checkpoint; None if there is no checkpoint yet."""
-        return max(self.checkpoints(), key=_step_of, default=None)
+        return max(self.checkpoints(), key=step_of_checkpoint, default=None)
 
     def save_checkpoint(
         self, model: AbstractModel, weights: dict[str, Tensor], trainer: dict[str, Any], *, resumable: bool = True
@@ -168,9 +211,12 @@ class RunDirectory:
         try:
             shutil.rmtree(half, ignore_errors=True)
             half.mkdir(parents=True)
-            write_durably(half / "model.safetensors", _safetensors(model, weights))
+            files = {"model.safetensors": _safetensors(model, weights)}
             if resumable:
-                write_durably(half / "trainer.pt", _pickled(trainer))
+                files["trainer.pt"] = _pickled(trainer)
+            for name, content in files.items():
+                write_durably(half / name, content)
+            write_durably(half / SUMS, sums_of(files, {METRICS: self._metrics.read_bytes()}))
             _sync(self._metrics)
             _publish(half, target)
         except OSError as error:
@@ -202,15 +248,15 @@ class RunDirectory:
             ValueError: if the file is missing or damaged, or holds objects other than tensors, numbers and texts.
         """
         file = checkpoint / "trainer.pt"
+        if problem := missing_or_changed(file, read_sums(checkpoint / SUMS)):
+            raise DamagedError(f"{file} cannot be read ({problem}); {way_on(checkpoint)}")
         if not file.exists():
             raise ValueError(f"{self.path} was saved without the state of its training and cannot be continued")
         try:
             return torch.load(file, map_location=device, weights_only=True)
         except Exception as error:
             reason = _first_line(error) if isinstance(error, OSError) else "damaged, or not written by latticear"
-            raise ValueError(
-                f"{file} cannot be read ({reason}); remove {checkpoint} to resume from an earlier checkpoint"
-            ) from error
+            raise DamagedError(f"{file} cannot be read ({reason}); {way_on(checkpoint)}") from error
 
     def log(self, row: dict[str, Any]) -> None:
         """Append a line to metrics.jsonl.
@@ -225,19 +271,16 @@ class RunDirectory:
             raise _not_written(self._metrics, error, self.last_good()) from error
 
     def metrics(self) -> list[dict[str, Any]]:
-        """One dictionary for each logged step; an incomplete last line, left by a killed process, is ignored."""
-        rows = []
-        for line in self._metrics.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-        return rows
+        """One dictionary for each logged step; an incomplete last line, left by a killed process, is ignored.
+
+        Raises:
+            DamagedError: if rows before the newest checkpoint are lost or have changed.
+        """
+        return self.record.rows()
 
     def truncate_metrics(self, step: int) -> None:
         """Remove the metrics of all steps after a given one; a resumed run logs those steps again."""
-        rows = [json.dumps(row) + "\n" for row in self.metrics() if row["step"] <= step]
-        write_atomically(self._metrics, "".join(rows).encode())
+        write_atomically(self._metrics, self.record.until(step))
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> AbstractModel:
@@ -258,13 +301,15 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Abstract
             raise FileNotFoundError(f"{path} has no checkpoint yet; continue it with train --resume")
         checkpoint = latest
     file = checkpoint / "model.safetensors"
+    if problem := missing_or_changed(file, read_sums(checkpoint / SUMS)):
+        raise DamagedError(f"{file} is not a readable checkpoint ({problem}); {way_on(checkpoint)}")
     try:
         with safe_open(file, "pt") as content:
             description = json.loads((content.metadata() or {})["model"])
         weights = load_file(file, device=str(device))
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
-        raise ValueError(
-            f"{file} is not a readable checkpoint ({_first_line(error)}); remove {checkpoint} to use the one before"
+        raise DamagedError(
+            f"{file} is not a readable checkpoint ({_first_line(error)}); {way_on(checkpoint)}"
         ) from error
     try:
         model = model_from_dict(description)
@@ -321,14 +366,6 @@ def _not_written(path: Path, error: OSError, *remarks: str) -> OSError:
     """The error of a file that cannot be written; after remarks, the message says how to continue."""
     hints = [*remarks, "free space and continue with --resume"] if remarks else []
     return OSError(error.errno, "; ".join([f"cannot write {path} ({error.strerror})", *hints]))
-
-
-def _json(content: dict[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2) + "\n").encode()
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix("step-"))
 
 
 def _sync(path: Path) -> None:

@@ -236,7 +236,7 @@ def save_estimates(
     if target.covers_range:
         run.write_json("estimates.json", {"estimates": [result.to_dict() for result in results]} | origin)
     elif len(results) == 1 and first.temperature == target.temperature:
-        before = run.read_json("estimates.json").get("n")
+        before = run.readable_json("estimates.json").get("n")
         if isinstance(before, int) and before > first.n:
             say(f"estimates.json had estimates from {before:,} samples, these from {first.n:,} replace them")
         run.write_json("estimates.json", first.to_dict() | origin)

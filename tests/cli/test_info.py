@@ -1,6 +1,7 @@
 """`latticear info`: at most twenty lines that a person reads, whatever there is; all of it with --json."""
 
 import json
+import shutil
 from pathlib import Path
 
 import h5py
@@ -10,6 +11,7 @@ from support.verbs import succeed
 
 from latticear.cli.summary import MOST, file_lines, run_lines
 from latticear.estimation.estimates import with_error
+from latticear.runs.directory import RunDirectory
 from latticear.workflows import describe, save_estimates
 
 
@@ -49,9 +51,11 @@ def test_a_run_before_and_after_its_estimates(copy):
 
 
 def test_an_interrupted_run_says_how_to_go_on(copy):
-    kept = json.loads((copy / "environment.json").read_text())
+    run = RunDirectory(copy)
+    kept = run.read_json("environment.json")
     del kept["finished"], kept["seconds"]
-    (copy / "environment.json").write_text(json.dumps(kept))
+    run.write_json("environment.json", kept)
+    shutil.rmtree(copy / "checkpoints")
     metrics = (copy / "metrics.jsonl").read_text().splitlines()
     (copy / "metrics.jsonl").write_text("\n".join(metrics[:5]) + "\n")
     lines = _lines(copy)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from latticear.checksums import DamagedError, json_bytes, read_json
 from latticear.runs.config import brought_up_to_date
 from latticear.runs.directory import write_atomically
 from latticear.runs.trees import Tree
+from latticear.workflows.scan.table import row_of
 
-__all__ = ["SETTINGS", "read_record", "stored_settings", "write_record"]
+__all__ = ["SETTINGS", "read_point", "read_record", "stored_settings", "write_record"]
 
 SETTINGS = "scan.json"
 """Name of the file with the settings of a scan; the folder of a scan is one that has it."""
+
+ROW = ("shape", "temperature", "steps", "seconds", "estimates", "monte_carlo")
+"""Keys of the results of a point."""
 
 
 def stored_settings(folder: Path) -> Tree:
@@ -26,7 +29,9 @@ def stored_settings(folder: Path) -> Tree:
     """
     if not (folder / SETTINGS).exists():
         return {}
-    settings = read_record(folder / SETTINGS, ("configs",), "name another --out")
+    n = len(list((folder / "points").glob("*.json")))
+    remedy = f"name another --out; the results of {n} points stand in {folder / 'points'}"
+    settings = read_record(folder / SETTINGS, ("configs",), remedy)
     return settings | {"configs": {size: brought_up_to_date(tree) for size, tree in settings["configs"].items()}}
 
 
@@ -43,16 +48,53 @@ def read_record(path: Path, keys: Iterable[str] = (), remedy: str = "remove it a
         OSError: if the file cannot be read.
     """
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError(f"it must hold a JSON object, got {type(content).__name__}")
-        if missing := sorted(set(keys) - content.keys()):
-            raise ValueError(f"it lacks {', '.join(missing)}")
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
+        content = read_json(path)[0]
+    except DamagedError as error:
+        raise DamagedError(f"{error}; {remedy}") from error
+    if missing := sorted(set(keys) - content.keys()):
+        raise DamagedError(f"{path} is damaged (it lacks {', '.join(missing)}); {remedy}")
     return content
+
+
+def read_point(path: Path) -> Tree:
+    """Read the results of a point of a scan.
+
+    Raises:
+        DamagedError: if the file is damaged; says how many other points stand.
+        OSError: if the file cannot be read.
+    """
+    try:
+        return _point(path)
+    except DamagedError as error:
+        others = [other for other in path.parent.glob("*.json") if other != path]
+        good = sum(map(_stands, others))
+        raise DamagedError(
+            f"{error}; remove it and continue with --resume, which computes this point again; {good} of the "
+            f"{len(others)} other points stand"
+        ) from error
+
+
+def _point(path: Path) -> Tree:
+    content = read_json(path)[0]
+    if missing := sorted(set(ROW) - content.keys()):
+        raise DamagedError(f"{path} is damaged (it lacks {', '.join(missing)})")
+    try:
+        row_of(content)
+        height, width = content["shape"]
+        _ = int(height), int(width), float(content["temperature"]), content["estimates"]["warnings"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedError(f"{path} is damaged (it lacks, or has no number for, {error})") from error
+    return content
+
+
+def _stands(path: Path) -> bool:
+    try:
+        _point(path)
+    except (DamagedError, OSError):
+        return False
+    return True
 
 
 def write_record(path: Path, content: Tree) -> None:
     """Write a JSON object to a file, which is complete whenever it exists."""
-    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+    write_atomically(path, json_bytes(content))

@@ -3,7 +3,7 @@
     OUT/scan.json                     the settings of the scan
         8x8/T2.269/                   run directory of a point; with one network for all temperatures, 8x8/
         points/8x8-T2.269.json        results of a point; written when the point is finished
-        table.h5  table.csv  scan.png  report.html   written when all points are finished
+        table.h5  table.csv  scan.png  SHA256SUMS  report.html   written when all points are finished
 
 Several processes communicate through this folder alone: each process works on its share of the chains, and one that
 finds all points finished writes the table.
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 
+from latticear.checksums import SUMS, sums_of
 from latticear.estimation.chains import estimate_chains
 from latticear.estimation.estimates import quiet
 from latticear.exact import ExactResult, exact_result
@@ -35,7 +36,7 @@ from latticear.workflows.estimate import estimate_run, save_estimates
 from latticear.workflows.page.scan import scan_page
 from latticear.workflows.scan.figure import scan_figure
 from latticear.workflows.scan.plan import Plan, Point, Share, size_name
-from latticear.workflows.scan.records import SETTINGS, read_record, stored_settings, write_record
+from latticear.workflows.scan.records import SETTINGS, read_point, read_record, stored_settings, write_record
 from latticear.workflows.scan.table import ScanTable, table_of
 from latticear.workflows.train import train_run
 from latticear.workflows.trained import Report
@@ -55,9 +56,6 @@ TABLE = "table.csv"
 """The file that is written last; if it exists, all other files have been written."""
 
 FIGURE, PAGE = "scan.png", "report.html"
-
-ROW = ("shape", "temperature", "steps", "seconds", "estimates", "monte_carlo")
-"""Keys of the results of a point."""
 
 
 def open_scan(plan: Plan, *, resume: bool, share: Share | None = None) -> None:
@@ -132,13 +130,15 @@ def finish_scan(plan: Plan, *, report: Report, share: Share | None = None) -> Sc
     if not all(point.record.exists() for point in points):
         return None
     temperatures, shapes = plan.settings["temperatures"], list(dict.fromkeys(point.shape for point in points))
-    table = table_of(shapes, temperatures, [read_record(point.record, ROW) for point in points])
+    table = table_of(shapes, temperatures, [read_point(point.record) for point in points])
     with _locked(plan.out):
         if all((plan.out / name).exists() for name in (FIGURE, "table.h5", TABLE)):
             return table if share.world == 1 else None
         _draw(plan, table, report)
         write_atomically(plan.out / "table.h5", table.to_hdf5(plan.settings))
         report_scan(plan.out)
+        results = {name: plan.out / name for name in (FIGURE, "table.h5")}
+        write_atomically(plan.out / SUMS, sums_of({**results, TABLE: table.to_csv()}))
         write_atomically(plan.out / TABLE, table.to_csv())
     return table
 
@@ -159,7 +159,7 @@ def report_scan(folder: Path) -> Path:
         OSError: if a file cannot be read or written.
     """
     settings = read_record(folder / SETTINGS, ("configs", "sizes", "temperatures", "n", "chains"))
-    points = [read_record(file, ROW) for file in (folder / "points").glob("*.json")]
+    points = [read_point(file) for file in (folder / "points").glob("*.json")]
     order = {size: k for k, size in enumerate(settings["sizes"])}
     points.sort(key=lambda point: (order[size_name(point["shape"])], point["temperature"]))
     figure = folder / FIGURE
@@ -190,7 +190,7 @@ def _make(folder: Path, settings: Tree) -> None:
 def _done(point: Point, n: int, report: Report) -> Tree:
     """The results of a point, read from its file or computed."""
     if point.record.exists():
-        return read_record(point.record, ROW)
+        return read_point(point.record)
 
     def named_report(done: int, total: int, text: str) -> None:
         report(done, total, f"{point}: {text}".removesuffix(": "))

@@ -83,12 +83,13 @@ class ScanTable(NamedTuple):
             h5.attrs["conventions"] = _CONVENTIONS
             h5.attrs["settings"] = json.dumps(settings)
             for name, scale in (("size", [shape[0] for shape in self.shapes]), ("temperature", self.temperatures)):
-                h5[name] = np.array(scale)
+                h5.create_dataset(name, data=np.array(scale), fletcher32=True)
                 h5[name].make_scale(name)
-            h5["width"] = np.array([shape[1] for shape in self.shapes])
+            h5.create_dataset("width", data=np.array([shape[1] for shape in self.shapes]), fletcher32=True)
             h5["width"].dims[0].attach_scale(h5["size"])
             for name, column in self.columns.items():
-                h5[name] = column.astype(np.int64) if name in _WHOLE else column
+                values = column.astype(np.int64) if name in _WHOLE else column
+                h5.create_dataset(name, data=values, fletcher32=True)
                 for axis, scale_name in enumerate(("size", "temperature")):
                     h5[name].dims[axis].attach_scale(h5[scale_name])
         return content.getvalue()
