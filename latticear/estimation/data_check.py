@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from latticear.data.configurations import Configurations
 from latticear.estimation.consistency import Consistency, consistency
 from latticear.hamiltonians import AbstractHamiltonian
+from latticear.targets import AbstractTarget
 
-__all__ = ["DataCheck", "MisfitWarning", "check_data"]
+__all__ = ["DataCheck", "MisfitWarning", "examine", "examine_for"]
 
 MOST_SITES = 2**20
 """Number of sites that are examined, about two seconds' work."""
@@ -46,7 +48,7 @@ class DataCheck(NamedTuple):
             raise ValueError(f"{self.line}; {remedy}")
 
 
-def check_data(tokens: Tensor, hamiltonian: AbstractHamiltonian, temperature: float | Tensor) -> DataCheck:
+def examine(tokens: Tensor, hamiltonian: AbstractHamiltonian, temperature: float | Tensor) -> DataCheck:
     """Check whether data fit a Hamiltonian at a temperature: independent draws, or chains in any order.
 
     Args:
@@ -58,14 +60,23 @@ def check_data(tokens: Tensor, hamiltonian: AbstractHamiltonian, temperature: fl
         >>> import latticear as la
         >>> ising = la.Ising((8, 8))
         >>> data = la.Samples.cat(list(la.monte_carlo(ising, 2.5, n=2000, seed=1))).tokens
-        >>> check_data(data, ising, 2.5).line
+        >>> examine(data, ising, 2.5).line
         'these data fit Ising 8x8 at T = 2.5: energy balance 0.8 errors'
-        >>> print(check_data(data, ising, 2.0).line)
+        >>> print(examine(data, ising, 2.0).line)
         these data do not fit
     """
     rows = temperature.double()[:, None] if isinstance(temperature, Tensor) else temperature
     found = consistency(tokens[:, None], hamiltonian, rows, most_sites=MOST_SITES)
     return DataCheck(not found.problem, _line(found, len(tokens), _what(hamiltonian, temperature)))
+
+
+def examine_for(target: AbstractTarget, data: Configurations) -> DataCheck | None:
+    """Check whether data fit a target; None for a target without an energy."""
+    if not target.has_energy:
+        return None
+    temperature = target.temperature if data.temperatures is None else data.temperatures
+    assert temperature is not None
+    return examine(data.tokens, target.system, temperature)
 
 
 def _line(found: Consistency, n: int, what: str) -> str:

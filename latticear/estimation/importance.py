@@ -17,6 +17,7 @@ from torch import Tensor
 
 from latticear.arrays import Array
 from latticear.data import load_configurations
+from latticear.estimation.data_check import examine
 from latticear.estimation.estimates import MIN_EVENTS, Estimate, Estimates, Value, rarity_reasons
 from latticear.estimation.measurement import CHUNK, Observable, measurements
 from latticear.estimation.moments import WeightedMoments
@@ -154,6 +155,7 @@ def forward_ess(
     temperature: float,
     *,
     condition: Tensor | None = None,
+    check_data: bool = True,
 ) -> Estimate:
     """ESS from configurations of the Boltzmann distribution p, `1 / (<w>_p <1/w>_p)`.
 
@@ -166,6 +168,8 @@ def forward_ess(
             `load_configurations` takes.
         hamiltonian, temperature: Hamiltonian and temperature of the target.
         condition: the condition, one row for all configurations, if the model has one.
+        check_data: whether to examine if the configurations fit the Hamiltonian at the temperature. If they do not, the
+            estimate is unreliable, and a `MisfitWarning` says what would fit.
 
     References:
         Nicoli et al., "Estimation of thermodynamic observables in lattice field theories with deep generative
@@ -183,6 +187,9 @@ def forward_ess(
     tokens = load_configurations(tokens, hamiltonian, temperature=temperature)
     if len(tokens) < MIN_SAMPLES:
         raise ValueError(f"forward_ess needs at least {MIN_SAMPLES} configurations, got {len(tokens)}")
+    found = examine(tokens, hamiltonian, temperature) if check_data else None
+    if found is not None:
+        found.warn()
     device, parts = model.rank.device, []
     with evaluating(model):
         for part in tokens.split(max(1, CHUNK // hamiltonian.n_sites)):
@@ -193,7 +200,8 @@ def forward_ess(
     log_mean, log_inverse = log_mean_exp(log_w), log_mean_exp(-log_w)
     value = math.exp(-log_mean - log_inverse)
     influence = value * (2 - np.exp(log_w - log_mean) - np.exp(-log_w - log_inverse))
-    return Estimate(value, delta_error(influence[:, None]), n=len(log_w), ess=value)
+    fits = found is None or found.fits
+    return Estimate(value, delta_error(influence[:, None]), n=len(log_w), ess=value, reliable=fits)
 
 
 def weighted_estimates(
