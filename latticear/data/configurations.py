@@ -18,14 +18,16 @@ class Configurations(NamedTuple):
         tokens: the n configurations, `(n, H, W)`, or `(n, C, H, W)` with C components at each site.
         condition: the condition of each configuration, `(n, k)`, as the model takes it; None for a model without a
             condition.
+        temperatures: T of each configuration, `(n,)`; None if they have one temperature in common, or none.
     """
 
     tokens: Tensor
     condition: Tensor | None
+    temperatures: Tensor | None = None
 
     def part(self, rows: slice) -> Configurations:
         """The configurations of some rows, with their conditions."""
-        return Configurations(self.tokens[rows], None if self.condition is None else self.condition[rows])
+        return Configurations(*(None if each is None else each[rows] for each in self))  # type: ignore[arg-type]
 
     @property
     def fingerprint(self) -> str:

@@ -31,7 +31,7 @@ Stored: TypeAlias = "h5py.Dataset | np.ndarray"
 CONFIGURATIONS = ("spins", "tokens")
 """Names of datasets that hold configurations; others must be named, unless they are alone."""
 
-COMPANIONS = ("where", "condition", "states")
+COMPANIONS = ("where", "condition", "states", "labels", "temperature", "temperatures", "beta")
 """Names of arrays that go with configurations and are none."""
 
 NAMED = ("HDF5", ".npz")

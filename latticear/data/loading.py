@@ -21,11 +21,13 @@ from latticear.data.decoding import all_tokens, decoder
 from latticear.data.foreign import check_packing
 from latticear.data.layouts import Layout, layout_of
 from latticear.data.origin import check_origin, check_states, is_ours
+from latticear.data.statements import Temperatures, check_parameters, stated_temperatures, unused
 from latticear.data.values import Coding, Values, coding_of, distinct_values
+from latticear.hamiltonians import TemperatureRange
 from latticear.samples import Samples, token_dtype
 from latticear.spaces import ConfigurationSpace
 
-__all__ = ["ConversionNote", "Loaded", "load", "load_configurations"]
+__all__ = ["ConversionNote", "Loaded", "load", "load_configurations", "load_noted"]
 
 _BLOCK_SITES = 2**22
 _ARRAY = "the array"
@@ -43,12 +45,14 @@ class Loaded(NamedTuple):
         lead: extents of the axes that counted configurations: `(n,)`, `(T, n)`, or `()` for a single one.
         note: one line that says what was converted; empty if nothing was.
         attributes: attributes of the file, if the configurations come from one.
+        temperatures: T of each configuration, `(n,)`, float64; None if the source states none.
     """
 
     tokens: Tensor
     lead: tuple[int, ...]
     note: str = ""
     attributes: Mapping[str, Any] = MappingProxyType({})
+    temperatures: Tensor | None = None
 
 
 class _Source(NamedTuple):
@@ -63,6 +67,8 @@ class _Source(NamedTuple):
         remarks: what else has to be said about reading it.
         file: a file of NumPy that holds this array, if there is one.
         attributes: attributes of the file.
+        temperatures: the temperatures that the file states.
+        unused: remarks about what the file states besides.
     """
 
     name: str
@@ -73,6 +79,8 @@ class _Source(NamedTuple):
     remarks: tuple[str, ...] = ()
     file: str | None = None
     attributes: Mapping[str, Any] = MappingProxyType({})
+    temperatures: Temperatures | None = None
+    unused: tuple[str, ...] = ()
 
 
 def load_configurations(
@@ -81,7 +89,7 @@ def load_configurations(
     *,
     dataset: str | None = None,
     values: Values = None,
-    temperature: float | None = None,
+    temperature: float | TemperatureRange | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Tensor:
     """Configurations of any source as tokens `(n, H, W)`, or `(n, C, H, W)` with C components at each site.
@@ -102,7 +110,9 @@ def load_configurations(
         system: the Hamiltonian, or the `Grid`, of the configurations.
         dataset: name of the array in an HDF5 or `.npz` file with several, such as "run1/spins".
         values: "states" or "tokens", if it is one of them; or a token for each number, such as `{-1: 0, 1: 1}`.
-        temperature: compared with the temperature that a file states, if it states one.
+        temperature: compared with the temperature that a file states, if it states one: /temperature, one number or one
+            for each configuration, or an attribute temperature, T or beta. Of several temperatures, the configurations
+            at this one are taken; of a `TemperatureRange`, all in it.
         say: called with a line that says what was converted, if anything was; by default this line is a
             `ConversionNote`, a warning.
 
@@ -111,8 +121,8 @@ def load_configurations(
 
     Raises:
         ValueError: if the source holds no configurations of this system, or can be read in several ways; if it states
-            another Hamiltonian or temperature; or if it has a dataset `/where`: configurations with sites held fixed,
-            which `read_batches` reads, are not samples of the whole distribution.
+            another Hamiltonian, temperature, coupling or field; or if it has a dataset `/where`: configurations with
+            sites held fixed, which `read_batches` reads, are not samples of the whole distribution.
         OSError: if the file does not exist, or another process is writing it.
 
     Example:
@@ -123,12 +133,19 @@ def load_configurations(
         the array: 2 configurations: shape (2, 4) as (n, H*W), values -1, 1 as spins
         [[[1, 0], [1, 1]], [[0, 0], [0, 1]]]
     """
-    loaded = load(data, system, dataset=dataset, values=values, temperature=temperature)
+    return load_noted(data, system, dataset=dataset, values=values, temperature=temperature, say=say).tokens
+
+
+def load_noted(
+    data: Any, system: ConfigurationSpace, *, say: Callable[[str], None] | None = None, **how: Any
+) -> Loaded:
+    """Configurations as `load` returns them, after the line about their conversion has been said, or is a warning."""
+    loaded = load(data, system, **how)
     if loaded.note and say is not None:
         say(loaded.note)
     elif loaded.note:
         warnings.warn(loaded.note, ConversionNote, stacklevel=_level_of_caller())
-    return loaded.tokens
+    return loaded
 
 
 def load(
@@ -137,9 +154,9 @@ def load(
     *,
     dataset: str | None = None,
     values: Values = None,
-    temperature: float | None = None,
+    temperature: float | TemperatureRange | None = None,
 ) -> Loaded:
-    """Configurations with the axes that counted them and the line that says what was converted.
+    """Configurations with the axes that counted them, their temperatures, and the line that says what was converted.
 
     Arguments and errors are those of `load_configurations`.
     """
@@ -147,10 +164,55 @@ def load(
         raise ValueError(f"a Hamiltonian or a Grid is needed to read configurations, got {system!r}")
     if isinstance(data, Tensor) and values is None and dataset is None and _are_tokens(data, system):
         return Loaded(data, tuple(data.shape[:1]))
-    with _source(data, system, dataset, temperature) as source:
+    with _source(data, system, dataset, isinstance(temperature, TemperatureRange)) as source:
+        if source.temperatures is not None and temperature is not None:
+            _check_single(source.name, source.temperatures, temperature)
         if source.strict and values is None and tuple(source.data.shape[1:]) == system.size:
-            return Loaded(_written(source, system), source.data.shape[:1], "", source.attributes)
-        return _converted(source, system, values)
+            loaded = Loaded(_written(source, system), source.data.shape[:1], "", source.attributes)
+        else:
+            loaded = _converted(source, system, values)
+    return _at(loaded, source, temperature)
+
+
+def _check_single(name: str, stated: Temperatures, temperature: float | TemperatureRange) -> None:
+    """Raise ValueError if the only temperature that a file states is another one."""
+    if stated.values.size == 1 and not stated.among((1,)).at(temperature).all():
+        found = float(stated.as_temperatures.reshape(()))
+        raise ValueError(f"{name} holds configurations at temperature {found}, not at the requested {temperature}")
+
+
+def _at(loaded: Loaded, source: _Source, temperature: float | TemperatureRange | None) -> Loaded:
+    """The configurations at a temperature, or in a range; all of them if the source states none."""
+    remarks = list(source.unused)
+    if source.temperatures is not None:
+        n, stated = len(loaded.tokens), source.temperatures.among(loaded.lead)
+        loaded = loaded._replace(temperatures=torch.from_numpy(stated.as_temperatures))
+        used = np.ones(n, dtype=bool) if temperature is None else stated.at(temperature)
+        if not used.any():
+            raise ValueError(
+                f"{source.name} holds {n:,} configurations at {stated.shown}, none at the requested {temperature}"
+            )
+        if not used.all():
+            where = f"in T = {temperature}" if isinstance(temperature, TemperatureRange) else f"at T = {temperature:g}"
+            remarks.append(f"{int(used.sum()):,} of {n:,} configurations are {where}: these are used")
+            loaded = _rows(loaded, torch.from_numpy(used))
+    if not remarks:
+        return loaded
+    said = "; ".join(remarks)
+    return loaded._replace(note=f"{loaded.note}; {said}" if loaded.note else f"{source.name}: {said}")
+
+
+def _rows(loaded: Loaded, used: Tensor) -> Loaded:
+    """Some of the configurations; whole chains, or whole measurements of all chains, keep their two axes."""
+    lead: tuple[int, ...] = (int(used.sum()),)
+    if len(loaded.lead) == 2:
+        table = used.view(loaded.lead)
+        if bool((table == table[0]).all()):
+            lead = (loaded.lead[0], int(table[0].sum()))
+        elif bool((table == table[:, :1]).all()):
+            lead = (int(table[:, 0].sum()), loaded.lead[1])
+    assert loaded.temperatures is not None
+    return loaded._replace(tokens=loaded.tokens[used], lead=lead, temperatures=loaded.temperatures[used])
 
 
 def _are_tokens(data: Tensor, system: ConfigurationSpace) -> bool:
@@ -161,9 +223,9 @@ def _are_tokens(data: Tensor, system: ConfigurationSpace) -> bool:
 
 
 @contextmanager
-def _source(data: Any, system: ConfigurationSpace, dataset: str | None, temperature: float | None) -> Iterator[_Source]:
+def _source(data: Any, system: ConfigurationSpace, dataset: str | None, ranged: bool) -> Iterator[_Source]:
     if isinstance(data, str | os.PathLike):
-        with _in_file(Path(data), system, dataset, temperature) as source:
+        with _in_file(Path(data), system, dataset, ranged) as source:
             yield source
         return
     if dataset is not None:
@@ -199,12 +261,15 @@ def _must_be_tokens(array: Stored, system: ConfigurationSpace) -> bool:
 
 
 @contextmanager
-def _in_file(
-    path: Path, system: ConfigurationSpace, dataset: str | None, temperature: float | None
-) -> Iterator[_Source]:
+def _in_file(path: Path, system: ConfigurationSpace, dataset: str | None, ranged: bool) -> Iterator[_Source]:
     with contents_of(path, system.size) as contents:
         name = contents.chosen(dataset)
-        check_origin(path, contents.attributes, system, temperature)
+        check_origin(path, contents.attributes, system)
+        temperatures, more = None, []
+        if system.has_energy:
+            check_parameters(contents, name, system)
+            temperatures = stated_temperatures(contents, name, conditions=ranged)
+            more = unused(contents, name, temperatures)
         array = contents.arrays[name]
         if contents.beside(name, "where") is not None or contents.beside(name, "log_q_given") is not None:
             raise ValueError(
@@ -226,6 +291,8 @@ def _in_file(
             remarks=tuple(remarks),
             file=str(path) if contents.kind == ".npy" and not contents.compressed else None,
             attributes=contents.attributes,
+            temperatures=temperatures,
+            unused=tuple(more),
         )
 
 

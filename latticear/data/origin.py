@@ -1,4 +1,4 @@
-"""Checks that a file holds configurations of the system and at the temperature at hand."""
+"""Checks that a file holds configurations of the system at hand."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 
 from latticear.data.format import FORMAT_VERSION, decode_attributes, short_repr
-from latticear.hamiltonians import same_temperature
 from latticear.spaces import ConfigurationSpace
 
-__all__ = ["check_format", "check_origin", "check_states", "is_ours", "stated_temperature"]
+__all__ = ["check_format", "check_origin", "check_states", "is_ours"]
 
 
-def check_origin(path: Path, stored: Mapping[str, Any], space: ConfigurationSpace, temperature: float | None) -> None:
-    """Check what the attributes of a file state about its origin; a file that states nothing passes.
+def check_origin(path: Path, stored: Mapping[str, Any], space: ConfigurationSpace) -> None:
+    """Check which Hamiltonian or grid the attributes of a file state; a file that states none passes.
 
     A grid accepts images and configurations of any Hamiltonian, as long as every value is one of its own.
 
     Raises:
-        ValueError: if the file is for another Hamiltonian, grid or temperature, or an attribute makes no sense.
+        ValueError: if the file is for another Hamiltonian or grid.
     """
     if is_ours(stored):
         check_format(path, stored)
@@ -29,9 +28,6 @@ def check_origin(path: Path, stored: Mapping[str, Any], space: ConfigurationSpac
     if isinstance(declared, dict) and declared != given:
         what = "grid" if space.kind == "grid" else "Hamiltonian"
         raise ValueError(f"{path} holds configurations of another {what}: {_differences(declared, given)}")
-    found = stated_temperature(path, stored) if space.has_energy and temperature is not None else None
-    if found is not None and temperature is not None and not same_temperature(found, temperature):
-        raise ValueError(f"{path} holds configurations at temperature {found}, not at the requested {temperature}")
 
 
 def is_ours(stored: Mapping[str, Any]) -> bool:
@@ -52,19 +48,6 @@ def check_format(path: Path, stored: Mapping[str, Any]) -> None:
         raise ValueError(f"{path}: the attribute format_version must be a whole number, got {version!r}")
     if version > FORMAT_VERSION:
         raise ValueError(f"{path} has format {version:g}, this latticear reads up to {FORMAT_VERSION}: update it")
-
-
-def stated_temperature(path: Path, stored: Mapping[str, Any]) -> float | None:
-    """The temperature that a file states; None if it states none.
-
-    Raises:
-        ValueError: if the attribute is not one number.
-    """
-    value = stored.get("temperature")
-    try:
-        return None if value is None else float(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: the attribute temperature must be a number, got {short_repr(value)}") from error
 
 
 def check_states(path: Path, states: Any, space: ConfigurationSpace) -> None:

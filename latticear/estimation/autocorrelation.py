@@ -11,11 +11,12 @@ from scipy.fft import irfft, next_fast_len, rfft
 
 from latticear.arrays import Array
 
-__all__ = ["TauInt", "integrated_autocorrelation_time", "mean_error"]
+__all__ = ["TauInt", "integrated_autocorrelation_time", "mean_error", "recurrences"]
 
 
 _S = 1.5  # assumed ratio tau_exp / tau_int; the value that Wolff recommends
 _MIN_WINDOWS = 25  # shortest total length of all chains, in windows, for which a result is reliable
+_RECURS = 6.0  # deviation from zero, in standard deviations, of an autocorrelation that is no accident
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,26 @@ def mean_error(series: ArrayLike) -> tuple[float, float, TauInt]:
         True
     """
     return _analyse(_checked(series))
+
+
+def recurrences(series: ArrayLike, tau: TauInt) -> list[tuple[int, float]]:
+    """The lags beyond the window at which a series is correlated again, with its autocorrelation there.
+
+    The measurements of R chains that follow each other in turn are correlated at the lags R, 2 R and so on alone, which
+    no window reaches.
+
+    Args:
+        series: as `mean_error` takes it.
+        tau: what `mean_error` says of it.
+    """
+    values = _checked(series)
+    deviations = values - values.mean()
+    gamma = _autocovariance(deviations / (float(np.abs(deviations).max()) or 1.0))
+    rho = gamma / (gamma[0] or 1.0)
+    lags = np.arange(len(rho))
+    noise = np.sqrt(max(2 * tau.tau, 1.0) / (values.shape[1] * (len(values) - lags)))
+    found = np.flatnonzero((rho > _RECURS * noise) & (lags > 2 * tau.window))
+    return [(int(lag), float(rho[lag])) for lag in found]
 
 
 def _analyse(series: Array) -> tuple[float, float, TauInt]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from latticear.arguments import check_integer
 from latticear.arrays import Array
-from latticear.estimation.chains import estimate_chains
+from latticear.estimation.chains import estimate_chains, estimates_of_tokens
 from latticear.estimation.estimates import JUDGED, Estimates, quiet
 from latticear.estimation.forward import forward_ess_of, forward_log_weights
 from latticear.estimation.measurement import Observable
@@ -101,6 +101,29 @@ class Check:
     def forward_ess(self) -> Any:
         """The forward ESS of the model as an `Estimate`; None if no model is checked."""
         return None if self.log_w is None else forward_ess_of(self.log_w)
+
+
+def check_of_data(
+    tokens: Tensor,
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    *,
+    source: str,
+    model: AbstractModel | None = None,
+    condition: Tensor | None = None,
+) -> Check:
+    """A check from configurations of a user, in the order in which they were made.
+
+    Args:
+        tokens: the configurations.
+        hamiltonian, temperature: the target, to which they are known to fit.
+        source: where they are from.
+        model, condition: as in `independent_check`.
+    """
+    with quiet():
+        estimates = estimates_of_tokens(tokens, 1, hamiltonian, temperature)
+    words = f"{len(tokens):,} configurations of {source}"
+    return Check.of(words, estimates, tokens, hamiltonian, n_chains=1, model=model, condition=condition)
 
 
 def independent_check(

@@ -1,17 +1,4 @@
-"""Whether configurations come from a Hamiltonian at a temperature: the probabilities of single sites, and the bonds.
-
-For any function f of the other sites, `<f (1[s_i = t] - p_t)> = 0`, where p_t is the probability of token t that a heat
-bath at site i would use (Callen's identity). Two families of such averages are formed. The first counts how often a
-token occurs at sites where it has a probability in some interval. The second has the energy of the bonds in each
-direction, with those across the boundary apart, minus its average over the heat bath at one end. Each average is zero
-within its error, which the autocorrelation of the chain determines, if the configurations belong to the Hamiltonian and
-the temperature.
-
-References:
-    H. B. Callen, Phys. Lett. 4 (1963) 161.
-
-Index suffixes: b configuration, s site, q token.
-"""
+"""Whether configurations come from a Hamiltonian at a temperature, and what would fit if they do not."""
 
 from __future__ import annotations
 
@@ -23,33 +10,35 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from latticear.arrays import Array
 from latticear.estimation.autocorrelation import mean_error
 from latticear.estimation.estimates import with_error
+from latticear.estimation.residuals import (
+    BALANCE,
+    LIMIT,
+    SPREAD,
+    Residuals,
+    Score,
+    conditional_energies,
+    residuals_of,
+    worst,
+)
 from latticear.hamiltonians import AbstractHamiltonian
 
 __all__ = ["Consistency", "consistency"]
 
-LIMIT = 4.5
-"""An average that deviates from zero by more of its errors does not fit; of 50 that fit, one does in 3 of 1e4 cases."""
+LIMIT_OF_PARTS = 5.5
+"""The same limit for the parts of the configurations, of which there are many."""
 
-MIN_VARIANCE = 25.0
-"""Averages over fewer random events than this are not used, since they are not normally distributed."""
+PARTS = (2, 3, 4, 8)
+"""Into how many parts the configurations are divided."""
+
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+
+REACH = 2.5
+"""The temperatures that are tried lie within this distance of the given one, on a logarithmic scale."""
 
 MOST_SITES = 2**23
-"""About this many sites are examined; measurements are left out at equal distances if there are more."""
-
-CHUNK = 2**20
-"""Number of tokens of sites that are examined at a time."""
-
-EDGES = torch.logit(torch.tensor([0.003, 0.02, 0.08, 0.2, 0.4, 0.6, 0.8, 0.92, 0.98, 0.997], dtype=torch.float64))
-"""Boundaries of the intervals of probability, as logits."""
-
-MOST_TOKENS = 6
-"""Tokens of a system with more of them are counted together in so many groups."""
-
-MOST_DIRECTIONS = 16
-"""The bonds of a system with more directions are taken together."""
+"""Number of sites that are examined, about eight seconds' work."""
 
 
 class Consistency(NamedTuple):
@@ -57,166 +46,161 @@ class Consistency(NamedTuple):
 
     Attributes:
         worst: the largest deviation of an average from zero, in units of its error; 0 if there is too little to check.
-        reasons: what does not fit, and what would; empty if all fits.
+        problem: what does not fit; empty if all fits.
+        remedy: what would fit.
+        balance: the deviation from zero of the energy balance, in units of its error; None if it cannot be judged.
+        judged: whether there was enough to check.
+        early: whether the first half alone does not fit.
     """
 
     worst: float
-    reasons: list[str]
+    problem: str = ""
+    remedy: str = ""
+    balance: float | None = None
+    judged: bool = True
+    early: bool = False
+
+    @property
+    def why(self) -> str:
+        """What does not fit, and what would."""
+        return "; ".join(filter(None, (self.problem, self.remedy)))
 
 
-class _Residuals(NamedTuple):
-    """Averages over the sites of each configuration that vanish on average over the Boltzmann distribution.
+def consistency(
+    tokens: Tensor, hamiltonian: AbstractHamiltonian, temperature: float | Tensor, *, most_sites: int = MOST_SITES
+) -> Consistency:
+    """Check whether configurations belong to a Hamiltonian and a temperature.
 
-    Attributes:
-        series: `(T, R, K)`, K averages for T measurements of R chains.
-        variance: `(K,)`, the variance of each sum over all configurations if all sites were independent.
-    """
-
-    series: Array
-    variance: Array
-
-
-def consistency(tokens: Tensor, hamiltonian: AbstractHamiltonian, temperature: float) -> Consistency:
-    """Check whether chains belong to a Hamiltonian and a temperature.
+    The check is that of `latticear.estimation.residuals`, for all configurations and for parts of them in their order:
+    of a mixture the average may fit, but the parts do not, or, where the order is random, the spread of the energies
+    does not.
 
     Args:
         tokens: `(T, R, H, W)` or `(T, R, C, H, W)`, T measurements of R chains.
         hamiltonian: the Hamiltonian.
-        temperature: T > 0.
+        temperature: T > 0; or `(T, R)`, that of each configuration.
+        most_sites: about so many sites are examined; measurements are left out at equal distances if there are more.
     """
     length, n_chains = tokens.shape[:2]
-    step = max(1, length * n_chains * hamiltonian.n_sites // MOST_SITES)
+    step = max(1, length * n_chains * hamiltonian.n_sites // most_sites)
     joined = hamiltonian.join(tokens[::step].flatten(0, 1)).flatten(1).view(-1, n_chains, hamiltonian.n_sites)
-    system = hamiltonian.joint
-    residuals = _residuals(joined, system, temperature)
-    worst = _worst(residuals)
-    if worst <= LIMIT:
-        return Consistency(worst, [])
-    half = len(joined) // 2
-    if _worst(_Residuals(residuals.series[half:], residuals.variance / 2)) <= LIMIT and _starts_apart(residuals, half):
-        skip = f"leave them out, for example by skip={(length + 1) // 2}"
-        return Consistency(worst, [f"the first measurements are not in equilibrium ({worst:.3g} errors off): {skip}"])
-    return Consistency(worst, [f"{_misfit(worst, temperature)}; {_what_fits(joined, system, temperature)}"])
+    used = temperature[::step] if isinstance(temperature, Tensor) else temperature
+    with torch.no_grad():
+        return _judged(joined, hamiltonian.joint, used)
 
 
-def _misfit(worst: float, temperature: float) -> str:
-    size = f"{worst:.3g} errors off" if worst < 1e6 else "off, and nothing varies"
-    return f"the chain does not fit this Hamiltonian at T = {temperature:g}: probabilities of spins are {size}"
+def _judged(tokens: Tensor, system: AbstractHamiltonian, temperature: float | Tensor) -> Consistency:
+    residuals = residuals_of(tokens, system, temperature)
+    scores = residuals.scores
+    found, balance = worst(scores.values()), scores.get(BALANCE)
+    outcome = Consistency(found.errors, balance=None if balance is None else balance.errors, judged=bool(scores))
+    if found.normal > LIMIT:
+        if worst(score for k, score in scores.items() if k != SPREAD).normal <= LIMIT:
+            problem, remedy = _of_spread(scores[SPREAD], isinstance(temperature, Tensor))
+            return outcome._replace(problem=problem, remedy=remedy)
+        if _late_fits(residuals) and _starts_apart(residuals):
+            return outcome._replace(problem=f"the first half of them is {_size(found)}", early=True)
+        problem = f"probabilities of spins are {_size(found)}"
+        return outcome._replace(problem=problem, remedy=_what_fits(tokens, system, temperature))
+    return _judged_in_parts(tokens, system, temperature, residuals, outcome)
 
 
-def _what_fits(tokens: Tensor, system: AbstractHamiltonian, temperature: float) -> str:
-    """The temperature at which the chain fits, if there is one."""
-    found = _fitted_temperature(tokens, system, temperature)
-    if found is not None and _worst(_residuals(tokens, system, found[0])) <= LIMIT:
-        return f"it would fit T = {with_error(*found)}, or another coupling or field"
-    return "no temperature fits: check couplings, field, boundary, and which number is which spin"
+def _judged_in_parts(
+    tokens: Tensor,
+    system: AbstractHamiltonian,
+    temperature: float | Tensor,
+    residuals: Residuals,
+    outcome: Consistency,
+) -> Consistency:
+    """The outcome for configurations that fit as a whole, if a part of them does not."""
+    for n in PARTS:
+        for k in range(n):
+            rows = slice(len(tokens) * k // n, len(tokens) * (k + 1) // n)
+            part = residuals.part(rows).scores
+            found = worst(part.values())
+            outcome = outcome._replace(judged=outcome.judged or bool(part))
+            if found.normal > LIMIT_OF_PARTS:
+                problem = f"of {n} parts of equal length the {ORDINALS[k]} is {_size(found)}"
+                some = temperature[rows] if isinstance(temperature, Tensor) else temperature
+                remedy = _what_fits(tokens[rows], system, some)
+                early = 2 * (k + 1) <= n and _late_fits(residuals)
+                return outcome._replace(worst=found.errors, problem=problem, remedy=remedy, early=early)
+    return outcome
 
 
-def _starts_apart(residuals: _Residuals, half: int) -> bool:
+def _size(score: Score) -> str:
+    return f"{score.errors:.3g} errors off" if score.errors < 1e6 else "off, and nothing varies"
+
+
+def _of_spread(score: Score, several: bool) -> tuple[str, str]:
+    """Problem and remedy where the energies alone do not fit."""
+    if several:
+        problem = "the energies do not go with the temperatures given for each configuration"
+        return f"{problem} ({score.errors:.3g} errors off)", "check their order"
+    if score.sign < 0:
+        problem = f"the energies spread more widely than at one temperature ({score.errors:.3g} errors off)"
+        return problem, "several temperatures seem to be mixed; their average fits, and no single one does"
+    problem = f"the energies spread less widely than at one temperature ({score.errors:.3g} errors off)"
+    return problem, "the configurations seem to be a selection, or of another ensemble"
+
+
+def _what_fits(tokens: Tensor, system: AbstractHamiltonian, temperature: float | Tensor) -> str:
+    """The temperature at which configurations fit, if there is one."""
+    found = _fitted_factor(tokens, system, temperature)
+    if found is not None and _fits(tokens, system, temperature * found[0]):
+        return f"it would fit {_multiple(temperature, *found)}, or another coupling or field"
+    nothing = "no temperature fits: check couplings, field, boundary, and which number is which spin"
+    found = _fitted_factor(tokens, system, temperature * -1.0)
+    if found is not None and _fits(tokens, system, temperature * -found[0]):
+        return f"{nothing}; with couplings and fields of the other sign {_multiple(temperature, *found)} would"
+    if _fits(tokens, system, temperature * 1e9):
+        return f"{nothing}; these seem to be random spins, as at infinite temperature"
+    return nothing
+
+
+def _fits(tokens: Tensor, system: AbstractHamiltonian, temperature: float | Tensor) -> bool:
+    return worst(residuals_of(tokens, system, temperature).scores.values()).normal <= LIMIT
+
+
+def _multiple(temperature: float | Tensor, factor: float, error: float) -> str:
+    """A multiple of the temperature, in words."""
+    if isinstance(temperature, Tensor):
+        return f"temperatures that are {with_error(factor, error)} times as high"
+    return f"T = {with_error(temperature * factor, temperature * error)}"
+
+
+def _late_fits(residuals: Residuals) -> bool:
+    late = residuals.part(slice(len(residuals.series) // 2, None))
+    return worst(late.scores.values()).normal <= LIMIT
+
+
+def _starts_apart(residuals: Residuals) -> bool:
     """Whether what does not fit lies in the first half, rather than in both halves alike."""
+    half = len(residuals.series) // 2
     early, late = (np.abs(part.mean((0, 1))) for part in (residuals.series[:half], residuals.series[half:]))
     sums = early + late
     return bool(late[sums.argmax()] < early[sums.argmax()] / 3)
 
 
-def _worst(residuals: _Residuals) -> float:
-    """The largest deviation of an average from zero in units of its error, of those that can be judged."""
-    worst = 0.0
-    for series, variance in zip(np.moveaxis(residuals.series, 2, 0), residuals.variance, strict=True):
-        if variance < MIN_VARIANCE or len(series) < 2:
-            continue
-        mean, error, tau = mean_error(series)
-        if error == 0 and abs(mean) > 1e-9:
-            return math.inf  # nothing varies, though many sites should have changed
-        if tau.reliable and error > 0:
-            worst = max(worst, abs(mean) / error)
-    return worst
-
-
-def _residuals(tokens: Tensor, system: AbstractHamiltonian, temperature: float) -> _Residuals:
-    length, n_chains, n_sites = tokens.shape
-    flat, size = tokens.reshape(-1, n_sites), max(1, CHUNK // (n_sites * system.n_tokens))
-    directions = _directions(system)
-    parts, variance = [], torch.zeros(0)
-    for start in range(0, len(flat), size):
-        part = flat[start : start + size]
-        energies = _conditional_energies(part, system)
-        p_bsq = (-energies / temperature).softmax(2)
-        counted, spread = _counts(part, p_bsq)
-        bonds, more = _bond_energies(part, p_bsq, system, directions)
-        parts.append(torch.cat([counted, bonds], 1))
-        new = torch.cat([spread, more])
-        variance = new if not len(variance) else variance + new
-    series = torch.cat(parts).view(length, n_chains, -1) / n_sites
-    return _Residuals(series.numpy(), variance.numpy())
-
-
-def _conditional_energies(flat: Tensor, system: AbstractHamiltonian) -> Tensor:
-    every = torch.arange(system.n_sites)
-    return system.conditional_energies(flat.view(-1, *system.shape), every)
-
-
-def _counts(flat: Tensor, p_bsq: Tensor) -> tuple[Tensor, Tensor]:
-    """How much more often tokens occur than the heat bath says, by intervals of its probability: `(B, K)`, `(K,)`."""
-    q = p_bsq.shape[2]
-    used = p_bsq[:, :, 1:] if q == 2 else p_bsq  # of two tokens one is enough
-    n_groups = min(used.shape[2], MOST_TOKENS)
-    group = torch.arange(used.shape[2]) * n_groups // used.shape[2]
-    interval = torch.bucketize(torch.logit(used, 1e-12), EDGES) + group * (len(EDGES) + 1)
-    occurs = torch.nn.functional.one_hot(flat.long(), q)[:, :, -used.shape[2] :]
-    n = n_groups * (len(EDGES) + 1)
-    index = interval.flatten(1)
-    sums = torch.zeros(len(flat), n, dtype=torch.float64).scatter_add_(1, index, (occurs - used).flatten(1))
-    variance = torch.zeros(n, dtype=torch.float64).index_add_(0, index.flatten(), (used * (1 - used)).flatten())
-    return sums, variance
-
-
-def _bond_energies(flat: Tensor, p_bsq: Tensor, system: AbstractHamiltonian, group: Tensor) -> tuple[Tensor, Tensor]:
-    """Energy of the bonds minus its average over a heat bath at either end, summed over each direction."""
-    if not len(group):
-        return torch.zeros(len(flat), 0, dtype=torch.float64), torch.zeros(0, dtype=torch.float64)
-    n, tokens = int(group.max()) + 1, flat.long()
-    i, j = system.bonds.T
-    table, bond = system.bond_energies, torch.arange(len(i))
-    now = table[bond, tokens[:, i], tokens[:, j]]
-    rows, columns = table.transpose(1, 2)[bond, tokens[:, j]], table[bond, tokens[:, i]]
-    means = [(p_bsq[:, k] * energies).sum(2) for k, energies in ((i, rows), (j, columns))]
-    spread = (p_bsq[:, i] * rows**2).sum(2) - means[0] ** 2 + (p_bsq[:, j] * columns**2).sum(2) - means[1] ** 2
-    unit = float(table.abs().max()) or 1.0
-    sums = torch.zeros(len(flat), n, dtype=torch.float64).index_add_(1, group, (2 * now - means[0] - means[1]) / unit)
-    variance = torch.zeros(n, dtype=torch.float64).index_add_(0, group, spread.sum(0) / unit**2)
-    return sums, variance
-
-
-def _directions(system: AbstractHamiltonian) -> Tensor:
-    """The number of the direction of each bond, `(n_bonds,)`; bonds across a boundary have directions of their own."""
-    if not system.has_bonds:
-        return torch.zeros(0, dtype=torch.int64)
-    width = system.shape[1]
-    step = torch.stack([system.bonds[:, 1] // width - system.bonds[:, 0] // width, system.bonds[:, 1] % width], 1)
-    step[:, 1] -= system.bonds[:, 0] % width
-    kinds, group = step.unique(dim=0, return_inverse=True)
-    return group if len(kinds) <= MOST_DIRECTIONS else torch.zeros_like(group)
-
-
-def _fitted_temperature(tokens: Tensor, system: AbstractHamiltonian, guess: float) -> tuple[float, float] | None:
-    """The temperature at which a heat bath leaves the average energy unchanged, with its error; or None."""
+def _fitted_factor(tokens: Tensor, system: AbstractHamiltonian, guess: float | Tensor) -> tuple[float, float] | None:
+    """The factor on the temperature with which a heat bath leaves the average energy unchanged, with its error."""
     length, n_chains, n_sites = tokens.shape
     step = max(1, length * n_chains * n_sites * system.n_tokens // MOST_SITES)
     some = tokens[::step]
+    beta = 1 / (guess[::step] if isinstance(guess, Tensor) else torch.tensor(guess, dtype=torch.float64))
     flat = some.reshape(-1, n_sites)
-    energies = _conditional_energies(flat, system)
+    energies = conditional_energies(flat, system)
     now = energies.gather(2, flat.long()[..., None])[..., 0]
+    scaled = energies * beta.expand(len(some), n_chains).reshape(-1, 1, 1)
 
-    def changes(temperature: float) -> Tensor:
-        return (((-energies / temperature).softmax(2) * energies).sum(2) - now).sum(1)
+    def changes(factor: float) -> Tensor:
+        return (((-scaled / factor).softmax(2) * energies).sum(2) - now).sum(1)
 
-    def change(log_temperature: float) -> float:
-        return float(changes(math.exp(log_temperature)).mean())
+    def change(log_factor: float) -> float:
+        return float(changes(math.exp(log_factor)).mean())
 
-    low, high = math.log(guess) - 2.5, math.log(guess) + 2.5
-    if not change(low) < 0 < change(high):
+    if change(-REACH) * change(REACH) >= 0:
         return None
-    root = math.exp(brentq(change, low, high, xtol=1e-6))
+    root = math.exp(brentq(change, -REACH, REACH, xtol=1e-6))
     slope = (change(math.log(root) + 1e-3) - change(math.log(root) - 1e-3)) / (2e-3 * root)
-    return root, mean_error(changes(root).view(len(some), n_chains).numpy())[1] / slope
+    return root, mean_error(changes(root).view(len(some), n_chains).numpy())[1] / abs(slope)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from latticear.arrays import Array
 from latticear.data import load_configurations
+from latticear.estimation.data_check import examine
 from latticear.estimation.inputs import MIN_SAMPLES
 from latticear.estimation.measurement import CHUNK
 from latticear.estimation.quantity import Estimate
@@ -31,6 +32,7 @@ def forward_ess(
     temperature: float,
     *,
     condition: Tensor | None = None,
+    check_data: bool = True,
 ) -> Estimate:
     """ESS from configurations of the Boltzmann distribution p, `1 / (<w>_p <1/w>_p)`.
 
@@ -43,6 +45,8 @@ def forward_ess(
             `load_configurations` takes.
         hamiltonian, temperature: Hamiltonian and temperature of the target.
         condition: the condition, one row for all configurations, if the model has one.
+        check_data: whether to examine if the configurations fit the Hamiltonian at the temperature. If they do not, the
+            estimate is not trusted, and a `MisfitWarning` says what would fit.
 
     References:
         Nicoli et al., "Estimation of thermodynamic observables in lattice field theories with deep generative
@@ -54,7 +58,12 @@ def forward_ess(
     tokens = load_configurations(tokens, hamiltonian, temperature=temperature)
     if len(tokens) < MIN_SAMPLES:
         raise ValueError(f"forward_ess needs at least {MIN_SAMPLES} configurations, got {len(tokens)}")
-    return forward_ess_of(forward_log_weights(model, tokens, hamiltonian, temperature, condition))
+    result = forward_ess_of(forward_log_weights(model, tokens, hamiltonian, temperature, condition))
+    found = examine(tokens, hamiltonian, temperature) if check_data else None
+    if found is None or found.fits:
+        return result
+    found.warn()
+    return result.object_to(["the configurations do not fit"])
 
 
 @torch.no_grad()

@@ -7,19 +7,15 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import torch
-
 from latticear.arguments import check_integer
 from latticear.data.loading import ConversionNote, Loaded, load
 from latticear.data.values import Values
-from latticear.estimation.chains import estimates_of_chains
-from latticear.estimation.consistency import consistency
+from latticear.estimation.chains import estimates_of_tokens
+from latticear.estimation.consistency import Consistency, consistency
 from latticear.estimation.estimates import JUDGED, Estimates
-from latticear.estimation.measurement import Observable, measurements
+from latticear.estimation.measurement import Observable
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
-from latticear.samples import Samples
 
 __all__ = ["estimate_chain"]
 
@@ -85,34 +81,35 @@ def estimate_chain(
     if length - skip < 2:
         raise ValueError(f"a chain needs at least two measurements, got {length} of {width} chains and skip = {skip}")
     tokens = loaded.tokens[skip * width : length * width]
-    parts = list(measurements(Samples(tokens, None, 0), hamiltonian, [temperature], observables))
-    series = {
-        name: np.concatenate([getattr(part, name) for part in parts]).reshape(-1, width) for name in ("energy", "m")
-    }
-    balance = np.concatenate([part.balance[:, 0] for part in parts]).reshape(-1, width)
-    odd = {name: np.concatenate([part.asymmetry[name] for part in parts]) for name in parts[0].asymmetry}
-    others = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
-    with torch.no_grad():
-        found = consistency(tokens.view(-1, width, *hamiltonian.size), hamiltonian, temperature)
-    estimates = estimates_of_chains(
-        series["energy"],
-        series["m"],
-        balance,
-        {name: each.reshape(-1, width, *each.shape[1:]) for name, each in others.items()},
-        {name: each.reshape(-1, width, *each.shape[1:]) for name, each in odd.items()},
-        hamiltonian.n_sites,
+    found = consistency(tokens.view(-1, width, *hamiltonian.size), hamiltonian, temperature)
+    misfit = _misfit(found, length, temperature)
+    estimates = estimates_of_tokens(
+        tokens,
+        width,
+        hamiltonian,
         temperature,
-        reference(exact, hamiltonian, temperature),
-        {"misfit": min(found.worst, 1e6)},
-        misfit=found.reasons,
+        observables=observables,
+        exact=reference(exact, hamiltonian, temperature),
+        diagnostics={"misfit": min(found.worst, 1e6)},
+        misfit=misfit,
     )
-    if not found.reasons:
+    if not misfit:
         slowest = max(estimates[name].tau_int or 0.0 for name in JUDGED)
         estimates.remarks = (
             f"the chain fits this Hamiltonian at T = {temperature:g}: probabilities of spins are at most "
             f"{found.worst:.2g} errors off; tau_int {slowest:.3g}",
         )
     return estimates
+
+
+def _misfit(found: Consistency, length: int, temperature: float) -> list[str]:
+    """Why a chain does not fit the Hamiltonian at the temperature, and what would; empty if it does."""
+    if found.early:
+        skip = f"leave them out, for example by skip={(length + 1) // 2}"
+        return [f"the first measurements are not in equilibrium ({found.worst:.3g} errors off): {skip}"]
+    if found.problem:
+        return [f"the chain does not fit this Hamiltonian at T = {temperature:g}: {found.why}"]
+    return []
 
 
 def _extents(loaded: Loaded, n_chains: int | None) -> tuple[int, int]:

@@ -57,7 +57,8 @@ class RunConfig:
         target: the target, built from `place`, `space` and `model`.
         choice: the network and why it was chosen; None if the user named it.
         couplings: the couplings that were read from the file which `[hamiltonian]` names; None if it names none.
-        data: the section `[data]`: `dataset` and `values`, as `load_configurations` takes them, where they are given.
+        data: the section `[data]`: `dataset` and `values`, as `load_configurations` takes them, and `check`, where they
+            are given.
     """
 
     place: Tree
@@ -79,6 +80,11 @@ class RunConfig:
             named = f"{section.pop('name')}, " if "name" in section else ""
             lines.append(f"  {name}: {named}{', '.join(f'{key}={brief(value)}' for key, value in section.items())}")
         return "\n".join(lines)
+
+    @property
+    def reading(self) -> Tree:
+        """How the data are read, as `load_configurations` takes it."""
+        return {key: value for key, value in self.data.items() if key != "check"}
 
     def to_dict(self, *, with_places: bool = True) -> Tree:
         """The config as nested dictionaries, from which `parse_config` rebuilds it.
@@ -169,7 +175,8 @@ def _hamiltonian_config(tree: Tree) -> RunConfig:
     choice = _chosen(sections["model"], default_network(target.space))
     model = HAMILTONIAN.model(sections["model"])
     _replace_auto(model, target)
-    suited = _suited(sections, target.objective, model.get("translation_invariant", True))
+    objective = target.suited_objective(bool(sections["training"].get("data")))
+    suited = _suited(sections, objective, model.get("translation_invariant", True))
     training = HAMILTONIAN.training(suited | sections["training"])
     model |= {key: model[key] or value for key, value in target.model_options.items()}
     if "n_components" in model:

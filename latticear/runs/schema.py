@@ -95,10 +95,11 @@ class Sections(NamedTuple):
 class _Data(_Section):
     dataset: str = ""
     values: dict[str, int] | Literal["auto", "states", "tokens"] = "auto"
+    check: bool = True
 
 
 def checked_data(values: Tree) -> Tree:
-    """Check the section `[data]`, which says how the file `training.data` is read; returns the keys that are given.
+    """Check the section `[data]`, how the file `training.data` is read and whether it is examined; returns the keys given.
 
     Raises:
         ValueError: for an unknown key or an invalid value.

@@ -77,7 +77,7 @@ class AbstractTarget(ABC):
         in_groups: whether each training step draws groups of `GROUP` configurations, each group with its own condition.
         covers_range: whether the target is a one-parameter family, so that estimates are made at several settings.
         axis: name of the parameter of that family, which labels the horizontal axis of figures.
-        objective: the only training objective that suits this target; None if all do.
+        objective: the only training objective that suits this target; None if several do.
         noun: what this kind of target is called in messages.
         space: the Hamiltonian or the grid; it defines the configurations.
         temperature: T at which training progress is shown; None for a grid.
@@ -140,6 +140,10 @@ class AbstractTarget(ABC):
         if symmetric and self.has_energy and not self.spin_flip:
             raise ValueError(f"{name} is true, but {self.space} does not have that symmetry; leave it out")
 
+    def suited_objective(self, has_data: bool) -> str | None:
+        """The only training objective that suits this target with or without data of the user; None if several do."""
+        return self.objective
+
     def check_objective(self, objective: str) -> None:
         """Check that a training objective suits this target.
 
@@ -181,18 +185,22 @@ class AbstractTarget(ABC):
         """N = H W."""
         return self.space.n_sites
 
-    def read_data(self, path: str | Path, *, dataset: str | None = None, values: Values = None) -> Configurations:
-        """Read configurations to train on, and their conditions, from a file.
+    def read_data(
+        self, data: Any, condition: Any = None, *, dataset: str | None = None, values: Values = None
+    ) -> Configurations:
+        """Read configurations to train on, and their conditions.
 
         Args:
-            path: the file.
+            data: an array or a file: all that `load_configurations` takes.
+            condition: the condition of each configuration, if the user gives them; else they are those of the file.
             dataset, values: as `load_configurations` takes them.
 
         Raises:
             ValueError: if they are not configurations of this target; names the first wrong value.
             OSError: if the file cannot be read.
         """
-        raise ValueError(f"{self.noun} is trained without data, got {path}; leave it out")
+        what = data if isinstance(data, str | Path) else described(data)
+        raise ValueError(f"{self.noun} is trained without data, got {what}; leave it out")
 
     # sampling and estimates
 

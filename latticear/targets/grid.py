@@ -66,9 +66,13 @@ class GridTarget(AbstractTarget):
         if condition is None and size:
             raise ValueError(f"condition must be given: the model takes {size} numbers with each configuration")
 
-    def read_data(self, path: str | Path, *, dataset: str | None = None, values: Values = None) -> Configurations:
-        tokens = load_configurations(path, self.space, dataset=dataset, values=values)
-        return Configurations(tokens, self.read_condition(Path(path), dataset))
+    def read_data(
+        self, data: Any, condition: Any = None, *, dataset: str | None = None, values: Values = None
+    ) -> Configurations:
+        tokens = load_configurations(data, self.space, dataset=dataset, values=values)
+        if condition is None and isinstance(data, str | Path):
+            condition = self.read_condition(Path(data), dataset)
+        return Configurations(tokens, condition)
 
     def read_condition(self, path: Path, dataset: str | None = None) -> Tensor | None:
         """Read the conditions of a file, encoded for the model: float32 `(n, k)`; None for a model without a condition.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -62,8 +61,10 @@ class PointTarget(BoltzmannTarget):
     def draw_conditions(self, model: AbstractModel, n_groups: int, step: int, seed: int) -> Conditions:
         return Conditions(None, torch.tensor(1 / self.temperature, dtype=torch.float64))
 
-    def read_data(self, path: str | Path, *, dataset: str | None = None, values: Values = None) -> Configurations:
-        tokens = load_configurations(path, self.space, dataset=dataset, values=values, temperature=self.temperature)
+    def read_data(
+        self, data: Any, condition: Any = None, *, dataset: str | None = None, values: Values = None
+    ) -> Configurations:
+        tokens = load_configurations(data, self.space, dataset=dataset, values=values, temperature=self.temperature)
         return Configurations(tokens, None)
 
     def shown(self, model: AbstractModel) -> Setting:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from latticear.data.configurations import Configurations
+from latticear.data.loading import load_noted
+from latticear.data.values import Values
 from latticear.hamiltonians import (
     AbstractHamiltonian,
     BoltzmannBias,
@@ -22,6 +27,9 @@ from latticear.targets.base import Asked, Conditions, Setting
 from latticear.targets.boltzmann import BoltzmannTarget, check_system
 
 __all__ = ["TemperatureRangeTarget"]
+
+SLACK = 1e-6
+"""A temperature may lie outside the range by this fraction, since it may have been rounded."""
 
 N_TEMPERATURES = 5
 """Number of temperatures, equally spaced over the range, at which estimates are made by default."""
@@ -41,7 +49,6 @@ class TemperatureRangeTarget(BoltzmannTarget):
     in_groups: ClassVar[bool] = True
     covers_range: ClassVar[bool] = True
     axis: ClassVar[str] = "temperature"
-    objective: ClassVar[str | None] = "reverse-kl"
     noun: ClassVar[str] = "a range of temperatures"
 
     def __init__(self, system: AbstractHamiltonian, temperature: Sequence[float]) -> None:
@@ -66,6 +73,60 @@ class TemperatureRangeTarget(BoltzmannTarget):
     @property
     def model_options(self) -> dict[str, int]:
         return {"n_condition": 1}
+
+    def suited_objective(self, has_data: bool) -> str | None:
+        return "forward-kl" if has_data else "reverse-kl"
+
+    def check_objective(self, objective: str) -> None:
+        if objective not in ("reverse-kl", "forward-kl"):
+            raise ValueError(
+                f"{self.noun} needs objective 'reverse-kl', or 'forward-kl' with data at many temperatures, got "
+                f"{objective!r}"
+            )
+
+    def check(self, model: AbstractModel, objective: str, condition: Any) -> None:
+        super().check(model, objective, None)  # the condition of the data is their temperature, see `read_data`
+
+    def read_data(
+        self, data: Any, condition: Any = None, *, dataset: str | None = None, values: Values = None
+    ) -> Configurations:
+        """Configurations at temperatures of the range, with the temperature of each as its condition.
+
+        Args:
+            data, dataset, values: as in the base class.
+            condition: the temperatures, `(n,)` or `(n, 1)`; None for those that the file states.
+        """
+        name = str(data) if isinstance(data, str | Path) else "data"
+        loaded = load_noted(data, self.space, dataset=dataset, values=values, temperature=self.range)
+        found = loaded.temperatures if condition is None else self._given(condition, len(loaded.tokens))
+        if found is None:
+            raise ValueError(
+                f"{name} does not say at which temperatures its configurations are, which a network for the range "
+                f"T = {self.range} learns: write them beside the configurations as /temperature, one number for each "
+                f"(in Python also la.fit(condition=temperatures)), or train at one temperature"
+            )
+        if float(found.min()) == float(found.max()):
+            raise ValueError(
+                f"all configurations of {name} are at T = {float(found[0]):g}: a network for the range T = "
+                f"{self.range} learns from many temperatures; train at that one, or take data at several"
+            )
+        return Configurations(loaded.tokens, found[:, None], found)
+
+    def _given(self, condition: Any, n: int) -> Tensor:
+        """The temperatures that a user gives with n configurations."""
+        found = torch.as_tensor(condition).detach().cpu().double()
+        if found.shape not in ((n,), (n, 1)):
+            raise ValueError(
+                f"condition must be the temperature of each of the {n} configurations, ({n},), got shape "
+                f"{tuple(found.shape)}"
+            )
+        low, high = self.range
+        outside = found[~((found >= low * (1 - SLACK)) & (found <= high * (1 + SLACK)))]
+        if len(outside):
+            raise ValueError(
+                f"the temperatures of the data must lie in the range T = {self.range}, got {float(outside[0]):g}"
+            )
+        return found.flatten()
 
     def check_temperature(self, temperature: float) -> None:
         if not self.range.low <= temperature <= self.range.high:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-
 from latticear.arguments import check_seed
 from latticear.models import AbstractModel
 from latticear.spaces import ConfigurationSpace
@@ -21,7 +19,7 @@ def check_fit(
     options: TrainingOptions,
     seed: int,
     data: Any,
-    condition: Tensor | None,
+    condition: Any,
 ) -> None:
     """Check the arguments of `fit` against one another.
 
@@ -35,6 +33,11 @@ def check_fit(
         raise ValueError(f"the model is for {trained}, the {target.space.kind.capitalize()} for {needed}")
     if data is not None and options.objective == "reverse-kl":
         raise ValueError("data is for maximum likelihood; objective 'reverse-kl' uses no data: leave objective out")
+    if data is None and target.covers_range and options.objective == "forward-kl":
+        raise ValueError(
+            f"objective 'forward-kl' for {target.noun} needs data at many temperatures, which state them as "
+            f"/temperature: give data (--data FILE), or leave objective out"
+        )
     if data is None and not target.has_energy:
         raise ValueError("data must be given: a Grid has no energy to draw configurations with")
 

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from latticear.data import load_configurations
+from latticear.data.configurations import Configurations
+from latticear.estimation.data_check import examine_for
 from latticear.models import AbstractModel, check_is_model
+from latticear.random_numbers import generator
 from latticear.spaces import ConfigurationSpace
 from latticear.targets import AbstractTarget, target_of
 from latticear.threads import thread_count, useful_threads, wait_passively
@@ -68,8 +70,9 @@ def fit(
     temperature: float | tuple[float, float] | None = None,
     seed: int = 0,
     data: Any = None,
-    condition: Tensor | None = None,
+    condition: Any = None,
     resume: dict[str, Any] | None = None,
+    check_data: bool = True,
     **options: Any,
 ) -> Iterator[Step]:
     """Train a model for a Hamiltonian at a temperature, or on data of a grid; yields after every step.
@@ -82,15 +85,19 @@ def fit(
         hamiltonian: the Hamiltonian; or a `Grid`, which has no energy and needs `data` and the objective forward-kl; or
             any target of `latticear.targets`.
         temperature: T > 0, in units of the coupling; None for a grid. For a range of temperatures `(low, high)`, the
-            objective must be reverse-kl and the condition of the model the temperature (`n_condition=1`): each step
-            then draws groups of 16 configurations, each group at its own temperature, with temperatures spread evenly
-            over the range, and the layers are given the temperature rescaled to -1 .. 1. An `EdwardsAndersonDisorder`
+            condition of the model must be the temperature (`n_condition=1`), which its layers are given rescaled to
+            -1 .. 1. The objective is forward-kl with data at many temperatures, else reverse-kl: each step then draws
+            groups of 16 configurations, each group at its own temperature, with temperatures spread evenly over the
+            range. An `EdwardsAndersonDisorder`
             also draws groups of 16, each group with its own couplings; it needs reverse-kl, one temperature, and a
             model with `n_condition_maps=2`.
         seed: seed of all random draws of the training; samples drawn later with the same seed are independent of them.
         data: the configurations to maximise the likelihood of, an array or a file: all that `load_configurations`
             takes, such as tokens or spins `(n, H, W)`; None to draw them by Monte Carlo, if the objective needs data.
-        condition: `(n, k)`, the condition of each configuration of a grid, for a model with n_condition = k.
+        condition: `(n, k)`, the condition of each configuration of a grid, for a model with n_condition = k; for a
+            range of temperatures the temperature of each configuration, `(n,)`, unless a file states it.
+        check_data: whether to examine if the data fit the Hamiltonian at the temperature; a `MisfitWarning` says if
+            they do not, and what would.
         resume: the result of `Step.state.state_dict()`; training continues from that state as if it had not been
             interrupted.
         options: the fields of `TrainingOptions`: `objective`, `steps`, `batch_size`, `learning_rate` and others. Those
@@ -106,12 +113,19 @@ def fit(
     check_is_model(model)
     target = target_of(hamiltonian, temperature=temperature)
     shares_weights = getattr(model, "translation_invariant", True)
-    suited = suited_options(type(model), target.objective, shares_weights=shares_weights, has_data=data is not None)
+    has_data = data is not None
+    objective_of = target.suited_objective(has_data)
+    suited = suited_options(type(model), objective_of, shares_weights=shares_weights, has_data=has_data)
     chosen = options_of(suited | options)
     check_fit(model, target, chosen, seed, data, condition)
+    tokens = None
     if data is not None:
-        data = load_configurations(data, target.space, temperature=None if target.covers_range else target.temperature)
-    objective = Objective(model, target, chosen, seed, data, condition)
+        read = target.read_data(data, condition)
+        found = examine_for(target, read) if check_data else None
+        if found is not None:
+            found.warn()
+        tokens, condition = _in_random_order(read, seed) if target.covers_range else (read.tokens, read.condition)
+    objective = Objective(model, target, chosen, seed, tokens, condition)
     target.prepare(model)
     state = _fresh(model, chosen)
     state.of = _described(target, chosen, seed)
@@ -127,6 +141,12 @@ def fit(
 def work_of(model: AbstractModel, batch_size: int) -> int:
     """About the number of multiply-adds of a pass of a model over a batch."""
     return batch_size * model.n_products
+
+
+def _in_random_order(data: Configurations, seed: int) -> tuple[Tensor, Tensor | None]:
+    """Configurations and conditions of data that may be sorted by temperature, of which the last are held out."""
+    rows = torch.from_numpy(generator(seed, "order of data").permutation(len(data.tokens)))
+    return data.tokens[rows], None if data.condition is None else data.condition[rows]
 
 
 def _described(target: AbstractTarget, options: TrainingOptions, seed: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,11 +14,12 @@ from torch import Tensor
 from latticear.data import load_configurations
 from latticear.data.contents import contents_of
 from latticear.data.couplings import Instance
-from latticear.data.origin import stated_temperature
-from latticear.estimation.check import FEWEST, MOST
+from latticear.data.statements import Temperatures, stated_temperatures
+from latticear.estimation.check import FEWEST, MOST, check_of_data
+from latticear.estimation.data_check import examine
 from latticear.estimation.estimates import Estimates, quiet
-from latticear.estimation.forward import forward_ess
 from latticear.estimation.importance import reweight
+from latticear.estimation.judgement import judge
 from latticear.estimation.measurement import measurements
 from latticear.estimation.methods import METHODS
 from latticear.estimation.weights import effective_sample_size
@@ -30,7 +32,7 @@ from latticear.runs.directory import RunDirectory
 from latticear.samples import Samples
 from latticear.targets import AbstractTarget, Asked, Setting
 from latticear.workflows.checked import check_setting
-from latticear.workflows.trained import Report, Say, step_of, trained
+from latticear.workflows.trained import Report, Say, Trained, step_of, trained
 
 __all__ = ["estimate_run", "save_estimates"]
 
@@ -42,6 +44,9 @@ N_PILOT = 4000
 
 MIN_ESS = 0.05
 """Importance sampling is chosen if the ESS of the first samples is at least this."""
+
+MOST_TEMPERATURES = 12
+"""Largest number of temperatures of a data file at which estimates are made unasked."""
 
 MIN_PARTICLES = 1000
 """Smallest number of samples for which sequential Monte Carlo is chosen."""
@@ -95,12 +100,12 @@ def estimate_run(
         raise ValueError(f"method must be one of {[AUTO, *METHODS]}, got {method!r}")
     run = trained(path, device)
     model = run.model
-    draws = run.target.settings(Asked(instance=instance), _temperatures(run.target, temperatures, data), model)
+    draws = run.target.settings(Asked(instance=instance), _temperatures(run, temperatures, data, dataset), model)
     first, aims = draws[0]
-    target_data = None
+    of_file: dict[float, Tensor] = {}
     if data is not None:
-        reading = run.config.data | ({} if dataset is None else {"dataset": dataset})
-        target_data = load_configurations(data, first.system, temperature=aims[0], **reading)
+        reading = run.config.reading | ({} if dataset is None else {"dataset": dataset})
+        of_file = _data_of(data, first.system, [t for _, each in draws for t in each], reading, say)
     elif dataset is not None:
         raise ValueError(f"--dataset names an array in the file --data, got {dataset!r} without one: leave it out")
     if len(aims) > 1:
@@ -112,16 +117,17 @@ def estimate_run(
         part = _Part(k * n, n, len(draws) * n, seed, report)
         estimates = _estimated(model, setting, aims, part, method, say)
         for result in estimates:
-            if target_data is not None:
-                result["forward_ess"] = forward_ess(
-                    model, target_data, setting.system, result.temperature, condition=setting.condition
+            t = result.temperature
+            if t in of_file:
+                drawn, condition = (model, setting.condition) if result.method == "is" else (None, None)
+                source = check_of_data(
+                    of_file[t], setting.system, t, source=str(data), model=drawn, condition=condition
                 )
-                result.check_collapse()
-            elif check:
+                judge(result, source)
+            elif data is None and check:
                 several = len(draws) * len(aims) > 1
                 most, announce = (FEWEST, _unsaid) if several else (MOST, say)
                 check_setting(result, setting, model, seed=seed, most=most, say=announce)
-            target_data = None  # the configurations of the file belong to the first temperature alone
         results += estimates
     return results
 
@@ -242,14 +248,56 @@ def save_estimates(
         run.write_json("estimates.json", first.to_dict() | origin)
 
 
+def _data_of(
+    path: Path, system: AbstractHamiltonian, temperatures: Sequence[float], reading: dict[str, Any], say: Say
+) -> dict[float, Tensor]:
+    """The configurations of a file at each of the temperatures that it has; at the first, if it states none.
+
+    Raises:
+        ValueError: if they do not fit the Hamiltonian at the temperature; says what would fit.
+    """
+    stated = _stated(path, reading.get("dataset"))
+    several = stated is not None and stated.values.size > 1
+    found = {}
+    for k, t in enumerate(temperatures):
+        if k and not (several and stated is not None and stated.at(t).any()):
+            continue
+        found[t] = load_configurations(path, system, temperature=t, **reading)
+        verdict = examine(found[t], system, t)
+        verdict.demand("no forward ESS is computed from them")
+        say(verdict.line)
+    return found
+
+
+def _stated(path: Path, dataset: str | None) -> Temperatures | None:
+    """The temperatures that a file states."""
+    with contents_of(path) as contents:
+        return stated_temperatures(contents, contents.chosen(dataset), conditions=True)
+
+
 def _temperatures(
-    target: AbstractTarget, temperatures: Sequence[float] | None, data: Path | None
+    run: Trained, temperatures: Sequence[float] | None, data: Path | None, dataset: str | None
 ) -> list[float] | None:
-    """The temperatures of a user; without them, for a range, the temperature in the data file; None for the default."""
+    """The temperatures of a user; without them, for a range, those of the data file; None for the default."""
     if temperatures:
         return [check_temperature(t) for t in temperatures]
-    if data is None or not target.covers_range:
+    if data is None or not run.target.covers_range:
         return None
-    with contents_of(data) as contents:
-        stated = stated_temperature(data, contents.attributes)
-    return None if stated is None else [stated]
+    stated = _stated(data, run.config.reading.get("dataset") if dataset is None else dataset)
+    if stated is None:
+        return None
+    distinct = np.unique(stated.as_temperatures).tolist()
+    within = [t for t in distinct if len(distinct) == 1 or _covers(run.target, t)]
+    if len(within) > MOST_TEMPERATURES:
+        raise ValueError(
+            f"{data} has configurations at {len(within)} temperatures of the run: name up to {MOST_TEMPERATURES} of "
+            f"them by --temperature"
+        )
+    return within or None
+
+
+def _covers(target: AbstractTarget, temperature: float) -> bool:
+    with contextlib.suppress(ValueError):
+        target.check_temperature(temperature)
+        return True
+    return False

@@ -84,7 +84,7 @@ def held_out_data(path: Path, config: RunConfig) -> Configurations:
     Raises:
         ValueError: if no data were held out, or the data file has changed since the training.
     """
-    data = config.target.read_data(config.training["data"], **config.data)
+    data = config.target.read_data(config.training["data"], **config.reading)
     check_same_data(RunDirectory(path), data)
     n = n_held_out(len(data.tokens), config.training["held_out"])
     if not n:
@@ -123,7 +123,7 @@ def likelihood_run(path: Path, *, n: int, data: Path | None, device: str, datase
         raise ValueError(f"{path} is a run on a Hamiltonian, not on a grid")
     if data is None and dataset is not None:
         raise ValueError(f"--dataset names an array in the file --data, got {dataset!r} without one: leave it out")
-    reading = config.data | ({} if dataset is None else {"dataset": dataset})
+    reading = config.reading | ({} if dataset is None else {"dataset": dataset})
     chosen = held_out_data(path, config) if data is None else config.target.read_data(data, **reading)
     tokens, condition = chosen.part(slice(n))
     values: dict[str, Estimate] = negative_log_likelihood(model, tokens, condition)

@@ -47,7 +47,7 @@ def report_grid(loaded: Trained, run: RunDirectory, *, seed: int = 0) -> Iterato
         seed: seed of the samples.
     """
     (config, model), grid = loaded, loaded.target.space
-    data = loaded.target.read_data(config.training["data"], **config.data)
+    data = loaded.target.read_data(config.training["data"], **config.reading)
     last = data.part(slice(-SHOWN, None))
     samples = model.sample(len(last.tokens), seed=seed, condition=_for_model(model, last.condition))
 

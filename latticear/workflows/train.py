@@ -14,6 +14,7 @@ import torch
 
 from latticear.data.configurations import Configurations
 from latticear.data.format import short_repr
+from latticear.estimation.data_check import examine_for
 from latticear.estimation.estimates import with_error
 from latticear.exact import exact_result
 from latticear.files import check_folder
@@ -51,6 +52,7 @@ def train_run(
     minutes: float | None = None,
     say: Say = lambda _: None,
     clock: Clock = time.perf_counter,
+    refuse: bool = True,
 ) -> bool:
     """Train a model as described by a config, or resume the run in `out`.
 
@@ -72,6 +74,7 @@ def train_run(
         say: called with lines: which network was chosen and why, the planned number of steps, or that there is no run
             to resume.
         clock: a clock in seconds, by which the steps are planned.
+        refuse: whether data that do not fit the Hamiltonian at the temperature are an error, rather than a warning.
 
     Returns:
         Whether the training has reached its last step.
@@ -91,7 +94,7 @@ def train_run(
         check_no_steps(config_tree(None, overrides, values))
         tree = without_steps(tree)
     config = asked_config(tree, run)
-    data = training_data(config, run)
+    data = training_data(config, run, say=say, refuse=refuse)
     budget: dict[str, Any] = {}
     if minutes is not None and run is not None:
         _check_same_minutes(run, minutes)
@@ -206,7 +209,8 @@ def config_of(run: Path) -> dict[str, Any]:
             del model[key]
     for key in target.model_options:
         del model[key]
-    if training["objective"] in (target.objective, MODELS[model["name"]].training_defaults.get("objective")):
+    objective = target.suited_objective(bool(training["data"]))
+    if training["objective"] in (objective, MODELS[model["name"]].training_defaults.get("objective")):
         del training["objective"]
     del training["data"]
     tree.pop("data", None)
@@ -284,6 +288,7 @@ def begin(
             data=None if data is None else data.tokens,
             condition=None if data is None else data.condition,
             resume=state,
+            check_data=False,  # `training_data` has done it
             **options,
         )
     except ResumeError as error:
@@ -328,12 +333,16 @@ def _finite(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return weights
 
 
-def training_data(config: RunConfig, run: RunDirectory | None = None) -> Configurations | None:
+def training_data(
+    config: RunConfig, run: RunDirectory | None = None, *, say: Say = lambda _: None, refuse: bool = True
+) -> Configurations | None:
     """Read the data of a config; None if the training needs no data, or draws them itself by Monte Carlo.
 
     Args:
         config: the config of the run.
-        run: the run that is resumed, or None for a new run.
+        run: the run that is resumed, or None for a new run, whose data are examined unless `data.check` is false.
+        say: called with a line that says whether the data fit the Hamiltonian at the temperature.
+        refuse: whether it is an error if they do not, rather than a warning.
 
     Raises:
         ValueError: for data that do not fit, that have changed since the run was begun, or that the objective does not
@@ -346,7 +355,13 @@ def training_data(config: RunConfig, run: RunDirectory | None = None) -> Configu
         raise ValueError(f"data is given, but objective {objective} uses none; use forward-kl or forward-reverse-kl")
     if not path:
         return None
-    data = target.read_data(path, **config.data)
+    data = target.read_data(path, **config.reading)
+    found = examine_for(target, data) if run is None and config.data.get("check", True) else None
+    if found is not None and refuse:
+        found.demand("to train on them all the same, --set data.check=false")
+    if found is not None:
+        found.warn()
+        say(found.line)
     if not target.has_energy:
         check_classes(data, config.training["held_out"], config.space["n_classes"])
         if run is not None:

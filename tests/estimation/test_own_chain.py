@@ -8,7 +8,8 @@ import torch
 
 import latticear as la
 from latticear.data import ConversionNote
-from latticear.estimation.consistency import LIMIT, consistency
+from latticear.estimation.consistency import consistency
+from latticear.estimation.residuals import LIMIT
 from latticear.exact import all_configurations
 
 T = 2.4
@@ -142,10 +143,10 @@ def test_chains_of_other_systems_fit_at_their_temperature_alone(system, temperat
         system, temperature, n=4000, n_chains=16, thermalization=200, thinning=2, method="heat-bath", seed=3
     )
     tokens = torch.stack([batch.tokens for batch in batches])
-    assert consistency(tokens, system, temperature).reasons == []
+    assert not consistency(tokens, system, temperature).problem
     found = consistency(tokens, system, 1.2 * temperature)
     assert found.worst > 2 * LIMIT
-    assert "it would fit T = " in found.reasons[0]
+    assert "it would fit T = " in found.remedy
 
 
 def test_a_hamiltonian_without_bonds():
@@ -153,8 +154,8 @@ def test_a_hamiltonian_without_bonds():
     tokens = all_configurations((3, 3), 2)
     weights = (-system.token_energy(tokens) / 2.0).softmax(0)
     drawn = tokens[torch.multinomial(weights, 4000, replacement=True)][:, None]
-    assert consistency(drawn, system, 2.0).reasons == []
-    assert "it would fit T = " in consistency(drawn, system, 3.0).reasons[0]
+    assert not consistency(drawn, system, 2.0).problem
+    assert "it would fit T = " in consistency(drawn, system, 3.0).remedy
 
 
 def test_chains_that_fit_are_seldom_refused():

@@ -144,7 +144,7 @@ def damage(rng: random.Random, only: str = "") -> str:
     if kind == "flip" and content:
         content[at] ^= 1 << rng.randrange(8)
     elif kind == "byte" and content:
-        content[at] = rng.choice(b"0123456789eE.-\"{}\x00\xff")
+        content[at] = rng.choice(b'0123456789eE.-"{}\x00\xff')
     elif kind == "block":
         content[at : at + 512] = bytes(len(content[at : at + 512]))
     elif kind == "cut":
@@ -169,7 +169,9 @@ def _other_value(rng: random.Random, content: bytearray) -> bytearray:
     return content
 
 
-def trouble(folder: Path, before: dict[str, dict[str, Outcome]], seed: int, *, every: bool, only: str = "") -> list[str]:
+def trouble(
+    folder: Path, before: dict[str, dict[str, Outcome]], seed: int, *, every: bool, only: str = ""
+) -> list[str]:
     """What is wrong with how the verbs take the damage of a seed; empty if nothing is.
 
     Args:
