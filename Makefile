@@ -19,7 +19,7 @@ demo: $(READY)
 	$(BIN)/latticear report runs/demo
 
 test: $(READY) lint
-	$(BIN)/pytest -q -n 2 -m "not slow"
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow"
 
 slow: $(READY)
 	$(BIN)/pytest -q -m slow
