@@ -164,6 +164,8 @@ def record(estimates: Any, exact: dict[str, float], about: dict[str, Any]) -> di
         estimate, verdict = estimates[name], estimates[name].verdict
         gap, scale = float(estimate.value) - value, max(abs(value), 1e-3)
         z = 0.0 if abs(gap) <= 1e-9 * scale else gap / max(float(estimate.error), 1e-12 * scale)
+        if estimate.unvaried and estimate.deviation is not None:
+            z = float(estimate.deviation)  # against the exact spread
         rows[name] = [float(np.clip(z, -1e6, 1e6)), str(verdict)[0], verdict.reasons[0][:60]]
     ess = estimates.diagnostics.get("ess", estimates["ess"].value if "ess" in estimates else None)
     return about | {"verdict": str(estimates.verdict), "ess": ess, "rows": rows, "reasons": estimates.warnings[:2]}

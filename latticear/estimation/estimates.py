@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DIAGNOSTICS",
+    "FEWEST_EVENTS",
     "JUDGED",
     "KEY",
     "MIN_EVENTS",

@@ -15,7 +15,7 @@ import numpy as np
 
 from latticear.arrays import Array
 from latticear.estimation.columns import Columns
-from latticear.estimation.estimates import Estimates, quiet, rarity_reasons, with_rarity
+from latticear.estimation.estimates import FEWEST_EVENTS, Estimates, quiet, rarity_reasons, with_rarity
 from latticear.estimation.inputs import MIN_SAMPLES
 from latticear.estimation.judgement import Asked, asked_check, infer, judge
 from latticear.estimation.measurement import Observable, measurements
@@ -40,6 +40,8 @@ __all__ = ["estimate", "reweight", "weighted_estimates"]
 
 
 N_BLOCKS = 100
+OF_Z = ("log_z", "free_energy_per_site", "entropy_per_site")
+"""Quantities that contain ln Z."""
 
 
 def estimate(
@@ -217,6 +219,9 @@ def weighted_estimates(
     quantities["entropy_per_site"] = Thermodynamics(
         u.value / temperature + free.value / n_sites, u.influence / temperature + free.influence / n_sites
     )
+    # of weights as even as those of a good model a few may be larger by nothing that matters
+    rare = {name: max(rare_events(quantities[name].influence, n / (related or 1)), FEWEST_EVENTS) for name in OF_Z}
+    events |= {name: rare[name] for name in OF_Z}
     jackknife = _jackknife(energy, m, w, temperature, n_sites)
     errors = {name: delta_error(quantities[name].influence) for name in QUANTITIES}
     scale = {name: abs(quantities[name].value) for name in QUANTITIES}

@@ -60,6 +60,8 @@ def judge(estimates: Estimates, check: Check) -> Estimates:
     for name, parts in PARTS.items():
         if name in estimates and all(part in deviations for part in parts):
             deviations[name] = max(deviations[part] for part in parts)
+            if any(_still(estimates[part]) for part in parts):
+                estimates[name] = estimates[name].doubt([f"{' or '.join(parts)} did not vary"])
     known = [name for name in deviations if estimates[name].exact is not None]
     deviations = {name: deviation for name, deviation in deviations.items() if name not in known}
     for name, deviation in deviations.items():
