@@ -36,6 +36,7 @@ from latticear.estimation.check import MOST, N_CHAINS, Check, size_of_check
 from latticear.estimation.judgement import infer, judge
 from latticear.exact.tabulated import Tabulated
 from latticear.models import AbstractModel
+from latticear.models.steps import DrawsInSteps
 from latticear.random_numbers import generator
 from latticear.samples import Samples
 
@@ -254,7 +255,34 @@ def chains_of(
     )
 
 
-KINDS = {"weighted": weighted_tasks, "chains": chain_tasks}
+def network_tasks(name: str, system: Any, temperature: float, seed: int) -> Iterator[dict[str, Any]]:
+    """All estimators that a network has, after a training that is too short."""
+    rng, own = generator(seed, "networks"), observables()
+    exact, reference = exact_values(Tabulated(system, temperature)), Reference(system, temperature, seed)
+    steps, n = int(rng.choice([20, 60, 150])), int(rng.choice([1000, 10_000, 30_000]))
+    objective = str(rng.choice(["reverse-kl", "forward-reverse-kl"]))
+    model = la.default_model(system, temperature, seed=seed)
+    about = {"system": name, "T": temperature, "seed": seed, "n": n, "kind": f"{objective}, {steps} steps"}
+    more: dict[str, Any] = {"observables": own, "exact": None}
+    with silent():
+        for _ in la.fit(
+            model, system, temperature=temperature, steps=steps, batch_size=64, seed=seed, objective=objective
+        ):
+            pass
+        samples = model.sample(n, seed=seed)
+        found = la.estimate(samples, system, temperature, **more)
+        check = reference.check(size_of_check(found, system), model)
+        yield record(judge(found, check), exact, about | {"estimator": "is, network"})
+        found = la.estimation.neural_mcmc(samples, system, temperature, **more)
+        yield record(judge(found, check), exact, about | {"estimator": "mcmc, network"})
+        if isinstance(model, DrawsInSteps):
+            for estimator, function in (("smc", la.sequential_monte_carlo), ("blocks", la.block_mcmc)):
+                found = function(model, system, temperature, n=n, seed=seed, **more)
+                judge(found, reference.check(size_of_check(found, system)))
+                yield record(found, exact, about | {"estimator": estimator})
+
+
+KINDS = {"weighted": weighted_tasks, "chains": chain_tasks, "networks": network_tasks}
 
 
 def report(lines: list[dict[str, Any]]) -> dict[str, Any]:
