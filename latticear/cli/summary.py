@@ -81,7 +81,9 @@ def _estimates(content: Tree | None) -> Iterator[Line]:
     trust = "" if "free_energy_per_site" not in content else f": {words.verdict_of(content)}"
     yield "estimates", f"n = {content['n']}{trust}"
     if trust:
-        yield from (("", reason) for reason in words.verdict_of(content).reasons)
+        verdict = words.verdict_of(content)
+        lead = "in agreement with " if verdict == "trusted" else ""
+        yield from (("", f"{lead}{reason}") for reason in verdict.reasons)
     for name in QUANTITIES:
         if isinstance(content.get(name), Mapping):
             yield "", f"{name:24s}{_value(content[name])}"

@@ -20,6 +20,7 @@ from latticear.estimation.measurement import Observable
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.tempering import estimate_tempering
 from latticear.exact.enumeration import enumerate_states
+from latticear.exact.result import QUANTITIES
 from latticear.exact.tabulated import Tabulated, can_tabulate
 from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 from latticear.models import AbstractModel
@@ -207,6 +208,8 @@ def size_of_check(estimates: Estimates, hamiltonian: AbstractHamiltonian) -> int
     n_sites = hamiltonian.n_sites
     if n_sites > MOST_TEMPERED and _method(hamiltonian) == ParallelTempering.name:
         return 0
+    if all(estimates[name].exact is not None for name in QUANTITIES if name in estimates):
+        return FEWEST  # for the forward ESS
     error = float(estimates["log_z"].error) if "log_z" in estimates else 1 / math.sqrt(estimates.n)
     most = max(FEWEST, min(MOST, MOST_SITES // n_sites))
     return int(min(max(3 / max(error, 1e-9), FEWEST), most))

@@ -240,6 +240,8 @@ class Estimates(dict[str, Estimate]):
     def verdict_notes(self) -> list[str]:
         """What the verdict is on, one line for each reason; empty where `warnings` say it."""
         verdict = self.verdict
+        if verdict == TRUSTED:
+            return [f"{verdict}, in agreement with {' and '.join(verdict.reasons)}"]
         return [] if self.warnings else [f"{verdict}: {reason}" for reason in verdict.reasons]
 
     @property

@@ -114,6 +114,8 @@ def test_the_size_of_a_check_follows_from_the_error_and_ends_at_the_budget():
     ising = la.Ising((4, 4), field=0.1)
     model = TableModel((4, 4), boltzmann(ising, 2.0))
     found = _estimate(_drawn(model, 1000, 0), ising, 2.0)
+    assert size_of_check(found, ising) == 1000  # for the forward ESS, since all is known exactly
+    found = _estimate(_drawn(model, 1000, 0), ising, 2.0, exact=None)
     assert size_of_check(found, ising) == 8000
     assert size_of_check(found, la.EdwardsAnderson((32, 32))) == 0
     assert size_of_check(found, la.Ising((64, 64))) == 1000
