@@ -219,7 +219,7 @@ def chain_tasks(name: str, system: Any, temperature: float, seed: int) -> Iterat
     for method in CHAINS:
         n = int(rng.choice(SIZES))
         n_chains = int(rng.choice([1, 2, 10, 50, 100]))
-        n = min(n, LONGEST * n_chains)
+        n = min(n, LONGEST * n_chains) if method != "population-annealing" else min(n, 10_000)
         n_chains = min(n_chains, n // 10)
         about = {
             "system": name,
@@ -245,7 +245,7 @@ def chains_of(
     method: str, system: Any, temperature: float, n: int, lengths: dict[str, Any], seed: int, own: dict[str, Any]
 ) -> Any:
     if method == "population-annealing":
-        return la.population_annealing(system, temperature, n=min(n, 10_000), seed=seed, observables=own, exact=None)
+        return la.population_annealing(system, temperature, n=max(n, 2000), seed=seed, observables=own, exact=None)
     batches = la.monte_carlo(system, temperature, n=n, method=method, seed=seed, **lengths)
     if method == "parallel-tempering":
         return la.estimation.estimate_tempering(batches, system, temperature, observables=own, exact=None)

@@ -160,7 +160,8 @@ def print_estimates(console: Console, result: Estimates) -> None:
     _print_table(console, table)
     for note in (*result.unvaried_notes, *result.remarks, *result.verdict_notes):
         console.print(note)
-    others = {key: value for key, value in result.diagnostics.items() if key not in (*result, "n")}
+    unshown = (*result, "n", "largest_log_w", "log_z_of_proposals")
+    others = {key: value for key, value in result.diagnostics.items() if key not in unshown}
     console.print(", ".join(f"{key} = {value:.3g}" for key, value in others.items()))
     if result.warnings:
         reasons = "".join(f"\n  - {reason}" for reason in result.warnings)

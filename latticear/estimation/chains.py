@@ -18,7 +18,7 @@ from latticear.estimation.quantity import Estimate
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.symmetry import with_asymmetry
 from latticear.estimation.thermodynamics import rare_events, thermodynamics
-from latticear.estimation.weights import effective_sample_size, imbalance_of
+from latticear.estimation.weights import effective_sample_size, imbalance_of, log_mean_exp
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.random_numbers import generator
@@ -102,7 +102,12 @@ def neural_mcmc(
         hamiltonian.n_sites,
         temperature,
         reference(exact, hamiltonian, temperature, held=parts[0].held),
-        {"acceptance": acceptance, "ess": effective_sample_size(log_w.ravel())},
+        {
+            "acceptance": acceptance,
+            "ess": effective_sample_size(log_w.ravel()),
+            "largest_log_w": float(log_w.max()),
+            "log_z_of_proposals": log_mean_exp(log_w.ravel()),
+        },
         method="mcmc",
     )
 

@@ -158,7 +158,7 @@ def reweight(
                 method="is",
                 ess=(diagnostics.ess, _ess_error(np.exp(log_w - log_mean_exp(log_w)))),
                 pareto_k=diagnostics.pareto_k,
-                diagnostics=diagnostics.to_dict(),
+                diagnostics=diagnostics.to_dict() | {"largest_log_w": float(log_w.max())},
                 reasons=diagnostics.reasons,
                 doubts=diagnostics.doubts,
             )

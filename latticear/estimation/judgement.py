@@ -18,7 +18,7 @@ from latticear.estimation.weights import ROUNDING
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
 
-__all__ = ["Asked", "asked_check", "infer", "judge"]
+__all__ = ["Asked", "asked_check", "has_weights", "infer", "judge"]
 
 Asked = AbstractModel | Check | bool | None
 """What a user may give as a check of estimates."""
@@ -28,6 +28,10 @@ UNSEEN = 3.0
 
 HARM = 1.0
 """What a part of the distribution that a check cannot exclude may change, in errors, for the check to count."""
+
+COARSE = 3.0
+"""Error of a check, in errors of the estimate, above which agreement of two values alone does not count: a model has
+weights to tell what its samples lack, chains have not."""
 
 LIMIT = 4.5
 """Difference from a check, in errors of both, from which an estimate is not trusted."""
@@ -41,9 +45,10 @@ def judge(estimates: Estimates, check: Check) -> Estimates:
 
     Two questions are asked of each quantity. Does it agree with the value of the check, within the errors of both? And
     does the check reach as far as the error bar: would a part of the distribution that its m independent configurations
-    may lack, of probability 3 / m, change the quantity by less than its error? For a model the first question is also
-    asked of ln Z, by the average of q / p over the check, and the second one counts the configurations of the check
-    whose weights exceed those of all samples, because no sample represents them.
+    may lack, of probability 3 / m, change the quantity by less than its error? Chains without a model must not be more
+    than three times as accurate as the check, since nothing but the two values speaks. For a model the first question
+    is also asked of ln Z, by the average of q / p over the check, and the second one counts the configurations of the
+    check whose weights exceed those of all samples, because no sample represents them.
 
     Args:
         estimates: the estimates, which are modified.
@@ -56,6 +61,7 @@ def judge(estimates: Estimates, check: Check) -> Estimates:
         estimates.doubt(f"{source} are no evidence themselves: {'; '.join(own.warnings)}")
         return estimates
     least, missing = _missing(estimates, check)
+    of_model = check.log_w is not None and has_weights(estimates)
     deviations = {name: found for name in estimates if (found := _deviation(name, estimates, check)) is not None}
     for name, parts in PARTS.items():
         if name in estimates and all(part in deviations for part in parts):
@@ -66,7 +72,8 @@ def judge(estimates: Estimates, check: Check) -> Estimates:
     deviations = {name: deviation for name, deviation in deviations.items() if name not in known}
     for name, deviation in deviations.items():
         harm = missing * _reach(estimates[name], own.get(name)) / _error(estimates[name])
-        estimates[name] = _judged(estimates[name], deviation, float(np.max(harm)), missing, source)
+        coarse = 0.0 if of_model or name not in own else float(np.max(own[name].error / _error(estimates[name])))
+        estimates[name] = _judged(estimates[name], deviation, float(np.max(harm)), missing, coarse, source)
     if wrong := [name for name in KEY if deviations.get(name, 0.0) > LIMIT]:
         estimates.distrust(f"{', '.join(wrong)} {'differs' if len(wrong) == 1 else 'differ'} from {source}")
     if "log_z" in deviations and least > LIMIT * estimates["log_z"].error:
@@ -75,6 +82,11 @@ def judge(estimates: Estimates, check: Check) -> Estimates:
         if name in estimates:
             estimates[name] = estimates[name].support([source])
     return estimates
+
+
+def has_weights(estimates: Estimates) -> bool:
+    """Whether estimates rest on weights of a model, so that its weights of other configurations can be compared."""
+    return "largest_log_w" in estimates.diagnostics
 
 
 def asked_check(
@@ -115,7 +127,7 @@ def infer(estimates: Estimates) -> Estimates:
     return estimates
 
 
-def _judged(estimate: Estimate, deviation: float, harm: float, missing: float, source: str) -> Estimate:
+def _judged(estimate: Estimate, deviation: float, harm: float, missing: float, coarse: float, source: str) -> Estimate:
     if deviation > LIMIT:
         return estimate.object_to([f"{min(deviation, 1e6):.3g} errors away from the value of {source}"])
     if deviation > NEAR:
@@ -124,6 +136,8 @@ def _judged(estimate: Estimate, deviation: float, harm: float, missing: float, s
         return estimate
     if _still(estimate) and missing:
         return estimate.doubt([f"it did not vary, and {source} may lack a part of probability {missing:.1g}"])
+    if coarse > COARSE:
+        return estimate.doubt([f"the error of {source} is {coarse:.2g} times as large"])
     if harm > HARM:
         size = f"{harm:.2g} errors" if harm < 1000 else "many errors"
         return estimate.doubt([f"{source} may lack a part of probability {missing:.1g}, which would be {size}"])
@@ -153,16 +167,20 @@ def _missing(estimates: Estimates, check: Check) -> tuple[float, float]:
     A configuration of the check whose weight w exceeds that of every sample would not have been drawn; since others
     were drawn in its place, the share of Z that is missing is its probability times `1 - 1 / w`.
     """
-    n = check.n_independent
+    n, largest = check.n_independent, estimates.diagnostics.get("largest_log_w")
     if math.isinf(n):  # a sum over all configurations
         return 0.0, 0.0
-    if check.log_w is None or "log_z" not in estimates or "max_share" not in estimates.diagnostics:
+    if check.log_w is None or largest is None:
         return 0.0, UNSEEN / n
-    log_w = check.log_w - float(estimates["log_z"].value)
-    beyond = log_w > math.log(estimates.diagnostics["max_share"] * estimates.n) + ROUNDING
-    share = np.where(beyond, np.maximum(-np.expm1(-log_w), 0), 0.0)
+    beyond = check.log_w > largest + ROUNDING
+    share = np.where(beyond, np.maximum(-np.expm1(_log_z(estimates) - check.log_w), 0), 0.0)
     lost, spread = float(share.mean()), 2 * math.sqrt(float((share**2).mean()) / n)
     return max(0.0, lost - spread), lost + spread + UNSEEN / n
+
+
+def _log_z(estimates: Estimates) -> float:
+    """ln Z by which the weights of the samples are normalised."""
+    return float(estimates["log_z"].value if "log_z" in estimates else estimates.diagnostics["log_z_of_proposals"])
 
 
 def _reach(*estimates: Estimate | None) -> Any:

@@ -8,7 +8,7 @@ from latticear.arguments import check_integer
 from latticear.estimation.check import MOST, independent_check, size_of_check
 from latticear.estimation.estimates import Estimates, quiet
 from latticear.estimation.importance import estimate
-from latticear.estimation.judgement import judge
+from latticear.estimation.judgement import has_weights, judge
 from latticear.models import AbstractModel
 from latticear.targets import Asked, Setting
 from latticear.workflows.run import Run, load_run
@@ -92,5 +92,5 @@ def check_setting(
         )
         return
     say(f"check by independent configurations, {size:,} of them")
-    drawn, condition = (model, setting.condition) if result.method == "is" else (None, None)
+    drawn, condition = (model, setting.condition) if has_weights(result) else (None, None)
     judge(result, independent_check(system, t, n=size, model=drawn, condition=condition, seed=seed))

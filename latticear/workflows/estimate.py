@@ -19,7 +19,7 @@ from latticear.estimation.check import FEWEST, MOST, check_of_data
 from latticear.estimation.data_check import examine
 from latticear.estimation.estimates import Estimates, quiet
 from latticear.estimation.importance import reweight
-from latticear.estimation.judgement import judge
+from latticear.estimation.judgement import has_weights, judge
 from latticear.estimation.measurement import measurements
 from latticear.estimation.methods import METHODS
 from latticear.estimation.weights import effective_sample_size
@@ -119,7 +119,7 @@ def estimate_run(
         for result in estimates:
             t = result.temperature
             if t in of_file:
-                drawn, condition = (model, setting.condition) if result.method == "is" else (None, None)
+                drawn, condition = (model, setting.condition) if has_weights(result) else (None, None)
                 source = check_of_data(
                     of_file[t], setting.system, t, source=str(data), model=drawn, condition=condition
                 )
