@@ -19,7 +19,9 @@ __all__ = ["info"]
 
 @app.command(cls=Verb)
 def info(
-    path: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="A run directory, a data file or, with --check, a scan.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="RUN|FILE", help="A run directory, a data file or, with --check, a scan.")
+    ],
     check: Annotated[bool, typer.Option("--check", help="Verify the checksums of all its files.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -29,6 +29,7 @@ from latticear.runs.config import stored_config
 from latticear.runs.directory import RunDirectory
 from latticear.samples import Samples
 from latticear.targets import AbstractTarget, Asked, Setting
+from latticear.workflows.limits import check_memory
 from latticear.workflows.trained import Report, Say, quiet, step_of, trained
 
 __all__ = ["estimate_run", "save_estimates"]
@@ -98,6 +99,7 @@ def estimate_run(
     run = trained(path, device)
     model = run.model
     draws = run.target.settings(Asked(instance=instance), _temperatures(run.target, temperatures, data), model)
+    check_memory(len(draws) * n, "samples", "give a smaller -n")
     first, aims = draws[0]
     target_data = None
     if data is not None:
