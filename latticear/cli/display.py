@@ -113,7 +113,8 @@ def open_console(stderr: bool = False) -> Console:
 class Progress:
     """Progress of a computation; call it with the work done, the total work and a text.
 
-    On a terminal it is a bar with the time left, elsewhere a line a minute on standard error.
+    On a terminal it is a bar with the time left, elsewhere a line a minute on standard error. What would take longer
+    than a year ends with a ValueError that says so.
 
     Args:
         console: where to draw the bar, if it is a terminal.
@@ -124,8 +125,10 @@ class Progress:
     def __init__(self, console: Console, unit: str = "steps", alone: bool = True) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from latticear.workflows.limits import Forecast
         from latticear.workflows.line_a_minute import LineAMinute
 
+        self._forecast = Forecast(unit)
         self._lines = LineAMinute(lambda line: typer.echo(line, err=True), unit=unit)
         self._bar = Progress(
             TextColumn(unit),
@@ -149,6 +152,7 @@ class Progress:
 
     def __call__(self, done: int, total: int, text: str = "") -> None:
         self.text = text
+        self._forecast(done, total)
         if self._bar.disable:
             self._lines(done, total, text)
         else:

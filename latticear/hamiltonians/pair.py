@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
+from latticear.hamiltonians.temperatures import LEAST, MOST
 from latticear.lattice import Bonds, Lattice, repeated_bonds
 
 __all__ = ["Numbers", "PairHamiltonian", "ascending", "finite", "numbers", "plain"]
@@ -141,6 +142,8 @@ def numbers(name: str, values: Numbers, *shapes: tuple[int, ...] | None) -> Tens
         raise ValueError(f"{name} must be {wanted}, got shape {tuple(array.shape)}")
     if not array.isfinite().all():
         raise ValueError(f"{name} must be finite, got {array[~array.isfinite()][0].item()}")
+    if (array.abs() > MOST).any():
+        raise ValueError(f"{name} must be at most {MOST:g} in magnitude, got {array[array.abs() > MOST][0].item():g}")
     return array
 
 
@@ -183,5 +186,8 @@ def plain(value: Any) -> Any:
 
 
 def finite(name: str, value: float) -> float:
-    """Return a number as a float; raise ValueError unless it is finite."""
-    return float(numbers(name, value, ()))
+    """Return a number as a float; raise ValueError unless it is 0 or of a magnitude from `LEAST` to `MOST`."""
+    number = float(numbers(name, value, ()))
+    if 0 < abs(number) < LEAST:
+        raise ValueError(f"{name} must be 0 or at least {LEAST:g} in magnitude, got {number:g}")
+    return number

@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["TemperatureRange", "check_temperature", "same_temperature", "temperature_or_range"]
+__all__ = ["LEAST", "MOST", "TemperatureRange", "check_temperature", "same_temperature", "temperature_or_range"]
+
+LEAST, MOST = 1e-30, 1e30
+"""The range of temperatures and of the magnitude of energies, other than 0; it has room for any unit of energy."""
 
 
 class TemperatureRange(NamedTuple):
@@ -54,16 +57,17 @@ def check_temperature(temperature: float) -> float:
     """Return the temperature as a float.
 
     Raises:
-        ValueError: unless it is a positive finite number; an antiferromagnet has a negative coupling, not a negative T.
+        ValueError: unless it is a positive number from `LEAST` to `MOST`, whose powers are numbers too; an
+            antiferromagnet has a negative coupling, not a negative T.
     """
     try:
         value = float(temperature)
     except (TypeError, ValueError):
         value = float("nan")
-    if not (value > 0 and value < float("inf") and 1 / value < float("inf")):
+    if not LEAST <= value <= MOST:
         raise ValueError(
-            f"temperature must be positive and finite (k_B = 1, in units of the coupling), got {temperature!r}; "
-            f"an antiferromagnet has coupling < 0 and T > 0"
+            f"temperature must be positive and finite ({LEAST:g} to {MOST:g}, k_B = 1, in units of the coupling), got "
+            f"{temperature!r}; an antiferromagnet has coupling < 0 and T > 0"
         )
     return value
 

@@ -20,6 +20,7 @@ from latticear.runs.config import RunConfig, build_model, resolve_device
 from latticear.runs.directory import RunDirectory
 from latticear.runs.trees import Tree
 from latticear.training import Step
+from latticear.workflows.limits import check_time
 
 __all__ = [
     "Begin",
@@ -75,10 +76,11 @@ def check_minutes(minutes: float) -> float:
     """A time budget in seconds.
 
     Raises:
-        ValueError: if it is not positive and finite.
+        ValueError: if it is not positive and finite, or longer than a year.
     """
     if not (math.isfinite(minutes) and minutes > 0):
         raise ValueError(f"--minutes must be positive and finite, got {minutes:g}")
+    check_time(60 * minutes, f"--minutes {minutes:g}", "give less")
     return 60 * minutes
 
 

@@ -32,6 +32,7 @@ from latticear.samples import Samples
 from latticear.training import TrainingError
 from latticear.workflows.budget import Clock, check_minutes, drawn_data, measured_cost
 from latticear.workflows.estimate import save_estimates
+from latticear.workflows.limits import check_memory
 from latticear.workflows.train import asked_config, begin, train_run, training_data
 from latticear.workflows.trained import Report, trained
 
@@ -89,6 +90,7 @@ def compare_runs(
     """
     names = names_of(configs)
     check_minutes(minutes)
+    check_memory(n, "samples", "give a smaller -n")
     if n < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {n}")
     check_folder(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,15 @@ from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
 from latticear.montecarlo.population import MAX_ISLANDS, NAME as ANNEALING, annealed_population, equally_weighted
 from latticear.montecarlo.replicas import ParallelTempering
-from latticear.montecarlo.simulation import CHAIN_METHODS, default_method, default_schedule, method_for, monte_carlo
+from latticear.montecarlo.simulation import (
+    CHAIN_METHODS,
+    ChainSchedule,
+    default_method,
+    default_schedule,
+    make_chains,
+    method_for,
+    monte_carlo,
+)
 from latticear.runs.config import RunConfig, resolve_device
 from latticear.runs.provenance import command, fingerprint
 from latticear.runs.signals import StopSignals
@@ -26,9 +35,17 @@ from latticear.samples import Samples
 from latticear.spaces import ConfigurationSpace
 from latticear.targets import Asked
 from latticear.workflows.held import Held, read_held
-from latticear.workflows.trained import Report, step_of, trained
+from latticear.workflows.limits import check_disk, check_memory, check_time
+from latticear.workflows.line_a_minute import duration
+from latticear.workflows.trained import Report, Say, step_of, trained
 
 __all__ = ["monte_carlo_run", "sample_run"]
+
+LONG = 10**9
+"""Number of updates of a site above which the time of Markov chains is measured before they are run."""
+
+TIMED = 0.2
+"""Seconds for which it is measured."""
 
 
 def sample_run(
@@ -80,6 +97,8 @@ def sample_run(
         held = held._replace(condition=setting.condition.expand(len(held.tokens), -1))
     attributes = {"seed": seed, "temperature": setting.temperature, "condition": condition}
     attributes |= _origin(path, model, held)
+    if not out.exists():
+        check_disk(out, n, "configurations", _least_bytes(setting.system))
     with (
         StopSignals() as stop,
         writer_for(
@@ -160,6 +179,10 @@ def monte_carlo_run(
             raise ValueError(f"{ANNEALING} has no chains: leave out --chains, --thermalization and --thinning")
         return _annealed(out, hamiltonian, temperature, n, seed=seed, device=resolved, report=report, say=say)
     plan = default_schedule(hamiltonian, chosen, n)._replace(**schedule)
+    check_memory(n, "configurations", "give a smaller -n")
+    check_disk(out, n, "configurations", _least_bytes(hamiltonian))
+    check_memory(plan.n_chains, "chains", "give fewer --chains", hamiltonian.n_sites)
+    _check_sweeps(hamiltonian, temperature, chosen, plan, n, say)
     chains = monte_carlo(hamiltonian, temperature, n=n, method=chosen, seed=seed, device=resolved, **plan._asdict())
     attributes = {
         "seed": seed,
@@ -197,6 +220,7 @@ def _annealed(
     report: Report,
     say: Callable[[str], None],
 ) -> Estimates:
+    check_memory(n, "replicas", "give a smaller -n", hamiltonian.n_sites)
     n_replicas = max(100, n + MAX_ISLANDS)  # population_annealing rounds this number; at least n replicas remain
     weights = (
         "equal: islands, which are independent populations, were resampled in proportion to their estimates of Z; "
@@ -221,6 +245,37 @@ def _annealed(
         _write(writer, hamiltonian, n, report, stop, equally_weighted(population)[:n])
     _say_what_is_left_out(writer, out, say)
     return estimates
+
+
+def _least_bytes(space: ConfigurationSpace) -> float:
+    """Bytes that a configuration takes on the disk at least: a bit for each site, halved again by compression."""
+    return space.n_sites / 16
+
+
+def _check_sweeps(
+    hamiltonian: AbstractHamiltonian, temperature: float, method: str, plan: ChainSchedule, n: int, say: Say
+) -> None:
+    """Say how long Markov chains will take if it is long; measured with other chains, which are discarded.
+
+    Raises:
+        ValueError: if they would take longer than a year.
+    """
+    n_sweeps = plan.thermalization + plan.thinning * (-(-n // plan.n_chains) - 1)
+    if n_sweeps * plan.n_chains * hamiltonian.n_sites < LONG:
+        return
+    lengths = {"n_chains": plan.n_chains, "thermalization": None, "thinning": None}
+    chains, _ = make_chains(hamiltonian, temperature, n=n, method=method, seed=0, device="cpu", **lengths)
+    chains.sweep()
+    t_start = time.perf_counter()
+    n_timed = 0
+    while n_timed < 3 or time.perf_counter() - t_start < TIMED:
+        chains.sweep()
+        n_timed += 1
+    seconds = n_sweeps * (time.perf_counter() - t_start) / n_timed
+    what = f"{n_sweeps:g} sweeps of {plan.n_chains} chains"
+    check_time(seconds, what, "give a smaller -n, --thinning or --thermalization")
+    if seconds > 60:
+        say(f"{what} take about {duration(seconds)}")
 
 
 def _say_what_is_left_out(writer: Writer, out: Path, say: Callable[[str], None]) -> None:

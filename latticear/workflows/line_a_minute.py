@@ -68,6 +68,8 @@ def duration(seconds: float) -> str:
     Example:
         >>> [duration(seconds) for seconds in (0.4, 42, 90, 3 * 60, 5400, 86400 * 2)]
         ['0.4 s', '42 s', '90 s', '3 min', '90 min', '48 h']
+        >>> [duration(86400 * days) for days in (12, 800, 1e6)]
+        ['12 days', '2.2 years', '2,738 years']
     """
     if seconds < 9.5:
         return f"{seconds:.1f} s"
@@ -75,4 +77,7 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     if seconds < 120 * 60:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h"
+    if seconds < 240 * 3600:
+        return f"{seconds / 3600:.0f} h"
+    days = seconds / 86400
+    return f"{days:.0f} days" if days < 730 else f"{days / 365.25:,.{0 if days > 3652 else 1}f} years"

@@ -34,8 +34,8 @@ TOLD = ("run.toml has changed since it was written", "metrics.jsonl is missing",
 """What is used although it is not as it was written: a user may change it, or remove it; a note says so."""
 
 Outcome = tuple[str, Any]
-"""How a verb ended: "refused" with its line, "crashed" with its traceback, "told" with its notes, or "done" with what it
-printed and wrote."""
+"""How a verb ended: "refused" with its line, "crashed" with its traceback, "told" with its notes, or "done" with what
+it printed and wrote."""
 
 
 def make(folder: Path) -> Path:
@@ -115,9 +115,13 @@ VERBS: dict[str, dict[str, Callable[[], Outcome]]] = {
 """For each part of the folder the verbs that read it."""
 
 
-def expected(folder: Path) -> dict[str, dict[str, Outcome]]:
+Outcomes = dict[str, dict[str, Outcome]]
+"""For each part of the folder and each verb how it ends."""
+
+
+def expected(folder: Path) -> Outcomes:
     """What each verb makes of what is not damaged."""
-    found: dict[str, dict[str, Outcome]] = {}
+    found: Outcomes = {}
     for part, verbs in VERBS.items():
         found[part] = {}
         for name, verb in verbs.items():
@@ -169,9 +173,7 @@ def _other_value(rng: random.Random, content: bytearray) -> bytearray:
     return content
 
 
-def trouble(
-    folder: Path, before: dict[str, dict[str, Outcome]], seed: int, *, every: bool, only: str = ""
-) -> list[str]:
+def trouble(folder: Path, before: Outcomes, seed: int, *, every: bool, only: str = "") -> list[str]:
     """What is wrong with how the verbs take the damage of a seed; empty if nothing is.
 
     Args:
