@@ -26,6 +26,7 @@ from .estimation import (
     block_mcmc as block_mcmc,
     estimate as estimate,
     estimate_chain as estimate_chain,
+    estimate_chains as estimate_chains,
     forward_ess as forward_ess,
     negative_log_likelihood as negative_log_likelihood,
     neural_mcmc as neural_mcmc,

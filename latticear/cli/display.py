@@ -156,7 +156,7 @@ class Progress:
 def print_estimates(console: Console, result: Estimates) -> None:
     table = result.table()
     _print_table(console, table)
-    for note in result.unvaried_notes:
+    for note in (*result.unvaried_notes, *result.remarks):
         console.print(note)
     others = {key: value for key, value in result.diagnostics.items() if key not in (*result, "n")}
     console.print(", ".join(f"{key} = {value:.3g}" for key, value in others.items()))
