@@ -27,6 +27,7 @@ from .estimation import (
     block_mcmc as block_mcmc,
     estimate as estimate,
     estimate_chain as estimate_chain,
+    estimate_chains as estimate_chains,
     forward_ess as forward_ess,
     independent_check as independent_check,
     judge as judge,

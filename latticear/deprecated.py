@@ -112,7 +112,6 @@ NAMES = {
         "TauInt": "estimation.TauInt",
         "critical_temperature": "exact.critical_temperature",
         "enumerate_states": "exact.enumerate_states",
-        "estimate_chains": "estimation.estimate_chains",
         "forward_kl": "training.forward_kl",
         "glyphs": "data.glyphs",
         "integrated_autocorrelation_time": "estimation.integrated_autocorrelation_time",

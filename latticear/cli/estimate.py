@@ -15,25 +15,45 @@ from latticear.cli.options import (
     DatasetName,
     Device,
     EstimationMethod,
+    HamiltonianName,
     InstanceFile,
     InstanceIndex,
     Number,
-    Run,
+    RunOrFile,
     Seed,
+    Sets,
+    Size,
     Temperatures,
     count_of,
     instance_of,
     one_file,
+    system_of,
     temperatures_of,
 )
 from latticear.cli.verb import SeveralTemperatures
 
 __all__ = ["estimate"]
 
+OF_RUNS = {
+    "n": "-n",
+    "method": "--method",
+    "data": "--data",
+    "check": "--check",
+    "instance": "--instance",
+    "index": "--index",
+    "seed": "--seed",
+    "device": "--device",
+}
+"""Options that a file of configurations has no use for."""
+
+OF_FILES = {"size": "--size", "hamiltonian": "--hamiltonian", "sets": "--set", "skip": "--skip", "chains": "--chains"}
+"""Options that a run has no use for."""
+
 
 @app.command(cls=SeveralTemperatures)
 def estimate(
-    run: Run,
+    ctx: typer.Context,
+    run: RunOrFile,
     n: Number = "10000",
     temperature: Temperatures = None,
     method: EstimationMethod = None,
@@ -44,15 +64,44 @@ def estimate(
     index: InstanceIndex = None,
     seed: Seed = 0,
     device: Device = "auto",
+    size: Size = None,
+    hamiltonian: HamiltonianName = None,
+    sets: Sets = None,
+    skip: Annotated[int | None, typer.Option(help="Of a file: measurements at the start to leave out.")] = None,
+    chains: Annotated[
+        int | None, typer.Option("--chains", "--n-chains", help="Of a file: number of chains that follow in turn.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Estimate free energy and observables of a run with error bars, or the held-out likelihood of a run on a grid."""
+    """Estimate free energy and observables of a run with error bars, or the held-out likelihood of a run on a grid.
+
+    For a file of configurations, the averages of the chains in it, and whether they fit the Hamiltonian and the
+    temperature.
+    """
     from latticear.runs.config import stored_config
     from latticear.runs.directory import RunDirectory
-    from latticear.workflows import estimate_run, likelihood_run, save_estimates
+    from latticear.workflows import estimate_file, estimate_run, likelihood_run, save_estimates
 
     with one_line_errors():
         console = open_console(stderr=as_json)
+        given = _given(ctx)
+        if run.is_file():
+            _refuse(given, OF_RUNS, f"{run} is a file of configurations, not a run", "leave it out")
+            result = estimate_file(
+                run,
+                (lambda: system_of(size, None, hamiltonian, sets)) if given & {"size", "hamiltonian", "sets"} else None,
+                temperature=_one_temperature(temperature),
+                n_chains=chains,
+                skip=skip or 0,
+                dataset=dataset,
+            )
+            if as_json:
+                typer.echo(json.dumps(result.to_dict() | {"remarks": list(result.remarks)}))
+            else:
+                print_estimates(console, result)
+            return
+        if run.is_dir():
+            _refuse(given, OF_FILES, f"{run} is a run, which knows its system", "it goes with a file of configurations")
         file = one_file(data)
         if not stored_config(RunDirectory(run).config_path).target.has_energy:
             if temperature is not None or method is not None or instance is not None:
@@ -85,3 +134,22 @@ def estimate(
             for result in results:
                 print_estimates(console, result)
         save_estimates(run, results, seed=seed, instance=couplings, say=(lambda _: None) if as_json else console.print)
+
+
+def _given(ctx: typer.Context) -> set[str]:
+    """The names of the parameters that stand on the command line."""
+    return {name for name in ctx.params if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"}
+
+
+def _refuse(given: set[str], options: dict[str, str], why: str, remedy: str) -> None:
+    """Raise ValueError if one of the options is given."""
+    for name, option in options.items():
+        if name in given:
+            raise ValueError(f"{why}: {option} means nothing here, {remedy}")
+
+
+def _one_temperature(text: str | None) -> float | None:
+    values = temperatures_of(text)
+    if values and len(values) > 1:
+        raise ValueError(f"chains have one temperature, got --temperature {text}: give one")
+    return values[0] if values else None

@@ -215,6 +215,10 @@ DatasetName = Annotated[
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory made by train.")]
 
+RunOrFile = Annotated[
+    Path, typer.Argument(metavar="RUN|FILE", help="A run directory made by train, or a file with chains of your own.")
+]
+
 
 def number_or_text(text: str | None) -> float | str | None:
     """Convert text to a number if it is one; other text, such as a range LOW:HIGH, is returned as it is."""

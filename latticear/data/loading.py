@@ -45,7 +45,7 @@ class Loaded(NamedTuple):
         lead: extents of the axes that counted configurations: `(n,)`, `(T, n)`, or `()` for a single one.
         note: one line that says what was converted; empty if nothing was.
         attributes: attributes of the file, if the configurations come from one.
-        temperatures: T of each configuration, `(n,)`, float64; None if the source states none.
+        temperatures: T of each configuration, `(n,)`, float64; None if the source states none, or none was asked for.
     """
 
     tokens: Tensor
@@ -164,7 +164,7 @@ def load(
         raise ValueError(f"a Hamiltonian or a Grid is needed to read configurations, got {system!r}")
     if isinstance(data, Tensor) and values is None and dataset is None and _are_tokens(data, system):
         return Loaded(data, tuple(data.shape[:1]))
-    with _source(data, system, dataset, isinstance(temperature, TemperatureRange)) as source:
+    with _source(data, system, dataset, temperature) as source:
         if source.temperatures is not None and temperature is not None:
             _check_single(source.name, source.temperatures, temperature)
         if source.strict and values is None and tuple(source.data.shape[1:]) == system.size:
@@ -182,12 +182,12 @@ def _check_single(name: str, stated: Temperatures, temperature: float | Temperat
 
 
 def _at(loaded: Loaded, source: _Source, temperature: float | TemperatureRange | None) -> Loaded:
-    """The configurations at a temperature, or in a range; all of them if the source states none."""
+    """The configurations at a temperature, or in a range; all of them if none is asked for or stated."""
     remarks = list(source.unused)
-    if source.temperatures is not None:
+    if source.temperatures is not None and temperature is not None:
         n, stated = len(loaded.tokens), source.temperatures.among(loaded.lead)
         loaded = loaded._replace(temperatures=torch.from_numpy(stated.as_temperatures))
-        used = np.ones(n, dtype=bool) if temperature is None else stated.at(temperature)
+        used = stated.at(temperature)
         if not used.any():
             raise ValueError(
                 f"{source.name} holds {n:,} configurations at {stated.shown}, none at the requested {temperature}"
@@ -223,9 +223,11 @@ def _are_tokens(data: Tensor, system: ConfigurationSpace) -> bool:
 
 
 @contextmanager
-def _source(data: Any, system: ConfigurationSpace, dataset: str | None, ranged: bool) -> Iterator[_Source]:
+def _source(
+    data: Any, system: ConfigurationSpace, dataset: str | None, temperature: float | TemperatureRange | None
+) -> Iterator[_Source]:
     if isinstance(data, str | os.PathLike):
-        with _in_file(Path(data), system, dataset, ranged) as source:
+        with _in_file(Path(data), system, dataset, temperature) as source:
             yield source
         return
     if dataset is not None:
@@ -261,13 +263,17 @@ def _must_be_tokens(array: Stored, system: ConfigurationSpace) -> bool:
 
 
 @contextmanager
-def _in_file(path: Path, system: ConfigurationSpace, dataset: str | None, ranged: bool) -> Iterator[_Source]:
+def _in_file(
+    path: Path, system: ConfigurationSpace, dataset: str | None, temperature: float | TemperatureRange | None
+) -> Iterator[_Source]:
     with contents_of(path, system.size) as contents:
         name = contents.chosen(dataset)
         check_origin(path, contents.attributes, system)
         temperatures, more = None, []
         if system.has_energy:
             check_parameters(contents, name, system)
+        if system.has_energy and temperature is not None:
+            ranged = isinstance(temperature, TemperatureRange)
             temperatures = stated_temperatures(contents, name, conditions=ranged)
             more = unused(contents, name, temperatures)
         array = contents.arrays[name]

@@ -216,8 +216,8 @@ def _number(where: str, value: Any) -> float:
     """
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where} must be a number, got {short_repr(value)}") from error
     if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{where} must be a positive number, got {short_repr(value)}")
+        raise ValueError(f"{where} must be positive and finite, got {short_repr(value)}")
     return number

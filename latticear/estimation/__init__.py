@@ -9,8 +9,7 @@ method uses none.
 | simulation | estimator | both |
 |---|---|---|
 | `model.sample_batches` | `estimate`, `reweight`, `neural_mcmc` | |
-| `la.monte_carlo` | `estimate_chains` | |
-| a chain of one's own, an array or a file | `estimate_chain` | |
+| `la.monte_carlo`; chains of one's own, an array or a file | `estimate_chains` | |
 | `la.monte_carlo(method="parallel-tempering")` | `estimate_tempering` | `parallel_tempering` |
 | `la.montecarlo.annealed_population` | `estimate_population` | `population_annealing` |
 | `block_chains`, by a model | `estimate_blocks` | `block_mcmc` |
@@ -21,14 +20,15 @@ from latticear.estimation.annealing import estimate_population, population_annea
 from latticear.estimation.autocorrelation import TauInt, integrated_autocorrelation_time, mean_error
 from latticear.estimation.block_updates import block_chains
 from latticear.estimation.blocks import block_mcmc, estimate_blocks
-from latticear.estimation.chains import estimate_chains, neural_mcmc
+from latticear.estimation.chains import neural_mcmc
 from latticear.estimation.check import Check, independent_check
+from latticear.estimation.data_check import MisfitWarning
 from latticear.estimation.estimates import Estimates, UnreliableEstimateWarning
 from latticear.estimation.forward import forward_ess
 from latticear.estimation.importance import estimate, reweight
 from latticear.estimation.judgement import judge
 from latticear.estimation.likelihood import negative_log_likelihood
-from latticear.estimation.own_chain import estimate_chain
+from latticear.estimation.own_chain import estimate_chain, estimate_chains
 from latticear.estimation.particles import resampled_particles
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.smc import estimate_particles, sequential_monte_carlo
@@ -38,6 +38,7 @@ __all__ = [
     "Check",
     "Estimate",
     "Estimates",
+    "MisfitWarning",
     "TauInt",
     "UnreliableEstimateWarning",
     "block_chains",

@@ -132,7 +132,7 @@ def recurrences(series: ArrayLike, tau: TauInt) -> list[tuple[int, float]]:
     rho = gamma / (gamma[0] or 1.0)
     lags = np.arange(len(rho))
     noise = np.sqrt(max(2 * tau.tau, 1.0) / (values.shape[1] * (len(values) - lags)))
-    found = np.flatnonzero((rho > _RECURS * noise) & (lags > 2 * tau.window))
+    found = np.flatnonzero((rho > _RECURS * noise) & (lags > tau.window))
     return [(int(lag), float(rho[lag])) for lag in found]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.random_numbers import generator
 from latticear.samples import Samples
 
-__all__ = ["estimate_chains", "estimates_of_chains", "estimates_of_tokens", "events_of", "neural_mcmc"]
+__all__ = ["ChainSeries", "estimate_chains", "estimates_of_chains", "events_of", "neural_mcmc", "series_of"]
 
 
 MIN_THERMALIZATION = 20
@@ -156,43 +156,47 @@ def estimate_chains(
     )
 
 
-def estimates_of_tokens(
+class ChainSeries(NamedTuple):
+    """What was measured on T configurations of each of R chains.
+
+    Attributes:
+        energy, m, balance: `(T, R)`, as in `Measurement`.
+        values, asymmetry: `(T, R, ...)` by name, as in `Measurement`.
+    """
+
+    energy: Array
+    m: Array
+    balance: Array
+    values: dict[str, Array]
+    asymmetry: dict[str, Array]
+
+
+def series_of(
     tokens: Tensor,
     width: int,
     hamiltonian: AbstractHamiltonian,
     temperature: float,
-    *,
     observables: Mapping[str, Observable] | None = None,
-    exact: ExactResult | None = None,
-    diagnostics: Mapping[str, float] = MappingProxyType({}),
-    misfit: Sequence[str] = (),
-) -> Estimates:
-    """Estimates of chains whose configurations are in one tensor.
+) -> ChainSeries:
+    """Measure chains whose configurations are in one tensor.
 
     Args:
         tokens: the configurations, ordered by time and within it by chain.
         width: number of chains.
         hamiltonian, temperature, observables: as in `estimate_chains`.
-        exact: the exact result, or None.
-        diagnostics, misfit: as in `estimates_of_chains`.
     """
     parts = list(measurements(Samples(tokens, None, 0), hamiltonian, [temperature], observables))
 
-    def series(values: Sequence[Array]) -> Array:
-        joined = np.concatenate(values)
-        return joined.reshape(-1, width, *joined.shape[1:])
+    def joined(values: Iterable[Array]) -> Array:
+        array = np.concatenate(list(values))
+        return array.reshape(-1, width, *array.shape[1:])
 
-    return estimates_of_chains(
-        series([part.energy for part in parts]),
-        series([part.m for part in parts]),
-        series([part.balance[:, 0] for part in parts]),
-        {name: series([part.values[name] for part in parts]) for name in parts[0].values},
-        {name: series([part.asymmetry[name] for part in parts]) for name in parts[0].asymmetry},
-        hamiltonian.n_sites,
-        temperature,
-        exact,
-        dict(diagnostics),
-        misfit=misfit,
+    return ChainSeries(
+        joined(part.energy for part in parts),
+        joined(part.m for part in parts),
+        joined(part.balance[:, 0] for part in parts),
+        {name: joined(part.values[name] for part in parts) for name in parts[0].values},
+        {name: joined(part.asymmetry[name] for part in parts) for name in parts[0].asymmetry},
     )
 
 

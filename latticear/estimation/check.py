@@ -13,7 +13,7 @@ from torch import Tensor
 
 from latticear.arguments import check_integer
 from latticear.arrays import Array
-from latticear.estimation.chains import estimate_chains, estimates_of_tokens
+from latticear.estimation.chains import estimate_chains, estimates_of_chains, series_of
 from latticear.estimation.estimates import JUDGED, Estimates, quiet
 from latticear.estimation.forward import forward_ess_of, forward_log_weights
 from latticear.estimation.measurement import Observable
@@ -122,7 +122,8 @@ def check_of_data(
         model, condition: as in `independent_check`.
     """
     with quiet():
-        estimates = estimates_of_tokens(tokens, 1, hamiltonian, temperature)
+        series = series_of(tokens, 1, hamiltonian, temperature)
+        estimates = estimates_of_chains(*series, hamiltonian.n_sites, temperature, None, {})
     words = f"{len(tokens):,} configurations of {source}"
     return Check.of(words, estimates, tokens, hamiltonian, n_chains=1, model=model, condition=condition)
 

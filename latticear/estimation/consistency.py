@@ -26,8 +26,8 @@ from latticear.hamiltonians import AbstractHamiltonian
 
 __all__ = ["Consistency", "consistency"]
 
-LIMIT_OF_PARTS = 5.5
-"""The same limit for the parts of the configurations, of which there are many."""
+LIMIT_OF_PARTS = 5.0
+"""The limit for the energy balance of parts of the configurations, of which there are many."""
 
 PARTS = (2, 3, 4, 8)
 """Into how many parts the configurations are divided."""
@@ -116,10 +116,9 @@ def _judged_in_parts(
     for n in PARTS:
         for k in range(n):
             rows = slice(len(tokens) * k // n, len(tokens) * (k + 1) // n)
-            part = residuals.part(rows).scores
-            found = worst(part.values())
-            outcome = outcome._replace(judged=outcome.judged or bool(part))
-            if found.normal > LIMIT_OF_PARTS:
+            found = residuals.part(rows).score(BALANCE)
+            outcome = outcome._replace(judged=outcome.judged or found is not None)
+            if found is not None and found.normal > LIMIT_OF_PARTS:
                 problem = f"of {n} parts of equal length the {ORDINALS[k]} is {_size(found)}"
                 some = temperature[rows] if isinstance(temperature, Tensor) else temperature
                 remedy = _what_fits(tokens[rows], system, some)

@@ -1,27 +1,33 @@
-"""Estimates from a user's own Markov chain, given as an array or a file, and whether it fits the Hamiltonian."""
+"""Estimates from Markov chains; of one's own, given as an array or a file, with whether they fit the Hamiltonian."""
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+import numpy as np
 
 from latticear.arguments import check_integer
 from latticear.data.loading import ConversionNote, Loaded, load
 from latticear.data.values import Values
-from latticear.estimation.chains import estimates_of_tokens
+from latticear.estimation.chain_faults import faults_of
+from latticear.estimation.chains import estimate_chains as estimate_batches, estimates_of_chains, series_of
 from latticear.estimation.consistency import Consistency, consistency
 from latticear.estimation.estimates import JUDGED, Estimates
 from latticear.estimation.measurement import Observable
 from latticear.estimation.reference import AUTO, Exact, reference
-from latticear.hamiltonians import AbstractHamiltonian, check_temperature
+from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, check_temperature
+from latticear.samples import Samples
 
-__all__ = ["estimate_chain"]
+__all__ = ["estimate_chain", "estimate_chains"]
 
 
-def estimate_chain(
-    chain: Any,
+def estimate_chains(
+    chains: Any,
     hamiltonian: AbstractHamiltonian,
     temperature: float,
     *,
@@ -31,19 +37,22 @@ def estimate_chain(
     values: Values = None,
     observables: Mapping[str, Observable] | None = None,
     exact: Exact = AUTO,
+    thermalization: float | None = None,
 ) -> Estimates:
-    """Observables from a Markov chain of one's own, with errors from autocorrelation and a check of the chain.
+    """Observables from Markov chains, with errors from their autocorrelation; chains of one's own are checked.
 
-    The check asks whether the chain fits the Hamiltonian and the temperature: whether every spin has, given its
-    neighbours, the probabilities of a heat bath, and every direction the bond energies that follow from them
-    (`latticear.estimation.consistency`). A chain that does not fit is marked as unreliable, and `warnings` says what
-    would fit: another temperature, the later part of the chain, or nothing. Where the check finds nothing, an error
-    that is as large as the error bars of the chain can remain, and so can a part of the distribution that it never
-    reached.
+    Chains of one's own are an array or a file. The check asks whether they fit the Hamiltonian and the temperature:
+    whether every spin has, given its neighbours, the probabilities of a heat bath, and every direction the bond
+    energies that follow from them (`latticear.estimation.consistency`); and whether they drift, disagree with each
+    other, or have their axes exchanged. Chains that do not fit are marked as unreliable, and `warnings` says what would
+    fit: another temperature, the later part of the chain, or nothing. Where the check finds nothing, an error that is
+    as large as the error bars of the chain can remain, and so can a part of the distribution that it never reached.
 
     Args:
-        chain: configurations in the order in which they were made, an array or a file: all that `load_configurations`
+        chains: configurations in the order in which they were made, an array or a file: all that `load_configurations`
             takes. (T, n, H, W) are n chains of T measurements; everything else is one chain, whose first axis is time.
+            Or the batches of `la.monte_carlo`, one for each measurement, which are not checked; a last batch that has
+            fewer configurations is left out.
         hamiltonian: the Hamiltonian.
         temperature: T > 0, in units of the coupling.
         n_chains: number of chains whose configurations follow each other in turn along the first axis; by default what
@@ -52,11 +61,13 @@ def estimate_chain(
             chain began.
         dataset, values: as in `load_configurations`.
         observables, exact: as in `estimate`.
+        thermalization: time before the first measurement, in units of the time between two measurements. The estimates
+            are marked as unreliable if it is shorter than 20 `tau_int` of the energy or of |m|; None skips this check.
 
     Returns:
         The quantities that `neural_mcmc` returns, such as `abs_magnetization`, each with its `tau_int` in units of the
-        time between two measurements; `diagnostics` has `misfit`, the largest deviation from zero of an average that
-        the check uses, in units of its error.
+        time between two measurements. For chains of one's own, `diagnostics` has `misfit`, the largest deviation from
+        zero of an average that the check uses, in units of its error.
 
     Raises:
         ValueError: for a source that cannot be read, or fewer than two measurements.
@@ -69,12 +80,20 @@ def estimate_chain(
         >>> chain = np.stack([ising.spins(batch.tokens).numpy() for batch in batches])  # (T, n, H, W), -1 and 1
         >>> with warnings.catch_warnings():
         ...     warnings.simplefilter("ignore", la.data.ConversionNote)  # it was read as 200 steps of 20 chains
-        ...     found = la.estimate_chain(chain, ising, 2.5)
+        ...     found = la.estimate_chains(chain, ising, 2.5)
         >>> found.reliable, abs(found["abs_magnetization"].value - 0.7) < 0.1
         (True, True)
     """
+    batches, chains = _batches(chains)
+    if batches is not None:
+        if n_chains is not None or dataset is not None or values is not None:
+            raise ValueError("n_chains, dataset and values are for an array or a file, got batches of samples")
+        used = itertools.islice(batches, check_integer("skip", skip, least=0), None)
+        more: dict[str, Any] = {"observables": observables, "exact": exact, "thermalization": thermalization}
+        return estimate_batches(used, hamiltonian, temperature, **more)
+    check_is_hamiltonian(hamiltonian)
     temperature, skip = check_temperature(temperature), check_integer("skip", skip, least=0)
-    loaded = load(chain, hamiltonian, dataset=dataset, values=values, temperature=temperature)
+    loaded = load(chains, hamiltonian, dataset=dataset, values=values, temperature=temperature)
     if loaded.note:
         warnings.warn(loaded.note, ConversionNote, stacklevel=2)
     length, width = _extents(loaded, n_chains)
@@ -82,24 +101,55 @@ def estimate_chain(
         raise ValueError(f"a chain needs at least two measurements, got {length} of {width} chains and skip = {skip}")
     tokens = loaded.tokens[skip * width : length * width]
     found = consistency(tokens.view(-1, width, *hamiltonian.size), hamiltonian, temperature)
-    misfit = _misfit(found, length, temperature)
-    estimates = estimates_of_tokens(
-        tokens,
-        width,
-        hamiltonian,
-        temperature,
-        observables=observables,
-        exact=reference(exact, hamiltonian, temperature),
-        diagnostics={"misfit": min(found.worst, 1e6)},
-        misfit=misfit,
+    series = series_of(tokens, width, hamiltonian, temperature, observables)
+    faults = faults_of(
+        {"energy_per_site": series.energy / hamiltonian.n_sites, "|m|": np.abs(series.m)},
+        axes=len(loaded.lead) == 2,
     )
-    if not misfit:
+    misfit = faults + _misfit(found, length, temperature)
+    estimates = estimates_of_chains(
+        *series,
+        hamiltonian.n_sites,
+        temperature,
+        reference(exact, hamiltonian, temperature),
+        {"misfit": min(found.worst, 1e6)},
+        misfit=misfit,
+        thermalization=thermalization,
+    )
+    if not found.problem:
         slowest = max(estimates[name].tau_int or 0.0 for name in JUDGED)
-        estimates.remarks = (
-            f"the chain fits this Hamiltonian at T = {temperature:g}: probabilities of spins are at most "
-            f"{found.worst:.2g} errors off; tau_int {slowest:.3g}",
-        )
+        estimates.remarks += (_verdict(found, temperature, slowest),)
+    if width == 1:
+        estimates.remarks += ("one chain does not show what it missed: run several that begin independently",)
     return estimates
+
+
+estimate_chain = estimate_chains
+"""The same by its old name."""
+
+
+def _batches(chains: Any) -> tuple[Iterator[Any] | None, Any]:
+    """The batches of samples that are given in place of an array or a file, or None; and what is given else."""
+    whole = isinstance(chains, Samples | str | os.PathLike) or hasattr(chains, "__array__")
+    if whole or not isinstance(chains, Iterable):
+        return None, chains
+    rest = iter(chains)
+    first = next(rest, None)
+    together = itertools.chain([] if first is None else [first], rest)
+    if isinstance(first, Samples):
+        return together, None
+    return None, chains if isinstance(chains, list | tuple) else list(together)
+
+
+def _verdict(found: Consistency, temperature: float, slowest: float) -> str:
+    """What is said of chains in which the check finds nothing that does not fit."""
+    if not found.judged:
+        return f"too few configurations, or too few independent ones, to check whether they fit T = {temperature:g}"
+    balance = "" if found.balance is None else f"energy balance {found.balance:.1f} errors, "
+    return (
+        f"the chain fits this Hamiltonian at T = {temperature:g}: {balance}probabilities of spins are at most "
+        f"{found.worst:.2g} errors off; tau_int {slowest:.3g}"
+    )
 
 
 def _misfit(found: Consistency, length: int, temperature: float) -> list[str]:

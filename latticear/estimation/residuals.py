@@ -28,7 +28,17 @@ from latticear.arrays import Array
 from latticear.estimation.autocorrelation import mean_error, recurrences
 from latticear.hamiltonians import AbstractHamiltonian
 
-__all__ = ["BALANCE", "LIMIT", "SPREAD", "Residuals", "Score", "conditional_energies", "residuals_of", "worst"]
+__all__ = [
+    "BALANCE",
+    "LIMIT",
+    "SPREAD",
+    "Residuals",
+    "Score",
+    "as_normal",
+    "conditional_energies",
+    "residuals_of",
+    "worst",
+]
 
 LIMIT = 4.5
 """An average that deviates from zero by more of its errors does not fit; of 50 that fit, one does in 3 of 1e4 cases."""
@@ -97,14 +107,15 @@ class Residuals(NamedTuple):
     @property
     def scores(self) -> dict[int, Score]:
         """The deviations from zero of the averages that can be judged, by their places, counted from the end."""
-        found, variance = {}, self.variance.sum(0)
-        for k in range(-len(variance), 0):
-            if variance[min(k, BALANCE)] < (MIN_VARIANCE if k != SPREAD else MIN_EVENTS):
-                continue
-            score = _score(self.series[:, :, k], float(variance[k]), self.n_sites)
-            if score is not None:
-                found[k] = score
-        return found
+        found = {k: self.score(k) for k in range(-self.series.shape[2], 0)}
+        return {k: score for k, score in found.items() if score is not None}
+
+    def score(self, k: int) -> Score | None:
+        """The deviation from zero of one of the averages; None if it cannot be judged."""
+        events = self.variance[:, min(k, BALANCE)].sum()
+        if events < (MIN_VARIANCE if k != SPREAD else MIN_EVENTS):
+            return None
+        return _score(self.series[:, :, k], float(self.variance[:, k].sum()), self.n_sites)
 
 
 def worst(scores: Iterable[Score]) -> Score:
@@ -136,10 +147,10 @@ def _score(series: Array, variance: float, n_sites: int) -> Score | None:
         blocks = np.array([block.mean() for block in np.array_split(series, N_BLOCKS)])
         candidates.append((float(blocks.std(ddof=1)) / math.sqrt(N_BLOCKS), N_BLOCKS - 1))
     ratios = [(abs(mean) / error, freedom) for error, freedom in candidates if error > 0]
-    return Score(min(ratio for ratio, _ in ratios), min(_as_normal(*pair) for pair in ratios), sign)
+    return Score(min(ratio for ratio, _ in ratios), min(as_normal(*pair) for pair in ratios), sign)
 
 
-def _as_normal(ratio: float, freedom: float) -> float:
+def as_normal(ratio: float, freedom: float) -> float:
     """The deviate of a normal distribution with the probability of one of Student's (Wallace's approximation)."""
     if math.isinf(freedom):
         return ratio

@@ -99,7 +99,7 @@ class _Data(_Section):
 
 
 def checked_data(values: Tree) -> Tree:
-    """Check the section `[data]`, how the file `training.data` is read and whether it is examined; returns the keys given.
+    """Check the section `[data]`, how `training.data` is read and whether it is examined; returns the keys given.
 
     Raises:
         ValueError: for an unknown key or an invalid value.

@@ -9,6 +9,7 @@ from latticear.workflows.draw import monte_carlo_run, sample_run
 from latticear.workflows.estimate import estimate_run, save_estimates
 from latticear.workflows.grid_runs import likelihood_run
 from latticear.workflows.grow import grow_run
+from latticear.workflows.own_chains import estimate_file
 from latticear.workflows.train import train_run
 from latticear.workflows.trained import Report, Trained, trained
 
@@ -19,6 +20,7 @@ __all__ = [
     "check_run",
     "compare_runs",
     "describe",
+    "estimate_file",
     "estimate_run",
     "grow_run",
     "likelihood_run",

@@ -180,7 +180,7 @@ def test_chains_that_say_too_little():
 
 
 @pytest.mark.parametrize("given", [np.ones((20, 6, 6)), torch.ones(20, 6, 6), "mc.h5", [np.ones((20, 6, 6))]])
-@pytest.mark.parametrize("function", [la.estimate, la.neural_mcmc, la.estimation.estimate_chains])
+@pytest.mark.parametrize("function", [la.estimate, la.neural_mcmc])
 def test_functions_for_samples_name_the_one_for_arrays(function, given):
     with pytest.raises(ValueError, match=r"samples must be la.Samples.*la\.estimate_chain\(array_or_file"):
         function(given, ISING, T)
