@@ -35,8 +35,9 @@ __all__ = ["FEWEST", "MOST", "N_CHAINS", "Check", "independent_check", "size_of_
 FEWEST, MOST = 1000, 8000
 """Smallest and largest number of configurations of a check that nobody has asked for."""
 
-MOST_SITES = 2**21
-"""Number of sites of all configurations together up to which a check that nobody has asked for goes."""
+MOST_SITES, MOST_TEMPERED_SITES = 2**21, 2**19
+"""Number of sites of all configurations together up to which a check that nobody has asked for goes: by clusters, and
+by parallel tempering, which takes about ten times as long."""
 
 N_CHAINS = 32
 
@@ -207,10 +208,11 @@ def size_of_check(estimates: Estimates, hamiltonian: AbstractHamiltonian) -> int
     less than the error of ln Z.
     """
     n_sites = hamiltonian.n_sites
-    if n_sites > MOST_TEMPERED and _method(hamiltonian) == ParallelTempering.name:
+    tempered = _method(hamiltonian) == ParallelTempering.name
+    if tempered and n_sites > MOST_TEMPERED:
         return 0
     if all(estimates[name].exact is not None for name in QUANTITIES if name in estimates):
         return FEWEST  # for the forward ESS
     error = float(estimates["log_z"].error) if "log_z" in estimates else 1 / math.sqrt(estimates.n)
-    most = max(FEWEST, min(MOST, MOST_SITES // n_sites))
+    most = max(FEWEST, min(MOST, (MOST_TEMPERED_SITES if tempered else MOST_SITES) // n_sites))
     return int(min(max(3 / max(error, 1e-9), FEWEST), most))
