@@ -204,8 +204,8 @@ def _summed(table: Tabulated, observables: Mapping[str, Observable] | None, n: i
 def size_of_check(estimates: Estimates, hamiltonian: AbstractHamiltonian) -> int:
     """Number of configurations that a check of estimates needs, within a budget of some seconds; 0 if it takes longer.
 
-    A check of m configurations does not see a part of the distribution of probability 3 / m or less; this should be
-    less than the error of ln Z.
+    A check of m configurations does not see a part of the distribution of probability 3 / m or less; for weighted
+    samples this should be less than the error of ln Z. Chains need a check as accurate as they are.
     """
     n_sites = hamiltonian.n_sites
     tempered = _method(hamiltonian) == ParallelTempering.name
@@ -213,6 +213,9 @@ def size_of_check(estimates: Estimates, hamiltonian: AbstractHamiltonian) -> int
         return 0
     if all(estimates[name].exact is not None for name in QUANTITIES if name in estimates):
         return FEWEST  # for the forward ESS
-    error = float(estimates["log_z"].error) if "log_z" in estimates else 1 / math.sqrt(estimates.n)
     most = max(FEWEST, min(MOST, (MOST_TEMPERED_SITES if tempered else MOST_SITES) // n_sites))
-    return int(min(max(3 / max(error, 1e-9), FEWEST), most))
+    if "largest_log_w" in estimates.diagnostics and "log_z" in estimates:
+        needed = 3 / max(float(estimates["log_z"].error), 1e-9)
+    else:
+        needed = max((each.n * each.ess for name, each in estimates.items() if name in JUDGED), default=FEWEST)
+    return int(min(max(needed, FEWEST), most))

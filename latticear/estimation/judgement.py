@@ -29,7 +29,7 @@ UNSEEN = 3.0
 HARM = 1.0
 """What a part of the distribution that a check cannot exclude may change, in errors, for the check to count."""
 
-COARSE = 3.0
+COARSE = 1.5
 """Error of a check, in errors of the estimate, above which agreement of two values alone does not count: a model has
 weights to tell what its samples lack, chains have not."""
 
@@ -45,10 +45,10 @@ def judge(estimates: Estimates, check: Check) -> Estimates:
 
     Two questions are asked of each quantity. Does it agree with the value of the check, within the errors of both? And
     does the check reach as far as the error bar: would a part of the distribution that its m independent configurations
-    may lack, of probability 3 / m, change the quantity by less than its error? Chains without a model must not be more
-    than three times as accurate as the check, since nothing but the two values speaks. For a model the first question
-    is also asked of ln Z, by the average of q / p over the check, and the second one counts the configurations of the
-    check whose weights exceed those of all samples, because no sample represents them.
+    may lack, of probability 3 / m, change the quantity by less than its error? For chains without a model nothing but
+    the two values speaks: they must lie within the errors of the chain alone, and the check must be nearly as accurate.
+    For a model the first question is also asked of ln Z, by the average of q / p over the check, and the second one
+    counts the configurations of the check whose weights exceed those of all samples, because no sample represents them.
 
     Args:
         estimates: the estimates, which are modified.
@@ -130,14 +130,14 @@ def infer(estimates: Estimates) -> Estimates:
 def _judged(estimate: Estimate, deviation: float, harm: float, missing: float, coarse: float, source: str) -> Estimate:
     if deviation > LIMIT:
         return estimate.object_to([f"{min(deviation, 1e6):.3g} errors away from the value of {source}"])
-    if deviation > NEAR:
-        return estimate.doubt([f"{deviation:.2g} errors away from the value of {source}"])
+    if coarse > COARSE and not estimate.evidence:
+        return estimate.doubt([f"the error of {source} is {coarse:.2g} times as large"])
+    if (gap := deviation * math.hypot(1, coarse)) > NEAR:
+        return estimate.doubt([f"{gap:.2g} errors away from the value of {source}"])
     if estimate.evidence:
         return estimate
     if _still(estimate) and missing:
         return estimate.doubt([f"it did not vary, and {source} may lack a part of probability {missing:.1g}"])
-    if coarse > COARSE:
-        return estimate.doubt([f"the error of {source} is {coarse:.2g} times as large"])
     if harm > HARM:
         size = f"{harm:.2g} errors" if harm < 1000 else "many errors"
         return estimate.doubt([f"{source} may lack a part of probability {missing:.1g}, which would be {size}"])

@@ -100,6 +100,18 @@ def test_the_exact_ln_z_counts_for_an_observable_of_ones_own():
     assert _estimate(_drawn(poor, 2000, 0), system, temperature)["pair"].verdict == "unchecked"
 
 
+def test_chains_need_a_check_as_accurate_as_they_are():
+    system, temperature = SYSTEMS["ising"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", la.UnreliableEstimateWarning)
+        batches = list(la.monte_carlo(system, temperature, n=4000, method="heat-bath", n_chains=40, seed=1))
+        chains = [la.estimation.estimate_chains(batches, system, temperature, exact=None) for _ in range(2)]
+    coarse, fine = (independent_check(system, temperature, n=n, method="swendsen-wang") for n in (200, 8000))
+    assert "times as large" in judge(chains[0], coarse)["energy_per_site"].verdict.reasons[0]
+    assert judge(chains[1], fine)["energy_per_site"].verdict == "trusted"
+    assert 1000 < size_of_check(chains[0], system) <= 4000
+
+
 def test_a_check_that_disagrees_with_itself_is_no_evidence():
     system, temperature = SYSTEMS["ising"]
     model = TableModel(system.shape, boltzmann(system, temperature))
