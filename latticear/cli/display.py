@@ -29,6 +29,10 @@ __all__ = [
 ]
 
 
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
+"""What PyTorch says where memory does not suffice, on the CPU and on a GPU."""
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Print errors that a user can correct as one line and exit with status 1; other errors keep their traceback."""
@@ -50,6 +54,10 @@ def one_line_errors() -> Iterator[None]:
             fail(ValueError(f"number out of range, for example a temperature too close to zero: {error}"))
         except (ValueError, OSError, TrainingError, MemoryError) as error:
             fail(error)
+        except RuntimeError as error:
+            if not any(words in str(error) for words in OUT_OF_MEMORY):
+                raise
+            fail(MemoryError(f"the memory does not suffice ({str(error).splitlines()[0]}): make it smaller"))
 
 
 def _print_once(*categories: type[Warning]) -> None:
@@ -167,9 +175,22 @@ def print_estimates(console: Console, result: Estimates) -> None:
     unshown = (*result, "n", "largest_log_w", "log_z_of_proposals")
     others = {key: value for key, value in result.diagnostics.items() if key not in unshown}
     console.print(", ".join(f"{key} = {value:.3g}" for key, value in others.items()))
+    _say_not_finite(console, [name for name, each in result.items() if not _is_finite(each.value, each.error)])
     if result.warnings:
         reasons = "".join(f"\n  - {reason}" for reason in result.warnings)
         console.print(f"WARNING: do not trust these error bars:{reasons}", style="bold red")
+
+
+def _is_finite(*values: Any) -> bool:
+    import numpy as np
+
+    return all(np.isfinite(np.asarray(value, dtype=float)).all() for value in values if value is not None)
+
+
+def _say_not_finite(console: Console, names: list[str]) -> None:
+    """Say of which quantities a number is missing, so that no nan or inf is taken for a result."""
+    if names:
+        console.print(f"not a finite number, and no result: {', '.join(names)}", style="bold red")
 
 
 def _print_table(console: Console, table: Table) -> None:
@@ -242,6 +263,7 @@ def print_exact(console: Console, result: ExactResult, title: str) -> None:
     for name, value in result.to_dict().items():
         table.add_row(name, f"{value:.12g}")
     console.print(table)
+    _say_not_finite(console, [name for name, value in result.to_dict().items() if not _is_finite(value)])
 
 
 def print_likelihood(console: Console, content: dict[str, Any]) -> None:

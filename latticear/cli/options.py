@@ -20,6 +20,10 @@ MOST_SITES = 10**7
 """The largest number of sites of a lattice; the list of its bonds already takes a gigabyte."""
 
 
+MOST_TEMPERATURES = 10_000
+"""The largest number of temperatures of a scan, each of which has a folder."""
+
+
 def count_of(text: str, option: str = "-n") -> int:
     """Parse a number of configurations or steps, which may be written as 1e7."""
     try:
@@ -79,6 +83,8 @@ def grid_temperatures_of(text: str | None) -> list[float]:
         first, last, n = float(low), float(high), int(count)
     except ValueError:
         n = 0
+    if n > MOST_TEMPERATURES:
+        raise ValueError(f"--temperature must be LOW:HIGH:N with N of at most {MOST_TEMPERATURES}, got {text!r}")
     if n < 2 or not -math.inf < first < last < math.inf:
         raise ValueError(f"--temperature must be LOW:HIGH:N with N >= 2, or numbers, e.g. 1.5:3.5:21, got {text!r}")
     return [float(f"{first + (last - first) * k / (n - 1):.12g}") for k in range(n)]  # 1.7, not 1.7000000000000002

@@ -102,6 +102,8 @@ class Verb(TyperCommand):
                 return
             if option.multiple or option.is_flag:
                 continue
+            if value is not None and _is_number(value) and not (value.isascii() and value == value.strip()):
+                fail(ValueError(f"{name} has a character that is no digit, got {value!a}: type the number again"))
             if option.name in earlier:
                 fail(ValueError(f"{name} is given twice, {earlier[option.name]} and {value}: {self._once(name)}"))
             earlier[option.name] = value

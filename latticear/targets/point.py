@@ -18,6 +18,9 @@ from latticear.targets.boltzmann import BoltzmannTarget, check_system
 
 __all__ = ["PointTarget"]
 
+STRONGEST = 1e9
+"""The largest energy of a bond or a site in units of T; with larger ones nothing is left of an entropy in 64 bits."""
+
 
 class PointTarget(BoltzmannTarget):
     """The Boltzmann distribution `exp(-H/T) / Z` of one system at one temperature.
@@ -27,7 +30,7 @@ class PointTarget(BoltzmannTarget):
         temperature: T > 0, in units of the coupling.
 
     Raises:
-        ValueError: for a temperature that is not positive and finite.
+        ValueError: for a temperature that is not positive and finite, or too low for the energies of the system.
     """
 
     noun: ClassVar[str] = "one system at one temperature"
@@ -35,6 +38,7 @@ class PointTarget(BoltzmannTarget):
     def __init__(self, system: AbstractHamiltonian, temperature: float) -> None:
         check_system(system)
         self.space, self.temperature = system, check_temperature(temperature)
+        _check_strength(system, self.temperature)
 
     @classmethod
     def suits(cls, space: ConfigurationSpace, place: Mapping[str, Any]) -> bool:
@@ -77,3 +81,16 @@ class PointTarget(BoltzmannTarget):
         if asked.condition is not None:
             raise ValueError(f"the model takes no condition, got {asked.condition!r}: leave --condition out")
         return self.single
+
+
+def _check_strength(system: AbstractHamiltonian, temperature: float) -> None:
+    """Raise ValueError if energies are so large in units of T that their digits do not suffice."""
+    if not system.has_bonds:
+        return
+    tables = [table for table in (system.bond_energies, system.site_energies) if table.numel()]
+    largest = max((max(table.amax().item(), -table.amin().item()) for table in tables), default=0.0)
+    if largest > STRONGEST * temperature:
+        raise ValueError(
+            f"temperature must be at least {largest / STRONGEST:g} for energies of a bond or a site up to {largest:g} "
+            f"(64 bits have no digits left for the entropy below it), got {temperature:g}"
+        )

@@ -79,5 +79,7 @@ def duration(seconds: float) -> str:
         return f"{seconds / 60:.0f} min"
     if seconds < 240 * 3600:
         return f"{seconds / 3600:.0f} h"
-    days = seconds / 86400
-    return f"{days:.0f} days" if days < 730 else f"{days / 365.25:,.{0 if days > 3652 else 1}f} years"
+    days, years = seconds / 86400, seconds / 86400 / 365.25
+    if days < 730:
+        return f"{days:.0f} days"
+    return f"{years:,.{0 if years > 10 else 1}f} years" if years < 1e6 else f"{years:.0e} years"

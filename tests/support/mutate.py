@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -32,6 +33,9 @@ SCAN += [word for key in tiny.SETS for word in ("--set", key)]
 
 TOLD = ("run.toml has changed since it was written", "metrics.jsonl is missing", "environment.json is missing")
 """What is used although it is not as it was written: a user may change it, or remove it; a note says so."""
+
+CHANGING = ("seconds", "elapsed", "command")
+"""Keys whose values differ from call to call."""
 
 Outcome = tuple[str, Any]
 """How a verb ended: "refused" with its line, "crashed" with its traceback, "told" with its notes, or "done" with what
@@ -73,8 +77,13 @@ def _numbers(outcome: Outcome) -> Outcome:
 
 def _steady(tree: Any) -> Any:
     if isinstance(tree, dict):
-        return {key: _steady(value) for key, value in tree.items() if key not in ("seconds", "elapsed", "command")}
+        return {key: _steady(value) for key, value in tree.items() if key not in CHANGING and not _is_digest(value)}
     return [_steady(value) for value in tree] if isinstance(tree, list) else tree
+
+
+def _is_digest(value: Any) -> bool:
+    """Whether a value is a digest; where the name of its key is damaged, the key is read as one more."""
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
 def _info() -> Outcome:
