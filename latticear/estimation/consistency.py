@@ -145,10 +145,15 @@ def _of_spread(score: Score, several: bool) -> tuple[str, str]:
 
 def _what_fits(tokens: Tensor, system: AbstractHamiltonian, temperature: float | Tensor) -> str:
     """The temperature at which configurations fit, if there is one."""
-    found = _fitted_factor(tokens, system, temperature)
-    if found is not None and _fits(tokens, system, temperature * found[0]):
-        return f"it would fit {_multiple(temperature, *found)}, or another coupling or field"
     nothing = "no temperature fits: check couplings, field, boundary, and which number is which spin"
+    found = _fitted_factor(tokens, system, temperature)
+    if found is not None:
+        scores = residuals_of(tokens, system, temperature * found[0]).scores
+        if worst(scores.values()).normal <= LIMIT:
+            return f"it would fit {_multiple(temperature, *found)}, or another coupling or field"
+        spread = scores.get(SPREAD)
+        if spread is not None and spread.normal > LIMIT and spread.sign < 0:
+            nothing += ", or whether several temperatures are mixed: the energies spread widely"
     found = _fitted_factor(tokens, system, temperature * -1.0)
     if found is not None and _fits(tokens, system, temperature * -found[0]):
         return f"{nothing}; with couplings and fields of the other sign {_multiple(temperature, *found)} would"

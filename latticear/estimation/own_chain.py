@@ -106,7 +106,7 @@ def estimate_chains(
         {"energy_per_site": series.energy / hamiltonian.n_sites, "|m|": np.abs(series.m)},
         axes=len(loaded.lead) == 2,
     )
-    misfit = faults + _misfit(found, length, temperature)
+    misfit = ([] if found.early else faults) + _misfit(found, length, temperature)
     estimates = estimates_of_chains(
         *series,
         hamiltonian.n_sites,

@@ -49,6 +49,9 @@ MIN_VARIANCE = 25.0
 MIN_EVENTS = 100.0
 """The spread of the energies is not used if fewer random events than this change the energy."""
 
+MIN_CHAINS = 8
+"""The scatter of so many chains gives the error of an average where each of them is too short for that."""
+
 FEW = 1000.0
 """With fewer random events the error for independent sites is a lower bound of the error of an average."""
 
@@ -137,7 +140,7 @@ def _score(series: Array, variance: float, n_sites: int) -> Score | None:
     if error == 0:  # nothing varies, though many sites should have changed
         return Score(math.inf, abs(mean) / independent, sign) if abs(mean) > 1e-9 else None
     if not tau.reliable:
-        return None
+        return _of_chains(series.mean(0))
     repeated = sum(rho for _, rho in recurrences(series, tau))
     error *= math.sqrt((tau.tau + repeated) / tau.tau)
     candidates = [(error, series.size / (2 * tau.window + 1) - 1)]
@@ -148,6 +151,15 @@ def _score(series: Array, variance: float, n_sites: int) -> Score | None:
         candidates.append((float(blocks.std(ddof=1)) / math.sqrt(N_BLOCKS), N_BLOCKS - 1))
     ratios = [(abs(mean) / error, freedom) for error, freedom in candidates if error > 0]
     return Score(min(ratio for ratio, _ in ratios), min(as_normal(*pair) for pair in ratios), sign)
+
+
+def _of_chains(means: Array) -> Score | None:
+    """The deviation from zero of the average of chains that are too short to show their autocorrelation."""
+    error = float(means.std(ddof=1)) / math.sqrt(len(means)) if len(means) >= MIN_CHAINS else 0.0
+    if error == 0:
+        return None
+    ratio = float(means.mean()) / error
+    return Score(abs(ratio), as_normal(abs(ratio), len(means) - 1), 1 if ratio > 0 else -1)
 
 
 def as_normal(ratio: float, freedom: float) -> float:

@@ -4,6 +4,7 @@ import copy
 import json
 import warnings
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -273,3 +274,77 @@ def test_configurations_say_at_which_temperature_a_range_is_judged(run, tmp_path
 def test_batches_are_groups_of_sixteen(batch_size):
     with pytest.raises(ValueError, match=f"batch_size must be a multiple of 16 .* got {batch_size}"):
         _fit(_model(), batch_size=batch_size)
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Spins of 3x3 at five temperatures of the range, sorted, and the temperature of each."""
+    ising, rng = la.Ising((3, 3)), np.random.default_rng(0)
+    tokens, temperatures = all_configurations((3, 3), 2), np.linspace(*RANGE, 5)
+    rows = []
+    for t in temperatures:
+        p = (-ising.token_energy(tokens) / t).softmax(0).numpy()
+        rows.append(rng.choice(len(tokens), 2000, p=p / p.sum()))
+    return ising.spins(tokens[np.concatenate(rows)]).numpy().astype(np.int8), np.repeat(temperatures, 2000)
+
+
+def _stored(path, spins, **arrays):
+    with h5py.File(path, "w") as h5:
+        h5["spins"] = spins
+        for name, array in arrays.items():
+            h5[name] = array
+    return path
+
+
+def test_data_at_many_temperatures_train_for_the_range(many, tmp_path):
+    """Exact KL between the temperatures of the data, after maximum likelihood alone; the data are sorted."""
+    spins, temperatures = many
+    file = _stored(tmp_path / "a.h5", spins, temperature=temperatures)
+    ising, tokens = la.Ising((3, 3)), all_configurations((3, 3), 2)
+    losses = {}
+    for name, given in (("file", {"data": file}), ("arrays", {"data": spins, "condition": temperatures})):
+        model = _model(width=16)
+        steps = _fit(model, steps=150, batch_size=128, learning_rate=0.01, evaluate_every=50, **given)
+        losses[name] = [step.loss for step in steps]
+        assert {"nll_held_out", "free_energy_per_site"} <= steps[-1].metrics.keys()
+    assert losses["file"] == losses["arrays"]
+    for t in (1.7, 2.3, 2.9):
+        log_p = (-ising.token_energy(tokens) / t).log_softmax(0)
+        log_q = model.log_prob(tokens, torch.full((len(tokens), 1), t)).double().detach()
+        assert float((log_p.exp() * (log_p - log_q)).sum()) < 0.02, t
+
+
+def test_what_training_on_data_for_a_range_needs(many, tmp_path):
+    spins, temperatures = many
+    silent = _stored(tmp_path / "silent.h5", spins)
+    single = _stored(tmp_path / "single.h5", spins[:2000], temperature=RANGE[0])
+    outside = _stored(tmp_path / "outside.h5", spins, temperature=temperatures + 5)
+    for given, message in (
+        ({"data": silent}, r"silent.h5 does not say at which temperatures .* write them beside .* as /temperature"),
+        ({"data": spins}, r"data does not say at which temperatures"),
+        ({"data": single}, r"all configurations of .*single.h5 are at T = 1.6: .* train at that one"),
+        ({"data": outside}, r"none at the requested 1.6:3.4"),
+        ({"data": spins, "condition": temperatures[:7]}, r"condition must be the temperature of each of the 10000"),
+        ({"data": spins, "condition": temperatures + 5}, r"temperatures of the data must lie in the range"),
+        ({"data": spins, "objective": "forward-reverse-kl"}, "needs objective 'reverse-kl', or 'forward-kl' with data"),
+        ({"objective": "forward-kl"}, r"'forward-kl' for a range of temperatures needs data at many temperatures"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            _fit(_model(), **given)
+
+
+def test_a_file_at_many_temperatures_on_the_command_line(many, tmp_path):
+    spins, temperatures = many
+    file = _stored(tmp_path / "a.h5", spins, temperature=temperatures)
+    small = [word for key in tiny.SETS for word in ("--set", key)]
+    system = ("--size", "3", "--temperature", "1.6:3.4")
+    shown = succeed("train", *system, *small, "--data", file, "--out", tmp_path / "run")
+    assert "these data fit Ising 3x3 at T = 1.6 to 3.4: energy balance" in shown
+    config = load_config(tmp_path / "run" / "run.toml")
+    assert config.training["objective"] == "forward-kl"
+    found = json.loads(succeed("estimate", tmp_path / "run", "-n", "200", "--data", file, "--json"))["estimates"]
+    assert [each["temperature"] for each in found] == pytest.approx(np.unique(temperatures))
+    assert all("forward_ess" in each for each in found)
+    silent = _stored(tmp_path / "silent.h5", spins)
+    refused = refusal("train", *system, *small, "--data", silent, "--out", tmp_path / "other")
+    assert "does not say at which temperatures its configurations are" in refused
