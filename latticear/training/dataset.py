@@ -38,6 +38,7 @@ class Dataset:
         seed: seed of the random draws.
         device: device of the batches that `draw` returns.
         condition: `(n, k)`, the condition of each configuration; or None.
+        purpose: the purpose of the generator of random draws, in `latticear.random_numbers`.
 
     Raises:
         ValueError: for conditions of a wrong shape, type or value, or too few configurations.
@@ -52,6 +53,7 @@ class Dataset:
         seed: int,
         device: torch.device,
         condition: Tensor | None = None,
+        purpose: str = "training",
     ) -> None:
         n_train = len(tokens) - n_held_out(len(tokens), held_out)
         if n_train < 1:
@@ -60,13 +62,13 @@ class Dataset:
         self.train, self.held = tokens[:n_train], tokens[n_train:]
         self.condition = None if condition is None else _checked_condition(condition, len(tokens)).to(device)
         self.n_sites, self.seed, self.device = space.n_sites, seed, device
-        self.q = space.n_tokens
+        self.q, self.purpose = space.n_tokens, purpose
         self.turn = space.symmetries if augment else None
         self.flip = augment and space.spin_flip
 
     def draw(self, n: int, step: int) -> Batch:
         """Draw n configurations of the training part, with random symmetries applied; a function of (seed, step)."""
-        rng = generator(self.seed, "training", step)
+        rng = generator(self.seed, self.purpose, step)
         rows = torch.from_numpy(rng.integers(len(self.train), size=n))
         tokens = self.train[rows]
         if self.turn is not None:

@@ -106,7 +106,9 @@ def fit(
     check_is_model(model)
     target = target_of(hamiltonian, temperature=temperature)
     shares_weights = getattr(model, "translation_invariant", True)
-    suited = suited_options(type(model), target.objective, shares_weights=shares_weights, has_data=data is not None)
+    suited = suited_options(
+        type(model), target.objective, shares_weights=shares_weights, has_data=data is not None, system=target.only
+    )
     chosen = options_of(suited | options)
     check_fit(model, target, chosen, seed, data, condition)
     if data is not None:

@@ -25,9 +25,10 @@ from latticear.runs.signals import StopSignals
 from latticear.runs.trees import config_tree, differences
 from latticear.targets.networks import AUTO
 from latticear.threads import ThreadsWarning, useful_threads
-from latticear.training import Step, TrainingError, fit
+from latticear.training import Step, TrainingError, TrainingOptions, fit
 from latticear.training.loop import work_of
 from latticear.training.state import ResumeError
+from latticear.training.suited import ADDED_LATER, suited_options
 from latticear.workflows.budget import Clock, check_no_steps, drawn_data, planned_steps, without_steps
 from latticear.workflows.grid_runs import check_classes, check_same_data, completed
 from latticear.workflows.trained import Report, Say, step_of
@@ -206,8 +207,13 @@ def config_of(run: Path) -> dict[str, Any]:
             del model[key]
     for key in target.model_options:
         del model[key]
-    if training["objective"] in (target.objective, MODELS[model["name"]].training_defaults.get("objective")):
-        del training["objective"]
+    shares_weights = config.model.get("translation_invariant", True)
+    suited = suited_options(
+        MODELS[model["name"]], target.objective, shares_weights=shares_weights, has_data=False, system=target.only
+    )
+    for key in ("objective", *ADDED_LATER):
+        if training[key] == suited.get(key, getattr(TrainingOptions, key)):
+            del training[key]
     del training["data"]
     tree.pop("data", None)
     return tree
