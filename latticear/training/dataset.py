@@ -10,9 +10,12 @@ from torch import Tensor
 from latticear.models import AbstractModel
 from latticear.random_numbers import generator
 from latticear.spaces import ConfigurationSpace
-from latticear.training.objectives import Metrics
+from latticear.training.objectives import Energy, Metrics, ess_of_data
 
 __all__ = ["Batch", "Dataset", "n_held_out"]
+
+MOST_HELD = 10_000
+"""Number of configurations of the held-out part, the first ones, on which a network is evaluated."""
 
 
 class Batch(NamedTuple):
@@ -84,7 +87,7 @@ class Dataset:
     @torch.no_grad()
     def evaluate(self, model: AbstractModel, batch_size: int) -> Metrics:
         """Negative log-likelihood in nats per site of the held-out part, of its first 10,000 configurations at most."""
-        held = self.held[:10_000]
+        held = self.held[:MOST_HELD]
         if not len(held):
             return {}
         model.eval()
@@ -95,6 +98,15 @@ class Dataset:
             total -= model(held[start : start + batch_size].to(self.device), *condition).sum().item()
         model.train()
         return {"nll_held_out": total / (len(held) * self.n_sites)}
+
+    @torch.no_grad()
+    def forward_ess(self, model: AbstractModel, energy: Energy, beta: float, batch_size: int) -> Metrics:
+        """The ESS of a model estimated from the same configurations; they are data of one system at one temperature."""
+        parts = [part.to(self.device) for part in self.held[:MOST_HELD].split(batch_size) if len(part)]
+        if not parts:
+            return {}
+        log_ratio = torch.cat([model(part).double() + beta * energy.energy_given(part, None) for part in parts])
+        return {"forward_ess": ess_of_data(log_ratio)}
 
 
 def n_held_out(n: int, fraction: float) -> int:

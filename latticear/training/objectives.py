@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from latticear.samples import Samples
 
-__all__ = ["Metrics", "batch_metrics", "forward_kl", "reverse_kl"]
+__all__ = ["Energy", "Metrics", "batch_metrics", "ess_of_data", "forward_kl", "reverse_kl"]
 
 Metrics = dict[str, float]
 
@@ -86,8 +86,13 @@ def reverse_kl(
     loss = (advantage * log_q).mean() / n_sites
     metrics = {"kl_bound": drawn.mean().item() / n_sites}
     if n_data:
-        metrics["forward_ess"] = (2 * math.log(len(data)) - data.logsumexp(0) - (-data).logsumexp(0)).exp().item()
+        metrics["forward_ess"] = ess_of_data(data)
     return loss, metrics
+
+
+def ess_of_data(log_ratio: Tensor) -> float:
+    """The ESS of a model, estimated from `log_q + beta E` of configurations of the target."""
+    return (2 * math.log(len(log_ratio)) - log_ratio.logsumexp(0) - (-log_ratio).logsumexp(0)).exp().item()
 
 
 def _minus_others(values: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class TrainingOptions:
         monte_carlo: how it draws them: "default" as `monte_carlo` does by default; "tempering" by clusters where they
             suit, otherwise by parallel tempering, which visits all phases with their right probabilities where single
             spins do not leave the phase in which they start. Its schedule is short: max(256, 4 L^2) sweeps before the
-            first configuration, max(2, L^2 / 32) between two.
+            first configuration, max(2, L^2 / 32) between two, with L the larger extent.
         held_out: maximum likelihood only: fraction of the data, its last configurations, that is not trained on.
         augment: maximum likelihood only: apply random lattice symmetries and spin flips of the Hamiltonian to the data;
             a grid has no symmetries.

@@ -91,6 +91,9 @@ class Objective:
         if not self._target.in_groups:
             drawn = samples[: self._options.batch_size - n_data]
             metrics |= batch_metrics(drawn, self._target, self._shown_temperature)
+        if n_heated and step + 1 == self._options.steps:
+            size = self._options.batch_size  # the data of a single batch are too few for the last word
+            metrics |= self._dataset.forward_ess(self._model, self._target, float(beta), size)
         return loss, metrics
 
     @cached_property

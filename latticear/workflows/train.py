@@ -37,6 +37,8 @@ __all__ = ["asked_config", "begin", "check_out", "train_run", "training_data"]
 
 BOUND = " (one batch: an upper bound on average; latticear estimate gives the value)"
 """What the last line of progress says of the variational free energy."""
+LACKING, LACKS = 0.5, "; the network lacks a part of the data: its estimates will be wrong, train with more steps"
+"""Share of the ESS that the data must confirm, and what the last line says if they do not."""
 
 
 def train_run(
@@ -385,6 +387,8 @@ def _headline(status: dict[str, Any], *, last: bool = False) -> str:
         text += f"ESS {status['ess']:.2f}"
         text += f", from data {status['forward_ess']:.2f}" if "forward_ess" in status else ""
         text += BOUND if last else ""
+        if last and status.get("forward_ess", 1.0) < LACKING * status["ess"]:
+            text += LACKS
     elif "nll_held_out" in status:
         text += f"held out {status['nll_held_out']:.5f}"
     return text.rstrip()
