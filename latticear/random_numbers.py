@@ -46,6 +46,7 @@ GENERATORS: dict[str, tuple[int, ...]] = {
     "block updates": (0x626C6B,),  # the letters "blk"; for windows, proposals and acceptances
     "couplings": (),  # of a disorder; the number of the instance may follow
     "dropout": (0x64726F,),  # the letters "dro"; the training step follows
+    "heated": (0x686F74,),  # the letters "hot"; for data, what heats them, or the step follows
     "glyphs": (),  # the number of the picture follows
     "neural Metropolis": (0x6E6D63,),  # the letters "nmc"; for acceptances
     "training": (TRAINING,),  # the step follows; for data, their symmetries and temperatures

@@ -102,6 +102,9 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
     training_defaults: ClassVar[dict[str, Any]] = {}
     """Options of `fit` that suit this network better than the general defaults; its configs start from them."""
 
+    holds_phases: ClassVar[bool] = True
+    """Whether a network of this class can give several phases their probabilities, so that it is trained to."""
+
     added_later: ClassVar[dict[str, Any]] = {}
     """Options that descriptions written by earlier versions lack, with the values that such networks have."""
 

@@ -53,6 +53,7 @@ class MeanField(AbstractModel):
     """
 
     name: ClassVar[str] = "mean_field"
+    holds_phases: ClassVar[bool] = False  # independent sites: their best bound is that of one phase
 
     def __init__(
         self,

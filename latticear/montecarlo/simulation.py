@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -218,15 +218,27 @@ def default_method(hamiltonian: AbstractHamiltonian) -> str:
     return method_for(hamiltonian).name
 
 
-def monte_carlo_data(hamiltonian: AbstractHamiltonian, temperature: float, n: int, seed: int, purpose: str) -> Tensor:
-    """Configurations of the Boltzmann distribution by the default method: tokens `(n, H, W)` or `(n, C, H, W)`.
+def monte_carlo_data(
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    n: int,
+    seed: int,
+    purpose: str,
+    *,
+    method: str | None = None,
+    thermalization: int | None = None,
+    thinning: int | None = None,
+) -> Tensor:
+    """Configurations of the Boltzmann distribution: tokens `(n, H, W)` or `(n, C, H, W)`.
 
     Each `purpose` has its own random stream: configurations of different purposes, and those of `monte_carlo`, are
-    independent of each other even if the seed is the same.
+    independent of each other even if the seed is the same. `method`, `thermalization`
+    and `thinning` are those of `monte_carlo`.
     """
     stream = random_stream(check_seed(seed), purpose)
-    own, method = int(stream.generate_state(1, np.uint64)[0]), default_method(hamiltonian)
-    return torch.cat([b.tokens for b in monte_carlo(hamiltonian, temperature, n=n, method=method, seed=own)])
+    own = int(stream.generate_state(1, np.uint64)[0])
+    schedule: dict[str, Any] = {"method": method, "thermalization": thermalization, "thinning": thinning}
+    return torch.cat([batch.tokens for batch in monte_carlo(hamiltonian, temperature, n=n, seed=own, **schedule)])
 
 
 def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> ChainSchedule:

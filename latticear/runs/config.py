@@ -14,7 +14,7 @@ import torch
 
 from latticear.checksums import ChangedFileWarning, toml_is_as_written
 from latticear.data.couplings import Couplings
-from latticear.hamiltonians import hamiltonian_from_dict
+from latticear.hamiltonians import AbstractHamiltonian, hamiltonian_from_dict
 from latticear.models import MODELS, AbstractModel, PixelCNN
 from latticear.runs.own_couplings import FILE as COUPLINGS, file_of_couplings
 from latticear.runs.schema import GRID, HAMILTONIAN, checked_data
@@ -23,7 +23,7 @@ from latticear.spaces import Grid
 from latticear.tables import brief
 from latticear.targets import TARGETS, AbstractTarget, GridTarget, target_of
 from latticear.targets.networks import AUTO, WITHOUT_ENERGY, NetworkChoice, build_network, default_network
-from latticear.training.suited import suited_options
+from latticear.training.suited import ADDED_LATER as TRAINING_ADDED_LATER, suited_options
 
 __all__ = [
     "RunConfig",
@@ -134,13 +134,15 @@ def stored_config(path: Path, values: Tree | None = None) -> RunConfig:
 
 
 def brought_up_to_date(tree: Tree) -> Tree:
-    """A complete config that an earlier version wrote, with the options of its network that this version has besides.
+    """A complete config that an earlier version wrote, with the options that this version has besides.
 
-    Those options have the values that describe the same network.
+    Those options have the values that describe the same network and the same training.
     """
     model = tree.get("model", {})
     network = MODELS.get(str(model.get("name"))) if isinstance(model, dict) else None
-    return tree if network is None else tree | {"model": network.added_later | model}
+    tree = tree if network is None else tree | {"model": network.added_later | model}
+    training = tree.get("training", {})
+    return tree | {"training": TRAINING_ADDED_LATER | training} if isinstance(training, dict) else tree
 
 
 def parse_config(tree: Tree, complete: Completion | None = None, *, needs_energy: bool = False) -> RunConfig:
@@ -176,7 +178,7 @@ def _hamiltonian_config(tree: Tree) -> RunConfig:
     model = HAMILTONIAN.model(sections["model"])
     _replace_auto(model, target)
     objective = target.suited_objective(bool(sections["training"].get("data")))
-    suited = _suited(sections, objective, model.get("translation_invariant", True))
+    suited = _suited(sections, objective, model.get("translation_invariant", True), target.only)
     training = HAMILTONIAN.training(suited | sections["training"])
     model |= {key: model[key] or value for key, value in target.model_options.items()}
     if "n_components" in model:
@@ -232,10 +234,15 @@ def _divided(tree: Tree, first: str) -> tuple[Tree, dict[str, Tree]]:
     return {key: value for key, value in tree.items() if key not in sections}, sections
 
 
-def _suited(sections: dict[str, Tree], objective: str | None, shares_weights: bool = True) -> Tree:
+def _suited(
+    sections: dict[str, Tree],
+    objective: str | None,
+    shares_weights: bool = True,
+    system: AbstractHamiltonian | None = None,
+) -> Tree:
     """The training options that suit the network, for a target whose only objective is given."""
     network, has_data = MODELS[sections["model"]["name"]], bool(sections["training"].get("data"))
-    return suited_options(network, objective, shares_weights=shares_weights, has_data=has_data)
+    return suited_options(network, objective, shares_weights=shares_weights, has_data=has_data, system=system)
 
 
 def _chosen(model: Tree, default: NetworkChoice) -> NetworkChoice | None:

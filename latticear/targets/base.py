@@ -256,6 +256,11 @@ class AbstractTarget(ABC):
         raise self._lacks("one system at one temperature")
 
     @property
+    def only(self) -> AbstractHamiltonian | None:
+        """The Hamiltonian of a target that consists of one distribution; None for any other target."""
+        return None
+
+    @property
     def system(self) -> AbstractHamiltonian:
         """The Hamiltonian of a target whose settings have all the same one.
 

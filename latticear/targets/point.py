@@ -49,6 +49,10 @@ class PointTarget(BoltzmannTarget):
         return self.space
 
     @property
+    def only(self) -> AbstractHamiltonian:
+        return self.space
+
+    @property
     def single(self) -> Setting:
         return Setting(self.space, self.temperature)
 

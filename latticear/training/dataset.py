@@ -10,9 +10,12 @@ from torch import Tensor
 from latticear.models import AbstractModel
 from latticear.random_numbers import generator
 from latticear.spaces import ConfigurationSpace
-from latticear.training.objectives import Metrics
+from latticear.training.objectives import Energy, Metrics, ess_of_data
 
 __all__ = ["Batch", "Dataset", "n_held_out"]
+
+MOST_HELD = 10_000
+"""Number of configurations of the held-out part, the first ones, on which a network is evaluated."""
 
 
 class Batch(NamedTuple):
@@ -38,6 +41,7 @@ class Dataset:
         seed: seed of the random draws.
         device: device of the batches that `draw` returns.
         condition: `(n, k)`, the condition of each configuration; or None.
+        purpose: the purpose of the generator of random draws, in `latticear.random_numbers`.
 
     Raises:
         ValueError: for conditions of a wrong shape, type or value, or too few configurations.
@@ -52,6 +56,7 @@ class Dataset:
         seed: int,
         device: torch.device,
         condition: Tensor | None = None,
+        purpose: str = "training",
     ) -> None:
         n_train = len(tokens) - n_held_out(len(tokens), held_out)
         if n_train < 1:
@@ -60,13 +65,13 @@ class Dataset:
         self.train, self.held = tokens[:n_train], tokens[n_train:]
         self.condition = None if condition is None else _checked_condition(condition, len(tokens)).to(device)
         self.n_sites, self.seed, self.device = space.n_sites, seed, device
-        self.q = space.n_tokens
+        self.q, self.purpose = space.n_tokens, purpose
         self.turn = space.symmetries if augment else None
         self.flip = augment and space.spin_flip
 
     def draw(self, n: int, step: int) -> Batch:
         """Draw n configurations of the training part, with random symmetries applied; a function of (seed, step)."""
-        rng = generator(self.seed, "training", step)
+        rng = generator(self.seed, self.purpose, step)
         rows = torch.from_numpy(rng.integers(len(self.train), size=n))
         tokens = self.train[rows]
         if self.turn is not None:
@@ -82,7 +87,7 @@ class Dataset:
     @torch.no_grad()
     def evaluate(self, model: AbstractModel, batch_size: int) -> Metrics:
         """Negative log-likelihood in nats per site of the held-out part, of its first 10,000 configurations at most."""
-        held = self.held[:10_000]
+        held = self.held[:MOST_HELD]
         if not len(held):
             return {}
         model.eval()
@@ -93,6 +98,15 @@ class Dataset:
             total -= model(held[start : start + batch_size].to(self.device), *condition).sum().item()
         model.train()
         return {"nll_held_out": total / (len(held) * self.n_sites)}
+
+    @torch.no_grad()
+    def forward_ess(self, model: AbstractModel, energy: Energy, beta: float, batch_size: int) -> Metrics:
+        """The ESS of a model estimated from the same configurations; they are data of one system at one temperature."""
+        parts = [part.to(self.device) for part in self.held[:MOST_HELD].split(batch_size) if len(part)]
+        if not parts:
+            return {}
+        log_ratio = torch.cat([model(part).double() + beta * energy.energy_given(part, None) for part in parts])
+        return {"forward_ess": ess_of_data(log_ratio)}
 
 
 def n_held_out(n: int, fraction: float) -> int:

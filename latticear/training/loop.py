@@ -115,7 +115,9 @@ def fit(
     shares_weights = getattr(model, "translation_invariant", True)
     has_data = data is not None
     objective_of = target.suited_objective(has_data)
-    suited = suited_options(type(model), objective_of, shares_weights=shares_weights, has_data=has_data)
+    suited = suited_options(
+        type(model), objective_of, shares_weights=shares_weights, has_data=has_data, system=target.only
+    )
     chosen = options_of(suited | options)
     check_fit(model, target, chosen, seed, data, condition)
     tokens = None

@@ -10,9 +10,12 @@ from torch import Tensor, nn
 
 from latticear.samples import Samples
 
-__all__ = ["Metrics", "batch_metrics", "forward_kl", "reverse_kl"]
+__all__ = ["Energy", "Metrics", "batch_metrics", "ess_of_data", "forward_kl", "reverse_kl"]
 
 Metrics = dict[str, float]
+
+LIMIT = 3.0
+"""Largest advantage of a heated configuration, in nats."""
 
 
 class Energy(Protocol):
@@ -34,6 +37,7 @@ def reverse_kl(
     *,
     n_groups: int = 1,
     n_data: int = 0,
+    n_heated: int = 0,
 ) -> tuple[Tensor, Metrics]:
     """Surrogate loss with the score-function gradient of KL(q || p), and of the log-variance over data.
 
@@ -45,6 +49,10 @@ def reverse_kl(
     Both have vanishing variance as q approaches p, since each term vanishes for q = p. The data also show regions where
     q is much smaller than p, which samples of q never visit.
 
+    Heated configurations, of any distribution, show more such regions. Their baseline is the mean over all others, so
+    that they also learn the offset; and their advantage is limited, since the first ones that the network has never met
+    would drown all others.
+
     Args:
         model: called as `model(tokens, condition, samples.log_q)`; returns log_q `(B,)` with its gradient.
         hamiltonian: gives the energy E.
@@ -53,7 +61,9 @@ def reverse_kl(
             configurations of the target. `samples.log_q` is the log-probability of the model for all of them.
         n_groups: number of equal groups that the samples of the model consist of, one after the other; the samples of a
             group share a condition.
-        n_data: number of configurations of the target at the end of `samples`; they form a group of their own.
+        n_data: number of configurations at the end of `samples` that the model has not drawn; those of the target form
+            a group of their own.
+        n_heated: number of those that are heated, at the very end.
 
     Returns:
         A scalar loss in nats per site, of which only the gradient has a meaning, and metrics: `kl_bound`, the mean of
@@ -67,14 +77,22 @@ def reverse_kl(
     assert samples.log_q is not None
     n_drawn, n_sites = len(samples) - n_data, hamiltonian.n_sites
     log_ratio = samples.log_q + beta * hamiltonian.energy_given(samples.tokens, samples.condition)
-    drawn, data = log_ratio.split([n_drawn, n_data])
-    advantage = torch.cat([_minus_others(drawn.view(n_groups, -1)), _minus_others(data[None])])
+    drawn, data, hot = log_ratio.split([n_drawn, n_data - n_heated, n_heated])
+    parts = [_minus_others(drawn.view(n_groups, -1)), _minus_others(data[None])]
+    if n_heated:
+        parts.append((hot - log_ratio[: len(samples) - n_heated].mean()).clamp(-LIMIT, LIMIT))
+    advantage = torch.cat(parts)
     log_q = model(samples.tokens, samples.condition, samples.log_q)
     loss = (advantage * log_q).mean() / n_sites
     metrics = {"kl_bound": drawn.mean().item() / n_sites}
     if n_data:
-        metrics["forward_ess"] = (2 * math.log(n_data) - data.logsumexp(0) - (-data).logsumexp(0)).exp().item()
+        metrics["forward_ess"] = ess_of_data(data)
     return loss, metrics
+
+
+def ess_of_data(log_ratio: Tensor) -> float:
+    """The ESS of a model, estimated from `log_q + beta E` of configurations of the target."""
+    return (2 * math.log(len(log_ratio)) - log_ratio.logsumexp(0) - (-log_ratio).logsumexp(0)).exp().item()
 
 
 def _minus_others(values: Tensor) -> Tensor:

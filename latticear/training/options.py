@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 
 from latticear.arguments import did_you_mean
 
-__all__ = ["OBJECTIVES", "SCHEDULES", "TrainingOptions", "options_of", "takes_options"]
+__all__ = ["MONTE_CARLO", "OBJECTIVES", "SCHEDULES", "TrainingOptions", "options_of", "takes_options"]
 
 OBJECTIVES = ("reverse-kl", "forward-kl", "forward-reverse-kl")
 SCHEDULES = ("cosine", "constant")
+MONTE_CARLO = ("default", "tempering")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,8 +42,14 @@ class TrainingOptions:
             target is the uniform distribution; starting there keeps the model from collapsing into a single phase.
         forward_share: forward-reverse-kl only: fraction of the steps, the first ones, that maximise the likelihood.
         data_share: forward-reverse-kl only: in the later steps, fraction of the batch that consists of data.
-        n_monte_carlo: number of configurations that Monte Carlo draws if the likelihood is maximised and no data are
-            given.
+        heated_share: forward-reverse-kl only: in the later steps, fraction of the data in the batch that have been
+            heated (`latticear.training.drawn.heated`). They show the network where its probability is far too small
+            although neither its samples nor the data ever come there.
+        n_monte_carlo: number of configurations that Monte Carlo draws if the objective needs data and none are given.
+        monte_carlo: how it draws them: "default" as `monte_carlo` does by default; "tempering" by clusters where they
+            suit, otherwise by parallel tempering, which visits all phases with their right probabilities where single
+            spins do not leave the phase in which they start. Its schedule is short: max(256, 4 L^2) sweeps before the
+            first configuration, max(2, L^2 / 32) between two, with L the larger extent.
         held_out: maximum likelihood only: fraction of the data, its last configurations, that is not trained on.
         augment: maximum likelihood only: apply random lattice symmetries and spin flips of the Hamiltonian to the data;
             a grid has no symmetries.
@@ -67,14 +74,16 @@ class TrainingOptions:
     anneal: float = 0.3
     forward_share: float = 0.3
     data_share: float = 0.5
+    heated_share: float = 0.0
     n_monte_carlo: int = 20_000
+    monte_carlo: str = "default"
     held_out: float = 0.1
     augment: bool = True
     evaluate_every: int = 50
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for name, valid in (("objective", OBJECTIVES), ("schedule", SCHEDULES)):
+        for name, valid in (("objective", OBJECTIVES), ("schedule", SCHEDULES), ("monte_carlo", MONTE_CARLO)):
             value = getattr(self, name)
             if value not in valid:
                 raise ValueError(f"{name} must be one of {list(valid)}, got {value!r}{did_you_mean(value, valid)}")
@@ -92,7 +101,7 @@ class TrainingOptions:
             raise ValueError(
                 f"steps must be at least 1 and batch_size at least 2, got {self.steps} and {self.batch_size}"
             )
-        for name in ("anneal", "forward_share", "data_share", "held_out", "ema_decay"):
+        for name in ("anneal", "forward_share", "data_share", "heated_share", "held_out", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if self.n_monte_carlo < 2:
@@ -124,9 +133,14 @@ class TrainingOptions:
 
     @property
     def n_data(self) -> int:
-        """Number of data configurations in the batch of each later step."""
+        """Number of data configurations in the batch of each later step, those that are heated included."""
         n = round(self.data_share * self.batch_size) if self.objective == "forward-reverse-kl" else 0
         return min(max(n, 2), self.batch_size - 2) if n else 0  # data and samples both need a variance
+
+    @property
+    def n_heated(self) -> int:
+        """Number of heated configurations among the data of each later step."""
+        return max(0, min(round(self.heated_share * self.n_data), self.n_data - 2))  # the variance of the other data
 
     def is_evaluated(self, step: int) -> bool:
         """Whether a step, counted from 0, ends with an evaluation."""

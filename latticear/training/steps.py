@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from latticear.models import AbstractModel
-from latticear.montecarlo import monte_carlo_data
 from latticear.random_numbers import generator, own_random_state
 from latticear.targets import AbstractTarget
 from latticear.training.batches import Batches
 from latticear.training.dataset import Dataset
+from latticear.training.drawn import drawn_data, heated
 from latticear.training.objectives import Metrics, batch_metrics, forward_kl, reverse_kl
 from latticear.training.options import TrainingOptions
 
@@ -58,6 +58,8 @@ class Objective:
         """
         if step < self._options.n_forward or self._options.n_data:
             _ = self._dataset
+        if self._options.n_heated:
+            _ = self._heated
 
     def __call__(self, step: int) -> tuple[Tensor, Metrics]:
         """The loss in nats per site and the metrics of a training step; steps count from 0."""
@@ -78,27 +80,37 @@ class Objective:
         return loss, metrics
 
     def _free_energy(self, step: int) -> tuple[Tensor, Metrics]:
-        n_data, share = self._options.n_data, self._options.beta_share(step)
-        data = self._dataset.draw(n_data, step).tokens if n_data else None
+        n_data, n_heated, share = self._options.n_data, self._options.n_heated, self._options.beta_share(step)
+        data = self._dataset.draw(n_data - n_heated, step).tokens if n_data else None
+        if data is not None and n_heated:
+            data = torch.cat([data, self._heated.draw(n_heated, step).tokens])
         samples, beta = self._batches.draw(step, data)
-        n_groups = self._batches.n_groups
-        loss, metrics = reverse_kl(self._network, self._target, share * beta, samples, n_groups=n_groups, n_data=n_data)
+        parts = {"n_groups": self._batches.n_groups, "n_data": n_data, "n_heated": n_heated}
+        loss, metrics = reverse_kl(self._network, self._target, share * beta, samples, **parts)
         metrics |= {"beta": share * float(beta.mean())}
         if not self._target.in_groups:
             drawn = samples[: self._options.batch_size - n_data]
             metrics |= batch_metrics(drawn, self._target, self._shown_temperature)
+        if n_heated and step + 1 == self._options.steps:
+            size = self._options.batch_size  # the data of a single batch are too few for the last word
+            metrics |= self._dataset.forward_ess(self._model, self._target, float(beta), size)
         return loss, metrics
 
     @cached_property
     def _dataset(self) -> Dataset:
         options, device, data = self._options, self._model.rank.device, self._data
         if data is None:
-            setting = self._target.single
-            data = monte_carlo_data(setting.system, setting.temperature, options.n_monte_carlo, self._seed, "training")
+            data = drawn_data(self._target, options, self._seed)
         condition = self._condition
         if condition is not None:
             condition = condition.to(next(self._model.parameters()).dtype)
         return Dataset(data, self._target.space, options.held_out, options.augment, self._seed, device, condition)
+
+    @cached_property
+    def _heated(self) -> Dataset:
+        setting, options, device = self._target.single, self._options, self._model.rank.device
+        tokens = heated(setting.system, setting.temperature, self._dataset.train, self._seed)
+        return Dataset(tokens, setting.system, 0.0, options.augment, self._seed, device, purpose="heated")
 
     @property
     def _shown_temperature(self) -> float:

@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 
 from latticear.data.configurations import Configurations
 from latticear.models import AbstractModel
-from latticear.montecarlo import monte_carlo_data
 from latticear.runs.config import RunConfig, build_model, resolve_device
 from latticear.runs.directory import RunDirectory
 from latticear.runs.trees import Tree
-from latticear.training import Step
+from latticear.training import Step, TrainingOptions, drawn
 from latticear.workflows.limits import check_time
 
 __all__ = [
@@ -222,6 +221,5 @@ def drawn_data(config: RunConfig) -> Configurations | None:
     """
     if config.training["objective"] == "reverse-kl" or not config.target.has_energy:
         return None
-    setting, n = config.target.single, config.training["n_monte_carlo"]
-    tokens = monte_carlo_data(setting.system, setting.temperature, n, config.seed, "training")
-    return Configurations(tokens, None)
+    options = {key: value for key, value in config.training.items() if key not in ("data", "checkpoint_every")}
+    return Configurations(drawn.drawn_data(config.target, TrainingOptions(**options), config.seed), None)

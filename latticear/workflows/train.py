@@ -26,9 +26,10 @@ from latticear.runs.signals import StopSignals
 from latticear.runs.trees import config_tree, differences
 from latticear.targets.networks import AUTO
 from latticear.threads import ThreadsWarning, useful_threads
-from latticear.training import Step, TrainingError, fit
+from latticear.training import Step, TrainingError, TrainingOptions, fit
 from latticear.training.loop import work_of
 from latticear.training.state import ResumeError
+from latticear.training.suited import ADDED_LATER, suited_options
 from latticear.workflows.budget import Clock, check_no_steps, drawn_data, planned_steps, without_steps
 from latticear.workflows.grid_runs import check_classes, check_same_data, completed
 from latticear.workflows.trained import Report, Say, step_of
@@ -37,6 +38,8 @@ __all__ = ["asked_config", "begin", "check_out", "train_run", "training_data"]
 
 BOUND = " (one batch: an upper bound on average; latticear estimate gives the value)"
 """What the last line of progress says of the variational free energy."""
+LACKING, LACKS = 0.5, "; the network lacks a part of the data: its estimates will be wrong, train with more steps"
+"""Share of the ESS that the data must confirm, and what the last line says if they do not."""
 
 
 def train_run(
@@ -209,9 +212,13 @@ def config_of(run: Path) -> dict[str, Any]:
             del model[key]
     for key in target.model_options:
         del model[key]
-    objective = target.suited_objective(bool(training["data"]))
-    if training["objective"] in (objective, MODELS[model["name"]].training_defaults.get("objective")):
-        del training["objective"]
+    has_data = bool(training["data"])
+    shares_weights, network = config.model.get("translation_invariant", True), MODELS[model["name"]]
+    objective = target.suited_objective(has_data)
+    suited = suited_options(network, objective, shares_weights=shares_weights, has_data=has_data, system=target.only)
+    for key in ("objective", *ADDED_LATER):
+        if training[key] == suited.get(key, getattr(TrainingOptions, key)):
+            del training[key]
     del training["data"]
     tree.pop("data", None)
     return tree
@@ -394,6 +401,8 @@ def _headline(status: dict[str, Any], *, last: bool = False) -> str:
         text += f"ESS {status['ess']:.2f}"
         text += f", from data {status['forward_ess']:.2f}" if "forward_ess" in status else ""
         text += BOUND if last else ""
+        if last and status.get("forward_ess", 1.0) < LACKING * status["ess"]:
+            text += LACKS
     elif "nll_held_out" in status:
         text += f"held out {status['nll_held_out']:.5f}"
     return text.rstrip()
