@@ -194,7 +194,8 @@ class Reference:
 
 def weighted_tasks(name: str, system: Any, temperature: float, seed: int, models: int = 8) -> Iterator[dict[str, Any]]:
     """Importance sampling and neural Metropolis with spoiled tables, against checks."""
-    table, rng, own = Tabulated(system, temperature), generator(seed, "alarms"), observables()
+    table, rng, own = Tabulated(system, temperature), generator(seed, f"alarms {name} {temperature}"), observables()
+    seed = int(rng.integers(10**6))
     exact, reference = exact_values(table), Reference(system, temperature, seed)
     for _ in range(models):
         kind, log_q = spoiled(table, rng)
@@ -214,7 +215,9 @@ def weighted_tasks(name: str, system: Any, temperature: float, seed: int, models
 
 def chain_tasks(name: str, system: Any, temperature: float, seed: int) -> Iterator[dict[str, Any]]:
     """Chains of Monte Carlo of all methods and lengths, against checks by another method."""
-    rng, own, reference = generator(seed, "chains"), observables(), Reference(system, temperature, seed)
+    rng, own = generator(seed, f"chains {name} {temperature}"), observables()
+    seed = int(rng.integers(10**6))
+    reference = Reference(system, temperature, seed)
     exact = exact_values(Tabulated(system, temperature))
     for method in CHAINS:
         n = int(rng.choice(SIZES))
@@ -257,7 +260,8 @@ def chains_of(
 
 def network_tasks(name: str, system: Any, temperature: float, seed: int) -> Iterator[dict[str, Any]]:
     """All estimators that a network has, after a training that is too short."""
-    rng, own = generator(seed, "networks"), observables()
+    rng, own = generator(seed, f"networks {name} {temperature}"), observables()
+    seed = int(rng.integers(10**6))
     exact, reference = exact_values(Tabulated(system, temperature)), Reference(system, temperature, seed)
     steps, n = int(rng.choice([20, 60, 150])), int(rng.choice([1000, 10_000, 30_000]))
     objective = str(rng.choice(["reverse-kl", "forward-reverse-kl"]))

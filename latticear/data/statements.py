@@ -144,10 +144,10 @@ def stated_temperatures(contents: Contents, name: str, *, conditions: bool = Fal
         return Temperatures(f"{contents.path}: /{key}", values, inverse, exact)
     found = []
     for keys, inverse in ((TEMPERATURES, False), (BETAS, True)):
-        key = next((key for key in keys if attributes.get(key) is not None), None)
-        if key is not None:
-            where = f"{contents.path}: the attribute {key}"
-            found.append(Temperatures(where, np.asarray(_number(where, attributes[key])), inverse, exact))
+        stated = next((key for key in keys if attributes.get(key) is not None), None)
+        if stated is not None:
+            where = f"{contents.path}: the attribute {stated}"
+            found.append(Temperatures(where, np.asarray(_number(where, attributes[stated])), inverse, exact))
     if len(found) == 2 and not found[0].at(float(found[1].as_temperatures)).all():
         raise ValueError(
             f"{found[0].name} is {found[0].values}, and the attribute {found[1].name.split()[-1]} is "
@@ -167,7 +167,7 @@ def check_parameters(contents: Contents, name: str, system: ConfigurationSpace) 
         here = own.get(parameter)
         for key in keys:
             there = attributes.get(key)
-            if not _is_number(here) or not _is_number(there):
+            if here is None or there is None or not _is_number(here) or not _is_number(there):
                 continue
             if not math.isclose(there, here, rel_tol=1e-6, abs_tol=1e-9):
                 raise ValueError(

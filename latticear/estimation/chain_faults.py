@@ -96,7 +96,7 @@ def _is_one_of_many(rest: Array) -> bool:
         shuffled = rest[:, rng.permutation(rest.shape[1])]
         others.append(float((shuffled[:, 1:] * shuffled[:, :-1]).mean()))
     found = float((rest[:, 1:] * rest[:, :-1]).mean())
-    return found < max(others) or found < np.mean(others) + LIMIT * np.std(others)
+    return bool(found < max(others) or found < np.mean(others) + LIMIT * np.std(others))
 
 
 def _freedom(n: int, tau: TauInt) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 from latticear.arguments import check_seed
 from latticear.arrays import Array
 from latticear.estimation.autocorrelation import TauInt, mean_error
-from latticear.estimation.estimates import JUDGED, Estimates, rarity_reasons, with_rarity
+from latticear.estimation.estimates import JUDGED, Estimates, with_rarity
 from latticear.estimation.measurement import Measurement, Observable, measurements
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.reference import AUTO, Exact, reference
@@ -241,7 +241,6 @@ def estimates_of_chains(
     n, still = energy.size, _still_fraction(taus, energy.shape[0])
     imbalance = imbalance_of(change, error, n_sites, temperature, n * still)
     reasons += list(misfit) or imbalance.reasons
-    reasons += rarity_reasons(events)
     estimates = {
         name: with_rarity(
             Estimate(

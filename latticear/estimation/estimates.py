@@ -23,14 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DIAGNOSTICS",
-    "FEWEST_EVENTS",
     "JUDGED",
     "KEY",
     "MIN_EVENTS",
     "Estimates",
     "UnreliableEstimateWarning",
     "quiet",
-    "rarity_reasons",
     "with_error",
     "with_rarity",
 ]
@@ -38,8 +36,6 @@ __all__ = [
 MIN_EVENTS = 30
 """Smallest number of rare events on which a trusted error bar depends: if k of n configurations have an event whose
 expected number is e, (k - e) / sqrt(k) lies below -3 in at most 3 of 1000 cases if k is at least 30, whatever e is."""
-FEWEST_EVENTS = 3
-"""Number of rare events below which an error bar is not trusted: one value in five deviates by more than 3 errors."""
 JUDGED = ("energy_per_site", "abs_magnetization")
 """Quantities whose errors decide about all others: if one of these errors cannot be trusted, all are unreliable."""
 DIAGNOSTICS = ("ess", "pareto_k", "forward_ess")
@@ -284,24 +280,10 @@ class Estimates(dict[str, Estimate]):
 
 
 def with_rarity(estimate: Estimate, events: float) -> Estimate:
-    """An estimate with what follows from the number of rare events on which its error depends."""
+    """An estimate with a doubt if its error depends on few rare events."""
     if events >= MIN_EVENTS:
         return estimate
-    reason = f"the error depends on few rare events, about {events:.2g}: use more configurations"
-    return estimate.object_to([reason]) if events < FEWEST_EVENTS else estimate.doubt([reason])
-
-
-def rarity_reasons(events: Mapping[str, float]) -> list[str]:
-    """A reason for distrust of all quantities if the error of the energy or of |m| depends on hardly any rare event.
-
-    Args:
-        events: number of rare events on which the error of each quantity depends, by the name of the quantity.
-    """
-    few = {name: events[name] for name in JUDGED if events.get(name, MIN_EVENTS) < FEWEST_EVENTS}
-    if not few:
-        return []
-    fewest = min(few.values())
-    return [f"the error of {' and '.join(few)} depends on few rare events, about {fewest:.2g}: use more configurations"]
+    return estimate.doubt([f"the error depends on few rare events, about {events:.2g}: use more configurations"])
 
 
 def _grouped(by_name: Mapping[str, Verdict], decisive: Mapping[str, Verdict]) -> dict[tuple[str, str], list[str]]:

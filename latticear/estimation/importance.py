@@ -15,7 +15,7 @@ import numpy as np
 
 from latticear.arrays import Array
 from latticear.estimation.columns import Columns
-from latticear.estimation.estimates import FEWEST_EVENTS, Estimates, quiet, rarity_reasons, with_rarity
+from latticear.estimation.estimates import Estimates, quiet, with_rarity
 from latticear.estimation.inputs import MIN_SAMPLES
 from latticear.estimation.judgement import Asked, asked_check, infer, judge
 from latticear.estimation.measurement import Observable, measurements
@@ -219,17 +219,13 @@ def weighted_estimates(
     quantities["entropy_per_site"] = Thermodynamics(
         u.value / temperature + free.value / n_sites, u.influence / temperature + free.influence / n_sites
     )
-    # of weights as even as those of a good model a few may be larger by nothing that matters
-    rare = {name: max(rare_events(quantities[name].influence, n / (related or 1)), FEWEST_EVENTS) for name in OF_Z}
-    events |= {name: rare[name] for name in OF_Z}
+    events |= {name: rare_events(quantities[name].influence, n / (related or 1)) for name in OF_Z}
     jackknife = _jackknife(energy, m, w, temperature, n_sites)
     errors = {name: delta_error(quantities[name].influence) for name in QUANTITIES}
     scale = {name: abs(quantities[name].value) for name in QUANTITIES}
     change = float((w * balance).mean())
     imbalance = imbalance_of(change, delta_error(w * (balance - change)), n_sites, temperature, n * ess[0])
     reasons = reasons + _disagreement(errors, jackknife, scale) + imbalance.reasons
-    if related is not None:
-        reasons += rarity_reasons(events)
 
     def made(value: Value, error: Value, reach: Value | None = None, few: Value = math.inf, name: str = "") -> Estimate:
         estimate = Estimate(value, error, n=n, ess=ess[0], reach=reach, jackknife_error=jackknife.get(name))

@@ -125,7 +125,7 @@ def likelihood_run(path: Path, *, n: int, data: Path | None, device: str, datase
         raise ValueError(f"--dataset names an array in the file --data, got {dataset!r} without one: leave it out")
     reading = config.reading | ({} if dataset is None else {"dataset": dataset})
     chosen = held_out_data(path, config) if data is None else config.target.read_data(data, **reading)
-    tokens, condition = chosen.part(slice(n))
+    tokens, condition, _ = chosen.part(slice(n))
     values: dict[str, Estimate] = negative_log_likelihood(model, tokens, condition)
     content: dict[str, Any] = {name: {"value": each.value, "error": each.error} for name, each in values.items()} | {
         "n": len(tokens),

@@ -84,7 +84,7 @@ def _draw_completions(
     figure: Figure, model: AbstractModel, grid: ConfigurationSpace, data: Configurations, seed: int
 ) -> None:
     """Draw the last configurations of the data, and completions of their upper half by the model."""
-    tokens, condition = data.part(slice(-COMPLETED, None))
+    tokens, condition, _ = data.part(slice(-COMPLETED, None))
     where = torch.zeros(tokens.shape, dtype=torch.bool)
     where[..., : grid.shape[0] // 2, :] = True
     repeated = [None if part is None else part.repeat_interleave(DRAWN, 0) for part in (tokens, where, condition)]
