@@ -33,6 +33,9 @@ COARSE = 1.5
 """Error of a check, in errors of the estimate, above which agreement of two values alone does not count: a model has
 weights to tell what its samples lack, chains have not."""
 
+MOVING = 0.5
+"""ESS of the proposals of a chain above which it hardly ever holds a configuration for long."""
+
 LIMIT = 4.5
 """Difference from a check, in errors of both, from which an estimate is not trusted."""
 
@@ -61,7 +64,7 @@ def judge(estimates: Estimates, check: Check) -> Estimates:
         estimates.doubt(f"{source} are no evidence themselves: {'; '.join(own.warnings)}")
         return estimates
     least, missing = _missing(estimates, check)
-    of_model = check.log_w is not None and has_weights(estimates)
+    of_model = check.log_w is not None and has_weights(estimates) and _independent(estimates)
     deviations = {name: found for name in estimates if (found := _deviation(name, estimates, check)) is not None}
     for name, parts in PARTS.items():
         if name in estimates and all(part in deviations for part in parts):
@@ -125,6 +128,11 @@ def infer(estimates: Estimates) -> Estimates:
         if (log_z.largest_deviation or 0.0) <= NEAR and np.max(missing * _reach(estimate) / _error(estimate)) <= HARM:
             estimates[name] = estimate.support(["the exact value of ln Z"])
     return estimates
+
+
+def _independent(estimates: Estimates) -> bool:
+    """Whether errors do not depend on how long chains hold a configuration: no chains, or proposals nearly all taken."""
+    return estimates.method == "is" or estimates.diagnostics.get("ess", 0.0) > MOVING
 
 
 def _judged(estimate: Estimate, deviation: float, harm: float, missing: float, coarse: float, source: str) -> Estimate:

@@ -84,7 +84,7 @@ def test_a_collapse_into_one_phase_is_not_trusted(crystal_field):
     assert alone.verdict != "trusted"
 
 
-@pytest.mark.parametrize(("name", "temperature"), [("gaussian glass", 0.8), ("potts 4", 0.9)])
+@pytest.mark.parametrize(("name", "temperature"), [("blume-capel", 0.6), ("potts 4", 0.9)])
 def test_a_part_of_the_study(name, temperature):
     """One task of benchmarks/alarms.py: nothing that is called trusted is wrong."""
     study = runpy.run_path(str(ROOT / "benchmarks" / "alarms.py"))
