@@ -158,4 +158,4 @@ def _data_file(path: Path) -> Checked:
 
 def _without_name(file: Path, error: Exception) -> str:
     """The message of an error without the name of the file that it begins with."""
-    return " ".join(str(error).removeprefix(f"{file} ").removeprefix("is damaged").strip(": ()").split())
+    return " ".join(str(error).removeprefix(f"{file} is damaged").removeprefix(":").split())

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from support import tiny
 from support.rundirs import CPU, save_step, small_model, without_sums
 
 import latticear as la
+from latticear.checksums import ChangedFileWarning, DamagedError
 from latticear.data import load_configurations
+from latticear.runs.config import load_config, stored_config, to_toml
 from latticear.runs.directory import RunDirectory, load_model
 
 
@@ -126,3 +129,55 @@ def test_nothing_that_is_loaded_is_executed(run, tmp_path):
     assert not target.exists()
     pickle.loads(plain)
     assert target.exists()  # it would have worked
+
+
+def _flip(file: Path, at: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("model.safetensors", "is not a readable"), ("trainer.pt", "cannot be read")]
+)
+def test_one_changed_bit_is_refused_with_the_checkpoint_that_stands(run, name, what):
+    save_step(run, 1)
+    last = save_step(run, 2)
+    _flip(last / name, -20)
+    read = (lambda: load_model(run.path)) if name == "model.safetensors" else (lambda: run.load_trainer(last, CPU))
+    standing = f"step-1 stands, and latticear train --out {run.path} --resume goes on from there"
+    with pytest.raises(DamagedError, match=rf"{name} {what} .*it has changed since it was written.*{standing}"):
+        read()
+    _flip(run.path / "checkpoints" / "step-1" / "model.safetensors", -1)
+    with pytest.raises(DamagedError, match=r"no checkpoint before it stands: remove .*step-2 and train again"):
+        read()
+    (last / name).unlink()
+    with pytest.raises(DamagedError, match=rf"{name} {what} .*it is missing"):
+        read()
+
+
+def test_a_changed_number_in_json_is_refused_and_replaced(run):
+    run.write_json("estimates.json", {"n": 200, "value": -2.1})
+    file = run.path / "estimates.json"
+    file.write_text(file.read_text().replace("-2.1", "-2.2"))
+    with pytest.raises(DamagedError, match=f"estimates.json is damaged .*latticear estimate {run.path}"):
+        run.read_json("estimates.json")
+    assert run.readable_json("estimates.json") == {}
+    run.write_json("estimates.json", {"n": 200, "value": -2.2})
+    assert run.read_json("estimates.json") == {"n": 200, "value": -2.2}
+
+
+def test_a_config_that_has_changed_is_told(tmp_path):
+    config = load_config(None, ["training.learning_rate=0.003"], tiny.VALUES)
+    file = RunDirectory.create(tmp_path / "run", to_toml(config), {}).config_path
+    file.write_text(file.read_text().replace("learning_rate = 0.003", "learning_rate = 0.004"))
+    with pytest.warns(ChangedFileWarning, match=r"run\.toml has changed since it was written"):
+        assert stored_config(file).training["learning_rate"] == 0.004
+    file.write_text("\n".join(file.read_text().splitlines()[1:]))
+    assert stored_config(file).training["learning_rate"] == 0.004
+
+
+def test_a_run_without_its_environment_is_told(run):
+    (run.path / "environment.json").unlink()
+    with pytest.warns(ChangedFileWarning, match=r"environment\.json is missing"):
+        assert run.read_json("environment.json") == {}

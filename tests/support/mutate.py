@@ -43,7 +43,7 @@ it printed and wrote."""
 
 
 def make(folder: Path) -> Path:
-    """A run that stopped after 8 of its 12 steps, with estimates; samples, an array, and a scan without its table."""
+    """A run that stopped after 8 of its 12 steps, with estimates; samples, an array, and a scan."""
     folder.mkdir()
     with chdir(folder):
         _run("train", *tiny.OPTIONS, "--out", "run")
@@ -53,8 +53,6 @@ def make(folder: Path) -> Path:
         _run("sample", "run", "-n", "40", "--seed", "3", "-o", "samples.h5")
         _run("mc", "--size", "4", "--temperature", str(tiny.TEMPERATURE), "-n", "60", "-o", "chain.npy")
         _run("scan", *SCAN, "--out", "scan")
-        for name in ("table.h5", "table.csv", "scan.png", "SHA256SUMS", "report.html"):
-            Path("scan", name).unlink()
     return folder
 
 
@@ -123,6 +121,9 @@ VERBS: dict[str, dict[str, Callable[[], Outcome]]] = {
 }
 """For each part of the folder the verbs that read it."""
 
+WEIGHTS = (10, 3, 4, 2, 1)
+"""How often each of them is damaged."""
+
 
 Outcomes = dict[str, dict[str, Outcome]]
 """For each part of the folder and each verb how it ends."""
@@ -150,7 +151,9 @@ def _tried(folder: Path, verb: Callable[[], Outcome], damage: Callable[[], objec
 def damage(rng: random.Random, only: str = "") -> str:
     """Damage a file below the working directory; returns what was done to which file."""
     files = sorted(path for path in Path().rglob("*") if path.is_file() and only in str(path))
-    file = rng.choice(files)
+    parts = [[file for file in files if file.parts[0] == part] for part in VERBS]
+    (chosen,) = rng.choices(parts, [w if part else 0 for w, part in zip(WEIGHTS, parts, strict=True)])
+    file = rng.choice(chosen)
     content = bytearray(file.read_bytes())
     kind = rng.choice(["flip", "flip", "flip", "byte", "block", "cut", "remove", "value", "value", "line"])
     at = rng.randrange(max(len(content), 1))
