@@ -10,7 +10,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from support import contracts, tiny
-from support.verbs import refusal, succeed
+from support.verbs import invoke, refusal, succeed
 
 import latticear as la
 from latticear.exact import all_configurations, exact_result
@@ -127,7 +127,8 @@ def test_the_layers_see_the_range_as_minus_one_to_one():
         ({"temperature": (1.0, 2.0, 3.0)}, r"must be a pair \(low, high\)"),
         ({"temperature": (-1.0, 2.0)}, "must be positive"),
         ({"temperature": 2.0}, "train it for a range of temperatures"),
-        ({"objective": "forward-kl", "data": torch.zeros(10, 3, 3, dtype=torch.uint8)}, "needs objective 'reverse-kl'"),
+        ({"objective": "forward-reverse-kl"}, "needs objective 'reverse-kl', or 'forward-kl' with data"),
+        ({"data": torch.zeros(10, 3, 3, dtype=torch.uint8)}, "does not say at which temperatures"),
     ],
 )
 def test_what_a_range_needs(options, message):
@@ -267,7 +268,7 @@ def test_configurations_say_at_which_temperature_a_range_is_judged(run, tmp_path
         *("train", "--size", "4", "--temperature", "1.5:3.5", "--out", tmp_path / "x"),
         *("--objective", "forward-kl", "--data", tmp_path / "mc.h5"),
     )
-    assert "a range of temperatures needs objective 'reverse-kl'" in words
+    assert "are at T = 2.1: a network for the range T = 1.5:3.5 learns from many temperatures" in words
 
 
 @pytest.mark.parametrize("batch_size", [2, 17, 31])
@@ -342,7 +343,11 @@ def test_a_file_at_many_temperatures_on_the_command_line(many, tmp_path):
     assert "these data fit Ising 3x3 at T = 1.6 to 3.4: energy balance" in shown
     config = load_config(tmp_path / "run" / "run.toml")
     assert config.training["objective"] == "forward-kl"
-    found = json.loads(succeed("estimate", tmp_path / "run", "-n", "200", "--data", file, "--json"))["estimates"]
+    code, stdout, stderr = invoke("estimate", tmp_path / "run", "-n", "200", "--data", file, "--json")
+    assert code == 0
+    assert stderr.count("note: ") == 5
+    assert "2,000 of 10,000 configurations are at T = 1.6: these are used" in stderr
+    found = json.loads(stdout)["estimates"]
     assert [each["temperature"] for each in found] == pytest.approx(np.unique(temperatures))
     assert all("forward_ess" in each for each in found)
     silent = _stored(tmp_path / "silent.h5", spins)
