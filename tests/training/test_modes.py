@@ -170,5 +170,5 @@ def test_the_share_leaves_data_enough_for_a_variance(options, heated, data):
     assert (chosen.n_heated, chosen.n_data) == (heated, data)
     assert TrainingOptions(**options).n_heated == 0  # reverse-kl
     assert math.isclose(chosen.data_share, 0.5)
-    with pytest.raises(ValueError, match="monte_carlo must be one of .* did you mean 'tempering'"):
+    with pytest.raises(ValueError, match=r"monte_carlo must be one of .* did you mean 'tempering'"):
         TrainingOptions(monte_carlo="temper")
