@@ -333,12 +333,12 @@ def test_devices(monkeypatch):
 
 
 def test_a_network_for_each_site_follows_from_the_couplings():
-    """And is not trained on data unless asked for, which it would learn by heart."""
+    """And does not maximise the likelihood of data unless asked to, which it would learn by heart."""
     of = {"shape": [4, 4]}
     for hamiltonian, shares in (({"name": "edwards_anderson"}, False), ({"name": "ising", "field": 0.1}, True)):
         config = parse_config({"hamiltonian": of | hamiltonian, "model": {"name": "multiscale"}})
         assert config.model["translation_invariant"] is shares
-        assert config.training["objective"] == ("forward-reverse-kl" if shares else "reverse-kl")
+        assert config.training["forward_share"] == (0.15 if shares else 0.0)
     asked = {"hamiltonian": of | {"name": "edwards_anderson"}, "model": {"name": "multiscale"}}
     config = parse_config(asked | {"training": {"objective": "forward-kl"}})
     assert config.training["objective"] == "forward-kl"

@@ -70,15 +70,15 @@ def test_the_time_of_metrics_and_checkpoints_counts(monkeypatch):
 def test_data_are_drawn_once_and_are_those_of_the_training(tmp_path, monkeypatch):
     sets = ["training.objective=forward-kl", "training.n_monte_carlo=300"]
     clock, drawn = Clock(), []
-    true = budget.monte_carlo_data
+    true = budget.drawn.drawn_data
 
     def slow(*args):
         clock.now += 30.0
         drawn.append(args)
         return true(*args)
 
-    monkeypatch.setattr(budget, "monte_carlo_data", slow)
-    monkeypatch.setattr("latticear.training.steps.monte_carlo_data", lambda *_: pytest.fail("drawn twice"))
+    monkeypatch.setattr(budget.drawn, "drawn_data", slow)
+    monkeypatch.setattr("latticear.training.steps.drawn_data", lambda *_: pytest.fail("drawn twice"))
     monkeypatch.setattr("latticear.workflows.train.begin", timed(clock))
     options = {"resume": False, "report": tiny.silent, "clock": clock}
     assert train_run(tmp_path / "a", None, sets, TREE, minutes=1, **options)
