@@ -23,6 +23,7 @@ torch.set_num_threads(1)
 matplotlib.use("agg")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background of a script has ignored
 os.fsync = lambda descriptor: None  # a kill loses nothing that was written; waiting for a busy disk took minutes
+line_a_minute.EVERY = math.inf  # a short command may take minutes on a busy machine: its line is no error
 
 
 def pytest_runtest_setup(item):
@@ -37,26 +38,27 @@ def seeded():
     torch.manual_seed(0)
 
 
-@pytest.fixture(autouse=True)
-def no_lines(monkeypatch):
-    """On a busy machine a short command may take more than a minute; its line of progress is no error."""
-    monkeypatch.setattr(line_a_minute, "EVERY", math.inf)
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server():
     with forks.Server() as running:
         yield running
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tiny.monte_carlo(tmp_path_factory.mktemp("data") / "mc.h5")
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """The tiny run and its data, which every module gets a copy of."""
+    folder = tmp_path_factory.mktemp("once")
+    return tiny.train(folder / "a"), tiny.monte_carlo(folder / "mc.h5")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return tiny.train(tmp_path_factory.mktemp("run") / "a")
+def data(made_once, tmp_path_factory):
+    return shutil.copy(made_once[1], tmp_path_factory.mktemp("data") / "mc.h5")
+
+
+@pytest.fixture(scope="module")
+def run(made_once, tmp_path_factory):
+    return shutil.copytree(made_once[0], tmp_path_factory.mktemp("run") / "a")
 
 
 @pytest.fixture

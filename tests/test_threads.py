@@ -97,24 +97,24 @@ import os, sys
 import latticear as la
 import torch, threading
 threads = lambda: len(os.listdir("/proc/self/task"))
-torch.set_num_threads({n_threads})
-la.PixelCNN((3, 3), width=4).sample(10)  # starts all threads of PyTorch
-before = threads()
 from latticear.threads import wait_passively
-wait_passively()
-named = sum(thread.name == "latticear-sleepers" for thread in threading.enumerate())
-print(named, threads() - before, os.environ.get("OMP_WAIT_POLICY"))
+for n_threads in {n_threads}:
+    torch.set_num_threads(n_threads)
+    la.PixelCNN((3, 3), width=4).sample(10)  # starts all threads of PyTorch
+    before = threads()
+    wait_passively()
+    named = sum(thread.name == "latticear-sleepers" for thread in threading.enumerate())
+    print(named, threads() - before, os.environ.get("OMP_WAIT_POLICY"))
 """
 
 
 @pytest.mark.parametrize(
     ("first", "n_threads", "policy", "expected"),
     [
-        ("import torch", 2, None, "1 0 None"),
-        ("import torch", 1, None, "0 0 None"),
-        ("import torch", 2, "ACTIVE", "0 0 ACTIVE"),
-        ("", 2, None, "0 0 PASSIVE"),
-        ("", 2, "ACTIVE", "0 0 ACTIVE"),
+        ("import torch", [1, 2], None, ["0 0 None", "1 0 None"]),
+        ("import torch", [2], "ACTIVE", ["0 0 ACTIVE"]),
+        ("", [2], None, ["0 0 PASSIVE"]),
+        ("", [2], "ACTIVE", ["0 0 ACTIVE"]),
     ],
 )
 def test_threads_are_told_to_sleep_once_and_only_if_nobody_said_otherwise(first, n_threads, policy, expected):
@@ -122,7 +122,7 @@ def test_threads_are_told_to_sleep_once_and_only_if_nobody_said_otherwise(first,
     environment |= {} if policy is None else {"OMP_WAIT_POLICY": policy}
     code = SLEEPERS.format(first=first, n_threads=n_threads)
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == expected
+    assert done.stdout.splitlines() == expected
 
 
 def test_the_command_line_limits_the_threads(n_threads, tmp_path, monkeypatch):

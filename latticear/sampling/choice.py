@@ -17,7 +17,7 @@ from latticear.sampling.modes import evaluating
 from latticear.sampling.native import NativeEngine
 from latticear.sampling.probe import TOLERANCE, random_condition, random_probe
 from latticear.sampling.reference import Autoregressive, Drawer, Drawn, Given, draw_reference
-from latticear.sampling.schedule import raster_rank, schedule_of
+from latticear.sampling.schedule import Schedule, raster_rank, schedule_of
 from latticear.sampling.torch_engine import Engine
 
 __all__ = ["BLOCK", "SAMPLING_METHODS", "InBlocks", "Reference", "drawer"]
@@ -128,7 +128,8 @@ def _engine(model: Any) -> Drawer | None:
     if not torch.equal(model.rank.cpu(), raster_rank(model.shape, schedule.slope)):
         return None
     try:
-        worst = max(_error(engine, probe) for probe in [random_probe(model)] for engine in _built(probe, 4))
+        probe = random_probe(model)
+        worst = max(_error(engine, probe) for engine in _built(probe, schedule_of(probe), 4))
     except Exception as error:  # a network from outside the package may fail, or may have been traced wrongly
         worst, reason = math.inf, f"an engine raised {type(error).__name__}: {error}"
     else:
@@ -139,7 +140,7 @@ def _engine(model: Any) -> Drawer | None:
             stacklevel=2,
         )
         return None
-    return _built(model, None)[0]
+    return _built(model, schedule, None)[0]
 
 
 def _error(engine: Drawer, probe: Any) -> float:
@@ -153,13 +154,13 @@ def _error(engine: Drawer, probe: Any) -> float:
     return math.inf if math.isnan(error) else error
 
 
-def _built(model: Any, block: int | None) -> list[Drawer]:
-    """The engines that support a model, the fastest first.
+def _built(model: Any, schedule: Schedule | None, block: int | None) -> list[Drawer]:
+    """The engines that support a model of this schedule, the fastest first.
 
     `block` is the number of configurations that the engine in PyTorch draws together; None for the usual number.
     """
-    schedule, like = schedule_of(model), next(model.parameters())
     assert schedule is not None
+    like = next(model.parameters())
     # the kernels support a bias only with one table for all configurations, and one token at each site
     unsupported = model.bias is not None and (model.bias.n_maps > 0 or model.bias.n_components > 1)
     nodes = None if unsupported else lower(schedule, like)

@@ -26,8 +26,8 @@ def test_normalised_over_4x4(name: str):
     contracts.check_normalised(contracts.peaked(MODELS[name]((4, 4), 2)))
 
 
-def test_normalised_over_3x4_with_three_tokens():
-    contracts.check_normalised(contracts.peaked(PixelCNN((3, 4), 3, width=4, depth=2)))
+def test_normalised_over_3x3_with_three_tokens():
+    contracts.check_normalised(contracts.peaked(PixelCNN((3, 3), 3, width=4, depth=2)))
 
 
 @pytest.mark.parametrize("shape", [(1, 6), (6, 1), (2, 2), (1, 2)])

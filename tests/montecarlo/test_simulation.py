@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -99,6 +99,12 @@ def independent(hamiltonian: AbstractHamiltonian, temperature: float, method: st
     return samples.tokens
 
 
+@cache
+def drawn(case: str, method: str) -> torch.Tensor:
+    """Measurements of a case, which several tests look at."""
+    return independent(*system(case, method), method)
+
+
 def magnetization(tokens: torch.Tensor) -> np.ndarray:
     return (tokens.double().mean((-2, -1)) * 2 - 1).numpy()
 
@@ -108,8 +114,7 @@ def test_histogram_is_that_of_the_enumeration(case, method):
     hamiltonian, temperature = system(case, method)
     probability = exact_probabilities(hamiltonian, temperature)
     assert probability.max() > 10 * probability.min()
-    tokens = independent(hamiltonian, temperature, method)
-    assert p_value(counts(tokens, 2), probability) > 1e-4
+    assert p_value(counts(drawn(case, method), 2), probability) > 1e-4
 
 
 @pytest.mark.parametrize("method", ["metropolis", "heat-bath"])
@@ -126,8 +131,7 @@ def test_three_states(method):
 )
 def test_a_temperature_off_by_15_percent_is_noticed(case, method):
     hamiltonian, temperature = system(case, method)
-    tokens = independent(hamiltonian, temperature, method)
-    assert p_value(counts(tokens, 2), exact_probabilities(hamiltonian, 1.15 * temperature)) < 1e-4
+    assert p_value(counts(drawn(case, method), 2), exact_probabilities(hamiltonian, 1.15 * temperature)) < 1e-4
 
 
 @pytest.mark.parametrize("method", CHAIN_METHODS)

@@ -22,7 +22,7 @@ def invoke(*words: str) -> tuple[int, str, str]:
 
 def succeed(*words: str) -> str:
     code, stdout, stderr = invoke(*words)
-    assert (code, stderr) == (0, "")
+    assert (code, stderr) == (0, ""), stderr
     assert not any(character in stdout for character in "\r\x1b")  # quiet when piped
     return stdout
 
