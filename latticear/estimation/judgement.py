@@ -131,7 +131,7 @@ def infer(estimates: Estimates) -> Estimates:
 
 
 def _independent(estimates: Estimates) -> bool:
-    """Whether errors do not depend on how long chains hold a configuration: no chains, or proposals nearly all taken."""
+    """Whether errors do not depend on how long chains hold a configuration: no chains, or most proposals taken."""
     return estimates.method == "is" or estimates.diagnostics.get("ess", 0.0) > MOVING
 
 
