@@ -34,6 +34,9 @@ over several hundred chains."""
 
 SHORT = "the chains are too short for its autocorrelation time"
 
+FEWEST_EVENTS = 3
+"""Number of rare events below which an error says nothing."""
+
 FEWEST_TAU = 50
 """Length of all chains together, in autocorrelation times, below which an error that is not well determined is not
 trusted; above it, it is no more than a doubt."""
@@ -237,7 +240,9 @@ def estimates_of_chains(
             f"thermalization was too short: {thermalization:g} steps, but {MIN_THERMALIZATION} tau_int of {slowest} "
             f"are {required:.3g}"
         )
-    change, error, _ = mean_error(balance)
+    change, error, tau = mean_error(balance)
+    if events_of(balance - change, tau, change) < FEWEST_EVENTS:
+        error = 0.0  # it is that of hardly any event; they are counted instead
     n, still = energy.size, _still_fraction(taus, energy.shape[0])
     imbalance = imbalance_of(change, error, n_sites, temperature, n * still)
     reasons += list(misfit) or imbalance.reasons

@@ -30,7 +30,7 @@ from latticear.estimation.thermodynamics import (
     thermodynamics,
     thermodynamics_of_moments,
 )
-from latticear.estimation.weights import diagnose, imbalance_of, log_mean_exp
+from latticear.estimation.weights import EVEN, diagnose, imbalance_of, log_mean_exp
 from latticear.exact import ExactResult
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
@@ -40,6 +40,7 @@ __all__ = ["estimate", "reweight", "weighted_estimates"]
 
 
 N_BLOCKS = 100
+APART = "delta method and jackknife disagree on the error"
 OF_Z = ("log_z", "free_energy_per_site", "entropy_per_site")
 """Quantities that contain ln Z."""
 
@@ -225,10 +226,13 @@ def weighted_estimates(
     scale = {name: abs(quantities[name].value) for name in QUANTITIES}
     change = float((w * balance).mean())
     imbalance = imbalance_of(change, delta_error(w * (balance - change)), n_sites, temperature, n * ess[0])
-    reasons = reasons + _disagreement(errors, jackknife, scale) + imbalance.reasons
+    reasons, apart = reasons + imbalance.reasons, _disagreement(errors, jackknife, scale)
+    if apart and ess[0] <= EVEN:
+        reasons.append(f"{APART} of {', '.join(apart)}")
 
     def made(value: Value, error: Value, reach: Value | None = None, few: Value = math.inf, name: str = "") -> Estimate:
         estimate = Estimate(value, error, n=n, ess=ess[0], reach=reach, jackknife_error=jackknife.get(name))
+        estimate = estimate.doubt([APART]) if name in apart else estimate
         return with_rarity(estimate, float(np.min(few)))
 
     estimates = {
@@ -262,13 +266,12 @@ def _reach(name: str, quantities: Mapping[str, Thermodynamics], w: Array, temper
 
 
 def _disagreement(delta: dict[str, float], jackknife: dict[str, float], scale: dict[str, float]) -> list[str]:
-    """A reason for distrust if the two errors of a quantity differ by more than half and exceed rounding errors."""
-    off = [
+    """The quantities whose two errors differ by more than half and exceed rounding errors."""
+    return [
         name
         for name in QUANTITIES
         if delta[name] > 1e-12 * scale[name] and not 0.67 < jackknife[name] / delta[name] < 1.5
     ]
-    return [f"delta method and jackknife disagree on the error of {', '.join(off)}"] if off else []
 
 
 def _jackknife(energy: Array, m: Array, w: Array, temperature: float, n_sites: int) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from latticear.estimation.autocorrelation import mean_error
 from latticear.estimation.check import FEWEST, Check, independent_check, size_of_check
 from latticear.estimation.estimates import DIAGNOSTICS, KEY, Estimates
 from latticear.estimation.measurement import Observable
-from latticear.estimation.quantity import NEAR, Estimate
+from latticear.estimation.quantity import NEAR, Estimate, still
 from latticear.estimation.weights import ROUNDING
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
@@ -69,15 +69,20 @@ def judge(estimates: Estimates, check: Check) -> Estimates:
     for name, parts in PARTS.items():
         if name in estimates and all(part in deviations for part in parts):
             deviations[name] = max(deviations[part] for part in parts)
-            if any(_still(estimates[part]) for part in parts):
+            if any(_is_still(estimates[part]) for part in parts):
                 estimates[name] = estimates[name].doubt([f"{' or '.join(parts)} did not vary"])
     known = [name for name in deviations if estimates[name].exact is not None]
     deviations = {name: deviation for name, deviation in deviations.items() if name not in known}
     for name, deviation in deviations.items():
-        harm = missing * _reach(estimates[name], own.get(name)) / _error(estimates[name])
-        coarse = 0.0 if of_model or name not in own else float(np.max(own[name].error / _error(estimates[name])))
-        estimates[name] = _judged(estimates[name], deviation, float(np.max(harm)), missing, coarse, source)
-    if wrong := [name for name in KEY if deviations.get(name, 0.0) > LIMIT]:
+        error, other = _error(estimates[name]), own.get(name)
+        compared = _Compared(
+            deviation,
+            harm=float(np.max(missing * _reach(estimates[name], other) / error)),
+            coarse=0.0 if of_model or other is None else float(np.max(other.error / error)),
+            doubts=() if other is None else other.doubts,
+        )
+        estimates[name] = _judged(estimates[name], compared, missing, source)
+    if wrong := [name for name in KEY if name in deviations and any(source in o for o in estimates[name].objections)]:
         estimates.distrust(f"{', '.join(wrong)} {'differs' if len(wrong) == 1 else 'differ'} from {source}")
     if "log_z" in deviations and least > LIMIT * estimates["log_z"].error:
         estimates.distrust(f"the samples lack a part of probability {missing:.1g} that occurs in {source}")
@@ -123,7 +128,7 @@ def infer(estimates: Estimates) -> Estimates:
         return estimates
     missing = max(0.0, float(log_z.exact - log_z.value)) + 2 * float(log_z.error)
     for name, estimate in list(estimates.items()):
-        if estimate.exact is not None or name in DIAGNOSTICS or estimate.reach is None or _still(estimate):
+        if estimate.exact is not None or name in DIAGNOSTICS or estimate.reach is None or _is_still(estimate):
             continue
         if (log_z.largest_deviation or 0.0) <= NEAR and np.max(missing * _reach(estimate) / _error(estimate)) <= HARM:
             estimates[name] = estimate.support(["the exact value of ln Z"])
@@ -135,16 +140,34 @@ def _independent(estimates: Estimates) -> bool:
     return estimates.method == "is" or estimates.diagnostics.get("ess", 0.0) > MOVING
 
 
-def _judged(estimate: Estimate, deviation: float, harm: float, missing: float, coarse: float, source: str) -> Estimate:
+class _Compared(NamedTuple):
+    """A quantity beside that of a check.
+
+    Attributes:
+        deviation: their difference, in errors of both.
+        harm: what a part that the check may lack would change, in errors of the estimate.
+        coarse: error of the check, in errors of the estimate; 0 where weights tell what the samples lack.
+        doubts: doubts about the error of the check.
+    """
+
+    deviation: float
+    harm: float
+    coarse: float
+    doubts: tuple[str, ...]
+
+
+def _judged(estimate: Estimate, compared: _Compared, missing: float, source: str) -> Estimate:
+    deviation, harm, coarse, doubts = compared
     if deviation > LIMIT:
-        return estimate.object_to([f"{min(deviation, 1e6):.3g} errors away from the value of {source}"])
+        far = [f"{min(deviation, 1e6):.3g} errors away from the value of {source}"]
+        return estimate.doubt([*far, *doubts]) if doubts else estimate.object_to(far)
     if coarse > COARSE and not estimate.evidence:
         return estimate.doubt([f"the error of {source} is {coarse:.2g} times as large"])
     if (gap := deviation * math.hypot(1, coarse)) > NEAR:
         return estimate.doubt([f"{gap:.2g} errors away from the value of {source}"])
     if estimate.evidence:
         return estimate
-    if _still(estimate) and missing:
+    if _is_still(estimate) and missing:
         return estimate.doubt([f"it did not vary, and {source} may lack a part of probability {missing:.1g}"])
     if harm > HARM:
         size = f"{harm:.2g} errors" if harm < 1000 else "many errors"
@@ -196,9 +219,9 @@ def _reach(*estimates: Estimate | None) -> Any:
     return np.maximum.reduce(known) if known else math.inf
 
 
-def _still(estimate: Estimate) -> bool:
+def _is_still(estimate: Estimate) -> bool:
     """Whether the value, or one of an array, did not vary, so that nothing is known of what would change it."""
-    return bool(np.any(np.asarray(estimate.error) <= 1e-12 * np.abs(np.asarray(estimate.value))))
+    return bool(still(estimate.value, estimate.error).any())
 
 
 def _error(estimate: Estimate) -> Any:

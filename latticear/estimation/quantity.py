@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from latticear.estimation.numbers import ROUNDING, unseen_probability, with_error
 from latticear.estimation.verdict import ALONE, NOT_TRUSTED, TRUSTED, UNCHECKED, Verdict
 
-__all__ = ["MAX_DEVIATION", "NEAR", "UNVARIED", "Estimate", "Value", "as_json"]
+__all__ = ["MAX_DEVIATION", "NEAR", "UNVARIED", "Estimate", "Value", "as_json", "still"]
 
 Value = float | NDArray[np.float64]
 
@@ -106,7 +106,7 @@ class Estimate:
 
         This is no proof that the value is exact: see `unseen_probability`.
         """
-        return np.ndim(self.value) == 0 and bool(np.less_equal(self.error, ROUNDING * np.abs(self.value)))
+        return np.ndim(self.value) == 0 and bool(np.all(still(self.value, self.error)))
 
     @property
     def unseen_probability(self) -> float | None:
@@ -215,6 +215,11 @@ class Estimate:
             doubts=reasons if verdict == UNCHECKED else (),
             evidence=reasons if verdict == TRUSTED else (),
         )
+
+
+def still(value: Value, error: Value) -> NDArray[np.bool_]:
+    """Whether values have not varied but for rounding errors; numbers below 1e-3 are compared with 1e-3."""
+    return np.asarray(np.less_equal(error, ROUNDING * np.maximum(np.abs(value), 1e-3)))
 
 
 def as_json(value: Any) -> Any:
