@@ -25,12 +25,15 @@ SYSTEMS = [
 ]
 
 
+ENERGIES = st.floats(-2, 2).filter(lambda x: x == 0 or abs(x) >= 1e-30)
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     st.tuples(st.integers(2, 5), st.integers(2, 5)),
     st.tuples(st.booleans(), st.booleans()),
-    st.floats(-2, 2),
-    st.floats(-2, 2),
+    ENERGIES,
+    ENERGIES,
     st.integers(0, 1000),
 )
 def test_ising_energy_is_that_of_a_loop(shape, periodic, coupling, field, seed):

@@ -106,7 +106,7 @@ def test_mistakes_of_a_grid_are_named(override, words):
 
 @given(
     temperature=st.floats(1e-3, 1e6),
-    coupling=st.floats(-1e6, 1e6),
+    coupling=st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) >= 1e-30),
     seed=st.integers(0, 2**63 - 1),
     shape=st.tuples(st.integers(2, 9), st.integers(2, 9)),
 )
