@@ -5,7 +5,9 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
+import gc
 import math
+import random
 import shutil
 import signal
 
@@ -24,6 +26,28 @@ matplotlib.use("agg")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background of a script has ignored
 os.fsync = lambda descriptor: None  # a kill loses nothing that was written; waiting for a busy disk took minutes
 line_a_minute.EVERY = math.inf  # a short command may take minutes on a busy machine: its line is no error
+
+
+def pytest_addoption(parser):
+    help = "run the tests in a random order: modules among each other, and the tests of each"
+    parser.addoption("--shuffle", type=int, metavar="SEED", help=help)
+
+
+def pytest_collection_modifyitems(config, items):
+    """No test may need another before it."""
+    seed = config.getoption("--shuffle")
+    if seed is None:
+        return
+    rng, modules = random.Random(seed), {}
+    for item in items:
+        modules.setdefault(item.path, []).append(item)
+    parts = [rng.sample(part, len(part)) for part in modules.values()]
+    items[:] = [item for part in rng.sample(parts, len(parts)) for item in part]
+
+
+def pytest_collection_finish():
+    """What has been imported stays, and need not be looked through by the garbage collector again and again."""
+    gc.freeze()
 
 
 def pytest_runtest_setup(item):

@@ -122,7 +122,7 @@ def test_agrees_with_enumeration(case):
     model = _wrong(hamiltonian, scale=0.15, **options)
     exact = enumerate_states(hamiltonian, TEMPERATURE)
     row = {"row": lambda spins: spins[:, 0].mean(1)}
-    size = {"n": 20_000, "n_chains": 200, "thermalization": 200}
+    size = {"n": 10_000, "n_chains": 100, "thermalization": 150}
     found = la.block_mcmc(model, hamiltonian, TEMPERATURE, **size, observables=row, exact=exact, seed=1)
     assert found.reliable, found.warnings
     for name in set(exact.to_dict()) & set(found):
@@ -190,14 +190,14 @@ def test_a_condition_is_passed_on():
     exact, done = enumerate_states(ising, TEMPERATURE), []
     found = la.block_mcmc(
         *(model, ising, TEMPERATURE),
-        n=8000,
-        n_chains=80,
+        n=2000,
+        n_chains=40,
         condition=torch.tensor([TEMPERATURE]),
         exact=exact,
         report=lambda *counts: done.append(counts),
     )
     assert abs(found["energy_per_site"].deviation) < 4
-    assert done[-1] == (8000, 8000)
+    assert done[-1] == (2000, 2000)
 
 
 def test_a_short_thermalization_is_told():

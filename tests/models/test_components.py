@@ -1,5 +1,6 @@
 """Several tokens a site: the contract, the masks of groups of channels, and what is refused."""
 
+import functools
 import math
 
 import pytest
@@ -36,12 +37,15 @@ def _build(network):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize(
-    ("shape", "q", "n_components"),
-    [((2, 3), 2, 2), ((2, 2), 3, 2), ((2, 1), 8, 2), ((2, 1), 3, 3)],
-)
+@pytest.mark.parametrize(("shape", "q", "n_components"), [((2, 3), 2, 2), ((2, 1), 3, 3)])
 def test_contract(network, shape, q, n_components):
     contracts.check_components(_build(network), shape, q, n_components)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(("shape", "q"), [((2, 2), 3), ((2, 1), 8)])
+def test_contract_without_options(network, shape, q):
+    contracts.check_plain(functools.partial(_build(network), n_components=2), shape, q)
 
 
 @pytest.mark.parametrize("network", NETWORKS)

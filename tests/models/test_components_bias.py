@@ -112,7 +112,7 @@ def test_contract(network, name):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("shape", [(4, 9), (5, 3), (1, 6), (6, 1)])
+@pytest.mark.parametrize("shape", [(3, 7), (4, 3), (1, 6), (6, 1)])
 def test_the_engine_draws_what_the_reference_draws(network, shape):
     """In wavefront and in raster order, free and with tokens held, at a temperature for each configuration."""
     periodic = (shape[0] > 1, shape[1] > 1)

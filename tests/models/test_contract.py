@@ -20,7 +20,7 @@ def test_contract(name: str, n_tokens: int):
     contracts.check_model(MODELS[name], n_tokens)
 
 
-@pytest.mark.slow  # the contract sums over 3x3, 2x5 and 4x3
+@pytest.mark.slow  # the contract sums over 2x3, 2x5 and 4x3
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_normalised_over_4x4(name: str):
     contracts.check_normalised(contracts.peaked(MODELS[name]((4, 4), 2)))

@@ -93,7 +93,7 @@ def p_value(observed: np.ndarray, probability: np.ndarray) -> float:
     return chi2.sf(((observed - expected) ** 2 / expected).sum(), len(expected) - 1)
 
 
-def independent(hamiltonian: AbstractHamiltonian, temperature: float, method: str, n: int = 8000, sweeps: int = 70):
+def independent(hamiltonian: AbstractHamiltonian, temperature: float, method: str, n: int = 8000, sweeps: int = 50):
     """One measurement of n chains."""
     (samples,) = monte_carlo(hamiltonian, temperature, n=n, n_chains=n, method=method, thermalization=sweeps, seed=1)
     return samples.tokens

@@ -35,7 +35,7 @@ ALWAYS = {"shapes", "alone", "causal", "log_prob", "sampler", "reference", "held
 OPTIONAL = {"spin flip", "condition", "known neighbours"}
 """Of the options that each of ours takes; some take components besides."""
 
-SHAPES = {2: ((3, 3), (2, 5), (4, 3)), 3: ((2, 2), (2, 4)), 8: ((2, 2), (2, 3))}
+SHAPES = {2: ((2, 3), (2, 5), (4, 3)), 3: ((2, 2), (2, 4)), 8: ((2, 2), (2, 3))}
 """Of the lattices that a network must serve, for each number of tokens; on the first with all options."""
 
 MOST_JUDGED = 3
@@ -57,13 +57,13 @@ def check_model(build: Callable[..., AbstractModel], n_tokens: int = 2) -> None:
         return
     for options in ({}, *CONDITIONS):
         check_gradients(build(first, n_tokens, **options))
-    shape = (3, 4)
+    shape = (3, 3)
     biased = peaked(build(shape, 2, spin_flip_symmetric=True, bias=Ising(shape).bias(2.0)))
     check_normalised(biased)
     check_sampler(biased)
     check_flip(biased)
     check_held(biased)
-    many = build((3, 3), 2, spin_flip_symmetric=True, bias=Ising((3, 3)).bias(), n_condition=1, n_condition_maps=1)
+    many = build(first, 2, spin_flip_symmetric=True, bias=Ising(first).bias(), n_condition=1, n_condition_maps=1)
     check_condition(peaked(many))
 
 

@@ -242,7 +242,7 @@ def test_a_scan_killed_at_random_moments_ends_bit_for_bit_as_if_not(server, tmp_
         assert server.run(tmp_path, *command, once=once).code == -signal.SIGKILL
         assert not (tmp_path / "a" / "table.csv").exists()
     for attempt in range(60):
-        ended = server.run(tmp_path, *command, after=rng.uniform(0, 0.2 + attempt / 3))
+        ended = server.run(tmp_path, *command, after=rng.uniform(0, 0.5 + attempt / 2))
         if ended.code == 0:
             break
         assert (ended.code, ended.stderr) == (-signal.SIGKILL, "")
@@ -409,11 +409,11 @@ def test_what_is_damaged_and_what_to_do_is_said(tmp_path, file, content, expecte
         done(plan, resume=True)
 
 
-@pytest.mark.parametrize("name", ["scan.png", "table.h5", "table.csv"])
-def test_a_table_or_figure_that_was_removed_is_made_again(tmp_path, name):
+def test_a_table_or_figure_that_was_removed_is_made_again(tmp_path):
     plan = planned(tmp_path / "out", shapes=[(3, 3)], temperatures=[2.0], n_chains=1)
     done(plan)
     finish_scan(plan, report=tiny.silent)
-    (plan.out / name).unlink()
-    finish_scan(plan, report=tiny.silent)
-    assert (plan.out / name).exists()
+    for name in ("scan.png", "table.h5", "table.csv"):
+        (plan.out / name).unlink()
+        finish_scan(plan, report=tiny.silent)
+        assert (plan.out / name).exists()
