@@ -18,6 +18,7 @@ GONE = {
     "latticear.engines.lowering": {"NodeRecord", "StepRecord"},
     "latticear.models.couplings": {"Told"},
     "latticear.config": {"GridConfig", "build_hamiltonian", "build_space"},
+    "latticear.estimates": {"rarity_reasons"},
     "latticear.plotting": {"against_temperature"},
     "latticear.targets": {"Targets"},
     "latticear.training.checks": {"OBJECTIVES", "SCHEDULES", "check_condition", "check_optimizer", "check_target"},

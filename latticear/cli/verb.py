@@ -152,7 +152,7 @@ class Verb(TyperCommand):
         setting = self._setting(name, value)
         if setting is None:
             return None
-        if "--set" in options:
+        if "--set" in options and ctx.info_name != "estimate":
             return f"use --set {shlex.quote(setting)}"
         key = setting.partition("=")[0]
         return f"a run keeps {key} as it was trained; for another, latticear train --set {shlex.quote(setting)}"

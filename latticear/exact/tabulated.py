@@ -45,7 +45,7 @@ class Tabulated:
         >>> import latticear as la
         >>> table = Tabulated(la.Ising((2, 2)), 2.0)
         >>> float(table.average(lambda spins: spins[:, 0, 0] * spins[:, 0, 1]))
-        0.95...
+        0.90...
     """
 
     def __init__(self, hamiltonian: AbstractHamiltonian, temperature: float) -> None:

@@ -89,6 +89,7 @@ class PointTarget(BoltzmannTarget):
 
 def _check_strength(system: AbstractHamiltonian, temperature: float) -> None:
     """Raise ValueError if energies are so large in units of T that their digits do not suffice."""
+    system = system.joint
     if not system.has_bonds:
         return
     tables = [table for table in (system.bond_energies, system.site_energies) if table.numel()]

@@ -60,7 +60,7 @@ def test_low_temperatures(temperature):
     assert result.spontaneous_magnetization == pytest.approx(1 - 2 * flip, rel=1e-15)
 
 
-@pytest.mark.parametrize("temperature", [1e4, 1e6, 1e100])
+@pytest.mark.parametrize("temperature", [1e4, 1e6, 1e30])
 def test_high_temperatures(temperature):
     result = onsager(temperature)
     assert result.entropy_per_site == pytest.approx(math.log(2), abs=1e-7)

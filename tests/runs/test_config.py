@@ -123,7 +123,7 @@ def test_numbers_survive_the_file_to_the_last_bit(tmp_path_factory, temperature,
 def test_sections_have_the_arguments_and_defaults_of_the_constructors():
     config = _load("model.name=pixelcnn")
     expected = {name: p.default for name, p in inspect.signature(fit).parameters.items()}
-    for name in ("model", "hamiltonian", "temperature", "seed", "condition", "resume"):
+    for name in ("model", "hamiltonian", "temperature", "seed", "condition", "resume", "check_data"):
         del expected[name]
     assert config.training == expected | {"data": "", "checkpoint_every": 100}
     expected = {name: p.default for name, p in inspect.signature(PixelCNN).parameters.items()}

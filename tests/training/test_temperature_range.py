@@ -76,9 +76,9 @@ def test_unseen_temperatures_are_served():
 def test_each_step_covers_the_range():
     seen = []
 
-    def watched(model, hamiltonian, beta, samples, n_groups, n_data):
+    def watched(model, hamiltonian, beta, samples, n_groups, n_data, n_heated):
         seen.append((1 / beta, samples.condition[:, 0], n_groups))
-        assert n_data == 0
+        assert n_data == n_heated == 0
         return reverse_kl(model, hamiltonian, beta, samples, n_groups=n_groups)
 
     with pytest.MonkeyPatch.context() as patch:
