@@ -53,7 +53,7 @@ def test_the_table_has_the_numbers_of_the_run(run, page):
         entry = stored[name]
         value = with_error(entry["value"], entry["error"])
         row = page.row(name)
-        assert row[1].removesuffix(" unreliable") == value
+        assert row[1].removesuffix(f" {entry['verdict']}") == value
         assert row[2] == f"{entry['exact']:.8g}"
         assert row[3] == f"{(entry['value'] - entry['exact']) / entry['error']:+.1f} sigma"
     assert f"{stored['ess']['value']:.4g}, {2000 * stored['ess']['value']:,.0f} of 2,000" == page.row("ESS")[1]
@@ -117,6 +117,8 @@ def test_a_run_that_was_interrupted_says_how_to_go_on(run):
 
 
 GOOD = {
+    "verdict": "trusted",
+    "reasons": ["the exact value"],
     **{name: {"value": 1.0, "error": 0.01, "exact": 1.01, "jackknife_error": 0.011} for name in QUANTITIES},
     "ess": {"value": 0.9, "error": 0.01},
     "pareto_k": {"value": 0.2, "error": 0.0},
@@ -171,7 +173,7 @@ def _with(**changes):
         ({"diagnostics__imbalance": -5.0}, "Heat-bath test", "bad"),
         ({"energy_per_site__value": 1.045}, "Deviation from exact values", "warn"),
         ({"energy_per_site__value": 1.06}, "Deviation from exact values", "bad"),
-        ({"energy_per_site__reliable": False}, "Rare events", "warn"),
+        ({"energy_per_site__reasons": ["the error depends on few rare events"]}, "Rare events", "warn"),
     ],
 )
 def test_each_diagnostic_finds_what_it_is_for(changes, name, verdict):
@@ -181,12 +183,13 @@ def test_each_diagnostic_finds_what_it_is_for(changes, name, verdict):
     assert others == {"good"}
     if name:
         assert found[name] == verdict
-    words = {"bad": "not trusted", "warn": "unchecked" if changes == {"forward_ess": None} else "trusted"}
-    assert overall(estimates)[1] == words.get(verdict, "trusted")
+    assert overall(estimates)[1] == "trusted"  # the verdict is that of the file
 
 
 def test_warnings_stand_at_the_top(run):
-    content = describe(run) | {"estimates": _with(reliable=False, warnings=["one sample carries 90% of the <weight>"])}
+    content = describe(run) | {
+        "estimates": _with(verdict="not trusted", reasons=["one sample carries 90% of the <weight>"])
+    }
     found = Page(run_page(run, content, [], []))
     assert "Estimates: not trusted one sample carries 90% of the <weight>" in found.text
 
@@ -194,7 +197,9 @@ def test_warnings_stand_at_the_top(run):
 def test_a_range_has_a_row_for_each_temperature_and_a_verdict_on_each(run):
     content = describe(run)
     content["config"]["temperature"] = (1.5, 3.5)
-    points = [_with(temperature=t) for t in (1.5, 2.5)] + [_with(temperature=3.5, n=50)]
+    points = [_with(temperature=t) for t in (1.5, 2.5)] + [
+        _with(temperature=3.5, n=50, verdict="not trusted", reasons=["only 45 effective samples"])
+    ]
     content["estimates"] = {"estimates": points, "checkpoint": "step-12"}
     found = Page(run_page(Path("a"), content, [], []))
     for point in points:
@@ -202,7 +207,7 @@ def test_a_range_has_a_row_for_each_temperature_and_a_verdict_on_each(run):
         assert row[1] == ("not trusted" if point["n"] == 50 else "trusted")
         assert row[2:5] == [with_error(1.0, 0.01), "1.01", "-1.0 sigma"]
     assert "2 of 3 temperatures trusted" in found.text
-    assert "T = 3.5: ESS: 0.9, 45 of 50." in found.text
+    assert "T = 3.5: only 45 effective samples." in found.text
     assert "latticear sample a -n 1e5 --temperature T -o FILE.h5" in found.text
 
 

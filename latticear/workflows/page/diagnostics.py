@@ -77,7 +77,7 @@ def _sizes(estimates: Tree, found: Tree) -> Iterator[Diagnostic]:
         yield Diagnostic(
             "ESS",
             f"{ess:.4g}, {effective:,.0f} of {n:,}",
-            BAD if effective < MIN_EFFECTIVE and ess < EVEN else WARN if effective < 10 * MIN_EFFECTIVE else GOOD,
+            BAD if effective < MIN_EFFECTIVE and ess <= EVEN else WARN if effective < 10 * MIN_EFFECTIVE else GOOD,
             f"The effective sample size: so many samples of the exact distribution would give the same error bars; "
             f"below {MIN_EFFECTIVE} error bars are to be trusted only if the ESS is close to 1.",
         )

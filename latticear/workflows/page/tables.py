@@ -67,7 +67,8 @@ def _row(name: str, entry: Tree) -> list[str]:
 
 def _value(entry: Tree) -> str:
     verdict = verdict_of(entry)
-    mark = "" if verdict == TRUSTED else " " + pill("bad" if verdict == NOT_TRUSTED else "warn", verdict)
+    judged = "verdict" in entry or not verdict.reliable
+    mark = "" if verdict == TRUSTED or not judged else " " + pill("bad" if verdict == NOT_TRUSTED else "warn", verdict)
     return escape(with_error(entry["value"], entry["error"])) + mark
 
 
