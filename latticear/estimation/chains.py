@@ -17,7 +17,7 @@ from latticear.estimation.measurement import Measurement, Observable, measuremen
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.symmetry import with_asymmetry
-from latticear.estimation.thermodynamics import rare_events, thermodynamics
+from latticear.estimation.thermodynamics import FEWEST_EVENTS, rare_events, thermodynamics
 from latticear.estimation.weights import effective_sample_size, imbalance_of, log_mean_exp
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
@@ -33,9 +33,6 @@ suggests if it contributes little to the variance: after ten `tau_int` a bias is
 over several hundred chains."""
 
 SHORT = "the chains are too short for its autocorrelation time"
-
-FEWEST_EVENTS = 3
-"""Number of rare events below which an error says nothing."""
 
 FEWEST_TAU = 50
 """Length of all chains together, in autocorrelation times, below which an error that is not well determined is not

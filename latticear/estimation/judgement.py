@@ -79,7 +79,7 @@ def judge(estimates: Estimates, check: Check) -> Estimates:
             deviation,
             harm=float(np.max(missing * _reach(estimates[name], other) / error)),
             coarse=0.0 if of_model or other is None else float(np.max(other.error / error)),
-            doubts=() if other is None else other.doubts,
+            doubts=() if other is None else _weak(other, check),
         )
         estimates[name] = _judged(estimates[name], compared, missing, source)
     if wrong := [name for name in KEY if name in deviations and any(source in o for o in estimates[name].objections)]:
@@ -154,6 +154,13 @@ class _Compared(NamedTuple):
     harm: float
     coarse: float
     doubts: tuple[str, ...]
+
+
+def _weak(estimate: Estimate, check: Check) -> tuple[str, ...]:
+    """Why the error of a quantity of a check is none."""
+    if math.isfinite(check.n_independent) and _is_still(estimate):
+        return ("which did not vary",)
+    return estimate.doubts
 
 
 def _judged(estimate: Estimate, compared: _Compared, missing: float, source: str) -> Estimate:

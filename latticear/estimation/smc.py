@@ -16,7 +16,7 @@ from latticear.estimation.measurement import Measurement, Observable, measuremen
 from latticear.estimation.particles import METHOD, resampled_particles, size_of
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.simulated import Simulated, counted
-from latticear.estimation.weights import KHAT_LIMIT, effective_sample_size, pareto_k
+from latticear.estimation.weights import EVEN, KHAT_LIMIT, effective_sample_size, pareto_k
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.models import AbstractModel
 from latticear.samples import Samples
@@ -80,7 +80,7 @@ def estimate_particles(
     }
     reasons = []
     tail = max(pareto_k(weights) for weights in column["history"].T.numpy())
-    if tail > KHAT_LIMIT:
+    if tail > KHAT_LIMIT and diagnostics["ess_particles"] <= EVEN:
         reasons.append(f"the weights of a step have a heavy tail (Pareto k-hat {tail:.2f} > {KHAT_LIMIT})")
     result = island_estimates(
         log_w,

@@ -15,7 +15,18 @@ import numpy as np
 from latticear.arrays import Array
 from latticear.estimation.numbers import ROUNDING
 
-__all__ = ["Thermodynamics", "delta_error", "rare_events", "thermodynamics", "thermodynamics_of_moments"]
+__all__ = [
+    "FEWEST_EVENTS",
+    "Thermodynamics",
+    "delta_error",
+    "rare_events",
+    "thermodynamics",
+    "thermodynamics_of_moments",
+]
+
+
+FEWEST_EVENTS = 3
+"""Number of rare events below which an error says nothing."""
 
 
 class Thermodynamics(NamedTuple):

@@ -130,7 +130,7 @@ class WeightDiagnostics:
             reasons.append(f"one sample carries {self.max_share:.0%} of the weight")
         if not 0.75 < self.ess_half / self.ess < 1.33:
             reasons.append(f"ESS changes with n ({self.ess_half:.2g} at n/2, {self.ess:.2g} at n)")
-        if abs(self.kl - self.half_variance) > 0.1 + min(self.kl, self.half_variance):
+        if abs(self.kl - self.half_variance) > 0.1 + min(self.kl, self.half_variance) and not self.is_even:
             reasons.append(
                 f"KL(q||p) = {self.kl:.2g} and var(log w)/2 = {self.half_variance:.2g} disagree: the samples may miss "
                 f"the tails of the weights"

@@ -25,7 +25,7 @@ APPLICATION = ("latticear.cli", "app")
 
 CHANGING = {
     *("command", "commit", "device", "elapsed", "finished", "kernels", "latticear_version", "platform", "python"),
-    *("samples_per_second", "seconds", "seconds_per_step", "started", "threads", "versions"),
+    *("samples_per_second", "seconds", "seconds_per_step", "sha256", "started", "threads", "versions"),
 }
 """Keys whose values differ from one run to the next, or from one version to the next."""
 
@@ -82,7 +82,7 @@ def _file(file: Path) -> Any:
         ".h5": hdf5,
         ".json": lambda path: steady(json.loads(path.read_text())),
         ".jsonl": lambda path: [steady(json.loads(line)) for line in path.read_text().splitlines()],
-        ".toml": lambda path: steady(path.read_text()),
+        ".toml": lambda path: steady("".join(line for line in path.open() if not line.startswith("# sha256"))),
         ".csv": lambda path: [steady(row) for row in csv.DictReader(path.open(newline=""))],
     }
     return plain(readers[file.suffix](file)) if file.suffix in readers else "is there"

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from latticear.checksums import SUMS, sums_of
+from latticear.checksums import SUMS, DamagedError, sums_of
 from latticear.estimation.chains import estimate_chains
 from latticear.estimation.estimates import quiet
 from latticear.exact import ExactResult, exact_result
@@ -225,9 +225,13 @@ def _evaluated(point: Point, n: int, report: Report) -> Tree:
     if not is_range:
         save_estimates(point.run, results, seed=seed)
     is_exact = all(results[0][name].exact is not None for name in QUANTITIES)
-    logged = RunDirectory(point.run).metrics()
+    again = f"remove {point.run} and continue with --resume, which trains it again"
+    try:
+        logged = RunDirectory(point.run).metrics()
+    except DamagedError as error:
+        raise DamagedError(f"{error}; or {again}") from error
     if not logged:
-        raise ValueError(f"{point.run}/metrics.jsonl is damaged; remove {point.run} and continue with --resume")
+        raise ValueError(f"{point.run}/metrics.jsonl is damaged: it has no rows; {again}")
     return {
         "shape": list(point.shape),
         "temperature": point.temperature,
