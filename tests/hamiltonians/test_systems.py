@@ -25,7 +25,7 @@ SYSTEMS = [
 ]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.tuples(st.integers(2, 5), st.integers(2, 5)),
     st.tuples(st.booleans(), st.booleans()),
