@@ -11,6 +11,7 @@ import random
 import shutil
 import signal
 
+import hypothesis
 import matplotlib
 import pytest
 import torch
@@ -22,6 +23,9 @@ from latticear.workflows import line_a_minute
 collect_ignore_glob = ["support/*"]  # scripts among them; nothing there is a test
 
 torch.set_num_threads(1)
+TOO_SLOW = [hypothesis.HealthCheck.too_slow]  # a busy machine
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, suppress_health_check=TOO_SLOW)
+hypothesis.settings.load_profile("fixed")
 matplotlib.use("agg")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background of a script has ignored
 os.fsync = lambda descriptor: None  # a kill loses nothing that was written; waiting for a busy disk took minutes

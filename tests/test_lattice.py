@@ -23,7 +23,7 @@ def _bonds_by_loop(shape, periodic):
     return found
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(SHAPES, BOUNDARIES)
 def test_bonds_are_those_of_a_loop(shape, periodic):
     bonds = [tuple(bond) for bond in Lattice(shape, periodic).bonds.tolist()]
@@ -39,7 +39,7 @@ def test_a_periodic_extent_of_two_has_doubled_bonds():
     assert sorted(map(sorted, Lattice((1, 2), (False, True)).bonds.tolist())) == [[0, 1], [0, 1]]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(SHAPES, BOUNDARIES)
 def test_colours_never_touch(shape, periodic):
     lattice = Lattice(shape, periodic)
@@ -50,7 +50,7 @@ def test_colours_never_touch(shape, periodic):
     assert int(colours.max()) < (2 if even else 5)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(SHAPES, BOUNDARIES, st.integers(0, 100))
 def test_symmetries_map_bonds_to_bonds(shape, periodic, seed):
     lattice = Lattice(shape, periodic)

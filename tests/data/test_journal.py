@@ -174,7 +174,7 @@ for _ in range(12):
 
 def run_python(code: str, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, **options)
 
 
 def test_killed_runs_continue(tmp_path: Path) -> None:

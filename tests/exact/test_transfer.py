@@ -27,7 +27,7 @@ GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "frustrated.json").r
 SHAPES = [(1, 2), (1, 5), (6, 1), (2, 2), (2, 3), (3, 2), (3, 3), (2, 4), (4, 2), (5, 2)]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     shape=st.sampled_from(SHAPES),
     periodic=st.tuples(st.booleans(), st.booleans()),
@@ -58,7 +58,7 @@ def test_bonds_of_any_range_within_a_column_turn_the_strip():
     assert_same(transfer_matrix(system, 1.3), enumerate_states(system, 1.3))
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     shape=st.sampled_from(SHAPES),
     states=st.sampled_from([(-1, 1), (-1, 0, 1)]),

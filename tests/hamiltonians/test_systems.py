@@ -28,7 +28,7 @@ SYSTEMS = [
 ENERGIES = st.floats(-2, 2).filter(lambda x: x == 0 or abs(x) >= 1e-30)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.tuples(st.integers(2, 5), st.integers(2, 5)),
     st.tuples(st.booleans(), st.booleans()),

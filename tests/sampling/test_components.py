@@ -70,7 +70,7 @@ def test_symmetry_and_condition(network, shape):
     check_same(_peaked(network, shape, 3, n_components=3, spin_flip_symmetric=True, n_condition=2, n_condition_maps=1))
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(
     st.sampled_from(NETWORKS),
     st.tuples(st.integers(1, 5), st.integers(1, 7)).filter(lambda shape: shape != (1, 1)),

@@ -40,7 +40,7 @@ def test_shapes_and_kernels(shape, kernel_size):
     check_same(_model(shape, kernel_size=kernel_size))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.tuples(st.integers(1, 6), st.integers(1, 6)).filter(lambda shape: shape != (1, 1)),
     st.lists(st.sampled_from([1, 3, 5]), min_size=1, max_size=4),

@@ -311,7 +311,7 @@ def test_first_draw_in_inference_mode():
 def test_first_draws_from_many_threads():
     """Tracing patches modules for the whole process: others must not notice."""
     for seed in range(5):
-        model = la.PixelCNN((4, 5), 2, width=4, depth=3, kernel_size=3)
+        model = la.PixelCNN((4, 5), 2, width=4, depth=3, kernel_size=3).double()
         expected = model.sample(20, seed=seed, method="reference").tokens
         with ThreadPoolExecutor(4) as pool:
             drawn = list(pool.map(lambda _, m=model, s=seed: m.sample(20, seed=s).tokens, range(4)))

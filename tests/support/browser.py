@@ -65,4 +65,4 @@ def _run(page: Path, width: int, height: int, *words: str) -> subprocess.Complet
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr"]
     size = f"--window-size={max(width, 500)},{height}"
     command = [CHROMIUM, *options, size, *words, page.resolve().as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    return subprocess.run(command, capture_output=True, text=True, timeout=900, check=True)

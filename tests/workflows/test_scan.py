@@ -282,7 +282,7 @@ def test_processes_share_the_chains_and_the_last_writes_the_table(tmp_path, fini
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this PyTorch has no torchrun")
 def test_torchrun_gives_the_same_results(tmp_path, finished):
     command = [sys.executable, "-m", "latticear", "scan", *WORDS, "--out", "out", "--workers", "2"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("F/N") == 6
     assert "finished: out/table.h5" in ended.stdout
