@@ -69,8 +69,8 @@ class Estimate:
         off = self.largest_deviation
         if off is not None:
             kind = "objections" if off > MAX_DEVIATION else "doubts" if off > NEAR else "evidence"
-            by = "" if off <= NEAR else f", {off:.1f} errors away" if off < 1000 else ", which is far away"
-            of_exact[kind] = (f"the exact value{by}",)
+            by = "" if off <= NEAR else f"{off:.1f} errors away from " if off < 1000 else "far away from "
+            of_exact[kind] = (f"{by}the exact value",)
         given = {"objections": self.objections, "doubts": self.doubts, "evidence": self.evidence}
         return Verdict.of(**{kind: (*reasons, *of_exact.get(kind, ())) for kind, reasons in given.items()})
 
