@@ -10,6 +10,7 @@ from support import contracts
 from support.engines import draw_by_all
 from torch import nn
 
+import latticear as la
 from latticear.hamiltonians import Ising
 from latticear.kernels.library import instruction_sets
 from latticear.models import PixelCNNPlusPlus, check_autoregressive, model_from_dict
@@ -27,7 +28,8 @@ _small = functools.partial(PixelCNNPlusPlus, width=4, first_kernel_size=3)
 
 def test_contract_of_the_mixture():
     """That of the defaults is in test_contract.py."""
-    contracts.check_model(functools.partial(_small, output="logistic", n_mixtures=2), 3)
+    la.check_model(_small((2, 2), 3, output="logistic", n_mixtures=2))
+    contracts.check_plain(functools.partial(_small, output="logistic", n_mixtures=2), (2, 4), 3)
     contracts.check_plain(functools.partial(_small, output="logistic", n_mixtures=1), (3, 3), 2)
 
 

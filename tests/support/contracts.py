@@ -11,7 +11,7 @@ from latticear.contracts.building import check_gradients, check_saved
 from latticear.contracts.model import CONDITIONS
 from latticear.contracts.samples import check_held
 from latticear.contracts.tried import every_configuration, log_prob_of, peaked, random_tokens
-from latticear.hamiltonians import Ising
+from latticear.hamiltonians import Ising, Potts
 from latticear.models import AbstractModel
 
 __all__ = [
@@ -38,32 +38,33 @@ OPTIONAL = {"spin flip", "condition", "known neighbours"}
 SHAPES = {2: ((2, 3), (2, 5), (4, 3)), 3: ((2, 2), (2, 4)), 8: ((2, 2), (2, 3))}
 """Of the lattices that a network must serve, for each number of tokens; on the first with all options."""
 
-MOST_JUDGED = 3
-"""Tokens up to which the options are judged; they are the same code for any number of tokens."""
-
 
 def check_model(build: Callable[..., AbstractModel], n_tokens: int = 2) -> None:
-    """Judge `build(shape, n_tokens, **options)`, for few tokens its variants, and for two many options at once."""
+    """Judge `build(shape, n_tokens, **options)`; for two tokens its variants and many options at once."""
     first, *others = SHAPES[n_tokens]
-    if n_tokens > MOST_JUDGED:
+    if n_tokens > 2:
         check_plain(build, first, n_tokens)
+        check_flip(peaked(build(first, n_tokens, spin_flip_symmetric=True)))
+        check_sampler(peaked(build(first, n_tokens, bias=Potts(first, n_tokens).bias(2.0))))
     else:
-        passed = set(la.check_model(build(first, n_tokens)))
-        assert passed - {"components"} == ALWAYS | OPTIONAL | {"normalised"}
-        check_normalised(peaked(build(first, n_tokens)))
+        check_two_tokens(build, first)
     for shape in others:
         check_plain(build, shape, n_tokens)
-    if n_tokens > 2:
-        return
+
+
+def check_two_tokens(build: Callable[..., AbstractModel], shape: tuple[int, int]) -> None:
+    """With every option, alone and together."""
+    passed = set(la.check_model(build(shape, 2)))
+    assert passed - {"components"} == ALWAYS | OPTIONAL | {"normalised"}
+    check_normalised(peaked(build(shape, 2)))
     for options in ({}, *CONDITIONS):
-        check_gradients(build(first, n_tokens, **options))
-    shape = (3, 3)
-    biased = peaked(build(shape, 2, spin_flip_symmetric=True, bias=Ising(shape).bias(2.0)))
+        check_gradients(build(shape, 2, **options))
+    biased = peaked(build((3, 4), 2, spin_flip_symmetric=True, bias=Ising((3, 4)).bias(2.0)))
     check_normalised(biased)
     check_sampler(biased)
     check_flip(biased)
     check_held(biased)
-    many = build(first, 2, spin_flip_symmetric=True, bias=Ising(first).bias(), n_condition=1, n_condition_maps=1)
+    many = build(shape, 2, spin_flip_symmetric=True, bias=Ising(shape).bias(), n_condition=1, n_condition_maps=1)
     check_condition(peaked(many))
 
 
