@@ -29,7 +29,7 @@ hypothesis.settings.load_profile("fixed")
 matplotlib.use("agg")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background of a script has ignored
 os.fsync = lambda descriptor: None  # a kill loses nothing that was written; waiting for a busy disk took minutes
-line_a_minute.EVERY = math.inf  # a short command may take minutes on a busy machine: its line is no error
+EVERY = line_a_minute.EVERY
 
 
 def pytest_addoption(parser):
@@ -58,6 +58,16 @@ def pytest_runtest_setup(item):
     """Tests marked `gpu` run where there is one."""
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """A short command may take minutes on a busy machine: its line is no error, but an example may show one."""
+    line_a_minute.EVERY = EVERY if isinstance(item, pytest.DoctestItem) else math.inf
+    try:
+        return (yield)
+    finally:
+        line_a_minute.EVERY = EVERY
 
 
 @pytest.fixture(autouse=True)
