@@ -86,7 +86,8 @@ def _check_strength(system: AbstractHamiltonian, temperature: float) -> None:
     """Raise ValueError if energies are so large in units of T that their digits do not suffice."""
     if not system.has_bonds:
         return
-    tables = [table for table in (system.bond_energies, system.site_energies) if table.numel()]
+    joint = system.joint
+    tables = [table for table in (joint.bond_energies, joint.site_energies) if table.numel()]
     largest = max((max(table.amax().item(), -table.amin().item()) for table in tables), default=0.0)
     if largest > STRONGEST * temperature:
         raise ValueError(
