@@ -30,6 +30,10 @@ FILTERS = {
 """Names of registered compression filters that HDF5 itself does not contain; the package hdf5plugin has them."""
 
 
+_survived: set[tuple[int, ...]] = set()
+"""States of files that were opened in a fork of this process, and did not crash it."""
+
+
 @contextmanager
 def opened(path: Path, content: bytes | None = None) -> Iterator[h5py.File]:
     """Open an HDF5 file at the last commit of its writer, even if that was killed; errors of HDF5 become one line.
@@ -42,8 +46,11 @@ def opened(path: Path, content: bytes | None = None) -> Iterator[h5py.File]:
     """
     with open(path, "rb"):
         pass  # for a missing file or a directory this raises the error of the operating system
-    if death := death_of(lambda: _look(path, content)):
-        raise DamagedError(f"{path} is damaged: {death}")
+    state = () if content is not None or journal_path(path).exists() else _state(path)
+    if state not in _survived:
+        if death := death_of(lambda: _look(path, content)):
+            raise DamagedError(f"{path} is damaged: {death}")
+        _survived.update({state} - {()})
     missing = standing = ""
     try:
         with _file(path, content) as h5:
@@ -63,6 +70,12 @@ def opened(path: Path, content: bytes | None = None) -> Iterator[h5py.File]:
             raise ValueError(f"{path} is intact, but {missing}") from error
         kind = "is damaged" if content is not None or h5py.is_hdf5(path) else "is neither HDF5 nor .npy"
         raise DamagedError(f"{path} {kind}: {standing or ' '.join(str(error).split())}") from error
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What changes when a file is written."""
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _look(path: Path, content: bytes | None) -> None:
