@@ -11,7 +11,7 @@ from latticear.workflows.line_a_minute import LineAMinute, duration
 
 
 @pytest.fixture(autouse=True)
-def every_minute(monkeypatch, no_lines):
+def every_minute(monkeypatch):
     monkeypatch.setattr(line_a_minute, "EVERY", 60.0)
 
 
