@@ -29,7 +29,7 @@ WITH_DIAGONALS = [
     (shape, states)
     for shape in itertools.product((2, 3, 4), (2, 3, 4, 5))
     for states in ((-1, 1), (-1, 0, 2))
-    if len(states) ** math.prod(shape) <= 2**20
+    if len(states) ** math.prod(shape) <= 2**16
 ]
 MOMENTS = ("abs_magnetization", "magnetization_squared", "magnetization_fourth")
 

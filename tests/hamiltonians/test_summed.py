@@ -12,7 +12,7 @@ import latticear as la
 from latticear.exact import all_configurations
 from latticear.hamiltonians import AbstractHamiltonian, exact_conditionals
 
-SHAPES = list(itertools.product(range(2, 7), repeat=2))
+SHAPES = [*itertools.product(range(2, 6), repeat=2), (2, 6), (6, 3), (6, 6)]
 DIAGONALS, THIRD = ((1, 1), (1, -1)), ((0, 2), (2, 0))
 
 
