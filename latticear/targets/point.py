@@ -92,8 +92,7 @@ def _check_strength(system: AbstractHamiltonian, temperature: float) -> None:
     system = system.joint
     if not system.has_bonds:
         return
-    joint = system.joint
-    tables = [table for table in (joint.bond_energies, joint.site_energies) if table.numel()]
+    tables = [table for table in (system.bond_energies, system.site_energies) if table.numel()]
     largest = max((max(table.amax().item(), -table.amin().item()) for table in tables), default=0.0)
     if largest > STRONGEST * temperature:
         raise ValueError(
