@@ -195,7 +195,9 @@ def _deviation(name: str, estimates: Estimates, check: Check) -> float | None:
     if other is None:
         return None
     gap = np.abs(np.asarray(estimate.value) - other.value)
-    spread = np.hypot(estimate.error, other.error)
+    # what did not vary differs by what n configurations may lack, not by an error
+    unseen = np.where(still(estimate.value, estimate.error), 1 / (estimate.n * estimate.ess), 0.0)
+    spread = np.hypot(np.hypot(estimate.error, other.error), unseen * np.maximum(np.abs(other.value), 1e-3))
     return float(np.max(gap / np.maximum(spread, 1e-7 * np.maximum(np.abs(other.value), 1e-3))))
 
 
