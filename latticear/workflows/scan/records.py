@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from latticear.checksums import DamagedError, json_bytes, read_json
+from latticear.estimation.estimates import Estimates
 from latticear.runs.config import brought_up_to_date
 from latticear.runs.directory import write_atomically
 from latticear.runs.trees import Tree
@@ -80,8 +81,10 @@ def _point(path: Path) -> Tree:
         raise DamagedError(f"{path} is damaged (it lacks {', '.join(missing)})")
     try:
         row_of(content)
-        height, width = content["shape"]
-        _ = int(height), int(width), float(content["temperature"]), content["estimates"]["warnings"]
+        height, width = map(int, content["shape"])
+        for part in filter(None, (content["estimates"], content["monte_carlo"])):
+            Estimates.from_dict(part, height * width)
+        _ = float(content["temperature"]), content["estimates"]["warnings"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedError(f"{path} is damaged (it lacks, or has no number for, {error})") from error
     return content
