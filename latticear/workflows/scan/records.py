@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from latticear.checksums import DamagedError, json_bytes, read_json
 from latticear.estimation.estimates import Estimates
@@ -84,10 +85,16 @@ def _point(path: Path) -> Tree:
         height, width = map(int, content["shape"])
         for part in filter(None, (content["estimates"], content["monte_carlo"])):
             Estimates.from_dict(part, height * width)
+            if lost := [name for name, entry in part.items() if _lacks_its_value(entry)]:
+                raise KeyError(lost[0])
         _ = float(content["temperature"]), content["estimates"]["warnings"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedError(f"{path} is damaged (it lacks, or has no number for, {error})") from error
     return content
+
+
+def _lacks_its_value(entry: Any) -> bool:
+    return isinstance(entry, dict) and "value" not in entry and bool({"error", "exact"} & entry.keys())
 
 
 def _stands(path: Path) -> bool:
