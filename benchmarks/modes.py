@@ -46,7 +46,7 @@ def row(name: str, seed: int, training: dict[str, Any], network: str | None) -> 
     hamiltonian, t = SYSTEMS[name]
     tree = config_tree(None, [], {"hamiltonian": hamiltonian, "temperature": t, "seed": seed, "training": training})
     if network is not None:
-        tree["model"]["name"] = network
+        tree.setdefault("model", {})["name"] = network
     config = parse_config(tree)
     model, t_start = build_model(config), time.process_time()
     *_, last = begin(model, config, None)

@@ -58,11 +58,11 @@ def _training(content: Tree) -> Iterator[Line]:
     )
     done = last["step"] if last else 0
     yield "progress", f"step {done} of {training['steps']}, {words.trained_for(environment, last)}"
-    if last and "free_energy_per_site" in last:
+    if last and {"free_energy_per_site", "free_energy_error", "ess"} <= last.keys():
         bound = with_error(last["free_energy_per_site"], last["free_energy_error"])
         at = "" if isinstance(config["temperature"], (int, float)) else " in the middle of the range"
         yield "last batch", f"F/N <= {bound} (a variational bound{at}), ESS {last['ess']:.3f}"
-    elif last:
+    elif last and "loss" in last:
         yield "last batch", f"negative log-likelihood {last['loss']:.5f} nats per site"
     yield "made by", words.machine(environment)
     yield "command", words.command(environment)

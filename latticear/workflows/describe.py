@@ -9,6 +9,7 @@ from latticear.data.contents import described
 from latticear.runs.config import stored_config
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.sampling.receptive import summary
+from latticear.workflows.run import estimates_in
 
 __all__ = ["describe"]
 
@@ -24,8 +25,9 @@ def describe(path: Path) -> dict[str, Any]:
     run = RunDirectory(path)
     metrics = run.metrics()
     latest = run.latest()
+    config = stored_config(run.config_path)
     content: dict[str, Any] = {
-        "config": stored_config(run.config_path).to_dict(),
+        "config": config.to_dict(),
         "environment": run.read_json("environment.json"),
         "checkpoint": None if latest is None else latest.name,
         "last_step": metrics[-1] if metrics else None,
@@ -34,4 +36,5 @@ def describe(path: Path) -> dict[str, Any]:
         model = load_model(path)
         content |= {"n_parameters": sum(p.numel() for p in model.parameters()), "receptive_field": summary(model)}
     estimates = run.read_json("estimates.json")
+    estimates_in(estimates, config.target, path / "estimates.json")
     return content | ({"estimates": estimates} if estimates else {})

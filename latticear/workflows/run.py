@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from latticear.arguments import described
+from latticear.checksums import DamagedError
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.quantity import Estimate
 from latticear.hamiltonians import HAMILTONIANS
@@ -24,7 +25,7 @@ from latticear.targets import AbstractTarget, Asked
 from latticear.training import Step
 from latticear.workflows.trained import trained
 
-__all__ = ["Run", "load_run", "save_run"]
+__all__ = ["Run", "estimates_in", "load_run", "save_run"]
 
 Results = Estimates | list[Estimates] | dict[str, Estimate]
 """Estimates of a run: at its temperature; one for each temperature of a range; or the likelihood of data of a grid."""
@@ -141,7 +142,7 @@ def load_run(path: str | Path, device: str = "cpu") -> Run:
         config,
         model,
         metrics=directory.metrics(),
-        estimates=_read(directory.read_json("estimates.json"), config.target, path / "estimates.json"),
+        estimates=estimates_in(directory.read_json("estimates.json"), config.target, path / "estimates.json"),
         environment=directory.read_json("environment.json"),
     )
 
@@ -276,8 +277,12 @@ def _content(results: Sequence[Estimates], target: AbstractTarget) -> dict[str, 
     return results[0].to_dict() if results else {}
 
 
-def _read(content: dict[str, Any], target: AbstractTarget, file: Path) -> Results | None:
-    """The estimates in the content of estimates.json."""
+def estimates_in(content: dict[str, Any], target: AbstractTarget, file: Path) -> Results | None:
+    """The estimates in the content of estimates.json.
+
+    Raises:
+        DamagedError: if it does not have what estimates have.
+    """
     try:
         if "estimates" in content:
             return [Estimates.from_dict(each, target.n_sites) for each in content["estimates"]]
@@ -286,4 +291,4 @@ def _read(content: dict[str, Any], target: AbstractTarget, file: Path) -> Result
         entries = {name: entry for name, entry in content.items() if isinstance(entry, dict) and "value" in entry}
         return {name: Estimate.from_dict(entry, content["n"]) for name, entry in entries.items()} or None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{file} is damaged ({error})") from error
+        raise DamagedError(f"{file} is damaged (it lacks, or has no number for, {error}): estimate again") from error

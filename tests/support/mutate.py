@@ -94,7 +94,10 @@ def _estimate() -> Outcome:
 
 def _resume() -> Outcome:
     kind, text = _run("train", "--out", "run", "--resume")
-    return (kind, tiny.content(Path("run"))) if kind == "done" else (kind, text)
+    if kind != "done":
+        return kind, text
+    found = tiny.content(Path("run"))
+    return kind, found | {"config": [line for line in found["config"].splitlines() if not line.startswith("#")]}
 
 
 def _append() -> Outcome:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from latticear.checksums import DamagedError, json_bytes, read_json
+from latticear.estimation.estimates import Estimates
 from latticear.runs.config import brought_up_to_date
 from latticear.runs.directory import write_atomically
 from latticear.runs.trees import Tree
@@ -80,11 +82,19 @@ def _point(path: Path) -> Tree:
         raise DamagedError(f"{path} is damaged (it lacks {', '.join(missing)})")
     try:
         row_of(content)
-        height, width = content["shape"]
-        _ = int(height), int(width), float(content["temperature"]), content["estimates"]["warnings"]
+        height, width = map(int, content["shape"])
+        for part in filter(None, (content["estimates"], content["monte_carlo"])):
+            Estimates.from_dict(part, height * width)
+            if lost := [name for name, entry in part.items() if _lacks_its_value(entry)]:
+                raise KeyError(lost[0])
+        _ = float(content["temperature"]), content["estimates"]["warnings"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedError(f"{path} is damaged (it lacks, or has no number for, {error})") from error
     return content
+
+
+def _lacks_its_value(entry: Any) -> bool:
+    return isinstance(entry, dict) and "value" not in entry and bool({"error", "exact"} & entry.keys())
 
 
 def _stands(path: Path) -> bool:
