@@ -40,8 +40,8 @@ def estimate_population(
     estimates, and error bars come from the spread between islands (delta method; `jackknife_error` leaves one island
     out at a time). `(value - exact) / error` follows Student's t distribution, and its number of degrees of freedom is
     the number of islands minus one. The spread does not show states that no replica has reached. The family sizes give
-    the number of independent replicas; an error that depends on fewer than ten rare events among these is marked as
-    unreliable.
+    the number of independent replicas; an error that depends on fewer than 30 rare events among these stays
+    unchecked.
 
     Args:
         samples: samples made by `la.montecarlo.annealed_population`.

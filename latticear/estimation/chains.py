@@ -132,8 +132,8 @@ def estimate_chains(
 
     Returns:
         The quantities that `neural_mcmc` returns; `diagnostics` has `tau_int` of the energy and of |m|, in units of the
-        time between two measurements. A quantity whose error depends on fewer than ten rare events (`rare_events`) is
-        marked as unreliable; if this is the energy or |m|, all quantities are.
+        time between two measurements. A quantity whose error depends on fewer than 30 rare events (`rare_events`) is
+        not trusted on any evidence but stays unchecked.
 
     Raises:
         ValueError: if there are fewer than two measurements.

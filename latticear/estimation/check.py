@@ -19,6 +19,7 @@ from latticear.estimation.forward import forward_ess_of, forward_log_weights
 from latticear.estimation.measurement import Observable
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.tempering import estimate_tempering
+from latticear.estimation.thermodynamics import thermodynamics
 from latticear.exact.enumeration import enumerate_states
 from latticear.exact.result import QUANTITIES
 from latticear.exact.tabulated import Tabulated, can_tabulate
@@ -27,7 +28,6 @@ from latticear.models import AbstractModel
 from latticear.montecarlo.clusters import SwendsenWang, clusters_suit
 from latticear.montecarlo.replicas import ParallelTempering
 from latticear.montecarlo.simulation import monte_carlo
-from latticear.observables import correlation
 from latticear.random_numbers import random_stream
 
 __all__ = ["FEWEST", "MOST", "N_CHAINS", "Check", "independent_check", "size_of_check"]
@@ -191,13 +191,24 @@ def _method(hamiltonian: AbstractHamiltonian) -> str:
 
 
 def _summed(table: Tabulated, observables: Mapping[str, Observable] | None, n: int) -> Estimates:
-    """Exact averages as estimates without errors."""
+    """Exact averages as estimates without errors, with the spread of one configuration."""
     hamiltonian, temperature = table.hamiltonian, table.temperature
     values: dict[str, Any] = dict(enumerate_states(hamiltonian, temperature).to_dict())
-    vectors = hamiltonian.vectors_of(table.tokens)
-    values["correlation"] = np.exp(table.log_p) @ correlation(vectors, hamiltonian.lattice).numpy()
-    values |= {name: table.average(fn) for name, fn in (observables or {}).items()}
-    exact = {name: Estimate(value, 0.0 * value, n=n, ess=1.0, reach=0.0 * value) for name, value in values.items()}
+    series = series_of(table.tokens, 1, hamiltonian, temperature, observables)
+    p = np.exp(table.log_p).reshape(-1, 1)
+    weights = p * len(p)
+    found = thermodynamics(series.energy, series.m, weights, temperature, hamiltonian.n_sites)
+    spreads: dict[str, Any] = {
+        name: math.sqrt(np.divide(each.influence**2, weights, out=np.zeros_like(p), where=p > 0).mean())
+        for name, each in found.items()
+    }
+    for name, each in series.values.items():
+        values[name] = np.tensordot(p, each, 2)[()]
+        spreads[name] = np.sqrt(np.tensordot(p, (each - values[name]) ** 2, 2))[()]
+    exact = {
+        name: Estimate(value, 0.0 * value, n=n, ess=1.0, reach=0.0 * value, exact_spread=spreads.get(name))
+        for name, value in values.items()
+    }
     return Estimates(exact, temperature=temperature, n=n, diagnostics={})
 
 

@@ -234,11 +234,26 @@ class Estimates(dict[str, Estimate]):
 
     @property
     def verdict_notes(self) -> list[str]:
-        """What the verdict is on, one line for each reason; empty where `warnings` say it."""
+        """What the verdict is on, and what single quantities lack, a line for each reason; empty with `warnings`."""
         verdict = self.verdict
+        if self.warnings:
+            return []
         if verdict == TRUSTED:
-            return [f"{verdict}, in agreement with {' and '.join(verdict.reasons)}"]
-        return [] if self.warnings else [f"{verdict}: {reason}" for reason in verdict.reasons]
+            notes = [f"{verdict}, in agreement with {' and '.join(verdict.reasons)}"]
+        else:
+            notes = [f"{verdict}: {reason}" for reason in verdict.reasons]
+        return [*notes, *self._unchecked_notes]
+
+    @property
+    def _unchecked_notes(self) -> list[str]:
+        """Sentences about quantities that are unchecked for reasons that are not those of the whole."""
+        by_name = {name: estimate.verdict for name, estimate in self.items() if name not in DIAGNOSTICS}
+        said = {reason for name, verdict in by_name.items() if name in KEY for reason in verdict.reasons}
+        groups: dict[str, list[str]] = {}
+        for name, verdict in by_name.items():
+            if verdict == UNCHECKED and not said.intersection(verdict.reasons):
+                groups.setdefault("; ".join(verdict.reasons), []).append(name)
+        return [f"{UNCHECKED}: {', '.join(names)}: {reasons}" for reasons, names in groups.items()]
 
     @property
     def unvaried_notes(self) -> list[str]:
@@ -283,7 +298,16 @@ def with_rarity(estimate: Estimate, events: float) -> Estimate:
     """An estimate with a doubt if its error depends on few rare events."""
     if events >= MIN_EVENTS:
         return estimate
-    return estimate.doubt([f"the error depends on few rare events, about {events:.2g}: use more configurations"])
+    needed = estimate.n * MIN_EVENTS / max(1.0, events)
+    return estimate.doubt(
+        [f"the error depends on few rare events, about {events:.2g}: use {_rounded_up(needed)} configurations"]
+    )
+
+
+def _rounded_up(number: float) -> str:
+    """A number rounded up to one digit."""
+    size = 10.0 ** math.floor(math.log10(number))
+    return f"{math.ceil(number / size) * size:,.0f}"
 
 
 def _grouped(by_name: Mapping[str, Verdict], decisive: Mapping[str, Verdict]) -> dict[tuple[str, str], list[str]]:

@@ -69,9 +69,9 @@ def judge(estimates: Estimates, check: Check) -> Estimates:
     for name, parts in PARTS.items():
         if name in estimates and all(part in deviations for part in parts):
             deviations[name] = max(deviations[part] for part in parts)
-            if any(_is_still(estimates[part]) for part in parts):
+            if math.isfinite(check.n_independent) and any(_is_still(estimates[part]) for part in parts):
                 estimates[name] = estimates[name].doubt([f"{' or '.join(parts)} did not vary"])
-    known = [name for name in deviations if estimates[name].exact is not None]
+    known = [name for name in deviations if estimates[name].largest_deviation is not None]
     deviations = {name: deviation for name, deviation in deviations.items() if name not in known}
     for name, deviation in deviations.items():
         error, other = _error(estimates[name]), own.get(name)
@@ -194,10 +194,13 @@ def _deviation(name: str, estimates: Estimates, check: Check) -> float | None:
         return abs(mean - 1) / max(math.hypot(error, float(estimate.error)), ROUNDING)
     if other is None:
         return None
-    gap = np.abs(np.asarray(estimate.value) - other.value)
-    # what did not vary differs by what n configurations may lack, not by an error
-    unseen = np.where(still(estimate.value, estimate.error), 1 / (estimate.n * estimate.ess), 0.0)
-    spread = np.hypot(np.hypot(estimate.error, other.error), unseen * np.maximum(np.abs(other.value), 1e-3))
+    gap, n = np.abs(np.asarray(estimate.value) - other.value), estimate.n * estimate.ess
+    if name == "log_z" and _is_still(estimate):  # as many of the missing configurations were expected among n
+        return float(np.sqrt(n * -np.expm1(-gap)))
+    # what did not vary has the error that as many configurations should have had
+    of_one = other.error * math.sqrt(other.n * other.ess) if other.exact_spread is None else other.exact_spread
+    unseen = np.where(still(estimate.value, estimate.error), of_one / math.sqrt(n), 0.0)
+    spread = np.hypot(np.hypot(estimate.error, other.error), unseen)
     return float(np.max(gap / np.maximum(spread, 1e-7 * np.maximum(np.abs(other.value), 1e-3))))
 
 

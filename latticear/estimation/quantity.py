@@ -59,7 +59,7 @@ class Estimate:
     objections: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
-    exact_spread: float | None = None
+    exact_spread: Value | None = None
     reach: Value | None = None
 
     @property
@@ -71,6 +71,8 @@ class Estimate:
             kind = "objections" if off > MAX_DEVIATION else "doubts" if off > NEAR else "evidence"
             by = "" if off <= NEAR else f"{off:.1f} errors away from " if off < 1000 else "far away from "
             of_exact[kind] = (f"{by}the exact value",)
+        elif self.exact is not None and not self.evidence:
+            of_exact["doubts"] = ("it did not vary, and has no error by which to compare it with the exact value",)
         given = {"objections": self.objections, "doubts": self.doubts, "evidence": self.evidence}
         return Verdict.of(**{kind: (*reasons, *of_exact.get(kind, ())) for kind, reasons in given.items()})
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 import latticear as la
 from latticear.cli.display import print_estimates
-from latticear.estimation.estimates import Estimates, UnreliableEstimateWarning, with_error
+from latticear.estimation.estimates import Estimates, UnreliableEstimateWarning, with_error, with_rarity
 from latticear.estimation.numbers import unseen_probability
 from latticear.estimation.quantity import Estimate
 
@@ -96,6 +96,22 @@ def _aligned(n: int, n_up: int) -> la.Samples:
     tokens = torch.zeros(n, 4, 4, dtype=torch.uint8)
     tokens[:n_up] = 1
     return la.Samples(tokens, torch.full((n,), -float(np.log(2)), dtype=torch.float64), 0)
+
+
+def test_a_table_says_why_single_quantities_are_unchecked():
+    known = Estimate(1.0, 0.1, n=1000, ess=1.0, exact=1.0)
+    rare = with_rarity(Estimate(0.2, 0.1, n=1000, ess=1.0, reach=9.0), 12.0)
+    alone = Estimate(np.ones(2), np.ones(2), n=1000, ess=1.0)
+    values = {"energy_per_site": known, "susceptibility": rare, "correlation": alone}
+    estimates = Estimates(values, temperature=1.0, n=1000, diagnostics={})
+    assert estimates.verdict == "trusted"
+    assert estimates.verdict_notes == [
+        "trusted, in agreement with the exact value",
+        "unchecked: susceptibility: the error depends on few rare events, about 12: use 3,000 configurations",
+        "unchecked: correlation: nothing independent to compare it with",
+    ]
+    assert set(estimates.verdict_notes) <= set(str(estimates).splitlines())
+    with_rarity(alone, float("nan"))
 
 
 def test_where_nothing_varied_there_is_a_bound_in_place_of_an_error():

@@ -122,6 +122,31 @@ def test_a_check_that_disagrees_with_itself_is_no_evidence():
     assert "no evidence themselves: few round trips" in judged.verdict.reasons[0]
 
 
+@pytest.mark.parametrize("method", ["enumeration", "swendsen-wang"])
+def test_what_did_not_vary_agrees_with_what_hardly_ever_varies(method):
+    """At T = 0.5 one of 500,000 configurations is not ordered: a thousand show no error, and none is missing."""
+    ising = la.Ising((4, 4))
+    model = TableModel((4, 4), boltzmann(ising, 0.5))
+    samples = _drawn(model, 1000, 0)
+    assert len(samples.tokens.unique(dim=0)) == 2
+    check = independent_check(ising, 0.5, n=4000, model=model, observables=OWN, method=method)
+    judged = judge(_estimate(samples, ising, 0.5, exact=None), check)
+    assert judged.verdict != "not trusted"
+    assert "not trusted" not in {estimate.verdict for estimate in judged.values()}
+    if method == "enumeration":
+        assert judged.verdict == "trusted"
+
+
+def test_what_did_not_vary_differs_from_what_often_varies():
+    """At T = 1.5 every eighth configuration is excited: a thousand that are not are wrong in every quantity."""
+    ising = la.Ising((4, 4))
+    ordered = (boltzmann(ising, 1.5) == boltzmann(ising, 1.5).max()).double() / 2
+    samples = _drawn(TableModel((4, 4), ordered), 1000, 0)
+    judged = judge(_estimate(samples, ising, 1.5, exact=None), independent_check(ising, 1.5, method="enumeration"))
+    names = ["energy_per_site", "heat_capacity_per_site", "susceptibility", "binder_cumulant", "correlation"]
+    assert {judged[name].verdict for name in names} == {"not trusted"}
+
+
 def test_the_size_of_a_check_follows_from_the_error_and_ends_at_the_budget():
     ising = la.Ising((4, 4), field=0.1)
     model = TableModel((4, 4), boltzmann(ising, 2.0))
