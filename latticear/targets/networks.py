@@ -101,7 +101,7 @@ def default_model(
         raise ValueError(f"name must be one of {sorted(MODELS)}, got {name!r}{did_you_mean(name, MODELS)}")
     valid = inspect.signature(MODELS[name]).parameters
     known = {key: getattr(target, attribute) for key, attribute in AUTO.items() if key in valid}
-    if "bias" not in options and target.has_energy:
+    if "bias" not in options and target.has_energy and target.space.has_bonds:
         known["bias"] = target.bias()
     return build_network(target, name, known | target.model_options | options, seed)
 

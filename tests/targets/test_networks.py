@@ -76,3 +76,10 @@ def test_options_of_another_network_choose_it():
     assert str(config.choice) == "network: pixelcnn, since model.kernel_size is an option of it"
     assert parse_config(tree | {"model": {"name": "pixelcnn"}}).choice is None
     assert parse_config(tree | {"model": {"width": 8}}).model["name"] == "multiscale"
+
+
+def test_an_energy_that_is_no_sum_over_bonds_has_a_default_model_without_a_bias():
+    energy = la.CustomHamiltonian(lambda s: -s.double().sum((1, 2)), states=[-1, 1], shape=(4, 4))
+    model = la.default_model(energy, 1.0)
+    assert model.bias is None
+    assert len(list(la.fit(model, energy, temperature=1.0, steps=1, batch_size=8))) == 1
