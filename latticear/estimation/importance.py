@@ -24,7 +24,6 @@ from latticear.estimation.quantity import Estimate, Value
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.symmetry import with_asymmetry
 from latticear.estimation.thermodynamics import (
-    FEWEST_EVENTS,
     Thermodynamics,
     delta_error,
     rare_events,
@@ -226,9 +225,7 @@ def weighted_estimates(
     errors = {name: delta_error(quantities[name].influence) for name in QUANTITIES}
     scale = {name: abs(quantities[name].value) for name in QUANTITIES}
     change = float((w * balance).mean())
-    moved = w * (balance - change)
-    counted = rare_events(moved, n / (related or 1)) < FEWEST_EVENTS  # too few for an error
-    imbalance = imbalance_of(change, 0.0 if counted else delta_error(moved), n_sites, temperature, n * ess[0])
+    imbalance = imbalance_of(change, delta_error(w * (balance - change)), n_sites, temperature, n * ess[0])
     reasons, apart = reasons + imbalance.reasons, _disagreement(errors, jackknife, scale)
     if apart and ess[0] <= EVEN:
         reasons.append(f"{APART} of {', '.join(apart)}")
