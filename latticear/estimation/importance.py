@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from latticear.arrays import Array
+from latticear.estimation.anywhere import Anywhere
 from latticear.estimation.columns import Columns
 from latticear.estimation.estimates import Estimates, quiet, with_rarity
 from latticear.estimation.inputs import MIN_SAMPLES
@@ -43,6 +44,9 @@ N_BLOCKS = 100
 APART = "delta method and jackknife disagree on the error"
 OF_Z = ("log_z", "free_energy_per_site", "entropy_per_site")
 """Quantities that contain ln Z."""
+
+COINCIDENCE = 100.0
+"""Nats of a batch of samples from which it is no accident if another one is the same."""
 
 
 def estimate(
@@ -124,7 +128,7 @@ def reweight(
     sums: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in temperatures]
     odd: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in temperatures]
     columns = Columns()
-    held = False
+    held, seen, n_repeated = False, set[int](), 0
     for part in measurements(samples, hamiltonian, temperatures, observables):
         if part.log_q is None:
             raise ValueError(
@@ -132,6 +136,9 @@ def reweight(
                 "la.estimation.estimate_chains"
             )
         columns.add(part.energy, part.m, part.log_q, part.balance)
+        if -part.log_q.sum() > COINCIDENCE:
+            n_repeated += len(part.log_q) if (key := hash(part.log_q.tobytes() + part.energy.tobytes())) in seen else 0
+            seen.add(key)
         held = held or part.held
         for k, temperature in enumerate(temperatures):
             for moments, columns_of in ((sums[k], part.values), (odd[k], part.asymmetry)):
@@ -142,6 +149,8 @@ def reweight(
     energy, m, log_q, balance = columns.arrays()
     if len(energy) < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {len(energy)}")
+    more = "draw further ones with another seed or start"
+    repeated = [f"{n_repeated:,} samples were given more than once: {more}"] if n_repeated else []
     results = []
     for k, (temperature, given) in enumerate(zip(temperatures, references, strict=True)):
         log_w = -energy / temperature - log_q
@@ -160,14 +169,15 @@ def reweight(
                 ess=(diagnostics.ess, _ess_error(np.exp(log_w - log_mean_exp(log_w)))),
                 pareto_k=diagnostics.pareto_k,
                 diagnostics=diagnostics.to_dict() | {"largest_log_w": float(log_w.max())},
-                reasons=diagnostics.reasons,
+                reasons=[*diagnostics.reasons, *repeated],
                 doubts=diagnostics.doubts,
             )
         )
+    anywhere = Anywhere(hamiltonian, observables)
     for result, asymmetries in zip(results, odd, strict=True):
         for name, asymmetry in asymmetries.items():
             result[name] = with_asymmetry(result[name], *asymmetry.result())
-        infer(result).warn()
+        infer(result, anywhere).warn()
     return results
 
 
