@@ -135,7 +135,13 @@ def _mean_m(samples, ising) -> float:
         ({"bad": lambda spins: spins.mean()}, "must return shape"),
         ({"bad": lambda spins: spins.mean((1, 2)) * 1j}, "must have finite real values"),
         ({"bad": lambda spins: spins.mean((1, 2)).log()}, "must have finite real values"),
+        ({"bad": lambda spins: None}, "observable 'bad' must return numbers, of shape .* got NoneType None"),
+        ({"bad": lambda spins: [[1.0], [1.0, 2.0]]}, "must return numbers, .* got list"),
+        ({"bad": 3}, "observable 'bad' must be a function of the spins .* got int 3"),
+        ([len], "observables must be functions by name, .* got list"),
+        ({3: len}, "the name of an observable must be text, got int 3"),
         ({"log_z": lambda spins: spins.mean((1, 2))}, "has the name of a built-in quantity"),
+        ({"verdict": lambda spins: spins.mean((1, 2))}, "'verdict' has the name of another key of estimates.json"),
     ],
 )
 def test_bad_observables(ising, model, observables, message):
