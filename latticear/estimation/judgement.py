@@ -18,7 +18,7 @@ from latticear.estimation.measurement import Observable
 from latticear.estimation.quantity import NEAR, Estimate, still
 from latticear.estimation.verdict import TRUSTED, UNCHECKED
 from latticear.estimation.weights import ROUNDING
-from latticear.hamiltonians import AbstractHamiltonian
+from latticear.hamiltonians import AbstractHamiltonian, same_temperature
 from latticear.models import AbstractModel
 
 __all__ = ["Asked", "asked_check", "has_weights", "infer", "judge"]
@@ -60,7 +60,11 @@ def judge(estimates: Estimates, check: Check) -> Estimates:
     Args:
         estimates: the estimates, which are modified.
         check: the check, of the same system and temperature. An exact value says more; what has one is left as it is.
+
+    Raises:
+        ValueError: for anything but estimates and a check, or a check at another temperature or of another system.
     """
+    _check_comparable(estimates, check)
     own, source = check.estimates, check.source
     if check.log_w is not None and "forward_ess" not in estimates:
         estimates["forward_ess"] = check.forward_ess.object_to(estimates.warnings)
@@ -100,6 +104,29 @@ def judge(estimates: Estimates, check: Check) -> Estimates:
     if estimates.verdict == TRUSTED:
         estimates.update({name: estimates[name].support([source]) for name in DIAGNOSTICS if name in estimates})
     return estimates
+
+
+def _check_comparable(estimates: Any, check: Any) -> None:
+    """Raise ValueError unless estimates and check can be of one system at one temperature."""
+    if not isinstance(check, Check):
+        raise ValueError(
+            f"judge compares estimates with a Check, as la.independent_check(hamiltonian, temperature) returns it, got "
+            f"{described(check)}"
+        )
+    if not isinstance(estimates, Estimates):
+        raise ValueError(f"judge takes the Estimates of la.estimate, then the check, got {described(estimates)}")
+    own, again = check.estimates, "make the check with the Hamiltonian and the temperature of the estimates"
+    if not same_temperature(own.temperature, estimates.temperature):
+        raise ValueError(
+            f"the check is at temperature {own.temperature:g}, the estimates at {estimates.temperature:g}: {again}"
+        )
+    for name in estimates.keys() & own.keys():
+        shapes = [np.shape(each[name].value) for each in (own, estimates)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"{name} has shape {shapes[0]} in the check and {shapes[1]} in the estimates: {again}, and "
+                f"with the same observables"
+            )
 
 
 def has_weights(estimates: Estimates) -> bool:

@@ -235,3 +235,27 @@ def test_bad_input():
     with pytest.raises(ValueError, match="a model and a Hamiltonian of equal shape"):
         la.independent_check(ising, 2.0, model=la.PixelCNN((4, 4), 2))
     assert isinstance(la.independent_check(ising, 2.0), Check)
+
+
+def test_a_check_of_something_else_is_refused():
+    ising = SYSTEMS["ising"][0]
+    found = _estimate(_drawn(_without(ising, 1.5, 0.0), 200, 0), ising, 1.5, exact=None)
+    before = dict(found)
+
+    def check(system, temperature, observables=OWN):
+        return independent_check(system, temperature, n=100, method="enumeration", observables=observables)
+
+    for other, message in (
+        (None, "judge compares estimates with a Check, .* got NoneType"),
+        (True, "a Check, .* got bool True"),
+        (found, "a Check, .* got Estimates"),
+        (check(ising, 1.6), "the check is at temperature 1.6, the estimates at 1.5: make the check"),
+        (check(la.Ising((2, 3)), 1.5), r"correlation has shape \(2,\) in the check and \(3,\) in the estimates"),
+        (check(ising, 1.5, {"m": lambda s: s[:, 0]}), r"m has shape \(4,\) in the check and \(\) in the estimates"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            judge(found, other)
+    assert all(found[name] is each for name, each in before.items())
+    with pytest.raises(ValueError, match="judge takes the Estimates"):
+        judge(None, check(ising, 1.5))
+    assert judge(found, check(ising, float(np.float32(1.5)))) is found
