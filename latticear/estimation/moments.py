@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from latticear.arrays import Array
+from latticear.estimation.numbers import ROUNDING
 
 __all__ = ["WeightedMoments"]
 
@@ -62,7 +63,8 @@ class WeightedMoments:
         mean = wf / w
         second = np.maximum(w2ff - 2 * mean * w2f + mean**2 * w2, 0)
         third = w3fff - 3 * mean * w3ff + 3 * mean**2 * w3f - mean**3 * w3
-        return np.divide(second**3, third**2, out=np.full_like(second, np.inf), where=np.abs(third) > 0)[()]
+        varied = self.reach() > ROUNDING * np.abs(self.result()[0])
+        return np.divide(second**3, third**2, out=np.full_like(second, np.inf), where=varied & (third != 0))[()]
 
     def reach(self) -> float | Array:
         """The largest difference of a value from the average."""

@@ -20,3 +20,14 @@ def test_streamed_is_plain(shape):
     assert mean == pytest.approx(plain, rel=1e-12)
     assert error == pytest.approx(np.sqrt(1000 / 999 * (w**2 * (values - plain) ** 2).sum(0)) / w.sum(), rel=1e-9)
     assert np.shape(mean) == shape[1:]
+
+
+def test_what_varies_by_rounding_alone_has_no_rare_events():
+    """The correlation of a site with itself is one, but for the last bits."""
+    rng = np.random.default_rng(0)
+    rest = rng.normal(size=5000)
+    sums = WeightedMoments()
+    sums.add(np.stack([1 + 1e-16 * rest, rest], 1), rng.normal(0, 0.3, size=5000))
+    constant, varied = sums.events()
+    assert constant == np.inf
+    assert 500 < varied < np.inf
