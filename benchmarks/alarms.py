@@ -33,7 +33,7 @@ from torch import Tensor
 
 import latticear as la
 from latticear.estimation.check import MOST, N_CHAINS, Check, size_of_check
-from latticear.estimation.judgement import infer, judge
+from latticear.estimation.judgement import judge
 from latticear.exact.tabulated import Tabulated
 from latticear.models import AbstractModel
 from latticear.models.steps import DrawsInSteps
@@ -210,7 +210,7 @@ def weighted_tasks(name: str, system: Any, temperature: float, seed: int, models
             yield record(judge(found, check), exact, about | {"estimator": "is", "m": size})
             yield record(judge(chains, check), exact, about | {"estimator": "mcmc", "m": size})
             known = la.estimate(samples, system, temperature, observables=own)
-            yield record(infer(known), exact, about | {"estimator": "is, exact"})
+            yield record(known, exact, about | {"estimator": "is, exact"})
 
 
 def chain_tasks(name: str, system: Any, temperature: float, seed: int) -> Iterator[dict[str, Any]]:

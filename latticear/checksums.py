@@ -24,6 +24,7 @@ __all__ = [
     "DamagedError",
     "Prefix",
     "Sums",
+    "begun_anew",
     "digest",
     "digest_of",
     "json_bytes",
@@ -155,8 +156,20 @@ def sums_of(files: Mapping[str, bytes | Path], prefixes: Mapping[str, bytes] | N
         prefixes: contents of files that grow, by their names.
     """
     lines = [f"{digest_of(c) if isinstance(c, Path) else digest(c)}  {name}" for name, c in files.items()]
-    lines += [f"# the first {len(c)} bytes of {name}: {digest(c)}" for name, c in (prefixes or {}).items()]
+    lines += [_prefix_line(name, content) for name, content in (prefixes or {}).items()]
     return ("\n".join(lines) + "\n").encode()
+
+
+def begun_anew(path: Path, name: str) -> bytes:
+    """The content of a list of digests once a file that grows is lost, and begins anew: it was empty then.
+
+    Args:
+        path: the list.
+        name: name of the file that grows.
+    """
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    others = [line for line in lines if not ((found := _PREFIX.fullmatch(line)) and found[2] == name)]
+    return ("\n".join([*others, _prefix_line(name, b"")]) + "\n").encode()
 
 
 def read_sums(path: Path) -> Sums:
@@ -182,6 +195,10 @@ def missing_or_changed(file: Path, sums: Sums) -> str:
     if not file.exists():
         return "it is missing"
     return "" if digest_of(file) == sums.files[file.name] else "it has changed since it was written"
+
+
+def _prefix_line(name: str, content: bytes) -> str:
+    return f"# the first {len(content)} bytes of {name}: {digest(content)}"
 
 
 def _digest_of_tree(content: Mapping[str, Any]) -> str:

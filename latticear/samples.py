@@ -17,7 +17,13 @@ from latticear.tables import brief
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["Samples", "token_dtype"]
+__all__ = ["Samples", "check_log_q", "token_dtype"]
+
+LEAST_LOG_Q = -1e6
+"""Lowest log-probability of a configuration, for each site: the weight of a lower one says nothing."""
+
+ROUNDING_LOG_Q = 1e-3
+"""By how much the log-probability of a configuration may exceed 0, for each site, through rounding."""
 
 MAX_MADE = 200
 """Number of characters up to which a repr shows how samples were made."""
@@ -139,6 +145,31 @@ class Samples:
                 for name in batches[0].records
                 if all(name in batch.records for batch in batches)
             },
+        )
+
+
+def check_log_q(name: str, log_q: Tensor, n_sites: int, *, row: str, first: int = 0) -> None:
+    """Check that numbers can be the logarithms of probabilities of configurations.
+
+    Args:
+        name: what a message calls the numbers.
+        log_q: the numbers, `(n,)`.
+        n_sites: number of tokens of a configuration.
+        row: what a message calls one of them.
+        first: index of the first of them, for the message.
+
+    Raises:
+        ValueError: if one of them is not finite, above 0 but for rounding, or absurdly low; says which is the first.
+    """
+    if log_q.ndim != 1:
+        raise ValueError(f"{name} must have shape (n,), got {tuple(log_q.shape)}")
+    least = LEAST_LOG_Q * n_sites
+    wrong = ~((log_q >= least) & (log_q <= ROUNDING_LOG_Q * n_sites))  # true for nan as well
+    if wrong.any():
+        at = int(wrong.nonzero()[0])
+        raise ValueError(
+            f"{name} must be the logarithm of the probability of each configuration, from {least:.3g} to 0, got "
+            f"{float(log_q[at]):.6g} in {row} {first + at}: draw the samples again"
         )
 
 

@@ -30,12 +30,14 @@ class ConfigurationSpace(ABC):
         noun: the word for the values of sites in error messages.
         n_components: C, the number of tokens at each site.
         has_energy: whether configurations have an energy, that is, whether this is a Hamiltonian.
+        has_bonds: whether the energy is a sum over sites and pairs of sites.
     """
 
     name: ClassVar[str]
     kind: ClassVar[Literal["hamiltonian", "grid"]]
     noun: ClassVar[str]
     has_energy: ClassVar[bool] = False
+    has_bonds: ClassVar[bool] = False
     n_components: int = 1
 
     @property

@@ -21,7 +21,7 @@ from latticear.data.decoding import all_tokens, check_numbers, decoder, spin_dec
 from latticear.data.format import decode_attributes, space_of
 from latticear.data.hdf5 import opened
 from latticear.data.origin import check_format, check_states
-from latticear.samples import Samples
+from latticear.samples import Samples, check_log_q
 from latticear.spaces import ConfigurationSpace
 
 __all__ = ["opened", "read_batches", "read_condition", "read_given", "read_metadata"]
@@ -119,8 +119,8 @@ def read_batches(path: str | os.PathLike[str], batch_size: int) -> Iterator[Samp
     """Stream the samples of a file that latticear wrote, `batch_size` at a time, in the order of the file.
 
     Raises:
-        ValueError: if latticear did not write the file, or if the file is damaged (damage in the data is raised when
-            the iterator reaches it).
+        ValueError: if latticear did not write the file, if a number in /log_q is not the logarithm of a probability, or
+            if the file is damaged (what is wrong with the data is raised when the iterator reaches it).
         OSError: if the file does not exist, or another process is writing it.
     """
     path = Path(path)
@@ -182,6 +182,9 @@ def _batches(path: Path, batch_size: int) -> Iterator[Samples]:
             part = slice(start, start + batch_size)
             names = ("log_q", "condition", "log_q_given")
             columns = {name: torch.from_numpy(h5[name][part]) if name in h5 else None for name in names}
+            for name in ("log_q", "log_q_given"):
+                if (values := columns[name]) is not None:
+                    check_log_q(f"{path}: /{name}", values, math.prod(dataset.shape[1:]), row="row", first=start)
             yield Samples(
                 tokens=decode(dataset[part]),
                 seed=int(attributes["seed"]),

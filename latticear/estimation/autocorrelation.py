@@ -120,7 +120,8 @@ def recurrences(series: ArrayLike, tau: TauInt) -> list[tuple[int, float]]:
     """The lags beyond the window at which a series is correlated again, with its autocorrelation there.
 
     The measurements of R chains that follow each other in turn are correlated at the lags R, 2 R and so on alone, which
-    no window reaches.
+    no window reaches. Where few measurements differ from the others, two of them are some distance apart by accident:
+    the limit is that of Bernstein's inequality, which counts such pairs, and for many it is six standard deviations.
 
     Args:
         series: as `mean_error` takes it.
@@ -131,8 +132,10 @@ def recurrences(series: ArrayLike, tau: TauInt) -> list[tuple[int, float]]:
     gamma = _autocovariance(deviations / (float(np.abs(deviations).max()) or 1.0))
     rho = gamma / (gamma[0] or 1.0)
     lags = np.arange(len(rho))
-    noise = np.sqrt(max(2 * tau.tau, 1.0) / (values.shape[1] * (len(values) - lags)))
-    found = np.flatnonzero((rho > _RECURS * noise) & (lags > tau.window))
+    pairs, exponent = values.shape[1] * (len(values) - lags), _RECURS**2 / 2
+    single = exponent / 3  # the largest deviation is 1, and so is the largest product of two
+    limit = single + np.sqrt(single**2 + 2 * exponent * pairs * gamma[0] ** 2 * max(2 * tau.tau, 1.0))
+    found = np.flatnonzero((gamma * pairs > limit) & (lags > tau.window))
     return [(int(lag), float(rho[lag])) for lag in found]
 
 

@@ -17,7 +17,7 @@ from latticear.estimation.measurement import Measurement, Observable, measuremen
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.symmetry import with_asymmetry
-from latticear.estimation.thermodynamics import FEWEST_EVENTS, rare_events, thermodynamics
+from latticear.estimation.thermodynamics import rare_events, thermodynamics
 from latticear.estimation.weights import effective_sample_size, imbalance_of, log_mean_exp
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
@@ -237,9 +237,7 @@ def estimates_of_chains(
             f"thermalization was too short: {thermalization:g} steps, but {MIN_THERMALIZATION} tau_int of {slowest} "
             f"are {required:.3g}"
         )
-    change, error, tau = mean_error(balance)
-    if events_of(balance - change, tau, change) < FEWEST_EVENTS:
-        error = 0.0  # it is that of hardly any event; they are counted instead
+    change, error, _ = mean_error(balance)
     n, still = energy.size, _still_fraction(taus, energy.shape[0])
     imbalance = imbalance_of(change, error, n_sites, temperature, n * still)
     reasons += list(misfit) or imbalance.reasons

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from latticear.arguments import check_integer
 from latticear.arrays import Array
+from latticear.estimation.anywhere import Anywhere
 from latticear.estimation.chains import estimate_chains, estimates_of_chains, series_of
 from latticear.estimation.estimates import JUDGED, Estimates, quiet
 from latticear.estimation.forward import forward_ess_of, forward_log_weights
@@ -62,6 +63,9 @@ class Check:
             None if no model is checked.
         n_chains: number of chains; the configurations are ordered by time, and within it by chain.
         n_independent: number of independent configurations that the m configurations amount to.
+        decides: whether it is known how the configurations were made, so that agreement with them is evidence; data of
+            a user, which may lack what the samples lack, can only disagree.
+        anywhere: observables in configurations of every kind; None if they are not known.
     """
 
     source: str
@@ -69,6 +73,8 @@ class Check:
     log_w: Array | None
     n_chains: int
     n_independent: float
+    decides: bool = True
+    anywhere: Anywhere | None = None
 
     @classmethod
     def of(
@@ -114,7 +120,10 @@ def check_of_data(
     model: AbstractModel | None = None,
     condition: Tensor | None = None,
 ) -> Check:
-    """A check from configurations of a user, in the order in which they were made.
+    """What configurations of a user say against estimates; they are in the order in which they were made.
+
+    They fit the target locally (`data_check`), which does not tell whether a part of the distribution is missing in
+    them, as in chains that were stuck in one phase.
 
     Args:
         tokens: the configurations.
@@ -126,7 +135,8 @@ def check_of_data(
         series = series_of(tokens, 1, hamiltonian, temperature)
         estimates = estimates_of_chains(*series, hamiltonian.n_sites, temperature, None, {})
     words = f"{len(tokens):,} configurations of {source}"
-    return Check.of(words, estimates, tokens, hamiltonian, n_chains=1, model=model, condition=condition)
+    check = Check.of(words, estimates, tokens, hamiltonian, n_chains=1, model=model, condition=condition)
+    return replace(check, decides=False)
 
 
 def independent_check(
@@ -167,12 +177,14 @@ def independent_check(
         raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}")
     method = method or _method(hamiltonian)
     own = int(random_stream(seed, "check").generate_state(1, np.uint64)[0])
+    anywhere = Anywhere(hamiltonian, observables)
     if method == ENUMERATION:
         table = Tabulated(hamiltonian, temperature)
         drawn, log_w = table.draw(n, own), None
         if model is not None:
             log_w = forward_log_weights(model, drawn, hamiltonian, temperature, condition)
-        return Check("the sum over all configurations", _summed(table, observables, n), log_w, 1, math.inf)
+        estimates = _summed(table, observables, n)
+        return Check("the sum over all configurations", estimates, log_w, 1, math.inf, anywhere=anywhere)
     n_chains = max(2, min(N_CHAINS if hamiltonian.n_sites < FULL else N_CHAINS // 2, n // 20))
     total = -(-n // n_chains) * n_chains
     batches = list(monte_carlo(hamiltonian, temperature, n=total, method=method, n_chains=n_chains, seed=own))
@@ -181,7 +193,8 @@ def independent_check(
         estimates = estimator(batches, hamiltonian, temperature, observables=observables, exact=None)
     source = f"{total:,} configurations by {method.replace('-', ' ')}"
     tokens = torch.cat([batch.tokens for batch in batches])
-    return Check.of(source, estimates, tokens, hamiltonian, n_chains=n_chains, model=model, condition=condition)
+    check = Check.of(source, estimates, tokens, hamiltonian, n_chains=n_chains, model=model, condition=condition)
+    return replace(check, anywhere=anywhere)
 
 
 def _method(hamiltonian: AbstractHamiltonian) -> str:

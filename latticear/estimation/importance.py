@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from latticear.arrays import Array
+from latticear.estimation.anywhere import Anywhere
 from latticear.estimation.columns import Columns
 from latticear.estimation.estimates import Estimates, quiet, with_rarity
 from latticear.estimation.inputs import MIN_SAMPLES
@@ -24,7 +25,6 @@ from latticear.estimation.quantity import Estimate, Value
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.symmetry import with_asymmetry
 from latticear.estimation.thermodynamics import (
-    FEWEST_EVENTS,
     Thermodynamics,
     delta_error,
     rare_events,
@@ -44,6 +44,9 @@ N_BLOCKS = 100
 APART = "delta method and jackknife disagree on the error"
 OF_Z = ("log_z", "free_energy_per_site", "entropy_per_site")
 """Quantities that contain ln Z."""
+
+COINCIDENCE = 100.0
+"""Nats of a batch of samples from which it is no accident if another one is the same."""
 
 
 def estimate(
@@ -125,7 +128,7 @@ def reweight(
     sums: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in temperatures]
     odd: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in temperatures]
     columns = Columns()
-    held = False
+    held, seen, n_repeated = False, set[int](), 0
     for part in measurements(samples, hamiltonian, temperatures, observables):
         if part.log_q is None:
             raise ValueError(
@@ -133,6 +136,9 @@ def reweight(
                 "la.estimation.estimate_chains"
             )
         columns.add(part.energy, part.m, part.log_q, part.balance)
+        if -part.log_q.sum() > COINCIDENCE:
+            n_repeated += len(part.log_q) if (key := hash(part.log_q.tobytes() + part.energy.tobytes())) in seen else 0
+            seen.add(key)
         held = held or part.held
         for k, temperature in enumerate(temperatures):
             for moments, columns_of in ((sums[k], part.values), (odd[k], part.asymmetry)):
@@ -143,6 +149,8 @@ def reweight(
     energy, m, log_q, balance = columns.arrays()
     if len(energy) < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {len(energy)}")
+    more = "draw further ones with another seed or start"
+    repeated = [f"{n_repeated:,} samples were given more than once: {more}"] if n_repeated else []
     results = []
     for k, (temperature, given) in enumerate(zip(temperatures, references, strict=True)):
         log_w = -energy / temperature - log_q
@@ -161,14 +169,15 @@ def reweight(
                 ess=(diagnostics.ess, _ess_error(np.exp(log_w - log_mean_exp(log_w)))),
                 pareto_k=diagnostics.pareto_k,
                 diagnostics=diagnostics.to_dict() | {"largest_log_w": float(log_w.max())},
-                reasons=diagnostics.reasons,
+                reasons=[*diagnostics.reasons, *repeated],
                 doubts=diagnostics.doubts,
             )
         )
+    anywhere = Anywhere(hamiltonian, observables)
     for result, asymmetries in zip(results, odd, strict=True):
         for name, asymmetry in asymmetries.items():
             result[name] = with_asymmetry(result[name], *asymmetry.result())
-        infer(result).warn()
+        infer(result, anywhere).warn()
     return results
 
 
@@ -226,9 +235,7 @@ def weighted_estimates(
     errors = {name: delta_error(quantities[name].influence) for name in QUANTITIES}
     scale = {name: abs(quantities[name].value) for name in QUANTITIES}
     change = float((w * balance).mean())
-    moved = w * (balance - change)
-    counted = rare_events(moved, n / (related or 1)) < FEWEST_EVENTS  # too few for an error
-    imbalance = imbalance_of(change, 0.0 if counted else delta_error(moved), n_sites, temperature, n * ess[0])
+    imbalance = imbalance_of(change, delta_error(w * (balance - change)), n_sites, temperature, n * ess[0])
     reasons, apart = reasons + imbalance.reasons, _disagreement(errors, jackknife, scale)
     if apart and ess[0] <= EVEN:
         reasons.append(f"{APART} of {', '.join(apart)}")

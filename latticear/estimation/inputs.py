@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from latticear.arguments import described
 from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, same_temperature
 from latticear.models import AbstractModel
-from latticear.samples import Samples
+from latticear.samples import Samples, check_log_q
 
 __all__ = ["MIN_SAMPLES", "batches_of", "check_made_at"]
 
@@ -33,8 +34,8 @@ def batches_of(
         made_at: temperature at which samples must have been made if they state one; None if any will do.
 
     Raises:
-        ValueError: for other objects than samples and a Hamiltonian, or samples with another shape or other tokens than
-            the Hamiltonian's.
+        ValueError: for other objects than samples and a Hamiltonian, samples with another shape or other tokens than
+            the Hamiltonian's, or a log_q that is not the logarithm of a probability.
     """
     if isinstance(samples, AbstractHamiltonian):
         raise ValueError(
@@ -56,6 +57,7 @@ def batches_of(
 
 
 def _checked(batches: Iterable[Any], hamiltonian: AbstractHamiltonian, made_at: float | None) -> Iterator[Samples]:
+    first = 0
     for batch in batches:
         if not isinstance(batch, Samples):
             raise ValueError(f"{WANTED}, got an iterator of {described(batch)}{A_CHAIN}")
@@ -67,6 +69,9 @@ def _checked(batches: Iterable[Any], hamiltonian: AbstractHamiltonian, made_at: 
             )
         if made_at is not None:
             check_made_at(batch, made_at)
+        if batch.log_q is not None:
+            check_log_q("log_q", batch.log_q, math.prod(hamiltonian.size), row="sample", first=first)
+        first += len(batch)
         yield batch
 
 

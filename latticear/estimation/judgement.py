@@ -9,13 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latticear.arguments import described
+from latticear.arrays import Bools
+from latticear.estimation.anywhere import Anywhere
 from latticear.estimation.autocorrelation import mean_error
 from latticear.estimation.check import FEWEST, Check, independent_check, size_of_check
 from latticear.estimation.estimates import DIAGNOSTICS, KEY, Estimates
 from latticear.estimation.measurement import Observable
 from latticear.estimation.quantity import NEAR, Estimate, still
+from latticear.estimation.verdict import TRUSTED, UNCHECKED
 from latticear.estimation.weights import ROUNDING
-from latticear.hamiltonians import AbstractHamiltonian
+from latticear.hamiltonians import AbstractHamiltonian, same_temperature
 from latticear.models import AbstractModel
 
 __all__ = ["Asked", "asked_check", "has_weights", "infer", "judge"]
@@ -52,14 +55,19 @@ def judge(estimates: Estimates, check: Check) -> Estimates:
     the two values speaks: they must lie within the errors of the chain alone, and the check must be nearly as accurate.
     For a model the first question is also asked of ln Z, by the average of q / p over the check, and the second one
     counts the configurations of the check whose weights exceed those of all samples, because no sample represents them.
+    Data of a user can speak against a quantity, but not for it (`Check.decides`).
 
     Args:
         estimates: the estimates, which are modified.
         check: the check, of the same system and temperature. An exact value says more; what has one is left as it is.
+
+    Raises:
+        ValueError: for anything but estimates and a check, or a check at another temperature or of another system.
     """
+    _check_comparable(estimates, check)
     own, source = check.estimates, check.source
-    if check.log_w is not None:
-        estimates["forward_ess"] = check.forward_ess
+    if check.log_w is not None and "forward_ess" not in estimates:
+        estimates["forward_ess"] = check.forward_ess.object_to(estimates.warnings)
     if own.warnings:
         estimates.doubt(f"{source} are no evidence themselves: {'; '.join(own.warnings)}")
         return estimates
@@ -75,21 +83,50 @@ def judge(estimates: Estimates, check: Check) -> Estimates:
     deviations = {name: deviation for name, deviation in deviations.items() if name not in known}
     for name, deviation in deviations.items():
         error, other = _error(estimates[name]), own.get(name)
+        constant = _constant(name, estimates[name], check)
+        reach = _reach(name, estimates[name], check.anywhere, other)
         compared = _Compared(
             deviation,
-            harm=float(np.max(missing * _reach(estimates[name], other) / error)),
-            coarse=0.0 if of_model or other is None else float(np.max(other.error / error)),
+            still=bool((still(estimates[name].value, estimates[name].error) & ~constant).any()),
+            harm=float(np.max(np.where(constant, 0.0, missing * reach / error))),
+            coarse=0.0 if of_model or other is None else float(np.max(np.where(constant, 0.0, other.error / error))),
             doubts=() if other is None else _weak(other, check),
         )
-        estimates[name] = _judged(estimates[name], compared, missing, source)
+        estimates[name] = _judged(estimates[name], compared, missing, check)
+    for name, parts in PARTS.items():
+        unsure = [part for part in parts if name in deviations and estimates[part].verdict == UNCHECKED]
+        if unsure and not estimates[name].doubts:
+            estimates[name] = estimates[name].doubt([f"unchecked as {' and '.join(unsure)}"])
     if wrong := [name for name in KEY if name in deviations and any(source in o for o in estimates[name].objections)]:
         estimates.distrust(f"{', '.join(wrong)} {'differs' if len(wrong) == 1 else 'differ'} from {source}")
     if "log_z" in deviations and least > LIMIT * estimates["log_z"].error:
         estimates.distrust(f"the samples lack a part of probability {missing:.1g} that occurs in {source}")
-    for name in DIAGNOSTICS:
-        if name in estimates:
-            estimates[name] = estimates[name].support([source])
+    if estimates.verdict == TRUSTED:
+        estimates.update({name: estimates[name].support([source]) for name in DIAGNOSTICS if name in estimates})
     return estimates
+
+
+def _check_comparable(estimates: Any, check: Any) -> None:
+    """Raise ValueError unless estimates and check can be of one system at one temperature."""
+    if not isinstance(check, Check):
+        raise ValueError(
+            f"judge compares estimates with a Check, as la.independent_check(hamiltonian, temperature) returns it, got "
+            f"{described(check)}"
+        )
+    if not isinstance(estimates, Estimates):
+        raise ValueError(f"judge takes the Estimates of la.estimate, then the check, got {described(estimates)}")
+    own, again = check.estimates, "make the check with the Hamiltonian and the temperature of the estimates"
+    if not same_temperature(own.temperature, estimates.temperature):
+        raise ValueError(
+            f"the check is at temperature {own.temperature:g}, the estimates at {estimates.temperature:g}: {again}"
+        )
+    for name in estimates.keys() & own.keys():
+        shapes = [np.shape(each[name].value) for each in (own, estimates)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"{name} has shape {shapes[0]} in the check and {shapes[1]} in the estimates: {again}, and "
+                f"with the same observables"
+            )
 
 
 def has_weights(estimates: Estimates) -> bool:
@@ -117,7 +154,7 @@ def asked_check(
     return independent_check(hamiltonian, estimates.temperature, n=n, model=model, observables=observables)
 
 
-def infer(estimates: Estimates) -> Estimates:
+def infer(estimates: Estimates, anywhere: Anywhere) -> Estimates:
     """Let the exact ln Z count for quantities without an exact value; returns the estimates.
 
     A part of the distribution of probability p that weighted samples lack makes their ln Z too low by p. If the exact
@@ -128,9 +165,13 @@ def infer(estimates: Estimates) -> Estimates:
         return estimates
     missing = max(0.0, float(log_z.exact - log_z.value)) + 2 * float(log_z.error)
     for name, estimate in list(estimates.items()):
-        if estimate.exact is not None or name in DIAGNOSTICS or estimate.reach is None or _is_still(estimate):
+        if estimate.exact is not None or name in DIAGNOSTICS or estimate.reach is None:
             continue
-        if (log_z.largest_deviation or 0.0) <= NEAR and np.max(missing * _reach(estimate) / _error(estimate)) <= HARM:
+        constant = anywhere.constant(name, estimate.value)
+        if bool((still(estimate.value, estimate.error) & ~constant).any()):
+            continue
+        harm = np.where(constant, 0.0, missing * _reach(name, estimate, anywhere) / _error(estimate))
+        if (log_z.largest_deviation or 0.0) <= NEAR and np.max(harm) <= HARM:
             estimates[name] = estimate.support(["the exact value of ln Z"])
     return estimates
 
@@ -145,12 +186,14 @@ class _Compared(NamedTuple):
 
     Attributes:
         deviation: their difference, in errors of both.
+        still: whether the value, or one of an array, did not vary, although in other configurations it would.
         harm: what a part that the check may lack would change, in errors of the estimate.
         coarse: error of the check, in errors of the estimate; 0 where weights tell what the samples lack.
         doubts: doubts about the error of the check.
     """
 
     deviation: float
+    still: bool
     harm: float
     coarse: float
     doubts: tuple[str, ...]
@@ -163,8 +206,8 @@ def _weak(estimate: Estimate, check: Check) -> tuple[str, ...]:
     return estimate.doubts
 
 
-def _judged(estimate: Estimate, compared: _Compared, missing: float, source: str) -> Estimate:
-    deviation, harm, coarse, doubts = compared
+def _judged(estimate: Estimate, compared: _Compared, missing: float, check: Check) -> Estimate:
+    (deviation, is_still, harm, coarse, doubts), source = compared, check.source
     if deviation > LIMIT:
         far = [f"{min(deviation, 1e6):.3g} errors away from the value of {source}"]
         return estimate.doubt([*far, *doubts]) if doubts else estimate.object_to(far)
@@ -172,9 +215,9 @@ def _judged(estimate: Estimate, compared: _Compared, missing: float, source: str
         return estimate.doubt([f"the error of {source} is {coarse:.2g} times as large"])
     if (gap := deviation * math.hypot(1, coarse)) > NEAR:
         return estimate.doubt([f"{gap:.2g} errors away from the value of {source}"])
-    if estimate.evidence:
+    if estimate.evidence or not check.decides:
         return estimate
-    if _is_still(estimate) and missing:
+    if is_still and missing:
         return estimate.doubt([f"it did not vary, and {source} may lack a part of probability {missing:.1g}"])
     if harm > HARM:
         size = f"{harm:.2g} errors" if harm < 1000 else "many errors"
@@ -226,9 +269,18 @@ def _log_z(estimates: Estimates) -> float:
     return float(estimates["log_z"].value if "log_z" in estimates else estimates.diagnostics["log_z_of_proposals"])
 
 
-def _reach(*estimates: Estimate | None) -> Any:
-    known = [np.asarray(each.reach) for each in estimates if each is not None and each.reach is not None]
+def _reach(name: str, estimate: Estimate, anywhere: Anywhere | None, other: Estimate | None = None) -> Any:
+    known = [np.asarray(each.reach) for each in (estimate, other) if each is not None and each.reach is not None]
+    if known and anywhere is not None:
+        known.append(np.asarray(anywhere.reach(name, estimate.value)))
     return np.maximum.reduce(known) if known else math.inf
+
+
+def _constant(name: str, estimate: Estimate, check: Check) -> Bools:
+    """Which entries of a quantity are constant by definition."""
+    if check.anywhere is None:
+        return np.zeros(np.shape(estimate.value), dtype=bool)
+    return check.anywhere.constant(name, estimate.value)
 
 
 def _is_still(estimate: Estimate) -> bool:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from latticear.arguments import described
 from latticear.arrays import Array
 from latticear.estimation.inputs import batches_of
 from latticear.exact.result import QUANTITIES
@@ -19,6 +20,12 @@ from latticear.threads import wait_passively
 __all__ = ["Measurement", "Observable", "measurements"]
 
 Observable = Callable[[Tensor], Tensor]
+
+RESERVED = {
+    *("temperature", "n", "method", "verdict", "reasons", "reliable", "warnings", "remarks", "diagnostics"),
+    *("estimates", "seed", "checkpoint", "instance", "sha256"),
+}
+"""Keys of estimates.json that are no quantities."""
 
 CHUNK = 2**18
 """Number of sites measured at a time: measuring makes float64 copies, which should fit into the cache."""
@@ -75,19 +82,35 @@ def measurements(
         made_at: temperature at which samples must have been made if they state one; None if any will do.
 
     Raises:
-        ValueError: for samples or a Hamiltonian that `batches_of` refuses, or an observable that has the name of a
-            built-in quantity or returns a wrong shape or values that are not finite real numbers.
+        ValueError: for samples or a Hamiltonian that `batches_of` refuses, or an observable that is no function, has
+            the name of a built-in quantity or of another key of estimates.json, or returns anything but finite real
+            numbers of the right shape.
     """
     wait_passively()
-    own: dict[str, Observable] = {}
-    for name, fn in (observables or {}).items():
-        if name in {*QUANTITIES, "ess", "pareto_k", "forward_ess", "correlation"}:
-            raise ValueError(f"observable {name!r} has the name of a built-in quantity; give it another name")
-        own[name] = fn
+    own = _checked(observables)
     for batch in batches_of(samples, hamiltonian, made_at):
         size = max(1, len(batch) if chunk is None else chunk // hamiltonian.n_sites)
         for first in range(0, len(batch), size):
             yield _measure(batch[first : first + size], hamiltonian, temperatures, own)
+
+
+def _checked(observables: Mapping[str, Observable] | None) -> dict[str, Observable]:
+    """The user's observables by name, each of which is a function with a name of its own."""
+    if observables is not None and not isinstance(observables, Mapping):
+        raise ValueError(f'observables must be functions by name, {{"m": fn}}, got {described(observables)}')
+    for name, fn in (observables or {}).items():
+        if not isinstance(name, str):
+            raise ValueError(f"the name of an observable must be text, got {described(name)}")
+        if name in {*QUANTITIES, "ess", "pareto_k", "forward_ess", "correlation"}:
+            raise ValueError(f"observable {name!r} has the name of a built-in quantity; give it another name")
+        if name in RESERVED:
+            raise ValueError(f"observable {name!r} has the name of another key of estimates.json; give it another name")
+        if not callable(fn):
+            raise ValueError(
+                f"observable {name!r} must be a function of the spins that returns one number for each configuration, "
+                f"got {described(fn)}"
+            )
+    return dict(observables or {})
 
 
 def _measure(
@@ -127,7 +150,14 @@ def _balance(batch: Samples, hamiltonian: AbstractHamiltonian, temperatures: Seq
 
 
 def _evaluate(name: str, fn: Observable, spins: Tensor) -> Array:
-    values = torch.as_tensor(fn(spins.clone()))  # the function may modify its argument
+    returned = fn(spins.clone())  # the function may modify its argument
+    try:
+        values = torch.as_tensor(returned)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"observable {name!r} must return numbers, of shape (B,) or (B, k) for B = {len(spins)} configurations, "
+            f"got {described(returned)}"
+        ) from error
     if values.ndim not in (1, 2) or len(values) != len(spins):
         raise ValueError(
             f"observable {name!r} must return shape (B,) or (B, k) for B = {len(spins)} configurations, "

@@ -23,6 +23,9 @@ MAX_DEVIATION = 4.0
 NEAR = 3.0
 """Deviation up to which the exact value is evidence for an estimate; between the two limits nothing is decided."""
 
+SHORT_OF_EVENTS = "too few rare events are among the configurations, and so its error is smaller than follows from"
+"""Why an exact value that is many errors away is no objection: see `Estimate.is_short_of_events`."""
+
 UNVARIED = "no variation"
 """In place of a deviation where nothing varied."""
 
@@ -67,7 +70,9 @@ class Estimate:
         """Whether to trust the value with its error: "trusted", "unchecked" or "not trusted", with `reasons`."""
         of_exact: dict[str, tuple[str, ...]] = {}
         off = self.largest_deviation
-        if off is not None:
+        if off is not None and self.is_short_of_events:
+            of_exact["doubts"] = (f"{SHORT_OF_EVENTS} what is known exactly",)
+        elif off is not None:
             kind = "objections" if off > MAX_DEVIATION else "doubts" if off > NEAR else "evidence"
             by = "" if off <= NEAR else f"{off:.1f} errors away from " if off < 1000 else "far away from "
             of_exact[kind] = (f"{by}the exact value",)
@@ -89,6 +94,18 @@ class Estimate:
             return None
         finite = np.abs(np.ravel(deviation))[np.isfinite(np.ravel(deviation))]
         return float(finite.max()) if len(finite) else None
+
+    @property
+    def is_short_of_events(self) -> bool:
+        """Whether the exact value is many errors away but is not by the error that as many configurations should have.
+
+        The few rare events that make most of the error were not among them, or there was one too many.
+        """
+        off = self.largest_deviation
+        if off is None or off <= NEAR or not self.exact_spread or self.unvaried:
+            return False
+        error = self.exact_spread / math.sqrt(self.n * self.ess)
+        return bool(np.all(np.abs(self.value - np.asarray(self.exact)) <= NEAR * error))
 
     def object_to(self, reasons: Iterable[str]) -> Self:
         """The same estimate with more reasons not to trust it."""

@@ -16,17 +16,12 @@ from latticear.arrays import Array
 from latticear.estimation.numbers import ROUNDING
 
 __all__ = [
-    "FEWEST_EVENTS",
     "Thermodynamics",
     "delta_error",
     "rare_events",
     "thermodynamics",
     "thermodynamics_of_moments",
 ]
-
-
-FEWEST_EVENTS = 3
-"""Number of rare events below which an error says nothing."""
 
 
 class Thermodynamics(NamedTuple):
@@ -76,7 +71,11 @@ def thermodynamics(
         "susceptibility": (beta * n_sites * (m2 - a**2), beta * n_sites * (d_m2 - 2 * a * d_a)),
         "binder_cumulant": binder,
     }
-    return {name: Thermodynamics(value, weights * change) for name, (value, change) in quantities.items()}
+    influences = {name: weights * change for name, (_, change) in quantities.items()}
+    for name, (value, change) in quantities.items():
+        if float(np.abs(influences[name]).max()) <= ROUNDING * abs(value):
+            influences[name] = np.zeros_like(change)
+    return {name: Thermodynamics(value, influences[name]) for name, (value, _) in quantities.items()}
 
 
 def thermodynamics_of_moments(moments: Array, temperature: float, n_sites: int) -> dict[str, Array]:

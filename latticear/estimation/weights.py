@@ -207,25 +207,23 @@ def imbalance_of(moved: float, error: float, n_sites: int, temperature: float, n
     so that diagnostics of the weights detect nothing. A heat bath would create the missing configurations and so change
     the energy.
 
-    If nothing varied, the error is that of a count: the heat bath would make excitations of a certain energy, found
-    from the change at one site of two levels, `d exp(-d/T)`; in equilibrium as many configurations have one as it
-    would make, and the size is the square root of the number of them among n.
+    The error that is seen does not know of excitations that the samples happen to lack. The heat bath would make
+    excitations of a certain energy d, found from the change at one site of two levels, `d exp(-d/T)`; in equilibrium as
+    many configurations have one as it would make, and their number among n varies by its square root. This error is
+    added to the one seen; where nothing varied, it is the only one.
 
     Args:
         moved: average energy change of a heat-bath step, summed over all sites.
-        error: standard deviation of `moved`.
+        error: standard deviation of `moved`, as the samples show it.
         n_sites: N; changes below the rounding error of N terms count as zero.
         temperature: T.
         n: number of independent configurations.
     """
     if abs(moved) <= 1e-12 * n_sites:
         return Imbalance(0.0, [])
-    if error > 1e-9 * abs(moved):
-        size = float(np.clip(moved / error, -1e6, 1e6))
-    else:
-        share = min(abs(moved) / n_sites / temperature, math.exp(-1))
-        excitation = -temperature * float(lambertw(-share, -1).real)
-        size = math.copysign(math.sqrt(n * abs(moved) / excitation), moved)
+    share = min(abs(moved) / n_sites / temperature, math.exp(-1))
+    excitation = -temperature * float(lambertw(-share, -1).real)
+    size = moved / math.hypot(error, math.sqrt(abs(moved) * excitation / n))
     return Imbalance(size, balance_reasons(size))
 
 

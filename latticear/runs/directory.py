@@ -32,6 +32,7 @@ from latticear.checksums import (
     SUMS,
     ChangedFileWarning,
     DamagedError,
+    begun_anew,
     json_bytes,
     missing_or_changed,
     read_json,
@@ -279,8 +280,16 @@ class RunDirectory:
         return self.record.rows()
 
     def truncate_metrics(self, step: int) -> None:
-        """Remove the metrics of all steps after a given one; a resumed run logs those steps again."""
-        write_atomically(self._metrics, self.record.until(step))
+        """Remove the metrics of all steps after a given one; a resumed run logs those steps again.
+
+        Where the file is missing it begins anew, and the checkpoints no longer expect the rows that are lost.
+        """
+        record = self.record
+        kept, lists = record.until(step), [checkpoint / SUMS for checkpoint in self.checkpoints()]
+        for path in lists if record.is_lost else []:
+            if path.exists():
+                write_atomically(path, begun_anew(path, METRICS))
+        write_atomically(self._metrics, kept)
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> AbstractModel:

@@ -46,6 +46,11 @@ class Metrics:
         lines = [line for line in self._lines() if json.loads(line)["step"] <= step]
         return b"".join(line + b"\n" for line in lines)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the file is missing although rows were written before a checkpoint."""
+        return not self.path.exists() and any(prefix and prefix.size for prefix in self._checkpoints.values())
+
     def problem(self) -> str:
         """What is wrong with the rows before the newest checkpoint; empty if nothing is known to be."""
         content = self.path.read_bytes() if self.path.exists() else b""
@@ -56,10 +61,10 @@ class Metrics:
         return bool(self._checkpoints) and list(self._checkpoints.values())[-1] is not None
 
     def _lines(self) -> list[bytes]:
+        if self.is_lost:
+            message = f"{self.path} is missing: the metrics of the steps before the newest checkpoint are lost"
+            warnings.warn(message, ChangedFileWarning, stacklevel=3)
         if not self.path.exists():
-            if any(prefix and prefix.size for prefix in self._checkpoints.values()):
-                message = f"{self.path} is missing: the metrics of the steps before the newest checkpoint are lost"
-                warnings.warn(message, ChangedFileWarning, stacklevel=3)
             return []
         content = self.path.read_bytes()
         if problem := self._problem_at(next(reversed(self._checkpoints), None), content):

@@ -85,8 +85,8 @@ def estimate_run(
         device: device of the network: auto, cpu or cuda.
         report: called with progress.
         say: called with a line that states the chosen method, if there was a choice.
-        check: whether to compare the estimates with independent configurations, if no data are given and these take
-            seconds: the sum over all configurations, clusters, or parallel tempering (`independent_check`).
+        check: whether to compare the estimates with independent configurations, if these take seconds: the sum over all
+            configurations, clusters, or parallel tempering (`independent_check`).
         instance: file of the couplings, for a run for a disorder.
 
     Returns:
@@ -126,7 +126,7 @@ def estimate_run(
                     of_file[t], setting.system, t, source=str(data), model=drawn, condition=condition
                 )
                 judge(result, source)
-            elif data is None and check:
+            if check:
                 several = len(draws) * len(aims) > 1
                 most, announce = (FEWEST, _unsaid) if several else (MOST, say)
                 check_setting(result, setting, model, seed=seed, most=most, say=announce)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -185,6 +187,18 @@ def test_a_huge_declared_length(tmp_path: Path) -> None:
         h5.create_dataset("spins", shape=(2**50, 4, 6), dtype=np.int8, chunks=(100, 4, 6))
     with pytest.raises(ValueError, match="do not fit into memory"):
         load_configurations(path, ISING)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -1e300, 0.1])
+def test_log_q_in_a_file_is_the_logarithm_of_a_probability(tmp_path: Path, wrong: float) -> None:
+    path = tmp_path / "samples.h5"
+    write(path, 30)
+    with h5py.File(path, "r+") as h5:
+        h5["log_q"][17] = wrong
+    with pytest.raises(
+        ValueError, match=rf"samples\.h5: /log_q must be the logarithm .* got {re.escape(f'{wrong:g}')} in row 17"
+    ):
+        list(read_batches(path, 10))
 
 
 def test_batches_need_a_file_of_latticear(tmp_path: Path) -> None:

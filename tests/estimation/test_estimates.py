@@ -241,3 +241,16 @@ def test_tables_of_a_notebook_are_escaped_and_bring_no_colour():
     ]
     assert repr(_mixed()).splitlines()[0] == "T = 2, n = 100"
     assert repr(_mixed()["energy"]) == "Estimate(-1.5(2) (not trusted), exact -1, -2.0 sigma, n = 100)"
+
+
+def test_an_error_of_too_few_events_is_no_objection():
+    """One event of size 2 in ten thousand was expected and none was seen: the error is that of smaller ones."""
+    known = {"energy_per_site": -2 + 2e-4, "heat_capacity_per_site": 4e-4 * 16}
+    estimate = Estimate(-2.0 + 1e-8, 1e-7, n=10_000, ess=1.0)
+    found = Estimates({"energy_per_site": estimate}, temperature=1.0, n=10_000, diagnostics={}).beside(known, 16)
+    assert found["energy_per_site"].largest_deviation > 1000
+    assert found.verdict == "unchecked"
+    assert "too few rare events" in found.verdict.reasons[0]
+    many = Estimate(-2.0 + 1e-8, 1e-7, n=10_000_000, ess=1.0)  # a thousand of them are missing
+    found = Estimates({"energy_per_site": many}, temperature=1.0, n=10_000_000, diagnostics={}).beside(known, 16)
+    assert found.verdict == "not trusted"

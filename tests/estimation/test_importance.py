@@ -1,5 +1,7 @@
 """Importance sampling: right by enumeration, errors that cover, warnings where they are due."""
 
+import math
+import re
 import subprocess
 import sys
 import warnings
@@ -13,7 +15,7 @@ import latticear as la
 from latticear.estimation.importance import delta_error
 from latticear.exact import all_configurations, enumerate_states
 from latticear.exact.result import QUANTITIES
-from latticear.samples import Samples
+from latticear.samples import Samples, check_log_q
 
 TEMPERATURE = 2.0
 
@@ -133,12 +135,32 @@ def _mean_m(samples, ising) -> float:
         ({"bad": lambda spins: spins.mean()}, "must return shape"),
         ({"bad": lambda spins: spins.mean((1, 2)) * 1j}, "must have finite real values"),
         ({"bad": lambda spins: spins.mean((1, 2)).log()}, "must have finite real values"),
+        ({"bad": lambda spins: None}, "observable 'bad' must return numbers, of shape .* got NoneType None"),
+        ({"bad": lambda spins: [[1.0], [1.0, 2.0]]}, "must return numbers, .* got list"),
+        ({"bad": 3}, "observable 'bad' must be a function of the spins .* got int 3"),
+        ([len], "observables must be functions by name, .* got list"),
+        ({3: len}, "the name of an observable must be text, got int 3"),
         ({"log_z": lambda spins: spins.mean((1, 2))}, "has the name of a built-in quantity"),
+        ({"verdict": lambda spins: spins.mean((1, 2))}, "'verdict' has the name of another key of estimates.json"),
     ],
 )
 def test_bad_observables(ising, model, observables, message):
     with pytest.raises(ValueError, match=message):
         la.estimate(model.sample(100), ising, TEMPERATURE, observables=observables)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf, -1e300, 0.1])
+def test_samples_whose_log_q_is_no_log_probability(ising, model, wrong):
+    samples = model.sample(100)
+    samples.log_q[67] = wrong
+    shown = re.escape(f"{wrong:g}")
+    for given in (samples, iter([samples[:60], samples[60:]])):
+        with pytest.raises(ValueError, match=rf"log_q must be the logarithm .* got {shown} in sample 67"):
+            la.estimate(given, ising, TEMPERATURE)
+
+
+def test_log_q_may_exceed_zero_by_rounding():
+    check_log_q("log_q", torch.tensor([-1.0, 1e-6]), 16, row="sample")
 
 
 def test_samples_that_cannot_be_weighed(ising, model):
@@ -233,7 +255,7 @@ def test_forward_ess_is_the_ess_of_a_good_model(ising, model):
 def test_a_million_samples_of_32x32_in_little_memory():
     code = """
 import resource, torch, latticear as la
-from latticear.samples import Samples
+from latticear.samples import Samples, check_log_q
 torch.set_num_threads(1)
 ising = la.Ising((32, 32))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

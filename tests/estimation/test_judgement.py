@@ -8,8 +8,8 @@ import torch
 from support.table import TableModel, boltzmann
 
 import latticear as la
-from latticear.estimation.check import Check, independent_check, size_of_check
-from latticear.estimation.judgement import infer, judge
+from latticear.estimation.check import Check, check_of_data, independent_check, size_of_check
+from latticear.estimation.judgement import judge
 from latticear.exact.tabulated import Tabulated
 from latticear.samples import Samples
 
@@ -147,6 +147,71 @@ def test_what_did_not_vary_differs_from_what_often_varies():
     assert {judged[name].verdict for name in names} == {"not trusted"}
 
 
+def test_data_of_a_user_can_object_but_are_no_evidence():
+    """Both the network and the data may come from chains that were stuck in one phase, which is balanced in itself."""
+    system, temperature = SYSTEMS["blume-capel"]
+    model = _without(system, temperature, 0.05)
+    samples = _drawn(model, 5000, 0)
+    same = check_of_data(_drawn(model, 5000, 1).tokens, system, temperature, source="chains.npy", model=model)
+    judged = judge(_estimate(samples, system, temperature, exact=None), same)
+    assert judged["forward_ess"].value > 0.99
+    assert "trusted" not in {estimate.verdict for estimate in judged.values()}
+    right = Tabulated(system, temperature).draw(5000, 1)
+    right = check_of_data(right, system, temperature, source="chains.npy", model=model)
+    judged = judge(_estimate(samples, system, temperature, exact=None), right)
+    assert judged.verdict == judged["forward_ess"].verdict == "not trusted"
+
+
+def test_quantities_that_describe_samples_are_trusted_with_them_alone():
+    system, temperature = SYSTEMS["blume-capel"]
+    model = _without(system, temperature, 0.05)
+    found = _estimate(_drawn(model, 5000, 0), system, temperature)  # the exact values speak against it
+    judged = judge(found, check_of_data(_drawn(model, 5000, 1).tokens, system, temperature, source="d", model=model))
+    assert {judged[name].verdict for name in ("ess", "pareto_k", "forward_ess")} == {"not trusted"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_observable_that_rare_configurations_decide_is_not_trusted_on_those_seen(seed):
+    """exp(E / 2) is largest where the probability is smallest, and (1 - |m|)^8 hardly differs from zero elsewhere."""
+    ising = la.Ising((4, 4))
+    p = boltzmann(ising, 1.0)
+    own = {
+        "exp": lambda s: (ising.energy(s) / 2).exp(),
+        "power": lambda s: (1 - s.double().mean((1, 2)).abs()) ** 8,
+        "m": lambda s: s.double().mean((1, 2)),
+    }
+    found = la.estimate(_drawn(TableModel((4, 4), p), 5000, seed), ising, 1.0, observables=own)
+    check = independent_check(ising, 1.0, n=4000, method="swendsen-wang", observables=own)
+    for each in (found, judge(found, check)):
+        assert each["exp"].verdict == each["power"].verdict == "unchecked"
+        assert each["m"].verdict == "trusted"
+
+
+def test_an_observable_that_is_not_defined_everywhere():
+    ising = la.Ising((4, 4))
+    samples = _drawn(TableModel((4, 4), boltzmann(ising, 0.5)), 1000, 0)
+    found = la.estimate(samples, ising, 0.5, observables={"a": lambda s: 1 / s.double().mean((1, 2)).abs()})
+    assert found["a"].value == 1
+    assert found["a"].verdict == "unchecked"
+
+
+def test_an_entry_that_is_constant_by_definition_does_not_count():
+    system, temperature = la.Ising((4, 4)), 2.0
+    model = TableModel(system.shape, boltzmann(system, temperature))
+    samples = _drawn(model, 5000, 0)
+    check = independent_check(system, temperature, n=8000, model=model, method="swendsen-wang")
+    assert judge(la.estimate(samples, system, temperature, exact=None), check)["correlation"].verdict == "trusted"
+    assert la.estimate(samples, system, temperature)["correlation"].verdict == "trusted"
+
+
+def test_samples_that_are_given_twice_are_no_new_ones():
+    system, temperature = SYSTEMS["ising"]
+    samples = _drawn(TableModel(system.shape, boltzmann(system, temperature)), 1000, 0)
+    assert la.estimate(samples, system, temperature).verdict != "not trusted"
+    with pytest.warns(la.UnreliableEstimateWarning, match="2,000 samples were given more than once: draw further ones"):
+        la.estimate([samples] * 3, system, temperature)
+
+
 def test_the_size_of_a_check_follows_from_the_error_and_ends_at_the_budget():
     ising = la.Ising((4, 4), field=0.1)
     model = TableModel((4, 4), boltzmann(ising, 2.0))
@@ -170,4 +235,27 @@ def test_bad_input():
     with pytest.raises(ValueError, match="a model and a Hamiltonian of equal shape"):
         la.independent_check(ising, 2.0, model=la.PixelCNN((4, 4), 2))
     assert isinstance(la.independent_check(ising, 2.0), Check)
-    assert infer(la.estimate(samples, ising, 2.0, exact=None)).verdict == "unchecked"
+
+
+def test_a_check_of_something_else_is_refused():
+    ising = SYSTEMS["ising"][0]
+    found = _estimate(_drawn(_without(ising, 1.5, 0.0), 200, 0), ising, 1.5, exact=None)
+    before = dict(found)
+
+    def check(system, temperature, observables=OWN):
+        return independent_check(system, temperature, n=100, method="enumeration", observables=observables)
+
+    for other, message in (
+        (None, "judge compares estimates with a Check, .* got NoneType"),
+        (True, "a Check, .* got bool True"),
+        (found, "a Check, .* got Estimates"),
+        (check(ising, 1.6), "the check is at temperature 1.6, the estimates at 1.5: make the check"),
+        (check(la.Ising((2, 3)), 1.5), r"correlation has shape \(2,\) in the check and \(3,\) in the estimates"),
+        (check(ising, 1.5, {"m": lambda s: s[:, 0]}), r"m has shape \(4,\) in the check and \(\) in the estimates"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            judge(found, other)
+    assert all(found[name] is each for name, each in before.items())
+    with pytest.raises(ValueError, match="judge takes the Estimates"):
+        judge(None, check(ising, 1.5))
+    assert judge(found, check(ising, float(np.float32(1.5)))) is found

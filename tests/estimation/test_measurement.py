@@ -4,7 +4,8 @@ import pytest
 import torch
 from support.systems import SYSTEMS
 
-from latticear.estimation.measurement import measurements
+from latticear.estimation.estimates import Estimates
+from latticear.estimation.measurement import RESERVED, measurements
 from latticear.samples import Samples
 
 
@@ -16,3 +17,8 @@ def test_magnetisation_and_energy_are_those_of_the_system(name):
     (found,) = measurements(Samples(tokens, None, 0), system, [1.0], None)
     assert found.m.tolist() == pytest.approx(system.magnetization(tokens).tolist())
     assert found.energy.tolist() == pytest.approx(system.token_energy(tokens).tolist())
+
+
+def test_no_observable_takes_a_key_of_the_results():
+    found = Estimates({}, temperature=1.0, n=10, diagnostics={}, method="is")
+    assert found.to_dict().keys() <= RESERVED

@@ -11,6 +11,7 @@ from latticear.data import ConversionNote
 from latticear.estimation.consistency import consistency
 from latticear.estimation.residuals import LIMIT
 from latticear.exact import all_configurations
+from latticear.exact.tabulated import Tabulated
 
 T = 2.4
 ISING = la.Ising((6, 6), field=0.05)
@@ -197,3 +198,19 @@ def test_a_chain_that_fits_is_said_to():
     assert "tau_int" in found._repr_html_()
     with pytest.raises(KeyError, match="there is no estimate 'magnetization'; did you mean 'abs_magnetization'"):
         found["magnetization"]
+
+
+@pytest.mark.parametrize(
+    ("system", "temperature", "n"),
+    [
+        (la.Ising((3, 3), coupling=-1), 0.3, 5000),  # frustrated: ground states that differ in what a heat bath expects
+        (la.Ising((3, 3), coupling=-1), 0.5, 1000),
+        (la.Ising((4, 4)), 1.0, 10_000),  # twenty excitations, two of which are some distance apart by accident
+        (la.EdwardsAnderson((4, 4), seed=0), 0.4, 20_000),
+    ],
+    ids=["antiferromagnet 0.3", "antiferromagnet 0.5", "ising", "glass"],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_rare_excitations_of_right_configurations_are_no_fault(system, temperature, n, seed):
+    drawn = system.spins(Tabulated(system, temperature).draw(n, seed)).numpy()
+    assert la.estimate_chain(drawn, system, temperature).verdict != "not trusted"

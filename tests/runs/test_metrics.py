@@ -4,6 +4,7 @@ import pytest
 from support.rundirs import save_step, without_sums
 
 from latticear.checksums import ChangedFileWarning, DamagedError
+from latticear.runs.checkpoints import problems_of
 from latticear.runs.directory import RunDirectory
 
 
@@ -56,6 +57,20 @@ def test_a_file_that_is_missing_is_told(run):
     (run.path / "metrics.jsonl").unlink()
     with pytest.warns(ChangedFileWarning, match=r"metrics\.jsonl is missing: .* are lost"):
         assert run.metrics() == []
+
+
+def test_without_the_file_they_begin_anew(run):
+    (run.path / "metrics.jsonl").unlink()
+    with pytest.warns(ChangedFileWarning, match=r"metrics\.jsonl is missing: .* are lost"):
+        run.truncate_metrics(4)
+    run.truncate_metrics(4)  # it is said once
+    run.log({"step": 5, "loss": 0.3})
+    assert [row["step"] for row in run.metrics()] == [5]
+    save_step(run, 6)
+    _replace(run, "0.3", "0.4")
+    with pytest.raises(DamagedError, match="rows before step-6 are lost"):
+        run.metrics()
+    assert not any(any(problems_of(checkpoint).values()) for checkpoint in run.checkpoints())
 
 
 def test_rows_without_a_digest_must_reach_the_checkpoint(run):

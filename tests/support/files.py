@@ -55,7 +55,7 @@ def stream(n: int, start: int = 0, shape: tuple[int, ...] = ISING.shape, q: int 
     """Samples start..n-1 of one fixed stream, whatever its pieces."""
     rng = np.random.default_rng(SEED)
     tokens = torch.from_numpy(rng.integers(q, size=(1000, *shape), dtype=np.uint8))
-    log_q = torch.from_numpy(np.random.default_rng(SEED + 1).normal(size=1000))
+    log_q = torch.from_numpy(-np.abs(np.random.default_rng(SEED + 1).normal(size=1000)))
     return Samples(tokens, log_q, SEED)[start:n]
 
 

@@ -12,6 +12,7 @@ from support import tiny
 from support.rundirs import without_sums
 from support.tiny import estimated
 
+from latticear.checksums import ChangedFileWarning, DamagedError
 from latticear.data import load_configurations, read_metadata
 from latticear.runs.config import build_model, load_config
 from latticear.runs.directory import RunDirectory, load_model
@@ -327,6 +328,24 @@ def test_chains_of_one_measurement_are_kept_without_error_bars(tmp_path):
         result = monte_carlo_run(out, config, n, schedule={"n_chains": 10}, **options)
         assert (result is not None) is has_errors
         assert read_metadata(out)["n_samples"] == n
+
+
+def test_a_run_whose_metrics_are_lost_goes_on_from_its_checkpoint(copy, run):
+    """It is refused without a change until the file is removed, as the message says; then it ends with its weights."""
+    metrics = copy / "metrics.jsonl"
+    RunDirectory(copy).discard_checkpoint(tiny.STEPS)
+    damaged = metrics.read_text().replace('"step": 2', '"step": 3')
+    metrics.write_text(damaged)
+    with pytest.raises(DamagedError, match=r"remove metrics\.jsonl to go on without these rows"):
+        tiny.train(copy, resume=True)
+    assert metrics.read_text() == damaged
+    metrics.unlink()
+    with pytest.warns(ChangedFileWarning, match="is missing") as told:
+        tiny.train(copy, resume=True)
+    assert len(told) == 1
+    assert [row["step"] for row in RunDirectory(copy).metrics()] == list(range(9, tiny.STEPS + 1))
+    for name, weight in load_model(run).state_dict().items():
+        assert torch.equal(weight, load_model(copy).state_dict()[name])
 
 
 # info
