@@ -64,6 +64,11 @@ class Environments:
         self.rows, self.log_scale = rows[::-1], torch.stack(scales[::-1], 1)
 
     @property
+    def device(self) -> torch.device:
+        """Where the matrix products are."""
+        return self.rows[0][0].device
+
+    @property
     def n_bytes(self) -> int:
         """Memory of the matrix products."""
         return sum(tensor.nbytes for row in self.rows for tensor in row)
@@ -71,7 +76,8 @@ class Environments:
     def to(self, device: torch.device) -> Environments:
         """The same on another device."""
         moved = object.__new__(Environments)
-        moved.__dict__ = self.__dict__ | {"rows": [[tensor.to(device) for tensor in row] for row in self.rows]}
+        rows = [[tensor.to(device) for tensor in row] for row in self.rows]
+        moved.__dict__ = self.__dict__ | {"rows": rows, "weights": self.weights.to(device)}
         return moved
 
 

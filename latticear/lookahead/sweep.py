@@ -20,14 +20,24 @@ class Sweep:
     twice the share of what is negative. So all probabilities are positive, and normalised whatever the error of the
     sums over later sites.
 
+    With `spin_flip` all configurations are turned so that the first token that changes under token -> q - 1 - token is
+    the smaller one, and until it is drawn both have equal probability: the probabilities are then exactly symmetric,
+    although a sum that was cut is not.
+
     Args:
         environments: the sums over later rows, of one instance for all configurations or of one instance for each.
         n: number of configurations.
+        spin_flip: whether the weights are unchanged by token -> q - 1 - token at all sites.
+
+    Attributes:
+        site: number of the current site in raster order.
     """
 
-    def __init__(self, environments: Environments, n: int) -> None:
+    def __init__(self, environments: Environments, n: int, *, spin_flip: bool = False) -> None:
         self._environments, self._weights = environments, environments.weights
-        self.n, self.row, self.column = n, 0, 0
+        self.n, self.row, self.column, self.site = n, 0, 0, 0
+        self._spin_flip = spin_flip
+        self._turned, self._settled = torch.zeros(2, n, dtype=torch.bool, device=self._weights.site.device)
         self._tokens = torch.zeros(n, *self._weights.shape, dtype=torch.long, device=self._weights.site.device)
         self._each = torch.arange(n, device=self._tokens.device)
         self._begin_row()
@@ -50,17 +60,26 @@ class Sweep:
         doubt = (2 * negative / (negative + total).clamp(min=1e-300)).clamp(LEAST, 1)
         doubt = torch.where(total > 0, doubt, 1.0)
         p = (1 - doubt) * positive / total.clamp(min=1e-300) + doubt * known / known.sum(1, keepdim=True)
+        if self._spin_flip:
+            p = torch.where(self._settled[:, None], p, (p + p.flip(1)) / 2)
+            p = torch.where(self._turned[:, None], p.flip(1), p)
         return p.log()
 
     @torch.no_grad()
     def take(self, tokens: Tensor) -> None:
         """Choose the tokens `(n,)` of the current site, and go to the next one."""
         x = self.column
+        if self._spin_flip:
+            flipped = self._weights.n_tokens - 1 - tokens
+            self._turned |= ~self._settled & (tokens > flipped)
+            self._settled |= tokens != flipped
+            tokens = torch.where(self._turned, flipped, tokens)
         self._tokens[:, self.row, x] = tokens
         if x == 0:
             self._summed = [
                 summed if summed.shape[2] == 1 else summed[:, self._each, tokens][:, :, None] for summed in self._summed
             ]
+        self.site += 1
         self.column += 1
         if self.column == self._weights.shape[1]:
             self.row, self.column = self.row + 1, 0
@@ -105,7 +124,7 @@ class Sweep:
             summed = self._times_matrices(x, sums) * self._above[:, x].T[:, :, None, None]
             self._summed.insert(0, summed)
             if x:
-                sums = torch.einsum("ips,snfa->pnfa", self._row_bonds[:, x - 1], summed) if len(self._row_bonds) == 1 else torch.einsum("nps,snfa->pnfa", self._row_bonds[:, x - 1], summed)
+                sums = torch.einsum("nps,snfa->pnfa", self._row_bonds[:, x - 1].expand(self.n, -1, -1), summed)
                 sums = sums / sums.abs().amax((0, 2, 3))[:, None, None].clamp(min=1e-300)
 
     def _chosen(self, tensor: Tensor) -> Tensor:
@@ -140,6 +159,7 @@ class Sweep:
         for bonds, shift in ((weights.down, 0), (weights.down_right, 1), (weights.down_left, -1)):
             if bonds is None:
                 continue
-            chosen = bonds[0, y - 1, columns, above] if len(bonds) == 1 else bonds[self._each[:, None], y - 1, columns, above]
+            instance = self._each[:, None] if len(bonds) > 1 else torch.zeros_like(self._each)[:, None]
+            chosen = bonds[instance, y - 1, columns, above]
             known = known * chosen.roll(shift, 1)
         return known

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -116,6 +116,11 @@ class RowWeights:
     def n_instances(self) -> int:
         """I."""
         return len(self.site)
+
+    def to(self, device: torch.device) -> RowWeights:
+        """The same on another device."""
+        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)
 
     @property
     def diagonals(self) -> Sequence[Tensor]:
