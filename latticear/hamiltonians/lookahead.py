@@ -103,7 +103,8 @@ class _State:
     __slots__ = ("environments", "sweep")
 
     def __init__(self, environments: Environments | None = None) -> None:
-        self.environments, self.sweep = environments, None
+        self.environments = environments
+        self.sweep: Sweep | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _State:
         return _State(self.environments)

@@ -58,7 +58,7 @@ def apply_and_cut(
         upper, lower: for each column, the metric of the upper and the lower row in which the error is measured.
         bond_dimension: largest bond dimension of the result.
     """
-    operator = [torch.einsum("iuds,ilscm->ilucm", legs.into[:, :, None], k) for legs, k in zip(upper, operator, strict=True)]
+    operator = [torch.einsum("ius,ilscm->ilucm", legs.into, k) for legs, k in zip(upper, operator, strict=True)]
     product = [torch.einsum("ivt,iactb->iacvb", legs.into, a) for legs, a in zip(lower, product, strict=True)]
     grams = _grams(operator, product)
     n, width = len(product[0]), len(product)

@@ -40,6 +40,9 @@ class Sweep:
         self._turned, self._settled = torch.zeros(2, n, dtype=torch.bool, device=self._weights.site.device)
         self._tokens = torch.zeros(n, *self._weights.shape, dtype=torch.long, device=self._weights.site.device)
         self._each = torch.arange(n, device=self._tokens.device)
+        self._summed: list[Tensor] = []
+        self._left = self._above = self._row_bonds = self._weights.site.new_empty(0)
+        self._matrices: list[Tensor] = []
         self._begin_row()
 
     @torch.no_grad()
@@ -119,7 +122,7 @@ class Sweep:
             sums = self._row_bonds[:, -1].permute(1, 0, 2).expand(q, self.n, q)[..., None].contiguous()  # (s, n, f, b)
         else:
             sums = weights.site.new_ones(q, self.n, 1, 1)
-        self._summed: list[Tensor] = []
+        self._summed = []
         for x in range(width - 1, -1, -1):
             summed = self._times_matrices(x, sums) * self._above[:, x].T[:, :, None, None]
             self._summed.insert(0, summed)

@@ -119,7 +119,7 @@ class RowWeights:
 
     def to(self, device: torch.device) -> RowWeights:
         """The same on another device."""
-        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        tensors: dict[str, Any] = {k: value.to(device) for k, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **tensors)
 
     @property
@@ -133,8 +133,8 @@ _STEPS = {(0, 1): "right", (1, 0): "down", (1, 1): "down_right", (1, -1): "down_
 
 def _place(a: tuple[int, int], b: tuple[int, int], shape: tuple[int, int]) -> tuple[str, tuple[int, int]] | None:
     """The name of the bond from a to b, and a; None unless b is one of the four neighbours with which a is listed."""
-    step = tuple(_step(end - start, extent) for start, end, extent in zip(a, b, shape, strict=True))
-    name = _STEPS.get(step)  # type: ignore[call-overload]
+    (height, width), (y, x) = shape, (end - start for start, end in zip(a, b, strict=True))
+    name = _STEPS.get((_step(y, height), _step(x, width)))
     return None if name is None else (name, a)
 
 

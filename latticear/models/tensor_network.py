@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Unpack
+from typing import Any, ClassVar, Unpack
 
 import torch
 from torch import Tensor
 
 from latticear.arguments import check_integer
-from latticear.hamiltonians import BoltzmannBias, hamiltonian_from_dict
+from latticear.hamiltonians import BoltzmannBias, LookaheadBias, hamiltonian_from_dict
 from latticear.models.base import AbstractModel, Common
 from latticear.sampling.reference import Drawn, Given, draw_front
 from latticear.sampling.schedule import raster_rank
@@ -52,14 +52,22 @@ class TensorNetwork(AbstractModel):
 
     name: ClassVar[str] = "tensor_network"
     block: ClassVar[dict[str, int]] = {"cpu": 512, "cuda": 4096}
+    training_defaults: ClassVar[dict[str, Any]] = {
+        "objective": "reverse-kl",
+        "steps": 1,
+        "batch_size": 512,
+        "ema_decay": 0.0,
+        "anneal": 0.0,
+    }
+    holds_phases: ClassVar[bool] = False  # there is nothing to learn
     sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**17, "cuda": 2**24}
 
     def __init__(
         self, shape: tuple[int, int], n_tokens: int = 2, *, bond_dimension: int = 16, **common: Unpack[Common]
     ) -> None:
         self.bond_dimension = check_integer("bond_dimension", bond_dimension, least=1)
-        bias = common.pop("bias", None)
-        super().__init__(shape, n_tokens, bias=_looking_ahead(bias, bond_dimension), **common)
+        common["bias"] = _looking_ahead(common.get("bias"), bond_dimension)
+        super().__init__(shape, n_tokens, **common)
         if self.conditioned:
             raise ValueError("a tensor network takes no condition: build one for each temperature or instance")
         self._set_rank(raster_rank(self.shape, self.shape[1]))
@@ -72,7 +80,7 @@ class TensorNetwork(AbstractModel):
         """Draw configurations from uniform numbers `(B, H W)`; sites held fixed keep their tokens."""
         tokens = torch.zeros(u.shape, dtype=torch.long, device=u.device)
         log_q, log_q_given = torch.zeros(2, len(u), dtype=torch.float64, device=u.device)
-        sweep = None if self.bias is None else self.bias.sweep(len(u), u.device)
+        sweep = self.bias.sweep(len(u), u.device) if isinstance(self.bias, LookaheadBias) else None
         logits = torch.zeros(len(u), self.n_tokens, dtype=torch.float64, device=u.device)
         for site in range(u.shape[1]):
             held = None if given is None else Given(*(part[:, site, None] for part in given))
@@ -87,6 +95,6 @@ class TensorNetwork(AbstractModel):
 
 def _looking_ahead(bias: BoltzmannBias | None, bond_dimension: int) -> BoltzmannBias | None:
     """The bias of the same Hamiltonian and temperature with a bond dimension."""
-    if bias is None or (bias.in_raster_order and bias.bond_dimension == bond_dimension):
+    if bias is None or (isinstance(bias, LookaheadBias) and bias.bond_dimension == bond_dimension):
         return bias
     return hamiltonian_from_dict(bias.description).bias(bias.temperature, bond_dimension=bond_dimension)
