@@ -12,12 +12,16 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from latticear.cli.options import count
+
 __all__ = ["INTERRUPTED", "app"]
 
 
 Threads = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="Largest number of threads. Default: OMP_NUM_THREADS, or that of the cores."),
+    Any,
+    typer.Option(
+        parser=count(), metavar="N", help="Largest number of threads. Default: OMP_NUM_THREADS, or that of the cores."
+    ),
 ]
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])

@@ -17,8 +17,8 @@ from latticear.cli.options import (
     Sets,
     Size,
     Temperature,
-    count_of,
     given_options,
+    number_of,
     shape_of,
 )
 from latticear.cli.verb import Verb
@@ -29,8 +29,11 @@ __all__ = ["compare"]
 @app.command(cls=Verb)
 def compare(
     configs: Annotated[list[Path] | None, typer.Argument(metavar="CONFIG...", help="TOML files of the runs.")] = None,
-    minutes: Annotated[float, typer.Option(help="Training time of each config, in minutes.")] = 5.0,
-    n: Number = "10000",
+    minutes: Annotated[
+        Any,
+        typer.Option(parser=number_of, metavar="MINUTES", help="Training time of each config, in minutes."),
+    ] = 5.0,
+    n: Number = 10_000,
     size: Size = None,
     temperature: Temperature = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the run directories.")] = Path("runs/compare"),
@@ -46,7 +49,7 @@ def compare(
     with one_line_errors():
         values = {**given_options(temperature=temperature, seed=seed, device=device), "hamiltonian": shape_of(size)}
         console = open_console(stderr=as_json)
-        options: dict[str, Any] = {"minutes": minutes, "n": count_of(n)}
+        options: dict[str, Any] = {"minutes": minutes, "n": n}
         try:
             with notes(console), Progress(console, unit="") as progress:
                 for row in compare_runs(configs or [], out, sets or [], values, **options, report=progress):

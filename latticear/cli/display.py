@@ -52,12 +52,19 @@ def one_line_errors() -> Iterator[None]:
             yield
         except OverflowError as error:
             fail(ValueError(f"number out of range, for example a temperature too close to zero: {error}"))
-        except (ValueError, OSError, TrainingError, MemoryError) as error:
+        except MemoryError as error:
+            fail(_out_of_memory(error))
+        except (ValueError, OSError, TrainingError) as error:
             fail(error)
         except RuntimeError as error:
             if not any(words in str(error) for words in OUT_OF_MEMORY):
                 raise
-            fail(MemoryError(f"the memory does not suffice ({str(error).splitlines()[0]}): make it smaller"))
+            fail(_out_of_memory(error))
+
+
+def _out_of_memory(error: Exception) -> MemoryError:
+    what = next(iter(str(error).splitlines()), "")
+    return MemoryError(f"the memory does not suffice{f' ({what})' if what else ''}: make it smaller")
 
 
 def _print_once(*categories: type[Warning]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +24,7 @@ from latticear.cli.options import (
     Sets,
     Size,
     Temperatures,
-    count_of,
+    count,
     instance_of,
     one_file,
     system_of,
@@ -54,7 +54,7 @@ OF_FILES = {"size": "--size", "hamiltonian": "--hamiltonian", "sets": "--set", "
 def estimate(
     ctx: typer.Context,
     run: RunOrFile,
-    n: Number = "10000",
+    n: Number = 10_000,
     temperature: Temperatures = None,
     method: EstimationMethod = None,
     data: Data = None,
@@ -67,9 +67,17 @@ def estimate(
     size: Size = None,
     hamiltonian: HamiltonianName = None,
     sets: Sets = None,
-    skip: Annotated[int | None, typer.Option(help="Of a file: measurements at the start to leave out.")] = None,
+    skip: Annotated[
+        Any, typer.Option(parser=count(0), metavar="N", help="Of a file: measurements at the start to leave out.")
+    ] = None,
     chains: Annotated[
-        int | None, typer.Option("--chains", "--n-chains", help="Of a file: number of chains that follow in turn.")
+        Any,
+        typer.Option(
+            *("--chains", "--n-chains"),
+            parser=count(),
+            metavar="N",
+            help="Of a file: number of chains that follow in turn.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -108,14 +116,14 @@ def estimate(
                 raise ValueError(
                     f"{run} is a run on a grid, which has no energy: leave --temperature, --method and --instance out"
                 )
-            likelihood = likelihood_run(run, n=count_of(n), data=file, device=device, dataset=dataset)
+            likelihood = likelihood_run(run, n=n, data=file, device=device, dataset=dataset)
             typer.echo(json.dumps(likelihood)) if as_json else print_likelihood(console, likelihood)
             return
         couplings = instance_of(instance, index)
         with Progress(console, unit="samples") as progress:
             results = estimate_run(
                 run,
-                count_of(n),
+                n,
                 temperatures=temperatures_of(temperature),
                 method=method,
                 data=file,

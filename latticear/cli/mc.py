@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,7 +20,7 @@ from latticear.cli.options import (
     Sets,
     Size,
     Temperature,
-    count_of,
+    count,
     given_options,
     system_of,
 )
@@ -36,11 +36,13 @@ def mc(
     temperature: Temperature = None,
     hamiltonian: HamiltonianName = None,
     method: MonteCarloMethod = None,
-    n: Number = "10000",
+    n: Number = 10_000,
     seed: Seed = 0,
-    chains: Annotated[int | None, typer.Option(help="Number of Markov chains.")] = None,
-    thermalization: Annotated[int | None, typer.Option(help="Sweeps before the first measurement.")] = None,
-    thinning: Annotated[int | None, typer.Option(help="Sweeps between two measurements.")] = None,
+    chains: Annotated[Any, typer.Option(parser=count(), metavar="N", help="Number of Markov chains.")] = None,
+    thermalization: Annotated[
+        Any, typer.Option(parser=count(0), metavar="N", help="Sweeps before the first measurement.")
+    ] = None,
+    thinning: Annotated[Any, typer.Option(parser=count(), metavar="N", help="Sweeps between two measurements.")] = None,
     device: Device = "cpu",
     sets: Sets = None,
     as_json: AsJson = False,
@@ -55,7 +57,7 @@ def mc(
                 result = monte_carlo_run(
                     out,
                     system_of(size, temperature, hamiltonian, sets),
-                    count_of(n),
+                    n,
                     method=method,
                     seed=seed,
                     device=device,
@@ -70,4 +72,4 @@ def mc(
             typer.echo(json.dumps({} if result is None else result.to_dict()))
         elif result is not None:
             print_estimates(console, result)
-        console.print(f"{out}: {count_of(n)} configurations")
+        console.print(f"{out}: {n} configurations")

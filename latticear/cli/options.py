@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,28 +26,41 @@ MOST_TEMPERATURES = 10_000
 """The largest number of temperatures of a scan, each of which has a folder."""
 
 
-def count_of(text: str, option: str = "-n") -> int:
-    """Parse a number of configurations or steps, which may be written as 1e7."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not (value >= 1 and value.is_integer()):
-        raise ValueError(f"{option} must be a whole number of at least 1 (1e6 works too), got {text!r}")
-    if value > MOST:
-        raise ValueError(f"{option} must be at most {MOST:.0e}, got {text!r}")
-    return int(value)
+def whole(least: int, most: int, wanted: str, too_large: str) -> Callable[[Any], int]:
+    """A parser of whole numbers, which may be written as 1e7; `Verb` puts the name of the option before its message.
+
+    Args:
+        least, most: the smallest and the largest number that it takes.
+        wanted: what a message says that the number must be.
+        too_large: the same for a number that is too large.
+    """
+
+    def parse(value: Any) -> int:
+        try:
+            number = Decimal(str(value).strip())  # exact, as seeds have up to 19 digits
+        except InvalidOperation:
+            number = Decimal("nan")
+        is_number = math.isfinite(float(number))
+        if is_number and number > most:
+            raise typer.BadParameter(f"must be {too_large}, got {value!r}")
+        if not is_number or number < least or number != int(number):
+            raise typer.BadParameter(f"must be {wanted}, got {value!r}")
+        return int(number)
+
+    return parse
 
 
-def seed_of(text: str | int) -> int:
-    """Parse a seed, which must fit into a signed 64-bit integer."""
+def count(least: int = 1) -> Callable[[Any], int]:
+    """A parser of numbers of something, of which there are at least so many."""
+    return whole(least, MOST, f"a whole number of at least {least} (1e6 works too)", f"at most {MOST:.0e}")
+
+
+def number_of(value: Any) -> float:
+    """Parse a real number."""
     try:
-        value = int(text)
+        return float(value)
     except ValueError:
-        value = -1
-    if not 0 <= value < 2**63:
-        raise typer.BadParameter(f"must be a whole number from 0 to 2^63 - 1, got {text!r}")
-    return value
+        raise typer.BadParameter(f"must be a number, got {value!r}") from None
 
 
 def shape_of(text: str | None) -> dict[str, Any]:
@@ -112,12 +127,12 @@ def grid_of(size: str | None, levels: int | None, name: str | None) -> dict[str,
     return {"grid": {"levels": levels} | shape_of(size)}
 
 
-def network_of(model: str | None, steps: str | None) -> dict[str, Any]:
+def network_of(model: str | None, steps: int | None) -> dict[str, Any]:
     """The sections of a config that --model and --steps describe."""
-    return {
-        "model": given_options(name=model),
-        "training": {} if steps is None else {"steps": count_of(steps, "--steps")},
-    }
+    return {"model": given_options(name=model), "training": given_options(steps=steps)}
+
+
+SEEDS = "a whole number from 0 to 2^63 - 1"
 
 
 Size = Annotated[str | None, typer.Option(metavar="L|HxW", help="Lattice size.")]
@@ -129,10 +144,14 @@ ModelName = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME", help="The network, model.name. The default depends on the system."),
 ]
-Steps = Annotated[str | None, typer.Option(metavar="N", help="The number of training steps, training.steps.")]
+Steps = Annotated[Any, typer.Option(parser=count(), metavar="N", help="The number of training steps, training.steps.")]
 Temperature = Annotated[
-    float | None,
-    typer.Option(help="T, with k_B = 1 and in units of the coupling. Default: T_c of the square-lattice Ising model."),
+    Any,
+    typer.Option(
+        parser=number_of,
+        metavar="T",
+        help="T, with k_B = 1 and in units of the coupling. Default: T_c of the square-lattice Ising model.",
+    ),
 ]
 TemperatureOrRange = Annotated[
     str | None,
@@ -185,12 +204,18 @@ MonteCarloMethod = Annotated[
         "system, in particular spin glasses; they also give the free energy.",
     ),
 ]
-Seed = Annotated[Any, typer.Option("--seed", parser=seed_of, metavar="N", help="Seed of all random numbers.")]
+Seed = Annotated[
+    Any,
+    typer.Option("--seed", parser=whole(0, 2**63 - 1, SEEDS, SEEDS), metavar="N", help="Seed of all random numbers."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the config: section.key=value.")
 ]
-Number = Annotated[str, typer.Option("-n", "--number", metavar="N", help="Number of configurations, e.g. 1e6.")]
+Number = Annotated[
+    Any,
+    typer.Option("-n", "--number", parser=count(), metavar="N", help="Number of configurations, e.g. 1e6."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
 Given = Annotated[Path | None, typer.Option(metavar="FILE", help="HDF5 file: hold its /spins fixed where /where is 1.")]
 Condition = Annotated[
@@ -201,10 +226,16 @@ InstanceFile = Annotated[
     typer.Option("--instance", metavar="FILE", help="HDF5 file with /couplings, for a run that covers all couplings."),
 ]
 InstanceIndex = Annotated[
-    int | None, typer.Option("--index", help="Number of the instance in that file, from 0. Default: the first.")
+    Any,
+    typer.Option(
+        "--index", parser=count(0), metavar="K", help="Number of the instance in that file, from 0. Default: the first."
+    ),
 ]
 Levels = Annotated[
-    int | None, typer.Option(metavar="Q", help="Train without a Hamiltonian, on --data of a grid with values 0..Q-1.")
+    Any,
+    typer.Option(
+        parser=count(), metavar="Q", help="Train without a Hamiltonian, on --data of a grid with values 0..Q-1."
+    ),
 ]
 Data = Annotated[
     list[Path] | None,

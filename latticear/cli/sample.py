@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,8 +18,8 @@ from latticear.cli.options import (
     Number,
     Run,
     Seed,
-    count_of,
     instance_of,
+    number_of,
 )
 from latticear.cli.verb import Verb
 
@@ -30,11 +30,14 @@ __all__ = ["sample"]
 def sample(
     run: Run,
     out: File,
-    n: Number = "10000",
+    n: Number = 10_000,
     seed: Seed = 0,
     append: Annotated[bool, typer.Option(help="Continue an existing file, up to N configurations in total.")] = False,
     given: Given = None,
-    temperature: Annotated[float | None, typer.Option(help="T, for a run that covers a range of temperatures.")] = None,
+    temperature: Annotated[
+        Any,
+        typer.Option(parser=number_of, metavar="T", help="T, for a run that covers a range of temperatures."),
+    ] = None,
     condition: Condition = None,
     instance: InstanceFile = None,
     index: InstanceIndex = None,
@@ -50,7 +53,7 @@ def sample(
                 written = sample_run(
                     run,
                     out,
-                    count_of(n),
+                    n,
                     seed=seed,
                     append=append,
                     given=given,

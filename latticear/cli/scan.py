@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,11 +22,12 @@ from latticear.cli.options import (
     Sets,
     Sizes,
     Steps,
-    count_of,
+    count,
     given_options,
     grid_temperatures_of,
     hamiltonian_of,
     network_of,
+    number_of,
     shapes_of,
 )
 from latticear.cli.verb import SeveralTemperatures
@@ -43,7 +44,7 @@ def scan(
     model: ModelName = None,
     steps: Steps = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for runs, table and figure.")] = None,
-    n: Number = "10000",
+    n: Number = 10_000,
     one_network: Annotated[
         bool,
         typer.Option(
@@ -51,11 +52,18 @@ def scan(
         ),
     ] = False,
     chains: Annotated[
-        int | None,
-        typer.Option(help="Divide the temperatures into this many independent chains. Default: at most 8 in each."),
+        Any,
+        typer.Option(
+            parser=count(),
+            metavar="N",
+            help="Divide the temperatures into this many independent chains. Default: at most 8 in each.",
+        ),
     ] = None,
-    minutes: Annotated[float | None, typer.Option(hidden=True)] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Number of processes on this machine; torchrun starts them.")] = 1,
+    minutes: Annotated[Any, typer.Option(parser=number_of, hidden=True)] = None,
+    workers: Annotated[
+        Any,
+        typer.Option(parser=count(), metavar="N", help="Number of processes on this machine; torchrun starts them."),
+    ] = 1,
     seed: Seed = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     resume: Annotated[bool, typer.Option(help="Continue the scan in --out, or begin it if there is none.")] = False,
@@ -87,7 +95,7 @@ def scan(
                 },
                 temperatures=grid_temperatures_of(temperature),
                 shapes=shapes_of(size),
-                n=count_of(n),
+                n=n,
                 n_chains=chains,
                 one_network=one_network,
             )

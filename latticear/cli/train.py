@@ -26,6 +26,7 @@ from latticear.cli.options import (
     given_options,
     grid_of,
     network_of,
+    number_of,
     number_or_text,
     one_file,
 )
@@ -62,7 +63,12 @@ def train(
     grow: Annotated[bool, typer.Option(help="Train on smaller lattices first, doubling the extents.")] = False,
     levels: Levels = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Train for this time, all included; it gives the number of steps.")
+        Any,
+        typer.Option(
+            parser=number_of,
+            metavar="MINUTES",
+            help="Train for this time, all included; it gives the number of steps.",
+        ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     resume: Annotated[bool, typer.Option(help="Continue the run in --out, or begin it if there is none.")] = False,

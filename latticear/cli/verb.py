@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import typer
 from typer.core import TyperCommand
 
 from latticear.cli.display import fail
@@ -86,12 +87,17 @@ class _Given(NamedTuple):
 
 
 class Verb(TyperCommand):
-    """A command that says what to write instead of an option that it does not have, and takes no option twice."""
+    """A command that answers wrong options in one line, each of them, also what a parser does not take."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:
             self._check(ctx, args)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if error.param is None or not str(error.message).startswith("must be"):
+                raise  # an option without a value, and the like
+            fail(ValueError(f"{error.param.opts[0]} {error.message}"))
 
     def _check(self, ctx: Any, args: list[str]) -> None:
         earlier: dict[str, str | None] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.fft import irfft, next_fast_len, rfft
 
 from latticear.arrays import Array
+from latticear.estimation.numbers import ROUNDING
 
 __all__ = ["TauInt", "integrated_autocorrelation_time", "mean_error", "recurrences"]
 
@@ -25,8 +27,8 @@ class TauInt:
 
     Attributes:
         tau: the estimate; 0.5 for independent data, below it for anticorrelated data.
-        error: one standard deviation of `tau`; 0 for a constant series.
-        window: the lag W at which the sum was cut; 0 for a constant series.
+        error: one standard deviation of `tau`; 0 for a series that is constant up to rounding.
+        window: the lag W at which the sum was cut; 0 for such a series.
         n_chains: number of chains, R.
         length: measurements in each chain, T.
         reliable: False if `tau`, and errors computed from it, cannot be trusted; `integrated_autocorrelation_time`
@@ -39,6 +41,20 @@ class TauInt:
     n_chains: int
     length: int
     reliable: bool
+
+    @property
+    def needed(self) -> int:
+        """About how many values, of all chains together, would make this time reliable; more than there are.
+
+        It is 25 windows; where the window did not close within half a chain, also as many values of each chain as two
+        windows, for a window of twice that half or of 4 tau, since tau is then hardly known.
+        """
+        n, half = self.n_chains * self.length, self.length // 2
+        if self.window < half:
+            needed = _MIN_WINDOWS * self.window
+        else:
+            needed = max(2 * half, math.ceil(4 * self.tau)) * max(_MIN_WINDOWS, 2 * self.n_chains)
+        return needed if needed > n else 2 * n
 
 
 class _Sum(NamedTuple):
@@ -71,7 +87,7 @@ def integrated_autocorrelation_time(series: ArrayLike) -> TauInt:
     50 independent values), because tau is then known to 40 % or better. These are separate conditions on the length of
     each chain and on the total length: many chains of ten or twenty tau each are sufficient. A series that violates a
     condition and seems anticorrelated gets tau 0.5, which overestimates the error rather than underestimating it; so
-    does a series that is constant or whose sum is negative.
+    does a series that is constant up to rounding or whose sum is negative.
 
     Args:
         series: real numbers, `(T,)` or `(T, R)` with one column per chain.
@@ -141,8 +157,10 @@ def recurrences(series: ArrayLike, tau: TauInt) -> list[tuple[int, float]]:
 
 def _analyse(series: Array) -> tuple[float, float, TauInt]:
     length, n_chains = series.shape
-    if series.min() == series.max():
-        return float(series[0, 0]), 0.0, TauInt(0.5, 0.0, 0, n_chains, length, reliable=False)
+    low, high = series.min(), series.max()
+    if high - low <= ROUNDING * max(abs(low), abs(high)):  # rounding errors have no autocorrelation that means anything
+        mean = float(np.clip(series.mean(), low, high))
+        return mean, 0.0, TauInt(0.5, 0.0, 0, n_chains, length, reliable=False)
     n = series.size
     deviations = series - series.mean()
     scale = float(np.abs(deviations).max())  # avoids underflow and overflow of the squares of tiny or huge numbers

@@ -32,7 +32,7 @@ MIN_THERMALIZATION = 20
 suggests if it contributes little to the variance: after ten `tau_int` a bias is left that is significant in averages
 over several hundred chains."""
 
-SHORT = "the chains are too short for its autocorrelation time"
+SHORT = "the chains are too short for its autocorrelation time: it needs about {:,.0f} configurations or more"
 
 FEWEST_TAU = 50
 """Length of all chains together, in autocorrelation times, below which an error that is not well determined is not
@@ -225,7 +225,8 @@ def estimates_of_chains(
         events[name] = events_of(quantity.influence, tau, quantity.value)
     short = {
         name: f"the chains are too short for their autocorrelation time ({name}: tau_int {taus[name].tau:.3g} in "
-        f"{energy.shape[0]} steps of {energy.shape[1]} chains)"
+        f"{energy.shape[0]} steps of {energy.shape[1]} chains): they need about {_one_digit(taus[name].needed):,.0f} "
+        f"configurations or more"
         for name in JUDGED
         if not taus[name].reliable and errors[name] > 0
     }
@@ -255,14 +256,14 @@ def estimates_of_chains(
         )
         for name, quantity in quantities.items()
     }
-    for name, tau in taus.items():
-        if not tau.reliable and errors[name] > 0:
-            estimates[name] = estimates[name].doubt([SHORT])
+    needed = {name: tau.needed for name, tau in taus.items() if not tau.reliable and errors[name] > 0}
     for name, values in series.items():
-        estimates[name] = _vector_chain(values, n, still)
+        estimates[name], needed[name] = _vector_chain(values, n, still)
         if name in asymmetry:
             differences = [mean_error(each)[:2] for each in _columns(asymmetry[name])]
             estimates[name] = with_asymmetry(estimates[name], *zip(*differences, strict=True))
+    for name in (name for name, number in needed.items() if number):
+        estimates[name] = estimates[name].doubt([SHORT.format(_one_digit(max(needed.values())))])
     diagnostics = diagnostics | {
         "imbalance": imbalance.size,
         "tau_int_energy": taus[JUDGED[0]].tau,
@@ -295,7 +296,13 @@ def _columns(values: Array) -> Array:
     return np.moveaxis(values.reshape(*values.shape[:2], -1), 2, 0)
 
 
-def _vector_chain(values: Array, n: int, still: float) -> Estimate:
+def _one_digit(number: float) -> float:
+    """A number rounded to one digit."""
+    return float(f"{number:.1g}")
+
+
+def _vector_chain(values: Array, n: int, still: float) -> tuple[Estimate, int]:
+    """The estimate of an array, and the number of configurations that it needs; 0 if there are as many."""
     series = _columns(values)
     parts = [mean_error(each) for each in series]
     events = min(events_of(each - mean, tau, mean) for each, (mean, _, tau) in zip(series, parts, strict=True))
@@ -306,8 +313,7 @@ def _vector_chain(values: Array, n: int, still: float) -> Estimate:
     reach = np.abs(values - means).max((0, 1))
     value, error, most = (each if shape else float(each) for each in (means, errors, reach))
     estimate = with_rarity(Estimate(value, error, n=n, ess=ess, tau_int=tau, reach=most), events)
-    short = any(part[2].window and not part[2].reliable for part in parts)
-    return estimate.doubt([SHORT]) if short else estimate
+    return estimate, max((part[2].needed for part in parts if part[2].window and not part[2].reliable), default=0)
 
 
 def _independence_metropolis(log_w: Array, rng: np.random.Generator) -> tuple[NDArray[np.int64], float]:

@@ -47,6 +47,9 @@ LONG = 10**9
 TIMED = 0.2
 """Seconds for which it is measured."""
 
+SIMULATED, MEASURED = 16, 64
+"""Bytes of memory that Markov chains take at least for each site: to run, and to measure averages as well."""
+
 
 def sample_run(
     path: Path,
@@ -181,7 +184,8 @@ def monte_carlo_run(
     plan = default_schedule(hamiltonian, chosen, n)._replace(**schedule)
     check_memory(n, "configurations", "give a smaller -n")
     check_disk(out, n, "configurations", _least_bytes(hamiltonian))
-    check_memory(plan.n_chains, "chains", "give fewer --chains", hamiltonian.n_sites)
+    of_site = MEASURED if n >= 2 * plan.n_chains else SIMULATED
+    check_memory(plan.n_chains, "chains", "give fewer --chains", of_site * hamiltonian.n_sites)
     _check_sweeps(hamiltonian, temperature, chosen, plan, n, say)
     chains = monte_carlo(hamiltonian, temperature, n=n, method=chosen, seed=seed, device=resolved, **plan._asdict())
     attributes = {

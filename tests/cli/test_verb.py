@@ -1,6 +1,8 @@
 """Options that a command does not have, or has twice: one line that says what to write."""
 
+import inspect
 import re
+from typing import get_args
 
 import pytest
 import typer
@@ -8,6 +10,7 @@ from support import tiny
 from support.verbs import invoke, refusal, succeed
 
 from latticear.cli import app
+from latticear.cli.options import whole
 from latticear.cli.verb import BOUNDARIES, KEYS, OPTIONS, SETTINGS, SeveralTemperatures, Verb
 from latticear.runs.config import load_config
 from latticear.runs.schema import keys_named
@@ -131,11 +134,44 @@ def test_short_flags(tmp_path):
             "train --size 4 --steps 1.5 --out a",
             "--steps must be a whole number of at least 1 (1e6 works too), got '1.5'",
         ),
+        (
+            "mc --size 4 --chains 1.5 -o m.h5",
+            "--chains must be a whole number of at least 1 (1e6 works too), got '1.5'",
+        ),
+        ("mc --size 4 --chains 1e13 -o m.h5", "--chains must be at most 1e+12, got '1e13'"),
+        (
+            "mc --size 4 --thinning 0 -o m.h5",
+            "--thinning must be a whole number of at least 1 (1e6 works too), got '0'",
+        ),
+        ("mc --seed=-1 -o m.h5", "--seed must be a whole number from 0 to 2^63 - 1, got '-1'"),
+        ("mc --seed -1 -o m.h5", "--seed must be a whole number from 0 to 2^63 - 1, got '-1'"),
+        ("mc --seed=1e30 -o m.h5", "--seed must be a whole number from 0 to 2^63 - 1, got '1e30'"),
+        ("estimate a --seed x", "--seed must be a whole number from 0 to 2^63 - 1, got 'x'"),
+        ("estimate a --skip -1", "--skip must be a whole number of at least 0 (1e6 works too), got '-1'"),
+        ("scan --workers two", "--workers must be a whole number of at least 1 (1e6 works too), got 'two'"),
+        ("info a --threads 0", "--threads must be a whole number of at least 1 (1e6 works too), got '0'"),
+        ("mc --temperature cold -o m.h5", "--temperature must be a number, got 'cold'"),
+        ("train --minutes few --out a", "--minutes must be a number, got 'few'"),
         ("exact --size 100000", "--size must give at most 1e+07 sites, got '100000'"),
     ],
 )
 def test_numbers_that_nobody_means(words, answer):
     assert refusal(*words.split()) == answer
+
+
+def test_every_number_is_parsed_in_one_way():
+    """A number of Typer's own would be refused in a box."""
+    for command in app.registered_commands:
+        for param in inspect.signature(command.callback).parameters.values():
+            kind = (get_args(param.annotation) or (param.annotation,))[0]
+            assert not {int, float} & {kind, *get_args(kind)}, param
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("1e9", 10**9), ("7", 7), ("9223372036854775807", 2**63 - 1), ("1234567890123456789", None)]
+)
+def test_whole_numbers_are_exact(text, number):
+    assert whole(0, 2**63 - 1, "", "")(text) == (int(text) if number is None else number)
 
 
 def test_a_run_that_is_there_or_is_not(run, tmp_path):

@@ -98,6 +98,29 @@ def test_constant_series(value):
     assert not tau.reliable
 
 
+def test_a_series_that_varies_by_rounding_is_constant():
+    """A sum of 64 squares of spins by a Fourier transform; chains differ in their last bits all along."""
+    rng = np.random.default_rng(0)
+    bits = rng.integers(-3, 4, size=50) + rng.integers(-1, 2, size=(100, 50))
+    for size in (1.0, -1e-20, 1e200):
+        mean, error, tau = mean_error(size * (1 + 2.0**-52 * bits))
+        assert mean == pytest.approx(size, rel=1e-14)
+        assert (error, tau.tau, tau.window) == (0.0, 0.5, 0)
+    assert mean_error(1 + 2.0**-30 * bits)[2].tau > 5
+    assert not mean_error(1 + 2.0**-30 * bits)[2].reliable
+
+
+def test_what_short_chains_need():
+    rng = np.random.default_rng(7)
+    for decay, length, n_chains in ((0.9, 200, 4), (0.9, 20, 40), (0.0, 20, 1)):
+        tau = integrated_autocorrelation_time(autoregressive(decay, length, n_chains, rng))
+        assert not tau.reliable
+        longer = -(-tau.needed // n_chains)
+        assert longer > length
+        found = [integrated_autocorrelation_time(autoregressive(decay, 2 * longer, n_chains, rng)) for _ in range(20)]
+        assert sum(each.reliable for each in found) >= 10
+
+
 def test_integers_and_lists_are_series():
     assert mean_error([0, 1, 1, 0, 1, 0, 0, 1])[0] == 0.5
 

@@ -9,6 +9,7 @@ import torch
 import latticear as la
 from latticear.estimation.chains import _independence_metropolis
 from latticear.exact import all_configurations, enumerate_states
+from latticear.observables import correlation
 
 TEMPERATURE = 2.0
 
@@ -136,9 +137,38 @@ def test_a_single_quantity_may_be_unreliable():
     assert "reliable" not in found.to_dict()["energy_per_site"]
 
 
+@pytest.mark.parametrize(
+    ("system", "temperature"), [(la.Ising((7, 7), coupling=-1.0), 2.269), (la.Potts((8, 8), 3), 1.0)]
+)
+def test_what_varies_by_rounding_makes_no_chain_short(system, temperature):
+    """The correlation at distance zero is one."""
+    method = {"method": "heat-bath", "n_chains": 40, "thinning": 8}
+    chains = list(la.monte_carlo(system, temperature, n=4000, seed=0, **method))
+    values = np.stack([correlation(system.vectors_of(batch.tokens), system.lattice)[:, 0] for batch in chains])
+    assert 0 < np.ptp(values) < 1e-13
+    found = la.estimation.estimate_chains(chains, system, temperature)["correlation"]
+    assert found.error[0] == 0
+    assert found.tau_int < 3
+    assert not any("too short" in reason for reason in found.verdict.reasons)
+
+
+def test_arrays_say_how_many_configurations_they_need():
+    """Of ten measurements of each chain one number of two grows all along."""
+    steps = iter(range(10))
+    own = {"slow": lambda s: torch.stack([s.mean((1, 2)), torch.full((len(s),), float(next(steps)))], 1)}
+    system = la.Ising((4, 4), field=0.1)
+    chains = la.monte_carlo(system, 5.0, n=1000, n_chains=100, seed=0)
+    (reason,) = la.estimation.estimate_chains(chains, system, 5.0, observables=own)["slow"].verdict.reasons
+    assert (
+        reason == "the chains are too short for its autocorrelation time: it needs about 2,000 configurations or more"
+    )
+
+
 def test_short_chains_are_told(ising):
     chains = la.monte_carlo(la.Ising((8, 8)), 2.3, n=40, n_chains=4, thermalization=0, thinning=1, seed=0)
-    with pytest.warns(la.UnreliableEstimateWarning, match="too short for their autocorrelation"):
+    with pytest.warns(
+        la.UnreliableEstimateWarning, match=r"too short for their autocorrelation time .* they need about \d[0,]* conf"
+    ):
         estimates = la.estimation.estimate_chains(chains, la.Ising((8, 8)), 2.3)
     assert not estimates.reliable
 

@@ -48,14 +48,16 @@ def test_a_short_time_foretells_nothing():
     ("words", "message"),
     [
         (
-            "mc --size 4 --temperature 2 --thinning 1111111111111 -o a.h5",
-            "1.1e+14 sweeps of 100 chains would take about",
+            "mc --size 4 --temperature 2 --thinning 1e12 -o a.h5",
+            "9.9e+13 sweeps of 100 chains would take about",
         ),
         (
-            "mc --size 4 --temperature 2 --thermalization 1111111111111111 -o a.h5",
+            "mc --size 16 --temperature 2 --thermalization 1e12 -o a.h5",
             "more than a year: give a smaller -n,",
         ),
-        ("mc --size 4 --temperature 2 --chains 1111111111111 -o a.h5", "chains take at least 17.8 TB of memory"),
+        ("mc --size 4 --temperature 2 --chains 1e12 -o a.h5", "1e+12 chains take at least 256 TB of memory"),
+        ("mc --size 4 --temperature 2 --chains 1e11 -n 1e7 -o a.h5", "1e+11 chains take at least 25.6 TB of memory"),
+        ("mc --size 4 --temperature 2 --chains 1e8 -n 2e8 -o a.h5", "1e+08 chains take at least 102 GB of memory"),
         ("mc --size 4 --temperature 2 -n 1e12 -o a.h5", "1e+12 configurations take at least 40 TB of memory"),
         ("mc --size 4 --method population-annealing -n 1e11 -o a.h5", "1e+11 "),
         ("estimate {run} -n 1e12", "1e+12 samples take at least 40 TB of memory"),
