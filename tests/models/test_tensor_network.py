@@ -22,6 +22,17 @@ def test_it_draws_from_the_probabilities_that_it_states():
     assert p.sum().item() == pytest.approx(1.0, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("system", "temperature"), [(la.Ising((3, 4)), 2.0), (la.Potts((2, 3), q=3), 1.0), (BLUME_CAPEL, 0.5)]
+)
+def test_contract(system, temperature):
+    model = la.TensorNetwork(system.shape, system.n_tokens, bias=system.bias(temperature), bond_dimension=2)
+    passed = la.check_model(model)
+    assert {"normalised", "causal", "log_prob", "sampler", "reference", "held sites", "saved"} <= set(passed)
+    uniform = la.TensorNetwork(system.shape, system.n_tokens)
+    assert "normalised" in la.check_model(uniform)
+
+
 def test_held_sites_keep_their_tokens():
     ising = la.Ising((4, 4))
     model = la.TensorNetwork((4, 4), bias=ising.bias(2.0))
