@@ -35,7 +35,7 @@ ROWS: dict[str, tuple[Callable[[], Any], float, int]] = {
     "+-J glass 16x16, torus, T = 0.5, seed 2": (lambda: la.EdwardsAnderson((16, 16), seed=2), 0.5, 32),
     "Potts q = 3, 16x16, torus, T_c": (
         lambda: la.Potts((16, 16), q=3),
-        la.Potts((16, 16), q=3).critical_temperature,
+        1 / math.log(1 + math.sqrt(3)),
         36,
     ),
     "Blume-Capel 16x16, D = 1.966, T = 0.608": (lambda: la.BlumeCapel((16, 16), crystal_field=1.966), 0.608, 32),
