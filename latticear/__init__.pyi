@@ -72,6 +72,7 @@ from .models import (
     PixelSNAIL as PixelSNAIL,
     RecurrentPixelRNN as RecurrentPixelRNN,
     ResidualPixelCNN as ResidualPixelCNN,
+    TensorNetwork as TensorNetwork,
     check_autoregressive as check_autoregressive,
     transfer_weights as transfer_weights,
 )

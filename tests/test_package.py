@@ -12,7 +12,7 @@ PACKAGE = Path(latticear.__file__).parent
 FLOORS = (
     "arguments tables",
     "arrays checksums deprecated files lattice samples threads kernels",
-    "spaces observables random_numbers",
+    "spaces observables random_numbers lookahead",
     "hamiltonians sampling",
     "models montecarlo exact data",
     "targets",

@@ -18,6 +18,7 @@ from latticear.hamiltonians.custom import CustomHamiltonian
 from latticear.hamiltonians.edwards_anderson import EdwardsAnderson
 from latticear.hamiltonians.edwards_anderson_disorder import EdwardsAndersonDisorder
 from latticear.hamiltonians.ising import Ising
+from latticear.hamiltonians.lookahead import LookaheadBias
 from latticear.hamiltonians.neighbourhoods import Neighbourhoods
 from latticear.hamiltonians.pair import PairHamiltonian
 from latticear.hamiltonians.pair_in_config import pair_hamiltonian
@@ -48,6 +49,7 @@ __all__ = [
     "EdwardsAnderson",
     "EdwardsAndersonDisorder",
     "Ising",
+    "LookaheadBias",
     "Neighbourhoods",
     "PairHamiltonian",
     "Phi4",

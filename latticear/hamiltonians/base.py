@@ -12,11 +12,13 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from latticear.arguments import described
+from latticear.arguments import check_integer, described
 from latticear.hamiltonians.bias import BoltzmannBias
+from latticear.hamiltonians.lookahead import LookaheadBias
 from latticear.hamiltonians.neighbourhoods import Neighbourhoods, local_energies
 from latticear.hamiltonians.temperatures import check_temperature
 from latticear.lattice import Lattice, Symmetries, colour_graph
+from latticear.lookahead import RowWeights
 from latticear.observables import magnetization
 from latticear.spaces import ConfigurationSpace
 
@@ -223,15 +225,23 @@ class AbstractHamiltonian(ConfigurationSpace):
         field = self._on(tokens.device, "site_energies")[sites]
         return local_energies(tokens.flatten(1), around.sites[sites], tables, field)
 
-    def bias(self, temperature: float | None = None) -> BoltzmannBias:
+    def bias(self, temperature: float | None = None, *, bond_dimension: int | None = None) -> BoltzmannBias:
         """The known-neighbour term, which a model takes at construction: `bias=hamiltonian.bias(temperature)`.
 
         It adds to the logits of each site -beta times the energy of its field and of its bonds to sites of lower rank,
-        that is, to sites that come earlier in the order of the model.
+        that is, to sites that come earlier in the order of the model. With a bond dimension the sum over the later
+        sites is added too, by matrix products (`LookaheadBias`): the larger, the more accurate.
 
         Args:
             temperature: T; None for a model of many temperatures, whose condition has the temperature as first entry.
+            bond_dimension: chi, the largest bond dimension of the matrix products; None for the known neighbours alone.
+
+        Raises:
+            ValueError: with a bond dimension, for bonds between other sites than nearest and next-nearest neighbours,
+                or without a temperature.
         """
+        if bond_dimension is not None:
+            return self._lookahead(temperature, check_integer("bond_dimension", bond_dimension, least=1))
         return BoltzmannBias(
             self.neighbourhoods,
             self.site_energies,
@@ -239,6 +249,23 @@ class AbstractHamiltonian(ConfigurationSpace):
             shape=self.shape,
             spin_flip=self.spin_flip,
             hamiltonian=self.to_dict(),
+        )
+
+    def _lookahead(self, temperature: float | None, bond_dimension: int) -> LookaheadBias:
+        if temperature is None:
+            raise ValueError("a sum over later sites is for one temperature: give one, or leave bond_dimension out")
+        weights = RowWeights.of_bonds(
+            self.shape, self.bonds, self.bond_energies, self.site_energies, check_temperature(temperature)
+        )
+        return LookaheadBias(
+            self.neighbourhoods,
+            self.site_energies,
+            temperature,
+            shape=self.shape,
+            spin_flip=self.spin_flip,
+            hamiltonian=self.to_dict(),
+            weights=weights,
+            bond_dimension=bond_dimension,
         )
 
     @cached_property

@@ -63,6 +63,8 @@ class BoltzmannBias(nn.Module):
     field: Tensor
     couplings: Tensor | None
     n_components: int = 1
+    in_raster_order: bool = False
+    """Whether the term needs sites that are drawn one after the other in raster order."""
 
     def __init__(
         self,

@@ -151,8 +151,14 @@ class Components(AbstractHamiltonian):
         """Energy of each state t = 0 .. Q - 1 that a whole site could take: float64 `(B, n, Q)`."""
         return self.joint.conditional_energies(self.join(tokens), sites)
 
-    def bias(self, temperature: float | None = None) -> ComponentBias:
-        """The known-neighbour term, for a model with the same number of components."""
+    def bias(self, temperature: float | None = None, *, bond_dimension: int | None = None) -> ComponentBias:
+        """The known-neighbour term, for a model with the same number of components.
+
+        Raises:
+            ValueError: with a bond dimension.
+        """
+        if bond_dimension is not None:
+            raise ValueError("bond_dimension goes with one token at each site: use components = 1, or leave it out")
         return ComponentBias(self, None if temperature is None else check_temperature(temperature))
 
 

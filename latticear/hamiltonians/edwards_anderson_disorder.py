@@ -109,7 +109,11 @@ class EdwardsAndersonDisorder(AbstractDisorder, NamedHamiltonian):
         maps = condition[:, -2 * self.n_sites :]
         return self.token_energy(tokens, maps[:, self._places.to(maps.device)])
 
-    def bias(self, temperature: float | None = None) -> BoltzmannBias:
+    def bias(self, temperature: float | None = None, *, bond_dimension: int | None = None) -> BoltzmannBias:
+        if bond_dimension is not None:
+            raise ValueError(
+                "bond_dimension goes with given couplings, as of EdwardsAnderson; leave it out for a disorder"
+            )
         return BoltzmannBias(
             self._unit.neighbourhoods,
             self.site_energies,

@@ -19,6 +19,7 @@ from latticear.models.pixelcnnpp import PixelCNNPlusPlus
 from latticear.models.pixelsnail import PixelSNAIL
 from latticear.models.recurrent import RecurrentPixelRNN
 from latticear.models.residual import ResidualPixelCNN
+from latticear.models.tensor_network import TensorNetwork
 from latticear.models.transformer import CausalTransformer
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "PixelSNAIL",
     "RecurrentPixelRNN",
     "ResidualPixelCNN",
+    "TensorNetwork",
     "check_autoregressive",
     "check_is_model",
     "model_from_dict",
@@ -56,6 +58,7 @@ MODELS: dict[str, type[AbstractModel]] = {
         MeanField,
         MADE,
         RecurrentPixelRNN,
+        TensorNetwork,
     )
 }
 """The networks that a config may name under `[model]`; each can be built by `cls(shape, n_tokens)` alone."""

@@ -421,7 +421,10 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
         try:
             if arguments.get("bias") is not None:
                 target = arguments["bias"]
-                arguments["bias"] = hamiltonian_from_dict(target["hamiltonian"]).bias(target["temperature"])
+                system, more = hamiltonian_from_dict(target["hamiltonian"]), {}
+                if "bond_dimension" in target:
+                    more["bond_dimension"] = target["bond_dimension"]
+                arguments["bias"] = system.bias(target["temperature"], **more)
             return cls(**arguments)
         except (TypeError, KeyError) as error:
             raise ValueError(f"{cls.name} cannot be built from {arguments}: {error}") from error

@@ -146,12 +146,14 @@ def raster_rank(shape: tuple[int, int], slope: int) -> Tensor:
 def schedule_of(model: Any) -> Schedule | None:
     """The schedule of a model at the smallest slope, at most W, at which the logits of a front are ready in time.
 
-    None for a network that cannot be traced.
+    It is W for a model whose bias needs raster order. None for a network that cannot be traced.
     """
     graph, width = trace(model), model.shape[1]
     if graph is None:
         return None
     stages = stages_of(graph)
+    if model.bias is not None and model.bias.in_raster_order:
+        return Schedule(graph, width, stages)
     schedules = (Schedule(graph, slope, stages) for slope in range(1, width))
     return next((schedule for schedule in schedules if schedule.in_time), Schedule(graph, width, stages))
 

@@ -64,7 +64,7 @@ class BoltzmannTarget(AbstractTarget):
     def _check_bias(self, stated: dict[str, Any]) -> None:
         """Raise ValueError unless the bias of a model, given by its `to_dict`, is that of this target."""
         needed, remedy = self.bias().to_dict(), "build the model with the bias of what it is trained for"
-        (of, at), (system, temperature) = stated.values(), needed.values()
+        of, at, system, temperature = (each[key] for each in (stated, needed) for key in ("hamiltonian", "temperature"))
         if differing := [key for key in {**system, **of} if of.get(key) != system.get(key)]:
             raise ValueError(
                 f"the bias of the model is for another Hamiltonian than {self.space.name} here (it differs in "

@@ -161,7 +161,8 @@ def _described(target: AbstractTarget, options: TrainingOptions, seed: int) -> d
 def _fresh(model: AbstractModel, options: TrainingOptions) -> TrainingState:
     # the fused update is not PyTorch's default on the CPU, where it is faster for a network of many small tensors
     fused = True if model.rank.device.type == "cpu" else None
-    optimizer = torch.optim.Adam(model.parameters(), lr=options.learning_rate, fused=fused)
+    groups = [{"params": list(model.parameters())}]  # a list of weights must not be empty, the weights of a group may
+    optimizer = torch.optim.Adam(groups, lr=options.learning_rate, fused=fused)
     return TrainingState(model, optimizer, MovingAverage(model, options.ema_decay) if options.ema_decay else None)
 
 
@@ -186,7 +187,8 @@ def _step(state: TrainingState, objective: Objective, options: TrainingOptions) 
         group["lr"] = rate
     loss, metrics = objective(state.step)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    if loss.requires_grad:  # not for a model without weights
+        loss.backward()
     norm = nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], options.clip_norm or math.inf)
     if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
         raise TrainingError(

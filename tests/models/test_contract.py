@@ -15,13 +15,13 @@ from latticear.sampling.schedule import raster_rank
 
 
 @pytest.mark.parametrize("n_tokens", [2, 3, 8])
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", contracts.TRAINED)
 def test_contract(name: str, n_tokens: int):
     contracts.check_model(MODELS[name], n_tokens)
 
 
 @pytest.mark.slow  # the contract sums over 2x3, 2x5 and 4x3
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", contracts.TRAINED)
 def test_normalised_over_4x4(name: str):
     contracts.check_normalised(contracts.peaked(MODELS[name]((4, 4), 2)))
 

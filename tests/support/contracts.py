@@ -12,7 +12,7 @@ from latticear.contracts.model import CONDITIONS
 from latticear.contracts.samples import check_held
 from latticear.contracts.tried import every_configuration, log_prob_of, peaked, random_tokens
 from latticear.hamiltonians import Ising, Potts
-from latticear.models import AbstractModel
+from latticear.models import MODELS, AbstractModel
 
 __all__ = [
     "ALWAYS",
@@ -28,6 +28,9 @@ __all__ = [
     "every_configuration",
     "peaked",
 ]
+
+TRAINED = sorted(name for name, network in MODELS.items() if list(network((2, 2)).parameters()))
+"""The networks that have weights."""
 
 ALWAYS = {"shapes", "alone", "causal", "log_prob", "sampler", "reference", "held sites", "gradients", "saved"}
 """What every network is judged by; the rest depends on its size and on the options that it takes."""

@@ -1,0 +1,88 @@
+"""Sums over all rows below a row, as matrix products."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from latticear.lookahead.product import Legs, apply_and_cut
+from latticear.lookahead.transfer import transfer
+from latticear.lookahead.weights import RowWeights
+
+__all__ = ["Environments"]
+
+LEAST = 1e-3
+"""Singular values of the bonds below this fraction of the largest one do not enter the metric."""
+
+
+class Environments:
+    """For each row y, the sum `E_y[s, t]` of the weights of all later rows, given the tokens s of row y.
+
+    The sum is over the tokens of the rows y + 1 to H - 1; its terms are the weights of the sites and bonds in these
+    rows and of the bonds between them and to row y. On a lattice whose rows are cyclic the bonds from the last row to
+    the first one are included, and t are the tokens of the first row; otherwise t takes one value. Each sum is a matrix
+    product over the columns, computed from the last row upwards and cut after each row.
+
+    Cutting minimises the error of `V_y^(-1/2) E_y V_(H-1)^(-1/2)`, where V are the vertical bonds: it is the power
+    of the symmetric transfer matrix `V^(1/2) D V^(1/2)`, in which both ends of the sum count equally.
+
+    Args:
+        weights: the lattice.
+        bond_dimension: chi, the largest bond dimension that is kept.
+
+    Attributes:
+        weights, bond_dimension: as given.
+        rows: for each row the tensors `(I, a, s, t, b)` of its columns.
+        lost: float64 `(I,)`, largest share of the squared norm of a matrix product that was cut at one bond.
+        log_scale: float64 `(I, H)`, logarithm of the factor that is left out of each row's product.
+
+    References:
+        Murg, Verstraete, Cirac, "Variational study of hard-core bosons in a two-dimensional optical lattice using
+        projected entangled pair states" (2007), for boundary matrix products; Frias-Perez, Marien, Perez Garcia,
+        Banuls, Iblisdir, "Collective Monte Carlo updates through tensor network renormalization" (2023), arXiv
+        2104.13264, for drawing from them.
+    """
+
+    def __init__(self, weights: RowWeights, bond_dimension: int) -> None:
+        self.weights, self.bond_dimension = weights, bond_dimension
+        height, width = weights.shape
+        n, q, ones = weights.n_instances, weights.n_tokens, weights.site.new_ones
+        if weights.cyclic:
+            product = transfer(weights, height - 1, bonds_only=True)
+            lower = [_legs(weights.down[:, -1, x].mT) for x in range(width)]
+        else:
+            product = [ones(n, 1, q, 1, 1)] * width
+            lower = [Legs(ones(n, 1, 1), ones(n, 1, 1))] * width
+        rows, scales = [product], [ones(n).zero_()]
+        self.lost = ones(n).zero_()
+        for y in range(height - 2, -1, -1):
+            upper = [_legs(weights.down[:, y, x]) for x in range(width)]
+            cut = apply_and_cut(transfer(weights, y), rows[-1], upper, lower, bond_dimension)
+            rows.append(cut.tensors)
+            scales.append(scales[-1] + cut.log_norm)
+            self.lost = torch.maximum(self.lost, cut.lost)
+        self.rows, self.log_scale = rows[::-1], torch.stack(scales[::-1], 1)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the matrix products are."""
+        return self.rows[0][0].device
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the matrix products."""
+        return sum(tensor.nbytes for row in self.rows for tensor in row)
+
+    def to(self, device: torch.device) -> Environments:
+        """The same on another device."""
+        moved = object.__new__(Environments)
+        rows = [[tensor.to(device) for tensor in row] for row in self.rows]
+        moved.__dict__ = self.__dict__ | {"rows": rows, "weights": self.weights.to(device)}
+        return moved
+
+
+def _legs(bonds: Tensor) -> Legs:
+    """`|V|^(-1/2)` on the first index of bonds V, `(I, q, q)`, and its inverse."""
+    left, values, _ = torch.linalg.svd(bonds)
+    values = torch.maximum(values, LEAST * values[:, :1])
+    return Legs(*(left * values[:, None] ** power @ left.mT for power in (-0.5, 0.5)))
