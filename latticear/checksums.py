@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 __all__ = [
+    "NO_TEXT",
     "SUMS",
     "ChangedFileWarning",
     "DamagedError",
@@ -41,6 +42,9 @@ __all__ = [
 
 SUMS = "SHA256SUMS"
 """Name of the file with the digests of the other files in its folder."""
+
+NO_TEXT = "it is not text in UTF-8"
+"""What is wrong with a file of text whose bytes are none."""
 
 KEY = "sha256"
 """The key of a JSON object with the digest of the other keys."""
@@ -125,6 +129,8 @@ def read_json(file: Path) -> tuple[dict[str, Any], bool]:
         content = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError(f"it must hold a JSON object, got {type(content).__name__}")
+    except UnicodeDecodeError as error:
+        raise DamagedError(f"{file} is damaged ({NO_TEXT})") from error
     except (ValueError, RecursionError) as error:
         raise DamagedError(f"{file} is damaged ({error})") from error
     content, as_written = unsealed(content)

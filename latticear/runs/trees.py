@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from latticear.checksums import NO_TEXT
+
 __all__ = ["DIGEST", "Tree", "config_tree", "differences"]
 
 Tree = dict[str, Any]
@@ -35,7 +37,9 @@ def config_tree(
     if path is not None:
         try:
             tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is not valid TOML: {NO_TEXT}") from error
+        except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{path} is not valid TOML: {error}") from error
         _locate_couplings(tree, Path(path).parent)
     given = copy.deepcopy(values or {})

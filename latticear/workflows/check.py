@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from latticear.checksums import (
+    NO_TEXT,
     SUMS,
     DamagedError,
     missing_or_changed,
@@ -105,6 +106,8 @@ def _config(file: Path) -> Checked:
         as_written = toml_is_as_written(file.read_text(encoding="utf-8"))
         if as_written is not False:
             stored_config(file)
+    except UnicodeDecodeError:
+        return Checked(file, NO_TEXT)
     except (ValueError, OSError) as error:
         return Checked(file, str(error))
     problem = "it has changed since it was written; if you changed it, remove its first line"

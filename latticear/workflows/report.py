@@ -78,12 +78,13 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
     """
     matplotlib.use("agg")
     loaded, run = trained(path, device), RunDirectory(path)
+    about = describe(path)  # what is damaged is noticed before anything is drawn
     written: list[Path] = []
     drawn: list[Estimates] = []
     for figure in _drawn(loaded, run, seed, drawn) if loaded.target.has_energy else report_grid(loaded, run, seed=seed):
         written.append(figure)
         yield figure
-    content = run_page(path, describe(path), written, [estimates.to_dict() for estimates in drawn])
+    content = run_page(path, about, written, [estimates.to_dict() for estimates in drawn])
     write_atomically(path / PAGE, content.encode())
     yield path / PAGE
 

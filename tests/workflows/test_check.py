@@ -55,6 +55,16 @@ def test_a_run_as_written_and_damaged(copy):
     assert lines[-1] == "8 files, 5 damaged"
 
 
+def test_what_is_no_text_is_told_in_plain_words(copy):
+    for name in ("run.toml", "environment.json"):
+        (copy / name).write_bytes(b"\xff\xfe" + (copy / name).read_bytes())
+    assert _damaged(copy)[:2] == [
+        f"{copy}/run.toml: it is not text in UTF-8",
+        f"{copy}/environment.json: (it is not text in UTF-8)",
+    ]
+    assert refusal("info", copy) == f"{copy}/run.toml is not valid TOML: it is not text in UTF-8"
+
+
 def test_json_has_a_state_for_each_file(copy):
     (copy / "metrics.jsonl").unlink()
     code, stdout, _ = invoke("info", "--check", copy, "--json")

@@ -8,6 +8,7 @@ import torch
 from support import tiny
 
 import latticear as la
+from latticear.checksums import DamagedError
 from latticear.runs.directory import load_model
 from latticear.workflows import report, report_grid, train_run, trained
 from latticear.workflows.report import report_run
@@ -43,6 +44,14 @@ def test_figures_of_a_run(tmp_path):
     for name in NAMES:
         assert np.array_equal(pictures[name], again[name])
         assert np.array_equal(pictures[name], other[name]) == (name in ("training", "receptive_field"))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"{", b'{"temperature": 2.0}'])
+def test_nothing_is_drawn_of_a_damaged_run(copy, content):
+    (copy / "estimates.json").write_bytes(content)
+    with pytest.raises(DamagedError, match=r"estimates\.json is damaged"):
+        next(report_run(copy))
+    assert not (copy / "figures").exists()
 
 
 def test_a_network_with_an_order_of_its_own(tmp_path):
