@@ -71,14 +71,13 @@ def test_whatever_is_cut_the_probabilities_sum_to_one(name, bond_dimension):
 
 
 def test_a_larger_bond_dimension_is_closer():
-    system, temperature = SYSTEMS["glass"]
+    system, temperature = SYSTEMS["torus"]
     table = Tabulated(system, temperature)
     p, divergences = torch.from_numpy(table.log_p).exp(), []
-    for bond_dimension in (2, 4, 8, 16):
+    for bond_dimension in (1, 4, 16):  # of degenerate values a smaller one keeps some, which depend on the processor
         log_q = _log_q(Environments(_weights(system, temperature), bond_dimension), table.tokens)
         divergences.append(float(p @ (torch.from_numpy(table.log_p) - log_q)))
-    assert divergences == sorted(divergences, reverse=True)
-    assert divergences[-1] < 1e-6 < divergences[0]
+    assert divergences[0] > 0.01 > 1e-3 > divergences[1] > 1e-9 > divergences[2]
 
 
 def test_instances_are_computed_together():
