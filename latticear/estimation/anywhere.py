@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from latticear.arrays import Array, Bools
-from latticear.estimation.measurement import Observable, measurements
+from latticear.estimation.measurement import Observable, evaluate
 from latticear.estimation.quantity import Value
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.lattice import configuration_size
+from latticear.observables import correlation
 from latticear.random_numbers import generator
-from latticear.samples import Samples
 
 __all__ = ["Anywhere"]
 
 N_RANDOM = 64
+
+CORRELATION = "correlation"
 
 
 class Anywhere:
     """The correlation function and the user's observables in random configurations, all equally probable.
 
     A sample does not bound what an observable could be in a configuration that it lacks: `exp(E)` is small in all
-    samples of a cold system, and enormous in the rare ones that decide about its average.
+    samples of a cold system, and enormous in the rare ones that decide about its average. Each observable is evaluated
+    when it is first asked for.
 
     Args:
         hamiltonian: the system.
@@ -33,35 +38,45 @@ class Anywhere:
     """
 
     def __init__(self, hamiltonian: AbstractHamiltonian, observables: Mapping[str, Observable] | None) -> None:
-        size = configuration_size(hamiltonian.shape, hamiltonian.n_components)
-        drawn = generator(0, "anywhere").integers(hamiltonian.n_tokens, size=(N_RANDOM, *size))
-        samples = Samples(torch.from_numpy(drawn.astype(np.uint8)), None, 0)
+        self._hamiltonian, self._observables = hamiltonian, observables or {}
         self._values: dict[str, Array | None] = {}
-        for name, fn in {"correlation": None, **(observables or {})}.items():
-            self._values[name] = _values(samples, hamiltonian, name, fn)
 
     def reach(self, name: str, value: Value) -> Value:
         """Largest difference of an observable from a value; infinite if it is not defined in all configurations.
 
         It is 0 for what is not an observable, of which nothing is known.
         """
-        values = self._values.get(name, np.asarray(value)[None])
+        if not self._measures(name):
+            return np.zeros(np.shape(value))
+        values = self._of(name)
         return np.full(np.shape(value), math.inf) if values is None else np.abs(values - value).max(0)
 
     def constant(self, name: str, value: Value) -> Bools:
         """Which entries of an observable have one value in all configurations, by definition."""
-        values = self._values.get(name)
+        values = self._of(name) if self._measures(name) else None
         same = np.zeros(np.shape(value), dtype=bool) if values is None else (np.abs(values - value) < 1e-12).all(0)
         return np.asarray(same)
 
+    def _measures(self, name: str) -> bool:
+        return name == CORRELATION or name in self._observables
 
-def _values(
-    samples: Samples, hamiltonian: AbstractHamiltonian, name: str, observable: Observable | None
-) -> Array | None:
-    """The values of an observable; None if it cannot be evaluated in some configuration, as the logarithm of m."""
-    try:
-        own = {} if observable is None else {name: observable}
-        (found,) = measurements(samples, hamiltonian, [1.0], own, chunk=None)
-    except Exception:  # whatever a user's function raises where the samples never were
-        return None
-    return found.values[name]
+    def _of(self, name: str) -> Array | None:
+        """The values of an observable; None if it cannot be evaluated in some configuration, as the logarithm of m."""
+        if name not in self._values:
+            self._values[name] = self._evaluated(name)
+        return self._values[name]
+
+    def _evaluated(self, name: str) -> Array | None:
+        system = self._hamiltonian
+        if name == CORRELATION:
+            return correlation(system.vectors_of(self._tokens), system.lattice).numpy()
+        try:
+            return evaluate(name, self._observables[name], system.spins(self._tokens))
+        except Exception:  # whatever a user's function raises where the samples never were
+            return None
+
+    @cached_property
+    def _tokens(self) -> Tensor:
+        size = configuration_size(self._hamiltonian.shape, self._hamiltonian.n_components)
+        drawn = generator(0, "anywhere").integers(self._hamiltonian.n_tokens, size=(N_RANDOM, *size))
+        return torch.from_numpy(drawn.astype(np.uint8))

@@ -17,7 +17,7 @@ from latticear.observables import correlation, magnetization
 from latticear.samples import Samples
 from latticear.threads import wait_passively
 
-__all__ = ["Measurement", "Observable", "measurements"]
+__all__ = ["Measurement", "Observable", "evaluate", "measurements"]
 
 Observable = Callable[[Tensor], Tensor]
 
@@ -121,11 +121,11 @@ def _measure(
 ) -> Measurement:
     spins = hamiltonian.spins(batch.tokens)
     vectors = hamiltonian.vectors_of(batch.tokens)
-    own = {name: _evaluate(name, fn, spins) for name, fn in observables.items()}
+    own = {name: evaluate(name, fn, spins) for name, fn in observables.items()}
     asymmetry = {}
     if own and hamiltonian.spin_flip and batch.where is None:
         flipped = hamiltonian.spins(hamiltonian.n_tokens - 1 - batch.tokens)
-        asymmetry = {name: own[name] - _evaluate(name, fn, flipped) for name, fn in observables.items()}
+        asymmetry = {name: own[name] - evaluate(name, fn, flipped) for name, fn in observables.items()}
     return Measurement(
         energy=hamiltonian.token_energy(batch.tokens).cpu().numpy(),
         m=magnetization(vectors).cpu().numpy(),
@@ -149,7 +149,12 @@ def _balance(batch: Samples, hamiltonian: AbstractHamiltonian, temperatures: Seq
     return torch.stack([change.sum(1) for change in changes], 1).cpu().numpy()
 
 
-def _evaluate(name: str, fn: Observable, spins: Tensor) -> Array:
+def evaluate(name: str, fn: Observable, spins: Tensor) -> Array:
+    """The values of a user's observable: `(B,)` or `(B, k)`.
+
+    Raises:
+        ValueError: if they have a wrong shape, or are not finite real numbers.
+    """
     returned = fn(spins.clone())  # the function may modify its argument
     try:
         values = torch.as_tensor(returned)

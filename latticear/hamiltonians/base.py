@@ -240,33 +240,16 @@ class AbstractHamiltonian(ConfigurationSpace):
             ValueError: with a bond dimension, for bonds between other sites than nearest and next-nearest neighbours,
                 or without a temperature.
         """
-        if bond_dimension is not None:
-            return self._lookahead(temperature, check_integer("bond_dimension", bond_dimension, least=1))
-        return BoltzmannBias(
-            self.neighbourhoods,
-            self.site_energies,
-            None if temperature is None else check_temperature(temperature),
-            shape=self.shape,
-            spin_flip=self.spin_flip,
-            hamiltonian=self.to_dict(),
-        )
-
-    def _lookahead(self, temperature: float | None, bond_dimension: int) -> LookaheadBias:
-        if temperature is None:
+        t = None if temperature is None else check_temperature(temperature)
+        known = self.neighbourhoods, self.site_energies, t
+        about: dict[str, Any] = {"shape": self.shape, "spin_flip": self.spin_flip, "hamiltonian": self.to_dict()}
+        if bond_dimension is None:
+            return BoltzmannBias(*known, **about)
+        if t is None:
             raise ValueError("a sum over later sites is for one temperature: give one, or leave bond_dimension out")
-        weights = RowWeights.of_bonds(
-            self.shape, self.bonds, self.bond_energies, self.site_energies, check_temperature(temperature)
-        )
-        return LookaheadBias(
-            self.neighbourhoods,
-            self.site_energies,
-            temperature,
-            shape=self.shape,
-            spin_flip=self.spin_flip,
-            hamiltonian=self.to_dict(),
-            weights=weights,
-            bond_dimension=bond_dimension,
-        )
+        bond_dimension = check_integer("bond_dimension", bond_dimension, least=1)
+        weights = RowWeights.of_bonds(self.shape, self.bonds, self.bond_energies, self.site_energies, t)
+        return LookaheadBias(*known, **about, weights=weights, bond_dimension=bond_dimension)
 
     @cached_property
     def neighbourhoods(self) -> Neighbourhoods:

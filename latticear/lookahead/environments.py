@@ -32,9 +32,8 @@ class Environments:
 
     Attributes:
         weights, bond_dimension: as given.
-        rows: for each row the tensors `(I, a, s, t, b)` of its columns.
+        rows: for each row the tensors `(I, a, s, t, b)` of its columns, up to a common factor.
         lost: float64 `(I,)`, largest share of the squared norm of a matrix product that was cut at one bond.
-        log_scale: float64 `(I, H)`, logarithm of the factor that is left out of each row's product.
 
     References:
         Murg, Verstraete, Cirac, "Variational study of hard-core bosons in a two-dimensional optical lattice using
@@ -53,15 +52,14 @@ class Environments:
         else:
             product = [ones(n, 1, q, 1, 1)] * width
             lower = [Legs(ones(n, 1, 1), ones(n, 1, 1))] * width
-        rows, scales = [product], [ones(n).zero_()]
+        rows = [product]
         self.lost = ones(n).zero_()
         for y in range(height - 2, -1, -1):
             upper = [_legs(weights.down[:, y, x]) for x in range(width)]
             cut = apply_and_cut(transfer(weights, y), rows[-1], upper, lower, bond_dimension)
             rows.append(cut.tensors)
-            scales.append(scales[-1] + cut.log_norm)
             self.lost = torch.maximum(self.lost, cut.lost)
-        self.rows, self.log_scale = rows[::-1], torch.stack(scales[::-1], 1)
+        self.rows = rows[::-1]
 
     @property
     def device(self) -> torch.device:

@@ -34,13 +34,11 @@ class Cut(NamedTuple):
     """A matrix product that approximates another one.
 
     Attributes:
-        tensors: one for each column.
-        log_norm: `(I,)`, logarithm of the factor that is left out of the tensors.
+        tensors: one for each column, up to a common factor.
         lost: `(I,)`, largest share of the squared norm that was cut at one bond.
     """
 
     tensors: list[Tensor]
-    log_norm: Tensor
     lost: Tensor
 
 
@@ -63,7 +61,7 @@ def apply_and_cut(
     grams = _grams(operator, product)
     n, width = len(product[0]), len(product)
     rest = product[0].new_ones(n, 1, 1, 1)  # (i, k, l, a)
-    lost, log_norm = product[0].new_zeros(n), product[0].new_zeros(n)
+    lost = product[0].new_zeros(n)
     tensors = []
     for x, (k, a) in enumerate(zip(operator, product, strict=True)):
         theta = torch.einsum("iklcvb,ilucm->ikuvmb", torch.einsum("ikla,iacvb->iklcvb", rest, a), k)
@@ -79,13 +77,12 @@ def apply_and_cut(
         basis = vectors[..., -kept:]
         tensors.append(basis.unflatten(1, theta.shape[1:4]))
         rest = (basis.mT @ rows).unflatten(2, theta.shape[4:])
-        size = rest.abs().amax((1, 2, 3))
-        rest, log_norm = rest / size[:, None, None, None], log_norm + size.log()
+        rest = rest / rest.abs().amax((1, 2, 3), keepdim=True)
     tensors = [
         torch.einsum("isu,ikuvj,itv->ikstj", up.back, tensor, low.back)
         for up, tensor, low in zip(upper, tensors, lower, strict=True)
     ]
-    return Cut(tensors, log_norm, lost)
+    return Cut(tensors, lost)
 
 
 def _grams(operator: list[Tensor], product: list[Tensor]) -> list[Tensor]:

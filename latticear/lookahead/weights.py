@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -121,11 +120,6 @@ class RowWeights:
         """The same on another device."""
         tensors: dict[str, Any] = {k: value.to(device) for k, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **tensors)
-
-    @property
-    def diagonals(self) -> Sequence[Tensor]:
-        """The weights of the diagonal bonds, if there are any."""
-        return [w for w in (self.down_right, self.down_left) if w is not None]
 
 
 _STEPS = {(0, 1): "right", (1, 0): "down", (1, 1): "down_right", (1, -1): "down_left"}

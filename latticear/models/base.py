@@ -420,11 +420,8 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
         arguments["shape"] = tuple(arguments.get("shape", ()))
         try:
             if arguments.get("bias") is not None:
-                target = arguments["bias"]
-                system, more = hamiltonian_from_dict(target["hamiltonian"]), {}
-                if "bond_dimension" in target:
-                    more["bond_dimension"] = target["bond_dimension"]
-                arguments["bias"] = system.bias(target["temperature"], **more)
+                target = dict(arguments["bias"])
+                arguments["bias"] = hamiltonian_from_dict(target.pop("hamiltonian")).bias(**target)
             return cls(**arguments)
         except (TypeError, KeyError) as error:
             raise ValueError(f"{cls.name} cannot be built from {arguments}: {error}") from error
