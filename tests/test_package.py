@@ -12,7 +12,8 @@ PACKAGE = Path(latticear.__file__).parent
 FLOORS = (
     "arguments tables",
     "arrays checksums deprecated files lattice samples threads kernels",
-    "spaces observables random_numbers lookahead",
+    "spaces observables random_numbers",
+    "lookahead",
     "hamiltonians sampling",
     "models montecarlo exact data",
     "targets",

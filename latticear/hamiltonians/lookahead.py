@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -72,12 +72,8 @@ class LookaheadBias(BoltzmannBias):
 
     def forward(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
         """The term to add to the logits, float64 `(B, q, H, W)`, for tokens `(B, H, W)`."""
-        sweep, flat = self.sweep(len(tokens), tokens.device), tokens.flatten(1).long()
-        logits = []
-        for site in range(flat.shape[1]):
-            logits.append(sweep.logits())
-            sweep.take(flat[:, site])
-        return torch.stack(logits, 2).unflatten(2, self.shape)
+        swept = self.sweep(len(tokens), tokens.device).run(tokens=tokens, with_logits=True)
+        return cast(Tensor, swept.logits).movedim(3, 1)
 
     def at(self, tokens: Tensor, sites: Tensor, strengths: Strengths) -> Tensor:
         """The term at one site: float64 `(B, 1, q)`, for tokens `(B, N)`; fast if sites follow one another."""

@@ -9,7 +9,9 @@
 #define BITS int64_t
 #define NAME(x) PASTE(x##_double, SET)
 #include "vector.h"
+#ifdef ONCE
 #include ONCE
+#endif
 #include KERNEL
 #undef REAL
 #undef BITS

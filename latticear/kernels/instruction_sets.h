@@ -1,5 +1,5 @@
-/* Includes ONCE, after the vectors for double, and KERNEL, for double and then for float, for each instruction set that
- * this compiler can build; whoever calls asks the machine which of them it has. */
+/* Includes ONCE, if there is such, after the vectors for double, and KERNEL, for double and then for float, for each
+ * instruction set that this compiler can build; whoever calls asks the machine which of them it has. */
 
 #define JOIN(a, b) a##_##b
 #define PASTE(a, b) JOIN(a, b)

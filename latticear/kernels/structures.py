@@ -18,17 +18,21 @@ __all__ = [
     "LANES",
     "MAX_INPUTS",
     "MAX_TOKENS",
+    "PADDING",
     "STRUCTURES",
     "Batch",
     "Block",
+    "Choice",
+    "Column",
     "Node",
     "Order",
     "Phase",
     "Program",
+    "Row",
     "Step",
 ]
 
-INTERFACE = 9
+INTERFACE = 10
 """Version of the interface, increased with every change of this module.
 
 Some changes keep the sizes of the structures, such as another order of the fields or other arguments, and only this
@@ -42,6 +46,9 @@ LANES = 64
 """Number of configurations that a thread draws together for a network that draws phase by phase."""
 
 MAX_INPUTS, MAX_TOKENS = 8, 1024
+
+PADDING = 16
+"""The matrices of a row have a multiple of so many columns."""
 
 KINDS = (
     "tokens",
@@ -140,9 +147,47 @@ class Batch(ctypes.Structure):
     ]
 
 
-STRUCTURES: tuple[type[ctypes.Structure], ...] = (Node, Step, Program, Block, Phase, Order, Batch)
+class Column(ctypes.Structure):
+    """One column of a matrix product; `Column` in rows.h, where the fields are explained."""
 
-_PROGRAM, _BLOCK, _ORDER, _BATCH = (ctypes.POINTER(structure) for structure in (Program, Block, Order, Batch))
+    _fields_ = [*_integers("left", "right", "n_lower", "offset"), *_pointers("matrices")]
+
+
+class Row(ctypes.Structure):
+    """One row of configurations; `Row` in rows.h, where the fields are explained."""
+
+    _fields_ = [
+        *_integers("n", "width", "n_tokens", "n_sites", "n_first", "most", "n_sums"),
+        *_pointers("columns", "tokens", "lower", "instances", "known", "bonds", "sums", "left"),
+    ]
+
+
+class Choice(ctypes.Structure):
+    """How the tokens of a row are chosen; `Choice` in rows.h, where the fields are explained."""
+
+    _fields_ = [
+        *_integers("spin_flip"),
+        ("least", _REAL),
+        *_pointers("u", "where", "tokens", "turned", "settled", "logits", "log_q", "log_q_given"),
+    ]
+
+
+STRUCTURES: tuple[type[ctypes.Structure], ...] = (
+    Node,
+    Step,
+    Program,
+    Block,
+    Phase,
+    Order,
+    Batch,
+    Column,
+    Row,
+    Choice,
+)
+
+_PROGRAM, _BLOCK, _ORDER, _BATCH, _ROW, _CHOICE = (
+    ctypes.POINTER(structure) for structure in (Program, Block, Order, Batch, Row, Choice)
+)
 
 FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "latticear_interface": (_INTEGER,),
@@ -154,6 +199,11 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "latticear_patches_size": (_INTEGER, _ORDER, *(_INTEGER,) * 2),
     "latticear_patches_draw": (None, _ORDER, _BATCH, *(_INTEGER,) * 3, _POINTER),
     "latticear_patches_learn": (None, _ORDER, _INTEGER, *(_POINTER,) * 4, *(_INTEGER,) * 3, _POINTER),
+    "latticear_row_size": (_INTEGER, _ROW, *(_INTEGER,) * 2),
+    "latticear_row_begin": (None, _ROW, *(_INTEGER,) * 3, _POINTER),
+    "latticear_row_shares": (None, _ROW, *(_INTEGER,) * 4, _POINTER),
+    "latticear_row_advance": (None, _ROW, *(_INTEGER,) * 4, _POINTER),
+    "latticear_row_draw": (None, _ROW, _CHOICE, *(_INTEGER,) * 3, _POINTER),
     "latticear_uniforms": (None, *(ctypes.c_uint64,) * 3, _INTEGER, _INTEGER, _POINTER),
     "latticear_swendsen_wang": (None, *(_INTEGER,) * 3, *(_POINTER,) * 8),
     "latticear_wolff": (_INTEGER, *(_INTEGER,) * 3, _REAL, *(_POINTER,) * 8),

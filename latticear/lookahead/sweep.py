@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
+from latticear.kernels.library import library
 from latticear.lookahead.environments import Environments
+from latticear.lookahead.native_row import Choice, NativeRow
+from latticear.lookahead.torch_row import TorchRow
+from latticear.random_numbers import categorical
 
-__all__ = ["Sweep"]
+__all__ = ["Sweep", "Swept"]
 
 LEAST = 1e-10
 """Smallest share of a conditional probability that comes from the known neighbours alone."""
+
+
+class Swept(NamedTuple):
+    """Configurations of which all sites are known.
+
+    Attributes:
+        tokens: int64 `(n, H, W)`.
+        log_q, log_q_given: float64 `(n,)`, log-probabilities of the sites that were drawn and of those held fixed.
+        logits: float64 `(n, H, W, q)`, logarithms of the conditional probabilities; None if they were not asked for.
+    """
+
+    tokens: Tensor
+    log_q: Tensor
+    log_q_given: Tensor
+    logits: Tensor | None
 
 
 class Sweep:
@@ -28,38 +49,91 @@ class Sweep:
         environments: the sums over later rows, of one instance for all configurations or of one instance for each.
         n: number of configurations.
         spin_flip: whether the weights are unchanged by token -> q - 1 - token at all sites.
+        dtype: number type of the products within a row.
 
     Attributes:
+        n: as given.
         site: number of the current site in raster order.
     """
 
-    def __init__(self, environments: Environments, n: int, *, spin_flip: bool = False) -> None:
-        self._environments, self._weights = environments, environments.weights
-        self.n, self.row, self.column, self.site = n, 0, 0, 0
-        self._spin_flip = spin_flip
-        self._turned, self._settled = torch.zeros(2, n, dtype=torch.bool, device=self._weights.site.device)
-        self._tokens = torch.zeros(n, *self._weights.shape, dtype=torch.long, device=self._weights.site.device)
-        self._each = torch.arange(n, device=self._tokens.device)
-        self._summed: list[Tensor] = []
-        self._left = self._above = self._row_bonds = self._weights.site.new_empty(0)
-        self._matrices: list[Tensor] = []
-        self._begin_row()
+    def __init__(
+        self, environments: Environments, n: int, *, spin_flip: bool = False, dtype: torch.dtype = torch.float64
+    ) -> None:
+        self._weights = environments.weights
+        device, shape = self._weights.site.device, self._weights.shape
+        self.n, self.site, self._spin_flip = n, 0, spin_flip
+        self._turned, self._settled = torch.zeros(2, n, dtype=torch.bool, device=device)
+        self._tokens = torch.zeros(n, *shape, dtype=torch.long, device=device)
+        self._each = torch.arange(n, device=device)
+        self._known, self._begun = self._weights.site.new_empty(0), -1
+        compiled = device.type == "cpu" and library() is not None
+        self._row = (NativeRow if compiled else TorchRow)(environments, self._tokens, dtype)
+
+    @torch.no_grad()
+    def run(
+        self,
+        u: Tensor | None = None,
+        tokens: Tensor | None = None,
+        where: Tensor | None = None,
+        *,
+        with_logits: bool = False,
+    ) -> Swept:
+        """Go through all sites, from the first one.
+
+        Args:
+            u: float64 `(n, H, W)`, uniform in [0, 1), with which tokens are drawn; None: all are given.
+            tokens: int64 `(n, H, W)`, given tokens; arbitrary where one is drawn.
+            where: bool `(n, H, W)`, which sites are held fixed if some are drawn; None: none.
+            with_logits: whether to keep the conditional probabilities.
+        """
+        chosen = (
+            torch.zeros_like(self._tokens)
+            if tokens is None
+            else tokens.long().clone(memory_format=torch.contiguous_format)
+        )
+        log_q, log_q_given = torch.zeros(2, self.n, dtype=torch.float64, device=chosen.device)
+        logits = log_q.new_empty(*chosen.shape, self._weights.n_tokens) if with_logits else None
+        u = None if u is None else u.contiguous()
+        where = None if where is None else where.contiguous()
+        choice = Choice(
+            self._spin_flip, LEAST, u, where, chosen, self._turned, self._settled, logits, log_q, log_q_given
+        )
+        for y in range(chosen.shape[1]):
+            if isinstance(self._row, NativeRow):
+                self._row.draw(y, self._known_above(y), choice)
+            else:
+                self._draw_row(y, choice)
+        return Swept(chosen, log_q, log_q_given, logits)
+
+    def _draw_row(self, y: int, choice: Choice) -> None:
+        for x in range(choice.tokens.shape[2]):
+            logits, given = self.logits(), choice.tokens[:, y, x]
+            held: Tensor | bool = choice.u is None or (False if choice.where is None else choice.where[:, y, x])
+            held = torch.as_tensor(held, device=given.device).expand(self.n)
+            drawn, log_p = categorical(
+                logits, torch.zeros_like(choice.log_q) if choice.u is None else choice.u[:, y, x]
+            )
+            token = torch.where(held, given, drawn)
+            chosen = log_p.gather(1, token[:, None])[:, 0]
+            choice.log_q.add_(torch.where(held, 0, chosen))
+            choice.log_q_given.add_(torch.where(held, chosen, 0))
+            choice.tokens[:, y, x] = token
+            if choice.logits is not None:
+                choice.logits[:, y, x] = log_p
+            self.take(token)
 
     @torch.no_grad()
     def logits(self) -> Tensor:
         """Logarithms of the conditional probabilities of the current site: float64 `(n, q)`."""
-        x, summed = self.column, self._summed[self.column]  # (s, n, first, a)
-        known = self._above[:, x]
-        if x == 0:
-            first = summed.diagonal(dim1=0, dim2=2) if summed.shape[2] > 1 else summed[:, :, 0].permute(1, 2, 0)
-            share = torch.einsum("na,nas->ns", self._left, first)
-        else:
-            within = self._row_bonds[:, x - 1].expand(self.n, -1, -1)[self._each, self._tokens[:, self.row, x - 1]]
-            share = torch.einsum("na,sna->ns", self._left, summed[:, :, 0]) * within
-            known = known * within
+        y, x = self._begin()
+        share, known = self._row.shares(x), self._known[:, x]
+        if x:
+            known = (
+                known * self._weights.right[:, y, x - 1].expand(self.n, -1, -1)[self._each, self._tokens[:, y, x - 1]]
+            )
         positive = share.clamp(min=0)
-        negative = (positive - share).sum(1, keepdim=True)
         total = positive.sum(1, keepdim=True)
+        negative = total - share.sum(1, keepdim=True)
         doubt = (2 * negative / (negative + total).clamp(min=1e-300)).clamp(LEAST, 1)
         doubt = torch.where(total > 0, doubt, 1.0)
         p = (1 - doubt) * positive / total.clamp(min=1e-300) + doubt * known / known.sum(1, keepdim=True)
@@ -71,90 +145,28 @@ class Sweep:
     @torch.no_grad()
     def take(self, tokens: Tensor) -> None:
         """Choose the tokens `(n,)` of the current site, and go to the next one."""
-        x = self.column
+        y, x = self._begin()
         if self._spin_flip:
             flipped = self._weights.n_tokens - 1 - tokens
             self._turned |= ~self._settled & (tokens > flipped)
             self._settled |= tokens != flipped
             tokens = torch.where(self._turned, flipped, tokens)
-        self._tokens[:, self.row, x] = tokens
-        if x == 0:
-            self._summed = [
-                summed if summed.shape[2] == 1 else summed[:, self._each, tokens][:, :, None] for summed in self._summed
-            ]
+        self._tokens[:, y, x] = tokens
         self.site += 1
-        self.column += 1
-        if self.column == self._weights.shape[1]:
-            self.row, self.column = self.row + 1, 0
-            if self.row < self._weights.shape[0]:
-                self._begin_row()
-            return
-        left = self._left.new_empty(self.n, self._matrices[x].shape[-1])
-        for chosen, matrix in self._groups(x, tokens):
-            left[chosen] = torch.einsum("na,nab->nb" if matrix.ndim == 3 else "na,ab->nb", self._left[chosen], matrix)
-        self._left = left / left.abs().amax(1, keepdim=True)
+        if x + 1 < self._weights.shape[1]:
+            self._row.advance(x)
 
-    def _groups(self, x: int, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Configurations that share a matrix of column x, given their tokens, and that matrix."""
-        matrices = self._matrices[x]  # (i, t, s, a, b)
-        if len(matrices) > 1:
-            return [(self._each, matrices[self._each, self._lower(x), tokens])]
-        lower, groups = self._lower(x), []
-        for t in range(matrices.shape[1]):
-            for s in range(matrices.shape[2]):
-                if len(chosen := ((lower == t) & (tokens == s)).nonzero()[:, 0]):
-                    groups.append((chosen, matrices[0, t, s]))
-        return groups
+    def _begin(self) -> tuple[int, int]:
+        """Row and column of the current site; begins the row if that has not been done."""
+        y, x = divmod(self.site, self._weights.shape[1])
+        if self._begun < y:
+            self._begun, self._known = y, self._known_above(y)
+            self._row.begin(y, self._known)
+        return y, x
 
-    def _lower(self, x: int) -> Tensor:
-        """The tokens of the first row by which matrices are chosen; 0 if there is one matrix for all."""
-        return self._tokens[:, 0, x] if self._matrices[x].shape[1] > 1 else torch.zeros_like(self._each)
-
-    def _begin_row(self) -> None:
-        """The sums over the tokens to the right of each column of the row, for each token and each first token."""
-        weights, y, width = self._weights, self.row, self._weights.shape[1]
-        self._row_bonds = weights.right[:, y]
-        self._matrices = [self._chosen(tensor) for tensor in self._environments.rows[y]]
-        self._above = self._known_above()
-        self._left = weights.site.new_ones(self.n, 1)
-        q = weights.n_tokens
-        if weights.closed:
-            sums = self._row_bonds[:, -1].permute(1, 0, 2).expand(q, self.n, q)[..., None].contiguous()  # (s, n, f, b)
-        else:
-            sums = weights.site.new_ones(q, self.n, 1, 1)
-        self._summed = []
-        for x in range(width - 1, -1, -1):
-            summed = self._times_matrices(x, sums) * self._above[:, x].T[:, :, None, None]
-            self._summed.insert(0, summed)
-            if x:
-                sums = torch.einsum("nps,snfa->pnfa", self._row_bonds[:, x - 1].expand(self.n, -1, -1), summed)
-                sums = sums / sums.abs().amax((0, 2, 3))[:, None, None].clamp(min=1e-300)
-
-    def _chosen(self, tensor: Tensor) -> Tensor:
-        """A tensor `(i, a, s, t, b)` as matrices `(i, t, s, a, b)`, in the first row with t = s."""
-        if self.row == 0 and tensor.shape[3] > 1:
-            return tensor.diagonal(dim1=2, dim2=3).permute(0, 3, 1, 2)[:, None].contiguous()
-        return tensor.permute(0, 3, 2, 1, 4).contiguous()
-
-    def _times_matrices(self, x: int, sums: Tensor) -> Tensor:
-        """Matrices of column x times sums `(s, n, f, b)`: `(s, n, f, a)`."""
-        matrices = self._matrices[x]
-        if len(matrices) > 1:
-            return torch.einsum("nsab,snfb->snfa", matrices[self._each, self._lower(x)], sums)
-        q, n, first, _ = sums.shape
-        if matrices.shape[1] == 1:
-            return torch.bmm(sums.flatten(1, 2), matrices[0, 0].mT).view(q, n, first, -1)
-        out = sums.new_empty(q, n, first, matrices.shape[3])
-        lower = self._lower(x)
-        for t in range(matrices.shape[1]):
-            if len(chosen := (lower == t).nonzero()[:, 0]):
-                part = torch.bmm(sums[:, chosen].flatten(1, 2), matrices[0, t].mT)
-                out[:, chosen] = part.view(q, len(chosen), first, -1)
-        return out
-
-    def _known_above(self) -> Tensor:
+    def _known_above(self, y: int) -> Tensor:
         """The weights of the sites of the row and of their bonds to the row above, by token: `(n, W, q)`."""
-        weights, y = self._weights, self.row
+        weights = self._weights
         known = weights.site[:, y].expand(self.n, -1, -1)
         if y == 0:
             return known

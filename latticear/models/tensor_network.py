@@ -51,7 +51,7 @@ class TensorNetwork(AbstractModel):
     """
 
     name: ClassVar[str] = "tensor_network"
-    block: ClassVar[dict[str, int]] = {"cpu": 512, "cuda": 4096}
+    block: ClassVar[dict[str, int]] = {"cpu": 1024, "cuda": 4096}
     training_defaults: ClassVar[dict[str, Any]] = {
         "objective": "reverse-kl",
         "steps": 1,
@@ -60,7 +60,7 @@ class TensorNetwork(AbstractModel):
         "anneal": 0.0,
     }
     holds_phases: ClassVar[bool] = False  # there is nothing to learn
-    sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**17, "cuda": 2**24}
+    sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**22, "cuda": 2**24}
 
     def __init__(
         self, shape: tuple[int, int], n_tokens: int = 2, *, bond_dimension: int = 16, **common: Unpack[Common]
@@ -78,19 +78,12 @@ class TensorNetwork(AbstractModel):
     @torch.no_grad()
     def draw_block(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
         """Draw configurations from uniform numbers `(B, H W)`; sites held fixed keep their tokens."""
-        tokens = torch.zeros(u.shape, dtype=torch.long, device=u.device)
-        log_q, log_q_given = torch.zeros(2, len(u), dtype=torch.float64, device=u.device)
-        sweep = self.bias.sweep(len(u), u.device) if isinstance(self.bias, LookaheadBias) else None
-        logits = torch.zeros(len(u), self.n_tokens, dtype=torch.float64, device=u.device)
-        for site in range(u.shape[1]):
-            held = None if given is None else Given(*(part[:, site, None] for part in given))
-            drawn = draw_front((logits if sweep is None else sweep.logits())[:, None], u[:, site, None], held, 1)
-            tokens[:, site] = drawn.tokens[:, 0]
-            log_q += drawn.log_q
-            log_q_given += drawn.log_q_given
-            if sweep is not None:
-                sweep.take(tokens[:, site])
-        return Drawn(tokens.view(-1, *self.shape), log_q, log_q_given)
+        if not isinstance(self.bias, LookaheadBias):
+            drawn = draw_front(u.new_zeros(*u.shape, self.n_tokens), u, given, 1)
+            return drawn._replace(tokens=drawn.tokens.view(-1, *self.shape))
+        parts = (u, None, None) if given is None else (u, *given)
+        swept = self.bias.sweep(len(u), u.device).run(*(p if p is None else p.view(-1, *self.shape) for p in parts))
+        return Drawn(swept.tokens, swept.log_q, swept.log_q_given)
 
 
 def _looking_ahead(bias: BoltzmannBias | None, bond_dimension: int) -> BoltzmannBias | None:

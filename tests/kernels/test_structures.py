@@ -11,7 +11,7 @@ from latticear.kernels import structures
 from latticear.kernels.structures import FUNCTIONS, KINDS, STRUCTURES
 
 FOLDER = Path(latticear.__file__).parent / "kernels"
-HEADERS = "".join((FOLDER / name).read_text() for name in ("program.h", "patches.h"))
+HEADERS = "".join((FOLDER / name).read_text() for name in ("program.h", "patches.h", "rows.h"))
 SOURCES = "".join(path.read_text() for path in sorted(FOLDER.glob("*.c")))
 
 

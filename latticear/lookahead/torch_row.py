@@ -1,0 +1,112 @@
+"""Weights of tokens within a row in PyTorch, on any device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from latticear.lookahead.environments import Environments
+
+__all__ = ["TorchRow"]
+
+
+class TorchRow:
+    """The weights of the tokens of one row after another, for n configurations.
+
+    A row begins with the sums over all tokens to the right of each column, for each token of it and, where the columns
+    are closed, each first token of the row. Then the columns are passed from left to right.
+
+    Args:
+        environments: the sums over later rows, of one instance for all configurations or of one instance for each.
+        tokens: int64 `(n, H, W)`, filled by the caller as they become known.
+        dtype: number type of the products.
+    """
+
+    def __init__(self, environments: Environments, tokens: Tensor, dtype: torch.dtype = torch.float64) -> None:
+        self._environments, self._tokens, self._dtype = environments, tokens, dtype
+        self._n, self._y = len(tokens), 0
+        self._each = torch.arange(self._n, device=tokens.device)
+        self._bonds = self._left = tokens.new_empty(0, dtype=dtype)
+        self._matrices: list[Tensor] = []
+        self._sums: list[Tensor] = []
+
+    def begin(self, y: int, known: Tensor) -> None:
+        """Begin row y, where `known` `(n, W, q)` are the weights of its tokens given the rows above."""
+        weights, n, self._y = self._environments.weights, self._n, y
+        q, width = weights.n_tokens, weights.shape[1]
+        self._bonds = weights.right[:, y].to(self._dtype)
+        self._matrices = [self._chosen(tensor) for tensor in self._environments.rows[y]]
+        self._left = self._bonds.new_ones(n, 1)
+        known = known.to(self._dtype)
+        if weights.closed:
+            right = self._bonds[:, -1].permute(1, 0, 2).expand(q, n, q)[..., None].contiguous()  # (s, n, first, b)
+        else:
+            right = self._bonds.new_ones(q, n, 1, 1)
+        self._sums = []
+        for x in range(width - 1, -1, -1):
+            sums = self._times_matrices(x, right) * known[:, x].T[:, :, None, None]  # (s, n, first, a)
+            self._sums.insert(0, sums)
+            if x:
+                right = torch.einsum("nps,snfa->pnfa", self._bonds[:, x - 1].expand(n, -1, -1), sums)
+                right = right / right.abs().amax((0, 2, 3))[:, None, None].clamp(min=torch.finfo(self._dtype).tiny)
+
+    def shares(self, x: int) -> Tensor:
+        """Weights of the tokens of column x given all earlier ones, up to a factor: float64 `(n, q)`."""
+        sums = self._sums[x]
+        if x == 0:
+            first = sums.diagonal(dim1=0, dim2=2) if sums.shape[2] > 1 else sums[:, :, 0].permute(1, 2, 0)
+            return torch.einsum("na,nas->ns", self._left, first).double()
+        bonds = self._bonds[:, x - 1].expand(self._n, -1, -1)
+        within = bonds[self._each, self._tokens[:, self._y, x - 1]]
+        return (torch.einsum("na,sna->ns", self._left, sums[:, :, 0]) * within).double()
+
+    def advance(self, x: int) -> None:
+        """Take the tokens of column x, and go to the next one."""
+        tokens = self._tokens[:, self._y, x]
+        if x == 0:
+            self._sums = [
+                sums if sums.shape[2] == 1 else sums[:, self._each, tokens][:, :, None] for sums in self._sums
+            ]
+        left = self._left.new_empty(self._n, self._matrices[x].shape[-1])
+        for chosen, matrix in self._groups(x, tokens):
+            left[chosen] = torch.einsum("na,nab->nb" if matrix.ndim == 3 else "na,ab->nb", self._left[chosen], matrix)
+        self._left = left / left.abs().amax(1, keepdim=True).clamp(min=torch.finfo(self._dtype).tiny)
+
+    def _groups(self, x: int, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Configurations that share a matrix of column x, given their tokens, and that matrix."""
+        matrices = self._matrices[x]  # (i, t, s, a, b)
+        if len(matrices) > 1:
+            return [(self._each, matrices[self._each, self._lower(x), tokens])]
+        lower, groups = self._lower(x), []
+        for t in range(matrices.shape[1]):
+            for s in range(matrices.shape[2]):
+                if len(chosen := ((lower == t) & (tokens == s)).nonzero()[:, 0]):
+                    groups.append((chosen, matrices[0, t, s]))
+        return groups
+
+    def _lower(self, x: int) -> Tensor:
+        """The tokens of the first row by which matrices are chosen; 0 if there is one matrix for all."""
+        return self._tokens[:, 0, x] if self._matrices[x].shape[1] > 1 else torch.zeros_like(self._each)
+
+    def _chosen(self, tensor: Tensor) -> Tensor:
+        """A tensor `(i, a, s, t, b)` as matrices `(i, t, s, a, b)`, in the first row with t = s."""
+        tensor = tensor.to(self._dtype)
+        if self._y == 0 and tensor.shape[3] > 1:
+            return tensor.diagonal(dim1=2, dim2=3).permute(0, 3, 1, 2)[:, None].contiguous()
+        return tensor.permute(0, 3, 2, 1, 4).contiguous()
+
+    def _times_matrices(self, x: int, right: Tensor) -> Tensor:
+        """Matrices of column x times sums to the right `(s, n, f, b)`: `(s, n, f, a)`."""
+        matrices = self._matrices[x]
+        if len(matrices) > 1:
+            return torch.einsum("nsab,snfb->snfa", matrices[self._each, self._lower(x)], right)
+        q, n, first, _ = right.shape
+        if matrices.shape[1] == 1:
+            return torch.bmm(right.flatten(1, 2), matrices[0, 0].mT).view(q, n, first, -1)
+        out = right.new_empty(q, n, first, matrices.shape[3])
+        lower = self._lower(x)
+        for t in range(matrices.shape[1]):
+            if len(chosen := (lower == t).nonzero()[:, 0]):
+                part = torch.bmm(right[:, chosen].flatten(1, 2), matrices[0, t].mT)
+                out[:, chosen] = part.view(q, len(chosen), first, -1)
+        return out
