@@ -1,7 +1,7 @@
 /*
  * The products of one row for one number type and instruction set; see vector.h for REAL, NAME and VECTOR.
  *
- * Vectors lie along the padded bond to the left. VECTORS times COLUMNS sums stay in registers.
+ * Vectors lie along the padded bond of the result. VECTORS times COLUMNS sums stay in registers.
  */
 
 #define REALV NAME(Real)
@@ -10,7 +10,7 @@
 #define INLINE static inline __attribute__((always_inline))
 
 /* out[column][a] = sum over b of matrix[b][a] in[column][b], for some vectors of a and a few columns. */
-INLINE void NAME(multiply_tile)(const int vectors, const int columns, int64_t right, int64_t left, const REAL *matrix,
+INLINE void NAME(multiply_tile)(const int vectors, const int columns, int64_t inner, int64_t size, const REAL *matrix,
                                 const REAL *const *in, REAL *const *out, int64_t a) {
     REALV sum[VECTORS][COLUMNS], zero = {0};
 #pragma GCC unroll 8
@@ -18,7 +18,7 @@ INLINE void NAME(multiply_tile)(const int vectors, const int columns, int64_t ri
 #pragma GCC unroll 8
         for (int k = 0; k < columns; k++) sum[v][k] = zero;
     const REAL *part = matrix + a;
-    for (int64_t b = 0; b < right; b++, part += left) {
+    for (int64_t b = 0; b < inner; b++, part += size) {
         REALV m[VECTORS];
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; v++) m[v] = LOAD(part + v * NAME(STEP));
@@ -33,64 +33,22 @@ INLINE void NAME(multiply_tile)(const int vectors, const int columns, int64_t ri
         for (int v = 0; v < vectors; v++) STORE(out[k] + a + v * NAME(STEP), sum[v][k]);
 }
 
-INLINE void NAME(multiply_vectors)(const int vectors, int64_t n, int64_t right, int64_t left, const REAL *matrix,
+INLINE void NAME(multiply_vectors)(const int vectors, int64_t n, int64_t inner, int64_t size, const REAL *matrix,
                                    const REAL *const *in, REAL *const *out, int64_t a) {
     int64_t k = 0;
     for (; k + COLUMNS <= n; k += COLUMNS)
-        NAME(multiply_tile)(vectors, COLUMNS, right, left, matrix, in + k, out + k, a);
-    for (; k < n; k++) NAME(multiply_tile)(vectors, 1, right, left, matrix, in + k, out + k, a);
+        NAME(multiply_tile)(vectors, COLUMNS, inner, size, matrix, in + k, out + k, a);
+    for (; k < n; k++) NAME(multiply_tile)(vectors, 1, inner, size, matrix, in + k, out + k, a);
 }
 
-static void NAME(multiply)(int64_t n, int64_t right, int64_t left, const REAL *matrix, const REAL *const *in,
+static void NAME(multiply)(int64_t n, int64_t inner, int64_t size, const REAL *matrix, const REAL *const *in,
                            REAL *const *out) {
     int64_t a = 0;
-    for (; a + VECTORS * NAME(STEP) <= left; a += VECTORS * NAME(STEP))
-        NAME(multiply_vectors)(VECTORS, n, right, left, matrix, in, out, a);
-    for (; a + 2 * NAME(STEP) <= left; a += 2 * NAME(STEP))
-        NAME(multiply_vectors)(2, n, right, left, matrix, in, out, a);
-    for (; a < left; a += NAME(STEP)) NAME(multiply_vectors)(1, n, right, left, matrix, in, out, a);
-}
-
-/* out[column][b] = sum over a of matrix[b][a] in[column][a], for a few columns and b. */
-INLINE void NAME(transposed_tile)(const int rows, const int columns, int64_t left, const REAL *matrix,
-                                  const REAL *const *in, REAL *const *out, int64_t b) {
-    REALV sum[VECTORS][COLUMNS], zero = {0};
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
-        for (int k = 0; k < columns; k++) sum[r][k] = zero;
-    for (int64_t a = 0; a < left; a += NAME(STEP)) {
-        REALV m[VECTORS];
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) m[r] = LOAD(matrix + (b + r) * left + a);
-#pragma GCC unroll 8
-        for (int k = 0; k < columns; k++) {
-            REALV x = LOAD(in[k] + a);
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; r++) sum[r][k] += m[r] * x;
-        }
-    }
-#pragma GCC unroll 8
-    for (int k = 0; k < columns; k++)
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) {
-            REAL total = 0;
-#pragma GCC unroll 16
-            for (int lane = 0; lane < NAME(STEP); lane++) total += sum[r][k][lane];
-            out[k][b + r] = total;
-        }
-}
-
-INLINE void NAME(transposed_columns)(const int columns, int64_t right, int64_t left, const REAL *matrix,
-                                     const REAL *const *in, REAL *const *out) {
-    int64_t b = 0;
-    for (; b + VECTORS <= right; b += VECTORS) NAME(transposed_tile)(VECTORS, columns, left, matrix, in, out, b);
-    for (; b < right; b++) NAME(transposed_tile)(1, columns, left, matrix, in, out, b);
-}
-
-static const REAL *NAME(matrix)(const Row *row, int64_t x, int64_t choice, int64_t token) {
-    const Column *column = row->columns + x;
-    return (const REAL *)column->matrices + (choice * row->n_tokens + token) * column->right * column->left;
+    for (; a + VECTORS * NAME(STEP) <= size; a += VECTORS * NAME(STEP))
+        NAME(multiply_vectors)(VECTORS, n, inner, size, matrix, in, out, a);
+    for (; a + 2 * NAME(STEP) <= size; a += 2 * NAME(STEP))
+        NAME(multiply_vectors)(2, n, inner, size, matrix, in, out, a);
+    for (; a < size; a += NAME(STEP)) NAME(multiply_vectors)(1, n, inner, size, matrix, in, out, a);
 }
 
 /* The factor that makes the largest of |x| one; 1 if all are zero. */
@@ -109,13 +67,13 @@ static REAL NAME(scale)(const REAL *x, int64_t n) {
 static REAL *NAME(sums_of)(const Row *row, const Group *group, int64_t i, int64_t x) {
     const Column *column = row->columns + x;
     return (REAL *)group->sums + column->offset * group->held +
-           (group->at + i) * row->n_tokens * row->n_first * column->left;
+           (group->at + i) * row->n_tokens * row->n_first * padded(column->left);
 }
 
 /* The sums of one column from those to the right of it, in[configuration][token][first][b]. */
 static void NAME(sum_column)(const Row *row, const Group *group, int64_t x, const REAL *in) {
     const Column *column = row->columns + x;
-    const int64_t q = row->n_tokens, f = row->n_first, left = column->left, size = q * f * row->most;
+    const int64_t q = row->n_tokens, f = row->n_first, left = padded(column->left), size = q * f * row->most;
     const REAL *from[GROUP];
     REAL *to[GROUP], *sums = NAME(sums_of)(row, group, 0, x);
     int64_t keys[GROUP] = {0}, order[GROUP] = {0}, ends[GROUP] = {0};
@@ -130,14 +88,16 @@ static void NAME(sum_column)(const Row *row, const Group *group, int64_t x, cons
                     from[n_vectors] = in + i * size + (s * f + c) * row->most;
                     to[n_vectors] = sums + ((i * q + s) * f + c) * left;
                 }
-                NAME(multiply)(n_vectors, column->right, left, NAME(matrix)(row, x, keys[order[start]], s), from, to);
+                NAME(multiply)(n_vectors, column->right, left,
+                               (const REAL *)column->backward + (keys[order[start]] * q + s) * column->right * left,
+                               from, to);
             }
 }
 
 /* out[token][first][b]: the sums of configuration i at the column to the right, summed over the token there. Returns
  * the factor that they are to be multiplied by; `factor` is that of the sums themselves. */
 static REAL NAME(sum_token)(const Row *row, const Group *group, int64_t i, int64_t x, REAL factor, REAL *out) {
-    const int64_t q = row->n_tokens, f = row->n_first, left = row->columns[x + 1].left, most = row->most;
+    const int64_t q = row->n_tokens, f = row->n_first, left = padded(row->columns[x + 1].left), most = row->most;
     const REAL *sums = NAME(sums_of)(row, group, i, x + 1);
     const double *bonds = bonds_of(row, group->first + i, x);
     REAL scale = 0;
@@ -182,7 +142,7 @@ static void NAME(sum)(const Row *row, const Group *group) {
 }
 
 static void NAME(share)(const Row *row, const Group *group, int64_t x, double *shares) {
-    const int64_t q = row->n_tokens, f = row->n_first, size = row->columns[x].left;
+    const int64_t q = row->n_tokens, f = row->n_first, size = padded(row->columns[x].left);
     for (int64_t k = 0; k < group->n; k++, shares += q) {
         const int64_t i = group->first + k, *tokens = row->tokens + i * row->n_sites;
         const REAL *left = (const REAL *)group->left + (group->at + k) * row->most;
@@ -201,7 +161,7 @@ static void NAME(share)(const Row *row, const Group *group, int64_t x, double *s
 
 static void NAME(advance)(const Row *row, const Group *group, int64_t x) {
     const Column *column = row->columns + x;
-    const int64_t q = row->n_tokens, most = row->most, next = row->columns[x + 1].left;
+    const int64_t q = row->n_tokens, most = row->most, right = padded(column->right);
     int64_t keys[GROUP] = {0}, order[GROUP] = {0}, ends[GROUP] = {0};
     const REAL *from[GROUP];
     REAL *to[GROUP], *left = (REAL *)group->left + group->at * most, *work = group->work;
@@ -211,20 +171,14 @@ static void NAME(advance)(const Row *row, const Group *group, int64_t x) {
     for (int64_t k = 0; k < group->n; k++) {
         from[k] = left + order[k] * most;
         to[k] = work + order[k] * most;
-        for (int64_t b = column->right; b < next; b++) to[k][b] = 0;
     }
-    for (int64_t key = 0, start = 0; key < n_keys; start = ends[key++]) {
-        const int64_t chosen = keys[order[start]];
-        const REAL *matrix = NAME(matrix)(row, x, chosen / q, chosen % q);
-        int64_t k = start;
-        for (; k + COLUMNS <= ends[key]; k += COLUMNS)
-            NAME(transposed_columns)(COLUMNS, column->right, column->left, matrix, from + k, to + k);
-        for (; k < ends[key]; k++)
-            NAME(transposed_columns)(1, column->right, column->left, matrix, from + k, to + k);
-    }
+    for (int64_t key = 0, start = 0; key < n_keys; start = ends[key++])
+        NAME(multiply)(ends[key] - start, column->left, right,
+                       (const REAL *)column->forward + keys[order[start]] * column->left * right, from + start,
+                       to + start);
     for (int64_t i = 0; i < group->n; i++) {
-        const REAL scale = NAME(scale)(work + i * most, next);
-        for (int64_t b = 0; b < next; b++) left[i * most + b] = work[i * most + b] * scale;
+        const REAL scale = NAME(scale)(work + i * most, right);
+        for (int64_t b = 0; b < right; b++) left[i * most + b] = work[i * most + b] * scale;
     }
 }
 

@@ -21,7 +21,7 @@ enum { COLUMNS = 4 }; /* vectors that are multiplied by a matrix together */
 typedef struct {
     int64_t first, n;
     int64_t at, held;         /* the place of the first one in `sums` and `left`, which have room for `held` of them */
-    void *sums, *left;        /* [column][configuration][token][first token][left]; [configuration][most] */
+    void *sums, *left;        /* [column][configuration][token][first token][padded left]; [configuration][most] */
     void *work;               /* [configuration][token][first token][most] */
 } Group;
 
@@ -40,6 +40,8 @@ static int64_t sort_by_key(int64_t n, const int64_t *keys, int64_t *order, int64
     }
     return n_keys;
 }
+
+static int64_t padded(int64_t size) { return (size + PADDING - 1) / PADDING * PADDING; }
 
 static int64_t instance_of(const Row *row, int64_t i) { return row->instances == NULL ? 0 : row->instances[i]; }
 
@@ -127,15 +129,13 @@ static const Products sets[][2] = {
 #undef PRODUCTS
 };
 
-static int64_t padded(int64_t size) { return (size + 63) / 64 * 64; }
-
 /* Bytes of a thread's parts: work, and for a row that is drawn in one call sums, `left` and shares. */
 static void sizes(const Row *row, int64_t is_double, int64_t parts[4]) {
-    const int64_t real = is_double ? 8 : 4;
-    parts[0] = padded(GROUP * row->n_tokens * row->n_first * row->most * real);
-    parts[1] = padded(GROUP * row->n_sums * real);
-    parts[2] = padded(GROUP * row->most * real);
-    parts[3] = padded(2 * GROUP * row->n_tokens * (int64_t)sizeof(double));
+    const int64_t group = GROUP * (is_double ? 8 : 4); /* a multiple of 64 bytes, like all parts */
+    parts[0] = group * row->n_tokens * row->n_first * row->most;
+    parts[1] = group * row->n_sums;
+    parts[2] = group * row->most;
+    parts[3] = 2 * GROUP * row->n_tokens * (int64_t)sizeof(double);
 }
 
 /* Bytes of working memory for one thread, with room to align it. */

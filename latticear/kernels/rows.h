@@ -4,14 +4,15 @@
 
 #include <stdint.h>
 
-enum { PADDING = 16 }; /* matrices have a multiple of so many columns, of which those beyond the bond are zero */
+enum { PADDING = 16 }; /* vectors over a bond are padded with zeros to a multiple of so many numbers */
 
 /* One column of a matrix product. */
 typedef struct {
-    int64_t left, right;  /* bond dimensions, the left one padded */
+    int64_t left, right;  /* bond dimensions */
     int64_t n_lower;      /* how many tokens of the first row matrices are chosen by: 1, or all */
     int64_t offset;       /* numbers that the sums of one configuration have in the columns before this one */
-    const void *matrices; /* [instance][token of the first row][token][right][left] */
+    const void *forward;  /* [instance][token of the first row][token][left][padded right] */
+    const void *backward; /* [instance][token of the first row][token][right][padded left] */
 } Column;
 
 /* One row of n configurations. Tokens are [configuration][n_sites], from the first site of a row on. */

@@ -48,7 +48,7 @@ LANES = 64
 MAX_INPUTS, MAX_TOKENS = 8, 1024
 
 PADDING = 16
-"""The matrices of a row have a multiple of so many columns."""
+"""Vectors over a bond of a matrix product are padded with zeros to a multiple of so many numbers."""
 
 KINDS = (
     "tokens",
@@ -150,7 +150,7 @@ class Batch(ctypes.Structure):
 class Column(ctypes.Structure):
     """One column of a matrix product; `Column` in rows.h, where the fields are explained."""
 
-    _fields_ = [*_integers("left", "right", "n_lower", "offset"), *_pointers("matrices")]
+    _fields_ = [*_integers("left", "right", "n_lower", "offset"), *_pointers("forward", "backward")]
 
 
 class Row(ctypes.Structure):

@@ -96,11 +96,15 @@ class NativeRow:
 
     def _prepare(self, y: int, known: Tensor) -> None:
         weights, (n, height, width) = self._environments.weights, self._tokens.shape
-        matrices = [_padded(tensor, self._dtype, y == 0) for tensor in self._environments.rows[y]]
-        offset, columns = 0, []
-        for m in matrices:
-            columns.append(structures.Column(m.shape[-1], m.shape[-2], m.shape[1], offset, m.data_ptr()))
-            offset += self._q * self._n_first * m.shape[-1]
+        offset, columns, matrices, most = 0, [], [], 0
+        for tensor in self._environments.rows[y]:
+            chosen = _chosen(tensor, y == 0)
+            forward, backward = (_padded(m, self._dtype) for m in (chosen, chosen.mT))
+            pointers = forward.data_ptr(), backward.data_ptr()
+            columns.append(structures.Column(*chosen.shape[-2:], chosen.shape[1], offset, *pointers))
+            matrices += [forward, backward]
+            offset += self._q * self._n_first * backward.shape[-1]
+            most = max(most, forward.shape[-1], backward.shape[-1])
         records = (structures.Column * width)(*columns)
         bonds, known = weights.right[:, y].contiguous(), known.contiguous()
         self._row = structures.Row(
@@ -109,7 +113,7 @@ class NativeRow:
             self._q,
             height * width,
             self._n_first,
-            max(m.shape[-1] for m in matrices),
+            most,
             offset,
             ctypes.addressof(records),
             self._tokens[:, y].data_ptr(),
@@ -136,13 +140,16 @@ def _at_least(memory: Tensor, size: int) -> Tensor:
     return memory if len(memory) >= size else torch.empty(size, dtype=memory.dtype)
 
 
-def _padded(tensor: Tensor, dtype: torch.dtype, is_first: bool) -> Tensor:
-    """A tensor `(i, a, s, t, b)` as matrices `(i, t, s, b, a)`, padded with zeros; in the first row with t = s."""
+def _chosen(tensor: Tensor, is_first: bool) -> Tensor:
+    """A tensor `(i, a, s, t, b)` as matrices `(i, t, s, a, b)`, in the first row with t = s."""
     if is_first and tensor.shape[3] > 1:
-        chosen = tensor.diagonal(dim1=2, dim2=3).permute(0, 3, 2, 1)[:, None]
-    else:
-        chosen = tensor.permute(0, 3, 2, 4, 1)
-    size = chosen.shape[-1]
-    padded = torch.zeros(*chosen.shape[:-1], -(-size // PADDING) * PADDING, dtype=dtype)
-    padded[..., :size] = chosen
+        return tensor.diagonal(dim1=2, dim2=3).permute(0, 3, 1, 2)[:, None]
+    return tensor.permute(0, 3, 2, 1, 4)
+
+
+def _padded(matrices: Tensor, dtype: torch.dtype) -> Tensor:
+    """Matrices with rows that are padded with zeros."""
+    size = matrices.shape[-1]
+    padded = torch.zeros(*matrices.shape[:-1], -(-size // PADDING) * PADDING, dtype=dtype)
+    padded[..., :size] = matrices
     return padded
