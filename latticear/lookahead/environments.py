@@ -34,6 +34,7 @@ class Environments:
         weights, bond_dimension: as given.
         rows: for each row the tensors `(I, a, s, t, b)` of its columns, up to a common factor.
         lost: float64 `(I,)`, largest share of the squared norm of a matrix product that was cut at one bond.
+        log_scale: float64 `(I,)`, logarithm of the factors that are left out of the first row's product.
 
     References:
         Murg, Verstraete, Cirac, "Variational study of hard-core bosons in a two-dimensional optical lattice using
@@ -53,12 +54,13 @@ class Environments:
             product = [ones(n, 1, q, 1, 1)] * width
             lower = [Legs(ones(n, 1, 1), ones(n, 1, 1))] * width
         rows = [product]
-        self.lost = ones(n).zero_()
+        self.lost, self.log_scale = weights.site.new_zeros(2, n)
         for y in range(height - 2, -1, -1):
             upper = [_legs(weights.down[:, y, x]) for x in range(width)]
             cut = apply_and_cut(transfer(weights, y), rows[-1], upper, lower, bond_dimension)
             rows.append(cut.tensors)
             self.lost = torch.maximum(self.lost, cut.lost)
+            self.log_scale = self.log_scale + cut.log_scale
         self.rows = rows[::-1]
 
     @property

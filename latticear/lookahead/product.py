@@ -36,10 +36,12 @@ class Cut(NamedTuple):
     Attributes:
         tensors: one for each column, up to a common factor.
         lost: `(I,)`, largest share of the squared norm that was cut at one bond.
+        log_scale: `(I,)`, logarithm of the common factor.
     """
 
     tensors: list[Tensor]
     lost: Tensor
+    log_scale: Tensor
 
 
 def apply_and_cut(
@@ -61,7 +63,7 @@ def apply_and_cut(
     grams = _grams(operator, product)
     n, width = len(product[0]), len(product)
     rest = product[0].new_ones(n, 1, 1, 1)  # (i, k, l, a)
-    lost = product[0].new_zeros(n)
+    lost, log_scale = product[0].new_zeros(2, n)
     tensors = []
     for x, (k, a) in enumerate(zip(operator, product, strict=True)):
         theta = torch.einsum("iklcvb,ilucm->ikuvmb", torch.einsum("ikla,iacvb->iklcvb", rest, a), k)
@@ -77,12 +79,13 @@ def apply_and_cut(
         basis = vectors[..., -kept:]
         tensors.append(basis.unflatten(1, theta.shape[1:4]))
         rest = (basis.mT @ rows).unflatten(2, theta.shape[4:])
-        rest = rest / rest.abs().amax((1, 2, 3), keepdim=True)
+        size = rest.abs().amax((1, 2, 3), keepdim=True)
+        rest, log_scale = rest / size, log_scale + size.flatten().log()
     tensors = [
         torch.einsum("isu,ikuvj,itv->ikstj", up.back, tensor, low.back)
         for up, tensor, low in zip(upper, tensors, lower, strict=True)
     ]
-    return Cut(tensors, lost)
+    return Cut(tensors, lost, log_scale)
 
 
 def _grams(operator: list[Tensor], product: list[Tensor]) -> list[Tensor]:
