@@ -51,8 +51,8 @@ static void NAME(multiply)(int64_t n, int64_t inner, int64_t size, const REAL *m
     for (; a < size; a += NAME(STEP)) NAME(multiply_vectors)(1, n, inner, size, matrix, in, out, a);
 }
 
-/* The factor that makes the largest of |x| one; 1 if all are zero. */
-static REAL NAME(scale)(const REAL *x, int64_t n) {
+/* The largest of |x|. */
+static REAL NAME(largest)(const REAL *x, int64_t n) {
     REALV most = {0};
     REAL largest = 0;
     for (int64_t k = 0; k < n; k += NAME(STEP)) {
@@ -60,7 +60,7 @@ static REAL NAME(scale)(const REAL *x, int64_t n) {
         most = NAME(select)((NAME(Bits))(size > most), size, most);
     }
     for (int lane = 0; lane < NAME(STEP); lane++) largest = most[lane] > largest ? most[lane] : largest;
-    return largest > 0 ? 1 / largest : 1;
+    return largest;
 }
 
 /* The sums of configuration i of a group at a column. */
@@ -100,7 +100,7 @@ static REAL NAME(sum_token)(const Row *row, const Group *group, int64_t i, int64
     const int64_t q = row->n_tokens, f = row->n_first, left = padded(row->columns[x + 1].left), most = row->most;
     const REAL *sums = NAME(sums_of)(row, group, i, x + 1);
     const double *bonds = bonds_of(row, group->first + i, x);
-    REAL scale = 0;
+    REAL largest = 0;
     for (int64_t p = 0; p < q; p++)
         for (int64_t s = 0; s < q; s++) {
             const REAL bond = factor * (REAL)(bonds[p * q + s] * known_of(row, group->first + i, x + 1, s));
@@ -115,10 +115,10 @@ static REAL NAME(sum_token)(const Row *row, const Group *group, int64_t i, int64
             }
         }
     for (int64_t k = 0; k < q * f; k++) {
-        const REAL own = NAME(scale)(out + k * most, left);
-        scale = k == 0 || own < scale ? own : scale;
+        const REAL own = NAME(largest)(out + k * most, left);
+        largest = own > largest ? own : largest;
     }
-    return scale;
+    return largest > 0 ? 1 / largest : 1;
 }
 
 /* The sums of all columns for a group of configurations; then begins at the first column. */
@@ -177,7 +177,7 @@ static void NAME(advance)(const Row *row, const Group *group, int64_t x) {
                        (const REAL *)column->forward + keys[order[start]] * column->left * right, from + start,
                        to + start);
     for (int64_t i = 0; i < group->n; i++) {
-        const REAL scale = NAME(scale)(work + i * most, right);
+        const REAL largest = NAME(largest)(work + i * most, right), scale = largest > 0 ? 1 / largest : 1;
         for (int64_t b = 0; b < right; b++) left[i * most + b] = work[i * most + b] * scale;
     }
 }

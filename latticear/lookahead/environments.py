@@ -55,10 +55,12 @@ class Environments:
             lower = [Legs(ones(n, 1, 1), ones(n, 1, 1))] * width
         rows = [product]
         self.lost, self.log_scale = weights.site.new_zeros(2, n)
+        precise = False
         for y in range(height - 2, -1, -1):
             upper = [_legs(weights.down[:, y, x]) for x in range(width)]
-            cut = apply_and_cut(transfer(weights, y), rows[-1], upper, lower, bond_dimension)
+            cut = apply_and_cut(transfer(weights, y), rows[-1], upper, lower, bond_dimension, precise=precise)
             rows.append(cut.tensors)
+            precise = cut.precise
             self.lost = torch.maximum(self.lost, cut.lost)
             self.log_scale = self.log_scale + cut.log_scale
         self.rows = rows[::-1]
