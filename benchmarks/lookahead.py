@@ -21,23 +21,37 @@ import torch
 
 import latticear as la
 
-ROWS: dict[str, tuple[Callable[[], Any], float, int]] = {
+Row = tuple[Callable[[], Any], float, int]
+
+
+def _glasses(size: int, temperature: float, bond_dimension: int) -> dict[str, Row]:
+    """Instances on a torus."""
+    return {
+        f"+-J glass {size}x{size}, torus, T = {temperature}, instance {seed}": (
+            lambda seed=seed: la.EdwardsAnderson((size, size), seed=seed),
+            temperature,
+            bond_dimension,
+        )
+        for seed in range(5)
+    }
+
+
+def _open_glass(size: int) -> Any:
+    return la.EdwardsAnderson((size, size), seed=0, periodic=False)
+
+
+ROWS: dict[str, Row] = {
     "Ising 16x16, torus, T_c": (lambda: la.Ising((16, 16)), la.T_C, 32),
-    "Ising 32x32, torus, T_c": (lambda: la.Ising((32, 32)), la.T_C, 32),
-    "Ising 64x64, torus, T_c": (lambda: la.Ising((64, 64)), la.T_C, 48),
+    "Ising 32x32, torus, T_c": (lambda: la.Ising((32, 32)), la.T_C, 48),
+    "Ising 64x64, torus, T_c": (lambda: la.Ising((64, 64)), la.T_C, 64),
+    "Ising 128x128, torus, T_c": (lambda: la.Ising((128, 128)), la.T_C, 80),
     "Ising 64x64, open, T_c": (lambda: la.Ising((64, 64), periodic=False), la.T_C, 16),
-    "+-J glass 64x64, open, T = 0.5": (lambda: la.EdwardsAnderson((64, 64), seed=0, periodic=False), 0.5, 16),
-    "+-J glass 16x16, torus, T = 1, seed 0": (lambda: la.EdwardsAnderson((16, 16), seed=0), 1.0, 32),
-    "+-J glass 16x16, torus, T = 1, seed 1": (lambda: la.EdwardsAnderson((16, 16), seed=1), 1.0, 32),
-    "+-J glass 16x16, torus, T = 1, seed 2": (lambda: la.EdwardsAnderson((16, 16), seed=2), 1.0, 32),
-    "+-J glass 16x16, torus, T = 0.5, seed 0": (lambda: la.EdwardsAnderson((16, 16), seed=0), 0.5, 32),
-    "+-J glass 16x16, torus, T = 0.5, seed 1": (lambda: la.EdwardsAnderson((16, 16), seed=1), 0.5, 32),
-    "+-J glass 16x16, torus, T = 0.5, seed 2": (lambda: la.EdwardsAnderson((16, 16), seed=2), 0.5, 32),
-    "Potts q = 3, 16x16, torus, T_c": (
-        lambda: la.Potts((16, 16), q=3),
-        1 / math.log(1 + math.sqrt(3)),
-        36,
-    ),
+    "+-J glass 64x64, open, T = 0.5": (lambda: _open_glass(64), 0.5, 24),
+    "+-J glass 256x256, open, T = 1": (lambda: _open_glass(256), 1.0, 16),
+    **_glasses(16, 1.0, 48),
+    **_glasses(16, 0.5, 128),
+    "Potts q = 3, 16x16, torus, T_c": (lambda: la.Potts((16, 16), q=3), 1 / math.log(1 + math.sqrt(3)), 36),
+    "Potts q = 4, 16x16, torus, T_c": (lambda: la.Potts((16, 16), q=4), 1 / math.log(3), 48),
     "Blume-Capel 16x16, D = 1.966, T = 0.608": (lambda: la.BlumeCapel((16, 16), crystal_field=1.966), 0.608, 32),
     "J1-J2 16x16, J' = -0.3, T = 1.5": (lambda: la.Ising((16, 16), next_nearest=-0.3), 1.5, 24),
 }

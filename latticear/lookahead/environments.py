@@ -8,11 +8,15 @@ from torch import Tensor
 from latticear.lookahead.product import Legs, apply_and_cut
 from latticear.lookahead.transfer import transfer
 from latticear.lookahead.weights import RowWeights
+from latticear.threads import thread_count
 
 __all__ = ["Environments"]
 
 LEAST = 1e-3
 """Singular values of the bonds below this fraction of the largest one do not enter the metric."""
+
+LARGE = 2**28
+"""Products of fewer multiply-adds are computed by one thread, since decompositions hardly gain from another one."""
 
 
 class Environments:
@@ -55,14 +59,18 @@ class Environments:
             lower = [Legs(ones(n, 1, 1), ones(n, 1, 1))] * width
         rows = [product]
         self.lost, self.log_scale = weights.site.new_zeros(2, n)
-        precise = False
-        for y in range(height - 2, -1, -1):
-            upper = [_legs(weights.down[:, y, x]) for x in range(width)]
-            cut = apply_and_cut(transfer(weights, y), rows[-1], upper, lower, bond_dimension, precise=precise)
-            rows.append(cut.tensors)
-            precise = cut.precise
-            self.lost = torch.maximum(self.lost, cut.lost)
-            self.log_scale = self.log_scale + cut.log_scale
+        carried = q**2 if weights.closed else q
+        is_small = (carried * bond_dimension) ** 3 < LARGE
+        with thread_count(1 if is_small else torch.get_num_threads()):
+            precise = False
+            for y in range(height - 2, -1, -1):
+                upper = [_legs(weights.down[:, y, x]) for x in range(width)]
+                operator = transfer(weights, y)
+                cut = apply_and_cut(operator, rows[-1], upper, lower, bond_dimension, precise=precise)
+                rows.append(cut.tensors)
+                precise = cut.precise
+                self.lost = torch.maximum(self.lost, cut.lost)
+                self.log_scale = self.log_scale + cut.log_scale
         self.rows = rows[::-1]
 
     @property
