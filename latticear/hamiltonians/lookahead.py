@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -54,11 +55,13 @@ class LookaheadBias(BoltzmannBias):
             )
         super().attach(rank)
 
-    def environments(self, device: torch.device | str = "cpu") -> Environments:
-        """The sums over later rows, computed in the first call."""
+    def environments(
+        self, device: torch.device | str = "cpu", progress: Callable[[int, int], object] | None = None
+    ) -> Environments:
+        """The sums over later rows, computed in the first call, with progress as `Environments` reports it."""
         state, device = self._state, torch.device(device)
         if state.environments is None:
-            state.environments = Environments(self.weights, self.bond_dimension)
+            state.environments = Environments(self.weights, self.bond_dimension, progress)
         if state.environments.device != device:
             state.environments = state.environments.to(device)
         return state.environments

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -33,6 +35,7 @@ class Environments:
     Args:
         weights: the lattice.
         bond_dimension: chi, the largest bond dimension that is kept.
+        progress: called after each row with the number of rows that are done and of all rows.
 
     Attributes:
         weights, bond_dimension: as given.
@@ -47,7 +50,9 @@ class Environments:
         2104.13264, for drawing from them.
     """
 
-    def __init__(self, weights: RowWeights, bond_dimension: int) -> None:
+    def __init__(
+        self, weights: RowWeights, bond_dimension: int, progress: Callable[[int, int], object] | None = None
+    ) -> None:
         self.weights, self.bond_dimension = weights, bond_dimension
         height, width = weights.shape
         n, q, ones = weights.n_instances, weights.n_tokens, weights.site.new_ones
@@ -71,6 +76,8 @@ class Environments:
                 precise = cut.precise
                 self.lost = torch.maximum(self.lost, cut.lost)
                 self.log_scale = self.log_scale + cut.log_scale
+                if progress is not None:
+                    progress(len(rows), height)
         self.rows = rows[::-1]
 
     @property

@@ -33,6 +33,7 @@ from latticear.samples import Samples
 from latticear.targets import AbstractTarget, Asked, Setting
 from latticear.workflows.checked import check_setting
 from latticear.workflows.limits import check_memory
+from latticear.workflows.lookahead import sum_later_sites
 from latticear.workflows.trained import Report, Say, Trained, step_of, trained
 
 __all__ = ["estimate_run", "save_estimates"]
@@ -101,6 +102,7 @@ def estimate_run(
         raise ValueError(f"method must be one of {[AUTO, *METHODS]}, got {method!r}")
     run = trained(path, device)
     model = run.model
+    sum_later_sites(model, report)
     draws = run.target.settings(Asked(instance=instance), _temperatures(run, temperatures, data, dataset), model)
     check_memory(len(draws) * n, "samples", "give a smaller -n")
     first, aims = draws[0]

@@ -14,7 +14,7 @@ from latticear.arguments import described
 from latticear.checksums import DamagedError
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.quantity import Estimate
-from latticear.hamiltonians import HAMILTONIANS
+from latticear.hamiltonians import HAMILTONIANS, LookaheadBias
 from latticear.models import MODELS, AbstractModel, check_is_model
 from latticear.runs.config import RunConfig, build_model, parse_config, to_toml
 from latticear.runs.directory import RunDirectory
@@ -23,6 +23,7 @@ from latticear.samples import Samples
 from latticear.spaces import ConfigurationSpace
 from latticear.targets import AbstractTarget, Asked
 from latticear.training import Step
+from latticear.workflows.lookahead import lookahead_of
 from latticear.workflows.trained import trained
 
 __all__ = ["Run", "estimates_in", "load_run", "save_run"]
@@ -208,7 +209,9 @@ def save_run(
         )
     results = [estimates] if isinstance(estimates, Estimates) else list(estimates or [])
     content = _content(results, target)
-    run = RunDirectory.create(path, to_toml(config), environment(model.rank.device) | {"saved_by": "la.save_run"})
+    run = RunDirectory.create(
+        path, to_toml(config), environment(model.rank.device) | {"saved_by": "la.save_run"} | lookahead_of(model)
+    )
     for row in rows:
         run.log({"elapsed": 0.0, **row})
     weights = model.state_dict() if step is None else step.state.weights()
@@ -248,6 +251,8 @@ def _config(
     section = {key: value for key, value in space.to_dict().items() if space.has_energy or key != "name"}
     if space.has_energy:
         arguments["boltzmann_bias"] = model.bias is not None
+        if isinstance(model.bias, LookaheadBias):
+            arguments["bond_dimension"] = model.bias.bond_dimension
         training = {"objective": "reverse-kl", **training}
     else:
         arguments = {k: v for k, v in arguments.items() if k not in ("n_components", "n_condition_maps")}
