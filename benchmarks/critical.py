@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 import latticear as la
-from latticear.estimation.importance import forward_ess
+from latticear.estimation.forward import forward_ess
 from latticear.runs.config import RunConfig, build_model, load_config, parse_config
 from latticear.workflows.budget import shares_of
 from latticear.workflows.grow import stage_training, stages

@@ -1,13 +1,18 @@
 """The house: imports point one way, the table of contents is complete, and the command line starts without PyTorch."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import latticear
 
 PACKAGE = Path(latticear.__file__).parent
+
+SCRIPTS = sorted(path for folder in ("benchmarks", "docs") for path in (PACKAGE.parent / folder).glob("*.py"))
 
 FLOORS = (
     "arguments tables",
@@ -75,3 +80,12 @@ def test_import_has_no_side_effects():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_what_scripts_import_exists(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("latticear"):
+            module = importlib.import_module(node.module)
+            for name in node.names:
+                assert hasattr(module, name.name), f"{path.name} imports {name.name} from {node.module}"
