@@ -23,7 +23,14 @@ from latticear.runs.trees import Tree, config_tree
 from latticear.spaces import Grid
 from latticear.tables import brief
 from latticear.targets import TARGETS, AbstractTarget, GridTarget, target_of
-from latticear.targets.networks import AUTO, WITHOUT_ENERGY, NetworkChoice, build_network, default_network
+from latticear.targets.networks import (
+    AUTO,
+    WITHOUT_ENERGY,
+    NetworkChoice,
+    build_network,
+    default_network,
+    default_sampler,
+)
 from latticear.training.suited import ADDED_LATER as TRAINING_ADDED_LATER, suited_options
 
 __all__ = [
@@ -37,6 +44,9 @@ __all__ = [
     "stored_config",
     "to_toml",
 ]
+
+SEARCHED = {"bond_dimension": "auto", "target_ess": 0.99}
+"""Options of a tensor network that is taken because nothing is named: its search takes seconds on most lattices."""
 
 Completion = Callable[[Tree, Tree, str, str | None], None]
 """A function of the sections `grid` and `model`, the path of the data and the dataset in it; adds the keys that follow
@@ -146,25 +156,28 @@ def brought_up_to_date(tree: Tree) -> Tree:
     return tree | {"training": TRAINING_ADDED_LATER | training} if isinstance(training, dict) else tree
 
 
-def parse_config(tree: Tree, complete: Completion | None = None, *, needs_energy: bool = False) -> RunConfig:
+def parse_config(
+    tree: Tree, complete: Completion | None = None, *, needs_energy: bool = False, trains: bool = False
+) -> RunConfig:
     """Check a config given as nested dictionaries, and add the keys that it does not contain.
 
     Args:
         tree: the config, with a section `[hamiltonian]` or a section `[grid]`.
         complete: adds the keys of a grid that follow from its data; called after the given keys have been checked.
         needs_energy: whether to refuse a config with a `[grid]`.
+        trains: whether a network to train is asked for, even if nothing about one is named.
 
     Raises:
         ValueError: for an unknown key (with the most similar valid key) or an invalid value.
     """
     if "grid" not in tree:
-        return _hamiltonian_config(tree)
+        return _hamiltonian_config(tree, trains)
     if needs_energy:
         raise ValueError("this needs a Hamiltonian at a temperature; the configurations of a [grid] have no energy")
     return _grid_config(tree, complete)
 
 
-def _hamiltonian_config(tree: Tree) -> RunConfig:
+def _hamiltonian_config(tree: Tree, trains: bool) -> RunConfig:
     top, sections = _divided(tree, "hamiltonian")
     defaults = {key: default for kind in TARGETS for key, default in kind.keys.items()}
     top = HAMILTONIAN.top(top, defaults)
@@ -175,7 +188,10 @@ def _hamiltonian_config(tree: Tree) -> RunConfig:
     place = {key: _number_or_range(key, top.pop(key)) for key in defaults}
     system = hamiltonian_from_dict(hamiltonian | ({} if couplings is None else couplings.arguments))
     target = target_of(system, **place)
-    choice = _chosen(sections["model"], default_network(target.space))
+    trains |= bool(sections["model"] or sections["training"])
+    choice = _chosen(sections["model"], default_network(target.space) if trains else default_sampler(target))
+    if not trains and sections["model"]["name"] == TensorNetwork.name:
+        sections["model"] |= SEARCHED
     model = HAMILTONIAN.model(sections["model"])
     _replace_auto(model, target)
     check_bond_dimension(model, target)

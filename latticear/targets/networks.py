@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from typing import Any, NamedTuple
 
 from latticear.arguments import did_you_mean
@@ -12,7 +13,15 @@ from latticear.spaces import ConfigurationSpace
 from latticear.targets.base import AbstractTarget
 from latticear.targets.choice import target_of
 
-__all__ = ["AUTO", "WITHOUT_ENERGY", "NetworkChoice", "build_network", "default_model", "default_network"]
+__all__ = [
+    "AUTO",
+    "WITHOUT_ENERGY",
+    "NetworkChoice",
+    "build_network",
+    "default_model",
+    "default_network",
+    "default_sampler",
+]
 
 AUTO = {"translation_invariant": "is_homogeneous", "spin_flip_symmetric": "spin_flip", "periodic": "periodic"}
 """Options of networks that by default have the value of a property of the target."""
@@ -58,6 +67,33 @@ def default_network(space: Any) -> NetworkChoice:
     if getattr(space, "next_nearest", 0.0) < 0 and has_seam(space.shape, space.lattice.periodic):
         return NetworkChoice(PixelCNN.name, "stripes do not fit into the unit cells of multiscale on an odd torus")
     return NetworkChoice(MultiscalePixelCNN.name, "it has the largest ESS for its time on systems of this kind")
+
+
+MOST_SITES = {True: 128**2, False: 256**2}
+"""The largest lattices, closed in both directions and others, whose sums over later sites take minutes."""
+
+MOST_TOKENS = {True: 6, False: 16}
+"""Likewise the largest numbers of states: the time grows with their sixth power where columns are closed."""
+
+
+def default_sampler(target: AbstractTarget) -> NetworkChoice:
+    """What to take for a target if a user names neither a network nor anything about its training.
+
+    That is a tensor network, with which nothing has to be trained, where it can be had in minutes, and otherwise the
+    default network. `benchmarks/which_sampler.py` compares them; docs/which-sampler.md shows the table.
+    """
+    space: Any = target.space
+    choice = default_network(space)
+    if not space.has_energy or not space.has_bonds or target.covers_range or space.n_components > 1:
+        return choice
+    closed = all(space.lattice.periodic)
+    if math.prod(space.shape) > MOST_SITES[closed] or space.n_tokens > MOST_TOKENS[closed]:
+        return choice
+    try:
+        target.bias(1)
+    except ValueError:  # bonds that reach too far, or couplings that are not given
+        return choice
+    return NetworkChoice(TensorNetwork.name, "it needs no training (name a network, or steps, to train one)")
 
 
 def _n_neighbours(space: Any) -> int:

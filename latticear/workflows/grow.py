@@ -138,7 +138,7 @@ def _checked(tree: dict[str, Any]) -> tuple[RunConfig, list[tuple[int, int]]]:
     """
     if "grid" in tree:
         raise ValueError("--grow needs a Hamiltonian, which is defined on lattices of any size; a [grid] is not")
-    config = parse_config(tree)
+    config = parse_config(tree, trains=True)
     if config.model["name"] != MultiscalePixelCNN.name:
         raise ValueError(
             f"--grow needs a network whose weights do not depend on the lattice size, model.name multiscale, "

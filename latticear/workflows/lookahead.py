@@ -38,7 +38,14 @@ def settle_bond_dimension(
         return None
     limits = Limits(*(config.model[name] for name in Limits._fields))
     bias = bias_of(config.model, config.target)
-    found = searched(bias, limits._replace(max_seconds=min(limits.max_seconds, seconds)), _Patient(report))
+    if seconds < limits.max_seconds:
+        limits = limits._replace(max_seconds=seconds)
+    try:
+        found = searched(bias, limits, _Patient(report))
+    except ValueError as error:
+        if limits.max_seconds == seconds:
+            raise ValueError(f"--minutes {seconds / 60:g} is over before the first step: {error}") from error
+        raise
     config.model["bond_dimension"] = found.bond_dimension
     say(str(found))
     return found.bias

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import time
 import tomllib
 import warnings
@@ -98,6 +100,7 @@ def train_run(
         check_no_steps(config_tree(None, overrides, values))
         tree = without_steps(tree)
     config = asked_config(tree, run)
+    device = resolve_device(config.device)
     data = training_data(config, run, say=say, refuse=refuse)
     budget: dict[str, Any] = {}
     bias = settle_bond_dimension(config, report, say, math.inf if minutes is None else check_minutes(minutes))
@@ -111,7 +114,6 @@ def train_run(
         config.training["steps"], cost = planned_steps(config, data, minutes, begin, clock, t_start)
         budget = {"minutes": minutes, "seconds_per_step": cost.step}
         say(f"{minutes:g} minutes are {config.training['steps']} steps of {cost.step:.2g} s each")
-    device = resolve_device(config.device)
     model = build_model(config, bias).to(device)
     latest, origin = run.latest() if run else None, _origin(run, source)
     if origin and latest is None:
@@ -142,12 +144,17 @@ def check_out(out: Path, *, resume: bool) -> None:
     Raises:
         ValueError: for a name that looks like that of a file.
         FileExistsError: if it exists and is not to be resumed.
+        OSError: if it cannot be made.
     """
     check_folder(out)
     if out.exists() and not resume:
         if not (out / "run.toml").is_file():
             raise FileExistsError(f"{out} already exists and is not a run; name another --out")
         raise FileExistsError(f"the run {out} already exists; continue it with --resume or name another --out")
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    error = errno.ENOTDIR if not above.is_dir() else 0 if os.access(above, os.W_OK) else errno.EACCES
+    if error:
+        raise OSError(error, f"cannot write {out} ({os.strerror(error)})")
 
 
 def _note_threads(run: RunDirectory, work: int) -> None:

@@ -45,6 +45,28 @@ def test_the_default_model_is_the_one_that_the_command_line_trains(temperature):
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
 
 
+SAMPLERS = [
+    ({"shape": [8, 8]}, {}, "tensor_network"),
+    ({"shape": [256, 256], "periodic": False}, {}, "tensor_network"),
+    ({"shape": [256, 256]}, {}, "multiscale"),  # the sums would take hours
+    ({"name": "clock", "q": 8, "shape": [8, 8]}, {}, "multiscale"),
+    ({"name": "sherrington_kirkpatrick", "shape": [4, 4]}, {}, "pixelcnn"),  # no such sums
+    ({"name": "ashkin_teller", "components": 2, "shape": [4, 4]}, {}, "pixelcnn"),
+    ({"shape": [8, 8]}, {"training": {"steps": 10}}, "multiscale"),  # asks for a training
+    ({"shape": [8, 8]}, {"model": {"kernel_size": 3}}, "pixelcnn"),
+    ({"shape": [8, 8]}, {"temperature": "1.5:3.5"}, "multiscale"),
+]
+
+
+@pytest.mark.parametrize(("hamiltonian", "more", "name"), SAMPLERS, ids=str)
+def test_what_is_taken_where_no_network_is_named(hamiltonian, more, name):
+    config = parse_config({"temperature": 2.0, "hamiltonian": hamiltonian} | more)
+    assert config.model["name"] == name
+    assert str(config.choice).startswith(f"network: {name}, since ")
+    if name == "tensor_network":
+        assert (config.model["bond_dimension"], config.model["target_ess"]) == ("auto", 0.99)
+
+
 def test_any_network_can_be_asked_for_by_name():
     potts = la.Potts((3, 4), q=3)
     model = la.default_model(potts, 1.0, name="gated", width=4, depth=1, bias=None)

@@ -137,11 +137,12 @@ def test_steps_in_a_file_are_replaced_and_those_of_the_user_refused(tmp_path):
     [
         ("0", "--minutes must be positive and finite, got 0"),
         ("nan", "--minutes must be positive and finite, got nan"),
-        ("1e-9", "--minutes 1e-09 is over before the first step, which ends after "),
+        ("1e-9", "--minutes 1e-09 is over before the first step: bond_dimension auto finds none"),
+        ("1e-9 --set model.name=made", "--minutes 1e-09 is over before the first step, which ends after "),
     ],
 )
 def test_a_time_that_is_none_is_one_line(tmp_path, minutes, words):
-    assert words in refusal("train", *tiny.OPTIONS[:4], "--minutes", minutes, "--out", tmp_path / "run")
+    assert words in refusal("train", *tiny.OPTIONS[:4], "--minutes", *minutes.split(), "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
