@@ -210,8 +210,8 @@ ExactMethod = Annotated[
         "--method",
         metavar="NAME",
         help="By default the one that gives most quantities in a few seconds. enumerate-states, "
-        "magnetization-resolved, transfer-matrix, kaufman, kasteleyn; tensor-network: boundary matrix products, with an "
-        "error that is estimated.",
+        "magnetization-resolved, transfer-matrix, kaufman, kasteleyn; tensor-network: boundary matrix products, with "
+        "an estimated error.",
     ),
 ]
 BondDimension = Annotated[

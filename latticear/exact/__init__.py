@@ -19,11 +19,11 @@ from __future__ import annotations
 from latticear.exact.dispatch import exact_result, known_result, result_by
 from latticear.exact.enumeration import all_configurations, enumerate_states
 from latticear.exact.infinite import T_C, InfiniteResult, critical_temperature, onsager
+from latticear.exact.network import tensor_network
 from latticear.exact.planar import kasteleyn
 from latticear.exact.potts_critical import PottsTransition, potts_transition
 from latticear.exact.resolved import magnetization_distribution, magnetization_resolved
 from latticear.exact.result import ExactResult
-from latticear.exact.tensor_network import tensor_network
 from latticear.exact.torus import kaufman
 from latticear.exact.transfer import transfer_matrix
 

@@ -8,11 +8,11 @@ from weakref import WeakKeyDictionary
 import torch
 
 from latticear.exact.enumeration import enumerate_states
+from latticear.exact.network import converged_network, tensor_network
 from latticear.exact.planar import kasteleyn, kasteleyn_work
 from latticear.exact.resolved import magnetization_resolved, resolved_work
 from latticear.exact.result import ExactResult
 from latticear.exact.strip import find_strip
-from latticear.exact.tensor_network import converged_network, tensor_network
 from latticear.exact.torus import kaufman
 from latticear.exact.transfer import transfer_matrix
 from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature
@@ -25,7 +25,7 @@ MAX_RESOLVED = 3 * 2**30
 MAX_CONFIGURATIONS = 2**20
 MAX_KASTELEYN = 2**26
 MAX_TRANSFER = 2**30
-MAX_NETWORK = 2**34
+MAX_NETWORK = 2**35
 
 QUICK = 0.35
 """Seconds that an exact result may take which nobody has asked for."""
