@@ -37,7 +37,7 @@ class Contraction:
             sites is moved to their bonds, without which a lattice that is its own mirror image would be cut as before.
 
     Raises:
-        ValueError: for bonds between other sites.
+        ValueError: for bonds between other sites. The methods raise ArithmeticError where weights underflow.
     """
 
     def __init__(self, hamiltonian: AbstractHamiltonian, temperature: float, *, reverse: bool = False) -> None:
@@ -82,7 +82,16 @@ class Contraction:
         size = 8 * self.hamiltonian.n_sites * q * (q if cyclic else 1) * bond_dimension**2
         n = max(1, MOST_BYTES // size)
         parts = zip(factors.split(n), fields.split(n), strict=True)
-        return torch.cat([log_z(Environments(self._varied(*part), bond_dimension)) for part in parts])
+        return torch.cat([log_z(self._environments(self._varied(*part), bond_dimension)) for part in parts])
+
+    def _environments(self, weights: RowWeights, bond_dimension: int) -> Environments:
+        try:
+            return Environments(weights, bond_dimension)
+        except torch.linalg.LinAlgError as error:
+            raise ArithmeticError(
+                f"at T = {self.temperature:g} the weights differ too much for boundary matrix products in double "
+                f"precision; use a higher temperature"
+            ) from error
 
     def _varied(self, factors: Tensor, fields: Tensor) -> RowWeights:
         """The weights of several settings, one instance for each."""
@@ -100,7 +109,7 @@ class Contraction:
             tokens int64 `(n, H, W)`, and ln w float64 `(n,)`, `ln w = -E/T - ln q`: the mean of w is Z.
         """
         system = self.hamiltonian
-        sweep = Sweep(Environments(self.weights, bond_dimension), n, spin_flip=system.spin_flip)
+        sweep = Sweep(self._environments(self.weights, bond_dimension), n, spin_flip=system.spin_flip)
         u = uniforms(seed, 0, n, system.n_sites)
         tokens = torch.zeros(n, system.n_sites, dtype=torch.long)
         log_q = torch.zeros(n, dtype=torch.float64)

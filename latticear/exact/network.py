@@ -33,7 +33,7 @@ SAFETY = 3
 LADDER = (8, 12, 16, 24, 32, 48, 64)
 """Bond dimensions that are tried one after the other."""
 
-MOST, LEAST = 0.5, 0.02
+MOST, LEAST = 0.5, 0.05
 """What the next bond dimension leaves of the difference between both sides: larger ones are not tried where it is more,
 and it is hardly ever less."""
 
@@ -65,8 +65,8 @@ def tensor_network(
         seed: seed of the configurations.
 
     Raises:
-        ValueError: for other bonds, a temperature that is not positive and finite, or a bond dimension that is no
-            whole number of at least 1.
+        ValueError: for other bonds, a temperature that is not positive and finite or so low that weights underflow, or
+            a bond dimension that is no whole number of at least 1.
 
     References:
         Murg, Verstraete, Cirac, "Variational study of hard-core bosons in a two-dimensional optical lattice using
@@ -81,10 +81,13 @@ def tensor_network(
     check_is_hamiltonian(hamiltonian)
     given = None if bond_dimension is None else check_integer("bond_dimension", bond_dimension, least=1)
     sides = _Sides(hamiltonian.joint, check_temperature(temperature))
-    if given is not None:
-        return sides.result(given, seed)
-    affordable = sides.affordable(MINUTES) or LADDER[:1]
-    return sides.result(next((chi for chi in affordable if sides.gap(chi) < ENOUGH), affordable[-1]), seed)
+    try:
+        if given is not None:
+            return sides.result(given, seed)
+        affordable = sides.affordable(MINUTES) or LADDER[:1]
+        return sides.result(next((chi for chi in affordable if sides.gap(chi) < ENOUGH), affordable[-1]), seed)
+    except ArithmeticError as error:
+        raise ValueError(str(error)) from error
 
 
 def converged_network(hamiltonian: AbstractHamiltonian, temperature: float, work: float) -> ExactResult | None:
@@ -102,7 +105,14 @@ def converged_network(hamiltonian: AbstractHamiltonian, temperature: float, work
         sides = _Sides(system, temperature)
     except ValueError:
         return None
-    affordable, last = sides.affordable(work), math.inf
+    try:
+        return _converged(sides, sides.affordable(work))
+    except ArithmeticError:
+        return None
+
+
+def _converged(sides: _Sides, affordable: list[int]) -> ExactResult | None:
+    last = math.inf
     for k, chi in enumerate(affordable):
         gap = sides.gap(chi)
         if gap < ENOUGH:

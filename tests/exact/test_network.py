@@ -3,7 +3,6 @@
 import math
 
 import pytest
-import torch
 
 import latticear as la
 from latticear.estimation.estimates import Estimate, Estimates
@@ -21,9 +20,6 @@ from latticear.exact import (
 )
 from latticear.exact.result import MAX_ERROR
 
-ANGLES = torch.arange(5).double() * 2 * math.pi / 5
-CLOCK = la.PairHamiltonian(la.Lattice((5, 5), periodic=False), torch.arange(5), -(ANGLES - ANGLES[:, None]).cos())
-
 WITH_A_JUDGE = {
     "open, field": (la.Ising((7, 8), field=0.1, periodic=False), 2.0, 12, magnetization_resolved),
     "cylinder": (la.Ising((8, 7), field=-0.2, periodic=(True, False)), la.T_C, 24, magnetization_resolved),
@@ -34,7 +30,7 @@ WITH_A_JUDGE = {
     "missing sites": (la.Ising((8, 8), periodic=False, missing=[(2, 3), (5, 5)]), 1.5, 12, magnetization_resolved),
     "glass": (la.EdwardsAnderson((12, 12), seed=3, periodic=False), 1.0, 16, kasteleyn),
     "potts": (la.Potts((6, 7), q=3, periodic=False), 1.0, 18, transfer_matrix),
-    "clock": (CLOCK, 1.2, 20, transfer_matrix),
+    "clock": (la.Clock((5, 5), q=5, periodic=False), 1.2, 20, transfer_matrix),
     "blume-capel": (la.BlumeCapel((6, 6), crystal_field=1.966, periodic=False), 0.608, 18, magnetization_resolved),
     "an open torus at high temperature": (la.Ising((6, 6)), 4.0, 24, magnetization_resolved),
     "no cut": (la.Ising((3, 4), field=0.2, periodic=(True, False)), 2.0, 64, enumerate_states),
@@ -132,6 +128,13 @@ def test_refuses_bond_dimensions(wrong):
         tensor_network(la.Ising((4, 4)), 2.0, bond_dimension=wrong)
 
 
+def test_refuses_temperatures_at_which_weights_underflow():
+    glass = la.EdwardsAnderson((8, 8), seed=0, field=0.1)
+    with pytest.raises(ValueError, match=r"at T = 0\.001 the weights differ too much"):
+        tensor_network(glass, 0.001, bond_dimension=4)
+    assert exact_result(la.EdwardsAnderson((14, 14), seed=0, field=0.1), 0.001) is None
+
+
 def test_refuses_long_bonds():
     with pytest.raises(ValueError, match="nearest and next-nearest neighbours alone"):
         tensor_network(la.SherringtonKirkpatrick((3, 5), seed=0), 1.0)
@@ -145,9 +148,9 @@ def test_its_error_is_part_of_a_deviation():
     off = result.log_z + result.errors["log_z"]
     entry = Estimate(off, 1e-9, n=100, ess=1.0)
     estimates = Estimates({"log_z": entry}, temperature=2.0, n=100, diagnostics={}).compared_with(result, 64)
-    assert estimates["log_z"].deviation == pytest.approx(1.0)
+    assert estimates["log_z"].deviation == pytest.approx(1.0, rel=1e-3)
     assert "exact values by tensor_network, bond dimension 6" in repr(estimates)
     again = Estimates.from_dict(estimates.to_dict(), 64)
-    assert again["log_z"].deviation == pytest.approx(1.0)
+    assert again["log_z"].deviation == pytest.approx(1.0, rel=1e-3)
     alone = Estimate(off, 1e-9, n=100, ess=1.0, exact=result.log_z)
     assert math.isinf(alone.deviation) or alone.deviation > 100
