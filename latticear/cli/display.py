@@ -266,10 +266,12 @@ def _cells(row: dict[str, Any]) -> list[str]:
 def print_exact(console: Console, result: ExactResult, title: str) -> None:
     from rich.table import Table
 
-    table = Table("quantity", "exact", title=f"{title}, T = {result.temperature:g} ({result.method})")
-    for name, value in result.to_dict().items():
-        table.add_row(name, f"{value:.12g}")
+    table = Table(*result.headings, title=f"{title}, T = {result.temperature:g} ({result.source})")
+    for row in result.rows:
+        table.add_row(*row)
     console.print(table)
+    for note in result.notes if result.errors else []:
+        console.print(note, style="" if result.is_exact else "bold red")
     _say_not_finite(console, [name for name, value in result.to_dict().items() if not _is_finite(value)])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -10,6 +11,8 @@ from latticear.cli.app import app
 from latticear.cli.display import one_line_errors, open_console, print_exact
 from latticear.cli.options import (
     AsJson,
+    BondDimension,
+    ExactMethod,
     HamiltonianName,
     Sets,
     Size,
@@ -17,6 +20,9 @@ from latticear.cli.options import (
     system_of,
 )
 from latticear.cli.verb import Verb
+
+if TYPE_CHECKING:
+    from latticear.exact import ExactResult
 
 __all__ = ["exact"]
 
@@ -26,21 +32,34 @@ def exact(
     size: Size = None,
     temperature: Temperature = None,
     hamiltonian: HamiltonianName = None,
+    method: ExactMethod = None,
+    bond_dimension: BondDimension = None,
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute exact results by enumeration, transfer matrix or Kaufman's solution, whichever gives most quantities."""
-    from latticear.exact import exact_result
+    """Compute exact results by the method that gives most quantities in a few seconds, or by one that you choose."""
+    from latticear.exact import exact_result, result_by
 
     with one_line_errors():
         system, t, _ = system_of(size, temperature, hamiltonian, sets).target.single
-        result = exact_result(system, t)
+        if method is None and bond_dimension is None:
+            result = exact_result(system, t)
+        else:
+            result = result_by(method or "tensor-network", system, t, bond_dimension=bond_dimension)
         if result is None:
             raise ValueError(
-                f"there is no exact method for {system} at T = {t:g}; use a smaller lattice, or no field, and a "
-                f"higher temperature if the couplings are frustrated"
+                f"there is no exact method for {system} at T = {t:g} that takes seconds; use a smaller lattice, or no "
+                f"field, and a higher temperature if the couplings are frustrated; or try --method tensor-network"
             )
         if as_json:
-            typer.echo(json.dumps(result.to_dict()))
+            typer.echo(json.dumps(result.to_dict() | _of_network(result)))
             return
         print_exact(open_console(), result, str(system))
+
+
+def _of_network(result: ExactResult) -> dict[str, Any]:
+    """The keys of a result that has errors: whether it counts as exact, the bond dimension, and the errors."""
+    if not result.errors:
+        return {}
+    errors = {f"{name}_error": error for name, error in result.errors.items()}
+    return {"is_exact": result.is_exact, "bond_dimension": result.bond_dimension, **errors}

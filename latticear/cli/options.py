@@ -204,6 +204,26 @@ MonteCarloMethod = Annotated[
         "system, in particular spin glasses; they also give the free energy.",
     ),
 ]
+ExactMethod = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        metavar="NAME",
+        help="By default the one that gives most quantities in a few seconds. enumerate-states, "
+        "magnetization-resolved, transfer-matrix, kaufman, kasteleyn; tensor-network: boundary matrix products, with "
+        "an estimated error.",
+    ),
+]
+BondDimension = Annotated[
+    Any,
+    typer.Option(
+        "--bond-dimension",
+        parser=whole(1, 2**12, "a whole number of at least 1", "at most 4096"),
+        metavar="N",
+        help="Bond dimension of the matrix products of tensor-network; the larger, the smaller the error. Default: as "
+        "large as needed, up to 64.",
+    ),
+]
 Seed = Annotated[
     Any,
     typer.Option("--seed", parser=whole(0, 2**63 - 1, SEEDS, SEEDS), metavar="N", help="Seed of all random numbers."),

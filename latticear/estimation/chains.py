@@ -271,7 +271,7 @@ def estimates_of_chains(
     }
     result = Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
     if exact is not None:
-        result.beside(exact.values_for(n_sites, temperature), n_sites)
+        result.compared_with(exact, n_sites)
     result.warn()
     return result
 

@@ -15,7 +15,7 @@ from latticear.arguments import did_you_mean, needed_package
 from latticear.estimation.numbers import unseen_probability, with_error
 from latticear.estimation.quantity import MAX_DEVIATION, Estimate, as_json
 from latticear.estimation.verdict import NOT_TRUSTED, TRUSTED, UNCHECKED, Verdict
-from latticear.exact.result import spread_of
+from latticear.exact.result import ExactResult, spread_of
 from latticear.tables import Table
 
 if TYPE_CHECKING:
@@ -135,6 +135,19 @@ class Estimates(dict[str, Estimate]):
         if self.warnings:
             reasons = "; ".join(self.warnings)
             warnings.warn(f"these error bars cannot be trusted: {reasons}", UnreliableEstimateWarning, stacklevel=4)
+
+    def compared_with(self, exact: ExactResult, n_sites: int) -> Self:
+        """Put an exact result beside the estimates, and name its source if it has errors; returns the estimates.
+
+        Raises:
+            ValueError: for the result of another system or temperature, or one that is not exact.
+        """
+        values = exact.values_for(n_sites, self.temperature)
+        self.update({k: replace(self[k], exact_error=exact.errors.get(k)) for k in self.keys() & values.keys()})
+        if exact.errors:
+            remark = f"exact values by {exact.source}: {'; '.join(exact.notes)}"
+            self.remarks = tuple(dict.fromkeys((*self.remarks, remark)))
+        return self.beside(values, n_sites)
 
     def beside(self, exact: Mapping[str, float], n_sites: int) -> Self:
         """Put exact values beside the estimates of the same names; returns the estimates.

@@ -262,7 +262,7 @@ def weighted_estimates(
     diagnostics = diagnostics | {"imbalance": imbalance.size}
     result = Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
     result.doubt(*doubts)
-    return result if exact is None else result.beside(exact.values_for(n_sites, temperature), n_sites)
+    return result if exact is None else result.compared_with(exact, n_sites)
 
 
 def _reach(name: str, quantities: Mapping[str, Thermodynamics], w: Array, temperature: float, n_sites: int) -> float:

@@ -163,7 +163,7 @@ def infer(estimates: Estimates, anywhere: Anywhere) -> Estimates:
     log_z = estimates.get("log_z")
     if log_z is None or log_z.exact is None or estimates.method not in ("is", "smc"):
         return estimates
-    missing = max(0.0, float(log_z.exact - log_z.value)) + 2 * float(log_z.error)
+    missing = max(0.0, float(log_z.exact - log_z.value)) + 2 * math.hypot(float(log_z.error), log_z.exact_error or 0.0)
     for name, estimate in list(estimates.items()):
         if estimate.exact is not None or name in DIAGNOSTICS or estimate.reach is None:
             continue

@@ -45,6 +45,7 @@ class Estimate:
         objections: reasons not to trust value or error, other than a deviation from the exact value.
         doubts: what is missing before independent evidence counts.
         evidence: what agrees with the value, other than the exact value.
+        exact_error: error of the exact value, where that is not exact to all digits; it is part of the deviation.
         reach: largest change that one of the configurations makes to the average of which this is the result, in units
             of the quantity; a part of probability p that is missing can change the value by about p times this. None
             where it is not known.
@@ -63,6 +64,7 @@ class Estimate:
     doubts: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
     exact_spread: Value | None = None
+    exact_error: float | None = None
     reach: Value | None = None
 
     @property
@@ -104,7 +106,7 @@ class Estimate:
         off = self.largest_deviation
         if off is None or off <= NEAR or not self.exact_spread or self.unvaried:
             return False
-        error = self.exact_spread / math.sqrt(self.n * self.ess)
+        error = np.hypot(self.exact_spread / math.sqrt(self.n * self.ess), self.exact_error or 0.0)
         return bool(np.all(np.abs(self.value - np.asarray(self.exact)) <= NEAR * error))
 
     def object_to(self, reasons: Iterable[str]) -> Self:
@@ -140,6 +142,7 @@ class Estimate:
     def deviation(self) -> Value | None:
         """`(value - exact) / error`; 0 where value and exact agree up to rounding, None without an exact value.
 
+        The error of the exact value is added in quadrature if it has one.
         An error that is zero because nothing varied is replaced by the error that as many configurations should have
         had, from the exact variance; the deviation is None if that is not known.
         """
@@ -147,9 +150,12 @@ class Estimate:
             return None
         gap, rounding = self.value - self.exact, ROUNDING * np.abs(self.exact)
         agree = np.abs(gap) <= 100 * rounding
+        error, of_exact = self.error, self.exact_error or 0.0
         if self.unvaried and not agree:
-            return None if not self.exact_spread else float(gap * math.sqrt(self.n * self.ess) / self.exact_spread)
-        return np.where(agree, 0.0, gap / np.maximum(self.error, np.maximum(rounding, 1e-300)))[()]
+            if not (self.exact_spread or of_exact):
+                return None
+            error = (self.exact_spread or 0.0) / math.sqrt(self.n * self.ess)
+        return np.where(agree, 0.0, gap / np.maximum(np.hypot(error, of_exact), np.maximum(rounding, 1e-300)))[()]
 
     @property
     def contradicted(self) -> bool:
@@ -197,6 +203,7 @@ class Estimate:
             "value": self.value,
             "error": self.error,
             "exact": self.exact,
+            "exact_error": self.exact_error,
             "jackknife_error": self.jackknife_error,
             "tau_int": self.tau_int,
             "unvaried_in": round(self.n * self.ess, 6) if self.unvaried else None,
@@ -228,6 +235,7 @@ class Estimate:
             n=n,
             ess=ess,
             exact=None if content.get("exact") is None else _number(content["exact"]),
+            exact_error=content.get("exact_error"),
             jackknife_error=content.get("jackknife_error"),
             tau_int=tau,
             objections=reasons or ("as an earlier version found",) if verdict == NOT_TRUSTED else (),

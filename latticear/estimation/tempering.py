@@ -102,7 +102,7 @@ def estimate_tempering(
     energy_trk, final = np.stack(ladder), chains.provenance
     _add_free_energy(result, energy_trk, np.array(final["betas"]), hamiltonian.joint)
     if known is not None:
-        result.beside(known.values_for(hamiltonian.n_sites, temperature), hamiltonian.n_sites)
+        result.compared_with(known, hamiltonian.n_sites)
     if plan["n_chains"] > 1:
         series = np.stack(overlap)
         mean, error, tau = mean_error(series)

@@ -8,15 +8,18 @@
   64x64;
 - `onsager`: the zero-field Ising model on the infinite lattice;
 - `potts_transition`: the Potts model on the infinite lattice, at its transition;
+- `tensor_network`: bonds between nearest and next-nearest neighbours with fields, on lattices that are open in some
+  direction, or at a high temperature; with an error that is estimated;
 - `exact_result`: for a finite lattice, the most complete of these results that takes about five seconds or less, or
   None.
 """
 
 from __future__ import annotations
 
-from latticear.exact.dispatch import exact_result, known_result
+from latticear.exact.dispatch import exact_result, known_result, result_by
 from latticear.exact.enumeration import all_configurations, enumerate_states
 from latticear.exact.infinite import T_C, InfiniteResult, critical_temperature, onsager
+from latticear.exact.network import tensor_network
 from latticear.exact.planar import kasteleyn
 from latticear.exact.potts_critical import PottsTransition, potts_transition
 from latticear.exact.resolved import magnetization_distribution, magnetization_resolved
@@ -40,5 +43,7 @@ __all__ = [
     "magnetization_resolved",
     "onsager",
     "potts_transition",
+    "result_by",
+    "tensor_network",
     "transfer_matrix",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 import torch
 
 from latticear.exact.enumeration import enumerate_states
+from latticear.exact.network import converged_network, tensor_network
 from latticear.exact.planar import kasteleyn, kasteleyn_work
 from latticear.exact.resolved import magnetization_resolved, resolved_work
 from latticear.exact.result import ExactResult
@@ -15,7 +17,7 @@ from latticear.exact.torus import kaufman
 from latticear.exact.transfer import transfer_matrix
 from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 
-__all__ = ["exact_result", "known_result"]
+__all__ = ["exact_result", "known_result", "result_by"]
 
 SECONDS = 5.0
 """Time on one slow core to which the limits below on the work of each method correspond."""
@@ -23,6 +25,7 @@ MAX_RESOLVED = 3 * 2**30
 MAX_CONFIGURATIONS = 2**20
 MAX_KASTELEYN = 2**26
 MAX_TRANSFER = 2**30
+MAX_NETWORK = 2**35
 
 QUICK = 0.35
 """Seconds that an exact result may take which nobody has asked for."""
@@ -46,19 +49,21 @@ def known_result(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactR
 
 
 def exact_result(
-    hamiltonian: AbstractHamiltonian, temperature: float, *, seconds: float = SECONDS
+    hamiltonian: AbstractHamiltonian, temperature: float, *, seconds: float = SECONDS, closed_form: bool = False
 ) -> ExactResult | None:
     """The most complete exact result that takes a few seconds or less on one core, or None.
 
     In this order: the transfer matrix resolved by magnetisation, enumeration, Kaufman's torus (any size),
-    Pfaffians (any couplings without fields), the plain transfer matrix. The last three do not give the
-    magnetisation. The choice depends on the bonds and energy tables alone, except that a method is replaced by
-    the next one if rounding errors at a low temperature would make its result inaccurate.
+    Pfaffians (any couplings without fields), the plain transfer matrix, boundary matrix products where the estimated
+    error of ln Z is below 1e-4. Only the first two give <|m|>. The choice depends on the bonds and energy tables alone,
+    except that a method is replaced by the next one if rounding errors at a low temperature would make its result
+    inaccurate.
 
     Args:
         hamiltonian: any system.
         temperature: T > 0, in the unit of the couplings.
         seconds: about how long it may take on a slow core; methods that need more work are left out.
+        closed_form: leave out boundary matrix products, which have an error and take seconds.
 
     Raises:
         ValueError: for a temperature that is not positive and finite.
@@ -69,6 +74,8 @@ def exact_result(
         ('magnetization_resolved', 'kaufman')
         >>> exact_result(Ising((8, 8), next_nearest=-0.6), 2.0).method  # J1-J2
         'magnetization_resolved'
+        >>> exact_result(Ising((20, 20), field=0.1, periodic=False), 2.0).source
+        'tensor_network, bond dimension 8'
         >>> exact_result(Ising((32, 32), field=0.1), 2.0) is None
         True
     """
@@ -92,7 +99,50 @@ def exact_result(
             pass
     if strip is not None and strip.work * hamiltonian.n_tokens <= share * MAX_TRANSFER:
         return transfer_matrix(hamiltonian, temperature)
-    return None
+    return None if closed_form else converged_network(hamiltonian, temperature, share * MAX_NETWORK)
+
+
+def result_by(
+    method: str, hamiltonian: AbstractHamiltonian, temperature: float, *, bond_dimension: int | None = None
+) -> ExactResult:
+    """The result of one method by its name, for which a hyphen may be written in place of an underscore.
+
+    Args:
+        method: one of `METHODS`.
+        hamiltonian: any system.
+        temperature: T > 0, in the unit of the couplings.
+        bond_dimension: chi, for `tensor_network`.
+
+    Raises:
+        ValueError: for another method, a bond dimension for one that has none, or a system that the method does not
+            cover.
+    """
+    name = method.replace("-", "_")
+    if name not in METHODS:
+        raise ValueError(f"method must be one of {[name.replace('_', '-') for name in METHODS]}, got {method!r}")
+    if name == "tensor_network":
+        return tensor_network(hamiltonian, temperature, bond_dimension=bond_dimension)
+    if bond_dimension is not None:
+        raise ValueError(f"a bond dimension goes with method tensor-network, got {method}: leave it out")
+    return METHODS[name](hamiltonian.joint, temperature)
+
+
+def _kaufman(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactResult:
+    coupling = _torus_coupling(hamiltonian) if hamiltonian.has_bonds else None
+    if coupling is None:
+        raise ValueError("kaufman needs the Ising model without a field on a torus, not frustrated by an odd extent")
+    return kaufman(hamiltonian.shape, temperature, coupling)
+
+
+METHODS: dict[str, Callable[[AbstractHamiltonian, float], ExactResult]] = {
+    "enumerate_states": enumerate_states,
+    "magnetization_resolved": magnetization_resolved,
+    "transfer_matrix": transfer_matrix,
+    "kaufman": _kaufman,
+    "kasteleyn": kasteleyn,
+    "tensor_network": tensor_network,
+}
+"""The methods by name."""
 
 
 def _torus_coupling(hamiltonian: AbstractHamiltonian) -> float | None:

@@ -189,7 +189,7 @@ def _estimates_along(model: AbstractModel, target: AbstractTarget, n: int, seed:
 
 def _along_range(target: AbstractTarget, results: dict[float, Estimates], figure: Figure) -> None:
     """Draw free energy, energy, heat capacity and magnetisation along the range of a target, with exact curves."""
-    curve = {x: exact_result(s.system, s.temperature) for x, s in target.along(N_CURVE).items()}
+    curve = {x: exact_result(s.system, s.temperature, closed_form=True) for x, s in target.along(N_CURVE).items()}
     exact = {x: result for x, result in curve.items() if result is not None}
     for ax, name in zip(figure.subplots(2, 2).flat, CURVES, strict=True):
         along_range(ax, results, exact, name, LABELS[name], target.axis)

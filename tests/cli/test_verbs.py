@@ -135,6 +135,26 @@ def test_exact_results_in_a_process_of_its_own():
     assert "kaufman" in succeed("exact", "--size", "16")
 
 
+def test_an_exact_result_by_a_method_of_choice():
+    """Its errors are printed, and a result that is not accurate enough is not called exact."""
+    words = ("exact", "--size", "6", "--temperature", "2.269", "--set", "hamiltonian.periodic=false")
+    shown = succeed(*words, "--method", "tensor-network", "--bond-dimension", "8")
+    assert "tensor_network, bond dimension 8" in shown
+    assert "ln Z has an estimated error of" in shown
+    found = json.loads(succeed(*words, "--bond-dimension", "8", "--json"))
+    known = json.loads(succeed(*words, "--method", "kasteleyn", "--json"))
+    assert found["is_exact"] is True
+    assert found["bond_dimension"] == 8
+    assert abs(found["log_z"] - known["log_z"]) <= found["log_z_error"] < 1e-4
+    assert "not exact" in succeed(*words[:-2], "--bond-dimension", "2")
+    for more, message in (
+        (("--method", "guess"), "method must be one of ['enumerate-states'"),
+        (("--method", "kasteleyn", "--bond-dimension", "4"), "a bond dimension goes with method tensor-network"),
+        (("--bond-dimension", "0"), "--bond-dimension must be a whole number of at least 1, got '0'"),
+    ):
+        assert message in refusal(*words, *more)
+
+
 def test_the_executable_is_the_command():
     done = subprocess.run([EXECUTABLE, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("latticear ")

@@ -65,7 +65,8 @@ def deviation_of(entry: Tree) -> float | None:
     """(value - exact) / error of one quantity, as `Estimate.deviation`; None without an exact value."""
     if entry.get("exact") is None:
         return None
-    deviation = Estimate(entry["value"], entry["error"], n=1, ess=1.0, exact=entry["exact"]).deviation
+    known = {"exact": entry["exact"], "exact_error": entry.get("exact_error")}
+    deviation = Estimate(entry["value"], entry["error"], n=1, ess=1.0, **known).deviation
     return None if deviation is None else float(deviation)
 
 

@@ -263,7 +263,7 @@ def _curve(hamiltonian: AbstractHamiltonian, temperatures: list[float], report: 
     """Exact results between the lowest and the highest temperature; none if there is only one temperature."""
     low, high = temperatures[0], temperatures[-1]
     for k, t in enumerate(TemperatureRange(low, high).spread(N_CURVE) if low < high else []):
-        exact = exact_result(hamiltonian, t)
+        exact = exact_result(hamiltonian, t, closed_form=True)
         if exact is not None:
             yield exact
         report(k + 1, N_CURVE, f"{size_name(hamiltonian.shape)} exact curve")
