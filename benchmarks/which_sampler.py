@@ -101,7 +101,8 @@ def main() -> None:
         if options.only and not any(part in name for part in options.only):
             continue
         tree = {"temperature": temperature, "device": "cpu", "hamiltonian": hamiltonian}
-        network = {"name": "tensor_network", "bond_dimension": "auto", "target_ess": 0.99, "max_seconds": 4 * options.seconds}
+        search = {"bond_dimension": "auto", "target_ess": 0.99, "max_seconds": 4 * options.seconds}
+        network = {"name": "tensor_network", **search}
         row = {
             "tensor_network": sampler(tree | {"model": network}, options.seconds, options.n),
             "multiscale": sampler(
