@@ -48,8 +48,9 @@ def exact(
             result = result_by(method or "tensor-network", system, t, bond_dimension=bond_dimension)
         if result is None:
             raise ValueError(
-                f"there is no exact method for {system} at T = {t:g} that takes seconds; use a smaller lattice, or no "
-                f"field, and a higher temperature if the couplings are frustrated; or try --method tensor-network"
+                f"there is no exact method for {system} at T = {t:g}; use a smaller lattice, or no field, and a "
+                f"higher temperature if the couplings are frustrated; or --method tensor-network, which may take minutes "
+                f"and states its error"
             )
         if as_json:
             typer.echo(json.dumps(result.to_dict() | _of_network(result)))
