@@ -54,8 +54,8 @@ class LookaheadBias(BoltzmannBias):
             )
         super().attach(rank)
 
-    def environments(self, device: torch.device | str = "cpu") -> Environments:
-        """The sums over later rows, computed in the first call."""
+    def environments(self, device: torch.device | str = "cpu", couplings: Tensor | None = None) -> Environments:
+        """The sums over later rows, computed in the first call; couplings are those of a system with its own."""
         state, device = self._state, torch.device(device)
         if state.environments is None:
             state.environments = Environments(self.weights, self.bond_dimension)
@@ -66,13 +66,14 @@ class LookaheadBias(BoltzmannBias):
     def tells(self, sites: Tensor) -> bool:
         return True
 
-    def sweep(self, n: int, device: torch.device | str = "cpu") -> Sweep:
-        """The conditional probabilities of n configurations, site by site."""
-        return Sweep(self.environments(device), n, spin_flip=self.spin_flip)
+    def sweep(self, n: int, device: torch.device | str = "cpu", couplings: Tensor | None = None) -> Sweep:
+        """The conditional probabilities of n configurations, site by site, given the couplings of their `strengths`."""
+        return Sweep(self.environments(device, couplings), n, spin_flip=self.spin_flip)
 
     def forward(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
         """The term to add to the logits, float64 `(B, q, H, W)`, for tokens `(B, H, W)`."""
-        sweep, flat = self.sweep(len(tokens), tokens.device), tokens.flatten(1).long()
+        couplings = self.strengths(len(tokens), condition).couplings
+        sweep, flat = self.sweep(len(tokens), tokens.device, couplings), tokens.flatten(1).long()
         logits = []
         for site in range(flat.shape[1]):
             logits.append(sweep.logits())
@@ -84,7 +85,7 @@ class LookaheadBias(BoltzmannBias):
         (site,), state = sites.tolist(), self._state
         sweep = state.sweep
         if sweep is None or sweep.n != len(tokens) or not 0 < sweep.site <= site:
-            sweep = state.sweep = self.sweep(len(tokens), tokens.device)
+            sweep = state.sweep = self.sweep(len(tokens), tokens.device, strengths.couplings)
         while sweep.site < site:
             sweep.take(tokens[:, sweep.site].long())
         return sweep.logits()[:, None]

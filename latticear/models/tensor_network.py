@@ -30,11 +30,12 @@ class TensorNetwork(AbstractModel):
         bond_dimension: chi, the largest bond dimension. Memory is at most `8 H W (q chi)^2` bytes.
         common: `bias`, `spin_flip_symmetric`, `seed` and the others as in `AbstractModel`. The bias is that of a
             Hamiltonian at a temperature; without one, all configurations are equally probable. The symmetry of the
-            Hamiltonian is kept exactly, so that `spin_flip_symmetric` changes nothing.
+            Hamiltonian is kept exactly, so that `spin_flip_symmetric` changes nothing. With the bias of a disorder and
+            `n_condition_maps=2` the couplings are the condition of each configuration.
 
     Raises:
         ValueError: for a bond dimension below 1, a bias that has no such sum or is for many temperatures, or a
-            condition.
+            condition other than couplings.
 
     References:
         Frias-Perez et al., "Collective Monte Carlo updates through tensor network renormalization" (2023), arXiv
@@ -68,8 +69,11 @@ class TensorNetwork(AbstractModel):
         self.bond_dimension = check_integer("bond_dimension", bond_dimension, least=1)
         common["bias"] = _looking_ahead(common.get("bias"), bond_dimension)
         super().__init__(shape, n_tokens, **common)
-        if self.conditioned:
-            raise ValueError("a tensor network takes no condition: build one for each temperature or instance")
+        if (self.n_condition, self.n_condition_maps) != (0, 0 if self.bias is None else self.bias.n_maps):
+            raise ValueError(
+                "a tensor network takes no condition but the couplings of the bias of a disorder: build one for each "
+                "temperature or system"
+            )
         self._set_rank(raster_rank(self.shape, self.shape[1]))
 
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
@@ -80,7 +84,9 @@ class TensorNetwork(AbstractModel):
         """Draw configurations from uniform numbers `(B, H W)`; sites held fixed keep their tokens."""
         tokens = torch.zeros(u.shape, dtype=torch.long, device=u.device)
         log_q, log_q_given = torch.zeros(2, len(u), dtype=torch.float64, device=u.device)
-        sweep = self.bias.sweep(len(u), u.device) if isinstance(self.bias, LookaheadBias) else None
+        sweep = None
+        if isinstance(self.bias, LookaheadBias):
+            sweep = self.bias.sweep(len(u), u.device, self.bias.strengths(len(u), condition).couplings)
         logits = torch.zeros(len(u), self.n_tokens, dtype=torch.float64, device=u.device)
         for site in range(u.shape[1]):
             held = None if given is None else Given(*(part[:, site, None] for part in given))
