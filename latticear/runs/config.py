@@ -21,7 +21,7 @@ from latticear.runs.schema import GRID, HAMILTONIAN, checked_data
 from latticear.runs.trees import Tree, config_tree
 from latticear.spaces import Grid
 from latticear.tables import brief
-from latticear.targets import TARGETS, AbstractTarget, GridTarget, target_of
+from latticear.targets import TARGETS, AbstractTarget, GridTarget, for_a_network, target_of
 from latticear.targets.networks import AUTO, WITHOUT_ENERGY, NetworkChoice, build_network, default_network
 from latticear.training.suited import ADDED_LATER as TRAINING_ADDED_LATER, suited_options
 
@@ -176,6 +176,7 @@ def _hamiltonian_config(tree: Tree) -> RunConfig:
     target = target_of(system, **place)
     choice = _chosen(sections["model"], default_network(target.space))
     model = HAMILTONIAN.model(sections["model"])
+    target = for_a_network(target, model.get("n_condition_maps", 0))
     _replace_auto(model, target)
     objective = target.suited_objective(bool(sections["training"].get("data")))
     suited = _suited(sections, objective, model.get("translation_invariant", True), target.only)

@@ -59,7 +59,7 @@ class Batches:
         values, beta = self._target.draw_conditions(self._model, self.n_groups, step, self._seed)
         if data is not None:
             return Drawn(self._with(data, step), beta)
-        condition = None if values is None else values.repeat_interleave(GROUP, 0)
+        condition = None if values is None else values.repeat_interleave(self._n // self.n_groups, 0)
         return Drawn(self._samples(step, condition), beta.repeat_interleave(GROUP) if beta.ndim else beta)
 
     def shown(self, step: int) -> Samples:
