@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from latticear.hamiltonians.bias import BoltzmannBias, Strengths
+from latticear.hamiltonians.remembered import Remembered
 from latticear.lookahead import Environments, RowWeights, Sweep
 from latticear.tables import brief
 
@@ -72,13 +73,25 @@ class LookaheadBias(BoltzmannBias):
 
     def forward(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
         """The term to add to the logits, float64 `(B, q, H, W)`, for tokens `(B, H, W)`."""
-        couplings = self.strengths(len(tokens), condition).couplings
-        sweep, flat = self.sweep(len(tokens), tokens.device, couplings), tokens.flatten(1).long()
-        logits = []
-        for site in range(flat.shape[1]):
+        flat, couplings = tokens.flatten(1).long(), self.strengths(len(tokens), condition).couplings
+        found = self._state.remembered.find(flat, couplings)
+        if found is None:
+            logits = self._swept(flat, couplings)
+        else:  # the logits with which the sampler has drawn these configurations
+            known, values = found
+            logits = values.new_empty(len(flat), *values.shape[1:])
+            logits[known] = values
+            if not known.all():
+                logits[~known] = self._swept(flat[~known], None if couplings is None else couplings[~known])
+        return logits.transpose(1, 2).unflatten(2, self.shape)
+
+    def _swept(self, tokens: Tensor, couplings: Tensor | None) -> Tensor:
+        """The conditional probabilities of configurations `(B, N)`: `(B, N, q)`."""
+        sweep, logits = self.sweep(len(tokens), tokens.device, couplings), []
+        for site in range(tokens.shape[1]):
             logits.append(sweep.logits())
-            sweep.take(flat[:, site])
-        return torch.stack(logits, 2).unflatten(2, self.shape)
+            sweep.take(tokens[:, site])
+        return torch.stack(logits, 1)
 
     def at(self, tokens: Tensor, sites: Tensor, strengths: Strengths) -> Tensor:
         """The term at one site: float64 `(B, 1, q)`, for tokens `(B, N)`; fast if sites follow one another."""
@@ -88,7 +101,9 @@ class LookaheadBias(BoltzmannBias):
             sweep = state.sweep = self.sweep(len(tokens), tokens.device, strengths.couplings)
         while sweep.site < site:
             sweep.take(tokens[:, sweep.site].long())
-        return sweep.logits()[:, None]
+        logits = sweep.logits()
+        state.remembered.note(site, tokens, logits, strengths.couplings)
+        return logits[:, None]
 
     def __str__(self) -> str:
         return f"{super().__str__()}, with the sum over later sites at bond dimension {brief(self.bond_dimension)}"
@@ -101,11 +116,12 @@ class LookaheadBias(BoltzmannBias):
 class _State:
     """What is computed on demand; copies of a bias share the sums, which never change."""
 
-    __slots__ = ("environments", "sweep")
+    __slots__ = ("environments", "remembered", "sweep")
 
     def __init__(self, environments: Environments | None = None) -> None:
         self.environments = environments
         self.sweep: Sweep | None = None
+        self.remembered = Remembered()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _State:
         return _State(self.environments)

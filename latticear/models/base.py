@@ -72,7 +72,9 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
         spin_flip_symmetric: make the probability exactly invariant under token -> q - 1 - token at all sites, at twice
             the cost.
         bias: the known-neighbour term `hamiltonian.bias(temperature)`, which adds the exact energies of bonds to sites
-            of lower rank to the logits; or None.
+            of lower rank to the logits; or None. With a bond dimension, `hamiltonian.bias(temperature,
+            bond_dimension=8)`, it adds the sum over later sites as well, and the last layer of the network, `head`,
+            begins at zero: before training, the network has exactly the probabilities of the tensor network.
         n_condition: k, length of the condition vector of each configuration; 0 for none.
         n_condition_maps: number of condition maps of each configuration, each with one value per site; 0 for none.
         n_components: C, number of tokens at each site. Component c is conditioned on all components of the sites of
@@ -101,6 +103,12 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
 
     training_defaults: ClassVar[dict[str, Any]] = {}
     """Options of `fit` that suit this network better than the general defaults; its configs start from them."""
+
+    has_weights: ClassVar[bool] = True
+    """Whether there is something to train; a network without weights is trained in a single step."""
+
+    draws_in_raster_order: ClassVar[bool] = True
+    """Whether sites can be drawn one after the other, row by row, as a sum over later sites needs it."""
 
     holds_phases: ClassVar[bool] = True
     """Whether a network of this class can give several phases their probabilities, so that it is trained to."""
@@ -204,10 +212,16 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
         cls.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
 
     def _set_rank(self, rank: Tensor) -> None:
-        """Set the rank of every site, `(H, W)`; the bias then drops its bonds to sites of equal or higher rank."""
+        """Set the rank of every site, `(H, W)`; the bias then drops its bonds to sites of equal or higher rank.
+
+        Beside a sum over later sites the last layer, `head`, is set to zero.
+        """
         self.register_buffer("rank", rank, persistent=False)
         if self.bias is not None:
             self.bias.attach(rank)
+            if self.bias.in_raster_order and isinstance(head := getattr(self, "head", None), nn.Module):
+                for weight in head.parameters():
+                    nn.init.zeros_(weight)
         warn_of_short_reach(self)
 
     @property

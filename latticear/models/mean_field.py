@@ -53,6 +53,7 @@ class MeanField(AbstractModel):
     """
 
     name: ClassVar[str] = "mean_field"
+    draws_in_raster_order: ClassVar[bool] = False
     holds_phases: ClassVar[bool] = False  # independent sites: their best bound is that of one phase
 
     def __init__(

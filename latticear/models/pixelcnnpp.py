@@ -57,7 +57,7 @@ class PixelCNNPlusPlus(AbstractModel):
 
     Raises:
         ValueError: for an even kernel size, a first kernel size of 1, q < 2, width or depth < 1, more levels than the
-            lattice can be halved, or an unknown output.
+            lattice can be halved, an unknown output, or the logistic one beside a bias with a sum over later sites.
 
     References:
         Salimans, Karpathy, Chen, Kingma, "PixelCNN++: improving the PixelCNN with discretized logistic mixture
@@ -88,6 +88,10 @@ class PixelCNNPlusPlus(AbstractModel):
             raise ValueError(f"levels must be at least 1 and leave more than one site, got {levels} for {self.shape}")
         if output not in ("categorical", "logistic"):
             raise ValueError(f'output must be "categorical" or "logistic", got {output!r}')
+        if output == "logistic" and self.bias is not None and self.bias.in_raster_order:
+            raise ValueError(
+                'beside a bias with bond_dimension output must begin at zero, which "logistic" cannot: use "categorical"'
+            )
         if first_kernel_size is None:
             first_kernel_size = max(3, 2 * max(self.shape) - 1)
         if first_kernel_size < 3:

@@ -60,7 +60,8 @@ class TensorNetwork(AbstractModel):
         "ema_decay": 0.0,
         "anneal": 0.0,
     }
-    holds_phases: ClassVar[bool] = False  # there is nothing to learn
+    has_weights: ClassVar[bool] = False
+    holds_phases: ClassVar[bool] = False
     sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**17, "cuda": 2**24}
 
     def __init__(

@@ -15,7 +15,8 @@ import torch
 from latticear.checksums import ChangedFileWarning, toml_is_as_written
 from latticear.data.couplings import Couplings
 from latticear.hamiltonians import AbstractHamiltonian, hamiltonian_from_dict
-from latticear.models import MODELS, AbstractModel, PixelCNN
+from latticear.models import MODELS, AbstractModel, PixelCNN, TensorNetwork
+from latticear.runs.bond_dimension import bias_of, check_bond_dimension
 from latticear.runs.own_couplings import FILE as COUPLINGS, file_of_couplings
 from latticear.runs.schema import GRID, HAMILTONIAN, checked_data
 from latticear.runs.trees import Tree, config_tree
@@ -178,6 +179,9 @@ def _hamiltonian_config(tree: Tree) -> RunConfig:
     model = HAMILTONIAN.model(sections["model"])
     target = for_a_network(target, model.get("n_condition_maps", 0))
     _replace_auto(model, target)
+    check_bond_dimension(model, target)
+    if model.get("bond_dimension", 0) is None:
+        del model["bond_dimension"]
     objective = target.suited_objective(bool(sections["training"].get("data")))
     suited = _suited(sections, objective, model.get("translation_invariant", True), target.only)
     training = HAMILTONIAN.training(suited | sections["training"])
@@ -202,6 +206,8 @@ def _grid_config(tree: Tree, complete: Completion | None) -> RunConfig:
     top = GRID.top(top, {})
     choice = _chosen(sections["model"], WITHOUT_ENERGY)
     model = GRID.model(sections["model"])
+    if not MODELS[model["name"]].has_weights:
+        raise ValueError(f"model.name {model['name']} has no weights and learns nothing: name another for a [grid]")
     training = GRID.training(_suited(sections, GridTarget.objective) | sections["training"])
     data = _reading(sections["data"], training)
     if complete is not None and training["data"]:
@@ -243,16 +249,26 @@ def _suited(
 ) -> Tree:
     """The training options that suit the network, for a target whose only objective is given."""
     network, has_data = MODELS[sections["model"]["name"]], bool(sections["training"].get("data"))
-    return suited_options(network, objective, shares_weights=shares_weights, has_data=has_data, system=system)
+    return suited_options(
+        network,
+        objective,
+        shares_weights=shares_weights,
+        has_data=has_data,
+        system=system,
+        looks_ahead=sections["model"].get("bond_dimension") is not None,
+    )
 
 
 def _chosen(model: Tree, default: NetworkChoice) -> NetworkChoice | None:
     """Add a network to a section `[model]` that names none; returns None if it names one.
 
-    It is the default one, or `pixelcnn` if the section has options of `pixelcnn` that the default does not have.
+    It is the default one, or `tensor_network` if the section has a bond dimension, or `pixelcnn` if it has options of
+    `pixelcnn` that these do not have.
     """
     if "name" in model:
         return None
+    if "bond_dimension" in model:
+        default = NetworkChoice(TensorNetwork.name, "model.bond_dimension is an option of it")
     options, others = (inspect.signature(MODELS[name]).parameters for name in (default.name, PixelCNN.name))
     for key in model:
         if key not in options and key in others:
@@ -285,10 +301,12 @@ def build_model(config: RunConfig) -> AbstractModel:
         ValueError: for an invalid argument of the network, a symmetry that the Hamiltonian does not have, or several
             components at a site for a network that has one.
     """
-    options = {key: value for key, value in config.model.items() if key not in ("name", "boltzmann_bias")}
+    name = config.model["name"]
+    beside = {"name", "boltzmann_bias", *({"bond_dimension"} - inspect.signature(MODELS[name]).parameters.keys())}
+    options = {key: value for key, value in config.model.items() if key not in beside}
     config.target.check_spin_flip(options.get("spin_flip_symmetric", False), "model.spin_flip_symmetric")
     if config.model.get("boltzmann_bias"):
-        options["bias"] = config.target.bias()
+        options["bias"] = bias_of(config.model, config.target)
     return build_network(config.target, config.model["name"], options, config.seed)
 
 

@@ -6,7 +6,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
@@ -38,12 +38,14 @@ class _Family(NamedTuple):
         leave_out: arguments of the constructors that are not keys of the section.
         extra: keys of the section that are not arguments, with type and default.
         instead: types and defaults that replace those of the argument of the same name.
+        besides: keys of the section for constructors without an argument of that name, with type and default.
     """
 
     members: Mapping[str, Any]
     leave_out: Iterable[str] = ()
     extra: Mapping[str, Any] = MappingProxyType({})
     instead: Mapping[str, Any] = MappingProxyType({})
+    besides: Mapping[str, Any] = MappingProxyType({})
 
     def checked(self, section: str, values: Tree) -> Tree:
         """The section with defaults for the keys that are not given.
@@ -58,7 +60,8 @@ class _Family(NamedTuple):
         cls = self.members[name]
         arguments = inspect.signature(cls).parameters
         replaced = {key: value for key, value in self.instead.items() if key in arguments}
-        extra = {**self.extra, **replaced, "name": (Literal[name], name)}
+        added = {key: value for key, value in self.besides.items() if key not in arguments}
+        extra = {**self.extra, **replaced, **added, "name": (Literal[name], name)}
         return _checked(_schema(cls.__name__, cls, self.leave_out, extra), values, f"{section}.")
 
 
@@ -174,6 +177,7 @@ _MODELS = _Family(
     {"shape", "n_tokens", "bias", "seed"},
     {"spin_flip_symmetric": (bool | Literal["auto"], "auto"), "boltzmann_bias": (bool, True)},
     {**_PERIODIC, "translation_invariant": (bool | Literal["auto"], "auto")},
+    {"bond_dimension": (Annotated[int, Field(ge=1)] | Literal["auto"] | None, None)},
 )
 _TRAINING = _schema("Training", TrainingOptions, (), {"data": (str, ""), **_EVERY})
 

@@ -87,6 +87,12 @@ class Engine:
         largest = max((weights.size for weights in self.weights.values()), default=0)
         return self.like.device.type == "cpu" and rows * largest < SMALL_PRODUCT
 
+    @property
+    def _is_captured(self) -> bool:
+        """Whether the draws are recorded as a CUDA graph, which holds no step whose sizes depend on the tokens."""
+        depends = self.bias is not None and self.bias.in_raster_order
+        return self.like.device.type == "cuda" and not depends and not any(n.is_incremental for n in self.graph.nodes)
+
     @torch.no_grad()
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
         """Draw configurations from uniform numbers `(B, C H W)`; sites held fixed keep their tokens."""
@@ -99,7 +105,7 @@ class Engine:
                     self.constants[node.name].copy_(torch.cat([value_sbc] * (1 + self.flips), 1))
             if self.bias is not None and self.strengths is not None:
                 self.strengths.copy_(self.bias.strengths(self.block, condition))
-            if self.like.device.type != "cuda" or any(node.is_incremental for node in self.graph.nodes):
+            if not self._is_captured:
                 return self._draw(u, given)
             if (given is None) not in self._captured:
                 self._captured[given is None] = Captured(self._draw, u, given)

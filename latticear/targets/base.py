@@ -124,8 +124,15 @@ class AbstractTarget(ABC):
         return {}
 
     @abstractmethod
-    def bias(self) -> BoltzmannBias | None:
-        """The known-neighbour term that holds for every distribution of this target; None without an energy."""
+    def bias(self, bond_dimension: int | None = None) -> BoltzmannBias | None:
+        """The known-neighbour term that holds for every distribution of this target; None without an energy.
+
+        Args:
+            bond_dimension: chi of the sum over later sites that is added to it; None for the known neighbours alone.
+
+        Raises:
+            ValueError: if there is no such sum for this target.
+        """
 
     def check_spin_flip(self, symmetric: bool, name: str = "spin_flip_symmetric") -> None:
         """Check that a model of this target may be symmetric under a flip of all spins.

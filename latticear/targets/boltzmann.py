@@ -54,8 +54,8 @@ class BoltzmannTarget(AbstractTarget):
             self._check_bias(model.bias.to_dict())
 
     @abstractmethod
-    def bias(self) -> BoltzmannBias:
-        """The known-neighbour term that holds for every distribution of this target."""
+    def bias(self, bond_dimension: int | None = None) -> BoltzmannBias:
+        """The known-neighbour term that holds for every distribution of this target; see the base class."""
 
     @abstractmethod
     def _check_model(self, model: AbstractModel) -> None:

@@ -50,8 +50,10 @@ class DisorderTarget(BoltzmannTarget):
     def model_options(self) -> dict[str, int]:
         return {"n_condition_maps": self.space.n_maps}
 
-    def bias(self) -> BoltzmannBias:
-        return self.space.bias(self.temperature)
+    def bias(self, bond_dimension: int | None = None) -> BoltzmannBias:
+        if bond_dimension is None:
+            return self.space.bias(self.temperature)
+        return self.space.bias(self.temperature, bond_dimension=bond_dimension)
 
     def _check_model(self, model: AbstractModel) -> None:
         n_maps = self.space.n_maps

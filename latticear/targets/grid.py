@@ -48,7 +48,7 @@ class GridTarget(AbstractTarget):
     def place(self) -> dict[str, Any]:
         return {}
 
-    def bias(self) -> BoltzmannBias | None:
+    def bias(self, bond_dimension: int | None = None) -> BoltzmannBias | None:
         return None
 
     def check_objective(self, objective: str) -> None:

@@ -29,7 +29,6 @@ class InstanceTarget(PointTarget):
         ValueError: for another system, a field, or a temperature that `PointTarget` refuses.
     """
 
-    objective: ClassVar[str | None] = "reverse-kl"
     noun: ClassVar[str] = "one instance of a disorder"
 
     def __init__(self, system: AbstractHamiltonian, temperature: float) -> None:
@@ -57,8 +56,8 @@ class InstanceTarget(PointTarget):
         """Whether all sites are equivalent but for their couplings, which the network is given."""
         return self.disorder.is_homogeneous
 
-    def bias(self) -> BoltzmannBias:
-        return self.disorder.bias(self.temperature)
+    def bias(self, bond_dimension: int | None = None) -> BoltzmannBias:
+        return self.disorder.bias(self.temperature, bond_dimension=bond_dimension)
 
     def _check_model(self, model: AbstractModel) -> None:
         n_maps = self.disorder.n_maps

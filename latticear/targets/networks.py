@@ -6,7 +6,7 @@ import inspect
 from typing import Any, NamedTuple
 
 from latticear.arguments import did_you_mean
-from latticear.models import MODELS, AbstractModel, MultiscalePixelCNN, PixelCNN
+from latticear.models import MODELS, AbstractModel, MultiscalePixelCNN, PixelCNN, TensorNetwork
 from latticear.models.multiscale.nearest import has_seam
 from latticear.spaces import ConfigurationSpace
 from latticear.targets.base import AbstractTarget
@@ -84,7 +84,8 @@ def default_model(
         temperature: T > 0, in units of the coupling, or a range (low, high); None for a grid.
         name: a name in `MODELS`; None for the network that suits the system best (`targets.default_network`).
         seed: seed of the initial weights.
-        options: arguments of the network, such as `width`, in place of its defaults.
+        options: arguments of the network, such as `width`, in place of its defaults; and `bond_dimension`, chi of the
+            sum over later sites in its logits, for any network that draws in raster order.
 
     Raises:
         ValueError: for an unknown name, or options that the network or the system does not allow.
@@ -96,12 +97,16 @@ def default_model(
         'multiscale'
     """
     target = target_of(hamiltonian, temperature=temperature)
-    name = default_network(target.space).name if name is None else name
+    if name is None:
+        name = TensorNetwork.name if "bond_dimension" in options else default_network(target.space).name
     if name not in MODELS:
         raise ValueError(f"name must be one of {sorted(MODELS)}, got {name!r}{did_you_mean(name, MODELS)}")
     valid = inspect.signature(MODELS[name]).parameters
     known = {key: getattr(target, attribute) for key, attribute in AUTO.items() if key in valid}
-    if "bias" not in options and target.has_energy and target.space.has_bonds:
+    bond_dimension = None if "bond_dimension" in valid else options.pop("bond_dimension", None)
+    if bond_dimension is not None:
+        known["bias"] = target.bias(bond_dimension)
+    elif "bias" not in options and target.has_energy and target.space.has_bonds:
         known["bias"] = target.bias()
     return build_network(target, name, known | target.model_options | options, seed)
 

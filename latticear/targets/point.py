@@ -56,8 +56,10 @@ class PointTarget(BoltzmannTarget):
     def single(self) -> Setting:
         return Setting(self.space, self.temperature)
 
-    def bias(self) -> BoltzmannBias:
-        return self.space.bias(self.temperature)
+    def bias(self, bond_dimension: int | None = None) -> BoltzmannBias:
+        if bond_dimension is None:
+            return self.space.bias(self.temperature)
+        return self.space.bias(self.temperature, bond_dimension=bond_dimension)
 
     def _check_model(self, model: AbstractModel) -> None:
         if size := model.conditioning.size:

@@ -132,8 +132,8 @@ class TemperatureRangeTarget(BoltzmannTarget):
         if not self.range.low <= temperature <= self.range.high:
             raise ValueError(f"the network of this config covers T = {self.range}, got {temperature:g}")
 
-    def bias(self) -> BoltzmannBias:
-        return self.space.bias()
+    def bias(self, bond_dimension: int | None = None) -> BoltzmannBias:
+        return self.space.bias() if bond_dimension is None else self.space.bias(bond_dimension=bond_dimension)
 
     def _check_model(self, model: AbstractModel) -> None:
         if model.conditioning.size != 1:

@@ -116,7 +116,12 @@ def fit(
     has_data = data is not None
     objective_of = target.suited_objective(has_data)
     suited = suited_options(
-        type(model), objective_of, shares_weights=shares_weights, has_data=has_data, system=target.only
+        type(model),
+        objective_of,
+        shares_weights=shares_weights,
+        has_data=has_data,
+        system=target.only,
+        looks_ahead=model.bias is not None and model.bias.in_raster_order,
     )
     chosen = options_of(suited | options)
     check_fit(model, target, chosen, seed, data, condition)

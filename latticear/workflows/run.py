@@ -14,7 +14,7 @@ from latticear.arguments import described
 from latticear.checksums import DamagedError
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.quantity import Estimate
-from latticear.hamiltonians import HAMILTONIANS
+from latticear.hamiltonians import HAMILTONIANS, LookaheadBias
 from latticear.models import MODELS, AbstractModel, check_is_model
 from latticear.runs.config import RunConfig, build_model, parse_config, to_toml
 from latticear.runs.directory import RunDirectory
@@ -248,6 +248,8 @@ def _config(
     section = {key: value for key, value in space.to_dict().items() if space.has_energy or key != "name"}
     if space.has_energy:
         arguments["boltzmann_bias"] = model.bias is not None
+        if isinstance(model.bias, LookaheadBias):
+            arguments["bond_dimension"] = model.bias.bond_dimension
         training = {"objective": "reverse-kl", **training}
     else:
         arguments = {k: v for k, v in arguments.items() if k not in ("n_components", "n_condition_maps")}

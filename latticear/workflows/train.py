@@ -236,7 +236,14 @@ def config_of(run: Path) -> dict[str, Any]:
     has_data = bool(training["data"])
     shares_weights, network = config.model.get("translation_invariant", True), MODELS[model["name"]]
     objective = target.suited_objective(has_data)
-    suited = suited_options(network, objective, shares_weights=shares_weights, has_data=has_data, system=target.only)
+    suited = suited_options(
+        network,
+        objective,
+        shares_weights=shares_weights,
+        has_data=has_data,
+        system=target.only,
+        looks_ahead="bond_dimension" in model,
+    )
     for key in ("objective", *ADDED_LATER):
         if training[key] == suited.get(key, getattr(TrainingOptions, key)):
             del training[key]

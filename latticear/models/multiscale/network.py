@@ -92,6 +92,7 @@ class MultiscalePixelCNN(AbstractModel):
     """
 
     name: ClassVar[str] = "multiscale"
+    draws_in_raster_order: ClassVar[bool] = False
     sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**22, "cuda": 2**26}
     block: ClassVar[dict[str, int]] = {"cpu": 2 * LANES, "cuda": 4096}
     added_later: ClassVar[dict[str, Any]] = {"taps": "regular"}
