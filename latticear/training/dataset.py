@@ -106,10 +106,8 @@ class Dataset:
         if not parts:
             return {}
         condition = None if self.condition is None else self.condition[0]
-        log_q = torch.cat([model(part, condition).double() for part in parts])
-        return {
-            "forward_ess": ess_of_data(log_q + beta * torch.cat([energy.energy_given(part, None) for part in parts]))
-        }
+        log_ratio = [model(part, condition).double() + beta * energy.energy_given(part, None) for part in parts]
+        return {"forward_ess": ess_of_data(torch.cat(log_ratio))}
 
 
 def n_held_out(n: int, fraction: float) -> int:
