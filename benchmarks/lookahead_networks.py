@@ -40,7 +40,8 @@ def row(name: str, chi: int, options: argparse.Namespace) -> dict[str, Any]:
     system = build()
     model = la.default_model(system, t, name=options.network, bond_dimension=chi)
     alone = _ess(model, system, t, options.n)
-    training = {key: value for key, value in (("learning_rate", options.rate),) if value is not None}
+    asked = {"learning_rate": options.rate, "objective": options.objective}
+    training = {key: value for key, value in asked.items() if value is not None}
     t_start = time.perf_counter()
     for _ in la.fit(model, system, temperature=t, steps=options.steps, batch_size=options.batch, **training):
         pass
@@ -65,6 +66,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rate", type=float, help="learning rate; by default that of latticear train")
+    parser.add_argument("--objective", help="training objective; by default that of latticear train")
     parser.add_argument("--network", default="pixelcnn")
     parser.add_argument("--n", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=2)

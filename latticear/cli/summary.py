@@ -51,6 +51,8 @@ def _training(content: Tree) -> Iterator[Line]:
     config, environment, last = content["config"], content.get("environment", {}), content.get("last_step")
     training = config["training"]
     yield "network", words.network(config["model"], content.get("n_parameters"))
+    if "bond_dimension" in config["model"]:
+        yield "later sites", words.lookahead(config["model"], environment)
     yield (
         "training",
         f"{training['objective']}, batch of {training['batch_size']}, learning rate {training['learning_rate']:g}, "

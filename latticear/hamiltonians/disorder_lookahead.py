@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from latticear.hamiltonians.lookahead import LookaheadBias
-from latticear.lookahead import Environments, RowWeights, environments_of_each
+from latticear.lookahead import Environments, RowWeights, Sweep, environments_of_each
 
 __all__ = ["DisorderLookahead"]
 
@@ -40,18 +41,28 @@ class DisorderLookahead(LookaheadBias):
         super().__init__(*common, weights=weights, bond_dimension=bond_dimension, couplings=couplings, **named)
         self._unit, self._places, self._kept = unit, couplings, _Kept()
 
-    def environments(self, device: torch.device | str = "cpu", couplings: Tensor | None = None) -> Environments:
+    def environments(
+        self, device: torch.device | str = "cpu", progress: Callable[[int, int], object] | None = None
+    ) -> Environments:
+        """Not defined, because the couplings differ from configuration to configuration; see `environments_given`.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(f"the sums over later sites of {self.description['name']} need the couplings of an instance")
+
+    def sweep(self, n: int, device: torch.device | str = "cpu", couplings: Tensor | None = None) -> Sweep:
+        if couplings is None:
+            return super().sweep(n, device)
+        return Sweep(self.environments_given(couplings, device), n, spin_flip=self.spin_flip)
+
+    def environments_given(self, couplings: Tensor, device: torch.device | str = "cpu") -> Environments:
         """The sums over later rows: of one instance if all configurations have the same couplings, else of each.
 
         Args:
-            device: their device.
             couplings: `(B, 2 H W)`, the maps of the couplings of each configuration.
-
-        Raises:
-            ValueError: without couplings.
+            device: their device.
         """
-        if couplings is None:
-            raise ValueError(f"the sums over later sites of {self.description['name']} need the couplings of each")
         of_bonds = couplings.detach().cpu()[:, self._places].double()
         if bool((of_bonds == of_bonds[0]).all()):
             return self._of(of_bonds[:1], torch.device(device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -55,11 +56,13 @@ class LookaheadBias(BoltzmannBias):
             )
         super().attach(rank)
 
-    def environments(self, device: torch.device | str = "cpu", couplings: Tensor | None = None) -> Environments:
-        """The sums over later rows, computed in the first call; couplings are those of a system with its own."""
+    def environments(
+        self, device: torch.device | str = "cpu", progress: Callable[[int, int], object] | None = None
+    ) -> Environments:
+        """The sums over later rows, computed in the first call, with progress as `Environments` reports it."""
         state, device = self._state, torch.device(device)
         if state.environments is None:
-            state.environments = Environments(self.weights, self.bond_dimension)
+            state.environments = Environments(self.weights, self.bond_dimension, progress)
         if state.environments.device != device:
             state.environments = state.environments.to(device)
         return state.environments
@@ -69,7 +72,7 @@ class LookaheadBias(BoltzmannBias):
 
     def sweep(self, n: int, device: torch.device | str = "cpu", couplings: Tensor | None = None) -> Sweep:
         """The conditional probabilities of n configurations, site by site, given the couplings of their `strengths`."""
-        return Sweep(self.environments(device, couplings), n, spin_flip=self.spin_flip)
+        return Sweep(self.environments(device), n, spin_flip=self.spin_flip)
 
     def forward(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
         """The term to add to the logits, float64 `(B, q, H, W)`, for tokens `(B, H, W)`."""

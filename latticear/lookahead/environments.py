@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -29,6 +31,7 @@ class Environments:
     Args:
         weights: the lattice.
         bond_dimension: chi, the largest bond dimension that is kept.
+        progress: called after each row with the number of rows that are done and of all rows.
 
     Attributes:
         weights, bond_dimension: as given.
@@ -42,7 +45,9 @@ class Environments:
         2104.13264, for drawing from them.
     """
 
-    def __init__(self, weights: RowWeights, bond_dimension: int) -> None:
+    def __init__(
+        self, weights: RowWeights, bond_dimension: int, progress: Callable[[int, int], object] | None = None
+    ) -> None:
         self.weights, self.bond_dimension = weights, bond_dimension
         height, width = weights.shape
         n, q, ones = weights.n_instances, weights.n_tokens, weights.site.new_ones
@@ -59,6 +64,8 @@ class Environments:
             cut = apply_and_cut(transfer(weights, y), rows[-1], upper, lower, bond_dimension)
             rows.append(cut.tensors)
             self.lost = torch.maximum(self.lost, cut.lost)
+            if progress is not None:
+                progress(len(rows), height)
         self.rows = rows[::-1]
 
     @property

@@ -38,6 +38,8 @@ def transfer_weights(model: AbstractModel, source: AbstractModel) -> int:
             f"a {model.name} with {model.n_tokens} tokens takes weights only from another, "
             f"got a {source.name} with {source.n_tokens}"
         )
+    if not type(model).has_weights:
+        return 0
     of_model, of_source = (
         {key: value for key, value in network.to_dict().items() if key not in _OF_THE_LATTICE}
         for network in (model, source)

@@ -90,7 +90,7 @@ class PixelCNNPlusPlus(AbstractModel):
             raise ValueError(f'output must be "categorical" or "logistic", got {output!r}')
         if output == "logistic" and self.bias is not None and self.bias.in_raster_order:
             raise ValueError(
-                'beside a bias with bond_dimension output must begin at zero, which "logistic" cannot: use "categorical"'
+                'output "logistic" cannot begin at zero, as it must with a bond_dimension: use "categorical"'
             )
         if first_kernel_size is None:
             first_kernel_size = max(3, 2 * max(self.shape) - 1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Unpack
+import warnings
+from typing import Any, ClassVar, Literal, Unpack
 
 import torch
 from torch import Tensor
@@ -10,10 +11,11 @@ from torch import Tensor
 from latticear.arguments import check_integer
 from latticear.hamiltonians import BoltzmannBias, LookaheadBias, hamiltonian_from_dict
 from latticear.models.base import AbstractModel, Common
+from latticear.models.bond_dimension import Found, Limits, Progress, find_bond_dimension
 from latticear.sampling.reference import Drawn, Given, draw_front
 from latticear.sampling.schedule import raster_rank
 
-__all__ = ["TensorNetwork"]
+__all__ = ["TensorNetwork", "searched"]
 
 
 class TensorNetwork(AbstractModel):
@@ -27,7 +29,11 @@ class TensorNetwork(AbstractModel):
     Args:
         shape: (H, W).
         n_tokens: q >= 2.
-        bond_dimension: chi, the largest bond dimension. Memory is at most `8 H W (q chi)^2` bytes.
+        bond_dimension: chi, the largest bond dimension. Memory is at most `8 H W (q chi)^2` bytes. "auto" tries 4, 8,
+            16 and so on until the ESS of 1000 configurations reaches `target_ess`; if time or memory do not suffice, a
+            warning says so, and the best one is taken.
+        target_ess, max_seconds, max_memory: for "auto", the ESS to be reached; the time of the search; and the memory
+            of the sums over later rows, in MB.
         common: `bias`, `spin_flip_symmetric`, `seed` and the others as in `AbstractModel`. The bias is that of a
             Hamiltonian at a temperature; without one, all configurations are equally probable. The symmetry of the
             Hamiltonian is kept exactly, so that `spin_flip_symmetric` changes nothing. With the bias of a disorder and
@@ -65,10 +71,25 @@ class TensorNetwork(AbstractModel):
     sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**17, "cuda": 2**24}
 
     def __init__(
-        self, shape: tuple[int, int], n_tokens: int = 2, *, bond_dimension: int = 16, **common: Unpack[Common]
+        self,
+        shape: tuple[int, int],
+        n_tokens: int = 2,
+        *,
+        bond_dimension: int | Literal["auto"] = 16,
+        target_ess: float = 0.9,
+        max_seconds: float = 600.0,
+        max_memory: float = 4000.0,
+        **common: Unpack[Common],
     ) -> None:
+        bias = common.get("bias")
+        if bond_dimension == "auto":
+            found = searched(bias, Limits(target_ess, max_seconds, max_memory))
+            if not found.reached:
+                warnings.warn(str(found), stacklevel=3)  # a call of the class has a frame of its own
+            bias, bond_dimension = found.bias, found.bond_dimension
         self.bond_dimension = check_integer("bond_dimension", bond_dimension, least=1)
-        common["bias"] = _looking_ahead(common.get("bias"), bond_dimension)
+        self.target_ess, self.max_seconds, self.max_memory = target_ess, max_seconds, max_memory
+        common["bias"] = _looking_ahead(bias, self.bond_dimension)
         super().__init__(shape, n_tokens, **common)
         if (self.n_condition, self.n_condition_maps) != (0, 0 if self.bias is None else self.bias.n_maps):
             raise ValueError(
@@ -98,6 +119,20 @@ class TensorNetwork(AbstractModel):
             if sweep is not None:
                 sweep.take(tokens[:, site])
         return Drawn(tokens.view(-1, *self.shape), log_q, log_q_given)
+
+
+def searched(bias: BoltzmannBias | None, limits: Limits, progress: Progress | None = None) -> Found:
+    """The bond dimension that a system at a temperature, given by its bias, needs within some limits."""
+    if bias is None:
+        raise ValueError('bond_dimension "auto" needs a bias: give that of a Hamiltonian at a temperature')
+    if bias.n_maps:
+        raise ValueError('bond_dimension "auto" is for one system, not for all couplings: give a number, such as 16')
+    return find_bond_dimension(
+        bias,
+        lambda each: TensorNetwork(each.shape, each.n_tokens, bias=each, bond_dimension=each.bond_dimension),
+        limits,
+        progress,
+    )
 
 
 def _looking_ahead(bias: BoltzmannBias | None, bond_dimension: int) -> BoltzmannBias | None:

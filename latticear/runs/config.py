@@ -14,7 +14,7 @@ import torch
 
 from latticear.checksums import ChangedFileWarning, toml_is_as_written
 from latticear.data.couplings import Couplings
-from latticear.hamiltonians import AbstractHamiltonian, hamiltonian_from_dict
+from latticear.hamiltonians import AbstractHamiltonian, BoltzmannBias, hamiltonian_from_dict
 from latticear.models import MODELS, AbstractModel, PixelCNN, TensorNetwork
 from latticear.runs.bond_dimension import bias_of, check_bond_dimension
 from latticear.runs.own_couplings import FILE as COUPLINGS, file_of_couplings
@@ -294,8 +294,12 @@ def _number_or_range(key: str, value: Any) -> Any:
     return low, high
 
 
-def build_model(config: RunConfig) -> AbstractModel:
+def build_model(config: RunConfig, bias: BoltzmannBias | None = None) -> AbstractModel:
     """Build the network of a config, with random initial weights that depend on the seed alone.
+
+    Args:
+        config: the config.
+        bias: the known-neighbour term of this config, if it is at hand with sums over later sites that took some time.
 
     Raises:
         ValueError: for an invalid argument of the network, a symmetry that the Hamiltonian does not have, or several
@@ -306,7 +310,7 @@ def build_model(config: RunConfig) -> AbstractModel:
     options = {key: value for key, value in config.model.items() if key not in beside}
     config.target.check_spin_flip(options.get("spin_flip_symmetric", False), "model.spin_flip_symmetric")
     if config.model.get("boltzmann_bias"):
-        options["bias"] = bias_of(config.model, config.target)
+        options["bias"] = bias_of(config.model, config.target) if bias is None else bias
     return build_network(config.target, config.model["name"], options, config.seed)
 
 

@@ -23,7 +23,7 @@ from latticear.estimation.weights import divergence
 from latticear.exact import exact_result
 from latticear.files import check_folder
 from latticear.hamiltonians import AbstractHamiltonian
-from latticear.models import AbstractModel
+from latticear.models import MODELS, AbstractModel
 from latticear.runs.config import RunConfig, resolve_device, stored, stored_config
 from latticear.runs.directory import RunDirectory
 from latticear.runs.provenance import environment
@@ -33,6 +33,7 @@ from latticear.training import TrainingError
 from latticear.workflows.budget import Clock, check_minutes, drawn_data, measured_cost
 from latticear.workflows.estimate import save_estimates
 from latticear.workflows.limits import check_memory
+from latticear.workflows.lookahead import settle_bond_dimension, sum_later_sites
 from latticear.workflows.train import asked_config, begin, train_run, training_data
 from latticear.workflows.trained import Report, trained
 
@@ -143,7 +144,7 @@ def names_of(configs: Sequence[Path]) -> list[str]:
 
 
 def _row(path: Path, config: RunConfig, minutes: float, n: int, report: Report, clock: Clock, overrun: float) -> Row:
-    run = _planned(path, config, minutes, clock)
+    run = _planned(path, config, minutes, clock, report)
     record = run.read_json(RECORD)
     if record.get("row", {}).get("n") == n:
         return {"run": str(path), **record["row"]}
@@ -153,7 +154,7 @@ def _row(path: Path, config: RunConfig, minutes: float, n: int, report: Report, 
     return {"run": str(path), **row}
 
 
-def _planned(path: Path, config: RunConfig, minutes: float, clock: Clock) -> RunDirectory:
+def _planned(path: Path, config: RunConfig, minutes: float, clock: Clock, report: Report) -> RunDirectory:
     """The run directory of a config, with the planned number of steps; it is made if it does not exist.
 
     The number of steps in `config` is set to the planned one.
@@ -162,8 +163,12 @@ def _planned(path: Path, config: RunConfig, minutes: float, clock: Clock) -> Run
         ValueError: if the directory holds a run with another config or training time.
     """
     if not path.exists():
-        seconds = _seconds_per_step(config, 60 * minutes, clock)
-        config.training["steps"] = max(1, round(60 * minutes / seconds))
+        settle_bond_dimension(config, report, lambda _: None, 60 * minutes)
+        if MODELS[config.model["name"]].has_weights:
+            seconds = _seconds_per_step(config, 60 * minutes, clock)
+            config.training["steps"] = max(1, round(60 * minutes / seconds))
+        else:
+            seconds, config.training["steps"] = 0.0, 1
         run_toml, files = stored(config)
         run = RunDirectory.create(path, run_toml, environment(resolve_device(config.device)), files)
         run.write_json(RECORD, {"minutes": minutes, "seconds_per_step": seconds})
@@ -171,6 +176,8 @@ def _planned(path: Path, config: RunConfig, minutes: float, clock: Clock) -> Run
     run = RunDirectory(path)
     before = stored_config(run.config_path).to_dict() | {"minutes": run.read_json(RECORD).get("minutes", minutes)}
     steps = before["training"]["steps"]
+    if config.model.get("bond_dimension") == "auto":
+        config.model["bond_dimension"] = before["model"].get("bond_dimension")
     changed = differences(config.to_dict(with_places=False) | {"minutes": minutes}, before)
     changed.pop("training.steps", None)
     for key, (new, old) in changed.items():
@@ -213,6 +220,7 @@ def _evaluated(run: RunDirectory, n: int, budget: float, device: torch.device, r
     config, model = trained(run.path, str(device))
     hamiltonian, temperature, _ = config.target.single
     exact = exact_result(hamiltonian, temperature)
+    sum_later_sites(model, report)
     drawn = _Drawn(model, hamiltonian, temperature, clock)
     with quiet():
         result = estimate(drawn.batches(n, config.seed, report), hamiltonian, temperature, exact=exact)
@@ -243,7 +251,7 @@ def _time_warnings(done: dict[str, Any], config: RunConfig, budget: float) -> li
     planned = config.training["steps"]
     if done["step"] < planned:
         return [f"stopped after {done['step']} of {planned} steps and {done['elapsed']:.0f} s: not fully trained"]
-    if done["elapsed"] < UNDERRUN * budget:
+    if done["elapsed"] < UNDERRUN * budget and MODELS[config.model["name"]].has_weights:
         return [
             f"trained {done['elapsed']:.0f} s of {budget:.0f} s: the machine was slower when the steps were planned"
         ]

@@ -38,6 +38,7 @@ from latticear.workflows.held import Held, read_held
 from latticear.workflows.instances import is_for_any, run_for_instance
 from latticear.workflows.limits import check_disk, check_memory, check_time
 from latticear.workflows.line_a_minute import duration
+from latticear.workflows.lookahead import sum_later_sites
 from latticear.workflows.trained import Report, Say, step_of, trained
 
 __all__ = ["monte_carlo_run", "sample_run"]
@@ -97,6 +98,7 @@ def sample_run(
     if is_for_any(run):
         run, instance = run_for_instance(run, instance), None
     model = run.model
+    sum_later_sites(model, report)
     setting = run.target.at(Asked(temperature, instance, condition, given), model)
     held = None if given is None else read_held(given, setting.system, n)
     if held is not None and setting.condition is not None:

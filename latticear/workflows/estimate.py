@@ -34,6 +34,7 @@ from latticear.targets import AbstractTarget, Asked, Setting
 from latticear.workflows.checked import check_setting
 from latticear.workflows.instances import config_for_instance, is_for_any, run_for_instance
 from latticear.workflows.limits import check_memory
+from latticear.workflows.lookahead import sum_later_sites
 from latticear.workflows.trained import Report, Say, Trained, step_of, trained
 
 __all__ = ["estimate_run", "save_estimates"]
@@ -104,6 +105,7 @@ def estimate_run(
     if is_for_any(run):
         run, instance = run_for_instance(run, instance), None
     model = run.model
+    sum_later_sites(model, report)
     draws = run.target.settings(Asked(instance=instance), _temperatures(run, temperatures, data, dataset), model)
     check_memory(len(draws) * n, "samples", "give a smaller -n")
     first, aims = draws[0]

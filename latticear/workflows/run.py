@@ -23,6 +23,7 @@ from latticear.samples import Samples
 from latticear.spaces import ConfigurationSpace
 from latticear.targets import AbstractTarget, Asked
 from latticear.training import Step
+from latticear.workflows.lookahead import lookahead_of
 from latticear.workflows.trained import trained
 
 __all__ = ["Run", "estimates_in", "load_run", "save_run"]
@@ -208,7 +209,9 @@ def save_run(
         )
     results = [estimates] if isinstance(estimates, Estimates) else list(estimates or [])
     content = _content(results, target)
-    run = RunDirectory.create(path, to_toml(config), environment(model.rank.device) | {"saved_by": "la.save_run"})
+    run = RunDirectory.create(
+        path, to_toml(config), environment(model.rank.device) | {"saved_by": "la.save_run"} | lookahead_of(model)
+    )
     for row in rows:
         run.log({"elapsed": 0.0, **row})
     weights = model.state_dict() if step is None else step.state.weights()

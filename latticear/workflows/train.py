@@ -31,9 +31,10 @@ from latticear.training import Step, TrainingError, TrainingOptions, fit
 from latticear.training.loop import work_of
 from latticear.training.state import ResumeError
 from latticear.training.suited import ADDED_LATER, suited_options
-from latticear.workflows.budget import Clock, check_no_steps, drawn_data, planned_steps, without_steps
+from latticear.workflows.budget import Clock, check_minutes, check_no_steps, drawn_data, planned_steps, without_steps
 from latticear.workflows.grid_runs import check_classes, check_same_data, completed
 from latticear.workflows.instances import fine_tuned
+from latticear.workflows.lookahead import lookahead_of, settle_bond_dimension, sum_later_sites
 from latticear.workflows.trained import Report, Say, step_of
 
 __all__ = ["asked_config", "begin", "check_out", "train_run", "training_data"]
@@ -111,15 +112,19 @@ def train_run(
     config = asked_config(tree, run)
     data = training_data(config, run, say=say, refuse=refuse)
     budget: dict[str, Any] = {}
+    bias = settle_bond_dimension(config, report, say, math.inf if minutes is None else check_minutes(minutes))
     if minutes is not None and run is not None:
         _check_same_minutes(run, minutes)
+    elif minutes is not None and not MODELS[config.model["name"]].has_weights:
+        budget = {"minutes": minutes}
+        say(f"{config.model['name']} has no weights to train: one step, whatever the time")
     elif minutes is not None:
         data = data or drawn_data(config)
         config.training["steps"], cost = planned_steps(config, data, minutes, begin, clock, t_start)
         budget = {"minutes": minutes, "seconds_per_step": cost.step}
         say(f"{minutes:g} minutes are {config.training['steps']} steps of {cost.step:.2g} s each")
     device = resolve_device(config.device)
-    model = build_model(config).to(device)
+    model = build_model(config, bias).to(device)
     latest, origin = run.latest() if run else None, _origin(run, source)
     if origin and latest is None:
         transfer_weights(model, load_model(origin["run"], device))
@@ -289,12 +294,23 @@ def asked_config(tree: dict[str, Any], run: RunDirectory | None = None) -> RunCo
         ValueError: for an invalid config, or one that differs from that of the resumed run.
         OSError: if a file cannot be read.
     """
+    if run is not None:
+        tree = _without_auto(tree, stored_config(run.config_path))
     config = parse_config(tree, completed) if run is None else stored_config(run.config_path, tree)
     if config.training["data"]:
         config.training["data"] = str(Path(config.training["data"]).resolve())
     if run is not None:
         _check_unchanged(config.to_dict(with_places=False), stored_config(run.config_path).to_dict())
     return config
+
+
+def _without_auto(tree: dict[str, Any], stored: RunConfig) -> dict[str, Any]:
+    """The config that a user requests, without the bond dimension "auto" where the run has the one that was found."""
+    model = tree.get("model")
+    found = stored.model.get("bond_dimension")
+    if found is None or not isinstance(model, dict) or model.get("bond_dimension") != "auto":
+        return tree
+    return tree | {"model": {key: value for key, value in model.items() if key != "bond_dimension"}}
 
 
 def begin(
@@ -339,6 +355,7 @@ def _train(
         shown = config.target.shown(model)
         exact = exact_result(shown.system, shown.temperature)
         status |= {"exact": exact.free_energy_per_site} if exact else {}
+    sum_later_sites(model, report)
     before = run.metrics()[-1:]
     done = before[0]["step"] if before else 0
     t_start = time.monotonic() - (before[0]["elapsed"] if before else 0.0)
@@ -357,7 +374,7 @@ def _train(
         except TrainingError as error:
             run.discard_checkpoint(done)  # its weights led to a loss that is not finite
             raise TrainingError(f"{error}; {run.last_good()}") from error
-    ended = {"finished": now(), "seconds": time.monotonic() - t_start}
+    ended = {"finished": now(), "seconds": time.monotonic() - t_start, **lookahead_of(model)}
     run.write_json("environment.json", ended | run.read_json("environment.json"))
     return True
 

@@ -16,6 +16,7 @@ __all__ = [
     "command",
     "estimate_command",
     "instance_option",
+    "lookahead",
     "machine",
     "network",
     "size_of",
@@ -100,6 +101,21 @@ def network(model: Tree, n_parameters: int | None = None) -> str:
     """The network of a config in words: its name, its size and the arguments that say how large it is."""
     sizes = [f"{key.replace('_', ' ')} {_short(model[key])}" for key in SHOWN if model.get(key) is not None]
     return ", ".join([model["name"], *([] if n_parameters is None else [f"{n_parameters:,} parameters"]), *sizes])
+
+
+def lookahead(model: Tree, environment: Tree) -> str:
+    """The sums over later sites in words: their bond dimension, and their cut and memory if the run states them.
+
+    Example:
+        >>> lookahead({"bond_dimension": 8}, {"lookahead": {"largest_cut": 2.3e-7, "megabytes": 1.25}})
+        'summed at bond dimension 8, largest weight cut 2.3e-07, 1.2 MB of memory'
+    """
+    text, stated = f"summed at bond dimension {model['bond_dimension']}", environment.get("lookahead")
+    if not stated:
+        return text
+    memory = stated["megabytes"]
+    shown = f"{memory:,.0f}" if memory >= 10 else f"{memory:.2g}"
+    return f"{text}, largest weight cut {stated['largest_cut']:.2g}, {shown} MB of memory"
 
 
 def trained_for(environment: Tree, last_step: Tree | None) -> str:

@@ -83,7 +83,10 @@ def test_what_it_needs():
         disorder.bias(bond_dimension=4)
     with pytest.raises(ValueError, match="bond_dimension must be at least 1, got 0"):
         disorder.bias(1.0, bond_dimension=0)
-    with pytest.raises(ValueError, match="sums over later sites of edwards_anderson_disorder need the couplings"):
-        disorder.bias(1.0, bond_dimension=4).environments()
+    for what in ("environments", "sweep"):
+        with pytest.raises(ValueError, match="sums over later sites of edwards_anderson_disorder need the couplings"):
+            getattr(disorder.bias(1.0, bond_dimension=4), what)(*[3] * (what == "sweep"))
+    with pytest.raises(ValueError, match='"auto" is for one system, not for all couplings: give a number'):
+        la.TensorNetwork((3, 4), bias=disorder.bias(1.0), bond_dimension="auto", n_condition_maps=2)
     with pytest.raises(ValueError, match="n_condition_maps of at least 2, got 0"):
         la.TensorNetwork((3, 4), bias=disorder.bias(1.0))

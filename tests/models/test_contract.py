@@ -20,6 +20,12 @@ def test_contract(name: str, n_tokens: int):
     contracts.check_model(MODELS[name], n_tokens)
 
 
+@pytest.mark.parametrize("n_tokens", [2, 3])
+@pytest.mark.parametrize("name", contracts.IN_RASTER_ORDER)
+def test_contract_with_the_sum_over_later_sites(name: str, n_tokens: int):
+    contracts.check_lookahead(MODELS[name], n_tokens)
+
+
 @pytest.mark.slow  # the contract sums over 2x3, 2x5 and 4x3
 @pytest.mark.parametrize("name", contracts.TRAINED)
 def test_normalised_over_4x4(name: str):

@@ -80,7 +80,7 @@ def test_which_network_is_taken_if_none_is_named():
         ),
         (
             ["model.name=pixelcnnpp", "model.output=logistic"],
-            'beside a bias with bond_dimension output must begin at zero, which "logistic" cannot: use "categorical"',
+            'output "logistic" cannot begin at zero, as it must with a bond_dimension: use "categorical"',
         ),
     ],
 )

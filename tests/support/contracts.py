@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+import torch
+
 import latticear as la
 from latticear.contracts import probabilities, samples
 from latticear.contracts.building import check_gradients, check_saved
 from latticear.contracts.model import CONDITIONS
 from latticear.contracts.samples import check_held
 from latticear.contracts.tried import every_configuration, log_prob_of, peaked, random_tokens
-from latticear.hamiltonians import Ising, Potts
-from latticear.models import MODELS, AbstractModel
+from latticear.hamiltonians import BlumeCapel, Ising, Potts
+from latticear.models import MODELS, AbstractModel, TensorNetwork
 
 __all__ = [
     "ALWAYS",
@@ -21,6 +23,7 @@ __all__ = [
     "check_flip",
     "check_gradients",
     "check_held",
+    "check_lookahead",
     "check_model",
     "check_normalised",
     "check_sampler",
@@ -31,6 +34,9 @@ __all__ = [
 
 TRAINED = sorted(name for name, network in MODELS.items() if list(network((2, 2)).parameters()))
 """The networks that have weights."""
+
+IN_RASTER_ORDER = [name for name in TRAINED if MODELS[name].draws_in_raster_order]
+"""Those of them whose logits may contain the sum over later sites."""
 
 ALWAYS = {"shapes", "alone", "causal", "log_prob", "sampler", "reference", "held sites", "gradients", "saved"}
 """What every network is judged by; the rest depends on its size and on the options that it takes."""
@@ -69,6 +75,29 @@ def check_two_tokens(build: Callable[..., AbstractModel], shape: tuple[int, int]
     check_held(biased)
     many = build(shape, 2, spin_flip_symmetric=True, bias=Ising(shape).bias(), n_condition=1, n_condition_maps=1)
     check_condition(peaked(many))
+
+
+def check_lookahead(build: Callable[..., AbstractModel], n_tokens: int) -> None:
+    """With the sum over later sites: the tensor network before training, and a network like any other after it."""
+    shape, options = ((3, 4), {"spin_flip_symmetric": True}) if n_tokens == 2 else ((2, 3), {})
+    system = Ising(shape) if n_tokens == 2 else BlumeCapel(shape, crystal_field=1.9, field=0.3)
+    bias = system.bias(2.0, bond_dimension=1)
+    fresh, alone = (
+        build(shape, n_tokens, bias=bias, **options),
+        TensorNetwork(shape, n_tokens, bias=bias, bond_dimension=1),
+    )
+    tokens = random_tokens(fresh, 100)
+    assert torch.equal(fresh.log_prob(tokens), alone.log_prob(tokens))
+    assert torch.equal(fresh.sample(100, seed=1).tokens, alone.sample(100, seed=1).tokens)
+    check_gradients(fresh, lenient=True)
+    model = peaked(fresh)
+    check_normalised(model)
+    probabilities.check_causal(model, n_trials=1)
+    check_sampler(model)
+    check_held(model)
+    check_saved(model)
+    if options:
+        check_flip(model)
 
 
 def check_components(build: Callable[..., AbstractModel], shape: tuple[int, int], n_tokens: int, n_components: int):

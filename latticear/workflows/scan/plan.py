@@ -255,13 +255,20 @@ def _groups(bases: list[RunConfig]) -> list[list[RunConfig]]:
     groups: list[list[RunConfig]] = []
     before: AbstractModel | None = None
     for base in bases:
-        model = build_model(base)  # raises ValueError for an invalid network, before any training
+        model = build_model(_without_search(base))  # raises ValueError for an invalid network, before any training
         if before is not None and _fit(model, before):
             groups[-1].append(base)
         else:
             groups.append([base])
         before = model
     return groups
+
+
+def _without_search(config: RunConfig) -> RunConfig:
+    """The config with a number in place of the bond dimension "auto", which is searched when a point is trained."""
+    if config.model.get("bond_dimension") != "auto":
+        return config
+    return replace(config, model=config.model | {"bond_dimension": 1})
 
 
 def _fit(model: AbstractModel, source: AbstractModel) -> bool:

@@ -1,0 +1,80 @@
+"""Sums over later sites of a run: their bond dimension, their progress, and what is recorded of them."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from latticear.hamiltonians import BoltzmannBias, LookaheadBias
+from latticear.models import AbstractModel
+from latticear.models.bond_dimension import Limits
+from latticear.models.tensor_network import searched
+from latticear.runs.bond_dimension import bias_of
+from latticear.runs.config import RunConfig
+from latticear.workflows.trained import Report, Say
+
+__all__ = ["lookahead_of", "settle_bond_dimension", "sum_later_sites"]
+
+PATIENCE = 2.0
+"""Seconds of silence before progress is reported."""
+
+
+def settle_bond_dimension(
+    config: RunConfig, report: Report, say: Say, seconds: float = math.inf
+) -> BoltzmannBias | None:
+    """Replace the bond dimension "auto" of a config by the one that a search finds.
+
+    Args:
+        config: the config of the run; what is found is stored in it.
+        report: called with progress.
+        say: called with a line about what was found.
+        seconds: time that the search may take besides its own limit.
+
+    Returns:
+        The bias with that bond dimension, whose sums are computed; None if the config gives a number, or none.
+    """
+    if config.model.get("bond_dimension") != "auto":
+        return None
+    limits = Limits(*(config.model[name] for name in Limits._fields))
+    bias = bias_of(config.model, config.target)
+    found = searched(bias, limits._replace(max_seconds=min(limits.max_seconds, seconds)), _Patient(report))
+    config.model["bond_dimension"] = found.bond_dimension
+    say(str(found))
+    return found.bias
+
+
+def sum_later_sites(model: AbstractModel, report: Report) -> None:
+    """Compute the sums over later sites that the logits of a network contain, if they do, with progress.
+
+    Where they depend on couplings that are a condition, they are computed when these are known.
+    """
+    if isinstance(model.bias, LookaheadBias) and not model.bias.n_maps:
+        patient = _Patient(report)
+        model.bias.environments(
+            model.rank.device, lambda done, total: patient(done, total, "rows summed, before anything is drawn")
+        )
+
+
+def lookahead_of(model: AbstractModel) -> dict[str, Any]:
+    """What environment.json states of these sums; empty without them, and where each instance has its own."""
+    if not isinstance(model.bias, LookaheadBias) or model.bias.n_maps:
+        return {}
+    sums = model.bias.environments(model.rank.device)
+    stated = {
+        "bond_dimension": model.bias.bond_dimension,
+        "largest_cut": float(sums.lost.max()),
+        "megabytes": sums.n_bytes / 1e6,
+    }
+    return {"lookahead": stated}
+
+
+class _Patient:
+    """Reports progress once the work has taken some seconds."""
+
+    def __init__(self, report: Report) -> None:
+        self._report, self._t_start = report, time.monotonic()
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        if time.monotonic() - self._t_start > PATIENCE:
+            self._report(done, total, text)

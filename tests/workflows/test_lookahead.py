@@ -1,0 +1,103 @@
+"""Runs whose logits contain the sum over later sites."""
+
+import json
+import tomllib
+
+import pytest
+import torch
+from support import tiny
+from support.tiny import estimated, silent
+
+import latticear as la
+from latticear.models import tensor_network
+from latticear.runs.directory import RunDirectory
+from latticear.workflows import describe, lookahead, sample_run, train_run
+from latticear.workflows.compare import compare_runs
+
+AUTO = ["model.name=tensor_network", "model.bond_dimension=auto", "model.target_ess=0.999"]
+SYSTEM = {"temperature": la.T_C, "hamiltonian": {"shape": [6, 6]}}
+NETWORK = [*tiny.SETS, "model.bond_dimension=1"]
+
+
+def _said(out, *sets, **options) -> list[str]:
+    said: list[str] = []
+    assert train_run(out, None, sets, SYSTEM, report=silent, say=said.append, **{"resume": False, **options})
+    return said
+
+
+def test_the_bond_dimension_that_was_found_is_stored(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    said = _said(out, *AUTO)
+    assert any(line.startswith("bond dimension 8: ESS ") for line in said)
+    assert tomllib.loads((out / "run.toml").read_text())["model"]["bond_dimension"] == 8
+    monkeypatch.setattr(tensor_network, "find_bond_dimension", None)
+    assert _said(out, *AUTO, resume=True) == []
+    with pytest.raises(ValueError, match=r"model\.bond_dimension is 8 there, got 4"):
+        _said(out, AUTO[0], "model.bond_dimension=4", resume=True)
+    assert estimated(out, 500)[0]["ess"].value > 0.95
+    assert la.load_run(out).model.bond_dimension == 8
+
+
+def test_a_time_budget_is_one_step_for_a_network_without_weights(tmp_path):
+    said = _said(tmp_path / "run", "model.name=tensor_network", minutes=5.0)
+    assert said == ["tensor_network has no weights to train: one step, whatever the time"]
+    assert len(la.load_run(tmp_path / "run").metrics) == 1
+
+
+def test_a_run_states_its_sums(tmp_path):
+    out = tiny.train(tmp_path / "run", "model.bond_dimension=1")
+    content = describe(out)
+    stated = content["environment"]["lookahead"]
+    sums = la.load_run(out).model.bias.environments()
+    assert (stated["bond_dimension"], stated["megabytes"]) == (1, sums.n_bytes / 1e6)
+    assert stated["largest_cut"] == pytest.approx(float(sums.lost.max()))
+    json.dumps(content)
+
+
+def test_a_run_goes_on_as_if_it_had_not_been_interrupted(tmp_path):
+    whole = tiny.train(tmp_path / "whole", "model.bond_dimension=1")
+    out, seen = tmp_path / "parts", []
+
+    def stop(done: int, total: int, text: str) -> None:
+        seen.append(done)
+        if done == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tiny.train(out, "model.bond_dimension=1", report=stop)
+    tiny.train(out, "model.bond_dimension=1", resume=True)
+    weights, again = (la.load_run(path).model.state_dict() for path in (whole, out))
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    assert seen[-1] == 10
+
+
+def test_a_saved_network_is_the_same_run(tmp_path):
+    ising = la.Ising((4, 4))
+    model = la.default_model(ising, 2.0, name="pixelcnn", bond_dimension=2, width=4, depth=2)
+    *_, step = la.fit(model, ising, temperature=2.0, steps=2, batch_size=16)
+    run = la.save_run(
+        tmp_path / "run", model, ising, temperature=2.0, step=step, training={"steps": 2, "batch_size": 16}
+    )
+    assert run.config.model["bond_dimension"] == run.model.bias.bond_dimension == 2
+    assert run.environment["lookahead"]["bond_dimension"] == 2
+    assert torch.equal(run.samples(20, seed=1).tokens, model.sample(20, seed=1).tokens)
+
+
+def test_progress_of_the_sums(tmp_path, monkeypatch):
+    out = tiny.train(tmp_path / "run", "model.bond_dimension=1")
+    monkeypatch.setattr(lookahead, "PATIENCE", -1.0)
+    seen: list[tuple] = []
+    sample_run(out, tmp_path / "a.h5", 10, seed=0, append=False, device="cpu", report=lambda *part: seen.append(part))
+    rows = [part[:2] for part in seen if "rows summed" in part[2]]
+    assert rows == [(2, 4), (3, 4), (4, 4)]
+
+
+def test_comparison_with_a_network_without_weights(tmp_path):
+    config = tmp_path / "tn.toml"
+    config.write_text('temperature = 2.0\n[hamiltonian]\nshape = [4, 4]\n[model]\nname = "tensor_network"\n')
+    options = {"minutes": 0.1, "n": 200, "overrides": ["model.bond_dimension=auto"], "values": {}, "report": silent}
+    rows = [list(compare_runs([config], tmp_path / "out", **options)) for _ in range(2)]
+    assert rows[0] == rows[1]
+    assert (rows[0][0]["steps"], rows[0][0]["parameters"]) == (1, 0)
+    assert not any("slower" in reason for reason in rows[0][0]["warnings"])
+    assert RunDirectory(tmp_path / "out" / "tn").read_json("environment.json")["lookahead"]["bond_dimension"] == 4
