@@ -39,7 +39,8 @@ class DisorderLookahead(LookaheadBias):
         temperature = common[2]
         weights = RowWeights.of_bonds(named["shape"], *unit, temperature)
         super().__init__(*common, weights=weights, bond_dimension=bond_dimension, couplings=couplings, **named)
-        self._unit, self._places, self._kept = unit, couplings, _Kept()
+        self._bonds, self._bond_energies, self._site_energies = unit
+        self._places, self._kept = couplings, _Kept()
 
     def environments(
         self, device: torch.device | str = "cpu", progress: Callable[[int, int], object] | None = None
@@ -75,7 +76,8 @@ class DisorderLookahead(LookaheadBias):
         key = (str(device), instances.numpy().tobytes())
         environments = self._kept.get(key)
         if environments is None:
-            weights = RowWeights.of_bonds(self.shape, *self._unit, self._at, instances).to(device)
+            unit = self._bonds, self._bond_energies, self._site_energies
+            weights = RowWeights.of_bonds(self.shape, *unit, self._at, instances).to(device)
             environments = Environments(weights, self.bond_dimension)
             self._kept.put(key, environments)
         return environments
@@ -88,6 +90,8 @@ class DisorderLookahead(LookaheadBias):
 
 class _Kept:
     """The sums that were used last; copies of a bias share them, since they never change."""
+
+    __slots__ = ("_sets",)  # without attributes that a sampler would take for changes of the network
 
     def __init__(self) -> None:
         self._sets: OrderedDict[tuple[str, bytes], Environments] = OrderedDict()

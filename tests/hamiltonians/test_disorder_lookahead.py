@@ -10,6 +10,8 @@ from latticear.exact import all_configurations
 from latticear.exact.tabulated import Tabulated
 from latticear.hamiltonians import disorder_lookahead
 from latticear.lookahead import Environments
+from latticear.sampling.choice import drawer
+from latticear.sampling.torch_engine import Engine
 
 TEMPERATURE = 0.9
 LATTICES = {
@@ -75,6 +77,17 @@ def test_sums_are_computed_once_for_each_instance(monkeypatch):
     for _ in range(2):
         bias(_tokens(4), couplings[[0, 3, 1, 0]])
     assert built == [2, 1, 4, 2, 3]
+
+
+def test_other_couplings_leave_the_sampler_as_it_is():
+    disorder = la.EdwardsAndersonDisorder((3, 4))
+    bias = disorder.bias(TEMPERATURE, bond_dimension=2)
+    model = la.PixelCNN((3, 4), bias=bias, width=4, depth=2, n_condition_maps=2)
+    before = drawer(model)
+    for couplings in disorder.draw(2):
+        model.sample(4, condition=model.condition_of(maps=couplings[None]))
+    assert drawer(model) is before
+    assert isinstance(before, Engine)
 
 
 def test_what_it_needs():
