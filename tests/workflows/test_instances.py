@@ -74,8 +74,9 @@ def test_a_list_of_bonds_is_taken_too(folder, tmp_path):
     rows = torch.cat([glass.bonds.double(), -glass.bond_energies[:, 1, 1, None]], 1)
     np.savetxt(tmp_path / "bonds.txt", rows.numpy())
     keys = ["model.bond_dimension=64", "hamiltonian.periodic=false"]
-    for name in ("edwards_anderson", "pair"):
-        run = _train(tmp_path / name, *keys, name=name)
+    of_pair = [*keys, "hamiltonian.bonds=[[0,1],[1,2]]"]
+    for name, own in (("edwards_anderson", keys), ("pair", of_pair)):
+        run = _train(tmp_path / name, *own, name=name)
         found = json.loads(succeed("estimate", run, "--instance", tmp_path / "bonds.txt", "-n", "100", "--json"))
         assert found["log_z"]["value"] == pytest.approx(exact_result(glass, T).log_z, rel=1e-6)
 
