@@ -38,7 +38,7 @@ ROWS: dict[str, tuple[Callable[[], Any], float]] = {
 def row(name: str, chi: int, options: argparse.Namespace) -> dict[str, Any]:
     build, t = ROWS[name]
     system = build()
-    model = la.default_model(system, t, name=options.network, bond_dimension=chi)
+    model = la.default_model(system, t, name=options.network, bond_dimension=chi or None)
     alone = _ess(model, system, t, options.n)
     asked = {"learning_rate": options.rate, "objective": options.objective}
     training = {key: value for key, value in asked.items() if value is not None}
@@ -62,7 +62,9 @@ def _ess(model: Any, system: Any, t: float, n: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", help="rows whose name contains one of these")
-    parser.add_argument("--chi", type=int, nargs="*", default=[4, 8, 16], help="bond dimensions")
+    parser.add_argument(
+        "--chi", type=int, nargs="*", default=[4, 8, 16], help="bond dimensions; 0 for a network without the sum"
+    )
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rate", type=float, help="learning rate; by default that of latticear train")

@@ -98,7 +98,8 @@ def default_model(
     """
     target = target_of(hamiltonian, temperature=temperature)
     if name is None:
-        name = TensorNetwork.name if "bond_dimension" in options else default_network(target.space).name
+        looks_ahead = options.get("bond_dimension") is not None
+        name = TensorNetwork.name if looks_ahead else default_network(target.space).name
     if name not in MODELS:
         raise ValueError(f"name must be one of {sorted(MODELS)}, got {name!r}{did_you_mean(name, MODELS)}")
     valid = inspect.signature(MODELS[name]).parameters

@@ -39,8 +39,7 @@ def suited_options(
             site overfits a data set if it maximises the likelihood, so without data of the user it does not.
         has_data: whether the user gives data; their likelihood is then part of the objective.
         system: the Hamiltonian of a target of one system at one temperature; None for any other target.
-        looks_ahead: whether the logits contain the sum over later sites, so that the training begins near the target,
-            with all of its phases.
+        looks_ahead: whether the logits contain the sum over later sites, so that the training begins near the target.
     """
     options = dict(network.training_defaults)
     if not shares_weights and not has_data:
@@ -51,8 +50,6 @@ def suited_options(
         options["objective"] = objective
     elif has_data:
         options.setdefault("objective", "forward-kl")
-    elif looks_ahead:
-        options["objective"] = "reverse-kl"
     elif network.holds_phases and system is not None and _has_phases(system):
         options |= _KEEPING_MODES | ({} if shares_weights else {"forward_share": 0.0})
     return options

@@ -49,10 +49,11 @@ def test_without_the_key_nothing_is_different():
 
 
 def test_training_begins_where_the_tensor_network_is():
-    glass = ("hamiltonian.name=edwards_anderson", "model.name=pixelcnn")
-    assert _load(*glass).training["objective"] == "forward-reverse-kl"
-    training = _load(*glass, "model.bond_dimension=4").training
-    assert (training["objective"], training["anneal"]) == ("reverse-kl", 0.0)
+    for system in ("ising", "edwards_anderson"):
+        named = (f"hamiltonian.name={system}", "model.name=pixelcnn")
+        plain, training = _load(*named).training, _load(*named, "model.bond_dimension=4").training
+        assert {key for key in plain if plain[key] != training[key]} == {"anneal"}
+        assert (plain["anneal"], training["anneal"]) == (0.3, 0.0)
     ising = la.Ising((3, 4))
     model = la.default_model(ising, 2.0, name="pixelcnn", bond_dimension=4)
     first = next(la.fit(model, ising, temperature=2.0, batch_size=64))
