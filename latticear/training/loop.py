@@ -90,7 +90,7 @@ def fit(
             groups of 16 configurations, each group at its own temperature, with temperatures spread evenly over the
             range. An `EdwardsAndersonDisorder`
             also draws groups of 16, each group with its own couplings; it needs reverse-kl, one temperature, and a
-            model with `n_condition_maps=2`. Such a model is fine-tuned to one `EdwardsAnderson`, by reverse-kl alone.
+            model with `n_condition_maps=2`. Such a model is fine-tuned to one `EdwardsAnderson` by any objective.
         seed: seed of all random draws of the training; samples drawn later with the same seed are independent of them.
         data: the configurations to maximise the likelihood of, an array or a file: all that `load_configurations`
             takes, such as tokens or spins `(n, H, W)`; None to draw them by Monte Carlo, if the objective needs data.
