@@ -243,7 +243,12 @@ Condition = Annotated[
 ]
 InstanceFile = Annotated[
     Path | None,
-    typer.Option("--instance", metavar="FILE", help="HDF5 file with /couplings, for a run that covers all couplings."),
+    typer.Option(
+        "--instance",
+        metavar="FILE",
+        help="File of couplings, HDF5 with /couplings, .npy or text: for a run that covers all couplings, or one of a "
+        "tensor network; in train the instance to fine-tune --from to.",
+    ),
 ]
 InstanceIndex = Annotated[
     Any,

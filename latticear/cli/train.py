@@ -15,6 +15,8 @@ from latticear.cli.options import (
     Data,
     DatasetName,
     HamiltonianName,
+    InstanceFile,
+    InstanceIndex,
     Levels,
     ModelName,
     Out,
@@ -25,6 +27,7 @@ from latticear.cli.options import (
     TemperatureOrRange,
     given_options,
     grid_of,
+    instance_of,
     network_of,
     number_of,
     number_or_text,
@@ -60,6 +63,8 @@ def train(
             "--from", metavar="RUN", help="Start from the weights (and the config) of a run; its lattice may differ."
         ),
     ] = None,
+    instance: InstanceFile = None,
+    index: InstanceIndex = None,
     grow: Annotated[bool, typer.Option(help="Train on smaller lattices first, doubling the extents.")] = False,
     levels: Levels = None,
     minutes: Annotated[
@@ -82,7 +87,9 @@ def train(
             raise ValueError("train needs --out, the run directory")
         if grow and source is not None:
             raise ValueError("--grow starts from a small lattice that it trains itself; leave out --from")
-        file = one_file(data)
+        if grow and instance is not None:
+            raise ValueError("--instance fine-tunes the network of --from RUN; leave out --grow")
+        file, couplings = one_file(data), instance_of(instance, index)
         values = {
             **given_options(temperature=number_or_text(temperature), seed=seed, device=device),
             **grid_of(size, levels, hamiltonian),
@@ -96,7 +103,7 @@ def train(
             if grow:
                 finished = grow_run(out, config, sets or [], values, **options)
             else:
-                finished = train_run(out, config, sets or [], values, source=source, **options)
+                finished = train_run(out, config, sets or [], values, source=source, instance=couplings, **options)
         if progress.text:
             console.print(progress.text)
         if not finished:

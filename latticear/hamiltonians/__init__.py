@@ -15,6 +15,7 @@ from latticear.hamiltonians.bias import BoltzmannBias, Strengths
 from latticear.hamiltonians.blume_capel import BlumeCapel
 from latticear.hamiltonians.components import ComponentBias, Components
 from latticear.hamiltonians.custom import CustomHamiltonian
+from latticear.hamiltonians.disorder_lookahead import DisorderLookahead
 from latticear.hamiltonians.edwards_anderson import EdwardsAnderson
 from latticear.hamiltonians.edwards_anderson_disorder import EdwardsAndersonDisorder
 from latticear.hamiltonians.ising import Ising
@@ -46,6 +47,7 @@ __all__ = [
     "ComponentBias",
     "Components",
     "CustomHamiltonian",
+    "DisorderLookahead",
     "EdwardsAnderson",
     "EdwardsAndersonDisorder",
     "Ising",

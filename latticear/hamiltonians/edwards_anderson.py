@@ -34,6 +34,9 @@ class EdwardsAnderson(NamedHamiltonian):
         field: h, uniform.
         lattice: options of `Lattice`: `periodic` (default: in both directions), `antiperiodic`, `missing`.
 
+    Attributes:
+        maps: float64 `(2, H, W)`, the couplings, given or drawn.
+
     Raises:
         ValueError: for couplings of another shape, an unknown distribution, or a lattice that is not square.
 
@@ -60,13 +63,13 @@ class EdwardsAnderson(NamedHamiltonian):
         self.couplings: Tensor | None = None
         if couplings is not None:
             self.couplings = numbers("couplings", couplings, (2, *grid.shape))
-        drawn = random_couplings(grid.shape, distribution, seed) if self.couplings is None else self.couplings
+        self.maps = random_couplings(grid.shape, distribution, seed) if self.couplings is None else self.couplings
         super().__init__(
             grid,
             SPINS,
             -torch.outer(SPINS, SPINS),
             field=self.field,
-            couplings=drawn.flatten()[couplings_of(grid)],
+            couplings=self.maps.flatten()[couplings_of(grid)],
             bonds=grid.nearest,
         )
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import ClassVar, Literal, Unpack
+from typing import Any, ClassVar, Literal, Unpack
 
 import torch
 from torch import Tensor
 
-from latticear.arguments import check_seed
+from latticear.arguments import check_integer, check_seed
 from latticear.hamiltonians.abstract_disorder import AbstractDisorder
 from latticear.hamiltonians.bias import BoltzmannBias
+from latticear.hamiltonians.disorder_lookahead import DisorderLookahead
 from latticear.hamiltonians.edwards_anderson import EdwardsAnderson, check_disorder, couplings_of, random_couplings
 from latticear.hamiltonians.ising import SPINS
 from latticear.hamiltonians.named import LatticeOptions, NamedHamiltonian
@@ -110,16 +111,13 @@ class EdwardsAndersonDisorder(AbstractDisorder, NamedHamiltonian):
         return self.token_energy(tokens, maps[:, self._places.to(maps.device)])
 
     def bias(self, temperature: float | None = None, *, bond_dimension: int | None = None) -> BoltzmannBias:
-        if bond_dimension is not None:
-            raise ValueError(
-                "bond_dimension goes with given couplings, as of EdwardsAnderson; leave it out for a disorder"
-            )
-        return BoltzmannBias(
-            self._unit.neighbourhoods,
-            self.site_energies,
-            None if temperature is None else check_temperature(temperature),
-            shape=self.shape,
-            spin_flip=True,
-            hamiltonian=self.to_dict(),
-            couplings=self._places,
-        )
+        t = None if temperature is None else check_temperature(temperature)
+        known = self._unit.neighbourhoods, self.site_energies, t
+        about: dict[str, Any] = {"shape": self.shape, "spin_flip": True, "hamiltonian": self.to_dict()}
+        if bond_dimension is None:
+            return BoltzmannBias(*known, **about, couplings=self._places)
+        if t is None:
+            raise ValueError("a sum over later sites is for one temperature: give one, or leave bond_dimension out")
+        bond_dimension = check_integer("bond_dimension", bond_dimension, least=1)
+        unit = self._unit.bonds, self._unit.bond_energies, self.site_energies
+        return DisorderLookahead(*known, **about, couplings=self._places, unit=unit, bond_dimension=bond_dimension)

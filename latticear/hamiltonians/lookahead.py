@@ -69,13 +69,14 @@ class LookaheadBias(BoltzmannBias):
     def tells(self, sites: Tensor) -> bool:
         return True
 
-    def sweep(self, n: int, device: torch.device | str = "cpu") -> Sweep:
-        """The conditional probabilities of n configurations, site by site."""
+    def sweep(self, n: int, device: torch.device | str = "cpu", couplings: Tensor | None = None) -> Sweep:
+        """The conditional probabilities of n configurations, site by site, given the couplings of their `strengths`."""
         return Sweep(self.environments(device), n, spin_flip=self.spin_flip)
 
     def forward(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
         """The term to add to the logits, float64 `(B, q, H, W)`, for tokens `(B, H, W)`."""
-        swept = self.sweep(len(tokens), tokens.device).run(tokens=tokens, with_logits=True)
+        couplings = self.strengths(len(tokens), condition).couplings
+        swept = self.sweep(len(tokens), tokens.device, couplings).run(tokens=tokens, with_logits=True)
         return cast(Tensor, swept.logits).movedim(3, 1)
 
     def at(self, tokens: Tensor, sites: Tensor, strengths: Strengths) -> Tensor:
@@ -83,7 +84,7 @@ class LookaheadBias(BoltzmannBias):
         (site,), state = sites.tolist(), self._state
         sweep = state.sweep
         if sweep is None or sweep.n != len(tokens) or not 0 < sweep.site <= site:
-            sweep = state.sweep = self.sweep(len(tokens), tokens.device)
+            sweep = state.sweep = self.sweep(len(tokens), tokens.device, strengths.couplings)
         while sweep.site < site:
             sweep.take(tokens[:, sweep.site].long())
         return sweep.logits()[:, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,6 +41,7 @@ class Environments:
     Attributes:
         weights, bond_dimension: as given.
         rows: for each row the tensors `(I, a, s, t, b)` of its columns, up to a common factor.
+        which: int64 `(n,)`, the instance of each of n configurations; None for one of all, or one for each.
         lost: float64 `(I,)`, largest share of the squared norm of a matrix product that was cut at one bond.
         log_scale: float64 `(I,)`, logarithm of the factors that are left out of the first row's product.
 
@@ -54,6 +56,7 @@ class Environments:
         self, weights: RowWeights, bond_dimension: int, progress: Callable[[int, int], object] | None = None
     ) -> None:
         self.weights, self.bond_dimension = weights, bond_dimension
+        self.which: Tensor | None = None
         height, width = weights.shape
         n, q, ones = weights.n_instances, weights.n_tokens, weights.site.new_ones
         if weights.cyclic:
@@ -92,10 +95,27 @@ class Environments:
 
     def to(self, device: torch.device) -> Environments:
         """The same on another device."""
-        moved = object.__new__(Environments)
         rows = [[tensor.to(device) for tensor in row] for row in self.rows]
-        moved.__dict__ = self.__dict__ | {"rows": rows, "weights": self.weights.to(device)}
-        return moved
+        which = None if self.which is None else self.which.to(device)
+        return self._with(rows=rows, weights=self.weights.to(device), which=which)
+
+    def of_each(self, which: Tensor) -> Environments:
+        """The same for a `Sweep` through n configurations, each with one of the instances: int64 `(n,)`."""
+        return self._with(which=which)
+
+    def instances(self, n: int) -> Tensor:
+        """The instance of each of n configurations: int64 `(n,)`."""
+        device = self.weights.site.device
+        if self.which is not None:
+            return self.which
+        if self.weights.n_instances > 1:
+            return torch.arange(n, device=device)
+        return torch.zeros(n, dtype=torch.long, device=device)
+
+    def _with(self, **changes: Any) -> Environments:
+        changed = object.__new__(Environments)
+        changed.__dict__ = self.__dict__ | changes
+        return changed
 
 
 def _legs(bonds: Tensor) -> Legs:

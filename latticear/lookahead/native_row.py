@@ -59,7 +59,7 @@ class NativeRow:
         weights, n = environments.weights, len(tokens)
         self._q = weights.n_tokens
         self._n_first = self._q if weights.closed else 1
-        self._instances = torch.arange(n) if weights.n_instances > 1 else None
+        self._instances = environments.instances(n).contiguous() if weights.n_instances > 1 else None
         self._shares = torch.empty(n, self._q, dtype=torch.float64)
         self._sums = self._left = torch.empty(0, dtype=dtype)
         self._memory = torch.empty(0, dtype=torch.uint8)

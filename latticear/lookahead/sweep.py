@@ -64,7 +64,7 @@ class Sweep:
         self.n, self.site, self._spin_flip = n, 0, spin_flip
         self._turned, self._settled = torch.zeros(2, n, dtype=torch.bool, device=device)
         self._tokens = torch.zeros(n, *shape, dtype=torch.long, device=device)
-        self._each = torch.arange(n, device=device)
+        self._instances = environments.instances(n)
         self._known, self._begun = self._weights.site.new_empty(0), -1
         compiled = device.type == "cpu" and library() is not None
         self._row = (NativeRow if compiled else TorchRow)(environments, self._tokens, dtype)
@@ -128,9 +128,7 @@ class Sweep:
         y, x = self._begin()
         share, known = self._row.shares(x), self._known[:, x]
         if x:
-            known = (
-                known * self._weights.right[:, y, x - 1].expand(self.n, -1, -1)[self._each, self._tokens[:, y, x - 1]]
-            )
+            known = known * self._weights.right[self._instances, y, x - 1, self._tokens[:, y, x - 1]]
         positive = share.clamp(min=0)
         total = positive.sum(1, keepdim=True)
         negative = total - share.sum(1, keepdim=True)
@@ -167,14 +165,13 @@ class Sweep:
     def _known_above(self, y: int) -> Tensor:
         """The weights of the sites of the row and of their bonds to the row above, by token: `(n, W, q)`."""
         weights = self._weights
-        known = weights.site[:, y].expand(self.n, -1, -1)
+        known = weights.site[self._instances, y]
         if y == 0:
             return known
         above, columns = self._tokens[:, y - 1], torch.arange(self._tokens.shape[2], device=self._tokens.device)
         for bonds, shift in ((weights.down, 0), (weights.down_right, 1), (weights.down_left, -1)):
             if bonds is None:
                 continue
-            instance = self._each[:, None] if len(bonds) > 1 else torch.zeros_like(self._each)[:, None]
-            chosen = bonds[instance, y - 1, columns, above]
+            chosen = bonds[self._instances[:, None], y - 1, columns, above]
             known = known * chosen.roll(shift, 1)
         return known

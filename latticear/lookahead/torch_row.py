@@ -25,7 +25,7 @@ class TorchRow:
     def __init__(self, environments: Environments, tokens: Tensor, dtype: torch.dtype = torch.float64) -> None:
         self._environments, self._tokens, self._dtype = environments, tokens, dtype
         self._n, self._y = len(tokens), 0
-        self._each = torch.arange(self._n, device=tokens.device)
+        self._each, self._instances = torch.arange(self._n, device=tokens.device), environments.instances(self._n)
         self._bonds = self._left = tokens.new_empty(0, dtype=dtype)
         self._matrices: list[Tensor] = []
         self._sums: list[Tensor] = []
@@ -34,12 +34,12 @@ class TorchRow:
         """Begin row y, where `known` `(n, W, q)` are the weights of its tokens given the rows above."""
         weights, n, self._y = self._environments.weights, self._n, y
         q, width = weights.n_tokens, weights.shape[1]
-        self._bonds = weights.right[:, y].to(self._dtype)
+        self._bonds = weights.right[self._instances, y].to(self._dtype)
         self._matrices = [self._chosen(tensor) for tensor in self._environments.rows[y]]
         self._left = self._bonds.new_ones(n, 1)
         known = known.to(self._dtype)
         if weights.closed:
-            right = self._bonds[:, -1].permute(1, 0, 2).expand(q, n, q)[..., None].contiguous()  # (s, n, first, b)
+            right = self._bonds[:, -1].permute(1, 0, 2)[..., None].contiguous()  # (s, n, first, b)
         else:
             right = self._bonds.new_ones(q, n, 1, 1)
         self._sums = []
@@ -47,7 +47,7 @@ class TorchRow:
             sums = self._times_matrices(x, right) * known[:, x].T[:, :, None, None]  # (s, n, first, a)
             self._sums.insert(0, sums)
             if x:
-                right = torch.einsum("nps,snfa->pnfa", self._bonds[:, x - 1].expand(n, -1, -1), sums)
+                right = torch.einsum("nps,snfa->pnfa", self._bonds[:, x - 1], sums)
                 right = right / right.abs().amax((0, 2, 3))[:, None, None].clamp(min=torch.finfo(self._dtype).tiny)
 
     def shares(self, x: int) -> Tensor:
@@ -56,8 +56,7 @@ class TorchRow:
         if x == 0:
             first = sums.diagonal(dim1=0, dim2=2) if sums.shape[2] > 1 else sums[:, :, 0].permute(1, 2, 0)
             return torch.einsum("na,nas->ns", self._left, first).double()
-        bonds = self._bonds[:, x - 1].expand(self._n, -1, -1)
-        within = bonds[self._each, self._tokens[:, self._y, x - 1]]
+        within = self._bonds[self._each, x - 1, self._tokens[:, self._y, x - 1]]
         return (torch.einsum("na,sna->ns", self._left, sums[:, :, 0]) * within).double()
 
     def advance(self, x: int) -> None:
@@ -76,7 +75,7 @@ class TorchRow:
         """Configurations that share a matrix of column x, given their tokens, and that matrix."""
         matrices = self._matrices[x]  # (i, t, s, a, b)
         if len(matrices) > 1:
-            return [(self._each, matrices[self._each, self._lower(x), tokens])]
+            return [(self._each, matrices[self._instances, self._lower(x), tokens])]
         lower, groups = self._lower(x), []
         for t in range(matrices.shape[1]):
             for s in range(matrices.shape[2]):
@@ -99,7 +98,7 @@ class TorchRow:
         """Matrices of column x times sums to the right `(s, n, f, b)`: `(s, n, f, a)`."""
         matrices = self._matrices[x]
         if len(matrices) > 1:
-            return torch.einsum("nsab,snfb->snfa", matrices[self._each, self._lower(x)], right)
+            return torch.einsum("nsab,snfb->snfa", matrices[self._instances, self._lower(x)], right)
         q, n, first, _ = right.shape
         if matrices.shape[1] == 1:
             return torch.bmm(right.flatten(1, 2), matrices[0, 0].mT).view(q, n, first, -1)

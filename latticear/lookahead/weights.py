@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,22 +63,17 @@ class RowWeights:
         Raises:
             ValueError: for bonds between other sites than nearest and next-nearest neighbours.
         """
-        height, width = shape
-        q, ones = site_energies.shape[1], site_energies.new_ones(1, len(bonds))
-        factors = ones if factors is None else factors
-        energy = {name: site_energies.new_zeros(len(factors), height * width, q, q) for name in _STEPS.values()}
-        found: set[str] = set()
-        for k, (i, j) in enumerate(bonds.tolist()):
-            table = bond_energies[k]
-            place = _place(divmod(i, width), divmod(j, width), shape)
-            if place is None:
-                place, table = _place(divmod(j, width), divmod(i, width), shape), table.T
-            if place is None:
-                far = f"{divmod(i, width)} and {divmod(j, width)}"
-                raise ValueError(f"{ANOTHER}, but the sites (y, x) = {far} are joined")
-            name, (y, x) = place
-            energy[name][:, y * width + x] += factors[:, k, None, None] * table
-            found.add(name)
+        if factors is None:
+            factors = site_energies.new_ones(1, len(bonds))
+        n, n_sites, q = len(factors), *site_energies.shape
+        kinds, places, turned = _placed(bonds.reshape(-1, 2), shape)
+        tables = torch.where(turned[:, None, None], bond_energies.mT, bond_energies)
+        energy, found = {}, set()
+        for kind, name in enumerate(_STEPS.values()):
+            chosen = (kinds == kind).nonzero()[:, 0]
+            each = factors[:, chosen, None, None] * tables[chosen]
+            energy[name] = site_energies.new_zeros(n, n_sites, q, q).index_add_(1, places[chosen], each)
+            found |= {name} if len(chosen) else set()
         weights: dict[str, Any] = {}
         scale = torch.zeros(len(factors), dtype=torch.float64)
         for name, values in (*energy.items(), ("site", site_energies.expand(len(factors), -1, -1))):
@@ -118,20 +114,41 @@ class RowWeights:
 
     def to(self, device: torch.device) -> RowWeights:
         """The same on another device."""
-        tensors: dict[str, Any] = {k: value.to(device) for k, value in vars(self).items() if isinstance(value, Tensor)}
+        return self._each(lambda tensor: tensor.to(device))
+
+    def take(self, which: Tensor) -> RowWeights:
+        """The weights of some of the instances, int64 `(n,)`, where a number may occur several times."""
+        return self._each(lambda tensor: tensor[which])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> RowWeights:
+        tensors: dict[str, Any] = {k: change(value) for k, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **tensors)
 
 
 _STEPS = {(0, 1): "right", (1, 0): "down", (1, 1): "down_right", (1, -1): "down_left"}
 
 
-def _place(a: tuple[int, int], b: tuple[int, int], shape: tuple[int, int]) -> tuple[str, tuple[int, int]] | None:
-    """The name of the bond from a to b, and a; None unless b is one of the four neighbours with which a is listed."""
-    (height, width), (y, x) = shape, (end - start for start, end in zip(a, b, strict=True))
-    name = _STEPS.get((_step(y, height), _step(x, width)))
-    return None if name is None else (name, a)
+def _placed(bonds: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """For each bond the number of its kind in `_STEPS`, the site with which it is listed, and whether that is its end.
+
+    Raises:
+        ValueError: for a bond between other sites than nearest and next-nearest neighbours.
+    """
+    (height, width), (start, end) = shape, bonds.T
+    dy = _steps(end // width - start // width, height)
+    dx = _steps(end % width - start % width, width)
+    kinds, turned = torch.full_like(start, -1), torch.zeros_like(start, dtype=torch.bool)
+    for kind, (down, right) in enumerate(_STEPS):
+        backwards = (dy == -down) & (dx == -right)
+        kinds[backwards | ((dy == down) & (dx == right))] = kind
+        turned |= backwards
+    for i, j in bonds[kinds < 0].tolist():
+        far = f"{divmod(i, width)} and {divmod(j, width)}"
+        raise ValueError(f"{ANOTHER}, but the sites (y, x) = {far} are joined")
+    return kinds, torch.where(turned, end, start), turned
 
 
-def _step(difference: int, extent: int) -> int:
-    """A difference of coordinates as -1, 0 or 1, across the boundary where that is shorter; others as they are."""
-    return difference - extent * round(difference / extent) if abs(difference) == extent - 1 > 1 else difference
+def _steps(differences: Tensor, extent: int) -> Tensor:
+    """Differences of coordinates as -1, 0 or 1, across the boundary where that is shorter; others as they are."""
+    across = (differences.abs() == extent - 1) & (extent > 2)
+    return torch.where(across, differences - extent * differences.sign(), differences)

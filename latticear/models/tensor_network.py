@@ -36,11 +36,12 @@ class TensorNetwork(AbstractModel):
             of the sums over later rows, in MB.
         common: `bias`, `spin_flip_symmetric`, `seed` and the others as in `AbstractModel`. The bias is that of a
             Hamiltonian at a temperature; without one, all configurations are equally probable. The symmetry of the
-            Hamiltonian is kept exactly, so that `spin_flip_symmetric` changes nothing.
+            Hamiltonian is kept exactly, so that `spin_flip_symmetric` changes nothing. With the bias of a disorder and
+            `n_condition_maps=2` the couplings are the condition of each configuration.
 
     Raises:
         ValueError: for a bond dimension below 1, a bias that has no such sum or is for many temperatures, or a
-            condition.
+            condition other than couplings.
 
     References:
         Frias-Perez et al., "Collective Monte Carlo updates through tensor network renormalization" (2023), arXiv
@@ -90,8 +91,11 @@ class TensorNetwork(AbstractModel):
         self.target_ess, self.max_seconds, self.max_memory = target_ess, max_seconds, max_memory
         common["bias"] = _looking_ahead(bias, self.bond_dimension)
         super().__init__(shape, n_tokens, **common)
-        if self.conditioned:
-            raise ValueError("a tensor network takes no condition: build one for each temperature or instance")
+        if (self.n_condition, self.n_condition_maps) != (0, 0 if self.bias is None else self.bias.n_maps):
+            raise ValueError(
+                "a tensor network takes no condition but the couplings of the bias of a disorder: build one for each "
+                "temperature or system"
+            )
         self._set_rank(raster_rank(self.shape, self.shape[1]))
 
     def _logits(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
@@ -104,7 +108,8 @@ class TensorNetwork(AbstractModel):
             drawn = draw_front(u.new_zeros(*u.shape, self.n_tokens), u, given, 1)
             return drawn._replace(tokens=drawn.tokens.view(-1, *self.shape))
         parts = (u, None, None) if given is None else (u, *given)
-        swept = self.bias.sweep(len(u), u.device).run(*(p if p is None else p.view(-1, *self.shape) for p in parts))
+        sweep = self.bias.sweep(len(u), u.device, self.bias.strengths(len(u), condition).couplings)
+        swept = sweep.run(*(part if part is None else part.view(-1, *self.shape) for part in parts))
         return Drawn(swept.tokens, swept.log_q, swept.log_q_given)
 
 
@@ -112,6 +117,8 @@ def searched(bias: BoltzmannBias | None, limits: Limits, progress: Progress | No
     """The bond dimension that a system at a temperature, given by its bias, needs within some limits."""
     if bias is None:
         raise ValueError('bond_dimension "auto" needs a bias: give that of a Hamiltonian at a temperature')
+    if bias.n_maps:
+        raise ValueError('bond_dimension "auto" is for one system, not for all couplings: give a number, such as 16')
     return find_bond_dimension(
         bias,
         lambda each: TensorNetwork(each.shape, each.n_tokens, bias=each, bond_dimension=each.bond_dimension),

@@ -22,7 +22,7 @@ from latticear.runs.schema import GRID, HAMILTONIAN, checked_data
 from latticear.runs.trees import Tree, config_tree
 from latticear.spaces import Grid
 from latticear.tables import brief
-from latticear.targets import TARGETS, AbstractTarget, GridTarget, target_of
+from latticear.targets import TARGETS, AbstractTarget, GridTarget, for_a_network, target_of
 from latticear.targets.networks import (
     AUTO,
     WITHOUT_ENERGY,
@@ -193,6 +193,7 @@ def _hamiltonian_config(tree: Tree, trains: bool) -> RunConfig:
     if not trains and sections["model"]["name"] == TensorNetwork.name:
         sections["model"] |= SEARCHED
     model = HAMILTONIAN.model(sections["model"])
+    target = for_a_network(target, model.get("n_condition_maps", 0))
     _replace_auto(model, target)
     check_bond_dimension(model, target)
     if model.get("bond_dimension", 0) is None:

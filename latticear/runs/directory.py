@@ -1,6 +1,7 @@
 """The run directory: config, provenance, metrics, checkpoints and results of a run.
 
     run.toml  couplings.h5 (where a file gave them)  environment.json  metrics.jsonl  estimates.json  figures/
+    instances/DIGEST.json (estimates for other couplings)
     checkpoints/step-N/{model.safetensors, trainer.pt, SHA256SUMS}
 
 Files and checkpoints are written under a temporary name and renamed when complete, so that the process may be killed at
@@ -149,7 +150,15 @@ class RunDirectory:
     @property
     def figures(self) -> Path:
         """The folder of figures; it is made if it does not exist."""
-        folder = self.path / "figures"
+        return self._folder("figures")
+
+    @property
+    def instances(self) -> Path:
+        """The folder of estimates for other couplings than those of the run; it is made if it does not exist."""
+        return self._folder("instances")
+
+    def _folder(self, name: str) -> Path:
+        folder = self.path / name
         folder.mkdir(exist_ok=True)
         return folder
 

@@ -7,6 +7,7 @@ from latticear.targets.boltzmann import BoltzmannTarget
 from latticear.targets.choice import TARGETS, target_of
 from latticear.targets.disorder import DisorderTarget
 from latticear.targets.grid import GridTarget
+from latticear.targets.instance import InstanceTarget, for_a_network
 from latticear.targets.networks import default_model, default_network
 from latticear.targets.point import PointTarget
 from latticear.targets.temperature_range import TemperatureRangeTarget
@@ -20,10 +21,12 @@ __all__ = [
     "Conditions",
     "DisorderTarget",
     "GridTarget",
+    "InstanceTarget",
     "PointTarget",
     "Setting",
     "TemperatureRangeTarget",
     "default_model",
     "default_network",
+    "for_a_network",
     "target_of",
 ]

@@ -84,7 +84,10 @@ class BoltzmannTarget(AbstractTarget):
     def _refuse_instance(self, asked: Asked) -> None:
         """Raise ValueError if a user gives a file of couplings for a Hamiltonian whose couplings are fixed."""
         if asked.instance is not None:
-            raise ValueError(f"this run is for one system, {self.space.name}, and no other: leave --instance out")
+            raise ValueError(
+                f"this run is for one system, {self.space.name}, and no other: leave --instance out (it goes with a "
+                f"tensor network, or a run of edwards_anderson_disorder)"
+            )
 
     def __str__(self) -> str:
         return f"{self.space!r} at T = {self.temperature:g}"

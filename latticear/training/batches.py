@@ -57,25 +57,25 @@ class Batches:
                 of the model for them too. Only for a target without groups.
         """
         values, beta = self._target.draw_conditions(self._model, self.n_groups, step, self._seed)
+        condition = None if values is None else values.repeat_interleave(self._n // self.n_groups, 0)
         if data is not None:
-            return Drawn(self._with(data, step), beta)
-        condition = None if values is None else values.repeat_interleave(GROUP, 0)
+            return Drawn(self._with(data, step, condition), beta)
         return Drawn(self._samples(step, condition), beta.repeat_interleave(GROUP) if beta.ndim else beta)
 
     def shown(self, step: int) -> Samples:
         """A batch at the setting at which training progress is evaluated."""
         return self._samples(step, self._target.shown(self._model).condition)
 
-    def _with(self, data: Tensor, step: int) -> Samples:
+    def _with(self, data: Tensor, step: int, condition: Tensor | None) -> Samples:
         """Samples and data with log_q from one pass of the network: data are samples with all sites held fixed."""
         given = torch.zeros(self._n, *data.shape[1:], dtype=data.dtype, device=data.device)
         given[self._n - len(data) :] = data
         where = torch.zeros_like(given, dtype=torch.bool)
         where[self._n - len(data) :] = True
-        samples = self._samples(step, None, given, where)
+        samples = self._samples(step, condition, given, where)
         assert samples.log_q is not None
         assert samples.log_q_given is not None
-        return Samples(samples.tokens, samples.log_q + samples.log_q_given, self._seed)
+        return Samples(samples.tokens, samples.log_q + samples.log_q_given, self._seed, condition=samples.condition)
 
     def _samples(
         self, step: int, condition: Tensor | None, given: Tensor | None = None, where: Tensor | None = None

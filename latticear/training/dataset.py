@@ -105,8 +105,9 @@ class Dataset:
         parts = [part.to(self.device) for part in self.held[:MOST_HELD].split(batch_size) if len(part)]
         if not parts:
             return {}
-        log_ratio = torch.cat([model(part).double() + beta * energy.energy_given(part, None) for part in parts])
-        return {"forward_ess": ess_of_data(log_ratio)}
+        condition = None if self.condition is None else self.condition[0]
+        log_ratio = [model(part, condition).double() + beta * energy.energy_given(part, None) for part in parts]
+        return {"forward_ess": ess_of_data(torch.cat(log_ratio))}
 
 
 def n_held_out(n: int, fraction: float) -> int:

@@ -21,7 +21,7 @@ from latticear.estimation.data_check import examine_for
 from latticear.models import AbstractModel, check_is_model
 from latticear.random_numbers import generator
 from latticear.spaces import ConfigurationSpace
-from latticear.targets import AbstractTarget, target_of
+from latticear.targets import AbstractTarget, for_a_network, target_of
 from latticear.threads import thread_count, useful_threads, wait_passively
 from latticear.training.checks import check_fit
 from latticear.training.objectives import Metrics
@@ -90,7 +90,7 @@ def fit(
             groups of 16 configurations, each group at its own temperature, with temperatures spread evenly over the
             range. An `EdwardsAndersonDisorder`
             also draws groups of 16, each group with its own couplings; it needs reverse-kl, one temperature, and a
-            model with `n_condition_maps=2`.
+            model with `n_condition_maps=2`. Such a model is fine-tuned to one `EdwardsAnderson` by any objective.
         seed: seed of all random draws of the training; samples drawn later with the same seed are independent of them.
         data: the configurations to maximise the likelihood of, an array or a file: all that `load_configurations`
             takes, such as tokens or spins `(n, H, W)`; None to draw them by Monte Carlo, if the objective needs data.
@@ -111,7 +111,7 @@ def fit(
         TrainingError: when the loss or the gradient is not finite.
     """
     check_is_model(model)
-    target = target_of(hamiltonian, temperature=temperature)
+    target = for_a_network(target_of(hamiltonian, temperature=temperature), model.n_condition_maps)
     shares_weights = getattr(model, "translation_invariant", True)
     has_data = data is not None
     objective_of = target.suited_objective(has_data)

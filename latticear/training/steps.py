@@ -104,6 +104,8 @@ class Objective:
         condition = self._condition
         if condition is not None:
             condition = condition.to(next(self._model.parameters()).dtype)
+        elif self._target.only is not None and (own := self._target.single.condition) is not None:
+            condition = own.expand(len(data), -1)
         return Dataset(data, self._target.space, options.held_out, options.augment, self._seed, device, condition)
 
     @cached_property

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from latticear.arguments import described, did_you_mean
+from latticear.data.couplings import Instance
 from latticear.models import MODELS, AbstractModel
 from latticear.runs.config import load_config
 from latticear.runs.directory import RunDirectory
@@ -34,6 +35,7 @@ def train(
     seed: int | None = None,
     device: str | None = None,
     source: str | Path | None = None,
+    instance: str | Path | tuple[str | Path, int] | None = None,
     grow: bool = False,
     resume: bool = False,
     progress: bool = True,
@@ -56,6 +58,7 @@ def train(
         seed: seed of initial weights and training. Default: 0.
         device: auto, cpu or cuda. Default: auto.
         source: a run whose weights (and config) training starts from; its lattice may differ.
+        instance: a file of couplings, or (file, index), that the network of a source for a disorder is fine-tuned to.
         grow: train on smaller lattices first, doubling the extents.
         resume: continue the run in `out`, or begin it if there is none.
         progress: whether to show the progress.
@@ -78,17 +81,18 @@ def train(
         ((4, 4), 2.3, 3)
     """
     values = _values(hamiltonian, size, temperature, model, seed, device, options)
-    if grow and source is not None:
-        raise ValueError("grow starts from a small lattice that it trains itself; leave source out")
+    if grow and (source, instance) != (None, None):
+        raise ValueError("grow starts from a small lattice that it trains itself; leave source and instance out")
+    couplings = _instance(instance)
     if out is None:
         if resume:
             raise ValueError("resume=True continues a run on disk: give its directory")
         with TemporaryDirectory() as folder:
-            run = _trained(Path(folder) / "run", config, values, source, grow, False, progress, kept=False)
+            run = _trained(Path(folder) / "run", config, values, source, couplings, grow, False, progress, kept=False)
             return replace(run, path=None)
     if Path(out).exists() and not resume:
         raise FileExistsError(f"{out} already exists; resume=True continues it, or give another directory")
-    return _trained(Path(out), config, values, source, grow, resume, progress, kept=True)
+    return _trained(Path(out), config, values, source, couplings, grow, resume, progress, kept=True)
 
 
 def _trained(
@@ -96,6 +100,7 @@ def _trained(
     config: str | Path | None,
     values: dict[str, Any],
     source: str | Path | None,
+    instance: Instance | None,
     grow: bool,
     resume: bool,
     progress: bool,
@@ -108,7 +113,8 @@ def _trained(
             finished = grow_run(out, path, [], values, resume=resume, report=report)
         else:
             origin = None if source is None else Path(source)
-            finished = train_run(out, path, [], values, resume=resume, report=report, source=origin)
+            options: dict[str, Any] = {"source": origin, "instance": instance}
+            finished = train_run(out, path, [], values, resume=resume, report=report, **options)
     if not finished:
         again = f"la.train({str(out)!r}, {'the same arguments, ' if grow else ''}resume=True)"
         latest = RunDirectory(out).metrics()[-1:] if (out / "run.toml").exists() else []
@@ -118,6 +124,15 @@ def _trained(
         )
         raise KeyboardInterrupt(f"training was interrupted{step}; {where}")
     return load_run(out, load_config(RunDirectory(out).config_path).device)
+
+
+def _instance(given: Any) -> Instance | None:
+    """The instance that a file, or a file and an index, name."""
+    if given is None or isinstance(given, str | Path):
+        return None if given is None else Instance(Path(given))
+    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str | Path) and isinstance(given[1], int):
+        return Instance(Path(given[0]), given[1])
+    raise ValueError(f"instance must be a file of couplings or (file, index), got {described(given)}")
 
 
 def _values(

@@ -35,6 +35,7 @@ from latticear.samples import Samples
 from latticear.spaces import ConfigurationSpace
 from latticear.targets import Asked
 from latticear.workflows.held import Held, read_held
+from latticear.workflows.instances import is_for_any, run_for_instance
 from latticear.workflows.limits import check_disk, check_memory, check_time
 from latticear.workflows.line_a_minute import duration
 from latticear.workflows.lookahead import sum_later_sites
@@ -81,7 +82,7 @@ def sample_run(
         temperature: T, for a run that covers a range of temperatures.
         condition: a class label or numbers separated by commas, for a run on a grid whose model takes a condition; None
             to take the conditions from `/condition` of the file `given`.
-        instance: file of the couplings, for a run for a disorder.
+        instance: file of the couplings, for a run for a disorder or of a tensor network.
         say: called with a line about what the file has no place for.
 
     Returns:
@@ -94,6 +95,8 @@ def sample_run(
     """
     check_ending(out, append=append, has_given=given is not None)
     run = trained(path, device)
+    if is_for_any(run):
+        run, instance = run_for_instance(run, instance), None
     model = run.model
     sum_later_sites(model, report)
     setting = run.target.at(Asked(temperature, instance, condition, given), model)

@@ -32,6 +32,7 @@ from latticear.runs.directory import RunDirectory
 from latticear.samples import Samples
 from latticear.targets import AbstractTarget, Asked, Setting
 from latticear.workflows.checked import check_setting
+from latticear.workflows.instances import config_for_instance, is_for_any, run_for_instance
 from latticear.workflows.limits import check_memory
 from latticear.workflows.lookahead import sum_later_sites
 from latticear.workflows.trained import Report, Say, Trained, step_of, trained
@@ -88,7 +89,7 @@ def estimate_run(
         say: called with a line that states the chosen method, if there was a choice.
         check: whether to compare the estimates with independent configurations, if these take seconds: the sum over all
             configurations, clusters, or parallel tempering (`independent_check`).
-        instance: file of the couplings, for a run for a disorder.
+        instance: file of the couplings, for a run for a disorder or of a tensor network.
 
     Returns:
         Estimates, one for each temperature.
@@ -101,6 +102,8 @@ def estimate_run(
     if method not in (AUTO, *METHODS):
         raise ValueError(f"method must be one of {[AUTO, *METHODS]}, got {method!r}")
     run = trained(path, device)
+    if is_for_any(run):
+        run, instance = run_for_instance(run, instance), None
     model = run.model
     sum_later_sites(model, report)
     draws = run.target.settings(Asked(instance=instance), _temperatures(run, temperatures, data, dataset), model)
@@ -228,28 +231,36 @@ def save_estimates(
 ) -> None:
     """Write estimates.json, unless the estimates lack the free energy or are not at the temperature of the run.
 
-    For a run that covers a range, the file has a list `estimates` with one entry for each setting.
+    For a run that covers a range, the file has a list `estimates` with one entry for each setting. Estimates of a run
+    for one system with the couplings of a file are written into the folder `instances` beside it, each to a file named
+    by the digest of its couplings.
 
     Args:
         path: run directory.
         results: estimates, one for each temperature.
         seed: seed of the samples.
-        instance: file of the couplings, for a run for a disorder.
-        say: called with a line if estimates from more samples are replaced.
+        instance: file of the couplings, for a run for a disorder or of a tensor network.
+        say: called with a line if estimates from more samples are replaced, or are written into a folder.
     """
     run, first = RunDirectory(path), results[0]
     if "free_energy_per_site" not in first:
         return
     origin: dict[str, Any] = {"seed": seed, "checkpoint": step_of(path)}
     origin |= {} if instance is None else {"instance": instance.to_dict()}
-    target = stored_config(run.config_path).target
+    config, name = stored_config(run.config_path), "estimates.json"
+    target = config.target
+    if instance is not None and target.only is not None:
+        couplings = config_for_instance(config, instance).couplings
+        assert couplings is not None
+        name = f"{run.instances.name}/{couplings.digest}.json"
+        say(f"these couplings: {run.path / name}")
     if target.covers_range:
         run.write_json("estimates.json", {"estimates": [result.to_dict() for result in results]} | origin)
     elif len(results) == 1 and first.temperature == target.temperature:
-        before = run.readable_json("estimates.json").get("n")
+        before = run.readable_json(name).get("n")
         if isinstance(before, int) and before > first.n:
-            say(f"estimates.json had estimates from {before:,} samples, these from {first.n:,} replace them")
-        run.write_json("estimates.json", first.to_dict() | origin)
+            say(f"{name} had estimates from {before:,} samples, these from {first.n:,} replace them")
+        run.write_json(name, first.to_dict() | origin)
 
 
 def _data_of(

@@ -52,8 +52,11 @@ def settle_bond_dimension(
 
 
 def sum_later_sites(model: AbstractModel, report: Report) -> None:
-    """Compute the sums over later sites that the logits of a network contain, if they do, with progress."""
-    if isinstance(model.bias, LookaheadBias):
+    """Compute the sums over later sites that the logits of a network contain, if they do, with progress.
+
+    Where they depend on couplings that are a condition, they are computed when these are known.
+    """
+    if isinstance(model.bias, LookaheadBias) and not model.bias.n_maps:
         patient = _Patient(report)
         model.bias.environments(
             model.rank.device, lambda done, total: patient(done, total, "rows summed, before anything is drawn")
@@ -61,8 +64,8 @@ def sum_later_sites(model: AbstractModel, report: Report) -> None:
 
 
 def lookahead_of(model: AbstractModel) -> dict[str, Any]:
-    """What environment.json states of these sums; empty for a network without them."""
-    if not isinstance(model.bias, LookaheadBias):
+    """What environment.json states of these sums; empty without them, and where each instance has its own."""
+    if not isinstance(model.bias, LookaheadBias) or model.bias.n_maps:
         return {}
     sums = model.bias.environments(model.rank.device)
     stated = {

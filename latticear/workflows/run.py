@@ -87,7 +87,7 @@ class Run:
         Raises:
             ValueError: if the temperature or the condition is missing, or does not go with the run.
         """
-        if condition is None and self.target.covers_range:
+        if condition is None and (self.target.covers_range or self.target.only is not None):
             condition = self.target.at(Asked(temperature=temperature), self.model).condition
         elif temperature is not None:
             self.target.check_temperature(temperature)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from latticear.data.configurations import Configurations
+from latticear.data.couplings import Instance
 from latticear.data.format import short_repr
 from latticear.estimation.data_check import examine_for
 from latticear.estimation.estimates import with_error
@@ -34,6 +35,7 @@ from latticear.training.state import ResumeError
 from latticear.training.suited import ADDED_LATER, suited_options
 from latticear.workflows.budget import Clock, check_minutes, check_no_steps, drawn_data, planned_steps, without_steps
 from latticear.workflows.grid_runs import check_classes, check_same_data, completed
+from latticear.workflows.instances import fine_tuned
 from latticear.workflows.lookahead import lookahead_of, settle_bond_dimension, sum_later_sites
 from latticear.workflows.trained import Report, Say, step_of
 
@@ -59,6 +61,7 @@ def train_run(
     say: Say = lambda _: None,
     clock: Clock = time.perf_counter,
     refuse: bool = True,
+    instance: Instance | None = None,
 ) -> bool:
     """Train a model as described by a config, or resume the run in `out`.
 
@@ -81,6 +84,7 @@ def train_run(
             to resume.
         clock: a clock in seconds, by which the steps are planned.
         refuse: whether data that do not fit the Hamiltonian at the temperature are an error, rather than a warning.
+        instance: file of the couplings that a source, whose network takes any couplings, is fine-tuned to.
 
     Returns:
         Whether the training has reached its last step.
@@ -95,7 +99,15 @@ def train_run(
     t_start = clock()
     check_out(out, resume=resume)
     run = RunDirectory(out) if out.exists() else None
-    tree = _requested_tree(config_path, overrides, values, source if run is None else None)
+    if instance is not None and source is None:
+        raise ValueError(
+            "--instance goes with --from RUN, whose network is fine-tuned to it; give the couplings of a new network "
+            "by --set hamiltonian.couplings=FILE"
+        )
+    if instance is not None and run is not None:
+        keys = {"couplings": str(instance.path.resolve()), "index": instance.number}
+        values = values | {"hamiltonian": values.get("hamiltonian", {}) | keys}
+    tree = _requested_tree(config_path, overrides, values, source if run is None else None, instance)
     if minutes is not None:
         check_no_steps(config_tree(None, overrides, values))
         tree = without_steps(tree)
@@ -185,7 +197,11 @@ def _check_same_minutes(run: RunDirectory, minutes: float) -> None:
 
 
 def _requested_tree(
-    config_path: Path | None, overrides: Sequence[str], values: dict[str, Any], source: Path | None
+    config_path: Path | None,
+    overrides: Sequence[str],
+    values: dict[str, Any],
+    source: Path | None,
+    instance: Instance | None,
 ) -> dict[str, Any]:
     """The config that a user requests, unchecked; keys that the user does not give are those of the source.
 
@@ -194,11 +210,16 @@ def _requested_tree(
         overrides: overrides of single keys, as `config_tree` takes them.
         values: further keys, as `config_tree` takes them.
         source: directory of a run, or None.
+        instance: file of couplings, or None.
 
     Raises:
-        ValueError: if the requested network is not that of the source.
+        ValueError: if the requested network is not that of the source, or the source does not take couplings.
     """
     base = None if source is None else config_of(source)
+    if instance is not None and base is not None and source is not None:
+        if config_path is not None:
+            raise ValueError(f"--instance takes the config of --from {source}: leave {config_path} out")
+        base = fine_tuned(base, source, instance)
     tree = config_tree(config_path, overrides, values, base)
     if base and config_path is None and isinstance(tree["model"], dict):
         first, name = base["model"]["name"], tree["model"]["name"]

@@ -8,12 +8,14 @@ from pathlib import PurePath
 from typing import Any
 
 from latticear.estimation.verdict import Verdict
+from latticear.hamiltonians import EdwardsAnderson
 from latticear.workflows.line_a_minute import duration
 
 __all__ = [
     "boundary",
     "command",
     "estimate_command",
+    "instance_option",
     "lookahead",
     "machine",
     "network",
@@ -142,7 +144,13 @@ def command(environment: Tree) -> str:
 
 def estimate_command(path: PurePath, config: Tree) -> str:
     """The command line that estimates a run; for a disorder it names a file of couplings."""
-    return f"latticear estimate {path}" + (" --instance FILE" if config["model"].get("n_condition_maps") else "")
+    return f"latticear estimate {path}{instance_option(config)}"
+
+
+def instance_option(config: Tree) -> str:
+    """The option that names a file of couplings, where a run needs it: for a disorder, but not for one instance."""
+    of_one = config.get("hamiltonian", {}).get("name") == EdwardsAnderson.name
+    return " --instance FILE" if config["model"].get("n_condition_maps") and not of_one else ""
 
 
 def verdict_of(estimates: Tree) -> Verdict:

@@ -33,6 +33,13 @@ def test_contract(system, temperature):
     assert "normalised" in la.check_model(uniform)
 
 
+def test_contract_given_couplings():
+    disorder = la.EdwardsAndersonDisorder((3, 4))
+    model = la.TensorNetwork((3, 4), bias=disorder.bias(1.0), bond_dimension=2, n_condition_maps=2)
+    passed = la.check_model(model)
+    assert {"normalised", "causal", "log_prob", "sampler", "reference", "held sites", "saved"} <= set(passed)
+
+
 def test_held_sites_keep_their_tokens():
     ising = la.Ising((4, 4))
     model = la.TensorNetwork((4, 4), bias=ising.bias(2.0))
@@ -59,8 +66,9 @@ def test_bad_input():
         la.TensorNetwork((4, 4), bond_dimension=0)
     with pytest.raises(ValueError, match="a sum over later sites is for one temperature"):
         la.TensorNetwork((4, 4), bias=ising.bias())
-    with pytest.raises(ValueError, match="takes no condition"):
-        la.TensorNetwork((4, 4), n_condition=1)
+    for condition in ({"n_condition": 1}, {"n_condition_maps": 2}):
+        with pytest.raises(ValueError, match="takes no condition but the couplings of the bias of a disorder"):
+            la.TensorNetwork((4, 4), **condition)
     with pytest.raises(ValueError, match="in raster order, such as pixelcnn or tensor_network"):
         la.MultiscalePixelCNN((4, 4), bias=ising.bias(2.0, bond_dimension=4))
 

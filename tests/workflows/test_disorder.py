@@ -22,6 +22,8 @@ NETWORKS = {
     "multiscale": (la.MultiscalePixelCNN, {"width": 8, "coupling_reach": 2}),
     "multiscale by convolutions": (la.MultiscalePixelCNN, {"width": 8, "spin_flip_symmetric": False}),
     "pixelcnn": (la.PixelCNN, {"width": 8, "depth": 2}),
+    "pixelcnn that looks ahead": (la.PixelCNN, {"width": 8, "depth": 2, "chi": 2}),
+    "tensor network": (la.TensorNetwork, {"bond_dimension": 3}),
 }
 LATTICES = {
     "torus": {},
@@ -40,7 +42,8 @@ def _model(disorder, network="multiscale", **options) -> la.models.AbstractModel
     options = {"spin_flip_symmetric": True, "n_condition_maps": 2, **own, **options}
     if cls is la.MultiscalePixelCNN:
         options["periodic"] = disorder.lattice.periodic
-    return cls(disorder.shape, 2, bias=disorder.bias(TEMPERATURE), **options)
+    bias = disorder.bias(TEMPERATURE, bond_dimension=options.pop("chi", None))
+    return cls(disorder.shape, 2, bias=bias, **options)
 
 
 def _conditions(model, disorder, n, start=0) -> torch.Tensor:

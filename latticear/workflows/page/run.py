@@ -198,7 +198,7 @@ def _commands(path: Path, content: Tree) -> list[str]:
     is_grid, is_range = "grid" in config, isinstance(config.get("temperature"), (list, tuple))
     more = " --temperature T" if is_range else ""
     by_condition = is_grid and config["model"].get("n_condition")
-    instance = " --instance FILE" if config["model"].get("n_condition_maps") else ""
+    instance = words.instance_option(config)
     which = " --condition K" if by_condition else more + instance
     estimate, sample = f"latticear estimate {path}", f"latticear sample {path} -n 1e5{which} -o FILE.h5"
     lines = [("Independent configurations, with their probabilities, in a file:", sample)]
