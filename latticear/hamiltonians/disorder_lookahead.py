@@ -55,7 +55,7 @@ class DisorderLookahead(LookaheadBias):
     def sweep(self, n: int, device: torch.device | str = "cpu", couplings: Tensor | None = None) -> Sweep:
         if couplings is None:
             return super().sweep(n, device)
-        return Sweep(self.environments_given(couplings, device), n, spin_flip=self.spin_flip)
+        return Sweep(self.environments_given(couplings, device), n, spin_flip=self.spin_flip, dtype=self._dtype)
 
     def environments_given(self, couplings: Tensor, device: torch.device | str = "cpu") -> Environments:
         """The sums over later rows: of one instance if all configurations have the same couplings, else of each.

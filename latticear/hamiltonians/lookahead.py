@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, cast
 
 import torch
@@ -40,7 +41,16 @@ class LookaheadBias(BoltzmannBias):
     def __init__(self, *common: Any, weights: RowWeights, bond_dimension: int, **named: Any) -> None:
         super().__init__(*common, **named)
         self.weights, self.bond_dimension = weights, bond_dimension
+        self._dtype = torch.float64
         self._state = _State()
+
+    def with_products_in(self, dtype: torch.dtype) -> LookaheadBias:
+        """The same, with another number type of the matrix products within a row; the sums over rows are shared."""
+        if dtype == self._dtype:
+            return self
+        other = deepcopy(self)
+        other._dtype = dtype
+        return other
 
     def attach(self, rank: Tensor) -> None:
         """Keep only the bonds to sites of lower rank.
@@ -71,7 +81,7 @@ class LookaheadBias(BoltzmannBias):
 
     def sweep(self, n: int, device: torch.device | str = "cpu", couplings: Tensor | None = None) -> Sweep:
         """The conditional probabilities of n configurations, site by site, given the couplings of their `strengths`."""
-        return Sweep(self.environments(device), n, spin_flip=self.spin_flip)
+        return Sweep(self.environments(device), n, spin_flip=self.spin_flip, dtype=self._dtype)
 
     def forward(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
         """The term to add to the logits, float64 `(B, q, H, W)`, for tokens `(B, H, W)`."""

@@ -34,6 +34,8 @@ class TensorNetwork(AbstractModel):
             warning says so, and the best one is taken.
         target_ess, max_seconds, max_memory: for "auto", the ESS to be reached; the time of the search; and the memory
             of the sums over later rows, in MB.
+        single_precision: draw with matrix products in single precision, about 1.4 times as fast; the sums over later
+            rows are computed in double precision all the same. log q stays exactly that of the sampler.
         common: `bias`, `spin_flip_symmetric`, `seed` and the others as in `AbstractModel`. The bias is that of a
             Hamiltonian at a temperature; without one, all configurations are equally probable. The symmetry of the
             Hamiltonian is kept exactly, so that `spin_flip_symmetric` changes nothing. With the bias of a disorder and
@@ -79,6 +81,7 @@ class TensorNetwork(AbstractModel):
         target_ess: float = 0.9,
         max_seconds: float = 600.0,
         max_memory: float = 4000.0,
+        single_precision: bool = False,
         **common: Unpack[Common],
     ) -> None:
         bias = common.get("bias")
@@ -89,7 +92,8 @@ class TensorNetwork(AbstractModel):
             bias, bond_dimension = found.bias, found.bond_dimension
         self.bond_dimension = check_integer("bond_dimension", bond_dimension, least=1)
         self.target_ess, self.max_seconds, self.max_memory = target_ess, max_seconds, max_memory
-        common["bias"] = _looking_ahead(bias, self.bond_dimension)
+        self.single_precision = single_precision
+        common["bias"] = _looking_ahead(bias, self.bond_dimension, single_precision)
         super().__init__(shape, n_tokens, **common)
         if (self.n_condition, self.n_condition_maps) != (0, 0 if self.bias is None else self.bias.n_maps):
             raise ValueError(
@@ -127,8 +131,11 @@ def searched(bias: BoltzmannBias | None, limits: Limits, progress: Progress | No
     )
 
 
-def _looking_ahead(bias: BoltzmannBias | None, bond_dimension: int) -> BoltzmannBias | None:
-    """The bias of the same Hamiltonian and temperature with a bond dimension."""
-    if bias is None or (isinstance(bias, LookaheadBias) and bias.bond_dimension == bond_dimension):
-        return bias
-    return hamiltonian_from_dict(bias.description).bias(bias.temperature, bond_dimension=bond_dimension)
+def _looking_ahead(bias: BoltzmannBias | None, bond_dimension: int, single_precision: bool) -> BoltzmannBias | None:
+    """The bias of the same Hamiltonian and temperature with a bond dimension, and the number type of its products."""
+    if bias is None:
+        return None
+    if not isinstance(bias, LookaheadBias) or bias.bond_dimension != bond_dimension:
+        bias = hamiltonian_from_dict(bias.description).bias(bias.temperature, bond_dimension=bond_dimension)
+    assert isinstance(bias, LookaheadBias)
+    return bias.with_products_in(torch.float32 if single_precision else torch.float64)

@@ -60,6 +60,17 @@ def test_its_bond_dimension_replaces_that_of_the_bias():
     assert torch.equal(again.log_prob(tokens), models[1].log_prob(tokens))
 
 
+def test_single_precision_draws_with_the_probabilities_that_it_states():
+    ising = la.Ising((4, 6))
+    double = la.TensorNetwork((4, 6), bias=ising.bias(2.0), bond_dimension=8)
+    single = la.TensorNetwork((4, 6), bias=double.bias, bond_dimension=8, single_precision=True)
+    samples = single.sample(500, seed=1)
+    assert torch.equal(single.log_prob(samples.tokens), samples.log_q)
+    assert 1e-8 < (double.log_prob(samples.tokens) - samples.log_q).abs().max() < 1e-3
+    again = la.models.model_from_dict(single.to_dict())
+    assert torch.equal(again.log_prob(samples.tokens), samples.log_q)
+
+
 def test_bad_input():
     ising = la.Ising((4, 4))
     with pytest.raises(ValueError, match="bond_dimension must be at least 1, got 0"):
