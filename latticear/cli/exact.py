@@ -49,7 +49,7 @@ def exact(
         if result is None:
             raise ValueError(
                 f"there is no exact method for {system} at T = {t:g}; use a smaller lattice, or no field, and a "
-                f"higher temperature if the couplings are frustrated; or --method tensor-network, which may take minutes "
+                f"higher temperature if the couplings are frustrated; or --method tensor-network, which takes longer "
                 f"and states its error"
             )
         if as_json:

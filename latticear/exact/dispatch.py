@@ -69,12 +69,12 @@ def exact_result(
         ValueError: for a temperature that is not positive and finite.
 
     Example:
-        >>> from latticear.hamiltonians import Ising
+        >>> from latticear.hamiltonians import BlumeCapel, Ising
         >>> exact_result(Ising((4, 4)), 2.0).method, exact_result(Ising((32, 32)), 2.0).method
         ('magnetization_resolved', 'kaufman')
         >>> exact_result(Ising((8, 8), next_nearest=-0.6), 2.0).method  # J1-J2
         'magnetization_resolved'
-        >>> exact_result(Ising((20, 20), field=0.1, periodic=False), 2.0).source
+        >>> exact_result(BlumeCapel((14, 14), crystal_field=0.5, field=0.1, periodic=False), 2.0).source
         'tensor_network, bond dimension 8'
         >>> exact_result(Ising((32, 32), field=0.1), 2.0) is None
         True
