@@ -70,11 +70,11 @@ class Environments:
         carried = q**2 if weights.closed else q
         is_small = (carried * bond_dimension) ** 3 < LARGE
         with thread_count(1 if is_small else torch.get_num_threads()):
-            precise = False
+            precise: Tensor | None = None
             for y in range(height - 2, -1, -1):
                 upper = [_legs(weights.down[:, y, x]) for x in range(width)]
                 operator = transfer(weights, y)
-                cut = apply_and_cut(operator, rows[-1], upper, lower, bond_dimension, precise=precise)
+                cut = apply_and_cut(operator, rows[-1], upper, lower, bond_dimension, precise)
                 rows.append(cut.tensors)
                 precise = cut.precise
                 self.lost = torch.maximum(self.lost, cut.lost)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = ["Cut", "Legs", "apply_and_cut"]
@@ -40,13 +41,13 @@ class Cut(NamedTuple):
         tensors: one for each column, up to a common factor.
         lost: `(I,)`, largest share of the squared norm that was cut at one bond.
         log_scale: `(I,)`, logarithm of the common factor.
-        precise: whether rounding in Gram matrices would matter, so that square roots of them were taken.
+        precise: bool `(I,)`, where rounding in Gram matrices would matter, so that square roots of them were taken.
     """
 
     tensors: list[Tensor]
     lost: Tensor
     log_scale: Tensor
-    precise: bool
+    precise: Tensor
 
 
 def apply_and_cut(
@@ -55,8 +56,7 @@ def apply_and_cut(
     upper: list[Legs],
     lower: list[Legs],
     bond_dimension: int,
-    *,
-    precise: bool = False,
+    precise: Tensor | None = None,
 ) -> Cut:
     """Apply an operator to a matrix product, and cut the result to a bond dimension with the smallest error.
 
@@ -70,13 +70,19 @@ def apply_and_cut(
         product: tensors `(I, a, c, t, b)`.
         upper, lower: for each column, the metric of the upper and the lower row in which the error is measured.
         bond_dimension: largest bond dimension of the result.
-        precise: begin with the square roots.
+        precise: bool `(I,)`, which instances begin with the square roots; None for none. What is found for an instance
+            does not depend on the others.
     """
     operator_in = [torch.einsum("ius,ilscm->ilucm", legs.into, k) for legs, k in zip(upper, operator, strict=True)]
     product_in = [torch.einsum("ivt,iactb->iacvb", legs.into, a) for legs, a in zip(lower, product, strict=True)]
-    cut = _cut(operator_in, product_in, bond_dimension, precise=precise)
-    if cut.precise and not precise:
-        cut = _cut(operator_in, product_in, bond_dimension, precise=True)
+    careful = operator[0].new_zeros(len(operator[0]), dtype=torch.bool) if precise is None else precise.clone()
+    quick, cut = ~careful, None
+    if bool(quick.any()):
+        cut = _cut(_some(operator_in, quick), _some(product_in, quick), bond_dimension, precise=False)
+        careful[quick] = cut.precise
+    if cut is None or bool(careful.any()):
+        fine = _cut(_some(operator_in, careful), _some(product_in, careful), bond_dimension, precise=True)
+        cut = fine if cut is None or bool(careful.all()) else _joined(cut, ~careful[quick], fine, careful)
     tensors = [
         torch.einsum("isu,ikuvj,itv->ikstj", up.back, tensor, low.back)
         for up, tensor, low in zip(upper, cut.tensors, lower, strict=True)
@@ -100,17 +106,37 @@ def _cut(operator: list[Tensor], product: list[Tensor], bond_dimension: int, *, 
         rows = theta.flatten(4).flatten(1, 3)  # (i, k u v, m b)
         weights, vectors = (_singular if precise else _eigen)(rows, right_parts[x + 1])
         rounding = torch.finfo(rows.dtype).eps ** 2 if precise else ROUNDING
-        kept = min(bond_dimension, int((weights > rounding * weights[:, :1]).sum(1).max()))
+        significant = weights > rounding * weights[:, :1]
+        kept = min(bond_dimension, int(significant.sum(1).max()))
         lost = torch.maximum(lost, weights[:, kept:].clamp(min=0).sum(1))
         if weights.shape[1] > bond_dimension:
             smallest = weights[:, bond_dimension - 1] / weights[:, 0]
             least = smallest if least is None else torch.maximum(least, smallest)
-        basis = vectors[..., :kept]
+        basis = vectors[..., :kept] * significant[:, None, :kept]
         tensors.append(basis.unflatten(1, theta.shape[1:4]))
         rest = (basis.mT @ rows).unflatten(2, theta.shape[4:])
         size = rest.abs().amax((1, 2, 3), keepdim=True)
         rest, log_scale = rest / size, log_scale + size.flatten().log()
-    return Cut(tensors, lost, log_scale, least is not None and bool((least < PRECISE).any()))
+    return Cut(tensors, lost, log_scale, torch.ones_like(lost) < 0 if least is None else least < PRECISE)
+
+
+def _some(tensors: list[Tensor], which: Tensor) -> list[Tensor]:
+    return tensors if bool(which.all()) else [tensor[which] for tensor in tensors]
+
+
+def _joined(coarse: Cut, kept: Tensor, fine: Cut, careful: Tensor) -> Cut:
+    """The results of those of `coarse` that are kept and, where instances are `careful`, those of `fine`."""
+
+    def joined(a: Tensor, b: Tensor) -> Tensor:
+        size = [max(pair) for pair in zip(a.shape[1:], b.shape[1:], strict=True)]
+        both = a.new_zeros(len(careful), *size)
+        for part, which in ((a[kept], ~careful), (b, careful)):
+            padding = [n for k in range(1, part.ndim) for n in (0, size[-k] - part.shape[-k])]
+            both[which] = F.pad(part, padding)
+        return both
+
+    tensors = [joined(a, b) for a, b in zip(coarse.tensors, fine.tensors, strict=True)]
+    return Cut(tensors, *(joined(a, b) for a, b in zip(coarse[1:], fine[1:], strict=True)))
 
 
 def _eigen(rows: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:

@@ -115,3 +115,16 @@ def test_a_cold_glass_needs_its_tiny_weights(monkeypatch):
     assert spread() < 1e-3
     monkeypatch.setattr("latticear.lookahead.product.PRECISE", 0.0)
     assert spread() > 0.1  # with Gram matrices alone
+
+
+def test_the_cut_of_an_instance_does_not_depend_on_the_others():
+    glass, n = la.EdwardsAnderson((6, 6), seed=0), 12
+    signs = torch.randint(0, 2, (n, len(glass.bonds)), generator=torch.Generator().manual_seed(3)).double() * 2 - 1
+    signs[:4] *= 0.2  # warm ones among cold ones
+    environments, u = _environments(glass, 0.4, 12, signs), _numbers(n, glass.shape)
+    drawn = Sweep(environments, n, spin_flip=True).run(u)
+    for i in range(n):
+        alone = Sweep(_environments(glass, 0.4, 12, signs[i : i + 1]), 1, spin_flip=True).run(
+            tokens=drawn.tokens[i : i + 1]
+        )
+        assert alone.log_q_given[0].item() == pytest.approx(drawn.log_q[i].item(), abs=1e-6)
