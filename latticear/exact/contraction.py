@@ -10,7 +10,7 @@ from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.lookahead import Environments, RowWeights, Sweep, log_z
-from latticear.random_numbers import categorical, uniforms
+from latticear.random_numbers import uniforms
 
 __all__ = ["Contraction"]
 
@@ -87,7 +87,7 @@ class Contraction:
     def _environments(self, weights: RowWeights, bond_dimension: int) -> Environments:
         try:
             return Environments(weights, bond_dimension)
-        except torch.linalg.LinAlgError as error:
+        except ValueError as error:
             raise ArithmeticError(
                 f"at T = {self.temperature:g} the weights differ too much for boundary matrix products in double "
                 f"precision; use a higher temperature"
@@ -110,16 +110,12 @@ class Contraction:
         """
         system = self.hamiltonian
         sweep = Sweep(self._environments(self.weights, bond_dimension), n, spin_flip=system.spin_flip)
-        u = uniforms(seed, 0, n, system.n_sites)
+        ordered = self._sites(turned=self._turned)
+        drawn = sweep.run(uniforms(seed, 0, n, system.n_sites).view(n, *self.weights.shape))
         tokens = torch.zeros(n, system.n_sites, dtype=torch.long)
-        log_q = torch.zeros(n, dtype=torch.float64)
-        for site, where in enumerate(self._sites(turned=self._turned).tolist()):
-            drawn, log_p = categorical(sweep.logits(), u[:, site])
-            sweep.take(drawn)
-            tokens[:, where] = drawn
-            log_q += log_p.gather(1, drawn[:, None])[:, 0]
+        tokens[:, ordered] = drawn.tokens.flatten(1)
         tokens = tokens.view(n, *system.shape)
-        return tokens, -system.token_energy(tokens) / self.temperature - log_q
+        return tokens, -system.token_energy(tokens) / self.temperature - drawn.log_q
 
 
 def _moved(weights: RowWeights) -> RowWeights:

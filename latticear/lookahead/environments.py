@@ -18,6 +18,11 @@ __all__ = ["Environments"]
 LEAST = 1e-3
 """Singular values of the bonds below this fraction of the largest one do not enter the metric."""
 
+UNDERFLOW = (
+    "the Boltzmann weights differ too much for sums over later sites in double precision; use a higher temperature, or "
+    "a network without them"
+)
+
 LARGE = 2**28
 """Products of fewer multiply-adds are computed by one thread, since decompositions hardly gain from another one."""
 
@@ -44,6 +49,9 @@ class Environments:
         which: int64 `(n,)`, the instance of each of n configurations; None for one of all, or one for each.
         lost: float64 `(I,)`, largest share of the squared norm of a matrix product that was cut at one bond.
         log_scale: float64 `(I,)`, logarithm of the factors that are left out of the first row's product.
+
+    Raises:
+        ValueError: where weights underflow, far below all energies.
 
     References:
         Murg, Verstraete, Cirac, "Variational study of hard-core bosons in a two-dimensional optical lattice using
@@ -74,7 +82,10 @@ class Environments:
             for y in range(height - 2, -1, -1):
                 upper = [_legs(weights.down[:, y, x]) for x in range(width)]
                 operator = transfer(weights, y)
-                cut = apply_and_cut(operator, rows[-1], upper, lower, bond_dimension, precise)
+                try:
+                    cut = apply_and_cut(operator, rows[-1], upper, lower, bond_dimension, precise)
+                except torch.linalg.LinAlgError as error:
+                    raise ValueError(UNDERFLOW) from error
                 rows.append(cut.tensors)
                 precise = cut.precise
                 self.lost = torch.maximum(self.lost, cut.lost)

@@ -115,7 +115,14 @@ def train_run(
     device = resolve_device(config.device)
     data = training_data(config, run, say=say, refuse=refuse)
     budget: dict[str, Any] = {}
-    bias = settle_bond_dimension(config, report, say, math.inf if minutes is None else check_minutes(minutes))
+    allowed = math.inf if minutes is None else check_minutes(minutes)
+    try:
+        bias = settle_bond_dimension(config, report, say, allowed)
+    except ValueError as error:
+        if run is not None or config.choice is None or allowed < math.inf:
+            raise
+        say(f"no {config.model['name']}, since {error}")
+        config, bias = asked_config(tree, trains=True), None
     if minutes is not None and run is not None:
         _check_same_minutes(run, minutes)
     elif minutes is not None and not MODELS[config.model["name"]].has_weights:
@@ -290,12 +297,13 @@ def _origin(run: RunDirectory | None, source: Path | None) -> dict[str, Any]:
     return {"run": str(source.resolve()), "checkpoint": step}
 
 
-def asked_config(tree: dict[str, Any], run: RunDirectory | None = None) -> RunConfig:
+def asked_config(tree: dict[str, Any], run: RunDirectory | None = None, *, trains: bool = False) -> RunConfig:
     """Check the config that a user requests; a resumed run keeps its config, except for the device.
 
     Args:
         tree: the requested config, unchecked.
         run: the run that is resumed, or None for a new run.
+        trains: whether a network to train is asked for, even if nothing about one is named.
 
     Raises:
         ValueError: for an invalid config, or one that differs from that of the resumed run.
@@ -303,7 +311,7 @@ def asked_config(tree: dict[str, Any], run: RunDirectory | None = None) -> RunCo
     """
     if run is not None:
         tree = _without_auto(tree, stored_config(run.config_path))
-    config = parse_config(tree, completed) if run is None else stored_config(run.config_path, tree)
+    config = parse_config(tree, completed, trains=trains) if run is None else stored_config(run.config_path, tree)
     if config.training["data"]:
         config.training["data"] = str(Path(config.training["data"]).resolve())
     if run is not None:
