@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from latticear.hamiltonians import AbstractHamiltonian, BoltzmannBias, LookaheadBias, hamiltonian_from_dict
+from latticear.lookahead import log_z
 from latticear.models.base import AbstractModel
 from latticear.random_numbers import TRAINING
 
-__all__ = ["Build", "Found", "Limits", "Progress", "find_bond_dimension"]
+__all__ = ["Build", "Found", "Limits", "Progress", "disagreement", "find_bond_dimension"]
 
 FIRST = 4
 """The first bond dimension that is tried; each later one is twice as large."""
@@ -23,6 +25,9 @@ N_SAMPLES = 1000
 
 GROWTH = 4.0
 """Least factor by which the time grows with each bond dimension; the matrix products grow eightfold."""
+
+AGREEMENT = 0.1
+"""Difference of ln Z by the sums and by the weights of configurations that both have from rounding and small cuts."""
 
 Build = Callable[[LookaheadBias], AbstractModel]
 """A function that builds the tensor network of a bias."""
@@ -66,12 +71,14 @@ class Found(NamedTuple):
         ess: the ESS of 1000 configurations for each bond dimension that was tried.
         reached: whether the target was reached.
         ended: why the search ended.
+        lacks: why the configurations may lack a part of the distribution; empty if they do not seem to.
     """
 
     bias: LookaheadBias
     ess: dict[int, float]
     reached: bool
     ended: str
+    lacks: str = ""
 
     @property
     def bond_dimension(self) -> int:
@@ -84,7 +91,7 @@ class Found(NamedTuple):
 
 
 def find_bond_dimension(bias: BoltzmannBias, build: Build, limits: Limits, progress: Progress | None = None) -> Found:
-    """Raise the bond dimension until the ESS is large enough, or time or memory is used up.
+    """Raise the bond dimension until the ESS is large enough and nothing is missing, or time or memory is used up.
 
     The ESS is that of 1000 configurations of a fixed seed. Where time does not end the search, the result depends on
     the system, the temperature and the limits alone.
@@ -104,6 +111,7 @@ def find_bond_dimension(bias: BoltzmannBias, build: Build, limits: Limits, progr
     hamiltonian, end = hamiltonian_from_dict(bias.description), time.monotonic() + limits.max_seconds
     best: LookaheadBias | None = None
     ess: dict[int, float] = {}
+    lacks = ""
     chi, before, seconds = FIRST, 0, 0.0
     while True:
         candidate = hamiltonian.bias(bias.temperature, bond_dimension=chi)
@@ -120,10 +128,12 @@ def find_bond_dimension(bias: BoltzmannBias, build: Build, limits: Limits, progr
         except _TimeIsOverError:
             ended = f"a larger one needs more than max_seconds = {limits.max_seconds:g}"
             break
-        ess[chi] = _ess(build(candidate), hamiltonian, bias.temperature)
-        if best is None or ess[chi] > ess[best.bond_dimension]:
+        log_w = _log_weights(build(candidate), hamiltonian, bias.temperature)
+        ess[chi] = float(1 / (len(log_w) * log_w.softmax(0).square().sum()))
+        lacks = disagreement(candidate, float(log_w.logsumexp(0)) - math.log(len(log_w)), ess[chi])
+        if best is None or lacks or ess[chi] > ess[best.bond_dimension]:
             best = candidate
-        if ess[chi] >= limits.target_ess:
+        if ess[chi] >= limits.target_ess and not lacks:
             return Found(best, ess, True, f"ESS {ess[chi]:.3g}")
         if n_bytes == before:
             ended = "nothing is cut any more"
@@ -131,8 +141,29 @@ def find_bond_dimension(bias: BoltzmannBias, build: Build, limits: Limits, progr
         chi, before, seconds = 2 * chi, n_bytes, time.monotonic() - t_start
     if best is None:
         raise ValueError(f"bond_dimension auto finds none ({FIRST} is the first, and {ended}): give more, or a number")
-    return Found(
-        best, ess, False, f"ESS {ess[best.bond_dimension]:.3g} is below the target {limits.target_ess:g}: {ended}"
+    below = f"ESS {ess[best.bond_dimension]:.3g} is below the target {limits.target_ess:g}"
+    return Found(best, ess, False, f"{lacks or below}; {ended}", lacks)
+
+
+def disagreement(bias: LookaheadBias, by_weights: float, ess: float) -> str:
+    """Why configurations drawn with sums over later sites may lack a part of the distribution; empty if all is well.
+
+    Where a cut or rounding has lost what the likely configurations need, as for glasses in the cold, all configurations
+    that are drawn may have similar weights. But ln Z by the sums themselves then differs from that by the weights. For
+    sound ones the difference is about as large as the spread of the logarithms of weights.
+
+    Args:
+        bias: the sums, of one system.
+        by_weights: ln Z from the importance weights of configurations drawn with them.
+        ess: their ESS.
+    """
+    by_sums = float(log_z(bias.environments("cpu")))
+    if abs(by_sums - by_weights) <= AGREEMENT + 2 * (1 - ess):
+        return ""
+    by_sums_alone = "no positive Z" if math.isnan(by_sums) else f"ln Z = {by_sums:.2f}"
+    return (
+        f"the sums over later sites give {by_sums_alone}, the weights of the configurations ln Z = {by_weights:.2f}: "
+        f"these may lack a part of the distribution"
     )
 
 
@@ -159,11 +190,12 @@ def _most_bytes(bias: LookaheadBias) -> int:
 
 
 @torch.no_grad()
-def _ess(model: AbstractModel, hamiltonian: AbstractHamiltonian, temperature: float) -> float:
-    """The ESS of a model, from 1000 configurations."""
-    log_w = [
-        -hamiltonian.token_energy(batch.tokens) / temperature - batch.log_q
-        for batch in model.sample_batches(N_SAMPLES, stream=TRAINING)
-        if batch.log_q is not None
-    ]
-    return 1 / (N_SAMPLES * torch.cat(log_w).softmax(0).square().sum().item())
+def _log_weights(model: AbstractModel, hamiltonian: AbstractHamiltonian, temperature: float) -> Tensor:
+    """The logarithms of the importance weights of 1000 configurations."""
+    return torch.cat(
+        [
+            -hamiltonian.token_energy(batch.tokens) / temperature - batch.log_q
+            for batch in model.sample_batches(N_SAMPLES, stream=TRAINING)
+            if batch.log_q is not None
+        ]
+    )

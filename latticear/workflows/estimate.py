@@ -34,7 +34,7 @@ from latticear.targets import AbstractTarget, Asked, Setting
 from latticear.workflows.checked import check_setting
 from latticear.workflows.instances import config_for_instance, is_for_any, run_for_instance
 from latticear.workflows.limits import check_memory
-from latticear.workflows.lookahead import sum_later_sites
+from latticear.workflows.lookahead import check_sums, sum_later_sites
 from latticear.workflows.trained import Report, Say, Trained, step_of, trained
 
 __all__ = ["estimate_run", "save_estimates"]
@@ -125,6 +125,7 @@ def estimate_run(
         estimates = _estimated(model, setting, aims, part, method, say)
         for result in estimates:
             t = result.temperature
+            check_sums(model, result)
             if t in of_file:
                 drawn, condition = (model, setting.condition) if has_weights(result) else (None, None)
                 source = check_of_data(

@@ -6,22 +6,23 @@ import math
 import time
 from typing import Any
 
-from latticear.hamiltonians import BoltzmannBias, LookaheadBias
+from latticear.estimation import Estimates
+from latticear.hamiltonians import BoltzmannBias, DisorderLookahead, LookaheadBias
 from latticear.models import AbstractModel
-from latticear.models.bond_dimension import Limits
+from latticear.models.bond_dimension import Limits, disagreement
 from latticear.models.tensor_network import searched
 from latticear.runs.bond_dimension import bias_of
 from latticear.runs.config import RunConfig
 from latticear.workflows.trained import Report, Say
 
-__all__ = ["lookahead_of", "settle_bond_dimension", "sum_later_sites"]
+__all__ = ["check_sums", "lookahead_of", "settle_bond_dimension", "sum_later_sites"]
 
 PATIENCE = 2.0
 """Seconds of silence before progress is reported."""
 
 
 def settle_bond_dimension(
-    config: RunConfig, report: Report, say: Say, seconds: float = math.inf
+    config: RunConfig, report: Report, say: Say, seconds: float = math.inf, least: float = 0.0
 ) -> BoltzmannBias | None:
     """Replace the bond dimension "auto" of a config by the one that a search finds.
 
@@ -30,9 +31,13 @@ def settle_bond_dimension(
         report: called with progress.
         say: called with a line about what was found.
         seconds: time that the search may take besides its own limit.
+        least: the smallest ESS to be content with; above 0, nothing may be missing from the configurations either.
 
     Returns:
         The bias with that bond dimension, whose sums are computed; None if the config gives a number, or none.
+
+    Raises:
+        ValueError: if there is none, or none that is good enough.
     """
     if config.model.get("bond_dimension") != "auto":
         return None
@@ -46,6 +51,8 @@ def settle_bond_dimension(
         if limits.max_seconds == seconds:
             raise ValueError(f"--minutes {seconds / 60:g} is over before the first step: {error}") from error
         raise
+    if least and (found.lacks or max(found.ess.values()) < least):
+        raise ValueError(str(found))
     config.model["bond_dimension"] = found.bond_dimension
     say(str(found))
     return found.bias
@@ -61,6 +68,18 @@ def sum_later_sites(model: AbstractModel, report: Report) -> None:
         model.bias.environments(
             model.rank.device, lambda done, total: patient(done, total, "rows summed, before anything is drawn")
         )
+
+
+def check_sums(model: AbstractModel, estimates: Estimates) -> None:
+    """Distrust estimates by a tensor network whose sums and configurations do not agree about ln Z."""
+    bias = model.bias
+    if model.has_weights or not isinstance(bias, LookaheadBias) or isinstance(bias, DisorderLookahead):
+        return
+    if "log_z" not in estimates or estimates.temperature != bias.temperature:
+        return
+    reason = disagreement(bias, float(estimates["log_z"].value), float(estimates["ess"].value))
+    if reason:
+        estimates.distrust(reason)
 
 
 def lookahead_of(model: AbstractModel) -> dict[str, Any]:

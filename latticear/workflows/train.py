@@ -39,6 +39,9 @@ from latticear.workflows.instances import fine_tuned
 from latticear.workflows.lookahead import lookahead_of, settle_bond_dimension, sum_later_sites
 from latticear.workflows.trained import Report, Say, step_of
 
+WORTH_IT = 0.5
+"""A tensor network that nobody has named is taken if its ESS is at least this; otherwise a network is trained."""
+
 __all__ = ["asked_config", "begin", "check_out", "train_run", "training_data"]
 
 BOUND = " (one batch: an upper bound on average; latticear estimate gives the value)"
@@ -116,10 +119,11 @@ def train_run(
     data = training_data(config, run, say=say, refuse=refuse)
     budget: dict[str, Any] = {}
     allowed = math.inf if minutes is None else check_minutes(minutes)
+    is_free = run is None and config.choice is not None and minutes is None
     try:
-        bias = settle_bond_dimension(config, report, say, allowed)
+        bias = settle_bond_dimension(config, report, say, allowed, WORTH_IT if is_free else 0.0)
     except ValueError as error:
-        if run is not None or config.choice is None or allowed < math.inf:
+        if not is_free:
             raise
         say(f"no {config.model['name']}, since {error}")
         config, bias = asked_config(tree, trains=True), None

@@ -89,3 +89,15 @@ def test_the_best_is_taken_where_a_larger_one_is_worse(monkeypatch):
 def test_bad_input(options, message):
     with pytest.raises(ValueError, match=message):
         la.TensorNetwork((6, 6), **{"bias": BIAS, "bond_dimension": "auto", **options})
+
+
+def test_where_rounding_has_lost_what_is_likely_it_is_not_content():
+    """All configurations that a too cold glass is drawn as may have similar weights."""
+    glass = la.EdwardsAnderson((6, 6), seed=0)
+    cold, warm = (searched(glass.bias(t), Limits(0.8, 600, 1000)) for t in (0.1, 0.5))
+    assert max(cold.ess.values()) > 0.8
+    assert not cold.reached
+    assert "these may lack a part of the distribution" in cold.lacks
+    assert str(cold).startswith(f"bond dimension {cold.bond_dimension}: the sums over later sites give ln Z = ")
+    assert warm.reached
+    assert not warm.lacks

@@ -101,3 +101,32 @@ def test_comparison_with_a_network_without_weights(tmp_path):
     assert (rows[0][0]["steps"], rows[0][0]["parameters"]) == (1, 0)
     assert not any("slower" in reason for reason in rows[0][0]["warnings"])
     assert RunDirectory(tmp_path / "out" / "tn").read_json("environment.json")["lookahead"]["bond_dimension"] == 4
+
+
+COLD = {"temperature": 0.1, "hamiltonian": {"name": "edwards_anderson", "shape": [6, 6]}}
+"""Too cold for sums in double precision, while the ESS is above 0.8."""
+
+
+def test_estimates_of_sums_that_lack_something_are_not_trusted(tmp_path):
+    out = tmp_path / "run"
+    sets = ["model.name=tensor_network", "model.bond_dimension=32"]
+    assert train_run(out, None, sets, COLD, report=silent, resume=False)
+    (found,) = estimated(out, 500)
+    assert found["ess"].value > 0.8
+    assert any("these may lack a part of the distribution" in reason for reason in found.warnings)
+    assert not found.reliable
+
+
+def test_a_network_is_trained_where_nothing_is_named_and_sums_lack_something(tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise InterruptedError
+
+    monkeypatch.setattr("latticear.workflows.train.begin", stop)
+    said: list[str] = []
+    with pytest.raises(InterruptedError):
+        train_run(tmp_path / "run", None, [], COLD, report=silent, say=said.append, resume=False)
+    assert said[0].startswith("no tensor_network, since bond dimension ")
+    named: list[str] = []
+    with pytest.raises(InterruptedError):
+        train_run(tmp_path / "run", None, AUTO[:2], COLD, report=silent, say=named.append, resume=False)
+    assert named[0].startswith("bond dimension ")
