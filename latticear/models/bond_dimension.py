@@ -129,7 +129,7 @@ def find_bond_dimension(bias: BoltzmannBias, build: Build, limits: Limits, progr
             ended = f"a larger one needs more than max_seconds = {limits.max_seconds:g}"
             break
         log_w = _log_weights(build(candidate), hamiltonian, bias.temperature)
-        ess[chi] = float(1 / (len(log_w) * log_w.softmax(0).square().sum()))
+        ess[chi] = _ess(log_w)
         lacks = disagreement(candidate, float(log_w.logsumexp(0)) - math.log(len(log_w)), ess[chi])
         if best is None or lacks or ess[chi] > ess[best.bond_dimension]:
             best = candidate
@@ -199,3 +199,7 @@ def _log_weights(model: AbstractModel, hamiltonian: AbstractHamiltonian, tempera
             if batch.log_q is not None
         ]
     )
+
+
+def _ess(log_w: Tensor) -> float:
+    return float(1 / (len(log_w) * log_w.softmax(0).square().sum()))

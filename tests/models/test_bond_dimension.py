@@ -33,7 +33,7 @@ def test_what_was_found_is_kept(monkeypatch):
 
 
 def test_memory_ends_it():
-    with pytest.warns(UserWarning, match=r"bond dimension 4: .* below the target 0.99999: .* max_memory = 0.06 MB"):
+    with pytest.warns(UserWarning, match=r"bond dimension 4: .* below the target 0.99999; .* max_memory = 0.06 MB"):
         model = _auto(target_ess=0.99999, max_memory=0.06)
     assert model.bond_dimension == 4
 
@@ -62,7 +62,7 @@ def test_time_ends_it_before_or_within_a_bond_dimension(monkeypatch):
 def test_it_ends_where_nothing_is_cut(monkeypatch):
     monkeypatch.setattr(bond_dimension, "_ess", lambda *_: 0.5)
     found = searched(la.Ising((3, 3)).bias(2.0), Limits(0.9, 600, 1000))
-    assert str(found).startswith("bond dimension 4: ESS 0.5 is below the target 0.9: nothing is cut any more")
+    assert str(found).startswith("bond dimension 4: ESS 0.5 is below the target 0.9; nothing is cut any more")
     assert list(found.ess) == [4, 8]
 
 
