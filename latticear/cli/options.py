@@ -142,7 +142,11 @@ HamiltonianName = Annotated[
 ]
 ModelName = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME", help="The network, model.name. The default depends on the system."),
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="The network, model.name. By default a tensor network where there can be one; with --steps, the network that suits.",
+    ),
 ]
 Steps = Annotated[Any, typer.Option(parser=count(), metavar="N", help="The number of training steps, training.steps.")]
 Temperature = Annotated[
