@@ -54,9 +54,9 @@ def train(
             config as a dictionary. Default: the Ising model.
         size: L, or (H, W), unless the Hamiltonian has a shape.
         temperature: T, or (low, high) for one network for a range. Default: T_c of the square-lattice Ising model.
-        model: name of the network, or the section `[model]` of a config as a dictionary. By default what suits the system:
-            a tensor network, which needs no training, where there can be one, unless `steps` or another option of the
-            training is given.
+        model: name of the network, or the section `[model]` of a config as a dictionary. By default what suits the
+            system: a tensor network, which needs no training, where there can be one, unless `steps` or another option
+            of the training is given.
         seed: seed of initial weights and training. Default: 0.
         device: auto, cpu or cuda. Default: auto.
         source: a run whose weights (and config) training starts from; its lattice may differ.
