@@ -145,7 +145,7 @@ ModelName = Annotated[
     typer.Option(
         "--model",
         metavar="NAME",
-        help="The network, model.name. By default a tensor network where there can be one; with --steps, the network that suits.",
+        help="The network, model.name. By default a tensor network where there can be one; with --steps one to train.",
     ),
 ]
 Steps = Annotated[Any, typer.Option(parser=count(), metavar="N", help="The number of training steps, training.steps.")]

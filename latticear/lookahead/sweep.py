@@ -85,12 +85,16 @@ class Sweep:
             tokens: int64 `(n, H, W)`, given tokens; arbitrary where one is drawn.
             where: bool `(n, H, W)`, which sites are held fixed if some are drawn; None: none.
             with_logits: whether to keep the conditional probabilities.
+
+        Raises:
+            ValueError: for given tokens that are not 0..q-1.
         """
-        chosen = (
-            torch.zeros_like(self._tokens)
-            if tokens is None
-            else tokens.long().clone(memory_format=torch.contiguous_format)
-        )
+        chosen = torch.zeros_like(self._tokens)
+        if tokens is not None:
+            chosen.copy_(tokens)
+            held = chosen if u is None else chosen[torch.zeros_like(chosen, dtype=bool) if where is None else where]
+            if bool(((held < 0) | (held >= self._weights.n_tokens)).any()):
+                raise ValueError(f"tokens must be 0..{self._weights.n_tokens - 1}")
         log_q, log_q_given = torch.zeros(2, self.n, dtype=torch.float64, device=chosen.device)
         logits = log_q.new_empty(*chosen.shape, self._weights.n_tokens) if with_logits else None
         u = None if u is None else u.contiguous()

@@ -128,3 +128,13 @@ def test_the_cut_of_an_instance_does_not_depend_on_the_others():
             tokens=drawn.tokens[i : i + 1]
         )
         assert alone.log_q_given[0].item() == pytest.approx(drawn.log_q[i].item(), abs=1e-6)
+
+
+def test_tokens_that_there_are_not():
+    system, temperature, bond_dimension = SYSTEMS["open"]
+    sweep = Sweep(_environments(system, temperature, bond_dimension), 3)
+    tokens = torch.zeros(3, *system.shape, dtype=torch.long)
+    for wrong in (-1, 2):
+        tokens[1, 2, 3] = wrong
+        with pytest.raises(ValueError, match=r"tokens must be 0\.\.1"):
+            sweep.run(tokens=tokens)
