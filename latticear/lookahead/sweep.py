@@ -92,7 +92,9 @@ class Sweep:
         chosen = torch.zeros_like(self._tokens)
         if tokens is not None:
             chosen.copy_(tokens)
-            held = chosen if u is None else chosen[torch.zeros_like(chosen, dtype=bool) if where is None else where]
+            held = (
+                chosen if u is None else chosen[torch.zeros_like(chosen, dtype=torch.bool) if where is None else where]
+            )
             if bool(((held < 0) | (held >= self._weights.n_tokens)).any()):
                 raise ValueError(f"tokens must be 0..{self._weights.n_tokens - 1}")
         log_q, log_q_given = torch.zeros(2, self.n, dtype=torch.float64, device=chosen.device)
