@@ -40,7 +40,7 @@ SYSTEMS: dict[str, tuple[dict[str, Any], float]] = {
     ),
     "+-J glass 16x16, T = 1": (GLASS | {"shape": [16, 16]}, 1.0),
     "+-J glass 16x16, T = 0.5": (GLASS | {"shape": [16, 16]}, 0.5),
-    "+-J glass 32x32, open, T = 0.5": (GLASS | {"shape": [32, 32], "periodic": False}, 0.5),
+    "+-J glass 16x16, open, T = 0.5": (GLASS | {"shape": [16, 16], "periodic": False}, 0.5),
     "Potts q = 3, 16x16, T_c": ({"name": "potts", "shape": [16, 16]}, POTTS_T_C),
     "clock q = 6, 12x12, T = 0.9": ({"name": "clock", "q": 6, "shape": [12, 12]}, 0.9),
     "Blume-Capel 16x16, D = 1.966, T = 0.608": (

@@ -15,6 +15,8 @@ __all__ = ["check_integer", "check_keywords", "check_seed", "described", "did_yo
 def check_integer(name: str, value: int | None, *, least: int, default: int | None = None) -> int:
     """Return an argument (its default if it is None); raise ValueError unless it is an integer of at least `least`."""
     try:
+        if isinstance(value, bool):
+            raise TypeError
         number = operator.index(default if value is None else value)  # type: ignore[arg-type]
     except TypeError as error:
         raise ValueError(f"{name} must be an integer, got {value!r}") from error

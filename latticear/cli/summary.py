@@ -56,7 +56,9 @@ def _training(content: Tree) -> Iterator[Line]:
     yield (
         "training",
         f"{training['objective']}, batch of {training['batch_size']}, learning rate {training['learning_rate']:g}, "
-        f"seed {config['seed']}",
+        f"seed {config['seed']}"
+        if words.learns(config["model"])
+        else "none: there is nothing to learn",
     )
     done = last["step"] if last else 0
     yield "progress", f"step {done} of {training['steps']}, {words.trained_for(environment, last)}"

@@ -187,7 +187,12 @@ class _Sides:
         values, others, coarser = result.to_dict(), other.to_dict(), coarse.to_dict()
         errors = {k: SAFETY * (abs(v - others[k]) + abs(v - coarser[k])) for k, v in values.items()}
         of_log_z = max(abs(result.log_z - other.log_z), abs(result.log_z - drawn.log_z) + drawn.error)
-        errors["log_z"] = math.inf if math.isnan(of_log_z) else of_log_z
+        if not math.isfinite(of_log_z):
+            raise ArithmeticError(
+                f"boundary matrix products of bond dimension {chi} have lost the sum at T = {self.temperature:g}; "
+                f"give a larger bond dimension, or a higher temperature"
+            )
+        errors["log_z"] = of_log_z
         errors["free_energy_per_site"] = self.temperature * errors["log_z"] / n
         errors["entropy_per_site"] = errors["energy_per_site"] / self.temperature + errors["log_z"] / n
         return replace(result, bond_dimension=chi, errors=errors).without_inaccurate()

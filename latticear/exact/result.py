@@ -89,15 +89,17 @@ class ExactResult:
         return self.method if self.bond_dimension is None else f"{self.method}, bond dimension {self.bond_dimension}"
 
     def without_inaccurate(self) -> ExactResult:
-        """The same without moments and derivatives whose relative error is above 1e-3, if ln Z is exact."""
-        if not self.is_exact:
-            return self
+        """The same without moments and derivatives of unknown error and, if ln Z is exact, of an error above 1e-3."""
         values = self.to_dict()
         limits = {
-            name: MAX_RELATIVE_ERROR * (1 if name == "binder_cumulant" else abs(value))
+            name: MAX_RELATIVE_ERROR * (1 if name == "binder_cumulant" else abs(value)) if self.is_exact else math.inf
             for name, value in values.items()
         }
-        inaccurate = [name for name in values.keys() & _ATTRIBUTES.keys() if not self.errors[name] <= limits[name]]
+        inaccurate = [
+            name
+            for name in values.keys() & _ATTRIBUTES.keys()
+            if not (self.errors[name] <= limits[name] and math.isfinite(self.errors[name]))
+        ]
         dropped: dict[str, Any] = {_ATTRIBUTES[name]: None for name in inaccurate}
         kept = replace(self, **dropped)
         return replace(kept, errors={name: self.errors[name] for name in kept.to_dict()})

@@ -55,6 +55,9 @@ class Limits(NamedTuple):
         Raises:
             ValueError: unless the target is between 0 and 1, and time and memory are positive.
         """
+        for name, value in self._asdict().items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ValueError(f"{name} must be a number, got {value!r}")
         if not 0 < self.target_ess < 1:
             raise ValueError(f"target_ess must lie between 0 and 1, got {self.target_ess}")
         for name in ("max_seconds", "max_memory"):
@@ -124,7 +127,7 @@ def find_bond_dimension(bias: BoltzmannBias, build: Build, limits: Limits, progr
             ended = f"a larger one would need more than max_seconds = {limits.max_seconds:g}"
             break
         try:
-            n_bytes = candidate.environments(progress=_until(end, chi, progress)).n_bytes
+            n_bytes = candidate.environments(progress=_until(end, chi, ess, progress)).n_bytes
         except _TimeIsOverError:
             ended = f"a larger one needs more than max_seconds = {limits.max_seconds:g}"
             break
@@ -171,12 +174,13 @@ class _TimeIsOverError(Exception):
     """The time of a search is over while sums are computed."""
 
 
-def _until(end: float, chi: int, progress: Progress | None) -> Callable[[int, int], None]:
+def _until(end: float, chi: int, ess: dict[int, float], progress: Progress | None) -> Callable[[int, int], None]:
     """A function of the rows that are summed, which reports them and raises an exception once the time is over."""
+    before = "".join(f", ESS {ess[last]:.3g} at {last}" for last in list(ess)[-1:])
 
     def report(done: int, total: int) -> None:
         if progress is not None:
-            progress(done, total, f"rows summed at bond dimension {chi}")
+            progress(done, total, f"rows summed at bond dimension {chi}{before}")
         if done < total and time.monotonic() > end:
             raise _TimeIsOverError
 

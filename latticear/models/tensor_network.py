@@ -92,6 +92,9 @@ class TensorNetwork(AbstractModel):
             bias, bond_dimension = found.bias, found.bond_dimension
         self.bond_dimension = check_integer("bond_dimension", bond_dimension, least=1)
         self.target_ess, self.max_seconds, self.max_memory = target_ess, max_seconds, max_memory
+        Limits(target_ess, max_seconds, max_memory).check()
+        if not isinstance(single_precision, bool):
+            raise ValueError(f"single_precision must be True or False, got {single_precision!r}")
         self.single_precision = single_precision
         common["bias"] = _looking_ahead(bias, self.bond_dimension, single_precision)
         super().__init__(shape, n_tokens, **common)

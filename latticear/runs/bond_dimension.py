@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from latticear.hamiltonians import BoltzmannBias
 from latticear.models import MODELS, TensorNetwork
+from latticear.models.bond_dimension import Limits
 from latticear.runs.trees import Tree
 from latticear.targets import AbstractTarget
 
@@ -25,6 +26,8 @@ def check_bond_dimension(model: Tree, target: AbstractTarget) -> None:
     name, asked = model["name"], model.get("bond_dimension")
     if asked is None:
         return
+    if isinstance(asked, int) and asked < 1:
+        raise ValueError(f'{KEY} must be at least 1, or "auto", got {asked}')
     is_network = name != TensorNetwork.name
     subject, remedy = (KEY, "leave it out") if is_network else (f"model.name {name}", "name another network")
     if not MODELS[name].draws_in_raster_order:
@@ -36,6 +39,11 @@ def check_bond_dimension(model: Tree, target: AbstractTarget) -> None:
         raise ValueError(f"{KEY} auto is for model.name tensor_network, got {name}: give a number, such as 8")
     if target.covers_range:
         raise ValueError(f"{subject} is for one temperature, got {target.noun}: give one temperature, or {remedy}")
+    if not is_network:
+        try:
+            Limits(*(model[key] for key in Limits._fields)).check()
+        except ValueError as error:
+            raise ValueError(f"model.{error}") from error
     if not model["boltzmann_bias"]:
         raise ValueError(
             f"{subject} adds the sum over later sites to the known neighbours, which model.boltzmann_bias = false "

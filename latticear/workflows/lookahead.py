@@ -17,6 +17,8 @@ from latticear.workflows.trained import Report, Say
 
 __all__ = ["check_sums", "lookahead_of", "settle_bond_dimension", "sum_later_sites"]
 
+MORE = "; for a larger ESS give model.max_seconds or model.max_memory, or train pixelcnn with model.bond_dimension = 8"
+
 PATIENCE = 2.0
 """Seconds of silence before progress is reported."""
 
@@ -54,7 +56,7 @@ def settle_bond_dimension(
     if least and (found.lacks or max(found.ess.values()) < least):
         raise ValueError(str(found))
     config.model["bond_dimension"] = found.bond_dimension
-    say(str(found))
+    say(f"{found}{'' if found.reached else MORE}")
     return found.bias
 
 

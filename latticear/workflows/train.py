@@ -129,9 +129,11 @@ def train_run(
         config, bias = asked_config(tree, trains=True), None
     if minutes is not None and run is not None:
         _check_same_minutes(run, minutes)
-    elif minutes is not None and not MODELS[config.model["name"]].has_weights:
-        budget = {"minutes": minutes}
-        say(f"{config.model['name']} has no weights to train: one step, whatever the time")
+    elif run is None and not MODELS[config.model["name"]].has_weights:
+        budget = {} if minutes is None else {"minutes": minutes}
+        if minutes is not None or config.training["steps"] > 1:
+            say(f"{config.model['name']} has no weights to train: one step, whatever is asked for")
+        config.training["steps"] = 1
     elif minutes is not None:
         data = data or drawn_data(config)
         config.training["steps"], cost = planned_steps(config, data, minutes, begin, clock, t_start)

@@ -9,6 +9,7 @@ from typing import Any
 
 from latticear.estimation.verdict import Verdict
 from latticear.hamiltonians import EdwardsAnderson
+from latticear.models import MODELS
 from latticear.workflows.line_a_minute import duration
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "command",
     "estimate_command",
     "instance_option",
+    "learns",
     "lookahead",
     "machine",
     "network",
@@ -33,6 +35,11 @@ PLAIN: tuple[Any, ...] = (None, "", False, 0, 1, [], (), "square")
 
 SHOWN = ("width", "depth", "kernel_size", "n_mixtures", "n_heads")
 """Arguments of networks that say how large they are."""
+
+
+def learns(model: Tree) -> bool:
+    """Whether the model of a config has weights to train."""
+    return MODELS[model["name"]].has_weights
 
 
 def size_of(space: Tree) -> str:

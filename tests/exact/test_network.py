@@ -154,3 +154,9 @@ def test_its_error_is_part_of_a_deviation():
     assert again["log_z"].deviation == pytest.approx(1.0, rel=1e-3)
     alone = Estimate(off, 1e-9, n=100, ess=1.0, exact=result.log_z)
     assert math.isinf(alone.deviation) or alone.deviation > 100
+
+
+def test_a_sum_that_the_cut_has_lost_is_refused():
+    glass = la.EdwardsAnderson((4, 4), seed=2)
+    with pytest.raises(ValueError, match=r"bond dimension 8 have lost the sum at T = 0\.2; give a larger"):
+        tensor_network(glass, 0.2, bond_dimension=8)
