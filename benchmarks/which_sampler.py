@@ -42,7 +42,7 @@ SYSTEMS: dict[str, tuple[dict[str, Any], float]] = {
     "+-J glass 16x16, T = 0.5": (GLASS | {"shape": [16, 16]}, 0.5),
     "+-J glass 16x16, open, T = 0.5": (GLASS | {"shape": [16, 16], "periodic": False}, 0.5),
     "Potts q = 3, 16x16, T_c": ({"name": "potts", "shape": [16, 16]}, POTTS_T_C),
-    "clock q = 6, 12x12, T = 0.9": ({"name": "clock", "q": 6, "shape": [12, 12]}, 0.9),
+    "clock q = 6, 8x8, T = 0.9": ({"name": "clock", "q": 6, "shape": [8, 8]}, 0.9),
     "Blume-Capel 16x16, D = 1.966, T = 0.608": (
         {"name": "blume_capel", "crystal_field": 1.966, "shape": [16, 16]},
         0.608,

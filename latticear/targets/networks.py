@@ -72,7 +72,7 @@ def default_network(space: Any) -> NetworkChoice:
 MOST_SITES = {True: 128**2, False: 256**2}
 """The largest lattices, closed in both directions and others, whose sums over later sites take minutes."""
 
-MOST_TOKENS = {True: 6, False: 16}
+MOST_TOKENS = {True: 4, False: 16}
 """Likewise the largest numbers of states: the time grows with their sixth power where columns are closed."""
 
 

@@ -49,7 +49,7 @@ SAMPLERS = [
     ({"shape": [8, 8]}, {}, "tensor_network"),
     ({"shape": [256, 256], "periodic": False}, {}, "tensor_network"),
     ({"shape": [256, 256]}, {}, "multiscale"),  # the sums would take hours
-    ({"name": "clock", "q": 8, "shape": [8, 8]}, {}, "multiscale"),
+    ({"name": "clock", "q": 6, "shape": [8, 8]}, {}, "multiscale"),
     ({"name": "sherrington_kirkpatrick", "shape": [4, 4]}, {}, "pixelcnn"),  # no such sums
     ({"name": "ashkin_teller", "components": 2, "shape": [4, 4]}, {}, "pixelcnn"),
     ({"shape": [8, 8]}, {"training": {"steps": 10}}, "multiscale"),  # asks for a training
