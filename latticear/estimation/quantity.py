@@ -81,7 +81,21 @@ class Estimate:
         elif self.exact is not None and not self.evidence:
             of_exact["doubts"] = ("it did not vary, and has no error by which to compare it with the exact value",)
         given = {"objections": self.objections, "doubts": self.doubts, "evidence": self.evidence}
-        return Verdict.of(**{kind: (*reasons, *of_exact.get(kind, ())) for kind, reasons in given.items()})
+        verdict = Verdict.of(**{kind: (*reasons, *of_exact.get(kind, ())) for kind, reasons in given.items()})
+        return Verdict(UNCHECKED, (f"{ALONE}{self._unseen}",)) if verdict.reasons == (ALONE,) else verdict
+
+    @property
+    def _unseen(self) -> str:
+        """What the configurations may all lack, if that would change the value by more than its error."""
+        if self.reach is None or self.unvaried:
+            return ""
+        p = unseen_probability(self.n * self.ess)
+        harm = float(np.max(p * np.asarray(self.reach) / np.maximum(np.asarray(self.error), 1e-300)))
+        if not 1 < harm < math.inf:
+            return ""
+        return (
+            f", and {self.n:,} configurations may lack a part of probability {p:.1g}, which would be {harm:.2g} errors"
+        )
 
     @property
     def reliable(self) -> bool:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from xml.etree import ElementTree
 
@@ -254,3 +255,14 @@ def test_an_error_of_too_few_events_is_no_objection():
     many = Estimate(-2.0 + 1e-8, 1e-7, n=10_000_000, ess=1.0)  # a thousand of them are missing
     found = Estimates({"energy_per_site": many}, temperature=1.0, n=10_000_000, diagnostics={}).beside(known, 16)
     assert found.verdict == "not trusted"
+
+
+def test_an_error_that_a_part_never_seen_would_exceed_says_so():
+    """An open glass in the cold: so even weights that rare configurations decide how accurate ln Z is."""
+    glass = la.EdwardsAnderson((12, 12), seed=3, periodic=False)
+    model = la.TensorNetwork((12, 12), bias=glass.bias(0.2), bond_dimension=4)
+    log_z = la.estimate(model.sample(4000, seed=1), glass, 0.2, exact=None)["log_z"]
+    assert log_z.error < 1e-5
+    assert log_z.verdict == "unchecked"
+    words = r"nothing independent .*, and 4,000 .* may lack a part of probability 0\.0007, which would be .* errors"
+    assert re.fullmatch(words, log_z.verdict.reasons[0])
