@@ -141,7 +141,12 @@ def _checked(schema: type[_Section], tree: Tree, prefix: str, also: Iterable[str
     except ValidationError as error:
         valid = [*schema.model_fields, *also]
         by_key = {str(e["loc"][0]): e for e in reversed(error.errors())}  # a union gives an error for each member
-        sentences = [_sentence(e, key, tree.get(key), prefix, valid) for key, e in reversed(by_key.items())]
+        words = {str(e["loc"][0]): e["ctx"]["expected"] for e in error.errors() if e["type"] == "literal_error"}
+        sentences = []
+        for key, e in reversed(by_key.items()):
+            sentence = _sentence(e, key, tree.get(key), prefix, valid)
+            is_other = key in words and e["type"] != "literal_error"
+            sentences.append(sentence.replace(", got ", f" or {words[key]}, got ", 1) if is_other else sentence)
         raise ValueError("; ".join(sentences)) from error
     except TypeError as error:
         raise ValueError(f"keys must be strings: {error}") from error

@@ -100,3 +100,10 @@ def test_what_is_no_bond_dimension():
     grid = {"grid": {"shape": [4, 4], "levels": 2}, "training": {"data": "a.h5"}, "model": {"name": "tensor_network"}}
     with pytest.raises(ValueError, match="tensor_network has no weights and learns nothing"):
         load_config(None, (), grid)
+
+
+def test_a_number_that_is_none_names_the_word_too():
+    tree = {"temperature": 2.0, "model": {"name": "tensor_network", "bond_dimension": "much"}}
+    message = r"model\.bond_dimension: input should be a valid integer or 'auto', got 'much'"
+    with pytest.raises(ValueError, match=message):
+        parse_config(tree)
