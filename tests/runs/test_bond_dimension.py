@@ -103,7 +103,7 @@ def test_what_is_no_bond_dimension():
 
 
 def test_a_number_that_is_none_names_the_word_too():
-    tree = {"temperature": 2.0, "model": {"name": "tensor_network", "bond_dimension": "much"}}
+    tree = {"hamiltonian": {"shape": [4, 4]}, "model": {"name": "tensor_network", "bond_dimension": "much"}}
     message = r"model\.bond_dimension: input should be a valid integer or 'auto', got 'much'"
     with pytest.raises(ValueError, match=message):
         parse_config(tree)
