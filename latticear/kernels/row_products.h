@@ -51,16 +51,16 @@ static void NAME(multiply)(int64_t n, int64_t inner, int64_t size, const REAL *m
     for (; a < size; a += NAME(STEP)) NAME(multiply_vectors)(1, n, inner, size, matrix, in, out, a);
 }
 
-/* The largest of |x|. */
-static REAL NAME(largest)(const REAL *x, int64_t n) {
-    REALV most = {0};
+static inline REALV NAME(larger)(REALV most, REALV x) {
+    const REALV zero = {0}, size = NAME(select)((NAME(Bits))(x < zero), -x, x);
+    return NAME(select)((NAME(Bits))(size > most), size, most);
+}
+
+/* The factor that makes the largest of some numbers one; 1 if all are zero. */
+static inline REAL NAME(scale)(REALV most) {
     REAL largest = 0;
-    for (int64_t k = 0; k < n; k += NAME(STEP)) {
-        const REALV v = LOAD(x + k), size = NAME(select)((NAME(Bits))(v < 0), -v, v);
-        most = NAME(select)((NAME(Bits))(size > most), size, most);
-    }
     for (int lane = 0; lane < NAME(STEP); lane++) largest = most[lane] > largest ? most[lane] : largest;
-    return largest;
+    return largest > 0 ? 1 / largest : 1;
 }
 
 /* The sums of configuration i of a group at a column. */
@@ -100,25 +100,23 @@ static REAL NAME(sum_token)(const Row *row, const Group *group, int64_t i, int64
     const int64_t q = row->n_tokens, f = row->n_first, left = padded(row->columns[x + 1].left), most = row->most;
     const REAL *sums = NAME(sums_of)(row, group, i, x + 1);
     const double *bonds = bonds_of(row, group->first + i, x);
-    REAL largest = 0;
-    for (int64_t p = 0; p < q; p++)
-        for (int64_t s = 0; s < q; s++) {
-            const REAL bond = factor * (REAL)(bonds[p * q + s] * known_of(row, group->first + i, x + 1, s));
-            for (int64_t c = 0; c < f; c++) {
-                const REAL *from = sums + (s * f + c) * left;
-                REAL *to = out + (p * f + c) * most;
-                for (int64_t a = 0; a < left; a += NAME(STEP)) {
-                    REALV sum = LOAD(from + a) * bond;
-                    if (s) sum += LOAD(to + a);
-                    STORE(to + a, sum);
-                }
+    REALV largest = {0};
+    for (int64_t p = 0; p < q; p++) {
+        REAL bond[q];
+        for (int64_t s = 0; s < q; s++)
+            bond[s] = factor * (REAL)(bonds[p * q + s] * known_of(row, group->first + i, x + 1, s));
+        for (int64_t c = 0; c < f; c++) {
+            const REAL *from = sums + c * left;
+            REAL *to = out + (p * f + c) * most;
+            for (int64_t a = 0; a < left; a += NAME(STEP)) {
+                REALV sum = LOAD(from + a) * bond[0];
+                for (int64_t s = 1; s < q; s++) sum += LOAD(from + s * f * left + a) * bond[s];
+                STORE(to + a, sum);
+                largest = NAME(larger)(largest, sum);
             }
         }
-    for (int64_t k = 0; k < q * f; k++) {
-        const REAL own = NAME(largest)(out + k * most, left);
-        largest = own > largest ? own : largest;
     }
-    return largest > 0 ? 1 / largest : 1;
+    return NAME(scale)(largest);
 }
 
 /* The sums of all columns for a group of configurations; then begins at the first column. */
@@ -177,8 +175,10 @@ static void NAME(advance)(const Row *row, const Group *group, int64_t x) {
                        (const REAL *)column->forward + keys[order[start]] * column->left * right, from + start,
                        to + start);
     for (int64_t i = 0; i < group->n; i++) {
-        const REAL largest = NAME(largest)(work + i * most, right), scale = largest > 0 ? 1 / largest : 1;
-        for (int64_t b = 0; b < right; b++) left[i * most + b] = work[i * most + b] * scale;
+        REALV largest = {0};
+        for (int64_t b = 0; b < right; b += NAME(STEP)) largest = NAME(larger)(largest, LOAD(work + i * most + b));
+        const REAL scale = NAME(scale)(largest);
+        for (int64_t b = 0; b < right; b += NAME(STEP)) STORE(left + i * most + b, LOAD(work + i * most + b) * scale);
     }
 }
 
