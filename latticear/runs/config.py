@@ -190,8 +190,8 @@ def _hamiltonian_config(tree: Tree, trains: bool) -> RunConfig:
     target = target_of(system, **place)
     trains |= bool(sections["model"] or sections["training"])
     choice = _chosen(sections["model"], default_network(target.space) if trains else default_sampler(target))
-    if not trains and sections["model"]["name"] == TensorNetwork.name:
-        sections["model"] |= SEARCHED
+    if sections["model"]["name"] == TensorNetwork.name and target.only is not None:
+        sections["model"] = ({"bond_dimension": "auto"} if trains else SEARCHED) | sections["model"]
     model = HAMILTONIAN.model(sections["model"])
     target = for_a_network(target, model.get("n_condition_maps", 0))
     _replace_auto(model, target)

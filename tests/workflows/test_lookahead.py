@@ -40,7 +40,7 @@ def test_the_bond_dimension_that_was_found_is_stored(tmp_path, monkeypatch):
 
 
 def test_a_time_budget_is_one_step_for_a_network_without_weights(tmp_path):
-    said = _said(tmp_path / "run", "model.name=tensor_network", minutes=5.0)
+    said = _said(tmp_path / "run", "model.name=tensor_network", "model.bond_dimension=4", minutes=5.0)
     assert said == ["tensor_network has no weights to train: one step, whatever is asked for"]
     assert len(la.load_run(tmp_path / "run").metrics) == 1
 
@@ -135,7 +135,8 @@ def test_a_network_is_trained_where_nothing_is_named_and_sums_lack_something(tmp
 
 def test_steps_of_a_training_that_there_is_not(tmp_path):
     said = _said(tmp_path / "run", "model.name=tensor_network", "training.steps=100")
-    assert said == ["tensor_network has no weights to train: one step, whatever is asked for"]
+    assert said[0].startswith("bond dimension 4: ESS ")  # it is searched where none is named
+    assert said[1:] == ["tensor_network has no weights to train: one step, whatever is asked for"]
     assert la.load_run(tmp_path / "run").config.training["steps"] == 1
     assert "none: there is nothing to learn" in succeed("info", str(tmp_path / "run"))
     with pytest.raises(ValueError, match=r"model\.target_ess must lie between 0 and 1, got 1\.5"):
