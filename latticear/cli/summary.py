@@ -53,13 +53,11 @@ def _training(content: Tree) -> Iterator[Line]:
     yield "network", words.network(config["model"], content.get("n_parameters"))
     if "bond_dimension" in config["model"]:
         yield "later sites", words.lookahead(config["model"], environment)
-    yield (
-        "training",
+    how = (
         f"{training['objective']}, batch of {training['batch_size']}, learning rate {training['learning_rate']:g}, "
         f"seed {config['seed']}"
-        if words.learns(config["model"])
-        else "none: there is nothing to learn",
     )
+    yield "training", how if words.learns(config["model"]) else "none: there is nothing to learn"
     done = last["step"] if last else 0
     yield "progress", f"step {done} of {training['steps']}, {words.trained_for(environment, last)}"
     if last and {"free_energy_per_site", "free_energy_error", "ess"} <= last.keys():

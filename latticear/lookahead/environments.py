@@ -104,6 +104,15 @@ class Environments:
         """Memory of the matrix products."""
         return sum(tensor.nbytes for row in self.rows for tensor in row)
 
+    def matrices(self, y: int) -> list[Tensor]:
+        """The tensors of row y as matrices `(I, t, s, a, b)`; in the first row, where t is s, `(I, 1, s, a, b)`."""
+        return [
+            tensor.diagonal(dim1=2, dim2=3).permute(0, 3, 1, 2)[:, None]
+            if y == 0 and tensor.shape[3] > 1
+            else tensor.permute(0, 3, 2, 1, 4)
+            for tensor in self.rows[y]
+        ]
+
     def to(self, device: torch.device) -> Environments:
         """The same on another device."""
         rows = [[tensor.to(device) for tensor in row] for row in self.rows]

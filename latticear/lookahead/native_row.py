@@ -97,8 +97,7 @@ class NativeRow:
     def _prepare(self, y: int, known: Tensor) -> None:
         weights, (n, height, width) = self._environments.weights, self._tokens.shape
         offset, columns, matrices, most = 0, [], [], 0
-        for tensor in self._environments.rows[y]:
-            chosen = _chosen(tensor, y == 0)
+        for chosen in self._environments.matrices(y):
             forward, backward = (_padded(m, self._dtype) for m in (chosen, chosen.mT))
             pointers = forward.data_ptr(), backward.data_ptr()
             columns.append(structures.Column(*chosen.shape[-2:], chosen.shape[1], offset, *pointers))
@@ -138,13 +137,6 @@ class NativeRow:
 
 def _at_least(memory: Tensor, size: int) -> Tensor:
     return memory if len(memory) >= size else torch.empty(size, dtype=memory.dtype)
-
-
-def _chosen(tensor: Tensor, is_first: bool) -> Tensor:
-    """A tensor `(i, a, s, t, b)` as matrices `(i, t, s, a, b)`, in the first row with t = s."""
-    if is_first and tensor.shape[3] > 1:
-        return tensor.diagonal(dim1=2, dim2=3).permute(0, 3, 1, 2)[:, None]
-    return tensor.permute(0, 3, 2, 1, 4)
 
 
 def _padded(matrices: Tensor, dtype: torch.dtype) -> Tensor:

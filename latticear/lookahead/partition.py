@@ -17,7 +17,7 @@ def log_z(environments: Environments) -> Tensor:
     """
     weights, log_scale = environments.weights, environments.weights.log_scale + environments.log_scale
     matrices = [
-        _with_first_row(tensor) * weights.site[:, 0, x, :, None, None] for x, tensor in enumerate(environments.rows[0])
+        matrix[:, 0] * weights.site[:, 0, x, :, None, None] for x, matrix in enumerate(environments.matrices(0))
     ]
     rest = matrices[0].transpose(1, 2)  # (i, f, s, b), where the columns are closed f is the token of the first one
     if weights.closed:
@@ -28,10 +28,3 @@ def log_z(environments: Environments) -> Tensor:
         rest, log_scale = rest / size, log_scale + size.flatten().log()
     total = torch.einsum("ifsb,isf->i", rest, weights.right[:, 0, -1]) if weights.closed else rest.flatten(1).sum(1)
     return log_scale + total.log()
-
-
-def _with_first_row(tensor: Tensor) -> Tensor:
-    """A tensor `(i, a, s, t, b)` as matrices `(i, s, a, b)`, in which t, the token of the first row, is s."""
-    if tensor.shape[3] > 1:
-        return tensor.diagonal(dim1=2, dim2=3).permute(0, 3, 1, 2)
-    return tensor[:, :, :, 0].transpose(1, 2)

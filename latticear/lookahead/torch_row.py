@@ -35,7 +35,7 @@ class TorchRow:
         weights, n, self._y = self._environments.weights, self._n, y
         q, width = weights.n_tokens, weights.shape[1]
         self._bonds = weights.right[self._instances, y].to(self._dtype)
-        self._matrices = [self._chosen(tensor) for tensor in self._environments.rows[y]]
+        self._matrices = [matrix.to(self._dtype).contiguous() for matrix in self._environments.matrices(y)]
         self._left = self._bonds.new_ones(n, 1)
         known = known.to(self._dtype)
         if weights.closed:
@@ -86,13 +86,6 @@ class TorchRow:
     def _lower(self, x: int) -> Tensor:
         """The tokens of the first row by which matrices are chosen; 0 if there is one matrix for all."""
         return self._tokens[:, 0, x] if self._matrices[x].shape[1] > 1 else torch.zeros_like(self._each)
-
-    def _chosen(self, tensor: Tensor) -> Tensor:
-        """A tensor `(i, a, s, t, b)` as matrices `(i, t, s, a, b)`, in the first row with t = s."""
-        tensor = tensor.to(self._dtype)
-        if self._y == 0 and tensor.shape[3] > 1:
-            return tensor.diagonal(dim1=2, dim2=3).permute(0, 3, 1, 2)[:, None].contiguous()
-        return tensor.permute(0, 3, 2, 1, 4).contiguous()
 
     def _times_matrices(self, x: int, right: Tensor) -> Tensor:
         """Matrices of column x times sums to the right `(s, n, f, b)`: `(s, n, f, a)`."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from latticear.hamiltonians import AbstractHamiltonian, BoltzmannBias, LookaheadBias, hamiltonian_from_dict
-from latticear.lookahead import log_z
+from latticear.lookahead import Environments, log_z
 from latticear.models.base import AbstractModel
 from latticear.random_numbers import TRAINING
 
@@ -133,7 +133,7 @@ def find_bond_dimension(bias: BoltzmannBias, build: Build, limits: Limits, progr
             break
         log_w = _log_weights(build(candidate), hamiltonian, bias.temperature)
         ess[chi] = _ess(log_w)
-        lacks = disagreement(candidate, float(log_w.logsumexp(0)) - math.log(len(log_w)), ess[chi])
+        lacks = disagreement(candidate.environments(), float(log_w.logsumexp(0)) - math.log(len(log_w)), ess[chi])
         if best is None or lacks or ess[chi] > ess[best.bond_dimension]:
             best = candidate
         if ess[chi] >= limits.target_ess and not lacks:
@@ -148,7 +148,7 @@ def find_bond_dimension(bias: BoltzmannBias, build: Build, limits: Limits, progr
     return Found(best, ess, False, f"{lacks or below}; {ended}", lacks)
 
 
-def disagreement(bias: LookaheadBias, by_weights: float, ess: float) -> str:
+def disagreement(environments: Environments, by_weights: float, ess: float) -> str:
     """Why configurations drawn with sums over later sites may lack a part of the distribution; empty if all is well.
 
     Where a cut or rounding has lost what the likely configurations need, as for glasses in the cold, all configurations
@@ -156,11 +156,11 @@ def disagreement(bias: LookaheadBias, by_weights: float, ess: float) -> str:
     sound ones the difference is about as large as the spread of the logarithms of weights.
 
     Args:
-        bias: the sums, of one system.
+        environments: the sums, of one system.
         by_weights: ln Z from the importance weights of configurations drawn with them.
         ess: their ESS.
     """
-    by_sums = float(log_z(bias.environments("cpu")))
+    by_sums = float(log_z(environments))
     if abs(by_sums - by_weights) <= AGREEMENT + 2 * (1 - ess):
         return ""
     by_sums_alone = "no positive Z" if math.isnan(by_sums) else f"ln Z = {by_sums:.2f}"

@@ -8,7 +8,7 @@ from latticear.models.bond_dimension import Limits
 from latticear.runs.trees import Tree
 from latticear.targets import AbstractTarget
 
-__all__ = ["bias_of", "check_bond_dimension"]
+__all__ = ["bias_of", "check_bond_dimension", "limits_of"]
 
 KEY = "model.bond_dimension"
 
@@ -41,7 +41,7 @@ def check_bond_dimension(model: Tree, target: AbstractTarget) -> None:
         raise ValueError(f"{subject} is for one temperature, got {target.noun}: give one temperature, or {remedy}")
     if not is_network:
         try:
-            Limits(*(model[key] for key in Limits._fields)).check()
+            limits_of(model).check()
         except ValueError as error:
             raise ValueError(f"model.{error}") from error
     if not model["boltzmann_bias"]:
@@ -49,6 +49,11 @@ def check_bond_dimension(model: Tree, target: AbstractTarget) -> None:
             f"{subject} adds the sum over later sites to the known neighbours, which model.boltzmann_bias = false "
             f"leaves out: leave out that key"
         )
+
+
+def limits_of(model: Tree) -> Limits:
+    """When the search for a bond dimension ends, as the section `[model]` of a tensor network says."""
+    return Limits(*(model[key] for key in Limits._fields))
 
 
 def bias_of(model: Tree, target: AbstractTarget) -> BoltzmannBias | None:

@@ -16,7 +16,7 @@ from latticear.spaces import ConfigurationSpace
 from latticear.targets.base import Asked, Conditions, Setting, check_space
 from latticear.targets.boltzmann import BoltzmannTarget
 
-__all__ = ["DisorderTarget"]
+__all__ = ["DisorderTarget", "check_takes_couplings"]
 
 
 class DisorderTarget(BoltzmannTarget):
@@ -56,12 +56,7 @@ class DisorderTarget(BoltzmannTarget):
         return self.space.bias(self.temperature, bond_dimension=bond_dimension)
 
     def _check_model(self, model: AbstractModel) -> None:
-        n_maps = self.space.n_maps
-        if (model.n_condition, model.n_condition_maps) != (0, n_maps):
-            raise ValueError(
-                f"disorder needs a model whose condition are the couplings: n_condition_maps={n_maps} and "
-                f"n_condition=0, got {model.n_condition_maps} and {model.n_condition}"
-            )
+        check_takes_couplings(model, self.space.n_maps, self.noun)
 
     def draw_conditions(self, model: AbstractModel, n_groups: int, step: int, seed: int) -> Conditions:
         """Draw instances from a random stream used for training alone; the seed of the disorder determines them."""
@@ -86,3 +81,21 @@ class DisorderTarget(BoltzmannTarget):
 
     def _setting(self, maps: Tensor, model: AbstractModel) -> Setting:
         return Setting(self.space.instance(maps), self.temperature, model.condition_of(maps=maps[None])[0])
+
+
+def check_takes_couplings(model: AbstractModel, n_maps: int, noun: str) -> None:
+    """Check that the condition of a model are maps of couplings and nothing else.
+
+    Args:
+        model: the model.
+        n_maps: number of maps.
+        noun: what the target is called in the message.
+
+    Raises:
+        ValueError: for any other condition.
+    """
+    if (model.n_condition, model.n_condition_maps) != (0, n_maps):
+        raise ValueError(
+            f"{noun} needs a model whose condition are the couplings: n_condition_maps={n_maps} and "
+            f"n_condition=0, got {model.n_condition_maps} and {model.n_condition}"
+        )

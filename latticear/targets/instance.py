@@ -11,6 +11,7 @@ from latticear.hamiltonians import AbstractHamiltonian, BoltzmannBias, EdwardsAn
 from latticear.models import AbstractModel
 from latticear.spaces import ConfigurationSpace
 from latticear.targets.base import AbstractTarget, Conditions, Setting
+from latticear.targets.disorder import check_takes_couplings
 from latticear.targets.point import PointTarget
 
 __all__ = ["InstanceTarget", "for_a_network"]
@@ -60,12 +61,7 @@ class InstanceTarget(PointTarget):
         return self.disorder.bias(self.temperature, bond_dimension=bond_dimension)
 
     def _check_model(self, model: AbstractModel) -> None:
-        n_maps = self.disorder.n_maps
-        if (model.n_condition, model.n_condition_maps) != (0, n_maps):
-            raise ValueError(
-                f"{self.noun} needs a model whose condition are the couplings: n_condition_maps={n_maps} and "
-                f"n_condition=0, got {model.n_condition_maps} and {model.n_condition}"
-            )
+        check_takes_couplings(model, self.disorder.n_maps, self.noun)
 
     def draw_conditions(self, model: AbstractModel, n_groups: int, step: int, seed: int) -> Conditions:
         values = self._maps.flatten().expand(n_groups, -1).to(model.rank.device)

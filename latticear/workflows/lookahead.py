@@ -7,11 +7,11 @@ import time
 from typing import Any
 
 from latticear.estimation import Estimates
-from latticear.hamiltonians import BoltzmannBias, DisorderLookahead, LookaheadBias
+from latticear.hamiltonians import BoltzmannBias, LookaheadBias
 from latticear.models import AbstractModel
-from latticear.models.bond_dimension import Limits, disagreement
+from latticear.models.bond_dimension import disagreement
 from latticear.models.tensor_network import searched
-from latticear.runs.bond_dimension import bias_of
+from latticear.runs.bond_dimension import bias_of, limits_of
 from latticear.runs.config import RunConfig
 from latticear.workflows.trained import Report, Say
 
@@ -43,7 +43,7 @@ def settle_bond_dimension(
     """
     if config.model.get("bond_dimension") != "auto":
         return None
-    limits = Limits(*(config.model[name] for name in Limits._fields))
+    limits = limits_of(config.model)
     bias = bias_of(config.model, config.target)
     if seconds < limits.max_seconds:
         limits = limits._replace(max_seconds=seconds)
@@ -75,11 +75,12 @@ def sum_later_sites(model: AbstractModel, report: Report) -> None:
 def check_sums(model: AbstractModel, estimates: Estimates) -> None:
     """Distrust estimates by a tensor network whose sums and configurations do not agree about ln Z."""
     bias = model.bias
-    if model.has_weights or not isinstance(bias, LookaheadBias) or isinstance(bias, DisorderLookahead):
+    if model.has_weights or not isinstance(bias, LookaheadBias) or bias.n_maps:
         return
     if "log_z" not in estimates or estimates.temperature != bias.temperature:
         return
-    reason = disagreement(bias, float(estimates["log_z"].value), float(estimates["ess"].value))
+    sums = bias.environments(model.rank.device)
+    reason = disagreement(sums, float(estimates["log_z"].value), float(estimates["ess"].value))
     if reason:
         estimates.distrust(reason)
 
