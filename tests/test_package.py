@@ -16,7 +16,7 @@ SCRIPTS = sorted(path for folder in ("benchmarks", "docs") for path in (PACKAGE.
 
 FLOORS = (
     "arguments tables",
-    "arrays checksums deprecated files lattice samples threads kernels",
+    "arrays checksums deprecated files lattice processes samples threads kernels",
     "spaces observables random_numbers",
     "lookahead",
     "hamiltonians sampling",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from latticear.models import AbstractModel
+from latticear.processes import Share
 from latticear.random_numbers import TRAINING
 from latticear.samples import Samples
 from latticear.targets import GROUP, AbstractTarget
@@ -19,8 +20,8 @@ class Drawn(NamedTuple):
     """A batch of samples with the inverse temperatures that they are drawn for.
 
     Attributes:
-        samples: B samples; samples that share a condition follow one another.
-        beta: inverse temperature, one number for all samples or `(B,)`.
+        samples: the samples of this process; samples that share a condition follow one another.
+        beta: inverse temperature, one number for all samples or `(B,)` for the B samples of all processes.
     """
 
     samples: Samples
@@ -30,18 +31,21 @@ class Drawn(NamedTuple):
 class Batches:
     """Draws the batch of samples of each training step; a batch is a function of the weights and of (seed, step).
 
+    Of several processes, each draws its own rows of the batch.
+
     Args:
         model: the model that is trained, which draws the samples.
         target: the target that the model is trained for.
-        n: number of samples in a batch.
+        share: number of samples in a batch, and those that this process draws.
         seed: seed of the training.
 
     Raises:
         ValueError: if the target needs groups of samples and n is not a multiple of their size.
     """
 
-    def __init__(self, model: AbstractModel, target: AbstractTarget, n: int, seed: int) -> None:
-        self._model, self._target, self._n, self._seed = model, target, n, seed
+    def __init__(self, model: AbstractModel, target: AbstractTarget, share: Share, seed: int) -> None:
+        self._model, self._target, self._share, self._seed = model, target, share, seed
+        n = share.n
         if target.in_groups and n % GROUP:
             raise ValueError(
                 f"batch_size must be a multiple of {GROUP} for {target.noun} (groups that share a condition), got {n}"
@@ -57,7 +61,8 @@ class Batches:
                 of the model for them too. Only for a target without groups.
         """
         values, beta = self._target.draw_conditions(self._model, self.n_groups, step, self._seed)
-        condition = None if values is None else values.repeat_interleave(self._n // self.n_groups, 0)
+        of_all = None if values is None else values.repeat_interleave(self._share.n // self.n_groups, 0)
+        condition = None if of_all is None else of_all[self._share.rows]
         if data is not None:
             return Drawn(self._with(data, step, condition), beta)
         return Drawn(self._samples(step, condition), beta.repeat_interleave(GROUP) if beta.ndim else beta)
@@ -68,11 +73,12 @@ class Batches:
 
     def _with(self, data: Tensor, step: int, condition: Tensor | None) -> Samples:
         """Samples and data with log_q from one pass of the network: data are samples with all sites held fixed."""
-        given = torch.zeros(self._n, *data.shape[1:], dtype=data.dtype, device=data.device)
-        given[self._n - len(data) :] = data
+        n, rows = self._share.n, self._share.rows
+        given = torch.zeros(n, *data.shape[1:], dtype=data.dtype, device=data.device)
+        given[n - len(data) :] = data
         where = torch.zeros_like(given, dtype=torch.bool)
-        where[self._n - len(data) :] = True
-        samples = self._samples(step, condition, given, where)
+        where[n - len(data) :] = True
+        samples = self._samples(step, condition, given[rows], where[rows])
         assert samples.log_q is not None
         assert samples.log_q_given is not None
         return Samples(samples.tokens, samples.log_q + samples.log_q_given, self._seed, condition=samples.condition)
@@ -81,9 +87,9 @@ class Batches:
         self, step: int, condition: Tensor | None, given: Tensor | None = None, where: Tensor | None = None
     ) -> Samples:
         batches = self._model.sample_batches(
-            self._n,
+            len(self._share),
             seed=self._seed,
-            start=step * self._n,
+            start=step * self._share.n + self._share.rows.start,
             stream=TRAINING,
             condition=condition,
             given=given,

@@ -6,11 +6,12 @@ from typing import Any
 
 from latticear.arguments import check_seed
 from latticear.models import AbstractModel
+from latticear.processes import Processes
 from latticear.spaces import ConfigurationSpace
 from latticear.targets import AbstractTarget
 from latticear.training.options import TrainingOptions
 
-__all__ = ["check_fit"]
+__all__ = ["check_fit", "check_processes"]
 
 
 def check_fit(
@@ -40,6 +41,19 @@ def check_fit(
         )
     if data is None and not target.has_energy:
         raise ValueError("data must be given: a Grid has no energy to draw configurations with")
+
+
+def check_processes(processes: Processes, options: TrainingOptions) -> None:
+    """Check that each process has something to do.
+
+    Raises:
+        ValueError: if a batch has fewer configurations than there are processes.
+    """
+    if options.batch_size < processes.size:
+        raise ValueError(
+            f"batch_size must be at least {processes.size}, one configuration for each process, got "
+            f"{options.batch_size}"
+        )
 
 
 def _described(what: AbstractModel | ConfigurationSpace) -> str:

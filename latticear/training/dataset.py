@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from latticear.models import AbstractModel
+from latticear.processes import ALONE, Processes, Share
 from latticear.random_numbers import generator
 from latticear.spaces import ConfigurationSpace
 from latticear.training.objectives import Energy, Metrics, ess_of_data
@@ -69,45 +71,60 @@ class Dataset:
         self.turn = space.symmetries if augment else None
         self.flip = augment and space.spin_flip
 
-    def draw(self, n: int, step: int) -> Batch:
-        """Draw n configurations of the training part, with random symmetries applied; a function of (seed, step)."""
+    def draw(self, n: int, step: int, part: slice = slice(None)) -> Batch:
+        """Draw n configurations of the training part, with random symmetries applied; a function of (seed, step).
+
+        `part` says which of them are returned; all random numbers are drawn, so that the others change nothing.
+        """
         rng = generator(self.seed, self.purpose, step)
-        rows = torch.from_numpy(rng.integers(len(self.train), size=n))
+        rows = torch.from_numpy(rng.integers(len(self.train), size=n))[part]
         tokens = self.train[rows]
         if self.turn is not None:
-            images = self.turn.draw(n, rng)
+            images = self.turn.draw(n, rng)[part]
             sites = tokens.flatten(-2)  # (n, N) or (n, C, N): the components of a site go together
-            tokens = sites.gather(-1, images.view(n, *(1,) * (sites.ndim - 2), -1).expand_as(sites)).view_as(tokens)
+            images = images.view(len(rows), *(1,) * (sites.ndim - 2), -1)
+            tokens = sites.gather(-1, images.expand_as(sites)).view_as(tokens)
         if self.flip:
-            flipped = torch.from_numpy(rng.integers(2, size=(n, *(1,) * (tokens.ndim - 1)))).bool()
+            flipped = torch.from_numpy(rng.integers(2, size=(n, *(1,) * (tokens.ndim - 1)))[part]).bool()
             tokens = torch.where(flipped, self.q - 1 - tokens, tokens)
         condition = None if self.condition is None else self.condition[rows.to(self.device)]
         return Batch(tokens.to(self.device), condition)
 
     @torch.no_grad()
-    def evaluate(self, model: AbstractModel, batch_size: int) -> Metrics:
+    def evaluate(self, model: AbstractModel, batch_size: int, processes: Processes = ALONE) -> Metrics:
         """Negative log-likelihood in nats per site of the held-out part, of its first 10,000 configurations at most."""
-        held = self.held[:MOST_HELD]
-        if not len(held):
+        n = min(MOST_HELD, len(self.held))
+        if not n:
             return {}
         model.eval()
-        total = 0.0
-        for start in range(0, len(held), batch_size):
-            rows = slice(len(self.train) + start, len(self.train) + min(start + batch_size, len(held)))
-            condition = () if self.condition is None else (self.condition[rows],)
-            total -= model(held[start : start + batch_size].to(self.device), *condition).sum().item()
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        for rows in self._in_batches(processes.share(n), batch_size):
+            condition = () if self.condition is None else (self.condition[len(self.train) :][rows],)
+            total -= model(self.held[rows].to(self.device), *condition).sum()
         model.train()
-        return {"nll_held_out": total / (len(held) * self.n_sites)}
+        processes.add(total)
+        return {"nll_held_out": total.item() / (n * self.n_sites)}
 
     @torch.no_grad()
-    def forward_ess(self, model: AbstractModel, energy: Energy, beta: float, batch_size: int) -> Metrics:
+    def forward_ess(
+        self, model: AbstractModel, energy: Energy, beta: float, batch_size: int, processes: Processes = ALONE
+    ) -> Metrics:
         """The ESS of a model estimated from the same configurations; they are data of one system at one temperature."""
-        parts = [part.to(self.device) for part in self.held[:MOST_HELD].split(batch_size) if len(part)]
-        if not parts:
+        share = processes.share(min(MOST_HELD, len(self.held)))
+        if not share.n:
             return {}
         condition = None if self.condition is None else self.condition[0]
-        log_ratio = [model(part, condition).double() + beta * energy.energy_given(part, None) for part in parts]
-        return {"forward_ess": ess_of_data(torch.cat(log_ratio))}
+        log_ratio = [torch.zeros(0, dtype=torch.float64, device=self.device)]
+        for rows in self._in_batches(share, batch_size):
+            part = self.held[rows].to(self.device)
+            log_ratio.append(model(part, condition).double() + beta * energy.energy_given(part, None))
+        return {"forward_ess": ess_of_data(share.joined(torch.cat(log_ratio)))}
+
+    @staticmethod
+    def _in_batches(share: Share, size: int) -> Iterator[slice]:
+        """The rows of a share, in slices of at most so many."""
+        for start in range(share.rows.start, share.rows.stop, size):
+            yield slice(start, min(start + size, share.rows.stop))
 
 
 def n_held_out(n: int, fraction: float) -> int:

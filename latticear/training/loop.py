@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from latticear.data.configurations import Configurations
 from latticear.estimation.data_check import examine_for
 from latticear.models import AbstractModel, check_is_model
+from latticear.processes import Processes, current
 from latticear.random_numbers import generator
 from latticear.spaces import ConfigurationSpace
 from latticear.targets import AbstractTarget, for_a_network, target_of
 from latticear.threads import thread_count, useful_threads, wait_passively
-from latticear.training.checks import check_fit
+from latticear.training.checks import check_fit, check_processes
 from latticear.training.objectives import Metrics
 from latticear.training.options import TrainingOptions, options_of, takes_options
 from latticear.training.state import MovingAverage, ResumeError, TrainingState
@@ -80,6 +81,10 @@ def fit(
     When the generator ends, or is closed, the model holds the weights to sample with (the averaged weights if
     `ema_decay` > 0).
 
+    If `torch.distributed` has joined several processes, they train one model together: each calls `fit` with the same
+    arguments, a model with the same weights and the same data, and takes every step. Losses, metrics and weights are
+    then those of a single process, but for the order in which numbers are added.
+
     Args:
         model: the model; it is trained in place, on the device of its parameters.
         hamiltonian: the Hamiltonian; or a `Grid`, which has no energy and needs `data` and the objective forward-kl; or
@@ -132,7 +137,9 @@ def fit(
         if found is not None:
             found.warn()
         tokens, condition = _in_random_order(read, seed) if target.covers_range else (read.tokens, read.condition)
-    objective = Objective(model, target, chosen, seed, tokens, condition)
+    processes = current()
+    check_processes(processes, chosen)
+    objective = Objective(model, target, chosen, seed, tokens, condition, processes)
     target.prepare(model)
     state = _fresh(model, chosen)
     state.of = _described(target, chosen, seed)
@@ -142,7 +149,7 @@ def fit(
         except ResumeError as error:
             raise ResumeError(f"resume is the state of another training: {error}") from error
     objective.prepare(state.step)
-    return _loop(state, objective, chosen)
+    return _loop(state, objective, chosen, processes)
 
 
 def work_of(model: AbstractModel, batch_size: int) -> int:
@@ -171,20 +178,20 @@ def _fresh(model: AbstractModel, options: TrainingOptions) -> TrainingState:
     return TrainingState(model, optimizer, MovingAverage(model, options.ema_decay) if options.ema_decay else None)
 
 
-def _loop(state: TrainingState, objective: Objective, options: TrainingOptions) -> Iterator[Step]:
-    model, work = state.model, work_of(state.model, options.batch_size)
+def _loop(state: TrainingState, objective: Objective, options: TrainingOptions, processes: Processes) -> Iterator[Step]:
+    model, work = state.model, work_of(state.model, options.batch_size // processes.size)
     try:
         while state.step < options.steps:
             wait_passively()
             with thread_count(useful_threads(work)):  # not while the caller has the turn
-                step = _step(state, objective, options)
+                step = _step(state, objective, options, processes)
             yield step
     finally:
         model.eval()
         state.end()
 
 
-def _step(state: TrainingState, objective: Objective, options: TrainingOptions) -> Step:
+def _step(state: TrainingState, objective: Objective, options: TrainingOptions, processes: Processes) -> Step:
     model, optimizer = state.model, state.optimizer
     factor = learning_rate_factor(state.step, options.steps, options.warmup, options.schedule)
     rate = options.learning_rate * factor
@@ -194,6 +201,8 @@ def _step(state: TrainingState, objective: Objective, options: TrainingOptions) 
     optimizer.zero_grad(set_to_none=True)
     if loss.requires_grad:  # not for a model without weights
         loss.backward()
+    loss = loss.detach()
+    _add_up(processes, model, loss)
     norm = nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], options.clip_norm or math.inf)
     if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
         raise TrainingError(
@@ -212,6 +221,17 @@ def _step(state: TrainingState, objective: Objective, options: TrainingOptions) 
         metrics | {"learning_rate": rate, "gradient_norm": norm.item()},
         state,
     )
+
+
+def _add_up(processes: Processes, model: AbstractModel, loss: Tensor) -> None:
+    """Replace the loss and the gradients of this process by their sums over all processes, in two messages."""
+    if processes.size == 1:
+        return
+    gradients = [weights.grad for weights in model.parameters() if weights.grad is not None]
+    message = torch.cat([gradient.flatten() for gradient in gradients]) if gradients else loss.new_zeros(0)
+    processes.add(message, loss)
+    pieces = message.split([gradient.numel() for gradient in gradients])
+    torch._foreach_copy_(gradients, [p.view_as(g) for p, g in zip(pieces, gradients, strict=True)])
 
 
 def learning_rate_factor(step: int, steps: int, warmup: int, schedule: str) -> float:

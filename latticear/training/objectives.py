@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from latticear.processes import Share
 from latticear.samples import Samples
 
-__all__ = ["Energy", "Metrics", "batch_metrics", "ess_of_data", "forward_kl", "reverse_kl"]
+__all__ = ["Energy", "Evaluated", "Metrics", "batch_metrics", "ess_of_data", "evaluated", "forward_kl", "reverse_kl"]
 
 Metrics = dict[str, float]
 
@@ -29,6 +30,26 @@ class Energy(Protocol):
         """Energies of configurations, each with a condition `(B, k)`: float64 `(B,)`."""
 
 
+class Evaluated(NamedTuple):
+    """What is known of a batch of configurations, those of all processes that share it.
+
+    Attributes:
+        log_q: float64 `(B,)`, log-probability of the model.
+        energy: float64 `(B,)`.
+    """
+
+    log_q: Tensor
+    energy: Tensor
+
+
+def evaluated(samples: Samples, hamiltonian: Energy, share: Share | None = None) -> Evaluated:
+    """Log-probabilities and energies of all configurations of a batch, of which `samples` are those of this process."""
+    assert samples.log_q is not None
+    energy = hamiltonian.energy_given(samples.tokens, samples.condition)
+    share = Share.whole(len(samples)) if share is None else share
+    return Evaluated(*share.joined(torch.stack([samples.log_q, energy], 1)).unbind(1))
+
+
 def reverse_kl(
     model: nn.Module,
     hamiltonian: Energy,
@@ -38,6 +59,8 @@ def reverse_kl(
     n_groups: int = 1,
     n_data: int = 0,
     n_heated: int = 0,
+    share: Share | None = None,
+    known: Evaluated | None = None,
 ) -> tuple[Tensor, Metrics]:
     """Surrogate loss with the score-function gradient of KL(q || p), and of the log-variance over data.
 
@@ -58,15 +81,19 @@ def reverse_kl(
         hamiltonian: gives the energy E.
         beta: inverse temperature in this step, one number or `(B,)`.
         samples: B configurations: samples drawn from the model with its present weights, followed by n_data
-            configurations of the target. `samples.log_q` is the log-probability of the model for all of them.
+            configurations of the target. `samples.log_q` is the log-probability of the model for all of them. Of
+            several processes, each gives its own rows of this batch.
         n_groups: number of equal groups that the samples of the model consist of, one after the other; the samples of a
             group share a condition.
         n_data: number of configurations at the end of `samples` that the model has not drawn; those of the target form
             a group of their own.
         n_heated: number of those that are heated, at the very end.
+        share: which rows of the batch the samples are; None for all.
+        known: what `evaluated` returns for the batch; None to compute it.
 
     Returns:
-        A scalar loss in nats per site, of which only the gradient has a meaning, and metrics: `kl_bound`, the mean of
+        A scalar loss in nats per site, of which only the gradient has a meaning, and metrics. Losses and gradients of
+        several processes add up to those of the batch; metrics are of the whole batch: `kl_bound`, the mean of
         `log_q + beta E` per site over the samples of the model, and with data `forward_ess`, the ESS estimated from
         them.
 
@@ -74,16 +101,16 @@ def reverse_kl(
         Wu, Wang, Zhang (2019), arXiv 1809.10606, eq. 4; leave-one-out baseline: Kool, van Hoof, Welling (2019);
         log-variance under any reference: Richter, Boustati, Nüsken, Ruiz, Akyildiz (2020), arXiv 2010.10436.
     """
-    assert samples.log_q is not None
-    n_drawn, n_sites = len(samples) - n_data, hamiltonian.n_sites
-    log_ratio = samples.log_q + beta * hamiltonian.energy_given(samples.tokens, samples.condition)
-    drawn, data, hot = log_ratio.split([n_drawn, n_data - n_heated, n_heated])
+    share = Share.whole(len(samples)) if share is None else share
+    values = evaluated(samples, hamiltonian, share) if known is None else known
+    log_ratio, n_sites = values.log_q + beta * values.energy, hamiltonian.n_sites
+    drawn, data, hot = log_ratio.split([share.n - n_data, n_data - n_heated, n_heated])
     parts = [_minus_others(drawn.view(n_groups, -1)), _minus_others(data[None])]
     if n_heated:
-        parts.append((hot - log_ratio[: len(samples) - n_heated].mean()).clamp(-LIMIT, LIMIT))
-    advantage = torch.cat(parts)
+        parts.append((hot - log_ratio[: share.n - n_heated].mean()).clamp(-LIMIT, LIMIT))
+    advantage = torch.cat(parts)[share.rows]
     log_q = model(samples.tokens, samples.condition, samples.log_q)
-    loss = (advantage * log_q).mean() / n_sites
+    loss = share.mean(advantage * log_q) / n_sites
     metrics = {"kl_bound": drawn.mean().item() / n_sites}
     if n_data:
         metrics["forward_ess"] = ess_of_data(data)
@@ -101,7 +128,9 @@ def _minus_others(values: Tensor) -> Tensor:
     return ((values - values.mean(1, keepdim=True)) * (n / max(1, n - 1))).flatten()
 
 
-def forward_kl(model: nn.Module, tokens: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Metrics]:
+def forward_kl(
+    model: nn.Module, tokens: Tensor, condition: Tensor | None = None, share: Share | None = None
+) -> tuple[Tensor, Metrics]:
     """Negative log-likelihood in nats per site: KL(p || q) up to a constant.
 
     The loss per site is the loss of a configuration divided by N = H W, also where a site has C components; divide it
@@ -111,25 +140,25 @@ def forward_kl(model: nn.Module, tokens: Tensor, condition: Tensor | None = None
         model: called as `model(tokens)` or `model(tokens, condition)`; returns log_q `(B,)`.
         tokens: `(B, H, W)` or `(B, C, H, W)`, configurations drawn from the target p.
         condition: `(B, k)`, the condition of each configuration; None for a model without a condition.
+        share: of several processes, which rows of the batch the tokens are; None for all. The losses of all processes
+            add up to that of the batch.
     """
     log_q = model(tokens) if condition is None else model(tokens, condition)
-    return -log_q.mean() / math.prod(tokens.shape[-2:]), {}
+    share = Share.whole(len(tokens)) if share is None else share
+    return -share.mean(log_q) / math.prod(tokens.shape[-2:]), {}
 
 
-def batch_metrics(samples: Samples, hamiltonian: Energy, temperature: float) -> Metrics:
+def batch_metrics(values: Evaluated, temperature: float, n_sites: int) -> Metrics:
     """Variational free energy, energy (both per site) and ESS from one batch of samples at one temperature.
 
     `free_energy_per_site` is `<E + T log_q> / N`, whose expectation is an upper bound of the free energy;
     `free_energy_error` is its statistical error.
     """
-    assert samples.log_q is not None
-    energy = hamiltonian.energy_given(samples.tokens, samples.condition)
-    bound = energy + temperature * samples.log_q
-    weights = (-bound / temperature).softmax(0)
-    n, n_sites = len(samples), hamiltonian.n_sites
+    bound = values.energy + temperature * values.log_q
+    weights, n = (-bound / temperature).softmax(0), len(bound)
     return {
         "free_energy_per_site": bound.mean().item() / n_sites,
         "free_energy_error": bound.std().item() / n_sites / math.sqrt(n),
-        "energy_per_site": energy.mean().item() / n_sites,
+        "energy_per_site": values.energy.mean().item() / n_sites,
         "ess": 1 / (n * weights.square().sum().item()),
     }

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from latticear.models import AbstractModel
+from latticear.processes import ALONE, Processes
 from latticear.random_numbers import generator, own_random_state
 from latticear.targets import AbstractTarget
 from latticear.training.batches import Batches
 from latticear.training.dataset import Dataset
 from latticear.training.drawn import drawn_data, heated
-from latticear.training.objectives import Metrics, batch_metrics, forward_kl, reverse_kl
+from latticear.training.objectives import Evaluated, Metrics, batch_metrics, evaluated, forward_kl, reverse_kl
 from latticear.training.options import TrainingOptions
 
 __all__ = ["Objective"]
@@ -22,6 +23,8 @@ __all__ = ["Objective"]
 
 class Objective:
     """The loss of each training step and its metrics: a function of the weights and of (seed, step).
+
+    Of several processes, each computes the loss of its own rows of the batch; the losses add up to that of the batch.
 
     Args:
         model: the model that is trained.
@@ -31,6 +34,7 @@ class Objective:
         data: tokens of the configurations to maximise the likelihood of; None to draw them by Monte Carlo when they
             are first needed.
         condition: `(n, k)`, the condition of each configuration of the data; or None.
+        processes: the processes that share each batch.
 
     Raises:
         ValueError: if the target needs groups of samples and the batch size is not a multiple of their size.
@@ -44,11 +48,13 @@ class Objective:
         seed: int,
         data: Tensor | None,
         condition: Tensor | None,
+        processes: Processes = ALONE,
     ) -> None:
+        self._share, self._processes = processes.share(options.batch_size), processes
         self._model, self._target, self._options, self._seed = model, target, options, seed
         self._data, self._condition = data, condition
         self._network: Any = torch.compile(model) if options.compile else model
-        self._batches = Batches(model, target, options.batch_size, seed)
+        self._batches = Batches(model, target, self._share, seed)
 
     def prepare(self, step: int) -> None:
         """Build the data set if this step or a later one needs it, so that its errors are raised before training.
@@ -69,31 +75,43 @@ class Objective:
         evaluates = self._options.is_evaluated(step)
         loss, metrics = self._likelihood(step, evaluates) if forward else self._free_energy(step)
         if evaluates and self._target.has_energy and (forward or self._target.in_groups):
-            metrics |= batch_metrics(self._batches.shown(step), self._target, self._shown_temperature)
+            values = evaluated(self._batches.shown(step), self._target, self._share)
+            metrics |= batch_metrics(values, self._shown_temperature, self._target.n_sites)
         return loss, metrics
 
     def _likelihood(self, step: int, evaluates: bool) -> tuple[Tensor, Metrics]:
         with own_random_state(int(generator(self._seed, "dropout", step).integers(2**63))):
-            loss, metrics = forward_kl(self._network, *self._dataset.draw(self._options.batch_size, step))
+            batch = self._dataset.draw(self._share.n, step, self._share.rows)
+            loss, metrics = forward_kl(self._network, *batch, self._share)
         if evaluates:
-            metrics |= self._dataset.evaluate(self._model, self._options.batch_size)
+            metrics |= self._dataset.evaluate(self._model, self._share.n, self._processes)
         return loss, metrics
 
     def _free_energy(self, step: int) -> tuple[Tensor, Metrics]:
-        n_data, n_heated, share = self._options.n_data, self._options.n_heated, self._options.beta_share(step)
+        n_data, n_heated, fraction = self._options.n_data, self._options.n_heated, self._options.beta_share(step)
         data = self._dataset.draw(n_data - n_heated, step).tokens if n_data else None
         if data is not None and n_heated:
             data = torch.cat([data, self._heated.draw(n_heated, step).tokens])
         samples, beta = self._batches.draw(step, data)
-        parts = {"n_groups": self._batches.n_groups, "n_data": n_data, "n_heated": n_heated}
-        loss, metrics = reverse_kl(self._network, self._target, share * beta, samples, **parts)
-        metrics |= {"beta": share * float(beta.mean())}
+        values = evaluated(samples, self._target, self._share)
+        loss, metrics = reverse_kl(
+            self._network,
+            self._target,
+            fraction * beta,
+            samples,
+            n_groups=self._batches.n_groups,
+            n_data=n_data,
+            n_heated=n_heated,
+            share=self._share,
+            known=values,
+        )
+        metrics |= {"beta": fraction * float(beta.mean())}
         if not self._target.in_groups:
-            drawn = samples[: self._options.batch_size - n_data]
-            metrics |= batch_metrics(drawn, self._target, self._shown_temperature)
+            drawn = Evaluated(*(value[: self._share.n - n_data] for value in values))
+            metrics |= batch_metrics(drawn, self._shown_temperature, self._target.n_sites)
         if n_heated and step + 1 == self._options.steps:
-            size = self._options.batch_size  # the data of a single batch are too few for the last word
-            metrics |= self._dataset.forward_ess(self._model, self._target, float(beta), size)
+            # the data of a single batch are too few for the last word
+            metrics |= self._dataset.forward_ess(self._model, self._target, float(beta), self._share.n, self._processes)
         return loss, metrics
 
     @cached_property

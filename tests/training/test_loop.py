@@ -10,6 +10,7 @@ from support import contracts
 
 import latticear as la
 from latticear.exact import all_configurations, enumerate_states
+from latticear.processes import Share
 from latticear.random_numbers import TRAINING
 from latticear.samples import Samples
 from latticear.targets import PointTarget
@@ -79,7 +80,7 @@ def test_the_gradient_is_silent_at_the_target():
 @pytest.mark.parametrize("model", [_tiny((4, 4)), la.MultiscalePixelCNN((4, 4), width=4)], ids=lambda m: m.name)
 def test_data_are_weighed_beside_what_is_drawn(model):
     data = torch.randint(2, (5, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    batches = Batches(model, PointTarget(la.Ising((4, 4)), 2.0), 12, seed=3)
+    batches = Batches(model, PointTarget(la.Ising((4, 4)), 2.0), Share.whole(12), seed=3)
     samples, _ = batches.draw(7, data)
     alone, _ = batches.draw(7)
     assert torch.equal(samples.tokens[:7], alone.tokens[:7])

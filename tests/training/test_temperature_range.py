@@ -76,10 +76,10 @@ def test_unseen_temperatures_are_served():
 def test_each_step_covers_the_range():
     seen = []
 
-    def watched(model, hamiltonian, beta, samples, n_groups, n_data, n_heated):
+    def watched(model, hamiltonian, beta, samples, *, n_groups, n_data, n_heated, **others):
         seen.append((1 / beta, samples.condition[:, 0], n_groups))
         assert n_data == n_heated == 0
-        return reverse_kl(model, hamiltonian, beta, samples, n_groups=n_groups)
+        return reverse_kl(model, hamiltonian, beta, samples, n_groups=n_groups, **others)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("latticear.training.steps.reverse_kl", watched)

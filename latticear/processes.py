@@ -1,0 +1,245 @@
+"""Processes that share one computation: `torchrun` starts them, `torch.distributed` joins them.
+
+Random numbers are functions of the seed and of the number of a configuration, so each process works on configurations
+of its own, by index, and results do not depend on how many processes there are: only the order in which numbers are
+added does, and with it the rounding.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any, Self
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+__all__ = ["ALONE", "Processes", "ProcessesError", "Share", "current", "speaks_first", "together"]
+
+PATIENCE = "LATTICEAR_PATIENCE"
+"""Environment variable: for how many seconds a process waits for the others before it gives up."""
+
+DEFAULT_PATIENCE = 600.0
+"""A checkpoint or an exact result, which one process writes or computes, must not take longer."""
+
+NEEDED = ("RANK", "MASTER_ADDR", "MASTER_PORT")
+"""Environment variables that must be set beside WORLD_SIZE."""
+
+_stores: list[dist.Store] = []
+"""The store of the processes that `together` has joined, in which one of them says why the computation ended."""
+
+
+class ProcessesError(RuntimeError):
+    """The other processes of a computation cannot be reached: one has ended, or never came."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes that share a computation, as one of them sees them.
+
+    All methods but `share` are calls that every process has to make, in the same order; each waits for the others.
+
+    Attributes:
+        rank: number of this process, from 0.
+        size: number of processes.
+
+    Raises:
+        ProcessesError: from each method that waits, if another process has ended, or does not come.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes files and prints."""
+        return self.rank == 0
+
+    def share(self, n: int) -> Share:
+        """The part of n configurations that this process works on."""
+        return Share(n, slice(self.rank * n // self.size, (self.rank + 1) * n // self.size), self)
+
+    def add(self, *tensors: Tensor) -> None:
+        """Replace each tensor by its sum over all processes."""
+        if self.size == 1:
+            return
+        with _reaching(self):
+            for work in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
+                work.wait()
+
+    def any(self, here: bool) -> bool:
+        """Whether something is so in any process."""
+        if self.size == 1:
+            return here
+        flag = torch.tensor(int(here), device=_device())
+        self.add(flag)
+        return bool(flag)
+
+    def of_first(self, value: Any = None) -> Any:
+        """The JSON value that the first process gives; those of the others are ignored."""
+        if self.size == 1:
+            return value
+        text = json.dumps(value).encode() if self.is_first else b""
+        length = torch.tensor(len(text), device=_device())
+        self.add(length)
+        content = torch.zeros(int(length), dtype=torch.uint8, device=_device())
+        if self.is_first:
+            content.copy_(torch.tensor(list(text), dtype=torch.uint8))
+        self.add(content)
+        return json.loads(bytes(content.tolist()))
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        self.any(False)
+
+    def __str__(self) -> str:
+        """Number of processes and machines, such as "4 processes on 2 machines"; a call that all have to make."""
+        if self.size == 1:
+            return "1 process"
+        host = int(sha256(socket.gethostname().encode()).hexdigest()[:15], 16)
+        hosts = self.share(self.size).joined(torch.tensor([host], device=_device()))
+        n = len(hosts.unique())
+        return f"{self.size} processes on {n} machine{'s' if n > 1 else ''}"
+
+
+ALONE = Processes()
+"""A single process."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of n configurations, numbered from 0, that one of several processes works on.
+
+    Attributes:
+        n: number of configurations of all processes.
+        rows: which of them are those of this process; they are consecutive.
+        processes: all processes.
+    """
+
+    n: int
+    rows: slice
+    processes: Processes = ALONE
+
+    @classmethod
+    def whole(cls, n: int) -> Self:
+        """All n configurations, of one process alone."""
+        return cls(n, slice(0, n))
+
+    def __len__(self) -> int:
+        return self.rows.stop - self.rows.start
+
+    def joined(self, part: Tensor) -> Tensor:
+        """The rows of all processes, `(n, ...)`, from those of each, `(len(self), ...)`."""
+        if self.processes.size == 1:
+            return part
+        whole = part.new_zeros(self.n, *part.shape[1:])
+        whole[self.rows] = part
+        self.processes.add(whole)  # each row is zero in all processes but one
+        return whole
+
+    def mean(self, part: Tensor) -> Tensor:
+        """The part of this process in the mean over all n rows: the sum over all processes is the mean."""
+        return part.sum() / self.n
+
+
+def current() -> Processes:
+    """The processes that `torch.distributed` has joined, if it has; otherwise this one alone."""
+    if dist.is_available() and dist.is_initialized():
+        return Processes(dist.get_rank(), dist.get_world_size())
+    return ALONE
+
+
+@contextmanager
+def together(patience: float | None = None) -> Iterator[Processes]:
+    """Join the processes that `torchrun`, or another launcher, has started; one process alone joins nothing.
+
+    A launcher sets the environment variables RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT. On a machine
+    with GPUs each process takes the one of its LOCAL_RANK.
+
+    Args:
+        patience: how many seconds to wait for others, now and later; None for `LATTICEAR_PATIENCE`, or ten minutes.
+
+    Raises:
+        ProcessesError: if they do not all come.
+        ValueError: if the launcher has set only some of those variables, or for a patience that is not a positive
+            number.
+    """
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    if size == 1 or dist.is_initialized():
+        yield current()
+        return
+    if missing := [name for name in NEEDED if name not in os.environ]:
+        raise ValueError(f"WORLD_SIZE is {size}, so {', '.join(missing)} must be set too; torchrun sets all of them")
+    processes = Processes(int(os.environ["RANK"]), size)
+    limit = timedelta(seconds=_patience() if patience is None else patience)
+    has_gpu = torch.cuda.is_available()
+    if has_gpu:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+    with _reaching(processes):
+        store, rank, size = next(dist.rendezvous("env://", timeout=limit))
+        store.set_timeout(limit)
+        _stores.append(dist.PrefixStore("latticear", store))
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if has_gpu else "gloo",
+            store=dist.PrefixStore("group", store),
+            rank=rank,
+            world_size=size,
+            timeout=limit,
+        )
+    try:
+        yield processes
+        processes.wait()  # the first process holds the store that the others may still read
+    finally:
+        _stores.clear()
+        with suppress(RuntimeError):
+            dist.destroy_process_group()
+
+
+def speaks_first(text: str) -> bool:
+    """Whether this is the first process with something to say about the end of the computation; the others are silent.
+
+    Args:
+        text: what it has to say.
+    """
+    if not _stores:
+        return int(os.environ.get("RANK", 0)) == 0
+    try:
+        return _stores[0].compare_set("end", "", text) == text.encode()
+    except RuntimeError:
+        return True  # the store was in the process that has ended
+
+
+def _device() -> str:
+    """Where the tensors lie that `torch.distributed` can add: on the CPU, unless it has joined GPUs alone."""
+    return "cuda" if dist.get_backend() == "nccl" else "cpu"
+
+
+def _patience() -> float:
+    text = os.environ.get(PATIENCE, "")
+    try:
+        seconds = float(text or DEFAULT_PATIENCE)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e8:
+        raise ValueError(f"{PATIENCE} must be a number of seconds, got {text!r}")
+    return seconds
+
+
+@contextmanager
+def _reaching(processes: Processes) -> Iterator[None]:
+    """Say which processes cannot be reached where `torch.distributed` fails."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = " ".join(str(error).split("\n")[0].split())
+        raise ProcessesError(
+            f"process {processes.rank} of {processes.size} (from 0) cannot reach the others: one of them has ended or "
+            f"never came ({reason})"
+        ) from error
