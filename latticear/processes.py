@@ -26,8 +26,8 @@ __all__ = ["ALONE", "Processes", "ProcessesError", "Share", "current", "speaks_f
 PATIENCE = "LATTICEAR_PATIENCE"
 """Environment variable: for how many seconds a process waits for the others before it gives up."""
 
-DEFAULT_PATIENCE = 600.0
-"""A checkpoint or an exact result, which one process writes or computes, must not take longer."""
+JOINING, WORKING = 300.0, 3600.0
+"""Default seconds: until all have come; and later, while one of them may write a file or compute an exact result."""
 
 NEEDED = ("RANK", "MASTER_ADDR", "MASTER_PORT")
 """Environment variables that must be set beside WORLD_SIZE."""
@@ -164,7 +164,8 @@ def together(patience: float | None = None) -> Iterator[Processes]:
     with GPUs each process takes the one of its LOCAL_RANK.
 
     Args:
-        patience: how many seconds to wait for others, now and later; None for `LATTICEAR_PATIENCE`, or ten minutes.
+        patience: how many seconds to wait for others, now and later; None for `LATTICEAR_PATIENCE`, or five minutes
+            now and an hour later. That one has ended is seen at once, in most cases.
 
     Raises:
         ProcessesError: if they do not all come.
@@ -178,20 +179,21 @@ def together(patience: float | None = None) -> Iterator[Processes]:
     if missing := [name for name in NEEDED if name not in os.environ]:
         raise ValueError(f"WORLD_SIZE is {size}, so {', '.join(missing)} must be set too; torchrun sets all of them")
     processes = Processes(int(os.environ["RANK"]), size)
-    limit = timedelta(seconds=_patience() if patience is None else patience)
+    patience = _patience() if patience is None else patience
+    joining, working = (timedelta(seconds=each if patience is None else patience) for each in (JOINING, WORKING))
     has_gpu = torch.cuda.is_available()
     if has_gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
     with _reaching(processes):
-        store, rank, size = next(dist.rendezvous("env://", timeout=limit))
-        store.set_timeout(limit)
+        store, rank, size = next(dist.rendezvous("env://", timeout=joining))
+        store.set_timeout(joining)
         _stores.append(dist.PrefixStore("latticear", store))
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if has_gpu else "gloo",
             store=dist.PrefixStore("group", store),
             rank=rank,
             world_size=size,
-            timeout=limit,
+            timeout=working,
         )
     try:
         yield processes
@@ -221,10 +223,13 @@ def _device() -> str:
     return "cuda" if dist.get_backend() == "nccl" else "cpu"
 
 
-def _patience() -> float:
-    text = os.environ.get(PATIENCE, "")
+def _patience() -> float | None:
+    """The seconds that the user gives; None without."""
+    text = os.environ.get(PATIENCE)
+    if text is None:
+        return None
     try:
-        seconds = float(text or DEFAULT_PATIENCE)
+        seconds = float(text)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e8:

@@ -12,9 +12,10 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from latticear.cli.launched import Sharing, launched
 from latticear.cli.options import count
 
-__all__ = ["INTERRUPTED", "app"]
+__all__ = ["app"]
 
 
 Threads = Annotated[
@@ -28,24 +29,28 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 
 class Verbs(typer.Typer):
-    """The commands, each of which takes `--threads` besides its own options."""
+    """The commands, each of which takes `--threads` besides its own options.
 
-    def command(self, *args: Any, **kwargs: Any) -> Callable[[Verb], Verb]:
+    `sharing` says what several processes with the same command line do, which a launcher has started.
+    """
+
+    def command(self, *args: Any, sharing: Sharing = "alone", **kwargs: Any) -> Callable[[Verb], Verb]:
         register = super().command(*args, **kwargs)
 
         def add(verb: Verb) -> Verb:
-            register(_with_threads(verb))
+            register(_with_threads(verb, sharing))
             return verb
 
         return add
 
 
-def _with_threads(verb: Callable[..., Any]) -> Callable[..., Any]:
+def _with_threads(verb: Callable[..., Any], sharing: Sharing) -> Callable[..., Any]:
     @wraps(verb)
     def call(*args: Any, threads: int | None, **kwargs: Any) -> Any:
         if threads is not None:
             _use_threads(threads)
-        return verb(*args, **kwargs)
+        with launched(verb.__name__, sharing):
+            return verb(*args, **kwargs)
 
     option = inspect.Parameter("threads", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Threads)
     signature = inspect.signature(verb, eval_str=True)
@@ -68,9 +73,6 @@ app = Verbs(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C or SIGTERM."""
 
 
 @app.callback(invoke_without_command=True)

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from latticear.cli.app import INTERRUPTED, app
+from latticear.cli.app import app
 from latticear.cli.display import Progress, notes, one_line_errors, open_console, print_comparison
+from latticear.cli.launched import status_of_interruption
 from latticear.cli.options import (
     AsJson,
     Number,
@@ -58,7 +59,7 @@ def compare(
             if not as_json:
                 print_comparison(console, rows, **options)
             console.print(f"interrupted: {len(rows)} of {len(configs or [])} are done; repeat the command to continue")
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(status_of_interruption()) from None
         if as_json:
             typer.echo(json.dumps({"rows": rows}))
         else:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from latticear.cli.launched import say_why
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -41,6 +43,7 @@ def one_line_errors() -> Iterator[None]:
     from latticear.checksums import ChangedFileWarning
     from latticear.data import ConversionNote
     from latticear.estimation.estimates import UnreliableEstimateWarning
+    from latticear.processes import ProcessesError
     from latticear.sampling.receptive import ReceptiveFieldWarning
     from latticear.training import TrainingError
 
@@ -54,7 +57,7 @@ def one_line_errors() -> Iterator[None]:
             fail(ValueError(f"number out of range, for example a temperature too close to zero: {error}"))
         except MemoryError as error:
             fail(_out_of_memory(error))
-        except (ValueError, OSError, TrainingError) as error:
+        except (ValueError, OSError, TrainingError, ProcessesError) as error:
             fail(error)
         except RuntimeError as error:
             if not any(words in str(error) for words in OUT_OF_MEMORY):
@@ -108,11 +111,11 @@ def notes(console: Console) -> Iterator[None]:
 
 
 def fail(error: Exception) -> NoReturn:
-    """Print an error as one line and exit with status 1."""
+    """Print an error as one line and exit with status 1; of several processes, the first that has one prints it."""
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    typer.echo(f"error: {' '.join(text.split())}", err=True)
+    say_why(f"error: {' '.join(text.split())}")
     raise typer.Exit(1)
 
 

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from latticear.cli.app import INTERRUPTED, app
+from latticear.cli.app import app
 from latticear.cli.display import Progress, one_line_errors, open_console, print_estimates
+from latticear.cli.launched import status_of_interruption
 from latticear.cli.options import (
     AsJson,
     Device,
@@ -67,7 +68,7 @@ def mc(
                 )
         except KeyboardInterrupt as stop:
             console.print(f"interrupted: {str(stop) or f'{out} keeps the configurations written so far'}")
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(status_of_interruption()) from None
         if as_json:
             typer.echo(json.dumps({} if result is None else result.to_dict()))
         elif result is not None:

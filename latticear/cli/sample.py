@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from latticear.cli.app import INTERRUPTED, app
+from latticear.cli.app import app
 from latticear.cli.display import Progress, one_line_errors, open_console
+from latticear.cli.launched import status_of_interruption
 from latticear.cli.options import (
     Condition,
     Device,
@@ -67,5 +68,5 @@ def sample(
         except KeyboardInterrupt as stop:
             kept = str(stop) or f"{out} keeps its samples; continue with the same command and --append"
             console.print(f"interrupted: {kept}")
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(status_of_interruption()) from None
         console.print(f"{out}: {written} configurations")

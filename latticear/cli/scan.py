@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from latticear.cli.app import INTERRUPTED, app
+from latticear.cli.app import app
 from latticear.cli.display import Progress, notes, one_line_errors, open_console, print_point
+from latticear.cli.launched import status_of_interruption
 from latticear.cli.options import (
     AsJson,
     Grid,
@@ -35,7 +36,7 @@ from latticear.cli.verb import SeveralTemperatures
 __all__ = ["scan"]
 
 
-@app.command(cls=SeveralTemperatures)
+@app.command(cls=SeveralTemperatures, sharing="apart")
 def scan(
     config: Annotated[Path | None, typer.Argument(help="TOML file of the runs; see configs/.")] = None,
     temperature: Grid = None,
@@ -116,7 +117,7 @@ def scan(
                 f"interrupted: {done} of {len(plan.points)} points are done; continue with the same command and "
                 f"--resume"
             )
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(status_of_interruption()) from None
         if table is None:
             console.print(f"{out}: this process has finished its share; the last process writes the table")
         elif as_json:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from latticear.cli.app import INTERRUPTED, app
+from latticear.cli.app import app
 from latticear.cli.display import Progress, notes, one_line_errors, open_console
+from latticear.cli.launched import status_of_interruption
 from latticear.cli.options import (
     Data,
     DatasetName,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 
-@app.command(cls=Verb)
+@app.command(cls=Verb, sharing="together")
 def train(
     config: Annotated[Path | None, typer.Argument(help="TOML file of the run; see configs/.")] = None,
     size: Size = None,
@@ -109,7 +110,7 @@ def train(
         if not finished:
             again = "the same command and --resume" if grow else f"latticear train --out {out} --resume"
             console.print(f"interrupted: saved in {out}; continue with: {again}")
-            raise typer.Exit(INTERRUPTED)
+            raise typer.Exit(status_of_interruption())
         console.print(f"finished: {out}; now: latticear estimate {out}")
 
 
@@ -121,4 +122,4 @@ def _interruption(out: Path, console: Console) -> Iterator[None]:
     except KeyboardInterrupt:
         if not out.exists():
             console.print("interrupted before the first step: nothing was saved")
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(status_of_interruption()) from None

@@ -6,11 +6,27 @@ import signal
 import threading
 from typing import Any
 
-__all__ = ["StopSignals"]
+__all__ = ["NUMBERS", "StopSignals", "interrupt", "received"]
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""Ctrl-C, and the signals by which queues announce the end of a job."""
+
+_received: list[int] = []
+
+
+def received() -> int | None:
+    """The number of the last signal that asked this process to stop; None if there was none."""
+    return _received[-1] if _received else None
+
+
+def interrupt(number: int, frame: object) -> None:
+    """Raise KeyboardInterrupt, as Ctrl-C does by default; `received` tells the signals apart."""
+    _received.append(number)
+    raise KeyboardInterrupt
 
 
 class StopSignals:
-    """A context in which the first SIGINT or SIGTERM sets `requested`; a second signal raises KeyboardInterrupt.
+    """A context in which the first signal of `NUMBERS` sets `requested`; a second one raises KeyboardInterrupt.
 
     The code in the context tests `requested` and stops where its results are saved.
     """
@@ -21,7 +37,7 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {number: signal.signal(number, self._handle) for number in NUMBERS}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -30,5 +46,6 @@ class StopSignals:
 
     def _handle(self, number: int, frame: object) -> None:
         if self.requested:
-            raise KeyboardInterrupt
+            interrupt(number, frame)
+        _received.append(number)
         self.requested = True

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from latticear.data.configurations import Configurations
 from latticear.models import AbstractModel
+from latticear.processes import current
 from latticear.runs.config import RunConfig, build_model, resolve_device
 from latticear.runs.directory import RunDirectory
 from latticear.runs.trees import Tree
@@ -195,7 +196,7 @@ def _timed(steps: Iterator[Step], every: int, seconds: float, clock: Clock) -> t
         now = clock()
         times[step.step % N_TIMED == 0].append(now - before)
         before = now
-        if step.step >= N_WARM_UP + N_TIMED and now - t_warm > seconds:
+        if step.step >= N_WARM_UP + N_TIMED and current().any(now - t_warm > seconds):
             break
     plain, evaluated = (sum(each) / len(each) for each in times.values())
     return t_warm - t_start, plain + (evaluated - plain) / every, step

@@ -24,6 +24,7 @@ from latticear.exact import exact_result
 from latticear.files import check_folder
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import MODELS, AbstractModel
+from latticear.processes import ALONE
 from latticear.runs.config import RunConfig, resolve_device, stored, stored_config
 from latticear.runs.directory import RunDirectory
 from latticear.runs.provenance import environment
@@ -163,7 +164,7 @@ def _planned(path: Path, config: RunConfig, minutes: float, clock: Clock, report
         ValueError: if the directory holds a run with another config or training time.
     """
     if not path.exists():
-        settle_bond_dimension(config, report, lambda _: None, 60 * minutes)
+        settle_bond_dimension(config, ALONE, report, lambda _: None, 60 * minutes)
         if MODELS[config.model["name"]].has_weights:
             seconds = _seconds_per_step(config, 60 * minutes, clock)
             config.training["steps"] = max(1, round(60 * minutes / seconds))

@@ -9,8 +9,9 @@ from typing import Any
 from latticear.estimation import Estimates
 from latticear.hamiltonians import BoltzmannBias, LookaheadBias
 from latticear.models import AbstractModel
-from latticear.models.bond_dimension import disagreement
+from latticear.models.bond_dimension import Found, disagreement
 from latticear.models.tensor_network import searched
+from latticear.processes import Processes
 from latticear.runs.bond_dimension import bias_of, limits_of
 from latticear.runs.config import RunConfig
 from latticear.workflows.trained import Report, Say
@@ -24,12 +25,18 @@ PATIENCE = 2.0
 
 
 def settle_bond_dimension(
-    config: RunConfig, report: Report, say: Say, seconds: float = math.inf, least: float = 0.0
+    config: RunConfig,
+    processes: Processes,
+    report: Report,
+    say: Say,
+    seconds: float = math.inf,
+    least: float = 0.0,
 ) -> BoltzmannBias | None:
     """Replace the bond dimension "auto" of a config by the one that a search finds.
 
     Args:
         config: the config of the run; what is found is stored in it.
+        processes: the processes that share the run; the first one searches.
         report: called with progress.
         say: called with a line about what was found.
         seconds: time that the search may take besides its own limit.
@@ -43,21 +50,35 @@ def settle_bond_dimension(
     """
     if config.model.get("bond_dimension") != "auto":
         return None
+    found, problem = None, ""
+    if processes.is_first:
+        try:
+            found = _searched(config, _Patient(report), seconds, least)
+            say(f"{found}{'' if found.reached else MORE}")
+        except ValueError as error:
+            problem = str(error)
+    chi, problem = processes.of_first([found and found.bond_dimension, problem])
+    if problem:
+        raise ValueError(problem)
+    config.model["bond_dimension"] = chi
+    return bias_of(config.model, config.target) if found is None else found.bias
+
+
+def _searched(config: RunConfig, report: Report, seconds: float, least: float) -> Found:
+    """The result of the search, with the arguments and errors of `settle_bond_dimension`."""
     limits = limits_of(config.model)
     bias = bias_of(config.model, config.target)
     if seconds < limits.max_seconds:
         limits = limits._replace(max_seconds=seconds)
     try:
-        found = searched(bias, limits, _Patient(report))
+        found = searched(bias, limits, report)
     except ValueError as error:
         if limits.max_seconds == seconds:
             raise ValueError(f"--minutes {seconds / 60:g} is over before the first step: {error}") from error
         raise
     if least and (found.lacks or max(found.ess.values()) < least):
         raise ValueError(str(found))
-    config.model["bond_dimension"] = found.bond_dimension
-    say(f"{found}{'' if found.reached else MORE}")
-    return found.bias
+    return found
 
 
 def sum_later_sites(model: AbstractModel, report: Report) -> None:

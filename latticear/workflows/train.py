@@ -18,36 +18,30 @@ from latticear.data.configurations import Configurations
 from latticear.data.couplings import Instance
 from latticear.data.format import short_repr
 from latticear.estimation.data_check import examine_for
-from latticear.estimation.estimates import with_error
-from latticear.exact import exact_result
 from latticear.files import check_folder
 from latticear.models import MODELS, AbstractModel, transfer_weights
+from latticear.processes import Processes, current
 from latticear.runs.config import RunConfig, build_model, parse_config, resolve_device, stored, stored_config, to_toml
 from latticear.runs.directory import RunDirectory, load_model
-from latticear.runs.provenance import environment, now
-from latticear.runs.signals import StopSignals
+from latticear.runs.provenance import environment
 from latticear.runs.trees import config_tree, differences
 from latticear.targets.networks import AUTO
 from latticear.threads import ThreadsWarning, useful_threads
-from latticear.training import Step, TrainingError, TrainingOptions, fit
+from latticear.training import Step, TrainingOptions, fit
 from latticear.training.loop import work_of
 from latticear.training.state import ResumeError
 from latticear.training.suited import ADDED_LATER, suited_options
 from latticear.workflows.budget import Clock, check_minutes, check_no_steps, drawn_data, planned_steps, without_steps
 from latticear.workflows.grid_runs import check_classes, check_same_data, completed
 from latticear.workflows.instances import fine_tuned
-from latticear.workflows.lookahead import lookahead_of, settle_bond_dimension, sum_later_sites
+from latticear.workflows.lookahead import settle_bond_dimension
 from latticear.workflows.trained import Report, Say, step_of
+from latticear.workflows.training_steps import follow_steps, take_steps
 
 WORTH_IT = 0.5
 """A tensor network that nobody has named is taken if its ESS is at least this; otherwise a network is trained."""
 
 __all__ = ["asked_config", "begin", "check_out", "train_run", "training_data"]
-
-BOUND = " (one batch: an upper bound on average; latticear estimate gives the value)"
-"""What the last line of progress says of the variational free energy."""
-LACKING, LACKS = 0.5, "; the network lacks a part of the data: its estimates will be wrong, train with more steps"
-"""Share of the ESS that the data must confirm, and what the last line says if they do not."""
 
 
 def train_run(
@@ -68,8 +62,10 @@ def train_run(
 ) -> bool:
     """Train a model as described by a config, or resume the run in `out`.
 
-    A signal, or a training that takes longer than `seconds`, stops the training after a checkpoint. With `minutes` the
-    number of steps is planned so that the call takes about this time; it is stored with the run.
+    If `torch.distributed` has joined several processes, they train one model together: each makes this call, on the
+    same files, and the first one writes. A signal to any of them, or a training that takes longer than `seconds`, stops
+    the training after a checkpoint. With `minutes` the number of steps is planned so that the call takes about this
+    time; it is stored with the run.
 
     Args:
         out: run directory.
@@ -101,7 +97,8 @@ def train_run(
     """
     t_start = clock()
     check_out(out, resume=resume)
-    run = RunDirectory(out) if out.exists() else None
+    run, processes = RunDirectory(out) if out.exists() else None, current()
+    processes.wait()  # so that no process finds what the first one will have made
     if instance is not None and source is None:
         raise ValueError(
             "--instance goes with --from RUN, whose network is fine-tuned to it; give the couplings of a new network "
@@ -121,7 +118,7 @@ def train_run(
     allowed = math.inf if minutes is None else check_minutes(minutes)
     is_free = run is None and config.choice is not None and minutes is None
     try:
-        bias = settle_bond_dimension(config, report, say, allowed, WORTH_IT if is_free else 0.0)
+        bias = settle_bond_dimension(config, processes, report, say, allowed, WORTH_IT if is_free else 0.0)
     except ValueError as error:
         if not is_free:
             raise
@@ -139,15 +136,20 @@ def train_run(
         config.training["steps"], cost = planned_steps(config, data, minutes, begin, clock, t_start)
         budget = {"minutes": minutes, "seconds_per_step": cost.step}
         say(f"{minutes:g} minutes are {config.training['steps']} steps of {cost.step:.2g} s each")
+    if run is None:
+        config.training["steps"], budget = processes.of_first([config.training["steps"], budget])
     model = build_model(config, bias).to(device)
     latest, origin = run.latest() if run else None, _origin(run, source)
     if origin and latest is None:
         transfer_weights(model, load_model(origin["run"], device))
     state = run.load_trainer(latest, device) if run and latest else None
     steps = begin(model, config, data, state)
+    if not processes.is_first:
+        return follow_steps(steps, config.training["steps"], processes)
     if run is None:
         record = budget if config.target.has_energy or data is None else budget | {"data": data.fingerprint}
         record |= {"from": origin} if origin else {}
+        record |= {"processes": processes.size}
         if config.couplings is not None:
             record["couplings"] = {"file": config.space["couplings"], "digest": config.couplings.digest}
         run_toml, files = stored(config)
@@ -158,9 +160,10 @@ def train_run(
             say(str(config.choice))
     else:
         _note_threads(run, work_of(model, config.training["batch_size"]))
+        _note_processes(run, processes)
     with run.locked():
         run.truncate_metrics(0 if state is None else int(state["step"]))
-        return _train(run, model, steps, config, report, seconds)
+        return take_steps(run, model, steps, config, report, seconds, processes)
 
 
 def check_out(out: Path, *, resume: bool) -> None:
@@ -189,6 +192,18 @@ def _note_threads(run: RunDirectory, work: int) -> None:
         warnings.warn(
             f"{run.path} was begun with {began} threads and continues with {available}: numbers may differ by rounding "
             f"from those of a training without interruption; with --threads {began} they do not",
+            ThreadsWarning,
+            stacklevel=2,
+        )
+
+
+def _note_processes(run: RunDirectory, processes: Processes) -> None:
+    """Warn if a run is resumed by another number of processes than it was begun with, which changes the rounding."""
+    began = run.read_json("environment.json").get("processes", 1)
+    if began != processes.size:
+        warnings.warn(
+            f"{run.path} was begun with {began} process{'es' if began > 1 else ''} and continues with "
+            f"{processes.size}: its numbers are the same but for rounding",
             ThreadsWarning,
             stacklevel=2,
         )
@@ -367,45 +382,6 @@ def begin(
         raise ValueError(f"the newest checkpoint is not one of this run ({error}); remove it to resume") from error
 
 
-def _train(
-    run: RunDirectory, model: AbstractModel, steps: Iterator[Step], config: RunConfig, report: Report, seconds: float
-) -> bool:
-    total, every = config.training["steps"], config.training["checkpoint_every"]
-    status: dict[str, Any] = {"at": config.target.shown_as}
-    if config.target.has_energy:
-        shown = config.target.shown(model)
-        exact = exact_result(shown.system, shown.temperature)
-        status |= {"exact": exact.free_energy_per_site} if exact else {}
-    sum_later_sites(model, report)
-    before = run.metrics()[-1:]
-    done = before[0]["step"] if before else 0
-    t_start = time.monotonic() - (before[0]["elapsed"] if before else 0.0)
-    with StopSignals() as stop:
-        try:
-            for step in steps:
-                done, elapsed = step.step, time.monotonic() - t_start
-                run.log({"step": done, "elapsed": elapsed, "loss": step.loss, **step.metrics})
-                status |= {"loss": step.loss, **step.metrics}
-                report(done, total, _headline(status, last=done == total))
-                ends = stop.requested or elapsed > seconds
-                if done % every == 0 or done == total or ends:
-                    run.save_checkpoint(model, _finite(step.state.weights()), step.state.state_dict())
-                if ends and done < total:
-                    return False
-        except TrainingError as error:
-            run.discard_checkpoint(done)  # its weights led to a loss that is not finite
-            raise TrainingError(f"{error}; {run.last_good()}") from error
-    ended = {"finished": now(), "seconds": time.monotonic() - t_start, **lookahead_of(model)}
-    run.write_json("environment.json", ended | run.read_json("environment.json"))
-    return True
-
-
-def _finite(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    if not all(weight.isfinite().all() for weight in weights.values()):
-        raise TrainingError("the weights stopped being finite; lower the learning rate")
-    return weights
-
-
 def training_data(
     config: RunConfig, run: RunDirectory | None = None, *, say: Say = lambda _: None, refuse: bool = True
 ) -> Configurations | None:
@@ -449,26 +425,3 @@ def _check_unchanged(requested: dict[str, Any], before: dict[str, Any]) -> None:
             f"--resume continues a run as it was: {key} is {short_repr(old)} there, got {short_repr(new)}; leave it "
             f"out, or begin another run"
         )
-
-
-def _headline(status: dict[str, Any], *, last: bool = False) -> str:
-    """The line of progress of a training.
-
-    Args:
-        status: loss and metrics of the last step, and metrics of earlier steps that it does not have; `at`, the place
-            of the setting shown; `exact`, the exact free energy per site, if there is one.
-        last: whether this is the line of the last step, which says what the free energy of a training is.
-    """
-    text = "" if "kl_bound" in status else f"nll/site {status['loss']:.5f} "
-    if "free_energy_per_site" in status:
-        text += f"{status['at']}: " if status["at"] else ""
-        text += f"F/N <= {with_error(status['free_energy_per_site'], status['free_energy_error'])} "
-        text += f"exact {status['exact']:.6f} " if "exact" in status else ""
-        text += f"ESS {status['ess']:.2f}"
-        text += f", from data {status['forward_ess']:.2f}" if "forward_ess" in status else ""
-        text += BOUND if last else ""
-        if last and status.get("forward_ess", 1.0) < LACKING * status["ess"]:
-            text += LACKS
-    elif "nll_held_out" in status:
-        text += f"held out {status['nll_held_out']:.5f}"
-    return text.rstrip()
