@@ -12,7 +12,7 @@ from typing import Literal, TextIO
 
 import typer
 
-__all__ = ["AGAIN", "INTERRUPTED", "Sharing", "launched", "say_why", "status_of_interruption"]
+__all__ = ["AGAIN", "INTERRUPTED", "Sharing", "is_first", "launched", "say_why", "status_of_interruption"]
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -59,6 +59,7 @@ def launched(verb: str, sharing: Sharing) -> Iterator[None]:
 
         if int(size) > 1 and sharing == "alone":
             fail(ValueError(f"{verb} runs in one process, got {size}: start it without a launcher such as torchrun"))
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # else pages of C++ before the one line of an error
         from latticear.processes import together
 
         with one_line_errors(), together() as processes:
@@ -73,16 +74,21 @@ def launched(verb: str, sharing: Sharing) -> Iterator[None]:
 
 def say_why(line: str) -> None:
     """Print on standard error why a command ends; of several processes that share it, only one says so."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or _works_apart:
-        is_first = True
-    elif "latticear.processes" not in sys.modules:  # an option that does not exist: the same in all processes
-        is_first = int(os.environ.get("RANK", 0)) == 0
-    else:
-        from latticear.processes import speaks_first
-
-        is_first = speaks_first(line)
-    if is_first:
+    if _works_apart or _is_first_to_say(line):
         typer.echo(line, file=_silenced[-1] if _silenced else sys.stderr)
+
+
+def is_first() -> bool:
+    """Whether this is the first of the processes that a launcher has started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _is_first_to_say(line: str) -> bool:
+    if "latticear.processes" not in sys.modules:  # an option that does not exist, say: the same in all processes
+        return is_first()
+    from latticear.processes import speaks_first
+
+    return speaks_first(line)
 
 
 def status_of_interruption() -> int:
