@@ -19,6 +19,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,7 +94,7 @@ class Server:
         """Run `latticear *words` in several processes that share the work, as a launcher that ends none of them does.
 
         Args:
-            folder, words, after, once, number: as for `run`.
+            folder, words, after, once, number: as for `run`; a single word `module:function` is called instead.
             size: number of processes.
             victims: ranks of the processes that are sent the signal; None for all.
             absent: ranks of processes that never come.
@@ -165,7 +166,11 @@ def _verb(app: Any, request: dict[str, Any], outputs: list[Path]) -> int:
     sys.argv = ["latticear", *request["words"]]
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
     try:
-        app(request["words"], prog_name="latticear")
+        module, colon, function = request["words"][0].partition(":")
+        if colon:
+            getattr(import_module(module), function)()
+        else:
+            app(request["words"], prog_name="latticear")
         return 0
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else 1
