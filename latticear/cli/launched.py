@@ -92,17 +92,19 @@ def _is_first_to_say(line: str) -> bool:
 
 
 def status_of_interruption() -> int:
-    """The exit status of a command that was interrupted, in this process or in another one."""
+    """The exit status of a command that was interrupted, by a signal to this process or to one that shares its work."""
     from latticear.runs.signals import received
 
-    return INTERRUPTED if received() == signal.SIGINT else AGAIN
+    by_another = received() is None and int(os.environ.get("WORLD_SIZE", 1)) > 1
+    return AGAIN if by_another or received() in (signal.SIGTERM, signal.SIGUSR1) else INTERRUPTED
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Let the signals of a queue interrupt a command wherever it is; `StopSignals` then waits for a better moment."""
-    from latticear.runs.signals import NUMBERS, interrupt
+    from latticear.runs.signals import NUMBERS, forget, interrupt
 
+    forget()
     if threading.current_thread() is not threading.main_thread():
         yield
         return
