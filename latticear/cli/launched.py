@@ -45,10 +45,11 @@ def launched(verb: str, sharing: Sharing) -> Iterator[None]:
     Raises:
         typer.Exit: for a command that several processes cannot share, or if they do not find each other.
     """
+    if sharing == "together":
+        _read_slurm()
     size = os.environ.get("WORLD_SIZE")
     with _interruptible():
         if size is None or sharing == "apart":
-            _note_tasks(sharing)
             _works_apart.append(True)
             try:
                 yield
@@ -133,12 +134,20 @@ def _silent() -> Iterator[None]:
             _silenced.pop()
 
 
-def _note_tasks(sharing: Sharing) -> None:
-    """Say that the tasks of srun work alone if nobody has told them of each other."""
+def _read_slurm() -> None:
+    """Take the place of this process from srun, unless a launcher has said it.
+
+    The batch script says at which address they meet, MASTER_ADDR and MASTER_PORT; without, each works alone.
+    """
     tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
-    if sharing == "together" and tasks != "1":
+    if "WORLD_SIZE" in os.environ or tasks == "1":
+        return
+    if "MASTER_ADDR" not in os.environ:
         typer.echo(
-            f"note: srun has started {tasks} tasks, and each works alone: to share the work they need RANK, "
-            f"WORLD_SIZE, MASTER_ADDR and MASTER_PORT (docs/many-processes.md)",
+            f"note: srun has started {tasks} tasks, and each works alone: to share the work, set MASTER_ADDR and "
+            f"MASTER_PORT in the batch script (docs/many-processes.md)",
             err=True,
         )
+        return
+    places = {"RANK": "SLURM_PROCID", "LOCAL_RANK": "SLURM_LOCALID", "WORLD_SIZE": "SLURM_STEP_NUM_TASKS"}
+    os.environ |= {name: os.environ[given] for name, given in places.items() if given in os.environ}

@@ -1,12 +1,12 @@
 """Runs that several processes train together: kills, signals, processes that never come, and one line of words."""
 
-import json
 import random
 import signal
 
 import pytest
 from safetensors.torch import load_file
 from support import tiny
+from support.verbs import refusal
 
 from latticear.runs.directory import RunDirectory
 
@@ -112,9 +112,7 @@ def test_a_mistake_is_said_once(words, said, code, server, tmp_path):
     assert list(tmp_path.glob("[!.]*")) == []
 
 
-def test_a_launcher_that_says_half_is_told_what_is_missing(server, tmp_path, monkeypatch):
-    from support.verbs import refusal
-
+def test_a_launcher_that_says_half_is_told_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert refusal(*_train(), tmp_path / "a") == (
         "WORLD_SIZE is 2, so RANK, MASTER_ADDR, MASTER_PORT must be set too; torchrun sets all of them"
@@ -134,4 +132,3 @@ def test_a_time_budget_gives_all_processes_the_same_number_of_steps(server, tmp_
     run = RunDirectory(tmp_path / "a")
     assert run.read_json("environment.json")["minutes"] == 0.05
     assert len(run.metrics()) == int(run.latest().name.removeprefix("step-")) > 0
-    json.dumps(run.metrics())
