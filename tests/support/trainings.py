@@ -20,6 +20,13 @@ def _point(objective: str, **options: Any) -> tuple[la.PixelCNN, dict[str, Any]]
     return model, {"hamiltonian": ising, "temperature": 2.5, "objective": objective, "n_monte_carlo": 90, **options}
 
 
+def _dropout() -> tuple[la.PixelCNNPlusPlus, dict[str, Any]]:
+    model = la.PixelCNNPlusPlus((4, 4), width=4, depth=2, dropout=0.3, spin_flip_symmetric=True)
+    model.sites_at_once = {"cpu": 80}  # five configurations
+    options = {"hamiltonian": la.Ising((4, 4)), "temperature": 2.5, "objective": "forward-kl"}
+    return model, options | {"n_monte_carlo": 90, "batch_size": 27}
+
+
 def _range() -> tuple[la.PixelCNN, dict[str, Any]]:
     ising = la.Ising((4, 4), field=0.1)
     model = la.PixelCNN((4, 4), width=8, depth=2, bias=ising.bias(), n_condition=1)
@@ -44,6 +51,7 @@ KINDS: dict[str, Callable[[], tuple[la.PixelCNN, dict[str, Any]]]] = {
     "reverse-kl": lambda: _point("reverse-kl", batch_size=37),
     "forward-kl": lambda: _point("forward-kl", batch_size=29),
     "forward-reverse-kl": lambda: _point("forward-reverse-kl", batch_size=31, heated_share=0.4),
+    "dropout": _dropout,
     "temperature range": _range,
     "disorder": _disorder,
     "grid": _grid,
