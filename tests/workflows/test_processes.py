@@ -132,3 +132,13 @@ def test_a_time_budget_gives_all_processes_the_same_number_of_steps(server, tmp_
     run = RunDirectory(tmp_path / "a")
     assert run.read_json("environment.json")["minutes"] == 0.05
     assert len(run.metrics()) == int(run.latest().name.removeprefix("step-")) > 0
+
+
+def test_a_network_without_weights_is_searched_by_one_process(server, tmp_path):
+    command = ("train", "--size", "4", "--temperature", "2.3", "--out")
+    assert server.run(tmp_path, *command, "one").code == 0
+    ended = server.run_together(tmp_path, *command, "two", size=2)
+    assert [(each.code, each.stdout.count("bond dimension 4")) for each in ended] == [(0, 1), (0, 0)]
+    one, two = (RunDirectory(tmp_path / name) for name in ("one", "two"))
+    assert one.config_path.read_text() == two.config_path.read_text()
+    assert two.metrics()[-1]["ess"] == pytest.approx(one.metrics()[-1]["ess"], rel=1e-9)
