@@ -18,10 +18,12 @@ __all__ = [
     "LANES",
     "MAX_INPUTS",
     "MAX_TOKENS",
+    "MOST_TOKENS",
     "PADDING",
     "STRUCTURES",
     "Batch",
     "Block",
+    "Bond",
     "Choice",
     "Column",
     "Node",
@@ -32,7 +34,7 @@ __all__ = [
     "Step",
 ]
 
-INTERFACE = 10
+INTERFACE = 11
 """Version of the interface, increased with every change of this module.
 
 Some changes keep the sizes of the structures, such as another order of the fields or other arguments, and only this
@@ -46,6 +48,9 @@ LANES = 64
 """Number of configurations that a thread draws together for a network that draws phase by phase."""
 
 MAX_INPUTS, MAX_TOKENS = 8, 1024
+
+MOST_TOKENS = 8
+"""Largest number of tokens of a site of a network that draws phase by phase."""
 
 PADDING = 16
 """Vectors over a bond of a matrix product are padded with zeros to a multiple of so many numbers."""
@@ -123,19 +128,32 @@ class Block(ctypes.Structure):
     ]
 
 
+class Bond(ctypes.Structure):
+    """A bond of a site to a neighbour; `Bond` in patches.h, where the fields are explained."""
+
+    _fields_ = [(name, ctypes.c_int32) for name in ("neighbour", "table", "coupling")]
+
+
 class Phase(ctypes.Structure):
     """Sites that are drawn together and their perceptron; `Phase` in patches.h, where the fields are explained."""
 
     _fields_ = [
         *_integers("n_targets", "n_taps", "n_terms", "depth", "width", "n_outputs", "n_drawn"),
-        *_pointers("drawn", "columns", "sites", "taps", "neighbours", "tables", "weights"),
+        *_integers("bonded", "n_later", "by_target"),
+        *_pointers("drawn", "columns", "sites", "taps", "neighbours", "tables", "bonds", "fields", "weights"),
+        *_pointers("added", "factors", "by_added", "by_factors"),
     ]
 
 
 class Order(ctypes.Structure):
     """The phases of a multiscale network in their order; `Order` in patches.h, where the fields are explained."""
 
-    _fields_ = [*_integers("n_sites", "degree", "gauged", "n_phases"), *_pointers("phases")]
+    _fields_ = [
+        *_integers("n_sites", "n_tokens", "degree", "gauged", "symmetric", "n_phases"),
+        *_pointers("phases", "pairs"),
+        *_integers("n_padded", "n_instances"),
+        *_pointers("instances", "scales", "couplings"),
+    ]
 
 
 class Batch(ctypes.Structure):
@@ -177,6 +195,7 @@ STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Step,
     Program,
     Block,
+    Bond,
     Phase,
     Order,
     Batch,
@@ -196,7 +215,7 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "latticear_instruction_set": (ctypes.c_char_p, _INTEGER),
     "latticear_size_of_work": (_INTEGER, _PROGRAM, _INTEGER, _INTEGER),
     "latticear_draw": (None, _PROGRAM, _BLOCK, *(_INTEGER,) * 4, _POINTER),
-    "latticear_patches_size": (_INTEGER, _ORDER, *(_INTEGER,) * 2),
+    "latticear_patches_size": (_INTEGER, _ORDER, *(_INTEGER,) * 3),
     "latticear_patches_draw": (None, _ORDER, _BATCH, *(_INTEGER,) * 3, _POINTER),
     "latticear_patches_learn": (None, _ORDER, _INTEGER, *(_POINTER,) * 4, *(_INTEGER,) * 3, _POINTER),
     "latticear_row_size": (_INTEGER, _ROW, *(_INTEGER,) * 2),
