@@ -231,7 +231,9 @@ class CompiledPhases:
             condition: `(B, k)` or None.
         """
         tokens, weights = tokens.to(torch.uint8).contiguous(), weights.double()
-        if not self.reads_condition or not len(tokens):
+        if not len(tokens):
+            return [torch.zeros_like(weight) for weight in self.parameters]
+        if not self.reads_condition:
             return self._gradients(tokens, weights, None)
         assert condition is not None
         rows = condition.detach()
