@@ -60,7 +60,11 @@ class CouplingNetwork(nn.Module):
             part: the targets to compute, a slice or indices.
         """
         instances, rows = instances_of(couplings)
-        signs_ktu, window = self.gauge(instances, part, self.weigh.weight)
+        return self.features(self.gauge.values(instances, self.weigh.weight), rows, part)
+
+    def features(self, values: Tensor, rows: Tensor, part: slice | Tensor) -> CouplingFeatures:
+        """The same from the values that `Gauge.values` makes of the couplings of the instances, and from `rows`."""
+        signs_ktu, window = self.gauge(values, part)
         embedded_tue = self.layers(window.movedim(0, -1))
         return CouplingFeatures(signs_ktu, self.weigh(embedded_tue).movedim(-1, 0), embedded_tue.movedim(-1, 0), rows)
 

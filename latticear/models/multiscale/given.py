@@ -108,8 +108,14 @@ class GivenNetworks:
             return GivenInputs(n, scales, couplings, n, None, {}, {})
         distinct, instances = instances_of(condition)
         added, factors = self._of_embedding(distinct), {}
-        for key in self._gauged:
-            added[key], factors[key] = self._of_couplings(key, distinct)
+        values = None
+        for key, (phase, network) in self._gauged.items():
+            assert phase.couplings is not None
+            if values is None:
+                values = phase.couplings.gauge.values(distinct.double(), phase.couplings.weigh.weight)
+            features = phase.couplings.features(values, instances, slice(None))
+            added[key] = _product(_rows(network), features.embedded)
+            factors[key] = torch.cat([features.signs[:1], features.signs * features.weights])
         rows = None if len(distinct) == n else instances.to(torch.int32)
         return GivenInputs(n, scales, couplings, len(distinct), rows, added, factors)
 
@@ -124,13 +130,6 @@ class GivenNetworks:
             parts = products[:, None].split([len(weight) for weight in weights.values()])
             return dict(zip(weights, parts, strict=True))
         return {key: _product(weights[key], embedded_rtu[:, phase.sites]) for key, (phase, _) in self._embedded.items()}
-
-    def _of_couplings(self, key: str, condition: Tensor) -> tuple[Tensor, Tensor]:
-        phase, network = self._gauged[key]
-        assert phase.couplings is not None
-        features = phase.couplings(condition.double(), slice(None))
-        factors = torch.cat([features.signs[:1], features.signs * features.weights])
-        return _product(_rows(network), features.embedded), factors.contiguous()
 
 
 def _weights(network: PatchNetwork) -> list[Tensor]:
