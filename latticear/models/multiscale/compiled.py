@@ -172,6 +172,11 @@ class CompiledPhases:
         """Whether anything depends on the condition."""
         return self._given.reads_condition
 
+    @property
+    def depends_on_number(self) -> bool:
+        """Whether the rounding depends on how many configurations are drawn together."""
+        return self._given.depends_on_number
+
     def fit(self) -> bool:
         """Whether all weights have the shapes, types and memory layout that the kernels read."""
         every = self._weights
@@ -261,7 +266,12 @@ class CompiledPhases:
         padded = _padded(n)
         if condition is not None:
             condition = condition[torch.arange(padded).clamp(max=n - 1)]
-        return self._given.inputs(padded, condition)
+        like = next(weight for weight in self._weights if weight is not None)
+        return self._given.inputs(padded, condition, like, self._chosen)
+
+    @property
+    def _chosen(self) -> int:
+        return range(len(instruction_sets()))[self.instruction_set]
 
     def _account(
         self, u: Tensor | None, tokens: Tensor, where: Tensor | None, sites: Tensor | None, condition: Tensor | None
@@ -319,9 +329,8 @@ class CompiledPhases:
         self._places[:] = [_place(weight) for weight in weights]
         kernels, n_threads, record = library(), torch.get_num_threads(), ctypes.byref(program.order)
         is_double, learns = int(_dtype(weights) == torch.float64), int(name.endswith("learn"))
-        chosen = range(len(instruction_sets()))[self.instruction_set]
         memory = torch.empty(kernels.latticear_patches_size(record, is_double, learns, n_threads), dtype=torch.uint8)
-        getattr(kernels, name)(record, *arguments, chosen, is_double, n_threads, memory.data_ptr())
+        getattr(kernels, name)(record, *arguments, self._chosen, is_double, n_threads, memory.data_ptr())
 
     @property
     def _weights(self) -> list[Tensor | None]:
