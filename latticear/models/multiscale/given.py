@@ -1,7 +1,7 @@
 """What the condition alone determines of a network: inputs that PyTorch computes for the compiled kernels.
 
 Conditions that follow each other and are equal are one *instance*; everything is computed once for each instance.
-Index suffixes: r row of a hidden layer, k tap, t target, u instance, b configuration.
+Index suffixes: c channel, t target, u instance.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from latticear.hamiltonians import BoltzmannBias
 from latticear.models.multiscale.compiled_couplings import CompiledCouplings
 from latticear.models.multiscale.coupling_network import instances_of
 from latticear.models.multiscale.phases import PatchNetwork, PhaseModule
+from latticear.threads import thread_count
 
 __all__ = ["GivenInputs", "GivenNetworks"]
 
@@ -135,13 +136,24 @@ class GivenNetworks:
         if not self._embedded:
             return {}
         assert self._embed is not None
-        embedded_rtu = F.silu(self._embed(condition)).flatten(2).permute(1, 2, 0)
-        weights = {key: _rows(network) for key, (_, network) in self._embedded.items()}
-        if embedded_rtu.shape[1] == 1:  # one product for all phases
-            products = torch.cat(list(weights.values())) @ embedded_rtu[:, 0]
-            parts = products[:, None].split([len(weight) for weight in weights.values()])
-            return dict(zip(weights, parts, strict=True))
-        return {key: _product(weights[key], embedded_rtu[:, phase.sites]) for key, (phase, _) in self._embedded.items()}
+        with thread_count(1):
+            embedded_ctu = F.silu(self._embed(condition)).flatten(2).permute(1, 2, 0)
+            weights = {key: _rows(network) for key, (_, network) in self._embedded.items()}
+            if embedded_ctu.shape[1] == 1:  # one product for all phases
+                products = _product(torch.cat(list(weights.values())), embedded_ctu)
+                return dict(zip(weights, products.split([len(rows) for rows in weights.values()]), strict=True))
+            sites = {key: phase.sites for key, (phase, _) in self._embedded.items()}
+            return {key: _product(rows, embedded_ctu[:, sites[key]]) for key, rows in weights.items()}
+
+    def gradients(self, inputs: list[Tensor], by_inputs: list[Tensor]) -> list[Tensor]:
+        """The gradients by `parameters` from the derivatives by some of the inputs that have a gradient."""
+        learning = [weight for weight in self.parameters if weight.requires_grad]
+        if not learning or not inputs:
+            return [torch.zeros_like(weight) for weight in self.parameters]
+        with thread_count(1 if self._embedded else torch.get_num_threads()):
+            found = torch.autograd.grad(inputs, learning, by_inputs, allow_unused=True, materialize_grads=True)
+        of = dict(zip(learning, found, strict=True))
+        return [of[weight] if weight in of else torch.zeros_like(weight) for weight in self.parameters]
 
 
 def _weights(network: PatchNetwork) -> list[Tensor]:
