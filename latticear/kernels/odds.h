@@ -1,21 +1,5 @@
 /* Two tokens from the log-odds of the second one, in double precision; included once for each instruction set. */
 
-/* Adds what the tables of a target have for the tokens around it. */
-static void PASTE(add_terms, SET)(const Order *order, const Phase *phase, int64_t target, const int8_t *board,
-                                  double *odds) {
-    const int64_t degree = order->degree;
-    for (int64_t term = target * phase->n_terms; term < (target + 1) * phase->n_terms; term++) {
-        const int32_t *neighbours = phase->neighbours + term * degree;
-        const double *table = phase->tables + (term << degree);
-        uint8_t pattern[LANES] = {0};
-        for (int64_t k = 0; k < degree; k++) {
-            const int8_t *row = board + (int64_t)neighbours[k] * LANES;
-            for (int b = 0; b < LANES; b++) pattern[b] |= (uint8_t)((row[b] > 0) << k);
-        }
-        for (int b = 0; b < LANES; b++) odds[b] += table[pattern[b]];
-    }
-}
-
 /* e = exp(-|odds|), the smaller probability over the larger one. */
 static inline void PASTE(ratios, SET)(const double *odds, double *e) {
     for (int b = 0; b < LANES; b++) e[b] = odds[b] > 0 ? -odds[b] : odds[b];

@@ -1,42 +1,67 @@
 /*
  * Networks that draw phase by phase, each site by a perceptron of known ones around it
  * (latticear/models/multiscale/phases.py): draws, log-probabilities and their gradients, with nothing between the
- * products. For two tokens, without a condition.
+ * products.
  */
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
+#include "memory.h"
 #include "patches.h"
 
-enum { ROWS = 4 };
 enum { TOGETHER = 4 };  /* targets whose gradients are computed together */
 enum { FACTORS = 512 }; /* normalisations, each at most 2, whose product is a number */
+enum { ABREAST = 4 };   /* columns whose rows are added at the same time */
 
 /* Sums of logits and products of normalisations. */
 typedef struct {
     double chosen[LANES], normalisation[LANES];
 } Sums;
 
+/* A target of LANES configurations from `first` on. */
 typedef struct {
-    int64_t columns;
-    int8_t *board;               /* [site][lane]: -1 or 1, 0 where nothing is known, as beyond the last site */
-    double *odds;                /* [column] */
-    void *x, *sign, *out;        /* [tap][column], [column], [column] */
-    void *hidden, *slope;        /* [layer][width][column] */
-    void *delta;                 /* [2][width][column] */
-    void *head, *sums;           /* [width + 1]; a vector for each weight */
-    Sums account[2];             /* of the drawn sites and of those held fixed */
+    int64_t target, first;
+    const int8_t *board;
+} Piece;
+
+typedef struct {
+    int64_t columns, half;    /* where tokens are flipped, the second half is for them; otherwise there is none */
+    int8_t *board;            /* [site][lane], see `shown`; 0 where nothing is known, as beyond the last site */
+    double *odds;             /* [token][column], or one row of log-odds */
+    void *x, *sign, *out;     /* [tap][column], [column], [token][column] */
+    int32_t *at;              /* [tap][column], where the rows of tokens begin */
+    void *added;              /* [layer][width][column] */
+    void *hidden, *slope;     /* [layer][width][column] */
+    void *delta, *by_x;       /* [2][width][column], [tap][column] */
+    void *head, *sums;        /* [token][width + 1]; a vector for each weight */
+    void *by_rows;            /* derivatives by `rows` */
+    void **rows;              /* of each phase, see embedding.h; shared by all threads */
+    Sums account[2];          /* of the drawn sites and of those held fixed */
 } Work;
 
-static int64_t number_of_weights(const Phase *p) {
-    return (p->depth ? p->width * (p->n_taps + 1) + (p->depth - 1) * p->width * (p->width + 1) : 0) + p->width + 1;
+static int64_t number_of_logits(const Order *order) { return order->n_tokens == 2 ? 1 : order->n_tokens; }
+
+/* How many numbers enter the first product: none where tokens select rows of weights. */
+static int64_t number_of_inputs(const Order *order, const Phase *p) { return order->n_tokens == 2 ? p->n_taps : 0; }
+
+static int64_t number_of_weights(const Order *order, const Phase *p) {
+    const int64_t first = p->width * (number_of_inputs(order, p) + 1), later = p->width * (p->width + 1);
+    return (p->depth ? first + (p->depth - 1) * later : 0) + number_of_logits(order) * (p->width + 1);
 }
+
+static int64_t number_of_rows(const Order *order, const Phase *p) {
+    return order->n_tokens == 2 || p->depth == 0 ? 0 : p->n_taps * (order->n_tokens + 1) + 1;
+}
+
+static int64_t padded_width(const Phase *p) { return (p->width + 31) / 32 * 32; }
+
+/* What a board holds for a token: -1 or 1 for two tokens, otherwise one more than the token. */
+static int8_t shown(int64_t q, uint8_t token) { return (int8_t)(q == 2 ? 2 * token - 1 : token + 1); }
+
+/* And the token from that; 0 where nothing is known. */
+static inline int32_t token_of(int64_t q, int8_t value) { return q == 2 ? value > 0 : value - (value > 0); }
 
 static void take_logarithms(Sums *sums) {
     for (int held = 0; held < 2; held++)
@@ -46,64 +71,85 @@ static void take_logarithms(Sums *sums) {
         }
 }
 
-#define ONCE "odds.h"
+#define ONCE "tokens.h"
 #define KERNEL "perceptron.h"
 #include "instruction_sets.h"
 
+typedef void Prepare(const Order *, const Phase *, void *rows);
 typedef void Draw(const Order *, const Batch *, int64_t, Work *);
 typedef void Learn(const Order *, const Phase *, int64_t, const int8_t *, const double *, void *const *, Work *);
 
+#define PAIR(name, set) {name##_float_##set, name##_double_##set}
 static const struct {
-    Draw *draw[2]; /* float, double */
+    Prepare *prepare[2]; /* float, double */
+    Draw *draw[2];
     Learn *learn[2];
 } sets[] = {
-    {{draw_float_baseline, draw_double_baseline}, {learn_float_baseline, learn_double_baseline}},
+    {PAIR(prepare, baseline), PAIR(draw, baseline), PAIR(learn, baseline)},
 #ifdef X86
-    {{draw_float_avx2, draw_double_avx2}, {learn_float_avx2, learn_double_avx2}},
-    {{draw_float_avx512, draw_double_avx512}, {learn_float_avx512, learn_double_avx512}},
+    {PAIR(prepare, avx2), PAIR(draw, avx2), PAIR(learn, avx2)},
+    {PAIR(prepare, avx512), PAIR(draw, avx512), PAIR(learn, avx512)},
 #endif
 };
 
 /* Places the parts of a thread's memory, each aligned; returns its size. */
 static int64_t place(const Order *order, int64_t is_double, int64_t learns, char *memory, Work *work) {
-    int64_t taps = 0, layers = 0, width = 0, weights = 0;
+    const int64_t n_logits = number_of_logits(order), flips = order->n_tokens > 2 && order->symmetric;
+    const int64_t real = is_double ? 8 : 4, half = LANES * (learns ? TOGETHER : 1), columns = half * (1 + flips);
+    const int64_t column = columns * real;
+    int64_t taps = 0, layers = 0, width = 0, weights = 0, rows = 0, added = 0, factors = 0;
     for (const Phase *p = order->phases; p < order->phases + order->n_phases; p++) {
-        if (p->n_taps > taps) taps = p->n_taps;
-        if (p->depth * p->width > layers) layers = p->depth * p->width;
-        if (p->width > width) width = p->width;
-        if (number_of_weights(p) > weights) weights = number_of_weights(p);
+        taps = larger(taps, p->n_taps);
+        layers = larger(layers, p->depth * p->width);
+        width = larger(width, p->width);
+        weights = larger(weights, number_of_weights(order, p));
+        rows = larger(rows, number_of_rows(order, p) * padded_width(p));
+        if (p->added != NULL) added = larger(added, larger(p->depth * p->width, n_logits));
+        if (p->factors != NULL) factors = larger(factors, p->n_taps);
     }
-    const int64_t real = is_double ? 8 : 4, columns = LANES * (learns ? TOGETHER : 1), column = columns * real;
     work->columns = columns;
-    char *at = memory + (-(uintptr_t)memory & 63);
-#define PLACE(part, size) work->part = (void *)at, at += ((size) + 63) / 64 * 64
-    PLACE(board, learns ? 0 : (order->n_sites + 1) * LANES);
-    PLACE(odds, columns * 8);
-    PLACE(x, taps * column);
-    PLACE(sign, column);
-    PLACE(out, column);
-    PLACE(hidden, layers * column);
-    PLACE(slope, learns ? layers * column : 0);
-    PLACE(delta, learns ? 2 * width * column : 0);
-    PLACE(head, (width + 1) * real);
-    PLACE(sums, learns ? weights * 64 : 0);
-#undef PLACE
+    work->half = half;
+    char *at = FIRST_ALIGNED(memory);
+    PLACE(work->board, learns ? 0 : (order->n_sites + 1) * LANES);
+    PLACE(work->odds, n_logits * half * 8);
+    PLACE(work->x, order->n_tokens == 2 ? taps * column : 0);
+    PLACE(work->at, order->n_tokens == 2 ? 0 : taps * columns * 4);
+    PLACE(work->sign, column);
+    PLACE(work->out, n_logits * column);
+    PLACE(work->added, added * column);
+    PLACE(work->hidden, layers * column);
+    PLACE(work->slope, learns ? layers * column : 0);
+    PLACE(work->delta, learns ? 2 * width * column : 0);
+    PLACE(work->by_x, learns ? factors * column : 0);
+    PLACE(work->head, n_logits * (width + 1) * real);
+    PLACE(work->sums, learns ? weights * 64 : 0);
+    PLACE(work->by_rows, learns ? rows * real : 0);
     return at - memory + 64;
 }
 
-/* Bytes of working memory for one thread that draws, or that learns. */
-int64_t latticear_patches_size(const Order *order, int64_t is_double, int64_t learns) {
-    Work work;
-    return place(order, is_double, learns, NULL, &work);
+static int64_t bytes_of_rows(const Order *order, const Phase *p, int64_t is_double) {
+    return ALIGNED(number_of_rows(order, p) * padded_width(p) * (is_double ? 8 : 4));
 }
 
-static char *own_memory(char *memory, int64_t size) {
-#ifdef _OPENMP
-    return memory + size * omp_get_thread_num();
-#else
-    (void)size;
-    return memory;
-#endif
+/* Bytes of the rows of all phases, with the pointers to them, which come first. */
+static int64_t bytes_of_all_rows(const Order *order, int64_t is_double) {
+    int64_t bytes = ALIGNED(order->n_phases * (int64_t)sizeof(void *)) + 64;
+    for (int64_t k = 0; k < order->n_phases; k++) bytes += bytes_of_rows(order, order->phases + k, is_double);
+    return bytes;
+}
+
+/* Bytes of working memory for threads that draw, or that learn. */
+int64_t latticear_patches_size(const Order *order, int64_t is_double, int64_t learns, int64_t n_threads) {
+    Work work;
+    return bytes_of_all_rows(order, is_double) + n_threads * place(order, is_double, learns, NULL, &work);
+}
+
+/* Places all that a thread works with in the memory of all threads. */
+static void place_own(const Order *order, int64_t is_double, int64_t learns, char *memory, Work *work) {
+    work->rows = (void *)FIRST_ALIGNED(memory);
+    memory += bytes_of_all_rows(order, is_double);
+    const int64_t size = place(order, is_double, learns, NULL, work);
+    place(order, is_double, learns, own_memory(memory, size), work);
 }
 
 enum { STRIP = 256 }; /* sites of a board that stay in the cache */
@@ -115,7 +161,7 @@ static void read_tokens(const Order *order, int64_t n, int64_t first, const uint
     for (int64_t start = 0; start < n_sites; start += STRIP)
         for (int64_t b = 0; b < LANES && first + b < n; b++)
             for (int64_t s = start; s < start + STRIP && s < n_sites; s++)
-                board[s * LANES + b] = (int8_t)(2 * tokens[(first + b) * n_sites + s] - 1);
+                board[s * LANES + b] = shown(order->n_tokens, tokens[(first + b) * n_sites + s]);
 }
 
 static void write_tokens(const Order *order, const Batch *batch, int64_t first, const Work *work) {
@@ -123,17 +169,28 @@ static void write_tokens(const Order *order, const Batch *batch, int64_t first, 
     for (int64_t start = 0; start < n_sites; start += STRIP)
         for (int64_t b = 0; b < LANES && first + b < batch->n; b++)
             for (int64_t s = start; s < start + STRIP && s < n_sites; s++)
-                batch->tokens[(first + b) * n_sites + s] = work->board[s * LANES + b] > 0;
+                batch->tokens[(first + b) * n_sites + s] = (uint8_t)token_of(order->n_tokens, work->board[s * LANES + b]);
+}
+
+static void fill_rows(const Order *order, int64_t is_double, Prepare *prepare, void **rows) {
+    char *at = (char *)rows + ALIGNED(order->n_phases * (int64_t)sizeof(void *));
+    for (int64_t k = 0; k < order->n_phases; k++) {
+        const Phase *p = order->phases + k;
+        rows[k] = at;
+        if (number_of_rows(order, p)) prepare(order, p, rows[k]);
+        at += bytes_of_rows(order, p, is_double);
+    }
 }
 
 /* Draws a batch, or accounts for one that is complete. `memory` has the size above for each thread. */
 void latticear_patches_draw(const Order *order, const Batch *batch, int64_t set, int64_t is_double, int64_t n_threads,
                             char *memory) {
-    const int64_t size = latticear_patches_size(order, is_double, 0);
 #pragma omp parallel num_threads((int)n_threads)
     {
         Work work;
-        place(order, is_double, 0, own_memory(memory, size), &work);
+        place_own(order, is_double, 0, memory, &work);
+#pragma omp single
+        fill_rows(order, is_double, sets[set].prepare[is_double], work.rows);
 #pragma omp for schedule(dynamic)
         for (int64_t first = 0; first < batch->n; first += LANES) {
             read_tokens(order, batch->known ? batch->n : 0, first, batch->tokens, work.board);
@@ -159,11 +216,13 @@ void latticear_patches_draw(const Order *order, const Batch *batch, int64_t set,
 void latticear_patches_learn(const Order *order, int64_t n, const uint8_t *tokens, const double *weights,
                              int8_t *boards, void *const *const *gradients, int64_t set, int64_t is_double,
                              int64_t n_threads, char *memory) {
-    const int64_t size = latticear_patches_size(order, is_double, 1), n_boards = (n + LANES - 1) / LANES;
+    const int64_t n_boards = (n + LANES - 1) / LANES;
 #pragma omp parallel num_threads((int)n_threads)
     {
         Work work;
-        place(order, is_double, 1, own_memory(memory, size), &work);
+        place_own(order, is_double, 1, memory, &work);
+#pragma omp single
+        fill_rows(order, is_double, sets[set].prepare[is_double], work.rows);
 #pragma omp for schedule(dynamic)
         for (int64_t k = 0; k < n_boards; k++)
             read_tokens(order, n, k * LANES, tokens, boards + k * (order->n_sites + 1) * LANES);

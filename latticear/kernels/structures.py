@@ -18,12 +18,15 @@ __all__ = [
     "LANES",
     "MAX_INPUTS",
     "MAX_TOKENS",
+    "MOST_TOKENS",
     "PADDING",
     "STRUCTURES",
     "Batch",
     "Block",
+    "Bond",
     "Choice",
     "Column",
+    "Couplings",
     "Node",
     "Order",
     "Phase",
@@ -32,7 +35,7 @@ __all__ = [
     "Step",
 ]
 
-INTERFACE = 10
+INTERFACE = 11
 """Version of the interface, increased with every change of this module.
 
 Some changes keep the sizes of the structures, such as another order of the fields or other arguments, and only this
@@ -46,6 +49,9 @@ LANES = 64
 """Number of configurations that a thread draws together for a network that draws phase by phase."""
 
 MAX_INPUTS, MAX_TOKENS = 8, 1024
+
+MOST_TOKENS = 8
+"""Largest number of tokens of a site of a network that draws phase by phase."""
 
 PADDING = 16
 """Vectors over a bond of a matrix product are padded with zeros to a multiple of so many numbers."""
@@ -123,19 +129,32 @@ class Block(ctypes.Structure):
     ]
 
 
+class Bond(ctypes.Structure):
+    """A bond of a site to a neighbour; `Bond` in patches.h, where the fields are explained."""
+
+    _fields_ = [(name, ctypes.c_int32) for name in ("neighbour", "table", "coupling")]
+
+
 class Phase(ctypes.Structure):
     """Sites that are drawn together and their perceptron; `Phase` in patches.h, where the fields are explained."""
 
     _fields_ = [
         *_integers("n_targets", "n_taps", "n_terms", "depth", "width", "n_outputs", "n_drawn"),
-        *_pointers("drawn", "columns", "sites", "taps", "neighbours", "tables", "weights"),
+        *_integers("bonded", "n_later", "by_target"),
+        *_pointers("drawn", "columns", "sites", "taps", "neighbours", "tables", "bonds", "fields", "weights"),
+        *_pointers("added", "factors", "by_added", "by_factors"),
     ]
 
 
 class Order(ctypes.Structure):
     """The phases of a multiscale network in their order; `Order` in patches.h, where the fields are explained."""
 
-    _fields_ = [*_integers("n_sites", "degree", "gauged", "n_phases"), *_pointers("phases")]
+    _fields_ = [
+        *_integers("n_sites", "n_tokens", "degree", "gauged", "symmetric", "n_phases"),
+        *_pointers("phases", "pairs"),
+        *_integers("n_padded", "n_instances"),
+        *_pointers("instances", "scales", "couplings"),
+    ]
 
 
 class Batch(ctypes.Structure):
@@ -144,6 +163,16 @@ class Batch(ctypes.Structure):
     _fields_ = [
         *_integers("n", "n_columns", "known"),
         *_pointers("u", "where", "tokens", "log_q", "log_q_given"),
+    ]
+
+
+class Couplings(ctypes.Structure):
+    """The network of the couplings of a phase; `Couplings` in patches.h, where the fields are explained."""
+
+    _fields_ = [
+        *_integers("n_targets", "n_offsets", "n_bonds", "n_taps", "width", "depth", "n_added"),
+        *_pointers("parents", "tree", "ends", "window", "taps", "weights"),
+        *_pointers("added", "factors", "by_added", "by_factors"),
     ]
 
 
@@ -177,16 +206,18 @@ STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Step,
     Program,
     Block,
+    Bond,
     Phase,
     Order,
     Batch,
+    Couplings,
     Column,
     Row,
     Choice,
 )
 
-_PROGRAM, _BLOCK, _ORDER, _BATCH, _ROW, _CHOICE = (
-    ctypes.POINTER(structure) for structure in (Program, Block, Order, Batch, Row, Choice)
+_PROGRAM, _BLOCK, _ORDER, _BATCH, _ROW, _CHOICE, _COUPLINGS = (
+    ctypes.POINTER(structure) for structure in (Program, Block, Order, Batch, Row, Choice, Couplings)
 )
 
 FUNCTIONS: dict[str, tuple[Any, ...]] = {
@@ -196,9 +227,11 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "latticear_instruction_set": (ctypes.c_char_p, _INTEGER),
     "latticear_size_of_work": (_INTEGER, _PROGRAM, _INTEGER, _INTEGER),
     "latticear_draw": (None, _PROGRAM, _BLOCK, *(_INTEGER,) * 4, _POINTER),
-    "latticear_patches_size": (_INTEGER, _ORDER, *(_INTEGER,) * 2),
+    "latticear_patches_size": (_INTEGER, _ORDER, *(_INTEGER,) * 3),
     "latticear_patches_draw": (None, _ORDER, _BATCH, *(_INTEGER,) * 3, _POINTER),
     "latticear_patches_learn": (None, _ORDER, _INTEGER, *(_POINTER,) * 4, *(_INTEGER,) * 3, _POINTER),
+    "latticear_couplings_size": (_INTEGER, _COUPLINGS, *(_INTEGER,) * 4),
+    "latticear_couplings": (None, _COUPLINGS, *(_INTEGER,) * 2, *(_POINTER,) * 2, *(_INTEGER,) * 3, _POINTER),
     "latticear_row_size": (_INTEGER, _ROW, *(_INTEGER,) * 2),
     "latticear_row_begin": (None, _ROW, *(_INTEGER,) * 3, _POINTER),
     "latticear_row_shares": (None, _ROW, *(_INTEGER,) * 4, _POINTER),

@@ -25,7 +25,13 @@ def _kind(declared: str) -> str:
 
 
 def _mirrored(type_: type) -> str:
-    numbers = {ctypes.c_int64: "int64_t", ctypes.c_uint64: "uint64_t", ctypes.c_double: "double", None: "void"}
+    numbers = {
+        ctypes.c_int32: "int32_t",
+        ctypes.c_int64: "int64_t",
+        ctypes.c_uint64: "uint64_t",
+        ctypes.c_double: "double",
+        None: "void",
+    }
     return numbers.get(type_, "pointer")
 
 
@@ -66,7 +72,7 @@ def test_functions():
 
 
 def test_constants():
-    for name in ("INTERFACE", "CONFIGURATIONS", "LANES", "MAX_INPUTS", "MAX_TOKENS"):
+    for name in ("INTERFACE", "CONFIGURATIONS", "LANES", "MAX_INPUTS", "MAX_TOKENS", "MOST_TOKENS"):
         assert int(re.search(rf"\b{name} = (\d+)", HEADERS)[1]) == getattr(structures, name)
     kinds = re.search(r"enum kind \{(.*?)\}", _bare(HEADERS), re.DOTALL)[1]
     assert tuple(kind.lower() for kind in re.findall(r"\w+", kinds)) == KINDS

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from latticear.models.multiscale.gauge import Gauge
 
-__all__ = ["CouplingFeatures", "CouplingNetwork"]
+__all__ = ["CouplingFeatures", "CouplingNetwork", "instances_of"]
 
 
 class CouplingFeatures(NamedTuple):
@@ -59,13 +59,17 @@ class CouplingNetwork(nn.Module):
             couplings: the couplings of each configuration, `(B, 2 H W)`.
             part: the targets to compute, a slice or indices.
         """
-        instances, rows = _instances(couplings)
-        signs_ktu, window = self.gauge(instances, part, self.weigh.weight)
+        instances, rows = instances_of(couplings)
+        return self.features(self.gauge.values(instances, self.weigh.weight), rows, part)
+
+    def features(self, values: Tensor, rows: Tensor, part: slice | Tensor) -> CouplingFeatures:
+        """The same from the values that `Gauge.values` makes of the couplings of the instances, and from `rows`."""
+        signs_ktu, window = self.gauge(values, part)
         embedded_tue = self.layers(window.movedim(0, -1))
         return CouplingFeatures(signs_ktu, self.weigh(embedded_tue).movedim(-1, 0), embedded_tue.movedim(-1, 0), rows)
 
 
-def _instances(couplings: Tensor) -> tuple[Tensor, Tensor]:
+def instances_of(couplings: Tensor) -> tuple[Tensor, Tensor]:
     """The rows that differ from the row before, `(U, ...)`, and for each row the index of its equal among them.
 
     The result of `torch.unique_consecutive(couplings, return_inverse=True, dim=0)`, but faster.

@@ -85,16 +85,25 @@ class Gauge(nn.Module):
         units[bias.couplings[bonded]] = -bias.energies[..., 0, 0][bonded]
         self.register_buffer("units", units, persistent=False)
 
-    def forward(self, couplings: Tensor, part: slice | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """The signs e of the taps, `(n_taps, T, B)`, and the couplings of the window, `(n_bonds, T, B)`.
+    def values(self, couplings: Tensor, like: Tensor) -> Tensor:
+        """The factor of each coupling, of the type of `like`, `(2 H W + 1, B)`; the last is 0, for missing bonds.
+
+        They are the same for the targets of all phases.
 
         Args:
             couplings: the couplings of each configuration, `(B, 2 H W)`.
-            part: the targets to compute, a slice or indices.
-            like: a tensor with the type of the results.
+            like: a tensor of the type of the results.
         """
-        values = F.pad(couplings * self.units, (0, 1)).T.to(like.dtype)  # the last entry stands for missing bonds
-        signs_otb = torch.where(values < 0, -1.0, 1.0).to(like.dtype)[self.tree[:, part]]  # sign of each step
+        return F.pad((couplings * self.units).to(like.dtype), (0, 1)).T.contiguous()
+
+    def forward(self, values: Tensor, part: slice | Tensor) -> tuple[Tensor, Tensor]:
+        """The signs e of the taps, `(n_taps, T, B)`, and the couplings of the window, `(n_bonds, T, B)`.
+
+        Args:
+            values: what `values` makes of the couplings of B configurations.
+            part: the targets to compute, a slice or indices.
+        """
+        signs_otb = torch.where(values < 0, -1.0, 1.0).to(values.dtype)[self.tree[:, part]]  # sign of each step
         signs_otb[0] = 1
         for ring in self._rings:
             signs_otb[ring] *= signs_otb[self.parents[ring]]

@@ -236,19 +236,21 @@ class MultiscalePixelCNN(AbstractModel):
 
     def compiled(self) -> CompiledPhases | None:
         """New kernels for this network, not yet checked against its logits; None if kernels do not support it."""
-        if self.embed is not None or not CompiledPhases.supports(self.n_tokens, self.bias, self._like):
+        phases = self._phases.values()
+        if not CompiledPhases.supports(self.n_tokens, self.bias, self._like):
             return None
-        if not any(phase.network for phase in self._phases.values()):
+        if not any(phase.network for phase in phases) or any(phase.couplings and not phase.gauged for phase in phases):
             return None
-        return CompiledPhases(self.shape, self._phases, self.bias, self._biased)
+        return CompiledPhases(self.shape, self.n_tokens, self._phases, self.bias, self._biased, self.embed)
 
     def own_drawer(self) -> Drawer | None:
         """A sampler that draws phase by phase; None for a network without weights, which the plain reference draws."""
         return None if next(self.parameters(), None) is None else PhaseDrawer(self)
 
     def _log_prob(self, tokens: Tensor, condition: Tensor | None, known: Tensor | None) -> Tensor:
-        if (kernels := self.kernels()) is not None:
-            return attached(kernels, tokens.flatten(1), known)
+        by_condition = condition is not None and condition.requires_grad  # a gradient that the kernels do not have
+        if not by_condition and (kernels := self.kernels()) is not None:
+            return attached(kernels, tokens.flatten(1), condition, known)
         board = self.board(tokens.flatten(1))
         if known is not None:
             return self._attached(known, board, condition)
@@ -316,7 +318,7 @@ class MultiscalePixelCNN(AbstractModel):
         """Draw some sites anew and return their log-probability; see `latticear.models.steps.DrawsInSteps`."""
         if (kernels := self.kernels()) is None:
             return self._draw(board, sites, u, condition, None)[0]
-        tokens, log_q = kernels.redraw(board.tokens, sites, u)
+        tokens, log_q = kernels.redraw(board.tokens, sites, u, condition)
         board.write(sites, tokens.T)
         return log_q
 
@@ -324,7 +326,7 @@ class MultiscalePixelCNN(AbstractModel):
     def log_prob_of(self, board: Board, sites: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """Log-probability of the board's tokens at some sites, or at all, each given those of lower rank: `(B,)`."""
         if (kernels := self.kernels()) is not None:
-            return kernels.log_prob(board.tokens, sites)
+            return kernels.log_prob(board.tokens, sites, condition)
         given = self._given(len(board.tokens), condition)
         of_phases = side_by_side(
             lambda at: list(self._log_probs(at[0], at[1], board, *given)), list(self._targets(sites))

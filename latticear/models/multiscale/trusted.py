@@ -7,12 +7,12 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from latticear.models.multiscale.compiled import CompiledPhases
 from latticear.models.multiscale.snapshot import Snapshot
 from latticear.random_numbers import log_softmax
-from latticear.sampling.probe import TOLERANCE, random_probe
+from latticear.sampling.probe import TOLERANCE, random_condition, random_probe
 
 if TYPE_CHECKING:
     from latticear.models.multiscale.network import MultiscalePixelCNN
@@ -76,14 +76,23 @@ def _disagreement(probe: MultiscalePixelCNN) -> float:
     """The largest relative difference of log_q and its gradients between the kernels and the logits."""
     kernels = probe.compiled()
     assert kernels is not None
-    u = torch.rand(4, math.prod(probe.shape), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(1)
+    u = torch.rand(4, math.prod(probe.shape), generator=generator, dtype=torch.float64)
+    condition = _of_both_signs(probe, random_condition(probe, len(u), generator))
     probe.requires_grad_()
-    drawn = kernels.draw(u)
-    log_p = log_softmax(probe.logits(drawn.tokens).movedim(1, -1))
+    drawn = kernels.draw(u, condition)
+    log_p = log_softmax(probe.logits(drawn.tokens, condition).movedim(1, -1))
     stated = log_p.gather(-1, drawn.tokens[..., None]).flatten(1).sum(1)
-    weights = stated.detach()
-    pairs = [(drawn.log_q, weights), (kernels.log_prob(drawn.tokens.flatten(1)), weights)]
+    weights, tokens = stated.detach(), drawn.tokens.flatten(1)
+    pairs = [(drawn.log_q, weights), (kernels.log_prob(tokens, None, condition), weights)]
     expected = torch.autograd.grad(stated, kernels.parameters, weights)
-    pairs += zip(kernels.gradients(drawn.tokens.flatten(1), weights), expected, strict=True)
+    pairs += zip(kernels.gradients(tokens, weights, condition), expected, strict=True)
     error = torch.stack([(a - b).abs().max() / (1 + b.abs().max()) for a, b in pairs]).max().item()
     return math.inf if math.isnan(error) else error
+
+
+def _of_both_signs(probe: MultiscalePixelCNN, condition: Tensor | None) -> Tensor | None:
+    """Conditions whose maps, like couplings, have both signs; a condition vector remains positive."""
+    if condition is not None:
+        condition[:, probe.n_condition :: 3] *= -1
+    return condition
