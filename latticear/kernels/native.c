@@ -63,14 +63,17 @@ static void finish(const Block *block, int64_t first, const Work *work) {
 static void add_bias(const Program *p, const Block *block, int64_t first, int64_t site, Work *work) {
     const int64_t q = p->n_tokens;
     for (int b = 0; b < CONFIGURATIONS; b++) {
-        const double temperature = block->temperatures[first + b < block->n ? first + b : first];
+        const int64_t row = first + b < block->n ? first + b : first;
+        const double *couplings = p->couplings == NULL ? NULL : block->couplings + row * block->n_couplings;
         for (int64_t t = 0; t < q; t++) {
             double energy = p->field[site * q + t];
             for (int64_t k = 0; k < p->degree; k++) {
                 const int64_t bond = site * p->degree + k;
-                energy += p->energies[(bond * q + work->tokens[p->neighbours[bond] * work->lanes + b]) * q + t];
+                const double *table = p->energies + bond * q * q;
+                const double of_bond = table[work->tokens[p->neighbours[bond] * work->lanes + b] * q + t];
+                energy += couplings == NULL ? of_bond : couplings[p->couplings[bond]] * of_bond;
             }
-            work->logits[t * CONFIGURATIONS + b] += energy / -temperature;
+            work->logits[t * CONFIGURATIONS + b] += energy / -block->temperatures[row];
         }
     }
 }

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum { INTERFACE = 11 }; /* raised with every change of structures.py, for one that keeps the sizes */
+enum { INTERFACE = 12 }; /* raised with every change of structures.py, for one that keeps the sizes */
 enum { CONFIGURATIONS = 16 }; /* drawn together, one a lane of the vectors */
 enum { MAX_INPUTS = 8, MAX_TOKENS = 1024 };
 
@@ -56,6 +56,7 @@ typedef struct {
     const int64_t *neighbours;  /* [site][degree] */
     const double *energies;     /* [site][degree][token of the neighbour][token] */
     const double *field;        /* [site][token] */
+    const int64_t *couplings;   /* [site][degree], which of the couplings of a configuration; NULL if it has none */
 } Program;
 
 /* Uniform numbers and results, [configuration][component][site]; `where` is NULL if nothing is held fixed. */
@@ -67,7 +68,8 @@ typedef struct {
     double *log_q, *log_q_given;
     const double *temperatures; /* [configuration], for the known-neighbour term */
     const void *constants; /* [configuration][column], of the type of the network */
-    int64_t n_constants;
+    int64_t n_constants, n_couplings;
+    const double *couplings; /* [configuration][coupling], factors on the energies of bonds */
 } Block;
 
 #endif

@@ -35,7 +35,7 @@ __all__ = [
     "Step",
 ]
 
-INTERFACE = 11
+INTERFACE = 12
 """Version of the interface, increased with every change of this module.
 
 Some changes keep the sizes of the structures, such as another order of the fields or other arguments, and only this
@@ -115,7 +115,7 @@ class Program(ctypes.Structure):
         *_integers("n_components", "n_steps"),
         *_pointers("steps"),
         *_integers("degree"),
-        *_pointers("neighbours", "energies", "field"),
+        *_pointers("neighbours", "energies", "field", "couplings"),
     ]
 
 
@@ -125,7 +125,8 @@ class Block(ctypes.Structure):
     _fields_ = [
         *_integers("n"),
         *_pointers("u", "where", "tokens", "log_q", "log_q_given", "temperatures", "constants"),
-        *_integers("n_constants"),
+        *_integers("n_constants", "n_couplings"),
+        *_pointers("couplings"),
     ]
 
 

@@ -161,9 +161,8 @@ def _built(model: Any, schedule: Schedule | None, block: int | None) -> list[Dra
     """
     assert schedule is not None
     like = next(model.parameters())
-    # the kernels support a bias only with one table for all configurations, and one token at each site
-    bias = model.bias
-    unsupported = bias is not None and (bias.n_maps > 0 or bias.n_components > 1 or bias.in_raster_order)
+    bias = model.bias  # of the kernels: for one token at each site
+    unsupported = bias is not None and (bias.n_components > 1 or bias.in_raster_order)
     nodes = None if unsupported else lower(schedule, like)
     native: list[Drawer] = [] if nodes is None else [NativeEngine(model, schedule, nodes)]
     if native and block is None:

@@ -88,11 +88,13 @@ class NativeEngine:
             for part in torch.arange(len(u)).split(2 * CONFIGURATIONS * n_threads):  # Ctrl-C works between parts
                 first = int(part[0])
                 conditions = None if condition is None else condition[first : first + len(part)]
-                inputs = self._temperatures(len(part), conditions), self._constants(conditions)
+                temperatures, couplings = self._strengths(len(part), conditions)
+                constants = self._constants(conditions)
                 places = [None if t is None else t[first:].data_ptr() for t in arrays]
-                places += [None if t is None else t.data_ptr() for t in inputs]
-                n_constants = 0 if inputs[1] is None else inputs[1].shape[1]
-                block = ctypes.byref(structures.Block(len(part), *places, n_constants))
+                places += [None if t is None else t.data_ptr() for t in (temperatures, constants)]
+                columns = [0 if t is None else t.shape[1] for t in (constants, couplings)]
+                factors = None if couplings is None else couplings.data_ptr()
+                block = ctypes.byref(structures.Block(len(part), *places, *columns, factors))
                 kernels.latticear_draw(program, block, chosen, *self._size, n_threads, self._memory.data_ptr())
         return Drawn(tokens.view(-1, *self._token_shape), log_q, log_q_given)
 
@@ -117,8 +119,12 @@ class NativeEngine:
         ]
         return torch.cat(parts)[: len(condition)].contiguous()
 
-    def _temperatures(self, n: int, condition: Tensor | None) -> Tensor | None:
-        return None if self._bias is None else self._bias.strengths(n, condition).temperatures.contiguous()
+    def _strengths(self, n: int, condition: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """Temperatures and couplings of n configurations, which the known-neighbour term reads."""
+        if self._bias is None:
+            return None, None
+        temperatures, couplings = self._bias.strengths(n, condition)
+        return temperatures.contiguous(), None if couplings is None else couplings.contiguous()
 
     def _load(self) -> None:
         """Copy the current weights of the network into the memory of the program."""
@@ -128,6 +134,7 @@ class NativeEngine:
             self._program.degree = bias.sites.shape[1]
             self._program.neighbours, self._program.energies = bias.sites.data_ptr(), bias.energies.data_ptr()
             self._program.field = bias.field.data_ptr()
+            self._program.couplings = None if bias.couplings is None else bias.couplings.data_ptr()
 
 
 def _constant(node: Node, condition: Tensor, shape: tuple[int, int]) -> Tensor:
