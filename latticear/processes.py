@@ -70,9 +70,13 @@ class Processes:
         """Replace each tensor by its sum over all processes."""
         if self.size == 1:
             return
+        there = [tensor if tensor.is_cuda else tensor.to(_device()) for tensor in tensors]
         with _reaching(self):
-            for work in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
+            for work in [dist.all_reduce(tensor, async_op=True) for tensor in there]:
                 work.wait()
+        for tensor, total in zip(tensors, there, strict=True):
+            if total is not tensor:
+                tensor.copy_(total)
 
     def any(self, here: bool) -> bool:
         """Whether something is so in any process."""

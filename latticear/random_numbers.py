@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ __all__ = [
     "generator",
     "log_softmax",
     "own_random_state",
+    "part_of_stream",
     "philox4x32",
     "random_stream",
     "uniforms",
@@ -136,6 +138,30 @@ def generator(seed: int, purpose: str, *index: int) -> np.random.Generator:
     if purpose in GENERATORS:
         return np.random.default_rng([seed, *GENERATORS[purpose], *index])
     return np.random.default_rng(random_stream(seed, purpose))
+
+
+@contextmanager
+def part_of_stream(rng: np.random.Generator, before: int, total: int) -> Iterator[None]:
+    """A context in which a generator gives a part of the next `total` numbers; afterwards it is behind all of them.
+
+    Args:
+        rng: a generator as `generator` makes it. Each number must take one step of it, as those of `rng.random` do.
+        before: how many of the numbers come before the part.
+        total: how many there are.
+    """
+    bits = rng.bit_generator
+    assert isinstance(bits, np.random.PCG64)
+    start = bits.state
+    _move(bits, start, before)
+    yield
+    _move(bits, start, total)
+
+
+def _move(bits: np.random.PCG64, start: Any, steps: int) -> None:
+    """Move to some steps after a state, with the half of a number that this state has kept for later."""
+    bits.state = start
+    bits.advance(steps)
+    bits.state = {**bits.state, "has_uint32": start["has_uint32"], "uinteger": start["uinteger"]}
 
 
 def random_stream(seed: int, purpose: str) -> np.random.SeedSequence:

@@ -16,6 +16,7 @@ from torch import Tensor
 from latticear.arrays import Array
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.montecarlo.heatbath import heat_bath
+from latticear.processes import ALONE, Processes, Share
 from latticear.samples import Samples
 
 __all__ = ["ParallelTempering", "spaced", "with_ladder"]
@@ -27,6 +28,8 @@ TOLERATED = 0.6
 """A ladder on which no rejection exceeds this value is kept."""
 FIRST_INTERVALS = 4
 """Number of intervals of the initial ladder."""
+NOTED = 32
+"""Number of sweeps after which several processes tell each other how often their replicas were exchanged."""
 LADDER_SWEEPS = 256
 """The ladder may change after 4, 8, 16, ... sweeps, up to this number, while the chains thermalise."""
 
@@ -46,6 +49,7 @@ class ParallelTempering:
     thermalisation the ladder is fixed, because further changes would bias the averages.
 
     Attributes:
+        share: which of all chains these are, of several processes that have divided them.
         tokens: `(R, H, W)`, the configurations at the target temperature.
         energies: float64 `(R, K)`; `[r, k]` is the energy of chain r's replica at temperature k.
         betas: float64 `(K,)`, from 1/T down to 0.
@@ -60,13 +64,20 @@ class ParallelTempering:
 
     betas: Tensor
     energies: Tensor
+    _noted: list[Tensor]  # for each sweep since `_count` the acceptances (R, K - 1) of exchanges, proposed or not
     _holder: Tensor  # int64 (R, K); [r, k] is the index of the replica of chain r at temperature k
 
     def __init__(
-        self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
+        self,
+        hamiltonian: AbstractHamiltonian,
+        temperature: float,
+        tokens: Tensor,
+        rng: np.random.Generator,
+        processes: Processes = ALONE,
     ) -> None:
-        betas, n_chains = np.linspace(1 / temperature, 0, FIRST_INTERVALS + 1), len(tokens)
-        self._replicas = heat_bath(hamiltonian, tokens, rng)
+        self.share = processes.share(len(tokens))
+        betas, n_chains = np.linspace(1 / temperature, 0, FIRST_INTERVALS + 1), len(self.share)
+        self._replicas = heat_bath(hamiltonian, tokens[self.share.rows], rng, self.share)
         self._generator = torch.Generator(tokens.device).manual_seed(int(rng.integers(2**63)))
         self._sweeps, self._settled = 0, False
         self._climb(betas, torch.arange(n_chains, device=tokens.device)[:, None].expand(-1, len(betas)))
@@ -94,13 +105,22 @@ class ParallelTempering:
 
     @property
     def acceptance(self) -> Tensor:
-        """float64 `(K - 1,)`; `[k]` is the mean acceptance of exchanges of temperatures k and k + 1 since `settle`."""
+        """float64 `(K - 1,)`; `[k]` is the mean acceptance of exchanges of temperatures k and k + 1 since `settle`.
+
+        Several processes that have divided the chains must all ask for it.
+        """
+        self._count()
         return self._accepted / max(1, self._n_noted)
 
     @property
     def round_trips(self) -> float:
-        """Number of round trips from target to infinite temperature and back, of all replicas, per chain and sweep."""
-        return float(self._trips) / (len(self._holder) * max(1, self._n_noted))
+        """Number of round trips from target to infinite temperature and back, of all replicas, per chain and sweep.
+
+        Several processes that have divided the chains must all ask for it.
+        """
+        trips = self._trips.clone()
+        self.share.processes.add(trips)
+        return float(trips) / (self.share.n * max(1, self._n_noted))
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:
@@ -115,15 +135,25 @@ class ParallelTempering:
     def _exchange(self) -> None:
         step = self.betas[:-1] - self.betas[1:]
         p = (step * (self.energies[:, :-1] - self.energies[:, 1:])).clamp_(max=0).exp_()
-        self._accepted += p.mean(0)  # for all pairs, including those not proposed in this sweep
+        self._noted.append(p)
         self._n_noted += 1
-        u = torch.rand(p.shape, dtype=torch.float64, generator=self._generator, device=p.device)
-        accepted = u < p
+        if len(self._noted) == NOTED:
+            self._count()
+        size = self.share.n, p.shape[1]
+        u = torch.rand(size, dtype=torch.float64, generator=self._generator, device=p.device)
+        accepted = u[self.share.rows] < p
         accepted[:, 1 - self._sweeps % 2 :: 2] = False
         place = torch.arange(len(self.betas), device=p.device).repeat(len(p), 1)
         place[:, :-1] += accepted.long()
         place[:, 1:] -= accepted.long()
         self._holder, self.energies = self._holder.gather(1, place), self.energies.gather(1, place)
+
+    def _count(self) -> None:
+        """Add the acceptances of the last sweeps, of the chains of all processes, to those of the sweeps before."""
+        if self._noted:
+            for p in self.share.joined(torch.stack(self._noted, 1)).unbind(1):
+                self._accepted += p.contiguous().mean(0)
+        self._noted = []
 
     def _note_trips(self) -> None:
         every = torch.arange(len(self._holder), device=self._holder.device)
@@ -146,7 +176,9 @@ class ParallelTempering:
 
     def _climb(self, betas: Array, numbers: Tensor) -> None:
         """Change to another ladder: `numbers[r, k]` is the index of the configuration for temperature k of chain r."""
-        self._replicas.take(numbers.flatten())
+        rows, n_temperatures = self.share.rows, len(betas)
+        replicas = slice(rows.start * n_temperatures, rows.stop * n_temperatures)
+        self._replicas.take(numbers.flatten(), Share(self.share.n * n_temperatures, replicas, self.share.processes))
         self.betas = torch.from_numpy(betas).to(numbers.device)
         self._holder = torch.arange(len(betas), device=numbers.device).repeat(len(numbers), 1)
         self.energies = self._replicas.energies().view(numbers.shape)
@@ -154,6 +186,7 @@ class ParallelTempering:
 
     def _forget(self) -> None:
         self._accepted = torch.zeros_like(self.betas[1:])
+        self._noted = []
         self._n_noted = 0
         self._trips = torch.zeros((), dtype=torch.long, device=self.betas.device)
         # Whether each replica has been at the target temperature, and at infinite temperature after that.
@@ -173,7 +206,8 @@ def with_ladder(chains: ParallelTempering, batches: Iterable[Samples]) -> Iterat
             "acceptance": chains.acceptance.tolist(),
             "round_trips": chains.round_trips,
         }
-        yield replace(batch, records={"ladder": chains.energies[: len(batch)]}, provenance=batch.provenance | state)
+        energies = chains.share.joined(chains.energies)[: len(batch)]
+        yield replace(batch, records={"ladder": energies}, provenance=batch.provenance | state)
 
 
 def spaced(betas: Array, rejection: Array) -> Array:

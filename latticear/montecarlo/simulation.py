@@ -20,6 +20,7 @@ from latticear.montecarlo.heatbath import HeatBath
 from latticear.montecarlo.metropolis import Metropolis
 from latticear.montecarlo.potts_clusters import PottsSwendsenWang
 from latticear.montecarlo.replicas import ParallelTempering, with_ladder
+from latticear.processes import ALONE, Processes, Share
 from latticear.random_numbers import generator, random_stream
 from latticear.samples import Samples, token_dtype
 from latticear.threads import wait_passively
@@ -74,10 +75,23 @@ class Running(Protocol):
 
 
 class Chains(Running, Protocol):
-    """A method of `monte_carlo`; its chains begin with the given tokens, and it may modify that tensor."""
+    """A method of `monte_carlo`; its chains begin with the given tokens, and it may modify that tensor.
+
+    Several processes divide the chains; each gets all tokens and generators of the same state, and takes its own part.
+
+    Attributes:
+        share: which of the chains are in `tokens`.
+    """
+
+    share: Share
 
     def __init__(
-        self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
+        self,
+        hamiltonian: AbstractHamiltonian,
+        temperature: float,
+        tokens: Tensor,
+        rng: np.random.Generator,
+        processes: Processes = ...,
     ) -> None: ...
 
     @staticmethod
@@ -101,6 +115,7 @@ def monte_carlo(
     thinning: int | None = None,
     seed: int = 0,
     device: str = "cpu",
+    processes: Processes = ALONE,
 ) -> Iterator[Samples]:
     """Draw n configurations from exp(-H/T) by Markov chains: yields one `Samples` per measurement of all chains.
 
@@ -123,6 +138,9 @@ def monte_carlo(
         thinning: sweeps between measurements, 1 or more; by default as `default_schedule` chooses it.
         seed: seed of all random numbers of the simulation, in [0, 2^64).
         device: device of the configurations; clusters are found on the CPU and copied to it.
+        processes: the processes that divide the chains, by number, `latticear.processes.current()` for example; each
+            makes this call with the same arguments, iterates to the same end and gets all configurations. The
+            configurations do not depend on how many processes there are. Chains of Wolff are not divided.
 
     Yields:
         `Samples` with tokens `(n_chains, H, W)`, or `(n_chains, C, H, W)` where a site has components, no `log_q`, and
@@ -145,8 +163,10 @@ def monte_carlo(
     temperature, seed = check_temperature(temperature), check_seed(seed)
     method = default_method(hamiltonian) if method is None else method
     lengths = {"n_chains": n_chains, "thermalization": thermalization, "thinning": thinning}
-    chains, schedule = make_chains(hamiltonian, temperature, n=n, method=method, seed=seed, device=device, **lengths)
-    batches = run_chains(chains, temperature, n, schedule, seed)
+    chains, schedule = make_chains(
+        hamiltonian, temperature, n=n, method=method, seed=seed, device=device, processes=processes, **lengths
+    )
+    batches = run_chains(chains, temperature, n, schedule, seed, chains.share)
     if isinstance(chains, ParallelTempering):
         batches = with_ladder(chains, batches)
     return (replace(batch, tokens=hamiltonian.split(batch.tokens)) for batch in batches)
@@ -163,6 +183,7 @@ def make_chains(
     thinning: int | None,
     seed: int,
     device: str,
+    processes: Processes = ALONE,
 ) -> tuple[Chains, ChainSchedule]:
     """The chains that `monte_carlo` runs, before their first sweep, and their schedule.
 
@@ -182,7 +203,7 @@ def make_chains(
     tokens = _start(hamiltonian, schedule.n_chains, rng).to(device)
     of_potts = method == SwendsenWang.name and hamiltonian.n_tokens > 2
     kind: type[Chains] = PottsSwendsenWang if of_potts else CHAIN_METHODS[method]
-    return kind(hamiltonian, temperature, tokens, rng), schedule
+    return kind(hamiltonian, temperature, tokens, rng, processes), schedule
 
 
 class Choice(NamedTuple):
@@ -228,17 +249,19 @@ def monte_carlo_data(
     method: str | None = None,
     thermalization: int | None = None,
     thinning: int | None = None,
+    processes: Processes = ALONE,
 ) -> Tensor:
     """Configurations of the Boltzmann distribution: tokens `(n, H, W)` or `(n, C, H, W)`.
 
     Each `purpose` has its own random stream: configurations of different purposes, and those of `monte_carlo`, are
-    independent of each other even if the seed is the same. `method`, `thermalization`
-    and `thinning` are those of `monte_carlo`.
+    independent of each other even if the seed is the same. `method`, `thermalization`, `thinning` and `processes` are
+    those of `monte_carlo`.
     """
     stream = random_stream(check_seed(seed), purpose)
     own = int(stream.generate_state(1, np.uint64)[0])
-    schedule: dict[str, Any] = {"method": method, "thermalization": thermalization, "thinning": thinning}
-    return torch.cat([batch.tokens for batch in monte_carlo(hamiltonian, temperature, n=n, seed=own, **schedule)])
+    how: dict[str, Any] = {"method": method, "thermalization": thermalization, "thinning": thinning}
+    batches = monte_carlo(hamiltonian, temperature, n=n, seed=own, processes=processes, **how)
+    return torch.cat([batch.tokens for batch in batches])
 
 
 def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> ChainSchedule:
@@ -259,8 +282,14 @@ def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> C
     return ChainSchedule(min(100, -(-n // 10)), *CHAIN_METHODS[method].default_sweeps(max(hamiltonian.shape)))
 
 
-def run_chains(chains: Running, temperature: float, n: int, schedule: ChainSchedule, seed: int) -> Iterator[Samples]:
-    """Thermalise chains, then yield a total of n configurations in batches as `monte_carlo` describes them."""
+def run_chains(
+    chains: Running, temperature: float, n: int, schedule: ChainSchedule, seed: int, share: Share | None = None
+) -> Iterator[Samples]:
+    """Thermalise chains, then yield a total of n configurations in batches as `monte_carlo` describes them.
+
+    `share` says which of all chains these are, if several processes have divided them.
+    """
+    share = Share.whole(schedule.n_chains) if share is None else share
     origin = {"method": chains.name, **schedule._asdict(), "temperature": temperature}
     sweeps = 0
     for first in range(0, n, schedule.n_chains):
@@ -270,7 +299,8 @@ def run_chains(chains: Running, temperature: float, n: int, schedule: ChainSched
         if not first:
             chains.settle()
         sweeps += pause
-        yield Samples(chains.tokens[: n - first].clone(), None, seed, provenance={**origin, "sweep": sweeps})
+        tokens = share.joined(chains.tokens)[: n - first]
+        yield Samples(tokens.clone(), None, seed, provenance={**origin, "sweep": sweeps})
 
 
 def _start(hamiltonian: AbstractHamiltonian, n_chains: int, rng: np.random.Generator) -> Tensor:

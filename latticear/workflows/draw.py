@@ -272,7 +272,7 @@ def _check_sweeps(
     n_sweeps = plan.thermalization + plan.thinning * (-(-n // plan.n_chains) - 1)
     if n_sweeps * plan.n_chains * hamiltonian.n_sites < LONG:
         return
-    lengths = {"n_chains": plan.n_chains, "thermalization": None, "thinning": None}
+    lengths: dict[str, Any] = {"n_chains": plan.n_chains, "thermalization": None, "thinning": None}
     chains, _ = make_chains(hamiltonian, temperature, n=n, method=method, seed=0, device="cpu", **lengths)
     chains.sweep()
     t_start = time.perf_counter()

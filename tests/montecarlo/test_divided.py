@@ -1,0 +1,108 @@
+"""Chains that several processes divide: the configurations of one process, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from support.disorder import RandomTables
+from support.threaded import Threaded, side_by_side
+
+import latticear as la
+from latticear.hamiltonians.blume_capel import BlumeCapel
+from latticear.montecarlo import clusters, heatbath
+from latticear.montecarlo.simulation import CHAIN_METHODS, make_chains, monte_carlo
+from latticear.processes import ALONE, Processes
+from latticear.random_numbers import generator, part_of_stream
+from latticear.samples import Samples
+from latticear.training.drawn import heated
+
+GLASS = la.EdwardsAnderson((6, 6), distribution="gaussian", seed=3)
+CASES = {
+    **{f"ising, {method}": (la.Ising((4, 5)), 2.3, method) for method in CHAIN_METHODS},
+    "in a field, swendsen-wang": (la.Ising((4, 4), field=0.1), 2.3, "swendsen-wang"),
+    **{f"glass, {method}": (GLASS, 0.7, method) for method in ("metropolis", "heat-bath", "parallel-tempering")},
+    "all with all, parallel-tempering": (la.SherringtonKirkpatrick((3, 4), seed=1), 0.6, "parallel-tempering"),
+    "three states, metropolis": (BlumeCapel((3, 4), crystal_field=0.7), 1.1, "metropolis"),
+    "three states, parallel-tempering": (BlumeCapel((3, 4), crystal_field=0.7), 1.1, "parallel-tempering"),
+    "potts, swendsen-wang": (la.Potts((4, 4), q=4), 1.0, "swendsen-wang"),
+    "many states, heat-bath": (RandomTables((3, 3), 9), 1.3, "heat-bath"),
+    "many states, parallel-tempering": (RandomTables((3, 3), 9), 1.3, "parallel-tempering"),
+    "components, heat-bath": (la.Components(la.AshkinTeller((3, 4))), 2.0, "heat-bath"),
+}
+
+
+def drawn(case: str, processes: Processes = ALONE) -> list[Samples]:
+    """25 configurations of 10 chains; the third measurement is cut."""
+    hamiltonian, temperature, method = CASES[case]
+    lengths = {"n_chains": 10, "thermalization": 20, "thinning": 3}
+    return list(monte_carlo(hamiltonian, temperature, n=25, method=method, seed=5, processes=processes, **lengths))
+
+
+def assert_same(found: list[Samples], expected: list[Samples]) -> None:
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a.tokens, b.tokens)
+        assert a.tokens.dtype == b.tokens.dtype
+        assert a.provenance == b.provenance
+        assert a.records.keys() == b.records.keys()
+        assert all(torch.equal(a.records[name], b.records[name]) for name in a.records)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_configurations_do_not_depend_on_the_number_of_processes(case):
+    expected = drawn(case)
+    for k in (2, 3):
+        for found in side_by_side(k, lambda processes: drawn(case, processes)):
+            assert_same(found, expected)
+
+
+@pytest.mark.parametrize("case", ["glass, heat-bath", "glass, parallel-tempering", "many states, parallel-tempering"])
+def test_blocks_of_the_heat_bath_are_those_of_all_chains(case, monkeypatch):
+    monkeypatch.setitem(heatbath.AT_ONCE, "cpu", 4 * 36)
+    expected = drawn(case)
+    for found in side_by_side(3, lambda processes: drawn(case, processes)):
+        assert_same(found, expected)
+
+
+def test_clusters_without_compiled_kernels(monkeypatch):
+    expected = drawn("in a field, swendsen-wang")
+    monkeypatch.setattr(clusters, "library", lambda: None)
+    assert_same(side_by_side(2, lambda processes: drawn("in a field, swendsen-wang", processes))[0], expected)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_more_processes_than_chains(case):
+    hamiltonian, temperature, method = CASES[case]
+
+    def few(processes: Processes) -> list[Samples]:
+        options = {"n": 4, "n_chains": 2, "thermalization": 9, "thinning": 2, "method": method}
+        return list(monte_carlo(hamiltonian, temperature, processes=processes, **options))
+
+    assert_same(side_by_side(3, few)[2], few(ALONE))
+
+
+def test_each_process_updates_its_own_chains_only():
+    lengths = {"n_chains": 10, "thermalization": 1, "thinning": 1}
+    for method in CHAIN_METHODS:
+        chains, _ = make_chains(
+            la.Ising((4, 4)), 2.0, n=10, method=method, seed=0, device="cpu", processes=Threaded(1, 3), **lengths
+        )
+        assert len(chains.tokens) == len(chains.share) == (10 if method == "wolff" else 3)
+
+
+def test_heated_configurations():
+    tokens = torch.cat([batch.tokens for batch in drawn("glass, metropolis")])
+    expected = heated(GLASS, 0.7, tokens, 3)
+    for found in side_by_side(3, lambda processes: heated(GLASS, 0.7, tokens, 3, processes)):
+        assert torch.equal(found, expected)
+
+
+def test_a_part_of_a_stream():
+    whole, part = generator(1, "parts"), generator(1, "parts")
+    for rng in (whole, part):
+        rng.integers(2, size=5, dtype=np.bool_)  # keeps bits for later
+    numbers = whole.random(100)
+    with part_of_stream(part, 30, 100):
+        assert np.array_equal(part.random(20), numbers[30:50])
+    assert np.array_equal(part.integers(2, size=99, dtype=np.bool_), whole.integers(2, size=99, dtype=np.bool_))
+    assert np.array_equal(part.random(9), whole.random(9))
