@@ -6,6 +6,7 @@ Both run in compiled kernels or, if these are missing, in Python; the configurat
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -21,7 +22,7 @@ from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.kernels.library import library
 from latticear.montecarlo.potts_clusters import is_unfrustrated_potts
 from latticear.processes import ALONE, Processes, Share
-from latticear.random_numbers import part_of_stream
+from latticear.random_numbers import part_of_stream, restore_generator, state_of
 
 __all__ = ["SwendsenWang", "Wolff", "clusters_suit"]
 
@@ -137,6 +138,14 @@ class SwendsenWang:
     def settle(self) -> None:
         """Do nothing: the method has no parameters that are adapted during thermalisation."""
 
+    def state(self) -> dict[str, Tensor]:
+        return {"tokens": self.share.joined(self.tokens), "generator": state_of(self._rng)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.tokens.copy_(state["tokens"][self.share.rows])
+        self._nodes[:, :-1] = self.tokens.flatten(1).cpu().numpy()
+        restore_generator(self._rng, state["generator"])
+
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:
         return 100 + extent, 10
@@ -243,6 +252,21 @@ class Wolff:
     def settle(self) -> None:
         """Fix the number of clusters in a sweep."""
         self._settled = True
+
+    def state(self) -> dict[str, Tensor]:
+        return {
+            "tokens": self.tokens,
+            "generator": state_of(self._rng),
+            "clusters": torch.tensor([self._n_clusters, self._settled]),
+            "recent": torch.from_numpy(self._recent),
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.tokens.copy_(state["tokens"])
+        self._sites[:] = self.tokens.flatten(1).cpu().numpy()
+        restore_generator(self._rng, state["generator"])
+        self._n_clusters, self._settled = state["clusters"].tolist()
+        self._recent = state["recent"].numpy().copy()
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:

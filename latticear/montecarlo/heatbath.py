@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -43,6 +44,21 @@ class AbstractBath(ABC):
         self._hamiltonian, self._generator = hamiltonian, generator
         self._at_once = max(1, AT_ONCE[tokens.device.type] // hamiltonian.n_sites)
         self._divide(Share.whole(len(tokens)) if share is None else share)
+
+    @property
+    def generator_state(self) -> Tensor:
+        """The state of the generator, as bytes."""
+        return self._generator.get_state()
+
+    def restore(self, tokens: Tensor, generator_state: Tensor, share: Share) -> None:
+        """Continue with the configurations of a share, `(B, H, W)`, and a state of the generator."""
+        self._divide(share)
+        self._put(tokens)
+        self._generator.set_state(generator_state)
+
+    @abstractmethod
+    def _put(self, tokens: Tensor) -> None:
+        """Replace the configurations by others, `(B, H, W)`; the tensor is not modified."""
 
     @abstractmethod
     def tokens(self, rows: Tensor | None = None) -> Tensor:
@@ -99,9 +115,12 @@ class TableBath(AbstractBath):
         share: Share | None = None,
     ) -> None:
         super().__init__(hamiltonian, tokens, generator, share)
-        self._tokens = tokens.clone()
+        self._put(tokens)
         colours = hamiltonian.colours
         self._groups = [(colours == c).nonzero()[:, 0].to(tokens.device) for c in colours.unique()]
+
+    def _put(self, tokens: Tensor) -> None:
+        self._tokens = tokens.clone()
 
     def tokens(self, rows: Tensor | None = None) -> Tensor:
         return self._tokens.clone() if rows is None else self._tokens[rows]
@@ -140,6 +159,9 @@ class RowBath(AbstractBath):
     ) -> None:
         super().__init__(hamiltonian, tokens, generator, share)
         self._rows = RowEnergies(hamiltonian, tokens.device)
+        self._put(tokens)
+
+    def _put(self, tokens: Tensor) -> None:
         self._blocks = [self._rows.sites(part) for part in tokens.split(self._sizes)]
 
     def tokens(self, rows: Tensor | None = None) -> Tensor:
@@ -231,6 +253,12 @@ class HeatBath:
 
     def settle(self) -> None:
         """Do nothing: the method has no parameters that are adapted during thermalisation."""
+
+    def state(self) -> dict[str, Tensor]:
+        return {"tokens": self.share.joined(self.tokens), "generator": self._bath.generator_state}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self._bath.restore(state["tokens"][self.share.rows].to(self._beta.device), state["generator"], self.share)
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:

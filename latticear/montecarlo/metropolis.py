@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -47,6 +48,13 @@ class Metropolis:
 
     def settle(self) -> None:
         """Do nothing: the method has no parameters that are adapted during thermalisation."""
+
+    def state(self) -> dict[str, Tensor]:
+        return {"tokens": self.share.joined(self.tokens), "generator": self._generator.get_state()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.tokens.copy_(state["tokens"][self.share.rows])
+        self._generator.set_state(state["generator"])
 
     def _update(self, sites: Tensor) -> None:
         flat = self.tokens.view(len(self.tokens), self._hamiltonian.n_sites)

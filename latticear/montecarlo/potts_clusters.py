@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.processes import ALONE, Processes
-from latticear.random_numbers import part_of_stream
+from latticear.random_numbers import part_of_stream, restore_generator, state_of
 
 __all__ = ["PottsSwendsenWang", "is_unfrustrated_potts"]
 
@@ -94,6 +95,14 @@ class PottsSwendsenWang:
 
     def settle(self) -> None:
         """Do nothing: the method has no parameters that are adapted during thermalisation."""
+
+    def state(self) -> dict[str, Tensor]:
+        return {"tokens": self.share.joined(self.tokens), "generator": state_of(self._rng)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.tokens.copy_(state["tokens"][self.share.rows])
+        self._states = self.tokens.flatten(1).cpu().numpy().copy()
+        restore_generator(self._rng, state["generator"])
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:

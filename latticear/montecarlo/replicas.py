@@ -5,7 +5,7 @@ Index suffixes: r chain, k temperature of the ladder, from that of the target (k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -75,7 +75,7 @@ class ParallelTempering:
         rng: np.random.Generator,
         processes: Processes = ALONE,
     ) -> None:
-        self.share = processes.share(len(tokens))
+        self.share, self._shape = processes.share(len(tokens)), hamiltonian.shape
         betas, n_chains = np.linspace(1 / temperature, 0, FIRST_INTERVALS + 1), len(self.share)
         self._replicas = heat_bath(hamiltonian, tokens[self.share.rows], rng, self.share)
         self._generator = torch.Generator(tokens.device).manual_seed(int(rng.integers(2**63)))
@@ -102,6 +102,41 @@ class ParallelTempering:
         """Fix the ladder, and begin to count exchanges and round trips anew."""
         self._settled = True
         self._forget()
+
+    def state(self) -> dict[str, Tensor]:
+        self._count()
+        trips = self._trips.clone()
+        self.share.processes.add(trips)
+        replicas = self._replicas.tokens().view(len(self.share), -1, *self._shape)
+        joined = self.share.joined
+        return {
+            "replicas": joined(replicas),
+            "generator": self._replicas.generator_state,
+            "exchanges": self._generator.get_state(),
+            "betas": self.betas,
+            "holder": joined(self._holder),
+            "energies": joined(self.energies),
+            "acceptance": self._accepted,
+            "departed": joined(self._departed.byte()),
+            "returning": joined(self._returning.byte()),
+            "counts": torch.tensor([self._sweeps, self._settled, self._n_noted, int(trips)]),
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        device, rows = self.energies.device, self.share.rows
+        on_device = {name: values.to(device) for name, values in state.items()}
+        self.betas, self._accepted = on_device["betas"], on_device["acceptance"]
+        own = {name: on_device[name][rows] for name in ("replicas", "holder", "energies", "departed", "returning")}
+        self._holder, self.energies = own["holder"], own["energies"]
+        self._departed, self._returning = own["departed"].bool(), own["returning"].bool()
+        self._noted = []
+        self._sweeps, settled, self._n_noted, trips = state["counts"].tolist()
+        self._settled = bool(settled)
+        self._trips = torch.tensor(trips if self.share.processes.is_first else 0, device=device)
+        self._replicas.restore(
+            own["replicas"].flatten(0, 1), state["generator"], self._share_of_replicas(len(self.betas))
+        )
+        self._generator.set_state(state["exchanges"])
 
     @property
     def acceptance(self) -> Tensor:
@@ -131,6 +166,12 @@ class ParallelTempering:
         n_chains, n_temperatures = self._holder.shape
         first = n_temperatures * torch.arange(n_chains, device=replicas.device)
         return first.view(-1, *[1] * (replicas.ndim - 1)) + replicas
+
+    def _share_of_replicas(self, n_temperatures: int) -> Share:
+        """Which of the replicas of all chains, of this many temperatures, are those of the chains of this process."""
+        rows = self.share.rows
+        replicas = slice(rows.start * n_temperatures, rows.stop * n_temperatures)
+        return Share(self.share.n * n_temperatures, replicas, self.share.processes)
 
     def _exchange(self) -> None:
         step = self.betas[:-1] - self.betas[1:]
@@ -176,9 +217,7 @@ class ParallelTempering:
 
     def _climb(self, betas: Array, numbers: Tensor) -> None:
         """Change to another ladder: `numbers[r, k]` is the index of the configuration for temperature k of chain r."""
-        rows, n_temperatures = self.share.rows, len(betas)
-        replicas = slice(rows.start * n_temperatures, rows.stop * n_temperatures)
-        self._replicas.take(numbers.flatten(), Share(self.share.n * n_temperatures, replicas, self.share.processes))
+        self._replicas.take(numbers.flatten(), self._share_of_replicas(len(betas)))
         self.betas = torch.from_numpy(betas).to(numbers.device)
         self._holder = torch.arange(len(betas), device=numbers.device).repeat(len(numbers), 1)
         self.energies = self._replicas.energies().view(numbers.shape)

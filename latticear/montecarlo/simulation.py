@@ -5,7 +5,7 @@ Many chains run at once as one batch; each measurement gives one configuration o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -30,6 +30,7 @@ __all__ = [
     "ChainSchedule",
     "Choice",
     "Running",
+    "Simulation",
     "default_method",
     "default_schedule",
     "make_chains",
@@ -93,6 +94,16 @@ class Chains(Running, Protocol):
         rng: np.random.Generator,
         processes: Processes = ...,
     ) -> None: ...
+
+    def state(self) -> dict[str, Tensor]:
+        """All that changes while the chains run, of the chains of all processes, which must all ask for it."""
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from a state, bit for bit.
+
+        Raises:
+            KeyError, RuntimeError, TypeError, ValueError: if it is not one of these chains.
+        """
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:
@@ -160,16 +171,85 @@ def monte_carlo(
         [10, 10, 5]
     """
     check_is_hamiltonian(hamiltonian)
-    temperature, seed = check_temperature(temperature), check_seed(seed)
     method = default_method(hamiltonian) if method is None else method
     lengths = {"n_chains": n_chains, "thermalization": thermalization, "thinning": thinning}
-    chains, schedule = make_chains(
+    simulation = Simulation(
         hamiltonian, temperature, n=n, method=method, seed=seed, device=device, processes=processes, **lengths
     )
-    batches = run_chains(chains, temperature, n, schedule, seed, chains.share)
-    if isinstance(chains, ParallelTempering):
-        batches = with_ladder(chains, batches)
-    return (replace(batch, tokens=hamiltonian.split(batch.tokens)) for batch in batches)
+    return simulation.batches(n)
+
+
+class Simulation:
+    """The chains that `monte_carlo` runs, which can be stopped after a measurement and continued from it bit for bit.
+
+    Arguments and exceptions are those of `monte_carlo`.
+
+    Attributes:
+        hamiltonian: the system.
+        temperature: its temperature.
+        seed: seed of all random numbers.
+        chains: the chains.
+        schedule: their schedule.
+        measured: number of measurements of all chains that have been made.
+    """
+
+    def __init__(
+        self,
+        hamiltonian: AbstractHamiltonian,
+        temperature: float,
+        *,
+        n: int,
+        method: str,
+        n_chains: int | None = None,
+        thermalization: int | None = None,
+        thinning: int | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        processes: Processes = ALONE,
+    ) -> None:
+        self.hamiltonian = hamiltonian
+        self.temperature, self.seed = check_temperature(temperature), check_seed(seed)
+        self.measured = 0
+        lengths = {"n_chains": n_chains, "thermalization": thermalization, "thinning": thinning}
+        self.chains, self.schedule = make_chains(
+            hamiltonian, temperature, n=n, method=method, seed=seed, device=device, processes=processes, **lengths
+        )
+
+    def batches(self, n: int) -> Iterator[Samples]:
+        """The measurements up to n configurations, as `monte_carlo` yields them.
+
+        If there have been measurements before, the first batch is the last one of them once more.
+        """
+        chains, first = self.chains, max(0, self.measured - 1)
+        batches = run_chains(chains, self.temperature, n, self.schedule, self.seed, chains.share, self.measured)
+        if isinstance(chains, ParallelTempering):
+            batches = with_ladder(chains, batches)
+        for self.measured, batch in enumerate(batches, first + 1):
+            yield replace(batch, tokens=self.hamiltonian.split(batch.tokens))
+
+    def state(self) -> dict[str, Tensor]:
+        """All that is needed to continue after the last measurement; all processes must ask for it."""
+        return _copied({"measured": torch.tensor(self.measured), **self.chains.state()})
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from a state of a simulation with the same arguments.
+
+        Raises:
+            ValueError: if it is not a state of such a simulation.
+        """
+        try:
+            configurations = state["replicas" if "replicas" in state else "tokens"]
+            if (len(configurations), *configurations.shape[-2:]) != (self.schedule.n_chains, *self.hamiltonian.shape):
+                raise ValueError(f"its configurations have shape {tuple(configurations.shape)}")
+            self.chains.restore(_copied(state))
+            self.measured = int(state["measured"])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            chains = f"{self.schedule.n_chains} chains of {self.chains.name}"
+            raise ValueError(f"this is no state of {chains} on this device ({error})") from error
+
+
+def _copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: values.clone() for name, values in state.items()}
 
 
 def make_chains(
@@ -283,24 +363,34 @@ def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> C
 
 
 def run_chains(
-    chains: Running, temperature: float, n: int, schedule: ChainSchedule, seed: int, share: Share | None = None
+    chains: Running,
+    temperature: float,
+    n: int,
+    schedule: ChainSchedule,
+    seed: int,
+    share: Share | None = None,
+    measured: int = 0,
 ) -> Iterator[Samples]:
     """Thermalise chains, then yield a total of n configurations in batches as `monte_carlo` describes them.
 
-    `share` says which of all chains these are, if several processes have divided them.
+    Args:
+        chains: the chains.
+        temperature, n, schedule, seed: as in `monte_carlo`.
+        share: of several processes, which of all chains these are.
+        measured: number of measurements that the chains have behind them, the last of which they show: it is the first
+            to be yielded.
     """
     share = Share.whole(schedule.n_chains) if share is None else share
     origin = {"method": chains.name, **schedule._asdict(), "temperature": temperature}
-    sweeps = 0
-    for first in range(0, n, schedule.n_chains):
-        pause = schedule.thinning if first else schedule.thermalization
-        for _ in range(pause):
-            chains.sweep()
-        if not first:
-            chains.settle()
-        sweeps += pause
-        tokens = share.joined(chains.tokens)[: n - first]
-        yield Samples(tokens.clone(), None, seed, provenance={**origin, "sweep": sweeps})
+    for k in range(max(0, measured - 1), -(-n // schedule.n_chains)):
+        if k >= measured:
+            for _ in range(schedule.thinning if k else schedule.thermalization):
+                chains.sweep()
+            if not k:
+                chains.settle()
+        tokens = share.joined(chains.tokens)[: n - k * schedule.n_chains].clone()
+        sweeps = schedule.thermalization + k * schedule.thinning
+        yield Samples(tokens, None, seed, provenance={**origin, "sweep": sweeps})
 
 
 def _start(hamiltonian: AbstractHamiltonian, n_chains: int, rng: np.random.Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""Chains that several processes divide: the configurations of one process, bit for bit."""
+"""Chains that several processes divide, or that are stopped and continued: the same configurations, bit for bit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.threaded import Threaded, side_by_side
 import latticear as la
 from latticear.hamiltonians.blume_capel import BlumeCapel
 from latticear.montecarlo import clusters, heatbath
-from latticear.montecarlo.simulation import CHAIN_METHODS, make_chains, monte_carlo
+from latticear.montecarlo.simulation import CHAIN_METHODS, Simulation, make_chains, monte_carlo
 from latticear.processes import ALONE, Processes
 from latticear.random_numbers import generator, part_of_stream
 from latticear.samples import Samples
@@ -37,6 +37,13 @@ def drawn(case: str, processes: Processes = ALONE) -> list[Samples]:
     hamiltonian, temperature, method = CASES[case]
     lengths = {"n_chains": 10, "thermalization": 20, "thinning": 3}
     return list(monte_carlo(hamiltonian, temperature, n=25, method=method, seed=5, processes=processes, **lengths))
+
+
+def simulation(case: str, processes: Processes = ALONE) -> Simulation:
+    """The simulation of `drawn`."""
+    hamiltonian, temperature, method = CASES[case]
+    lengths = {"n_chains": 10, "thermalization": 20, "thinning": 3}
+    return Simulation(hamiltonian, temperature, n=25, method=method, seed=5, processes=processes, **lengths)
 
 
 def assert_same(found: list[Samples], expected: list[Samples]) -> None:
@@ -88,6 +95,51 @@ def test_each_process_updates_its_own_chains_only():
             la.Ising((4, 4)), 2.0, n=10, method=method, seed=0, device="cpu", processes=Threaded(1, 3), **lengths
         )
         assert len(chains.tokens) == len(chains.share) == (10 if method == "wolff" else 3)
+
+
+@pytest.mark.parametrize("n", [7, 30, 35])
+@pytest.mark.parametrize("case", CASES)
+def test_a_state_continues_bit_for_bit_on_another_number_of_processes(case, n):
+    expected = list(simulation(case).batches(58))
+
+    def stopped(processes: Processes) -> dict[str, torch.Tensor]:
+        whole = simulation(case, processes)
+        assert len(list(whole.batches(n))) == whole.measured == -(-n // 10)
+        return whole.state()
+
+    state = side_by_side(2, stopped)[0]
+    for name, values in stopped(ALONE).items():
+        assert torch.equal(state[name], values), name
+
+    def continued(processes: Processes) -> list[Samples]:
+        later = simulation(case, processes)
+        later.restore(state)
+        return list(later.batches(58))
+
+    for found in (continued(ALONE), side_by_side(3, continued)[1]):
+        assert_same(found, expected[-(-n // 10) - 1 :])
+
+
+def test_a_state_is_kept_while_the_chains_run_on():
+    whole = simulation("glass, metropolis")
+    first = next(whole.batches(20))
+    state = whole.state()
+    whole.chains.sweep()
+    assert torch.equal(state["tokens"], first.tokens)
+
+
+@pytest.mark.parametrize("method", CHAIN_METHODS)
+def test_a_state_of_other_chains_is_refused(method):
+    ising = simulation(f"ising, {method}")
+    list(ising.batches(10))
+    state = ising.state()
+    part = dict(list(state.items())[:2])
+    for wrong in ({}, part, {**state, "generator": torch.zeros(3, dtype=torch.uint8)}):
+        with pytest.raises(ValueError, match=f"this is no state of 10 chains of {method} on this device"):
+            simulation(f"ising, {method}").restore(wrong)
+    other = Simulation(la.Ising((3, 5)), 2.3, n=10, method=method, n_chains=10)
+    with pytest.raises(ValueError, match="this is no state"):
+        other.restore(state)
 
 
 def test_heated_configurations():
