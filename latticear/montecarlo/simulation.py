@@ -227,6 +227,10 @@ class Simulation:
         for self.measured, batch in enumerate(batches, first + 1):
             yield replace(batch, tokens=self.hamiltonian.split(batch.tokens))
 
+    def origin(self, k: int) -> dict[str, Any]:
+        """The provenance of measurement k, from 0: method, schedule, temperature and sweep."""
+        return _origin(self.chains, self.schedule, self.temperature, k)
+
     def state(self) -> dict[str, Tensor]:
         """All that is needed to continue after the last measurement; all processes must ask for it."""
         return _copied({"measured": torch.tensor(self.measured), **self.chains.state()})
@@ -381,7 +385,6 @@ def run_chains(
             to be yielded.
     """
     share = Share.whole(schedule.n_chains) if share is None else share
-    origin = {"method": chains.name, **schedule._asdict(), "temperature": temperature}
     for k in range(max(0, measured - 1), -(-n // schedule.n_chains)):
         if k >= measured:
             for _ in range(schedule.thinning if k else schedule.thermalization):
@@ -389,8 +392,13 @@ def run_chains(
             if not k:
                 chains.settle()
         tokens = share.joined(chains.tokens)[: n - k * schedule.n_chains].clone()
-        sweeps = schedule.thermalization + k * schedule.thinning
-        yield Samples(tokens, None, seed, provenance={**origin, "sweep": sweeps})
+        yield Samples(tokens, None, seed, provenance=_origin(chains, schedule, temperature, k))
+
+
+def _origin(chains: Running, schedule: ChainSchedule, temperature: float, k: int) -> dict[str, Any]:
+    """The provenance of measurement k of chains, from 0: method, schedule, temperature and sweep."""
+    sweep = schedule.thermalization + k * schedule.thinning
+    return {"method": chains.name, **schedule._asdict(), "temperature": temperature, "sweep": sweep}
 
 
 def _start(hamiltonian: AbstractHamiltonian, n_chains: int, rng: np.random.Generator) -> Tensor:
