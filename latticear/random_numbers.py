@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +32,6 @@ __all__ = [
     "generator",
     "log_softmax",
     "own_random_state",
-    "part_of_stream",
     "philox4x32",
     "random_stream",
     "restore_generator",
@@ -158,30 +156,6 @@ def restore_generator(rng: np.random.Generator, state: Tensor) -> None:
         rng.bit_generator.state = json.loads(bytes(state.tolist()))
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise ValueError(f"this is no state of a generator: {error}") from error
-
-
-@contextmanager
-def part_of_stream(rng: np.random.Generator, before: int, total: int) -> Iterator[None]:
-    """A context in which a generator gives a part of the next `total` numbers; afterwards it is behind all of them.
-
-    Args:
-        rng: a generator as `generator` makes it. Each number must take one step of it, as those of `rng.random` do.
-        before: how many of the numbers come before the part.
-        total: how many there are.
-    """
-    bits = rng.bit_generator
-    assert isinstance(bits, np.random.PCG64)
-    start = bits.state
-    _move(bits, start, before)
-    yield
-    _move(bits, start, total)
-
-
-def _move(bits: np.random.PCG64, start: Any, steps: int) -> None:
-    """Move to some steps after a state, with the half of a number that this state has kept for later."""
-    bits.state = start
-    bits.advance(steps)
-    bits.state = {**bits.state, "has_uint32": start["has_uint32"], "uinteger": start["uinteger"]}
 
 
 def random_stream(seed: int, purpose: str) -> np.random.SeedSequence:

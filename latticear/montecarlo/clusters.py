@@ -20,9 +20,10 @@ from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.kernels.library import library
+from latticear.montecarlo.parts import part_of_stream
 from latticear.montecarlo.potts_clusters import is_unfrustrated_potts
 from latticear.processes import ALONE, Processes, Share
-from latticear.random_numbers import part_of_stream, restore_generator, state_of
+from latticear.random_numbers import restore_generator, state_of
 
 __all__ = ["SwendsenWang", "Wolff", "clusters_suit"]
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
+from latticear.montecarlo.parts import uniform_columns
 from latticear.montecarlo.rows import RowEnergies
 from latticear.processes import ALONE, Processes, Share
 from latticear.random_numbers import categorical
@@ -95,14 +96,6 @@ class AbstractBath(ABC):
         ]
         self._sizes = [own.stop - own.start for own in self._columns]
 
-    def _uniform(self, *shape: int) -> Tensor:
-        """Uniform random numbers in float64, whose resolution is 1e-16.
-
-        The resolution of float32, 6e-8, would falsify the rate of rare excitations.
-        """
-        generator = self._generator
-        return torch.rand(shape, dtype=torch.float64, generator=generator, device=generator.device)
-
 
 class TableBath(AbstractBath):
     """Heat bath for any Hamiltonian, with the energies that its method `conditional_energies` returns."""
@@ -133,7 +126,8 @@ class TableBath(AbstractBath):
         parts = self._tokens.split(self._sizes), beta.split(self._sizes), self._widths, self._columns
         for part, beta_b, width, own in zip(*parts, strict=True):
             for sites in self._groups:
-                u = self._uniform(width, len(sites))[own]
+                n = len(sites)
+                u = uniform_columns(self._generator, 1, width * n, slice(own.start * n, own.stop * n)).view(-1, n)
                 if len(part):
                     energies = self._hamiltonian.conditional_energies(part, sites)
                     drawn, _ = categorical(-beta_b[:, None, None] * energies, u)
@@ -177,7 +171,7 @@ class RowBath(AbstractBath):
     def sweep(self, beta: Tensor) -> None:
         parts = self._blocks, beta.split(self._sizes), self._widths, self._columns
         for sites_sb, beta_b, width, own in zip(*parts, strict=True):
-            u_sb = self._uniform(len(sites_sb), width)[:, own]
+            u_sb = uniform_columns(self._generator, len(sites_sb), width, own)
             if not u_sb.shape[1]:
                 continue
             x_tsb = self._rows.hot(sites_sb)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
+from latticear.montecarlo.parts import uniform_columns
 from latticear.processes import ALONE, Processes
 
 __all__ = ["Metropolis"]
@@ -80,8 +81,9 @@ class Metropolis:
 
     def _uniform(self, n_sites: int) -> Tensor:
         """Uniform random numbers for sites of the chains of this process, from those of all chains."""
-        size, generator = (self.share.n, n_sites), self._generator
-        return torch.rand(size, dtype=torch.float64, generator=generator, device=generator.device)[self.share.rows]
+        rows = self.share.rows
+        own = slice(rows.start * n_sites, rows.stop * n_sites)
+        return uniform_columns(self._generator, 1, self.share.n * n_sites, own).view(-1, n_sites)
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:

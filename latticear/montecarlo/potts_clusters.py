@@ -13,8 +13,9 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
+from latticear.montecarlo.parts import part_of_stream
 from latticear.processes import ALONE, Processes
-from latticear.random_numbers import part_of_stream, restore_generator, state_of
+from latticear.random_numbers import restore_generator, state_of
 
 __all__ = ["PottsSwendsenWang", "is_unfrustrated_potts"]
 

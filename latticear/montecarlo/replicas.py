@@ -16,6 +16,7 @@ from torch import Tensor
 from latticear.arrays import Array
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.montecarlo.heatbath import heat_bath
+from latticear.montecarlo.parts import uniform_columns
 from latticear.processes import ALONE, Processes, Share
 from latticear.samples import Samples
 
@@ -180,9 +181,9 @@ class ParallelTempering:
         self._n_noted += 1
         if len(self._noted) == NOTED:
             self._count()
-        size = self.share.n, p.shape[1]
-        u = torch.rand(size, dtype=torch.float64, generator=self._generator, device=p.device)
-        accepted = u[self.share.rows] < p
+        rows, n = self.share.rows, p.shape[1]
+        own = slice(rows.start * n, rows.stop * n)
+        accepted = uniform_columns(self._generator, 1, self.share.n * n, own).view(-1, n) < p
         accepted[:, 1 - self._sweeps % 2 :: 2] = False
         place = torch.arange(len(self.betas), device=p.device).repeat(len(p), 1)
         place[:, :-1] += accepted.long()

@@ -10,10 +10,11 @@ from support.threaded import Threaded, side_by_side
 
 import latticear as la
 from latticear.hamiltonians.blume_capel import BlumeCapel
-from latticear.montecarlo import clusters, heatbath
+from latticear.montecarlo import clusters, heatbath, parts
+from latticear.montecarlo.parts import part_of_stream, uniform_columns
 from latticear.montecarlo.simulation import CHAIN_METHODS, Simulation, make_chains, monte_carlo
 from latticear.processes import ALONE, Processes
-from latticear.random_numbers import generator, part_of_stream
+from latticear.random_numbers import generator
 from latticear.samples import Samples
 from latticear.training.drawn import heated
 
@@ -147,6 +148,27 @@ def test_heated_configurations():
     expected = heated(GLASS, 0.7, tokens, 3)
     for found in side_by_side(3, lambda processes: heated(GLASS, 0.7, tokens, 3, processes)):
         assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("has_kernels", [True, False])
+def test_columns_of_an_array_of_uniform_numbers(has_kernels, monkeypatch):
+    """They, and the state of the generator, are those of PyTorch, whose state has room for 624 words."""
+    monkeypatch.setattr(parts, "FEW", 0)
+    if not has_kernels:
+        monkeypatch.setattr(parts, "library", lambda: None)
+    whole, part = (torch.Generator().manual_seed(5) for _ in range(2))
+    shapes = ((1, 5, 1, 3), (3, 700, 0, 10), (40, 333, 100, 300), (1, 9000, 5000, 5001), (5, 312, 0, 1), (2, 9, 3, 3))
+    for n_rows, width, first, stop in (*shapes, (1, 1, 0, 1), (9, 50, 0, 49)):
+        expected = torch.rand((n_rows, width), dtype=torch.float64, generator=whole)[:, first:stop]
+        assert torch.equal(uniform_columns(part, n_rows, width, slice(first, stop)), expected)
+        assert torch.equal(part.get_state(), whole.get_state())
+
+
+def test_large_arrays_are_passed_over(monkeypatch):
+    monkeypatch.setattr(parts, "FEW", 0)
+    for case in ("glass, heat-bath", "ising, metropolis", "many states, heat-bath", "glass, parallel-tempering"):
+        expected = drawn(case)
+        assert_same(side_by_side(3, lambda processes, case=case: drawn(case, processes))[1], expected)
 
 
 def test_a_part_of_a_stream():
