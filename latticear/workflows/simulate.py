@@ -305,7 +305,6 @@ def _annealed(
     report: Report,
     say: Callable[[str], None],
 ) -> Estimates | None:
-    """Population annealing of several processes: each cools all replicas, and the first one writes the file."""
     check_memory(n, "replicas", "give a smaller -n", hamiltonian.n_sites)
     n_replicas = max(100, n + MAX_ISLANDS)  # population_annealing rounds this number; at least n replicas remain
     weights = (
@@ -330,7 +329,7 @@ def _annealed(
             report(n * done // total, n, f"temperature {done} of {total}")
             raise_if_stopped()
 
-        options: dict[str, Any] = {"n": n_replicas, "seed": seed, "device": device}
+        options: dict[str, Any] = {"n": n_replicas, "seed": seed, "device": device, "processes": processes}
         population = annealed_population(hamiltonian, temperature, report=cooled, **options)
         if writer is None:
             raise_if_stopped()

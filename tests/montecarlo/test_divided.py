@@ -12,6 +12,7 @@ import latticear as la
 from latticear.hamiltonians.blume_capel import BlumeCapel
 from latticear.montecarlo import clusters, heatbath, parts
 from latticear.montecarlo.parts import part_of_stream, uniform_columns
+from latticear.montecarlo.population import annealed_population
 from latticear.montecarlo.simulation import CHAIN_METHODS, Simulation, make_chains, monte_carlo
 from latticear.processes import ALONE, Processes
 from latticear.random_numbers import generator
@@ -141,6 +142,18 @@ def test_a_state_of_other_chains_is_refused(method):
     other = Simulation(la.Ising((3, 5)), 2.3, n=10, method=method, n_chains=10)
     with pytest.raises(ValueError, match="this is no state"):
         other.restore(state)
+
+
+@pytest.mark.parametrize("case", ["glass, metropolis", "components, heat-bath"])
+def test_islands_of_population_annealing(case):
+    hamiltonian, temperature, _ = CASES[case]
+
+    def cooled(processes: Processes = ALONE) -> list[Samples]:
+        options = {"n": 70, "n_islands": 4, "n_sweeps": 2, "overlap": 0.5, "seed": 3}
+        return [annealed_population(hamiltonian, temperature, processes=processes, **options)]
+
+    for k in (3, 5):
+        assert_same(side_by_side(k, cooled)[1], cooled())
 
 
 def test_heated_configurations():
