@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import numpy as np
 import pytest
 import torch
@@ -31,6 +33,7 @@ CASES = {
     "many states, heat-bath": (RandomTables((3, 3), 9), 1.3, "heat-bath"),
     "many states, parallel-tempering": (RandomTables((3, 3), 9), 1.3, "parallel-tempering"),
     "components, heat-bath": (la.Components(la.AshkinTeller((3, 4))), 2.0, "heat-bath"),
+    "hot, parallel-tempering": (la.Ising((3, 3)), 50.0, "parallel-tempering"),
 }
 
 
@@ -99,8 +102,7 @@ def test_each_process_updates_its_own_chains_only():
         assert len(chains.tokens) == len(chains.share) == (10 if method == "wolff" else 3)
 
 
-@pytest.mark.parametrize("n", [7, 30, 35])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "n"), list(zip(CASES, cycle((7, 30, 35)), strict=False)))
 def test_a_state_continues_bit_for_bit_on_another_number_of_processes(case, n):
     expected = list(simulation(case).batches(58))
 
@@ -120,6 +122,10 @@ def test_a_state_continues_bit_for_bit_on_another_number_of_processes(case, n):
 
     for found in (continued(ALONE), side_by_side(3, continued)[1]):
         assert_same(found, expected[-(-n // 10) - 1 :])
+
+
+def test_the_replicas_of_the_hot_case_make_round_trips():
+    assert drawn("hot, parallel-tempering")[-1].provenance["round_trips"] > 0
 
 
 def test_a_state_is_kept_while_the_chains_run_on():
