@@ -222,7 +222,8 @@ def speaks_first(text: str) -> bool:
     if not _stores:
         return int(os.environ.get("RANK", 0)) == 0
     try:
-        return _stores[0].compare_set("end", "", text) == text.encode()
+        own = f"{os.environ.get('RANK', 0)} {text}"  # the others may have the same to say
+        return _stores[0].compare_set("end", "", own) == own.encode()
     except RuntimeError:
         return True  # the store was in the process that has ended
 

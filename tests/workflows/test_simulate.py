@@ -245,6 +245,14 @@ def test_processes_that_a_signal_ended_are_continued_by_one(ranks, tmp_path, num
     assert_same_file(out, tmp_path / "whole.h5")
 
 
+def test_what_all_processes_refuse_is_said_once(ranks, tmp_path):
+    (tmp_path / "a.npy").touch()
+    ranks.start(2, tmp_path, *LONG, "-o", "a.npy")
+    assert ranks.wait() == [1, 1]
+    said = "".join((tmp_path / f"{rank}.txt").read_text() for rank in (0, 1))
+    assert said == "2 processes on 1 machine\nerror: a.npy already exists; name another file\n"
+
+
 def test_a_writer_refuses_what_is_not_of_its_chains(tmp_path):
     ising = la.Ising((3, 3))
     (batch,) = la.monte_carlo(ising, 2.0, n=4, n_chains=4)
