@@ -172,6 +172,7 @@ NAMES = {
     },
     "philox": {"check_seed": "arguments.check_seed"},
     "sampling": {"draw": "sampling.stream.draw"},
+    "workflows.draw": {"monte_carlo_run": "workflows.simulate.monte_carlo_run"},
     "workflows.grids": {"Configurations": "data.configurations.Configurations"},
     "workflows.runs": {"Instance": "data.couplings.Instance", "quiet": "estimation.estimates.quiet"},
     "workflows.scan": {

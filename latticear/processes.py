@@ -76,15 +76,19 @@ class Processes:
         """Replace each tensor by its sum over all processes."""
         if self.size == 1:
             return
+        there = [tensor if tensor.is_cuda else tensor.to(_device()) for tensor in tensors]
         with _reaching(self):
-            for work in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
+            for work in [dist.all_reduce(tensor, async_op=True) for tensor in there]:
                 work.wait()
+        for tensor, total in zip(tensors, there, strict=True):
+            if total is not tensor:
+                tensor.copy_(total)
 
     def any(self, here: bool) -> bool:
         """Whether something is so in any process."""
         if self.size == 1:
             return here
-        flag = torch.tensor(int(here), device=_device())
+        flag = torch.tensor(int(here))
         self.add(flag)
         return bool(flag)
 
@@ -92,14 +96,19 @@ class Processes:
         """The JSON value that the first process gives; those of the others are ignored."""
         if self.size == 1:
             return value
-        text = json.dumps(value).encode() if self.is_first else b""
-        length = torch.tensor(len(text), device=_device())
+        return json.loads(self.bytes_of_first(json.dumps(value).encode() if self.is_first else b""))
+
+    def bytes_of_first(self, content: bytes = b"") -> bytes:
+        """The bytes that the first process gives; those of the others are ignored."""
+        if self.size == 1:
+            return content
+        length = torch.tensor(len(content) if self.is_first else 0)
         self.add(length)
-        content = torch.zeros(int(length), dtype=torch.uint8, device=_device())
-        if self.is_first:
-            content.copy_(torch.tensor(list(text), dtype=torch.uint8))
-        self.add(content)
-        return json.loads(bytes(content.tolist()))
+        sent = torch.zeros(int(length), dtype=torch.uint8)
+        if self.is_first and content:
+            sent.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        self.add(sent)
+        return sent.numpy().tobytes()
 
     def wait(self) -> None:
         """Wait until all processes are here."""

@@ -8,6 +8,7 @@ of which seed a generator of PyTorch.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,6 +34,8 @@ __all__ = [
     "own_random_state",
     "philox4x32",
     "random_stream",
+    "restore_generator",
+    "state_of",
     "uniforms",
 ]
 
@@ -136,6 +139,23 @@ def generator(seed: int, purpose: str, *index: int) -> np.random.Generator:
     if purpose in GENERATORS:
         return np.random.default_rng([seed, *GENERATORS[purpose], *index])
     return np.random.default_rng(random_stream(seed, purpose))
+
+
+def state_of(rng: np.random.Generator) -> Tensor:
+    """The state of a generator, as bytes."""
+    return torch.frombuffer(bytearray(json.dumps(rng.bit_generator.state).encode()), dtype=torch.uint8)
+
+
+def restore_generator(rng: np.random.Generator, state: Tensor) -> None:
+    """Continue the numbers of a generator from the state that `state_of` gives.
+
+    Raises:
+        ValueError: if it is no such state.
+    """
+    try:
+        rng.bit_generator.state = json.loads(bytes(state.tolist()))
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise ValueError(f"this is no state of a generator: {error}") from error
 
 
 def random_stream(seed: int, purpose: str) -> np.random.SeedSequence:

@@ -30,7 +30,7 @@ from latticear.cli.verb import Verb
 __all__ = ["mc"]
 
 
-@app.command(cls=Verb)
+@app.command(cls=Verb, sharing="together")
 def mc(
     out: File,
     size: Size = None,
@@ -39,6 +39,7 @@ def mc(
     method: MonteCarloMethod = None,
     n: Number = 10_000,
     seed: Seed = 0,
+    append: Annotated[bool, typer.Option(help="Continue an existing file, up to N configurations in total.")] = False,
     chains: Annotated[Any, typer.Option(parser=count(), metavar="N", help="Number of Markov chains.")] = None,
     thermalization: Annotated[
         Any, typer.Option(parser=count(0), metavar="N", help="Sweeps before the first measurement.")
@@ -49,6 +50,7 @@ def mc(
     as_json: AsJson = False,
 ) -> None:
     """Write Monte Carlo configurations to a file, and print averages with autocorrelation times."""
+    from latticear.processes import current
     from latticear.workflows import monte_carlo_run
 
     with one_line_errors():
@@ -63,11 +65,14 @@ def mc(
                     seed=seed,
                     device=device,
                     schedule=given_options(n_chains=chains, thermalization=thermalization, thinning=thinning),
+                    append=append,
+                    processes=current(),
                     report=progress,
                     say=console.print,
                 )
         except KeyboardInterrupt as stop:
-            console.print(f"interrupted: {str(stop) or f'{out} keeps the configurations written so far'}")
+            kept = str(stop) or f"{out} keeps its configurations; continue with the same command and --append"
+            console.print(f"interrupted: {kept}")
             raise typer.Exit(status_of_interruption()) from None
         if as_json:
             typer.echo(json.dumps({} if result is None else result.to_dict()))

@@ -32,7 +32,7 @@ from latticear.files import beside, write_atomically
 from latticear.samples import Samples
 from latticear.spaces import ConfigurationSpace
 
-__all__ = ["ENDINGS", "Writer", "check_ending", "writer_for"]
+__all__ = ["ENDINGS", "HDF5", "Writer", "check_ending", "writer_for"]
 
 HDF5 = (".h5", ".hdf5")
 ENDINGS = (*HDF5, ".npy", ".npz", ".csv")
@@ -79,13 +79,16 @@ def check_ending(path: Path, *, append: bool = False, has_given: bool = False) -
         raise ValueError(f"{path} cannot hold which sites were held fixed (/where): write .h5 or .npz")
 
 
-def writer_for(path: Path, space: ConfigurationSpace, **options: Any) -> Writer:
+def writer_for(
+    path: Path, space: ConfigurationSpace, hdf5: type[SampleWriter] = SampleWriter, **options: Any
+) -> Writer:
     """A writer of the kind that the ending of the path asks for, after `check_ending`.
 
     Args:
         path: the file.
         space: the Hamiltonian, or the grid, of the configurations.
-        options: further arguments of `SampleWriter`, which writes HDF5.
+        hdf5: what writes HDF5.
+        options: its further arguments.
 
     Raises:
         FileExistsError: if the file exists and is not to be continued.
@@ -93,7 +96,7 @@ def writer_for(path: Path, space: ConfigurationSpace, **options: Any) -> Writer:
     """
     ending = path.suffix.lower()
     if ending in HDF5:
-        return SampleWriter(path, space, **options)
+        return hdf5(path, space, **options)
     if path.exists():
         raise FileExistsError(f"{path} already exists; name another file")
     kinds: dict[str, Callable[[Path, ConfigurationSpace], Writer]]

@@ -43,6 +43,7 @@ from latticear.spaces import ConfigurationSpace, Grid
 
 __all__ = [
     "FORMAT_VERSION",
+    "HDF5_VERSION",
     "Column",
     "columns_of",
     "complete_attributes",
@@ -84,7 +85,7 @@ _CHUNK_BYTES = 2**18
 _SCALAR_CHUNK = 4096
 # The oldest HDF5 format with checksums of headers and of long attributes, which reveal damage. Later formats mark a
 # file as open for writing, and HDF5 then refuses to open a file whose writer was killed.
-_HDF5_VERSION = ("v108", "v108")
+HDF5_VERSION = ("v108", "v108")
 # Level 1 makes Ising spins 4.5 (T = 5) to 7 times (T_c) smaller; level 4 is half as fast and saves another quarter.
 _GZIP: dict[str, Any] = {"compression": "gzip", "compression_opts": 1}
 
@@ -202,7 +203,7 @@ def columns_of(
 def empty_file(space: ConfigurationSpace, columns: dict[str, Column], attributes: dict[str, Any]) -> bytes:
     """The bytes of a file without samples, built in memory so that a full disk cannot cause a failure inside HDF5."""
     content = io.BytesIO()
-    with h5py.File(content, "w", libver=_HDF5_VERSION) as h5:
+    with h5py.File(content, "w", libver=HDF5_VERSION) as h5:
         for name, value in attributes.items():
             _set_attribute(h5, name, _encode(value))
         _make_scale(h5, "sample", 0)

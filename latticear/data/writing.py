@@ -21,6 +21,7 @@ from torch import Tensor
 from latticear.checksums import DamagedError
 from latticear.data.damage import check_index, death_of
 from latticear.data.format import (
+    HDF5_VERSION,
     Column,
     columns_of,
     complete_attributes,
@@ -30,7 +31,7 @@ from latticear.data.format import (
     short_repr,
     spin_table,
 )
-from latticear.data.hdf5 import what_stands
+from latticear.data.hdf5 import datasets_of, what_stands
 from latticear.data.journal import JournaledFile, journal_path
 from latticear.files import write_atomically
 from latticear.samples import Samples
@@ -75,6 +76,8 @@ class SampleWriter:
     """
 
     left_out: ClassVar[str] = ""
+    beside: ClassVar[frozenset[str]] = frozenset()
+    """Groups that the file may have besides its datasets."""
 
     def __init__(
         self,
@@ -162,7 +165,7 @@ class SampleWriter:
             message = f"{self.path} is open elsewhere; close it there first"
             raise BlockingIOError(error.errno, message) from error
         try:
-            self._h5 = h5py.File(self._file, "r+")
+            self._h5 = h5py.File(self._file, "r+", libver=HDF5_VERSION)
         except (OSError, RuntimeError) as error:
             self._file.close()
             raise _damaged(self.path, error) from error
@@ -182,7 +185,7 @@ class SampleWriter:
         Everything in a file to be continued is read, so that no damage is continued.
         """
         _check_same(self.path, decode_attributes(self._h5.attrs), self._attributes)
-        _check_columns(self.path, self._h5, self._columns)
+        _check_columns(self.path, self._h5, self._columns, self.beside)
         # Kept open: HDF5 compresses an incomplete chunk anew whenever its dataset is closed.
         self._datasets = {name: self._h5[name] for name in (*self._columns, "sample")}
         _check_rows_exist(self.path, self._datasets)
@@ -266,7 +269,7 @@ def _rehearse(path: Path) -> None:
     """Do in memory what continuing a file does: read it, lengthen each dataset by a row, and close it."""
     with h5py.File(JournaledFile(path, writable=False, rehearsal=True), "r+") as h5:
         check_index(h5)
-        for dataset in h5.values():
+        for dataset in datasets_of(h5)[0].values():
             if dataset.maxshape[0] is None:
                 dataset.resize(len(dataset) + 1, axis=0)
                 dataset[-1:] = np.zeros((1, *dataset.shape[1:]), dataset.dtype)
@@ -281,10 +284,10 @@ def _check_same(path: Path, stored: dict[str, Any], given: dict[str, Any]) -> No
             raise _not_continued(path, f"its {name} is {short_repr(a)}, this run's is {short_repr(b)}")
 
 
-def _check_columns(path: Path, h5: h5py.File, columns: dict[str, Column]) -> None:
+def _check_columns(path: Path, h5: h5py.File, columns: dict[str, Column], beside: frozenset[str]) -> None:
     names = set(columns) | {dim for column in columns.values() for dim in column.dims}
     names |= {"states", "token"} if "tokens" in columns else set()
-    if set(h5) != names:
+    if set(h5) - beside != names:
         raise _not_continued(path, f"it holds {sorted(h5)}, this run writes {sorted(names)}")
     for name, column in columns.items():
         stored, given = (h5[name].dtype, h5[name].shape[1:]), (column.dtype, column.shape)

@@ -35,7 +35,7 @@ __all__ = [
     "Step",
 ]
 
-INTERFACE = 12
+INTERFACE = 13
 """Version of the interface, increased with every change of this module.
 
 Some changes keep the sizes of the structures, such as another order of the fields or other arguments, and only this
@@ -239,6 +239,7 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "latticear_row_advance": (None, _ROW, *(_INTEGER,) * 4, _POINTER),
     "latticear_row_draw": (None, _ROW, _CHOICE, *(_INTEGER,) * 3, _POINTER),
     "latticear_uniforms": (None, *(ctypes.c_uint64,) * 3, _INTEGER, _INTEGER, _POINTER),
+    "latticear_mersenne_columns": (None, *(_POINTER,) * 2, *(_INTEGER,) * 4, _POINTER),
     "latticear_swendsen_wang": (None, *(_INTEGER,) * 3, *(_POINTER,) * 8),
     "latticear_wolff": (_INTEGER, *(_INTEGER,) * 3, _REAL, *(_POINTER,) * 8),
 }

@@ -10,6 +10,7 @@ from latticear.montecarlo.replicas import ParallelTempering
 from latticear.montecarlo.simulation import (
     CHAIN_METHODS,
     ChainSchedule,
+    Simulation,
     default_method,
     default_schedule,
     method_for,
@@ -24,6 +25,7 @@ __all__ = [
     "Metropolis",
     "ParallelTempering",
     "PottsSwendsenWang",
+    "Simulation",
     "SwendsenWang",
     "Wolff",
     "annealed_population",

@@ -6,6 +6,7 @@ Both run in compiled kernels or, if these are missing, in Python; the configurat
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -19,7 +20,10 @@ from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.kernels.library import library
+from latticear.montecarlo.parts import part_of_stream
 from latticear.montecarlo.potts_clusters import is_unfrustrated_potts
+from latticear.processes import ALONE, Processes, Share
+from latticear.random_numbers import restore_generator, state_of
 
 __all__ = ["SwendsenWang", "Wolff", "clusters_suit"]
 
@@ -74,9 +78,16 @@ class SwendsenWang:
     name: ClassVar[str] = "swendsen-wang"
 
     def __init__(
-        self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
+        self,
+        hamiltonian: AbstractHamiltonian,
+        temperature: float,
+        tokens: Tensor,
+        rng: np.random.Generator,
+        processes: Processes = ALONE,
     ) -> None:
         couplings, fields = _couplings_and_fields(hamiltonian, self.name)
+        self.share = processes.share(len(tokens))
+        tokens = tokens[self.share.rows]
         ghost = hamiltonian.n_sites  # index of the ghost spin, the last node; without a field it has no bonds
         in_field = np.flatnonzero(fields)
         to_ghost = np.stack([in_field, np.full_like(in_field, ghost)], axis=1)
@@ -94,20 +105,21 @@ class SwendsenWang:
 
     def sweep(self) -> None:
         # A random bit for every node; the bit of the node of lowest index decides whether its cluster flips.
-        coins = self._rng.integers(2, size=self._nodes.shape, dtype=np.bool_)
-        kernels = library()
-        if kernels is None:
-            self._sweep(coins)
-        else:
-            n_chains, n_nodes = self._nodes.shape
-            kernels.latticear_swendsen_wang(
-                n_chains,
-                n_nodes,
-                len(self._bonds),
-                *_pointers(self._bonds, self._threshold, coins),
-                *_uniform(self._rng),
-                *_pointers(self._parent, self._active, self._nodes),
-            )
+        n_chains, n_nodes = self._nodes.shape
+        coins = self._rng.integers(2, size=(self.share.n, n_nodes), dtype=np.bool_)[self.share.rows]
+        kernels, n_bonds = library(), len(self._bonds)
+        with part_of_stream(self._rng, self.share.rows.start * n_bonds, self.share.n * n_bonds):
+            if kernels is None:
+                self._sweep(coins)
+            else:
+                kernels.latticear_swendsen_wang(
+                    n_chains,
+                    n_nodes,
+                    n_bonds,
+                    *_pointers(self._bonds, self._threshold, coins),
+                    *_uniform(self._rng),
+                    *_pointers(self._parent, self._active, self._nodes),
+                )
         self.tokens.copy_(torch.from_numpy(self._nodes[:, :-1]).view(self.tokens.shape))
 
     def _sweep(self, coins: NDArray[np.bool_]) -> None:
@@ -127,6 +139,14 @@ class SwendsenWang:
     def settle(self) -> None:
         """Do nothing: the method has no parameters that are adapted during thermalisation."""
 
+    def state(self) -> dict[str, Tensor]:
+        return {"tokens": self.share.joined(self.tokens), "generator": state_of(self._rng)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.tokens.copy_(state["tokens"][self.share.rows])
+        self._nodes[:, :-1] = self.tokens.flatten(1).cpu().numpy()
+        restore_generator(self._rng, state["generator"])
+
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:
         return 100 + extent, 10
@@ -142,6 +162,9 @@ class Wolff:
     after the thermalisation it is fixed. Large clusters are chosen more often than small ones, so that at T_c a sweep
     decorrelates about twice as much as a sweep of Swendsen-Wang, in two to three times the time.
 
+    Several processes do not divide the chains, each runs all of them: how many random numbers a chain takes depends on
+    its clusters, and the numbers of the next chain follow.
+
     Reference: U. Wolff, Phys. Rev. Lett. 62 (1989) 361.
 
     Raises:
@@ -151,9 +174,15 @@ class Wolff:
     name: ClassVar[str] = "wolff"
 
     def __init__(
-        self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
+        self,
+        hamiltonian: AbstractHamiltonian,
+        temperature: float,
+        tokens: Tensor,
+        rng: np.random.Generator,
+        processes: Processes = ALONE,
     ) -> None:
         couplings, fields = _couplings_and_fields(hamiltonian, self.name)
+        self.share = Share.whole(len(tokens))
         if fields.any():
             raise ValueError(f"wolff requires zero field, but {hamiltonian!r} has one; use method='swendsen-wang'")
         bonds = hamiltonian.bonds.numpy()
@@ -224,6 +253,21 @@ class Wolff:
     def settle(self) -> None:
         """Fix the number of clusters in a sweep."""
         self._settled = True
+
+    def state(self) -> dict[str, Tensor]:
+        return {
+            "tokens": self.tokens,
+            "generator": state_of(self._rng),
+            "clusters": torch.tensor([self._n_clusters, self._settled]),
+            "recent": torch.from_numpy(self._recent),
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.tokens.copy_(state["tokens"])
+        self._sites[:] = self.tokens.flatten(1).cpu().numpy()
+        restore_generator(self._rng, state["generator"])
+        self._n_clusters, self._settled = state["clusters"].tolist()
+        self._recent = state["recent"].numpy().copy()
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from latticear.arguments import check_integer, check_seed
 from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 from latticear.montecarlo.heatbath import heat_bath
 from latticear.montecarlo.resampling import effective_fraction, systematic
+from latticear.processes import ALONE, Processes, Share
 from latticear.random_numbers import generator
 from latticear.samples import Samples, token_dtype
 from latticear.threads import wait_passively
@@ -37,7 +38,11 @@ N_PILOT = 1000
 class Population:
     """Islands of replicas at a common inverse temperature, which is 0 initially.
 
+    Several processes divide the islands; each has generators of the same state, and R is the number of its own islands.
+
     Attributes:
+        share: which of all replicas these are.
+        islands: which of all islands these are.
         tokens: `(R P, H, W)`.
         energy: float64 `(R, P)`.
         log_z: float64 `(R,)`; `exp(log_z)` is each island's estimate of Z, which is unbiased if the temperatures were
@@ -50,27 +55,35 @@ class Population:
     """
 
     def __init__(
-        self, hamiltonian: AbstractHamiltonian, size: tuple[int, int], rng: np.random.Generator, device: torch.device
+        self,
+        hamiltonian: AbstractHamiltonian,
+        size: tuple[int, int],
+        rng: np.random.Generator,
+        device: torch.device,
+        processes: Processes = ALONE,
     ) -> None:
         wait_passively()
-        n, q = math.prod(size), hamiltonian.n_tokens
+        self.islands, per_island = processes.share(size[0]), size[1]
+        rows = slice(self.islands.rows.start * per_island, self.islands.rows.stop * per_island)
+        self.share = Share(math.prod(size), rows, processes)
+        n, q = len(self.share), hamiltonian.n_tokens
         self._rng = rng
         self.beta = 0.0
         zeros = torch.zeros(n, *hamiltonian.shape, dtype=token_dtype(q), device=device)
-        self._replicas = heat_bath(hamiltonian, zeros, rng)
+        self._replicas = heat_bath(hamiltonian, zeros, rng, self.share)
         # A sweep at infinite temperature draws all tokens uniformly.
         self._replicas.sweep(torch.zeros(n, dtype=torch.float64, device=device))
-        self.energy = self._replicas.energies().view(size)
+        self.energy = self._replicas.energies().view(len(self.islands), per_island)
         self.log_z = torch.full_like(self.energy[:, 0], hamiltonian.n_sites * math.log(q))
-        self.origin = torch.arange(n, device=device)
+        self.origin = torch.arange(rows.start, rows.stop, device=device)
 
     def cool(self, beta: float, n_sweeps: int) -> None:
         """Change the inverse temperature: weight and resample the replicas, then sweep them at the new temperature."""
         log_w = (self.beta - beta) * self.energy
         self.log_z = self.log_z + log_w.logsumexp(1) - math.log(log_w.shape[1])
-        lots = torch.from_numpy(self._rng.random(len(log_w))).to(log_w)
+        lots = torch.from_numpy(self._rng.random(self.islands.n)[self.islands.rows]).to(log_w)
         rows = systematic(log_w, lots, torch.ones_like(lots, dtype=torch.bool))
-        self._replicas.take(rows)
+        self._replicas.take(rows, self.share)
         self.origin, self.beta = self.origin[rows], beta
         for _ in range(n_sweeps):
             self._replicas.sweep(torch.full(rows.shape, beta, dtype=torch.float64, device=rows.device))
@@ -120,6 +133,7 @@ def annealed_population(
     seed: int = 0,
     device: str = "cpu",
     report: Callable[[int, int], None] | None = None,
+    processes: Processes = ALONE,
 ) -> Samples:
     """Islands of replicas cooled from infinite temperature to T, with their weights.
 
@@ -139,6 +153,8 @@ def annealed_population(
         seed: seed of all random numbers of the simulation.
         device: device of the replicas.
         report: function called after each temperature with the number of temperatures done and their total number.
+        processes: the processes that divide the islands, by number; each makes this call with the same arguments and
+            gets all replicas, which do not depend on how many processes there are.
 
     Returns:
         All replicas, island by island. `records` has `log_w`, the ln Z of the island of each replica, and `ancestor`,
@@ -156,15 +172,18 @@ def annealed_population(
     where, joint = torch.device(device), hamiltonian.joint
     pilot = Population(joint, (1, N_PILOT), generator(seed, "annealing pilot"), where)
     betas = _schedule(pilot, 1 / temperature, n_sweeps, overlap)
-    population = Population(joint, size, generator(seed, "annealing"), where)
+    population = Population(joint, size, generator(seed, "annealing"), where, processes)
     anneal(population, betas, n_sweeps, report)
     plan = {"n_islands": size[0], "n_replicas": math.prod(size), "n_sweeps": n_sweeps, "n_temperatures": len(betas)}
     return Samples(
-        hamiltonian.split(population.tokens),
+        hamiltonian.split(population.share.joined(population.tokens)),
         None,
         seed,
         provenance={"method": NAME, **plan, "temperature": temperature},
-        records={"log_w": population.log_z.repeat_interleave(size[1]), "ancestor": population.origin},
+        records={
+            "log_w": population.islands.joined(population.log_z).repeat_interleave(size[1]),
+            "ancestor": population.share.joined(population.origin),
+        },
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,9 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
+from latticear.montecarlo.parts import part_of_stream
+from latticear.processes import ALONE, Processes
+from latticear.random_numbers import restore_generator, state_of
 
 __all__ = ["PottsSwendsenWang", "is_unfrustrated_potts"]
 
@@ -34,7 +38,12 @@ class PottsSwendsenWang:
     name: ClassVar[str] = "swendsen-wang"
 
     def __init__(
-        self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
+        self,
+        hamiltonian: AbstractHamiltonian,
+        temperature: float,
+        tokens: Tensor,
+        rng: np.random.Generator,
+        processes: Processes = ALONE,
     ) -> None:
         couplings = _couplings(hamiltonian)
         if couplings is None:
@@ -43,7 +52,8 @@ class PottsSwendsenWang:
                 f"energy c - J delta(t, u) with J >= 0, which {hamiltonian!r} with {hamiltonian.n_tokens} states does "
                 f"not have; use method='metropolis'"
             )
-        self.tokens = tokens
+        self.share = processes.share(len(tokens))
+        self.tokens = tokens = tokens[self.share.rows]
         self._i, self._j = hamiltonian.bonds.numpy().T
         self._threshold = -np.expm1(-couplings / temperature)
         self._log_field = -hamiltonian.site_energies.numpy() / temperature
@@ -53,7 +63,11 @@ class PottsSwendsenWang:
     def sweep(self) -> None:
         cluster, n_clusters = self._clusters()
         log_p = np.stack([np.bincount(cluster, self._column(t), n_clusters) for t in range(self._q)], axis=1)
-        gumbel = self._rng.gumbel(size=log_p.shape)  # log_p + gumbel is largest for token t with probability p_t
+        counts = self.share.processes.share(self.share.processes.size).joined(torch.tensor([n_clusters]))
+        before = int(counts[: self.share.processes.rank].sum()) * self._q
+        # A number of Gumbel's distribution takes one step of the generator, but for one in 2^53.
+        with part_of_stream(self._rng, before, int(counts.sum()) * self._q):
+            gumbel = self._rng.gumbel(size=log_p.shape)  # log_p + gumbel is largest for token t with probability p_t
         states = (log_p + gumbel).argmax(1).astype(self._states.dtype)
         self._states = states[cluster].reshape(self._states.shape)
         self.tokens.copy_(torch.from_numpy(self._states).view(self.tokens.shape))
@@ -72,7 +86,9 @@ class PottsSwendsenWang:
         The clusters of all chains are the connected components of one graph.
         """
         equal = self._states[:, self._i] == self._states[:, self._j]
-        chain, bond = (equal & (self._rng.random(equal.shape) < self._threshold)).nonzero()
+        n_bonds = len(self._i)
+        with part_of_stream(self._rng, self.share.rows.start * n_bonds, self.share.n * n_bonds):
+            chain, bond = (equal & (self._rng.random(equal.shape) < self._threshold)).nonzero()
         first, n = chain * self._states.shape[1], self._states.size
         graph = coo_array((np.ones(len(bond), dtype=np.int8), (first + self._i[bond], first + self._j[bond])), (n, n))
         n_clusters, label = connected_components(graph, directed=False)
@@ -80,6 +96,14 @@ class PottsSwendsenWang:
 
     def settle(self) -> None:
         """Do nothing: the method has no parameters that are adapted during thermalisation."""
+
+    def state(self) -> dict[str, Tensor]:
+        return {"tokens": self.share.joined(self.tokens), "generator": state_of(self._rng)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.tokens.copy_(state["tokens"][self.share.rows])
+        self._states = self.tokens.flatten(1).cpu().numpy().copy()
+        restore_generator(self._rng, state["generator"])
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:

@@ -5,7 +5,7 @@ Index suffixes: r chain, k temperature of the ladder, from that of the target (k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -16,6 +16,8 @@ from torch import Tensor
 from latticear.arrays import Array
 from latticear.hamiltonians.base import AbstractHamiltonian
 from latticear.montecarlo.heatbath import heat_bath
+from latticear.montecarlo.parts import uniform_columns
+from latticear.processes import ALONE, Processes, Share
 from latticear.samples import Samples
 
 __all__ = ["ParallelTempering", "spaced", "with_ladder"]
@@ -27,6 +29,8 @@ TOLERATED = 0.6
 """A ladder on which no rejection exceeds this value is kept."""
 FIRST_INTERVALS = 4
 """Number of intervals of the initial ladder."""
+NOTED = 32
+"""Number of sweeps after which several processes tell each other how often their replicas were exchanged."""
 LADDER_SWEEPS = 256
 """The ladder may change after 4, 8, 16, ... sweeps, up to this number, while the chains thermalise."""
 
@@ -46,6 +50,7 @@ class ParallelTempering:
     thermalisation the ladder is fixed, because further changes would bias the averages.
 
     Attributes:
+        share: which of all chains these are, of several processes that have divided them.
         tokens: `(R, H, W)`, the configurations at the target temperature.
         energies: float64 `(R, K)`; `[r, k]` is the energy of chain r's replica at temperature k.
         betas: float64 `(K,)`, from 1/T down to 0.
@@ -60,13 +65,20 @@ class ParallelTempering:
 
     betas: Tensor
     energies: Tensor
+    _noted: list[Tensor]  # for each sweep since `_count` the acceptances (R, K - 1) of exchanges, proposed or not
     _holder: Tensor  # int64 (R, K); [r, k] is the index of the replica of chain r at temperature k
 
     def __init__(
-        self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
+        self,
+        hamiltonian: AbstractHamiltonian,
+        temperature: float,
+        tokens: Tensor,
+        rng: np.random.Generator,
+        processes: Processes = ALONE,
     ) -> None:
-        betas, n_chains = np.linspace(1 / temperature, 0, FIRST_INTERVALS + 1), len(tokens)
-        self._replicas = heat_bath(hamiltonian, tokens, rng)
+        self.share, self._shape = processes.share(len(tokens)), hamiltonian.shape
+        betas, n_chains = np.linspace(1 / temperature, 0, FIRST_INTERVALS + 1), len(self.share)
+        self._replicas = heat_bath(hamiltonian, tokens[self.share.rows], rng, self.share)
         self._generator = torch.Generator(tokens.device).manual_seed(int(rng.integers(2**63)))
         self._sweeps, self._settled = 0, False
         self._climb(betas, torch.arange(n_chains, device=tokens.device)[:, None].expand(-1, len(betas)))
@@ -92,15 +104,59 @@ class ParallelTempering:
         self._settled = True
         self._forget()
 
+    def state(self) -> dict[str, Tensor]:
+        self._count()
+        trips = self._trips.clone()
+        self.share.processes.add(trips)
+        replicas = self._replicas.tokens().view(len(self.share), -1, *self._shape)
+        joined = self.share.joined
+        return {
+            "replicas": joined(replicas),
+            "generator": self._replicas.generator_state,
+            "exchanges": self._generator.get_state(),
+            "betas": self.betas,
+            "holder": joined(self._holder),
+            "energies": joined(self.energies),
+            "acceptance": self._accepted,
+            "departed": joined(self._departed.byte()),
+            "returning": joined(self._returning.byte()),
+            "counts": torch.tensor([self._sweeps, self._settled, self._n_noted, int(trips)]),
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        device, rows = self.energies.device, self.share.rows
+        on_device = {name: values.to(device) for name, values in state.items()}
+        self.betas, self._accepted = on_device["betas"], on_device["acceptance"]
+        own = {name: on_device[name][rows] for name in ("replicas", "holder", "energies", "departed", "returning")}
+        self._holder, self.energies = own["holder"], own["energies"]
+        self._departed, self._returning = own["departed"].bool(), own["returning"].bool()
+        self._noted = []
+        self._sweeps, settled, self._n_noted, trips = state["counts"].tolist()
+        self._settled = bool(settled)
+        self._trips = torch.tensor(trips if self.share.processes.is_first else 0, device=device)
+        self._replicas.restore(
+            own["replicas"].flatten(0, 1), state["generator"], self._share_of_replicas(len(self.betas))
+        )
+        self._generator.set_state(state["exchanges"])
+
     @property
     def acceptance(self) -> Tensor:
-        """float64 `(K - 1,)`; `[k]` is the mean acceptance of exchanges of temperatures k and k + 1 since `settle`."""
+        """float64 `(K - 1,)`; `[k]` is the mean acceptance of exchanges of temperatures k and k + 1 since `settle`.
+
+        Several processes that have divided the chains must all ask for it.
+        """
+        self._count()
         return self._accepted / max(1, self._n_noted)
 
     @property
     def round_trips(self) -> float:
-        """Number of round trips from target to infinite temperature and back, of all replicas, per chain and sweep."""
-        return float(self._trips) / (len(self._holder) * max(1, self._n_noted))
+        """Number of round trips from target to infinite temperature and back, of all replicas, per chain and sweep.
+
+        Several processes that have divided the chains must all ask for it.
+        """
+        trips = self._trips.clone()
+        self.share.processes.add(trips)
+        return float(trips) / (self.share.n * max(1, self._n_noted))
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:
@@ -112,18 +168,34 @@ class ParallelTempering:
         first = n_temperatures * torch.arange(n_chains, device=replicas.device)
         return first.view(-1, *[1] * (replicas.ndim - 1)) + replicas
 
+    def _share_of_replicas(self, n_temperatures: int) -> Share:
+        """Which of the replicas of all chains, of this many temperatures, are those of the chains of this process."""
+        rows = self.share.rows
+        replicas = slice(rows.start * n_temperatures, rows.stop * n_temperatures)
+        return Share(self.share.n * n_temperatures, replicas, self.share.processes)
+
     def _exchange(self) -> None:
         step = self.betas[:-1] - self.betas[1:]
         p = (step * (self.energies[:, :-1] - self.energies[:, 1:])).clamp_(max=0).exp_()
-        self._accepted += p.mean(0)  # for all pairs, including those not proposed in this sweep
+        self._noted.append(p)
         self._n_noted += 1
-        u = torch.rand(p.shape, dtype=torch.float64, generator=self._generator, device=p.device)
-        accepted = u < p
+        if len(self._noted) == NOTED:
+            self._count()
+        rows, n = self.share.rows, p.shape[1]
+        own = slice(rows.start * n, rows.stop * n)
+        accepted = uniform_columns(self._generator, 1, self.share.n * n, own).view(-1, n) < p
         accepted[:, 1 - self._sweeps % 2 :: 2] = False
         place = torch.arange(len(self.betas), device=p.device).repeat(len(p), 1)
         place[:, :-1] += accepted.long()
         place[:, 1:] -= accepted.long()
         self._holder, self.energies = self._holder.gather(1, place), self.energies.gather(1, place)
+
+    def _count(self) -> None:
+        """Add the acceptances of the last sweeps, of the chains of all processes, to those of the sweeps before."""
+        if self._noted:
+            for p in self.share.joined(torch.stack(self._noted, 1)).unbind(1):
+                self._accepted += p.contiguous().mean(0)
+        self._noted = []
 
     def _note_trips(self) -> None:
         every = torch.arange(len(self._holder), device=self._holder.device)
@@ -146,7 +218,7 @@ class ParallelTempering:
 
     def _climb(self, betas: Array, numbers: Tensor) -> None:
         """Change to another ladder: `numbers[r, k]` is the index of the configuration for temperature k of chain r."""
-        self._replicas.take(numbers.flatten())
+        self._replicas.take(numbers.flatten(), self._share_of_replicas(len(betas)))
         self.betas = torch.from_numpy(betas).to(numbers.device)
         self._holder = torch.arange(len(betas), device=numbers.device).repeat(len(numbers), 1)
         self.energies = self._replicas.energies().view(numbers.shape)
@@ -154,6 +226,7 @@ class ParallelTempering:
 
     def _forget(self) -> None:
         self._accepted = torch.zeros_like(self.betas[1:])
+        self._noted = []
         self._n_noted = 0
         self._trips = torch.zeros((), dtype=torch.long, device=self.betas.device)
         # Whether each replica has been at the target temperature, and at infinite temperature after that.
@@ -173,7 +246,8 @@ def with_ladder(chains: ParallelTempering, batches: Iterable[Samples]) -> Iterat
             "acceptance": chains.acceptance.tolist(),
             "round_trips": chains.round_trips,
         }
-        yield replace(batch, records={"ladder": chains.energies[: len(batch)]}, provenance=batch.provenance | state)
+        energies = chains.share.joined(chains.energies)[: len(batch)]
+        yield replace(batch, records={"ladder": energies}, provenance=batch.provenance | state)
 
 
 def spaced(betas: Array, rejection: Array) -> Array:

@@ -107,7 +107,23 @@ class RowEnergies:
         rise = self._rise[:, self.groups[colour]]
         return self._around[colour](x_tsb.flatten(0, 1)).view(*rise.shape[:2], -1).add_(rise)
 
-    def energy(self, x_tsb: Tensor) -> Tensor:
-        """Energy of each configuration, float64 `(B,)`."""
+    def energy(self, x_tsb: Tensor, columns: slice | None = None, width: int = 0) -> Tensor:
+        """Energy of each configuration, float64 `(B,)`.
+
+        Args:
+            x_tsb: the configurations.
+            columns: of several processes, which columns these are among those of all,
+            width: of which there are this many. The energies are then, bit for bit, those that one process finds: the
+                order in which PyTorch adds up a column depends on its place and on the number of columns.
+        """
         x_rb = x_tsb.flatten(0, 1)
-        return self._later(x_rb).add_(self._rise.flatten(0, 1)).mul_(x_rb).sum(0).add_(self._of_zeros)
+        if columns is None or x_rb.shape[1] == width:
+            return self._terms(x_rb).sum(0).add_(self._of_zeros)
+        n = x_rb.shape[1]
+        terms = x_rb.new_zeros(len(x_rb), width)
+        terms[:, columns] = self._terms(x_rb.expand(-1, 2) if n == 1 else x_rb)[:, :n]  # a single one is a vector
+        return terms.sum(0)[columns].add_(self._of_zeros)
+
+    def _terms(self, x_rb: Tensor) -> Tensor:
+        """What the token of each row adds to the energy, where it is present: float64 `(R, B)`."""
+        return self._later(x_rb).add_(self._rise.flatten(0, 1)).mul_(x_rb)

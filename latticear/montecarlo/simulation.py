@@ -5,7 +5,7 @@ Many chains run at once as one batch; each measurement gives one configuration o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -20,6 +20,7 @@ from latticear.montecarlo.heatbath import HeatBath
 from latticear.montecarlo.metropolis import Metropolis
 from latticear.montecarlo.potts_clusters import PottsSwendsenWang
 from latticear.montecarlo.replicas import ParallelTempering, with_ladder
+from latticear.processes import ALONE, Processes, Share
 from latticear.random_numbers import generator, random_stream
 from latticear.samples import Samples, token_dtype
 from latticear.threads import wait_passively
@@ -29,6 +30,7 @@ __all__ = [
     "ChainSchedule",
     "Choice",
     "Running",
+    "Simulation",
     "default_method",
     "default_schedule",
     "make_chains",
@@ -74,11 +76,34 @@ class Running(Protocol):
 
 
 class Chains(Running, Protocol):
-    """A method of `monte_carlo`; its chains begin with the given tokens, and it may modify that tensor."""
+    """A method of `monte_carlo`; its chains begin with the given tokens, and it may modify that tensor.
+
+    Several processes divide the chains; each gets all tokens and generators of the same state, and takes its own part.
+
+    Attributes:
+        share: which of the chains are in `tokens`.
+    """
+
+    share: Share
 
     def __init__(
-        self, hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, rng: np.random.Generator
+        self,
+        hamiltonian: AbstractHamiltonian,
+        temperature: float,
+        tokens: Tensor,
+        rng: np.random.Generator,
+        processes: Processes = ...,
     ) -> None: ...
+
+    def state(self) -> dict[str, Tensor]:
+        """All that changes while the chains run, of the chains of all processes, which must all ask for it."""
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from a state, bit for bit.
+
+        Raises:
+            KeyError, RuntimeError, TypeError, ValueError: if it is not one of these chains.
+        """
 
     @staticmethod
     def default_sweeps(extent: int) -> tuple[int, int]:
@@ -101,6 +126,7 @@ def monte_carlo(
     thinning: int | None = None,
     seed: int = 0,
     device: str = "cpu",
+    processes: Processes = ALONE,
 ) -> Iterator[Samples]:
     """Draw n configurations from exp(-H/T) by Markov chains: yields one `Samples` per measurement of all chains.
 
@@ -123,6 +149,9 @@ def monte_carlo(
         thinning: sweeps between measurements, 1 or more; by default as `default_schedule` chooses it.
         seed: seed of all random numbers of the simulation, in [0, 2^64).
         device: device of the configurations; clusters are found on the CPU and copied to it.
+        processes: the processes that divide the chains, by number, `latticear.processes.current()` for example; each
+            makes this call with the same arguments, iterates to the same end and gets all configurations. The
+            configurations do not depend on how many processes there are. Chains of Wolff are not divided.
 
     Yields:
         `Samples` with tokens `(n_chains, H, W)`, or `(n_chains, C, H, W)` where a site has components, no `log_q`, and
@@ -142,14 +171,89 @@ def monte_carlo(
         [10, 10, 5]
     """
     check_is_hamiltonian(hamiltonian)
-    temperature, seed = check_temperature(temperature), check_seed(seed)
     method = default_method(hamiltonian) if method is None else method
     lengths = {"n_chains": n_chains, "thermalization": thermalization, "thinning": thinning}
-    chains, schedule = make_chains(hamiltonian, temperature, n=n, method=method, seed=seed, device=device, **lengths)
-    batches = run_chains(chains, temperature, n, schedule, seed)
-    if isinstance(chains, ParallelTempering):
-        batches = with_ladder(chains, batches)
-    return (replace(batch, tokens=hamiltonian.split(batch.tokens)) for batch in batches)
+    simulation = Simulation(
+        hamiltonian, temperature, n=n, method=method, seed=seed, device=device, processes=processes, **lengths
+    )
+    return simulation.batches(n)
+
+
+class Simulation:
+    """The chains that `monte_carlo` runs, which can be stopped after a measurement and continued from it bit for bit.
+
+    Arguments and exceptions are those of `monte_carlo`.
+
+    Attributes:
+        hamiltonian: the system.
+        temperature: its temperature.
+        seed: seed of all random numbers.
+        chains: the chains.
+        schedule: their schedule.
+        measured: number of measurements of all chains that have been made.
+    """
+
+    def __init__(
+        self,
+        hamiltonian: AbstractHamiltonian,
+        temperature: float,
+        *,
+        n: int,
+        method: str,
+        n_chains: int | None = None,
+        thermalization: int | None = None,
+        thinning: int | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        processes: Processes = ALONE,
+    ) -> None:
+        self.hamiltonian = hamiltonian
+        self.temperature, self.seed = check_temperature(temperature), check_seed(seed)
+        self.measured = 0
+        lengths = {"n_chains": n_chains, "thermalization": thermalization, "thinning": thinning}
+        self.chains, self.schedule = make_chains(
+            hamiltonian, temperature, n=n, method=method, seed=seed, device=device, processes=processes, **lengths
+        )
+
+    def batches(self, n: int) -> Iterator[Samples]:
+        """The measurements up to n configurations, as `monte_carlo` yields them.
+
+        If there have been measurements before, the first batch is the last one of them once more.
+        """
+        chains, first = self.chains, max(0, self.measured - 1)
+        batches = run_chains(chains, self.temperature, n, self.schedule, self.seed, chains.share, self.measured)
+        if isinstance(chains, ParallelTempering):
+            batches = with_ladder(chains, batches)
+        for self.measured, batch in enumerate(batches, first + 1):
+            yield replace(batch, tokens=self.hamiltonian.split(batch.tokens))
+
+    def origin(self, k: int) -> dict[str, Any]:
+        """The provenance of measurement k, from 0: method, schedule, temperature and sweep."""
+        return _origin(self.chains, self.schedule, self.temperature, k)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that is needed to continue after the last measurement; all processes must ask for it."""
+        return _copied({"measured": torch.tensor(self.measured), **self.chains.state()})
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from a state of a simulation with the same arguments.
+
+        Raises:
+            ValueError: if it is not a state of such a simulation.
+        """
+        try:
+            configurations = state["replicas" if "replicas" in state else "tokens"]
+            if (len(configurations), *configurations.shape[-2:]) != (self.schedule.n_chains, *self.hamiltonian.shape):
+                raise ValueError(f"its configurations have shape {tuple(configurations.shape)}")
+            self.chains.restore(_copied(state))
+            self.measured = int(state["measured"])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            chains = f"{self.schedule.n_chains} chains of {self.chains.name}"
+            raise ValueError(f"this is no state of {chains} on this device ({error})") from error
+
+
+def _copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: values.clone() for name, values in state.items()}
 
 
 def make_chains(
@@ -163,6 +267,7 @@ def make_chains(
     thinning: int | None,
     seed: int,
     device: str,
+    processes: Processes = ALONE,
 ) -> tuple[Chains, ChainSchedule]:
     """The chains that `monte_carlo` runs, before their first sweep, and their schedule.
 
@@ -182,7 +287,7 @@ def make_chains(
     tokens = _start(hamiltonian, schedule.n_chains, rng).to(device)
     of_potts = method == SwendsenWang.name and hamiltonian.n_tokens > 2
     kind: type[Chains] = PottsSwendsenWang if of_potts else CHAIN_METHODS[method]
-    return kind(hamiltonian, temperature, tokens, rng), schedule
+    return kind(hamiltonian, temperature, tokens, rng, processes), schedule
 
 
 class Choice(NamedTuple):
@@ -228,17 +333,19 @@ def monte_carlo_data(
     method: str | None = None,
     thermalization: int | None = None,
     thinning: int | None = None,
+    processes: Processes = ALONE,
 ) -> Tensor:
     """Configurations of the Boltzmann distribution: tokens `(n, H, W)` or `(n, C, H, W)`.
 
     Each `purpose` has its own random stream: configurations of different purposes, and those of `monte_carlo`, are
-    independent of each other even if the seed is the same. `method`, `thermalization`
-    and `thinning` are those of `monte_carlo`.
+    independent of each other even if the seed is the same. `method`, `thermalization`, `thinning` and `processes` are
+    those of `monte_carlo`.
     """
     stream = random_stream(check_seed(seed), purpose)
     own = int(stream.generate_state(1, np.uint64)[0])
-    schedule: dict[str, Any] = {"method": method, "thermalization": thermalization, "thinning": thinning}
-    return torch.cat([batch.tokens for batch in monte_carlo(hamiltonian, temperature, n=n, seed=own, **schedule)])
+    how: dict[str, Any] = {"method": method, "thermalization": thermalization, "thinning": thinning}
+    batches = monte_carlo(hamiltonian, temperature, n=n, seed=own, processes=processes, **how)
+    return torch.cat([batch.tokens for batch in batches])
 
 
 def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> ChainSchedule:
@@ -259,18 +366,39 @@ def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> C
     return ChainSchedule(min(100, -(-n // 10)), *CHAIN_METHODS[method].default_sweeps(max(hamiltonian.shape)))
 
 
-def run_chains(chains: Running, temperature: float, n: int, schedule: ChainSchedule, seed: int) -> Iterator[Samples]:
-    """Thermalise chains, then yield a total of n configurations in batches as `monte_carlo` describes them."""
-    origin = {"method": chains.name, **schedule._asdict(), "temperature": temperature}
-    sweeps = 0
-    for first in range(0, n, schedule.n_chains):
-        pause = schedule.thinning if first else schedule.thermalization
-        for _ in range(pause):
-            chains.sweep()
-        if not first:
-            chains.settle()
-        sweeps += pause
-        yield Samples(chains.tokens[: n - first].clone(), None, seed, provenance={**origin, "sweep": sweeps})
+def run_chains(
+    chains: Running,
+    temperature: float,
+    n: int,
+    schedule: ChainSchedule,
+    seed: int,
+    share: Share | None = None,
+    measured: int = 0,
+) -> Iterator[Samples]:
+    """Thermalise chains, then yield a total of n configurations in batches as `monte_carlo` describes them.
+
+    Args:
+        chains: the chains.
+        temperature, n, schedule, seed: as in `monte_carlo`.
+        share: of several processes, which of all chains these are.
+        measured: number of measurements that the chains have behind them, the last of which they show: it is the first
+            to be yielded.
+    """
+    share = Share.whole(schedule.n_chains) if share is None else share
+    for k in range(max(0, measured - 1), -(-n // schedule.n_chains)):
+        if k >= measured:
+            for _ in range(schedule.thinning if k else schedule.thermalization):
+                chains.sweep()
+            if not k:
+                chains.settle()
+        tokens = share.joined(chains.tokens)[: n - k * schedule.n_chains].clone()
+        yield Samples(tokens, None, seed, provenance=_origin(chains, schedule, temperature, k))
+
+
+def _origin(chains: Running, schedule: ChainSchedule, temperature: float, k: int) -> dict[str, Any]:
+    """The provenance of measurement k of chains, from 0: method, schedule, temperature and sweep."""
+    sweep = schedule.thermalization + k * schedule.thinning
+    return {"method": chains.name, **schedule._asdict(), "temperature": temperature, "sweep": sweep}
 
 
 def _start(hamiltonian: AbstractHamiltonian, n_chains: int, rng: np.random.Generator) -> Tensor:

@@ -11,6 +11,7 @@ from latticear.hamiltonians import AbstractHamiltonian
 from latticear.montecarlo import clusters_suit, monte_carlo_data
 from latticear.montecarlo.heatbath import heat_bath
 from latticear.montecarlo.replicas import ParallelTempering
+from latticear.processes import ALONE, Processes
 from latticear.random_numbers import generator
 from latticear.targets import AbstractTarget
 from latticear.training.options import TrainingOptions
@@ -23,19 +24,20 @@ SWEEPS = 10
 """Heat-bath sweeps of `heated`."""
 
 
-def drawn_data(target: AbstractTarget, options: TrainingOptions, seed: int) -> Tensor:
+def drawn_data(target: AbstractTarget, options: TrainingOptions, seed: int, processes: Processes = ALONE) -> Tensor:
     """The Monte Carlo configurations of a training without data: tokens `(n, H, W)` or `(n, C, H, W)`.
 
     Args:
         target: a target of one system at one temperature.
         options: the training options; `monte_carlo` says by which method, `n_monte_carlo` how many.
         seed: seed of the training.
+        processes: the processes that divide the Markov chains; each gets all configurations.
     """
     setting = target.single
-    how: dict[str, Any] = {}
+    how: dict[str, Any] = {"processes": processes}
     if options.monte_carlo == "tempering" and not clusters_suit(setting.system):
         extent = max(setting.system.shape)
-        how = {
+        how |= {
             "method": ParallelTempering.name,
             "thermalization": max(256, 4 * extent**2),
             "thinning": max(2, extent**2 // 32),
@@ -43,15 +45,17 @@ def drawn_data(target: AbstractTarget, options: TrainingOptions, seed: int) -> T
     return monte_carlo_data(setting.system, setting.temperature, options.n_monte_carlo, seed, "training", **how)
 
 
-def heated(hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, seed: int) -> Tensor:
+def heated(
+    hamiltonian: AbstractHamiltonian, temperature: float, tokens: Tensor, seed: int, processes: Processes = ALONE
+) -> Tensor:
     """Configurations after 10 heat-bath sweeps at 1.5, 2 or 3 times the temperature, chosen at random for each.
 
     They are typical of no temperature, and need not be: they are configurations that the target has rarely, with
-    energies between those that it has often and those of chance.
+    energies between those that it has often and those of chance. The processes divide them; each gets all.
     """
-    system, rng = hamiltonian.joint, generator(seed, "heated")
-    bath = heat_bath(system, hamiltonian.join(tokens), rng)
+    system, rng, share = hamiltonian.joint, generator(seed, "heated"), processes.share(len(tokens))
+    bath = heat_bath(system, hamiltonian.join(tokens[share.rows]), rng, share)
     factors = torch.tensor(FACTORS, dtype=torch.float64)[torch.from_numpy(rng.integers(len(FACTORS), size=len(tokens)))]
     for _ in range(SWEEPS):
-        bath.sweep(1 / (temperature * factors))
-    return hamiltonian.split(bath.tokens())
+        bath.sweep(1 / (temperature * factors[share.rows]))
+    return hamiltonian.split(share.joined(bath.tokens()))

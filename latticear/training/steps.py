@@ -120,7 +120,7 @@ class Objective:
     def _dataset(self) -> Dataset:
         options, device, data = self._options, self._model.rank.device, self._data
         if data is None:
-            data = drawn_data(self._target, options, self._seed)
+            data = drawn_data(self._target, options, self._seed, self._processes)
         condition = self._condition
         if condition is not None:
             condition = condition.to(next(self._model.parameters()).dtype)
@@ -131,7 +131,7 @@ class Objective:
     @cached_property
     def _heated(self) -> Dataset:
         setting, options, device = self._target.single, self._options, self._model.rank.device
-        tokens = heated(setting.system, setting.temperature, self._dataset.train, self._seed)
+        tokens = heated(setting.system, setting.temperature, self._dataset.train, self._seed, self._processes)
         return Dataset(tokens, setting.system, 0.0, options.augment, self._seed, device, purpose="heated")
 
     @property

@@ -5,11 +5,12 @@ from latticear.estimation.estimates import quiet
 from latticear.workflows.checked import check_run
 from latticear.workflows.compare import compare_runs
 from latticear.workflows.describe import describe
-from latticear.workflows.draw import monte_carlo_run, sample_run
+from latticear.workflows.draw import sample_run
 from latticear.workflows.estimate import estimate_run, save_estimates
 from latticear.workflows.grid_runs import likelihood_run
 from latticear.workflows.grow import grow_run
 from latticear.workflows.own_chains import estimate_file
+from latticear.workflows.simulate import monte_carlo_run
 from latticear.workflows.train import train_run
 from latticear.workflows.trained import Report, Trained, trained
 

@@ -223,4 +223,4 @@ def drawn_data(config: RunConfig) -> Configurations | None:
     if config.training["objective"] == "reverse-kl" or not config.target.has_energy:
         return None
     options = {key: value for key, value in config.training.items() if key not in ("data", "checkpoint_every")}
-    return Configurations(drawn.drawn_data(config.target, TrainingOptions(**options), config.seed), None)
+    return Configurations(drawn.drawn_data(config.target, TrainingOptions(**options), config.seed, current()), None)

@@ -1,34 +1,16 @@
-"""Writes configurations to files: samples of a run, or Monte Carlo configurations."""
+"""Writes samples of a run to files."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from latticear import deprecated
 from latticear.data.couplings import Instance
 from latticear.data.exports import Writer, check_ending, writer_for
-from latticear.estimation.annealing import estimate_population
-from latticear.estimation.chains import estimate_chains
-from latticear.estimation.estimates import Estimates, quiet
-from latticear.estimation.tempering import estimate_tempering
-from latticear.exact import exact_result
-from latticear.hamiltonians import AbstractHamiltonian
 from latticear.models import AbstractModel
-from latticear.montecarlo.population import MAX_ISLANDS, NAME as ANNEALING, annealed_population, equally_weighted
-from latticear.montecarlo.replicas import ParallelTempering
-from latticear.montecarlo.simulation import (
-    CHAIN_METHODS,
-    ChainSchedule,
-    default_method,
-    default_schedule,
-    make_chains,
-    method_for,
-    monte_carlo,
-)
-from latticear.runs.config import RunConfig, resolve_device
 from latticear.runs.provenance import command, fingerprint
 from latticear.runs.signals import StopSignals
 from latticear.samples import Samples
@@ -36,21 +18,11 @@ from latticear.spaces import ConfigurationSpace
 from latticear.targets import Asked
 from latticear.workflows.held import Held, read_held
 from latticear.workflows.instances import is_for_any, run_for_instance
-from latticear.workflows.limits import check_disk, check_memory, check_time
-from latticear.workflows.line_a_minute import duration
+from latticear.workflows.limits import check_disk
 from latticear.workflows.lookahead import sum_later_sites
-from latticear.workflows.trained import Report, Say, step_of, trained
+from latticear.workflows.trained import Report, step_of, trained
 
-__all__ = ["monte_carlo_run", "sample_run"]
-
-LONG = 10**9
-"""Number of updates of a site above which the time of Markov chains is measured before they are run."""
-
-TIMED = 0.2
-"""Seconds for which it is measured."""
-
-SIMULATED, MEASURED = 16, 64
-"""Bytes of memory that Markov chains take at least for each site: to run, and to measure averages as well."""
+__all__ = ["least_bytes", "sample_run", "say_what_is_left_out"]
 
 
 def sample_run(
@@ -106,7 +78,7 @@ def sample_run(
     attributes = {"seed": seed, "temperature": setting.temperature, "condition": condition}
     attributes |= _origin(path, model, held)
     if not out.exists():
-        check_disk(out, n, "configurations", _least_bytes(setting.system))
+        check_disk(out, n, "configurations", least_bytes(setting.system))
     with (
         StopSignals() as stop,
         writer_for(
@@ -125,7 +97,7 @@ def sample_run(
             batches = draw(n - done, seed=seed, start=done)
             for _ in _written(batches, writer, setting.system, n, report, stop):
                 pass
-    _say_what_is_left_out(writer, out, say)
+    say_what_is_left_out(writer, out, say)
     return writer.n_written
 
 
@@ -140,154 +112,12 @@ def _origin(path: Path, model: AbstractModel, held: Held | None) -> dict[str, An
     }
 
 
-def monte_carlo_run(
-    out: Path,
-    config: RunConfig,
-    n: int,
-    *,
-    method: str | None = None,
-    seed: int,
-    device: str,
-    schedule: dict[str, int],
-    report: Report,
-    say: Callable[[str], None] = lambda _: None,
-) -> Estimates | None:
-    """Run Markov chains or population annealing and write the configurations to a file, of the kind of its ending.
-
-    Args:
-        out: the file; it must not exist.
-        config: a config, of which only the target is used: one system at one temperature.
-        n: number of configurations.
-        method: name of the algorithm; None for the one that suits the system.
-        seed: seed of the simulation.
-        device: device of the simulation: auto, cpu or cuda.
-        schedule: `n_chains`, `thermalization` and `thinning` of the Markov chains, where they differ from the defaults.
-        report: called with progress.
-        say: called with a line about the method, if none is given, and one about what the file has no place for.
-
-    Returns:
-        Averages with error bars; None if there are less than two measurements of each chain, and so no error bars.
-
-    Raises:
-        ValueError: for an unknown method, a number out of range, a schedule for a method without Markov chains, or an
-            ending that says no kind of file.
-        KeyboardInterrupt: if a signal stopped the simulation. The file keeps the configurations written so far; the
-            exception has a message if they are in a file of another name.
-    """
-    check_ending(out)
-    if out.exists():
-        raise FileExistsError(f"{out} already exists; name another file")
-    if method not in (None, *CHAIN_METHODS, ANNEALING):
-        raise ValueError(f"method must be one of {', '.join(CHAIN_METHODS)}, {ANNEALING}, got {method!r}")
-    hamiltonian, temperature, _ = config.target.single
-    chosen = default_method(hamiltonian) if method is None else method
-    resolved = str(resolve_device(device))
-    if chosen == ANNEALING:
-        if schedule:
-            raise ValueError(f"{ANNEALING} has no chains: leave out --chains, --thermalization and --thinning")
-        return _annealed(out, hamiltonian, temperature, n, seed=seed, device=resolved, report=report, say=say)
-    plan = default_schedule(hamiltonian, chosen, n)._replace(**schedule)
-    check_memory(n, "configurations", "give a smaller -n")
-    check_disk(out, n, "configurations", _least_bytes(hamiltonian))
-    of_site = MEASURED if n >= 2 * plan.n_chains else SIMULATED
-    check_memory(plan.n_chains, "chains", "give fewer --chains", of_site * hamiltonian.n_sites)
-    _check_sweeps(hamiltonian, temperature, chosen, plan, n, say)
-    chains = monte_carlo(hamiltonian, temperature, n=n, method=chosen, seed=seed, device=resolved, **plan._asdict())
-    attributes = {
-        "seed": seed,
-        "temperature": temperature,
-        "provenance": {"method": chosen, **plan._asdict(), "command": command()},
-    }
-    exact = exact_result(hamiltonian, temperature)
-    with (
-        quiet(),
-        StopSignals() as stop,
-        writer_for(out, hamiltonian, attributes=attributes, has_log_q=False) as writer,
-    ):
-        if method is None:
-            say(f"method: {method_for(hamiltonian)}")
-        written = _written(chains, writer, hamiltonian, n, report, stop)
-        if n >= 2 * plan.n_chains:
-            estimated = estimate_tempering if chosen == ParallelTempering.name else estimate_chains
-            result = estimated(written, hamiltonian, temperature, exact=exact)
-        else:
-            result = None
-            for _ in written:
-                pass
-    _say_what_is_left_out(writer, out, say)
-    return result
-
-
-def _annealed(
-    out: Path,
-    hamiltonian: AbstractHamiltonian,
-    temperature: float,
-    n: int,
-    *,
-    seed: int,
-    device: str,
-    report: Report,
-    say: Callable[[str], None],
-) -> Estimates:
-    check_memory(n, "replicas", "give a smaller -n", hamiltonian.n_sites)
-    n_replicas = max(100, n + MAX_ISLANDS)  # population_annealing rounds this number; at least n replicas remain
-    weights = (
-        "equal: islands, which are independent populations, were resampled in proportion to their estimates of Z; "
-        "replicas with a common ancestor are not independent"
-    )
-    provenance = {"method": ANNEALING, "n_replicas": n_replicas, "weights": weights, "command": command()}
-    attributes = {"seed": seed, "temperature": temperature, "provenance": provenance}
-    exact = exact_result(hamiltonian, temperature)
-    with (
-        quiet(),
-        StopSignals() as stop,
-        writer_for(out, hamiltonian, attributes=attributes, has_log_q=False) as writer,
-    ):
-
-        def cooled(done: int, total: int) -> None:
-            report(n * done // total, n, f"temperature {done} of {total}")
-            _raise_if_stopped(stop)
-
-        options: dict[str, Any] = {"n": n_replicas, "seed": seed, "device": device}
-        population = annealed_population(hamiltonian, temperature, report=cooled, **options)
-        estimates = estimate_population(population, hamiltonian, temperature, exact=exact)
-        _write(writer, hamiltonian, n, report, stop, equally_weighted(population)[:n])
-    _say_what_is_left_out(writer, out, say)
-    return estimates
-
-
-def _least_bytes(space: ConfigurationSpace) -> float:
+def least_bytes(space: ConfigurationSpace) -> float:
     """Bytes that a configuration takes on the disk at least: a bit for each site, halved again by compression."""
     return space.n_sites / 16
 
 
-def _check_sweeps(
-    hamiltonian: AbstractHamiltonian, temperature: float, method: str, plan: ChainSchedule, n: int, say: Say
-) -> None:
-    """Say how long Markov chains will take if it is long; measured with other chains, which are discarded.
-
-    Raises:
-        ValueError: if they would take longer than a year.
-    """
-    n_sweeps = plan.thermalization + plan.thinning * (-(-n // plan.n_chains) - 1)
-    if n_sweeps * plan.n_chains * hamiltonian.n_sites < LONG:
-        return
-    lengths = {"n_chains": plan.n_chains, "thermalization": None, "thinning": None}
-    chains, _ = make_chains(hamiltonian, temperature, n=n, method=method, seed=0, device="cpu", **lengths)
-    chains.sweep()
-    t_start = time.perf_counter()
-    n_timed = 0
-    while n_timed < 3 or time.perf_counter() - t_start < TIMED:
-        chains.sweep()
-        n_timed += 1
-    seconds = n_sweeps * (time.perf_counter() - t_start) / n_timed
-    what = f"{n_sweeps:g} sweeps of {plan.n_chains} chains"
-    check_time(seconds, what, "give a smaller -n, --thinning or --thermalization")
-    if seconds > 60:
-        say(f"{what} take about {duration(seconds)}")
-
-
-def _say_what_is_left_out(writer: Writer, out: Path, say: Callable[[str], None]) -> None:
+def say_what_is_left_out(writer: Writer, out: Path, say: Callable[[str], None]) -> None:
     if writer.left_out:
         say(f"{out} has no place for {writer.left_out}: a .npz or .h5 file has")
 
@@ -321,3 +151,6 @@ def _written(
     for batch in batches:
         _write(writer, space, n, report, stop, batch)
         yield batch
+
+
+deprecated.keep_names(__name__)

@@ -137,5 +137,5 @@ def test_tokens_are_moved_in_place():
     tokens = torch.zeros(3, 4, 4, dtype=torch.uint8)
     chains = PottsSwendsenWang(Potts((4, 4), 3), 2.0, tokens, np.random.default_rng(0))
     chains.sweep()
-    assert chains.tokens is tokens
+    assert torch.equal(chains.tokens, tokens)
     assert set(tokens.unique().tolist()) == {0, 1, 2}

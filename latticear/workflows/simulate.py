@@ -1,0 +1,376 @@
+"""Runs Monte Carlo simulations and writes the configurations to files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import load, save
+
+from latticear.checksums import DamagedError
+from latticear.data.chains import ChainWriter
+from latticear.data.exports import HDF5, Writer, check_ending, writer_for
+from latticear.data.format import decode_attributes
+from latticear.data.hdf5 import opened
+from latticear.estimation.annealing import estimate_population
+from latticear.estimation.chains import estimate_chains
+from latticear.estimation.estimates import Estimates, quiet
+from latticear.estimation.tempering import estimate_tempering
+from latticear.exact import exact_result
+from latticear.hamiltonians import AbstractHamiltonian
+from latticear.montecarlo.clusters import Wolff
+from latticear.montecarlo.population import MAX_ISLANDS, NAME as ANNEALING, annealed_population, equally_weighted
+from latticear.montecarlo.replicas import ParallelTempering
+from latticear.montecarlo.simulation import (
+    CHAIN_METHODS,
+    ChainSchedule,
+    Simulation,
+    default_method,
+    default_schedule,
+    make_chains,
+    method_for,
+)
+from latticear.processes import ALONE, Processes
+from latticear.runs.config import RunConfig, resolve_device
+from latticear.runs.provenance import command
+from latticear.runs.signals import StopSignals
+from latticear.samples import Samples
+from latticear.workflows.draw import least_bytes, say_what_is_left_out
+from latticear.workflows.limits import check_disk, check_memory, check_time
+from latticear.workflows.line_a_minute import duration
+from latticear.workflows.trained import Report, Say
+
+__all__ = ["monte_carlo_run"]
+
+LONG = 10**9
+"""Number of updates of a site above which the time of Markov chains is measured before they are run."""
+
+TIMED = 0.2
+"""Seconds for which it is measured."""
+
+SIMULATED, MEASURED = 16, 64
+"""Bytes of memory that Markov chains take at least for each site: to run, and to measure averages as well."""
+
+KEEP_EVERY, KEEP_SHARE = 1.0, 0.02
+"""Shortest time in seconds between two states of the chains in the file, and largest share of the time for them."""
+
+
+class Begun(NamedTuple):
+    """What the file of an interrupted simulation says about it.
+
+    Attributes:
+        method: name of the method; None if the file does not say.
+        schedule: `n_chains`, `thermalization` and `thinning` of Markov chains.
+        n: number of configurations in the file.
+    """
+
+    method: str | None
+    schedule: dict[str, int]
+    n: int
+
+
+def monte_carlo_run(
+    out: Path,
+    config: RunConfig,
+    n: int,
+    *,
+    method: str | None = None,
+    seed: int,
+    device: str,
+    schedule: dict[str, int],
+    report: Report,
+    append: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+    processes: Processes = ALONE,
+) -> Estimates | None:
+    """Run Markov chains or population annealing and write the configurations to a file, of the kind of its ending.
+
+    Args:
+        out: the file.
+        config: a config, of which only the target is used: one system at one temperature.
+        n: number of configurations in the file at the end, including those that it holds already.
+        method: name of the algorithm; None for that of the file to be continued, or the one that suits the system.
+        seed: seed of the simulation.
+        device: device of the simulation: auto, cpu or cuda.
+        schedule: `n_chains`, `thermalization` and `thinning` of the Markov chains, where they differ from those of the
+            file to be continued, or from the defaults.
+        report: called with progress.
+        append: whether to continue the Markov chains of the file if it exists; the file and the averages are then those
+            of chains that were never interrupted.
+        say: called with a line about the method, if none is given, and one about what the file has no place for.
+        processes: the processes that divide the chains. Each makes this call; the first one writes the file.
+
+    Returns:
+        Averages with error bars, of all configurations in the file; None if there are less than two measurements of
+        each chain, and so no error bars, and in all processes but the first.
+
+    Raises:
+        FileExistsError: if the file exists and is not to be continued.
+        ValueError: for an unknown method, a number out of range, a schedule for a method without Markov chains, an
+            ending that says no kind of file, or a file that other chains were written to.
+        KeyboardInterrupt: if a signal stopped the simulation in any process. The file keeps the configurations written
+            so far; the exception has a message if they are in a file of another name.
+    """
+    check_ending(out, append=append)
+    exists = processes.of_first(out.exists())
+    if exists and not append:
+        remedy = "continue it with --append or name another file" if _keeps_state(out) else "name another file"
+        raise FileExistsError(f"{out} already exists; {remedy}")
+    if method not in (None, *CHAIN_METHODS, ANNEALING):
+        raise ValueError(f"method must be one of {', '.join(CHAIN_METHODS)}, {ANNEALING}, got {method!r}")
+    hamiltonian, temperature, _ = config.target.single
+    begun = Begun(*processes.of_first(_begun(out) if exists and processes.is_first else None)) if exists else None
+    if begun is not None:
+        _check_fits(out, begun, method, schedule, n)
+    chosen = method or (begun and begun.method) or default_method(hamiltonian)
+    resolved = str(resolve_device(device))
+    if chosen == ANNEALING:
+        if schedule:
+            raise ValueError(f"{ANNEALING} has no chains: leave out --chains, --thermalization and --thinning")
+        options: dict[str, Any] = {"seed": seed, "device": resolved, "processes": processes}
+        return _annealed(out, hamiltonian, temperature, n, report=report, say=say, **options)
+    plan = default_schedule(hamiltonian, chosen, n)._replace(**(begun.schedule if begun else {}) | schedule)
+    check_memory(n, "configurations", "give a smaller -n")
+    if begun is None:
+        check_disk(out, n, "configurations", least_bytes(hamiltonian))
+    of_site = MEASURED if n >= 2 * plan.n_chains else SIMULATED
+    check_memory(plan.n_chains, "chains", "give fewer --chains", of_site * hamiltonian.n_sites)
+    _check_sweeps(hamiltonian, temperature, chosen, plan, n - (begun.n if begun else 0), say, processes)
+    how: dict[str, Any] = {"method": chosen, "seed": seed, "device": resolved, **plan._asdict()}
+    simulation = Simulation(hamiltonian, temperature, n=n, processes=processes, **how)
+    attributes = {
+        "seed": seed,
+        "temperature": temperature,
+        "provenance": {"method": chosen, **plan._asdict(), "command": command()},
+    }
+    exact = exact_result(hamiltonian, temperature) if processes.is_first else None
+    with ExitStack() as stack:
+        stack.enter_context(quiet())
+        stop = stack.enter_context(StopSignals())
+        writer = None
+        if processes.is_first:
+            options = {"attributes": attributes, "append": append, "has_log_q": False}
+            writer = stack.enter_context(writer_for(out, hamiltonian, ChainWriter, **options))
+        if method is None and begun is None:
+            say(f"method: {method_for(hamiltonian)}")
+        _restore(out, simulation, writer, processes)
+        course = _course(simulation, n, writer, _keeps_state(out), processes, stop, report)
+        if writer is None or n < 2 * plan.n_chains:
+            result = None
+            for _ in course:
+                pass
+        else:
+            estimated = estimate_tempering if chosen == ParallelTempering.name else estimate_chains
+            result = estimated(chain(_stored(simulation, writer), course), hamiltonian, temperature, exact=exact)
+    if writer is not None:
+        say_what_is_left_out(writer, out, say)
+    return result
+
+
+def _keeps_state(out: Path) -> bool:
+    """Whether a file of this kind can keep the state of the chains, and be continued."""
+    return out.suffix.lower() in HDF5
+
+
+def _begun(out: Path) -> Begun:
+    """What a file says about the simulation that wrote it."""
+    try:
+        with opened(out) as h5:
+            origin = decode_attributes(h5.attrs).get("provenance")
+            n = len(h5["sample"]) if "sample" in h5 else 0
+    except DamagedError:
+        return Begun(None, {}, 0)  # the writer refuses it
+    if not isinstance(origin, dict):
+        origin = {}
+    lengths = {name: origin[name] for name in ChainSchedule._fields if isinstance(origin.get(name), int)}
+    return Begun(origin.get("method"), lengths, n)
+
+
+def _check_fits(out: Path, begun: Begun, method: str | None, schedule: dict[str, int], n: int) -> None:
+    """Refuse to continue a file with other chains; the writer compares all else.
+
+    Raises:
+        ValueError: says what differs.
+    """
+    if ANNEALING in (method, begun.method):
+        raise ValueError(
+            f"{out} cannot be continued: {ANNEALING} has no chains, it draws all configurations at once; name another "
+            f"file"
+        )
+    its, own = {"method": begun.method, **begun.schedule}, {"method": method or begun.method, **schedule}
+    for name in own.keys() & its.keys():
+        if own[name] != its[name]:
+            raise ValueError(
+                f"{out} cannot be continued: its {name} is {its[name]}, this run's is {own[name]}; name another file"
+            )
+    if n < begun.n:
+        raise ValueError(f"{out} holds {begun.n} configurations already: -n must be {begun.n} or more, got {n}")
+
+
+def _restore(out: Path, simulation: Simulation, writer: Writer | None, processes: Processes) -> None:
+    """Continue the chains from the state in the file; without one they run from their start, to the same end.
+
+    Raises:
+        ValueError: if the state is not one of these chains.
+    """
+    state = writer.state if isinstance(writer, ChainWriter) else None
+    if state is not None and writer is not None:
+        behind = (int(state["measured"]) - 1) * simulation.schedule.n_chains
+        state = None if behind > writer.n_written else state
+    content = processes.bytes_of_first(b"" if state is None else save(state))
+    if content:
+        try:
+            simulation.restore(load(content))
+        except ValueError as error:
+            raise ValueError(f"{out} cannot be continued: {error}; name another file") from error
+
+
+def _stored(simulation: Simulation, writer: Writer) -> Iterator[Samples]:
+    """The measurements in the file before the one that the chains continue from."""
+    if isinstance(writer, ChainWriter):
+        n_chains = simulation.schedule.n_chains
+        for k in range(simulation.measured - 1):
+            batch = writer.read(k * n_chains, (k + 1) * n_chains)
+            yield replace(batch, provenance=simulation.origin(k))
+
+
+def _course(
+    simulation: Simulation,
+    n: int,
+    writer: Writer | None,
+    keeps_state: bool,
+    processes: Processes,
+    stop: StopSignals,
+    report: Report,
+) -> Iterator[Samples]:
+    """Yield the measurements of a simulation after writing each of them to the file, with the state of the chains.
+
+    Args:
+        simulation: the simulation.
+        n: number of configurations at the end.
+        writer: the file, in the first process.
+        keeps_state: whether the file keeps the state of the chains.
+        processes: the processes that divide the chains.
+        stop: signals of this process.
+        report: called with progress.
+
+    Raises:
+        KeyboardInterrupt: after a measurement, if a signal requested to stop in any process.
+    """
+    t_kept, cost = time.monotonic(), 0.0
+    for batch in simulation.batches(n):
+        if writer is not None:
+            _write(writer, simulation, batch)
+            report(writer.n_written, n, "")
+        is_last = simulation.measured * simulation.schedule.n_chains >= n
+        is_due = time.monotonic() - t_kept >= max(KEEP_EVERY, cost / KEEP_SHARE)
+        flags = torch.tensor([int(stop.requested), int(is_due or is_last)])
+        processes.add(flags)
+        stops, keeps = flags.bool().tolist()
+        if keeps_state and (stops or keeps):
+            t_begin = time.monotonic()
+            state = simulation.state()
+            if isinstance(writer, ChainWriter):
+                writer.keep(state)
+            t_kept = time.monotonic()
+            cost = t_kept - t_begin
+        if stops:
+            raise KeyboardInterrupt
+        yield batch
+
+
+def _write(writer: Writer, simulation: Simulation, batch: Samples) -> None:
+    energy = simulation.hamiltonian.token_energy(batch.tokens)
+    if isinstance(writer, ChainWriter):
+        writer.extend(batch, energy, (simulation.measured - 1) * simulation.schedule.n_chains)
+    else:
+        writer.write(batch, energy)
+
+
+def _annealed(
+    out: Path,
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    n: int,
+    *,
+    seed: int,
+    device: str,
+    processes: Processes,
+    report: Report,
+    say: Callable[[str], None],
+) -> Estimates | None:
+    check_memory(n, "replicas", "give a smaller -n", hamiltonian.n_sites)
+    n_replicas = max(100, n + MAX_ISLANDS)  # population_annealing rounds this number; at least n replicas remain
+    weights = (
+        "equal: islands, which are independent populations, were resampled in proportion to their estimates of Z; "
+        "replicas with a common ancestor are not independent"
+    )
+    provenance = {"method": ANNEALING, "n_replicas": n_replicas, "weights": weights, "command": command()}
+    attributes = {"seed": seed, "temperature": temperature, "provenance": provenance}
+    exact = exact_result(hamiltonian, temperature) if processes.is_first else None
+    with ExitStack() as stack:
+        stack.enter_context(quiet())
+        stop = stack.enter_context(StopSignals())
+        writer = None
+        if processes.is_first:
+            writer = stack.enter_context(writer_for(out, hamiltonian, attributes=attributes, has_log_q=False))
+
+        def raise_if_stopped() -> None:
+            if processes.any(stop.requested):
+                raise KeyboardInterrupt(f"{out} keeps the configurations written so far")
+
+        def cooled(done: int, total: int) -> None:
+            report(n * done // total, n, f"temperature {done} of {total}")
+            raise_if_stopped()
+
+        options: dict[str, Any] = {"n": n_replicas, "seed": seed, "device": device, "processes": processes}
+        population = annealed_population(hamiltonian, temperature, report=cooled, **options)
+        if writer is None:
+            raise_if_stopped()
+            return None
+        estimates = estimate_population(population, hamiltonian, temperature, exact=exact)
+        batch = equally_weighted(population)[:n]
+        writer.write(batch, hamiltonian.token_energy(batch.tokens))
+        report(n, n, "")
+        raise_if_stopped()
+    say_what_is_left_out(writer, out, say)
+    return estimates
+
+
+def _check_sweeps(
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    method: str,
+    plan: ChainSchedule,
+    n: int,
+    say: Say,
+    processes: Processes,
+) -> None:
+    """Say how long Markov chains will take if it is long; measured with other chains, which are discarded.
+
+    Raises:
+        ValueError: if they would take longer than a year.
+    """
+    n_sweeps = plan.thermalization + plan.thinning * (-(-n // plan.n_chains) - 1)
+    if n_sweeps * plan.n_chains * hamiltonian.n_sites < LONG:
+        return
+    n_chains = plan.n_chains if method == Wolff.name else -(-plan.n_chains // processes.size)
+    lengths: dict[str, Any] = {"n_chains": n_chains, "thermalization": None, "thinning": None}
+    chains, _ = make_chains(hamiltonian, temperature, n=n, method=method, seed=0, device="cpu", **lengths)
+    chains.sweep()
+    t_start = time.perf_counter()
+    n_timed = 0
+    while n_timed < 3 or time.perf_counter() - t_start < TIMED:
+        chains.sweep()
+        n_timed += 1
+    seconds = processes.of_first(n_sweeps * (time.perf_counter() - t_start) / n_timed)
+    what = f"{n_sweeps:g} sweeps of {plan.n_chains} chains"
+    check_time(seconds, what, "give a smaller -n, --thinning or --thermalization")
+    if seconds > 60:
+        say(f"{what} take about {duration(seconds)}")
