@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from latticear import deprecated
 from latticear.cli.launched import Sharing, launched
 from latticear.cli.options import count
 
@@ -82,3 +83,6 @@ def main(
     if show_version:
         typer.echo(f"latticear {version('latticear')}")
         raise typer.Exit
+
+
+deprecated.keep_names(__name__)

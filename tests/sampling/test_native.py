@@ -308,6 +308,26 @@ def test_first_draw_in_inference_mode():
     assert torch.equal(model.sample(20).tokens, inside.tokens)
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_each_configuration_has_couplings_of_its_own(flip):
+    """Those of the known-neighbour term, by every instruction set; another configuration's would change tokens."""
+    glasses = la.EdwardsAndersonDisorder((5, 4))
+    model = la.PixelCNN((5, 4), width=4, depth=2, bias=glasses.bias(1.2), n_condition_maps=2, spin_flip_symmetric=flip)
+    contracts.peaked(model.double(), scale=0.4)
+    generator = torch.Generator().manual_seed(1)
+    maps = torch.randn(40, 2, 5, 4, generator=generator, dtype=torch.float64)
+    condition, u = model.condition_of(None, maps), uniforms(3, 0, 40, 20)
+    drawn = draw_by_all(model, u, condition=condition)
+    assert (drawn.log_q - model.log_prob(drawn.tokens, condition)).abs().max() < 1e-10
+    other = draw_by_all(model, u, condition=condition.roll(1, 0))
+    assert not torch.equal(other.tokens, drawn.tokens)
+    engine = drawer(model)
+    assert isinstance(engine, NativeEngine)
+    for engine.instruction_set in range(len(instruction_sets())):
+        assert torch.equal(engine.draw(u, condition).tokens, drawn.tokens)
+    assert torch.equal(engine.draw(u[7:9], condition[7:9]).tokens, drawn.tokens[7:9])
+
+
 def test_first_draws_from_many_threads():
     """Tracing patches modules for the whole process: others must not notice."""
     for seed in range(5):

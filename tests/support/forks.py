@@ -90,6 +90,7 @@ class Server:
         victims: Sequence[int] | None = None,
         absent: Sequence[int] = (),
         patience: float = 60.0,
+        sizes: int = 1,
     ) -> list[Finished]:
         """Run `latticear *words` in several processes that share the work, as a launcher that ends none of them does.
 
@@ -99,6 +100,7 @@ class Server:
             victims: ranks of the processes that are sent the signal; None for all.
             absent: ranks of processes that never come.
             patience: for how many seconds each waits for the others.
+            sizes: how many different sizes the path `once` must have had.
 
         Returns:
             How each process that came ended.
@@ -183,7 +185,7 @@ def _verb(app: Any, request: dict[str, Any], outputs: list[Path]) -> int:
 
 
 def _watch(children: list[_Child], request: dict[str, Any]) -> list[list[Any]]:
-    t_start, signalled, shown, codes = time.monotonic(), False, b"", dict[int, int]()
+    t_start, signalled, shown, codes, sizes = time.monotonic(), False, b"", dict[int, int](), set[int]()
     t_from, waits = None if request["once"] else t_start, request["after"] is not None or request["once"] is not None
     victims = request.get("victims")
     terminal = children[0].terminal
@@ -191,8 +193,9 @@ def _watch(children: list[_Child], request: dict[str, Any]) -> list[list[Any]]:
         os.set_blocking(terminal, False)
     while len(codes) < len(children):
         now = time.monotonic()
-        if t_from is None and any(Path(request["folder"]).glob(request["once"])):
-            t_from = now
+        if t_from is None:
+            sizes |= {path.stat().st_size for path in Path(request["folder"]).glob(request["once"])}
+            t_from = now if len(sizes) >= request.get("sizes", 1) else None
         due = waits and t_from is not None and now - t_from >= (request["after"] or 0)
         if (due and not signalled) or now - t_start > TIMEOUT:
             for child in children:

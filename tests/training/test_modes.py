@@ -17,7 +17,7 @@ from latticear.training import TrainingOptions
 from latticear.training.drawn import FACTORS, drawn_data, heated
 from latticear.training.objectives import LIMIT, reverse_kl
 from latticear.training.suited import suited_options
-from latticear.workflows.train import _headline
+from latticear.workflows.training_steps import _headline
 
 BLUME_CAPEL, COLD = la.BlumeCapel((4, 4), crystal_field=1.99), 0.3
 STRIPES = la.Ising((4, 4), next_nearest=-0.6)

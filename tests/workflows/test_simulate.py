@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,6 @@ import h5py
 import numpy as np
 import pytest
 from support import tiny
-from support.ranks import Ranks
 from support.threaded import side_by_side
 from support.verbs import invoke, refusal
 
@@ -210,33 +206,21 @@ def test_a_finished_file_prints_its_averages_again(begun):
     assert len(before) == len(begun.read_bytes())
 
 
-@pytest.fixture(scope="module")
-def ranks() -> Iterator[Ranks]:
-    with Ranks() as helper:
-        yield helper
-
-
 LONG = ("mc", "--size", "4", "--temperature", "1.5", "--hamiltonian", "edwards_anderson", "--chains", "6")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_processes_that_a_signal_ended_are_continued_by_one(ranks, tmp_path, number):
-    """SIGKILL ends both; SIGTERM comes to the second one, which stops the first."""
+@pytest.mark.parametrize(("number", "victims"), [(signal.SIGKILL, [0, 1]), (signal.SIGTERM, [1])])
+def test_processes_that_a_signal_ended_are_continued_by_one(server, tmp_path, number, victims):
+    """SIGKILL ends both, after two commits; SIGTERM comes to the second one, which stops the first."""
     words = (*LONG, "--thinning", "2", "--thermalization", "40", "--method", "parallel-tempering")
     out = tmp_path / "a.h5"
-    pids = ranks.start(2, tmp_path, *words, "-n", "1000000", "-o", out)
-    sizes, t_start = set(), time.monotonic()
-    while len(sizes) < 4:  # empty, opened, and after two commits
-        time.sleep(0.01)
-        sizes |= {out.stat().st_size} if out.exists() else set()
-        assert time.monotonic() - t_start < 120
-    for pid in pids if number == signal.SIGKILL else pids[1:]:
-        os.kill(pid, number)
-    codes = ranks.wait()
-    assert codes == ([-9, -9] if number == signal.SIGKILL else [75, 75])
+    ended = server.run_together(
+        tmp_path, *words, "-n", "1000000", "-o", "a.h5", size=2, once="a.h5", sizes=4, number=number, victims=victims
+    )
+    assert [each.code for each in ended] == ([-9, -9] if number == signal.SIGKILL else [75, 75])
     if number == signal.SIGTERM:
-        assert "continue with the same command and --append" in (tmp_path / "0.txt").read_text()
-        assert (tmp_path / "1.txt").read_text() == ""
+        assert "continue with the same command and --append" in ended[0].stdout
+        assert ended[1][1:] == ("", "")
     done = read_metadata(out)["n_samples"]
     assert done > 0
     more = ("-n", done + 50, "--json")
@@ -245,11 +229,11 @@ def test_processes_that_a_signal_ended_are_continued_by_one(ranks, tmp_path, num
     assert_same_file(out, tmp_path / "whole.h5")
 
 
-def test_what_all_processes_refuse_is_said_once(ranks, tmp_path):
+def test_what_all_processes_refuse_is_said_once(server, tmp_path):
     (tmp_path / "a.npy").touch()
-    ranks.start(2, tmp_path, *LONG, "-o", "a.npy")
-    assert ranks.wait() == [1, 1]
-    said = "".join((tmp_path / f"{rank}.txt").read_text() for rank in (0, 1))
+    ended = server.run_together(tmp_path, *LONG, "-o", "a.npy", size=2)
+    assert [each.code for each in ended] == [1, 1]
+    said = "".join(each.stdout + each.stderr for each in ended)
     assert said == "2 processes on 1 machine\nerror: a.npy already exists; name another file\n"
 
 
