@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-import math
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ import latticear as la
 from latticear.contracts.tried import conditions_for, random_tokens
 from latticear.models import MODELS, AbstractModel
 
-T, SHAPE = 2.0, (3, 4)
+T, SHAPE = 2.0, (3, 3)
 FIELD, GLASS = la.Ising(SHAPE, field=0.3), la.EdwardsAndersonDisorder(SHAPE)
 
 OPTIONS = {
@@ -28,7 +27,7 @@ OPTIONS = {
     "later sites of couplings": {"n_condition_maps": 2, "bias": GLASS.bias(T, bond_dimension=3)},
     "components": {"n_tokens": 3, "n_components": 2, "bias": la.Components(la.Clock(SHAPE, q=9)).bias(T)},
     "nearest taps": {"taps": "nearest", "spin_flip_symmetric": True},
-    "cells": {"cell": (1, 2)},
+    "cells": {"cell": (3, 1), "taps": "regular"},
     "a network for each site": {"translation_invariant": False, "bias": la.EdwardsAnderson(SHAPE).bias(T)},
     "dropout": {"dropout": 0.5},
     "single precision": {"single_precision": True, "bias": FIELD.bias(T)},
@@ -68,7 +67,7 @@ def test_probabilities_and_gradients(name, what):
     on_device = None if condition is None else condition.cuda()
     log_q, found = model.log_prob(tokens, condition), there.log_prob(tokens.cuda(), on_device)
     assert found.device.type == "cuda"
-    assert (found.cpu() - log_q).abs().max() < 1e-8
+    assert (found.cpu() - log_q).abs().max() < (1e-5 if what == "single precision" else 1e-8)
     assert there.logits(tokens.cuda(), on_device).device.type == "cuda"
     if MODELS[name].has_weights:
         log_q.sum().backward()
@@ -78,23 +77,35 @@ def test_probabilities_and_gradients(name, what):
             assert mine.grad is None or (mine.grad - other.grad.cpu()).abs().max() < 1e-6 * (1 + mine.grad.abs().max())
 
 
+DRAWN = [(n, w) for n, w in CASES if n in ("pixelcnn", "multiscale", "tensor_network") or w in ("plain", "symmetric")]
+"""Every network, and every option with each of the three kinds of drawers."""
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize(("name", "what"), CASES)
+@pytest.mark.parametrize(("name", "what"), DRAWN)
 def test_draws(name, what):
-    """The engine that draws on a device, and the plain loop, with sites held fixed by tensors of the processor."""
+    """What draws on a device, also with sites held fixed, which like conditions may come from the processor."""
     model = build(name, what)
     there, condition = copy.deepcopy(model).cuda(), conditions_for(model, 6)
     given = random_tokens(model, 6)
     held = {"given": given, "where": (given + torch.arange(given.shape[-1])) % 3 == 0}
-    for method, options in (("wavefront", {}), ("wavefront", held), ("reference", held)):
-        here, found = (m.sample(6, seed=1, method=method, condition=condition, **options) for m in (model, there))
+    for options in ({}, held) if what == "plain" else (held,):
+        here, found = (m.sample(6, seed=1, condition=condition, **options) for m in (model, there))
         assert {t.device.type for t in (found.tokens, found.log_q)} == {"cuda"}
-        if what == "single precision":
-            assert (there.log_prob(found.tokens).cpu() - found.log_q.cpu()).abs().max() < 1e-5 or options
-        else:
-            assert torch.equal(found.tokens.cpu(), here.tokens)
-            assert (found.log_q.cpu() - here.log_q).abs().max() < 1e-8
-            assert not options or (found.log_q_given.cpu() - here.log_q_given).abs().max() < 1e-8
+        same = (found.tokens.cpu() == here.tokens).flatten(1).all(1)  # one may differ in single precision, by rounding
+        assert same.sum() >= 6 - (what == "single precision")
+        close = 1e-5 if what == "single precision" else 1e-8
+        assert (found.log_q.cpu() - here.log_q)[same].abs().max() < close
+        assert not options or (found.log_q_given.cpu() - here.log_q_given)[same].abs().max() < close
+
+
+@pytest.mark.gpu
+def test_the_plain_loop():
+    model = build("pixelcnn", "condition and map")
+    options = {"seed": 1, "method": "reference", "condition": conditions_for(model, 6)}
+    here, there = model.sample(6, **options), copy.deepcopy(model).cuda().sample(6, **options)
+    assert there.condition.device.type == "cuda"
+    assert torch.equal(there.tokens.cpu(), here.tokens)
 
 
 @pytest.mark.gpu
@@ -105,4 +116,4 @@ def test_a_copy_goes_to_the_device_and_back(name):
     assert all(part.device.type == "cpu" for part in (*back.parameters(), *back.buffers()))
     tokens = random_tokens(model, 3)
     assert torch.equal(back.log_prob(tokens), model.log_prob(tokens))
-    assert "cuda" in repr(model.cuda()) or not math.prod(p.numel() for p in model.parameters())
+    assert ("cuda" in repr(model.cuda())) == MODELS[name].has_weights

@@ -1,9 +1,9 @@
-"""A CUDA device made of paper: tensors that say they are on it, hold real numbers, and refuse the processor's tensors.
+"""A CUDA device made of paper: its tensors hold real numbers, and refuse to be mixed with those of the processor.
 
-PyTorch's own fake tensors hold no numbers, so code that looks at a number (`.item()`, a mask, a convergence test) cannot
-run on them. Here every operation runs on the processor, and is refused where a real device would refuse it. Each wait
-for the device is written down, and what a CUDA graph records is replayed as a graph does it: the same operations at the
-same places in memory, without a line of Python in between.
+PyTorch's own fake tensors hold no numbers, so code that looks at a number (`.item()`, a mask, a test of convergence)
+cannot run on them. Here every operation runs on the processor, and is refused where a real device would refuse it. Each
+wait for the device is written down, and what a CUDA graph records is replayed as a graph does it: the same operations
+at the same places in memory, without a line of Python in between.
 """
 
 from __future__ import annotations
