@@ -73,7 +73,8 @@ class Objective:
         return loss, metrics
 
     def _likelihood(self, step: int, evaluates: bool) -> tuple[Tensor, Metrics]:
-        with own_random_state(int(generator(self._seed, "dropout", step).integers(2**63))):
+        seed = int(generator(self._seed, "dropout", step).integers(2**63))
+        with own_random_state(seed, self._model.rank.device):
             loss, metrics = forward_kl(self._network, *self._dataset.draw(self._options.batch_size, step))
         if evaluates:
             metrics |= self._dataset.evaluate(self._model, self._options.batch_size)
