@@ -86,7 +86,7 @@ class OnDevice(Tensor):
         return memo.setdefault(id(self), made)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return _moved, (self.elem, self.requires_grad, isinstance(self, torch.nn.Parameter))
+        return self.elem.__reduce_ex__(protocol)  # in a file, where `torch.load` says on which device it is wanted
 
     def __repr__(self, **_: Any) -> str:
         return f"{self.elem!r} on {CUDA}"
@@ -214,11 +214,6 @@ class Graph(list[Any]):
                         old.copy_(now)
 
 
-def _moved(elem: Tensor, requires_grad: bool, is_parameter: bool) -> Tensor:
-    """What a file with a tensor of the device gives: one on the processor, as `map_location="cpu"` makes it."""
-    return torch.nn.Parameter(elem, requires_grad) if is_parameter else elem.requires_grad_(requires_grad)
-
-
 def _tensors(values: Any) -> Iterator[Tensor]:
     for value in values:
         if isinstance(value, Tensor):
@@ -291,6 +286,7 @@ def fake_device() -> Iterator[FakeDevice]:
         for name, value in replaced.items():
             patch.setattr(torch.cuda, name, value)
         patch.setattr(torch, "Generator", _Generators)
+        patch.setattr(torch, "load", _load)
         for blocks in (BLOCK, MultiscalePixelCNN.block, TensorNetwork.block):
             patch.setitem(blocks, "cuda", 64)
         with _Calls(), device:
@@ -319,6 +315,11 @@ class _Calls(TorchFunctionMode):
 
 def _index(value: Any) -> Any:
     return torch.tensor(value).to(CUDA) if isinstance(value, list) else value
+
+
+def _load(file: Any, *, map_location: Any = None, load: Any = torch.load, **how: Any) -> Any:
+    read = load(file, map_location="cpu", **how)
+    return tree_map(lambda t: t.to(CUDA) if isinstance(t, Tensor) else t, read) if _is_cuda(map_location) else read
 
 
 class _Generators(type):

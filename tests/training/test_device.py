@@ -123,7 +123,7 @@ def test_the_random_state_of_the_device_is_left_alone():
     assert torch.rand(3, device="cuda").tolist() == wanted
 
 
-WAITS = {"pixelcnn": 20, "multiscale": 20}
+WAITS = {"pixelcnn": 6, "multiscale": 6}
 
 
 @pytest.mark.parametrize("name", WAITS)
