@@ -60,7 +60,12 @@ TARGETS = [
 
 
 def _losses(model, target, **options):
-    return [step.loss for step in la.fit(model, target, **{"objective": "reverse-kl", "steps": 3, "batch_size": 32, "seed": 1} | options)]
+    return [
+        step.loss
+        for step in la.fit(
+            model, target, **{"objective": "reverse-kl", "steps": 3, "batch_size": 32, "seed": 1} | options
+        )
+    ]
 
 
 @pytest.mark.gpu
