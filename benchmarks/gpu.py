@@ -102,7 +102,7 @@ def drawing(device: str, quick: bool, say: Say) -> Iterator[Row]:
     say(f"a copy moves {copied:.0f} GB/s; a square product in float32 makes {products:.2f}e12 multiply-adds a second")
     yield {"ceilings": limits}
     say(
-        "model       width    L   batch  configurations/s  / forward  of product  of memory   few ms  first s  log q off by"
+        "model       width    L   batch  configurations/s / forward of product of memory   few ms  first s log q off by"
     )
     for size in (4,) if quick else SIZES:
         for name, width in NETWORKS:
@@ -114,8 +114,8 @@ def drawing(device: str, quick: bool, say: Say) -> Iterator[Row]:
             shares = [f"{row[key]:.2f}" if key in row else "-" for key in ("of_product", "of_memory")]
             say(
                 f"{name:10s}{width:7d}{size:5d}{row['batch']:8d}{row['configurations_per_second']:18.0f}"
-                f"{row['over_forward']:11.2f}{shares[0]:>12}{shares[1]:>11}{1e3 * row['few_seconds']:9.1f}{row['first_seconds']:9.1f}"
-                f"{row['log_q_off']:14.1e}"
+                f"{row['over_forward']:10.2f}{shares[0]:>11}{shares[1]:>10}"
+                f"{1e3 * row['few_seconds']:8.1f}{row['first_seconds']:8.1f}{row['log_q_off']:13.1e}"
             )
             yield row
 
@@ -213,9 +213,7 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if torch.device(options.device).type == "cuda" and not torch.cuda.is_available():
-        raise SystemExit(
-            "no GPU: PyTorch sees no CUDA device, and nothing was measured (--device cpu --quick: a trial)"
-        )
+        raise SystemExit("no GPU: PyTorch sees no CUDA device; nothing was measured (to try it: --device cpu --quick)")
     if options.only:
         with options.rows.open("a") as file:
             for row in PARTS[options.only](options.device, options.quick, lambda line: print(line, flush=True)):

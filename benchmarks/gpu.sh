@@ -34,7 +34,7 @@ missing() { # of the packages that the package needs, those that a Python lacks
 
 over() { # make .venv-gpu, which also has the packages of a Python, and install more there
 	"$1" -m venv .venv-gpu || return 1
-	"$1" -c 'import sys; print(*(p for p in sys.path if p.endswith("-packages")), sep="\n")' \
+	"$1" -c 'import os, sys; print(*filter(os.path.isdir, sys.path), sep="\n")' \
 		>"$(.venv-gpu/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/parent.pth"
 	shift
 	.venv-gpu/bin/pip install -q --disable-pip-version-check --retries 1 --timeout 10 "$@" >/dev/null 2>&1
@@ -55,14 +55,25 @@ else
 	sees_a_gpu $python || stop "the PyTorch in .venv sees no GPU: give another Python as PYTHON=..."
 fi
 
-needed=$(missing "$python") || stop "$python is too old: latticear needs Python 3.11"
+own=$python
+needed=$(missing "$own") || stop "$own is too old: latticear needs Python 3.11"
 if [ -n "$needed" ]; then
-	over "$python" $needed || stop "$python lacks these packages, and pip could not fetch them: $needed"
+	over "$own" $needed || stop "$own lacks these packages, and pip could not fetch them: $needed"
 	python=.venv-gpu/bin/python
 fi
 if ! has "$python" pytest hypothesis; then # the tests alone need them
-	over "$python" pytest hypothesis && python=.venv-gpu/bin/python
+	over "$own" $needed pytest hypothesis && python=.venv-gpu/bin/python
 fi
-"$python" setup.py -q build_ext --inplace >/dev/null 2>&1 ||
+"$python" setup.py -q build_ext --inplace >/dev/null 2>&1 || # or, where setuptools is missing or old:
+	cc -O3 -std=gnu11 -fopenmp -fPIC -shared latticear/kernels/*.c -lm -o \
+		"latticear/_native$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')" 2>/dev/null ||
 	echo "make gpu: the kernels for the CPU could not be compiled; PyTorch does their work" >&2
-PYTHONPATH=. exec "$python" benchmarks/gpu.py "$@"
+# the package runs from here without being installed, but for its version, which is looked up in its metadata
+"$python" - <<-'END' || exit 1
+	import pathlib, tomllib
+	project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+	folder = pathlib.Path("build/gpu/latticear.dist-info")
+	folder.mkdir(parents=True, exist_ok=True)
+	folder.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: latticear\nVersion: {project['version']}\n")
+END
+PYTHONPATH=.:build/gpu exec "$python" benchmarks/gpu.py "$@"

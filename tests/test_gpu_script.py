@@ -1,4 +1,4 @@
-"""`make gpu`, as far as a machine without a GPU can run it: its one line, and its measurements at tiny sizes on a CPU."""
+"""`make gpu`, as far as it runs without a GPU: its one line, and its measurements at tiny sizes on a CPU."""
 
 import json
 import os
@@ -23,7 +23,10 @@ def _refusal(**environment):
     ("environment", "line"),
     [
         ({"GPU_DEVICES": "/no/such/device"}, "this machine has no GPU; nothing was measured"),
-        ({"GPU_DEVICES": "/dev/null", "PYTHON": "no-such-python"}, "there is no no-such-python: give one as PYTHON=..."),
+        (
+            {"GPU_DEVICES": "/dev/null", "PYTHON": "no-such-python"},
+            "there is no no-such-python: give one as PYTHON=",
+        ),
         (
             {"GPU_DEVICES": "/dev/null", "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""},
             f"the PyTorch of {sys.executable} sees no GPU: give another Python as PYTHON=...",
@@ -54,7 +57,7 @@ def test_a_part_that_takes_too_long_keeps_what_it_has_found(tmp_path):
     code = (
         "import sys; sys.path.insert(0, 'benchmarks'); import gpu, torch;"
         "gpu.LIMITS['drawing'] = 4; gpu.command = lambda part, options, rows: [sys.executable, '-u', '-c',"
-        "'import json, sys, time; open(sys.argv[1], \"w\").write(json.dumps({\"ceilings\": {}})); time.sleep(60)',"
+        '\'import json, sys, time; open(sys.argv[1], "w").write(json.dumps({"ceilings": {}})); time.sleep(60)\','
         "str(rows)];"
         f"sys.argv[1:] = ['--device', 'cpu', '--quick', '--parts', 'drawing', '--out', '{tmp_path / 'out.txt'}'];"
         "gpu.main()"
