@@ -7,6 +7,7 @@ import inspect
 import math
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from itertools import repeat
 from typing import Any, ClassVar, Self, TypedDict
 
@@ -21,7 +22,7 @@ from latticear.models.conditions import ConditionEmbedding, Conditioning
 from latticear.random_numbers import own_random_state
 from latticear.samples import Samples
 from latticear.sampling.choice import BLOCK, InBlocks
-from latticear.sampling.modes import evaluated
+from latticear.sampling.modes import evaluated, full_precision
 from latticear.sampling.receptive import warn_of_short_reach
 from latticear.sampling.reference import Drawer, Drawn
 from latticear.sampling.stream import draw
@@ -316,7 +317,8 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
         size = max(1, self.sites_at_once[tokens.device.type] // math.prod(tokens.shape[1:]))
         conditions = repeat(None) if condition is None else condition.split(size)
         values = repeat(None) if known is None else known.split(size)
-        parts = [self._log_prob(*part) for part in zip(tokens.split(size), conditions, values, strict=False)]
+        with nullcontext() if torch.compiler.is_compiling() else full_precision(tokens.device):
+            parts = [self._log_prob(*part) for part in zip(tokens.split(size), conditions, values, strict=False)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _log_prob(self, tokens: Tensor, condition: Tensor | None, known: Tensor | None) -> Tensor:

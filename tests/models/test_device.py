@@ -99,6 +99,26 @@ def test_draws(name, what):
         assert not options or (found.log_q_given.cpu() - here.log_q_given)[same].abs().max() < close
 
 
+class _Watched(la.PixelCNN):
+    """Notes whether PyTorch may compute its convolutions in TF32."""
+
+    def _logits(self, tokens, condition):
+        self.seen = torch.backends.cudnn.allow_tf32
+        return super()._logits(tokens, condition)
+
+
+@pytest.mark.gpu
+def test_convolutions_have_all_bits_of_float32(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    model = _Watched((3, 3), width=4, depth=2).cuda()
+    model.log_prob(torch.zeros(2, 3, 3, dtype=torch.uint8, device="cuda"))
+    assert model.seen is False
+    model.seen = None
+    model.sample(2, method="reference")
+    assert model.seen is False
+    assert torch.backends.cudnn.allow_tf32 is True
+
+
 @pytest.mark.gpu
 def test_the_plain_loop():
     model = build("pixelcnn", "condition and map")
