@@ -155,6 +155,9 @@ class FakeDevice(TorchDispatchMode):
             return out
         if func._schema.is_mutable:
             return _same(func, args, kwargs, out)
+        if torch.is_inference_mode_enabled() and func.is_view and not mine[0].is_inference():
+            with torch.inference_mode(False):  # a view of a tensor is made in the mode of that tensor
+                return tree_map(_on_device, out)
         return OnDevice(out) if isinstance(out, Tensor) else tree_map(_on_device, out)
 
     def _run(self, func: Any, inner: Any, kwargs: dict[str, Any], on_device: bool) -> Any:

@@ -113,9 +113,10 @@ def test_a_training_is_resumed_from_a_state_on_the_processor_or_the_device():
 def test_dropout_depends_on_the_seed_and_the_step_alone():
     options = {"temperature": T, "objective": "forward-kl", "data": _data(), "check_data": False}
     model = la.PixelCNNPlusPlus(ISING.shape, width=4, dropout=0.5).cuda()
-    once = _losses(copy.deepcopy(model), ISING, **options)
+    first, *_ = _losses(copy.deepcopy(model), ISING, **options)
     torch.rand(7, device="cuda")
-    assert once == _losses(copy.deepcopy(model), ISING, **options)
+    again, *_ = _losses(copy.deepcopy(model), ISING, **options)
+    assert math.isclose(first, again, rel_tol=1e-6)
 
 
 @pytest.mark.gpu
