@@ -1,10 +1,10 @@
-# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# Two commands do everything on a fresh machine: `make demo` and `make test`; a third, `make gpu`, wants a GPU.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test slow lint docs clean
+.PHONY: demo test slow gpu lint docs clean
 
 $(READY): pyproject.toml setup.py constraints.txt $(wildcard latticear/kernels/*.[ch])
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +24,9 @@ test: $(READY) lint
 slow: $(READY)
 	$(BIN)/pytest -q -m slow
 
+gpu: # installs nothing before it has found a GPU
+	@PYTHON="$(PYTHON)" sh benchmarks/gpu.sh
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,4 +39,4 @@ docs: $(READY)
 	$(BIN)/pdoc --docformat google --math -o docs/api latticear $(MODULES) $(ROOMS)
 
 clean:
-	rm -rf $(VENV) runs docs/api
+	rm -rf $(VENV) .venv-gpu runs docs/api

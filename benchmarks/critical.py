@@ -58,14 +58,16 @@ def seconds_a_step(model: la.models.AbstractModel, ising: la.Ising, config: RunC
     return share * found[0] + (1 - share) * found[1]
 
 
-def train(config: RunConfig, seconds: float, log: bool) -> tuple[la.models.AbstractModel, list[dict]]:
+def train(
+    config: RunConfig, seconds: float, log: bool, device: str = "cpu"
+) -> tuple[la.models.AbstractModel, list[dict]]:
     """The model of the last stage, and what each stage took."""
     shapes, model, told = stages(config.target.space.shape), None, []
     for k, (shape, share) in enumerate(zip(shapes, shares_of(len(shapes)), strict=True)):
         t_start, budget = time.perf_counter(), share * seconds
         here = parse_config(config.to_dict() | {"hamiltonian": config.space | {"shape": shape}})
         ising = here.target.system
-        before, model = model, build_model(here)
+        before, model = model, build_model(here).to(device)
         if before is not None:
             la.transfer_weights(model, before)
         per_step = seconds_a_step(model, ising, config, k)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-__all__ = ["best_of", "keep_memory", "product_rate"]
+__all__ = ["best_of", "keep_memory", "product_rate", "waited_for"]
 
 
 def keep_memory() -> None:
@@ -30,7 +30,18 @@ def best_of(work: Callable[[], object], repeats: int = 5, clock: Callable[[], fl
     return min(times)
 
 
-def product_rate(rows: int, channels: int, taps: int) -> float:
+def waited_for(work: Callable[[], object], device: str) -> Callable[[], None]:
+    """The same work, which ends when a device has done it and not when it has been queued."""
+
+    def waited() -> None:
+        work()
+        if torch.device(device).type == "cuda":
+            torch.cuda.synchronize()
+
+    return waited
+
+
+def product_rate(rows: int, channels: int, taps: int, device: str = "cpu") -> float:
     """Multiply-adds a second of a plain product (rows, taps * channels) x (taps * channels, channels)."""
-    a, b = torch.randn(rows, taps * channels), torch.randn(taps * channels, channels)
-    return rows * taps * channels**2 / best_of(lambda: a @ b, 10)
+    a, b = torch.randn(rows, taps * channels, device=device), torch.randn(taps * channels, channels, device=device)
+    return rows * taps * channels**2 / best_of(waited_for(lambda: a @ b, device), 10)

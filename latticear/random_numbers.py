@@ -164,8 +164,10 @@ def random_stream(seed: int, purpose: str) -> np.random.SeedSequence:
 
 
 @contextmanager
-def own_random_state(seed: int) -> Iterator[None]:
+def own_random_state(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """A context in which PyTorch's global generator starts from a seed; afterwards it is as it was before.
+
+    If a CUDA device is given, so does the global generator of this device, which dropout on it draws from.
 
     Raises:
         ValueError: if the seed is not in [0, 2^64).
@@ -173,7 +175,16 @@ def own_random_state(seed: int) -> Iterator[None]:
     seed = check_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        yield
+        if device is None or device.type != "cuda":
+            yield
+            return
+        before = torch.cuda.get_rng_state(device)
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.cuda.set_rng_state(before, device)
 
 
 def categorical(logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:

@@ -99,14 +99,17 @@ def _loaded(name: str) -> list[str]:
     return sorted(path for path in paths if name in Path(path).name and Path(path).exists())
 
 
-def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+def side_by_side(
+    work: Callable[[Item], Result], items: Iterable[Item], device: torch.device | None = None
+) -> list[Result]:
     """Compute `[work(item) for item in items]` in as many threads as PyTorch may use, one thread for each item.
 
     The results do not depend on the number of threads. The gradient and inference modes of the calling thread hold in
-    all of them.
+    all of them. Work on another `device` than the CPU, which only queues it, is given to it by the calling thread.
     """
     items, n_threads = list(items), torch.get_num_threads()
-    if n_threads == 1 or len(items) < 2:
+    elsewhere = device is not None and device.type != "cpu"
+    if n_threads == 1 or len(items) < 2 or elsewhere:
         return [work(item) for item in items]
     task = partial(_alone, work, torch.is_grad_enabled(), torch.is_inference_mode_enabled())
     with thread_count(1), ThreadPoolExecutor(n_threads) as pool:

@@ -10,12 +10,14 @@ import math
 import random
 import shutil
 import signal
+from contextlib import nullcontext
 
 import hypothesis
 import matplotlib
 import pytest
 import torch
 from support import contracts, forks, tiny
+from support.fake_device import fake_device
 
 import latticear as la
 from latticear.workflows import line_a_minute
@@ -54,12 +56,6 @@ def pytest_collection_finish():
     gc.freeze()
 
 
-def pytest_runtest_setup(item):
-    """Tests marked `gpu` run where there is one."""
-    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     """A short command may take minutes on a busy machine: its line is no error, but an example may show one."""
@@ -74,6 +70,14 @@ def pytest_runtest_protocol(item):
 def seeded():
     """Every test sees the same random numbers, whatever ran before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def device_for_gpu_tests(request):
+    """Tests marked `gpu` run on the CUDA device where there is one, and on a fake one elsewhere."""
+    fake = request.node.get_closest_marker("gpu") and not torch.cuda.is_available()
+    with fake_device() if fake else nullcontext():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -163,7 +163,7 @@ def load(
     if not isinstance(system, ConfigurationSpace):
         raise ValueError(f"a Hamiltonian or a Grid is needed to read configurations, got {system!r}")
     if isinstance(data, Tensor) and values is None and dataset is None and _are_tokens(data, system):
-        return Loaded(data, tuple(data.shape[:1]))
+        return Loaded(data.cpu(), tuple(data.shape[:1]))
     with _source(data, system, dataset, temperature) as source:
         if source.temperatures is not None and temperature is not None:
             _check_single(source.name, source.temperatures, temperature)

@@ -83,8 +83,8 @@ def consistency(
     """
     length, n_chains = tokens.shape[:2]
     step = max(1, length * n_chains * hamiltonian.n_sites // most_sites)
-    joined = hamiltonian.join(tokens[::step].flatten(0, 1)).flatten(1).view(-1, n_chains, hamiltonian.n_sites)
-    used = temperature[::step] if isinstance(temperature, Tensor) else temperature
+    joined = hamiltonian.join(tokens[::step].flatten(0, 1).cpu()).flatten(1).view(-1, n_chains, hamiltonian.n_sites)
+    used = temperature[::step].cpu() if isinstance(temperature, Tensor) else temperature
     with torch.no_grad():
         return _judged(joined, hamiltonian.joint, used)
 

@@ -117,7 +117,8 @@ class Environments:
         """The same on another device."""
         rows = [[tensor.to(device) for tensor in row] for row in self.rows]
         which = None if self.which is None else self.which.to(device)
-        return self._with(rows=rows, weights=self.weights.to(device), which=which)
+        lost, log_scale = self.lost.to(device), self.log_scale.to(device)
+        return self._with(rows=rows, weights=self.weights.to(device), which=which, lost=lost, log_scale=log_scale)
 
     def of_each(self, which: Tensor) -> Environments:
         """The same for a `Sweep` through n configurations, each with one of the instances: int64 `(n,)`."""

@@ -90,12 +90,11 @@ class Sweep:
             ValueError: for given tokens that are not 0..q-1.
         """
         chosen = torch.zeros_like(self._tokens)
+        held = torch.full_like(chosen, u is None, dtype=torch.bool) if u is None or where is None else where
         if tokens is not None:
             chosen.copy_(tokens)
-            held = (
-                chosen if u is None else chosen[torch.zeros_like(chosen, dtype=torch.bool) if where is None else where]
-            )
-            if bool(((held < 0) | (held >= self._weights.n_tokens)).any()):
+            given = chosen[held]
+            if bool(((given < 0) | (given >= self._weights.n_tokens)).any()):
                 raise ValueError(f"tokens must be 0..{self._weights.n_tokens - 1}")
         log_q, log_q_given = torch.zeros(2, self.n, dtype=torch.float64, device=chosen.device)
         logits = log_q.new_empty(*chosen.shape, self._weights.n_tokens) if with_logits else None
@@ -108,14 +107,12 @@ class Sweep:
             if isinstance(self._row, NativeRow):
                 self._row.draw(y, self._known_above(y), choice)
             else:
-                self._draw_row(y, choice)
+                self._draw_row(y, choice, held)
         return Swept(chosen, log_q, log_q_given, logits)
 
-    def _draw_row(self, y: int, choice: Choice) -> None:
+    def _draw_row(self, y: int, choice: Choice, held_nyx: Tensor) -> None:
         for x in range(choice.tokens.shape[2]):
-            logits, given = self.logits(), choice.tokens[:, y, x]
-            held: Tensor | bool = choice.u is None or (False if choice.where is None else choice.where[:, y, x])
-            held = torch.as_tensor(held, device=given.device).expand(self.n)
+            logits, given, held = self.logits(), choice.tokens[:, y, x], held_nyx[:, y, x]
             drawn, log_p = categorical(
                 logits, torch.zeros_like(choice.log_q) if choice.u is None else choice.u[:, y, x]
             )

@@ -74,7 +74,7 @@ class TorchRow:
     def _groups(self, x: int, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Configurations that share a matrix of column x, given their tokens, and that matrix."""
         matrices = self._matrices[x]  # (i, t, s, a, b)
-        if len(matrices) > 1:
+        if self._takes_each(matrices):
             return [(self._each, matrices[self._instances, self._lower(x), tokens])]
         lower, groups = self._lower(x), []
         for t in range(matrices.shape[1]):
@@ -83,6 +83,14 @@ class TorchRow:
                     groups.append((chosen, matrices[0, t, s]))
         return groups
 
+    def _takes_each(self, matrices: Tensor) -> bool:
+        """Whether each configuration takes a matrix of its own.
+
+        On a CPU those that share a matrix of a single instance are looked for, and multiplied by it together; another
+        device would have to be waited for at each site.
+        """
+        return len(matrices) > 1 or matrices.device.type != "cpu"
+
     def _lower(self, x: int) -> Tensor:
         """The tokens of the first row by which matrices are chosen; 0 if there is one matrix for all."""
         return self._tokens[:, 0, x] if self._matrices[x].shape[1] > 1 else torch.zeros_like(self._each)
@@ -90,11 +98,11 @@ class TorchRow:
     def _times_matrices(self, x: int, right: Tensor) -> Tensor:
         """Matrices of column x times sums to the right `(s, n, f, b)`: `(s, n, f, a)`."""
         matrices = self._matrices[x]
-        if len(matrices) > 1:
-            return torch.einsum("nsab,snfb->snfa", matrices[self._instances, self._lower(x)], right)
         q, n, first, _ = right.shape
-        if matrices.shape[1] == 1:
+        if matrices.shape[:2] == (1, 1):
             return torch.bmm(right.flatten(1, 2), matrices[0, 0].mT).view(q, n, first, -1)
+        if self._takes_each(matrices):
+            return torch.einsum("nsab,snfb->snfa", matrices[self._instances, self._lower(x)], right)
         out = right.new_empty(q, n, first, matrices.shape[3])
         lower = self._lower(x)
         for t in range(matrices.shape[1]):

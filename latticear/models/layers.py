@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -91,6 +92,7 @@ class MaskedConv2d(nn.Module):
         else:
             own_row[self.reach + (kind == "B" or n_components > 1) :] = False
         self.register_buffer("mask", mask)
+        self._live = _Live()
         grouped = n_components > 1 and stack != "vertical"
         of_input = _groups(in_channels, n_components)
         of_output = _groups(out_channels // n_parts, n_components).repeat(n_parts)[:, None]
@@ -113,7 +115,7 @@ class MaskedConv2d(nn.Module):
 
     def tap_weights(self) -> Tensor:
         """The weights of the unmasked taps, in the order of `offsets`: `(n_taps, in_channels, out_channels)`."""
-        return self._live_weight()[:, :, self.mask].permute(2, 1, 0)
+        return self._live_weight().flatten(2).index_select(2, self._live.of(self.mask)).permute(2, 1, 0)
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self._live_weight()
@@ -128,6 +130,23 @@ class MaskedConv2d(nn.Module):
         elsewhere = torch.ones_like(self.mask)
         elsewhere[-1, self.reach] = False
         return torch.where(self.own_site[:, :, None, None] | elsewhere, weight, 0)
+
+
+class _Live:
+    """The places where a mask is true, looked for again only where it has changed: a GPU has to be waited for."""
+
+    __slots__ = ("_key", "_places")  # no attributes that a sampler would take for a change of the network
+
+    def __init__(self) -> None:
+        self._key: Any = None
+        self._places = torch.empty(0, dtype=torch.long)
+
+    def of(self, mask: Tensor) -> Tensor:
+        """Indices into the flattened mask, on its device."""
+        key = None if mask.is_inference() else (id(mask), mask.device, mask._version)
+        if key is None or key != self._key:
+            self._key, self._places = key, mask.flatten().nonzero()[:, 0]
+        return self._places
 
 
 def site_layer(in_channels: int, out_channels: int, n_components: int) -> nn.Conv2d | MaskedConv2d:

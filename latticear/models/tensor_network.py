@@ -70,7 +70,7 @@ class TensorNetwork(AbstractModel):
     }
     has_weights: ClassVar[bool] = False
     holds_phases: ClassVar[bool] = False  # there is nothing to learn
-    sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**22, "cuda": 2**24}
+    sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**22, "cuda": 2**20}
 
     def __init__(
         self,

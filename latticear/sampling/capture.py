@@ -22,9 +22,9 @@ class Captured:
     """
 
     def __init__(self, draw: Callable[[Tensor, Given | None], Drawn], u: Tensor, given: Given | None) -> None:
-        self._u = u.clone()
-        self._given = None if given is None else Given(*(part.clone() for part in given))
-        with torch.cuda.device(u.device):
+        with torch.inference_mode(False), torch.no_grad(), torch.cuda.device(u.device):
+            self._u = u.clone()  # in no inference mode, for it is written in any mode later
+            self._given = None if given is None else Given(*(part.clone() for part in given))
             side = torch.cuda.Stream()
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):

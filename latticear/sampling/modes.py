@@ -1,4 +1,4 @@
-"""Evaluation mode: no dropout in what is drawn or weighed."""
+"""Modes of what is drawn or weighed: no dropout, and all bits of float32."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import torch
 from torch import nn
 
-__all__ = ["evaluated", "evaluating"]
+__all__ = ["evaluated", "evaluating", "full_precision"]
 
 Batch = TypeVar("Batch")
 
@@ -40,3 +41,21 @@ def evaluated(model: nn.Module, batches: Iterator[Batch]) -> Iterator[Batch]:
             except StopIteration:
                 return
         yield batch
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """A context in which convolutions on a GPU have the 24 bits of float32.
+
+    PyTorch computes them with 11 bits (TF32) where the GPU can, which is too few for a log-probability: that of a
+    configuration would differ from the one with which it was drawn.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

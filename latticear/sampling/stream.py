@@ -17,6 +17,7 @@ from latticear.lattice import configuration_size
 from latticear.random_numbers import SAMPLING, uniforms
 from latticear.samples import Samples, token_dtype
 from latticear.sampling.choice import SAMPLING_METHODS, drawer
+from latticear.sampling.modes import full_precision
 from latticear.sampling.reference import Autoregressive, Given
 from latticear.threads import wait_passively
 
@@ -72,11 +73,12 @@ def draw(
         first, last = (begin, begin + block) if sampler.padded else (lo, hi)
         u = uniforms(seed, first, last - first, n_sites, stream=stream, device=device)
         rows = torch.arange(first, last, device=device).clamp(lo, hi - 1) - start  # padding repeats a row
-        drawn = sampler.draw(
-            u,
-            None if condition is None else condition[rows],
-            None if held is None else Given(*(part[rows].flatten(1) for part in held)),
-        )
+        with full_precision(device):
+            drawn = sampler.draw(
+                u,
+                None if condition is None else condition[rows],
+                None if held is None else Given(*(part[rows].flatten(1) for part in held)),
+            )
         part = slice(lo - first, hi - first)
         yield Samples(
             tokens=drawn.tokens[part].to(token_dtype(model.n_tokens)),

@@ -52,7 +52,7 @@ class Engine:
         self.lanes = batch * (1 + self.flips)  # lanes of the configurations, then of their flipped images
         self.slope, self.ready, self.by_row = self.schedule.slope, self.schedule.ready, self.schedule.by_row
         self.weights = {
-            (node.name, stage): _Weights(node, self._columns(node, stage))
+            (node.name, stage): _Weights(node, self._columns(node, stage), like.device)
             for node in self.graph.nodes
             if node.has_weights
             for stage in self.schedule.stages_at[node.name]
@@ -70,6 +70,8 @@ class Engine:
         self._captured: dict[bool, Captured] = {}
         first, n_fronts = self.schedule.first_tick, self.schedule.n_fronts
         self.sites = [self._sites(t) for t in range(n_fronts)]
+        on_cpu = self.bias is not None and self.bias.in_raster_order  # its sweep looks at the number of the site
+        self._asked = [sites.cpu() for sites in self.sites] if on_cpu else self.sites
         self.ticks = [
             (t, [list(self._works(t, stage)) for stage in range(self.n_components)]) for t in range(first, n_fronts)
         ]
@@ -141,7 +143,8 @@ class Engine:
             straight, flipped = logits_nbq.chunk(2, 1)
             logits_nbq = straight + flipped.flip(-1)
         if self.bias is not None and self.strengths is not None:
-            logits_nbq = logits_nbq + self.bias.at(tokens, sites, self.strengths).transpose(0, 1)
+            asked = self._asked[t] if sites is self.sites[t] else sites
+            logits_nbq = logits_nbq + self.bias.at(tokens, asked, self.strengths).transpose(0, 1)
         held = None if given is None else Given(*(part[:, sites].T for part in given))
         front = draw_front(logits_nbq, u[:, sites].T, held, 0)
         tokens[:, sites] = front.tokens.T
@@ -314,6 +317,7 @@ class _Weights:
     Args:
         node: the node of the layer.
         columns: the output channels to compute; None for all.
+        device: their device.
 
     Attributes:
         columns: as given.
@@ -322,14 +326,15 @@ class _Weights:
         bias: `(out_channels,)`.
     """
 
-    def __init__(self, node: Node, columns: Tensor | None) -> None:
+    def __init__(self, node: Node, columns: Tensor | None, device: torch.device) -> None:
         self._node, self.columns = node, columns
-        self._taps: list[list[int]] = []
+        self._places = torch.tensor(node.places, dtype=torch.long, device=device)
+        self._taps: list[Tensor] = []
         self.places: list[tuple[Offset, int]] = []
         taps = sorted(enumerate(node.offsets), key=lambda pair: pair[1])
         for _, group in groupby(enumerate(taps), lambda pair: (pair[1][1][0], pair[1][1][1] - pair[0])):
             run = [tap for _, tap in group]
-            self._taps.append([k for k, _ in run])
+            self._taps.append(torch.tensor([k for k, _ in run], device=device))
             self.places.append((run[0][1], len(run)))
         taps_kio, bias = self._read()
         self.runs = [taps_kio[taps].flatten(0, 1).contiguous() for taps in self._taps]
@@ -348,5 +353,5 @@ class _Weights:
         self.bias.copy_(bias)
 
     def _read(self) -> tuple[Tensor, Tensor]:
-        taps_kio, bias = self._node.weights()
+        taps_kio, bias = self._node.weights(self._places)
         return (taps_kio, bias) if self.columns is None else (taps_kio[..., self.columns], bias[self.columns])

@@ -109,15 +109,26 @@ class Node:
         """True if this value is a sum over taps."""
         return self.layer is not None and not (self.is_constant or self.is_incremental)
 
-    def weights(self) -> tuple[Tensor, Tensor]:
-        """The current weights of the layer at its offsets, `(n_taps, in_channels, out_channels)`, and its bias."""
+    def weights(self, places: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The current weights of the layer at its offsets, `(n_taps, in_channels, out_channels)`, and its bias.
+
+        `places` are indices of the layer's taps, on its device; None looks for those of the offsets.
+        """
         layer: Any = self.layer
         if hasattr(layer, "tap_weights"):
-            every = {offset: k for k, offset in enumerate(layer.offsets)}
-            taps_kio = layer.tap_weights()[[every[offset] for offset in self.offsets]].detach()
+            taps_kio = layer.tap_weights()[self.places if places is None else places].detach()
         else:
             taps_kio = layer.weight[:, :, 0, 0].T[None].detach()
         return taps_kio, taps_kio.new_zeros(self.channels) if layer.bias is None else layer.bias.detach()
+
+    @property
+    def places(self) -> list[int]:
+        """Where the layer has the tap of each of the offsets."""
+        layer: Any = self.layer
+        if not hasattr(layer, "tap_weights"):
+            return [0]
+        every = {offset: k for k, offset in enumerate(layer.offsets)}
+        return [every[offset] for offset in self.offsets]
 
     def apply(self, values: Mapping[str, Any]) -> Any:
         """The value of a node without taps, from the values of its inputs by name, each `(rows, C)`."""

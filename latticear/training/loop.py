@@ -204,10 +204,11 @@ def _step(state: TrainingState, objective: Objective, options: TrainingOptions, 
     loss = loss.detach()
     _add_up(processes, model, loss)
     norm = nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], options.clip_norm or math.inf)
-    if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+    value, size = loss.item(), norm.item()  # once: each waits for the device
+    if not (math.isfinite(value) and math.isfinite(size)):
         raise TrainingError(
-            f"the loss stopped being finite at step {state.step + 1} (loss {loss.item()}, gradient norm "
-            f"{norm.item()}); lower the learning rate or clip_norm"
+            f"the loss stopped being finite at step {state.step + 1} (loss {value}, gradient norm {size}); lower the "
+            f"learning rate or clip_norm"
         )
     optimizer.step()
     if state.average is not None:
@@ -217,8 +218,8 @@ def _step(state: TrainingState, objective: Objective, options: TrainingOptions, 
         model.eval()
     return Step(
         state.step,
-        loss.item(),
-        metrics | {"learning_rate": rate, "gradient_norm": norm.item()},
+        value,
+        metrics | {"learning_rate": rate, "gradient_norm": size},
         state,
     )
 

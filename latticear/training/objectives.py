@@ -156,9 +156,11 @@ def batch_metrics(values: Evaluated, temperature: float, n_sites: int) -> Metric
     """
     bound = values.energy + temperature * values.log_q
     weights, n = (-bound / temperature).softmax(0), len(bound)
+    numbers = torch.stack([bound.mean(), bound.std(), values.energy.mean(), weights.square().sum()])
+    mean, spread, mean_energy, sum_squared = numbers.tolist()  # at once: each look waits for the device
     return {
-        "free_energy_per_site": bound.mean().item() / n_sites,
-        "free_energy_error": bound.std().item() / n_sites / math.sqrt(n),
-        "energy_per_site": values.energy.mean().item() / n_sites,
-        "ess": 1 / (n * weights.square().sum().item()),
+        "free_energy_per_site": mean / n_sites,
+        "free_energy_error": spread / n_sites / math.sqrt(n),
+        "energy_per_site": mean_energy / n_sites,
+        "ess": 1 / (n * sum_squared),
     }

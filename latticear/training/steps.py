@@ -82,7 +82,8 @@ class Objective:
 
     def _likelihood(self, step: int, evaluates: bool) -> tuple[Tensor, Metrics]:
         noise = int(generator(self._seed, "dropout", step).integers(2**63))
-        with own_random_state(noise), dropout_of(self._model, noise, self._share.rows.start):
+        device, first = self._model.rank.device, self._share.rows.start
+        with own_random_state(noise, device), dropout_of(self._model, noise, first):
             batch = self._dataset.draw(self._share.n, step, self._share.rows)
             loss, metrics = forward_kl(self._network, *batch, self._share)
         if evaluates:

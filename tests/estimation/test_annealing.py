@@ -160,5 +160,5 @@ def test_wrong_arguments_are_refused(changes, message):
 def test_on_the_gpu():
     hamiltonian, temperature = SYSTEMS["three states"]
     exact = la.exact.enumerate_states(hamiltonian, temperature)
-    found = population_annealing(hamiltonian, temperature, n=6400, exact=exact, device="cuda")
+    found = population_annealing(hamiltonian, temperature, n=3200, exact=exact, device="cuda")
     assert all(abs(e.deviation) < 4 for e in found.values() if e.exact is not None)

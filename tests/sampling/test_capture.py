@@ -76,3 +76,12 @@ def test_replays_are_draws(holds):
         slow, fast = draw_reference(model, u, None, given), engine.draw(u, None, given)
         assert torch.equal(fast.tokens, slow.tokens)
         assert (fast.log_q - slow.log_q).abs().max() < 1e-10
+
+
+@pytest.mark.gpu
+def test_a_graph_that_was_recorded_in_inference_mode_serves_in_any_other():
+    model = _model().cuda()
+    with torch.inference_mode():
+        first = model.sample(8, seed=1)
+    again = model.sample(8, seed=1)
+    assert torch.equal(first.tokens, again.tokens)

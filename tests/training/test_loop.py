@@ -10,6 +10,7 @@ from support import contracts
 
 import latticear as la
 from latticear.exact import all_configurations, enumerate_states
+from latticear.montecarlo import monte_carlo_data
 from latticear.processes import Share
 from latticear.random_numbers import TRAINING
 from latticear.samples import Samples
@@ -339,7 +340,7 @@ def test_metrics_are_per_site_and_finite():
 def test_cuda_trains(objective):
     ising = la.Ising((4, 4))
     model = _tiny((4, 4), bias=ising.bias(2.0)).cuda()
-    data = torch.randint(2, (100, 4, 4)) if objective == "forward-kl" else None
+    data = monte_carlo_data(ising, 2.0, 100, 0, "training") if objective == "forward-kl" else None
     *_, last = la.fit(model, ising, temperature=2.0, steps=5, batch_size=32, objective=objective, data=data)
     assert math.isfinite(last.loss)
     assert last.metrics["ess"] > 0

@@ -32,10 +32,10 @@ from latticear.threads import side_by_side
 
 __all__ = ["MultiscalePixelCNN"]
 
-COLUMNS = 2**13
-"""Number of targets times configurations that are computed together: more would not stay in the cache."""
+COLUMNS = {"cpu": 2**13, "cuda": 2**21}
+"""Number of targets times configurations computed together, by type of device: the cache of a CPU, a GPU's memory."""
 
-LANES = 256
+LANES = {"cpu": 256, "cuda": 4096}
 """Number of configurations that a thread draws together, the same on any number of threads: rounding depends on it."""
 
 
@@ -94,7 +94,7 @@ class MultiscalePixelCNN(AbstractModel):
     name: ClassVar[str] = "multiscale"
     draws_in_raster_order: ClassVar[bool] = False
     sites_at_once: ClassVar[dict[str, int]] = {"cpu": 2**22, "cuda": 2**26}
-    block: ClassVar[dict[str, int]] = {"cpu": 2 * LANES, "cuda": 4096}
+    block: ClassVar[dict[str, int]] = {"cpu": 2 * LANES["cpu"], "cuda": LANES["cuda"]}
     added_later: ClassVar[dict[str, Any]] = {"taps": "regular"}
     training_defaults: ClassVar[dict[str, Any]] = {
         "objective": "forward-reverse-kl",
@@ -284,7 +284,8 @@ class MultiscalePixelCNN(AbstractModel):
             condition: `(B, k)` or None.
             given: sites held fixed, or None.
         """
-        columns = [slice(start, start + LANES) for start in range(0, len(u), LANES)]
+        lanes = LANES[u.device.type]
+        columns = [slice(start, start + lanes) for start in range(0, len(u), lanes)]
         pieces = side_by_side(
             lambda part: self._drawn(
                 u[part],
@@ -292,6 +293,7 @@ class MultiscalePixelCNN(AbstractModel):
                 None if given is None else Given(*(tensor[part] for tensor in given)),
             ),
             columns,
+            u.device,
         )
         return Drawn(*(torch.cat(parts) for parts in zip(*pieces, strict=True)))
 
@@ -329,7 +331,9 @@ class MultiscalePixelCNN(AbstractModel):
             return kernels.log_prob(board.tokens, sites, condition)
         given = self._given(len(board.tokens), condition)
         of_phases = side_by_side(
-            lambda at: list(self._log_probs(at[0], at[1], board, *given)), list(self._targets(sites))
+            lambda at: list(self._log_probs(at[0], at[1], board, *given)),
+            list(self._targets(sites)),
+            board.tokens.device,
         )
         pieces = [piece for of_phase in of_phases for piece in of_phase]
         return (
@@ -397,7 +401,7 @@ class MultiscalePixelCNN(AbstractModel):
             The indices of some of the targets, `(T,)`, and their logits, float64 `(T, B, q)`.
         """
         phase = self._phases[key]
-        for part in places.split(max(1, COLUMNS // max(1, len(board.tokens)))):
+        for part in places.split(max(1, COLUMNS[places.device.type] // max(1, len(board.tokens)))):
             logits_tbq = phase.logits(board, part, embedded, strengths)
             if self._biased.get(key):
                 assert self.bias is not None

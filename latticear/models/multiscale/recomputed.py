@@ -62,6 +62,6 @@ class _Recomputed(torch.autograd.Function):
                         sum_ += term
             return total
 
-        parts = list(side_by_side(of_part, ctx.learning))
+        parts = side_by_side(of_part, ctx.learning, gradients[0].device)
         shared = None if ctx.shared is None else sum((part.pop() for part in parts), torch.zeros_like(ctx.shared))
         return (None, None, shared, *(gradient for part in parts for gradient in part))

@@ -14,6 +14,7 @@ import latticear as la
 from latticear.exact import all_configurations
 from latticear.models import check_autoregressive
 from latticear.models.multiscale.drawer import PhaseDrawer
+from latticear.models.multiscale.network import COLUMNS
 from latticear.sampling import drawer
 from latticear.sampling.probe import randomise
 from latticear.sampling.receptive import dependences
@@ -320,10 +321,10 @@ def test_targets_may_be_taken_in_any_portions(monkeypatch):
     model = contracts.peaked(_biased((6, 6), None, n_condition=1, n_condition_maps=1))
     condition = 0.5 + torch.rand(20, model.conditioning.size, dtype=torch.float64)
     whole = model.sample(20, condition=condition)
-    monkeypatch.setattr("latticear.models.multiscale.network.COLUMNS", 2 * 256)
+    monkeypatch.setitem(COLUMNS, "cpu", 2 * 256)
     parts = model.sample(20, condition=condition)
     assert torch.equal(parts.tokens, whole.tokens)
-    monkeypatch.setattr("latticear.models.multiscale.network.COLUMNS", 2 * 20)
+    monkeypatch.setitem(COLUMNS, "cpu", 2 * 20)
     with torch.no_grad():
         assert (model.log_prob(whole.tokens, condition) - whole.log_q).abs().max() < 1e-10
 
