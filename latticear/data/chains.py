@@ -128,4 +128,4 @@ class ChainWriter(SampleWriter):
         if name in group:
             return group[name]
         options = {"chunks": (RECORD_CHUNK, *shape), "fletcher32": True}
-        return group.create_dataset(name, (0, *shape), values.numpy().dtype, maxshape=(None, *shape), **options)
+        return group.create_dataset(name, (0, *shape), values.cpu().numpy().dtype, maxshape=(None, *shape), **options)
