@@ -27,7 +27,7 @@ from latticear.cli.verb import Verb
 __all__ = ["sample"]
 
 
-@app.command(cls=Verb)
+@app.command(cls=Verb, sharing="together")
 def sample(
     run: Run,
     out: File,

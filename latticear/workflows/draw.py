@@ -28,6 +28,7 @@ from latticear.montecarlo.simulation import (
     method_for,
     monte_carlo,
 )
+from latticear.processes import Processes, current
 from latticear.runs.config import RunConfig, resolve_device
 from latticear.runs.provenance import command, fingerprint
 from latticear.runs.signals import StopSignals
@@ -39,6 +40,7 @@ from latticear.workflows.instances import is_for_any, run_for_instance
 from latticear.workflows.limits import check_disk, check_memory, check_time
 from latticear.workflows.line_a_minute import duration
 from latticear.workflows.lookahead import sum_later_sites
+from latticear.workflows.shared import check_alike, until_stopped
 from latticear.workflows.trained import Report, Say, step_of, trained
 
 __all__ = ["monte_carlo_run", "sample_run"]
@@ -70,6 +72,9 @@ def sample_run(
 ) -> int:
     """Draw samples from the network of a run and write them to a file, of the kind that its ending asks for.
 
+    If `torch.distributed` has joined several processes, each makes this call: blocks of the random stream are dealt out
+    to them, and the first process writes all of them, in order, to the file that one process alone would write.
+
     Args:
         path: run directory.
         out: the file.
@@ -90,10 +95,11 @@ def sample_run(
 
     Raises:
         ValueError: for a file or an option that does not go with the run, or an ending that says no kind of file.
-        KeyboardInterrupt: if a signal stopped the sampling. The file keeps the samples written so far; the exception
-            has a message if they are in a file of another name.
+        KeyboardInterrupt: if a signal to one of the processes stopped the sampling. The file keeps the samples written
+            so far; the exception has a message if they are in a file of another name.
     """
     check_ending(out, append=append, has_given=given is not None)
+    processes = current()
     run = trained(path, device)
     if is_for_any(run):
         run, instance = run_for_instance(run, instance), None
@@ -105,28 +111,43 @@ def sample_run(
         held = held._replace(condition=setting.condition.expand(len(held.tokens), -1))
     attributes = {"seed": seed, "temperature": setting.temperature, "condition": condition}
     attributes |= _origin(path, model, held)
-    if not out.exists():
-        check_disk(out, n, "configurations", _least_bytes(setting.system))
-    with (
-        StopSignals() as stop,
-        writer_for(
+    check_alike(processes, f"the network of {path}", attributes["weights"])
+    free = partial(model.sample_batches, condition=setting.condition)
+    draw = free if held is None else partial(held.sample_batches, model)
+    with StopSignals() as stop:
+        if not processes.is_first:
+            for _ in _drawn(draw, processes.of_first(), n, seed, processes, stop):
+                pass
+            return n
+        if not out.exists():
+            check_disk(out, n, "configurations", _least_bytes(setting.system))
+        with writer_for(
             out,
             setting.system,
             attributes=attributes,
             append=append,
             has_given=held is not None,
             n_condition=model.conditioning.size,
-        ) as writer,
-    ):
-        done = writer.n_written
-        if done < n:
-            free = partial(model.sample_batches, condition=setting.condition)
-            draw = free if held is None else partial(held.sample_batches, model)
-            batches = draw(n - done, seed=seed, start=done)
-            for _ in _written(batches, writer, setting.system, n, report, stop):
-                pass
+        ) as writer:
+            for batch in _drawn(draw, processes.of_first(writer.n_written), n, seed, processes, stop):
+                writer.write(batch, setting.system.token_energy(batch.tokens))
+                report(writer.n_written, n, "")
     _say_what_is_left_out(writer, out, say)
     return writer.n_written
+
+
+def _drawn(
+    draw: Callable[..., Iterator[Samples]], done: int, n: int, seed: int, processes: Processes, stop: StopSignals
+) -> Iterator[Samples]:
+    """Samples done .. n - 1 in order, of which each process draws its share.
+
+    Raises:
+        KeyboardInterrupt: between two batches, if a signal to one of the processes requested to stop.
+    """
+    if done >= n:
+        return
+    mine = until_stopped(draw(n - done, seed=seed, start=done, processes=processes), stop)
+    yield from mine if processes.size == 1 else processes.in_turn(batch.detached() for batch in mine)
 
 
 def _origin(path: Path, model: AbstractModel, held: Held | None) -> dict[str, Any]:
