@@ -278,8 +278,7 @@ def speaks_first(text: str) -> bool:
     if not _stores:
         return int(os.environ.get("RANK", 0)) == 0
     try:
-        said = f"{os.environ.get('RANK', 0)} {text}"  # processes may have the same to say
-        return _stores[0].compare_set("end", "", said) == said.encode()
+        return _stores[0].compare_set("end", "", text) == text.encode()
     except RuntimeError:
         return True  # the store was in the process that has ended
 

@@ -12,7 +12,7 @@ from typing import Literal, TextIO
 
 import typer
 
-__all__ = ["AGAIN", "INTERRUPTED", "Sharing", "launched", "say_why", "status_of_interruption", "waits"]
+__all__ = ["AGAIN", "INTERRUPTED", "Sharing", "launched", "say_why", "status_of_interruption"]
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -83,20 +83,6 @@ def say_why(line: str) -> None:
         is_first = speaks_first(line)
     if is_first:
         typer.echo(line, file=_silenced[-1] if _silenced else sys.stderr)
-
-
-def waits(what: str) -> bool:
-    """Whether this process has nothing to do in work that is not divided; the first process, which does it, says so.
-
-    Args:
-        what: the work.
-    """
-    from latticear.processes import current
-
-    processes = current()
-    if processes.size > 1 and processes.is_first:
-        typer.echo(f"note: {what}: not divided, the first of {processes.size} processes does it alone", err=True)
-    return not processes.is_first
 
 
 def status_of_interruption() -> int:
