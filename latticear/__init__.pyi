@@ -10,6 +10,7 @@ from . import (
     montecarlo as montecarlo,
     observables as observables,
     plotting as plotting,
+    processes as processes,
     sampling as sampling,
     targets as targets,
     training as training,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -31,12 +32,17 @@ PATIENCE = "LATTICEAR_PATIENCE"
 JOINING, WORKING = 300.0, 3600.0
 """Default seconds: until all have come; and later, while one of them may write a file or compute an exact result."""
 
+LEAVING = timedelta(seconds=1)
+"""How long the first process waits for the others at the end; those that were killed never come."""
+
 SOON = 0.2
 """Seconds of work after which processes that deal out items give each other what they have made."""
 
 NEEDED = ("RANK", "MASTER_ADDR", "MASTER_PORT")
 """Environment variables that must be set beside WORLD_SIZE."""
 
+_launched: list[Processes] = []
+"""The processes that `together` has tried to join."""
 _stores: list[dist.Store] = []
 """The store of the processes that `together` has joined, in which one of them says why the computation ended."""
 
@@ -249,6 +255,7 @@ def together(patience: float | None = None) -> Iterator[Processes]:
     has_gpu = torch.cuda.is_available()
     if has_gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+    _launched.append(processes)
     with _reaching(processes):
         store, rank, size = next(dist.rendezvous("env://", timeout=joining))
         store.set_timeout(joining)
@@ -262,11 +269,20 @@ def together(patience: float | None = None) -> Iterator[Processes]:
         )
     try:
         yield processes
-        processes.wait()  # the first process holds the store that the others may still read
+        processes.wait()
     finally:
-        _stores.clear()
         with suppress(RuntimeError):
             dist.destroy_process_group()
+        with suppress(RuntimeError):
+            _leave(processes, _stores.pop())
+
+
+def _leave(processes: Processes, store: dist.Store) -> None:
+    """Let the first process, which holds the store, leave last: the others may have to ask who says what happened."""
+    if processes.is_first:
+        store.wait([f"left {rank}" for rank in range(1, processes.size)], LEAVING)
+    else:
+        store.set(f"left {processes.rank}", "")
 
 
 def speaks_first(text: str) -> bool:
@@ -275,10 +291,12 @@ def speaks_first(text: str) -> bool:
     Args:
         text: what it has to say.
     """
+    rank = os.environ.get("RANK", "0")
     if not _stores:
-        return int(os.environ.get("RANK", 0)) == 0
+        return rank == "0" or bool(_launched)  # each that has waited in vain says so
+    said = f"{rank}: {text}"
     try:
-        return _stores[0].compare_set("end", "", text) == text.encode()
+        return _stores[0].compare_set("end", "", said) == said.encode()
     except RuntimeError:
         return True  # the store was in the process that has ended
 
@@ -308,8 +326,8 @@ def _reaching(processes: Processes) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = " ".join(str(error).split("\n")[0].split())
+        first_line = re.sub(r"^\[\S*\] ", "", str(error).split("\n")[0])  # without the place in the source of PyTorch
         raise ProcessesError(
             f"process {processes.rank} of {processes.size} (from 0) cannot reach the others: one of them has ended or "
-            f"never came ({reason})"
+            f"never came ({first_line.split('. ')[0]})"
         ) from error

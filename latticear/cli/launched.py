@@ -12,7 +12,7 @@ from typing import Literal, TextIO
 
 import typer
 
-__all__ = ["AGAIN", "INTERRUPTED", "Sharing", "launched", "say_why", "status_of_interruption"]
+__all__ = ["AGAIN", "INTERRUPTED", "Sharing", "is_first", "launched", "say_why", "status_of_interruption", "waits"]
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -45,10 +45,11 @@ def launched(verb: str, sharing: Sharing) -> Iterator[None]:
     Raises:
         typer.Exit: for a command that several processes cannot share, or if they do not find each other.
     """
+    if sharing == "together":
+        _read_slurm()
     size = os.environ.get("WORLD_SIZE")
     with _interruptible():
         if size is None or sharing == "apart":
-            _note_tasks(sharing)
             _works_apart.append(True)
             try:
                 yield
@@ -59,6 +60,7 @@ def launched(verb: str, sharing: Sharing) -> Iterator[None]:
 
         if int(size) > 1 and sharing == "alone":
             fail(ValueError(f"{verb} runs in one process, got {size}: start it without a launcher such as torchrun"))
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # else pages of C++ before the one line of an error
         from latticear.processes import together
 
         with one_line_errors(), together() as processes:
@@ -73,30 +75,51 @@ def launched(verb: str, sharing: Sharing) -> Iterator[None]:
 
 def say_why(line: str) -> None:
     """Print on standard error why a command ends; of several processes that share it, only one says so."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or _works_apart:
-        is_first = True
-    elif "latticear.processes" not in sys.modules:  # an option that does not exist: the same in all processes
-        is_first = int(os.environ.get("RANK", 0)) == 0
-    else:
-        from latticear.processes import speaks_first
-
-        is_first = speaks_first(line)
-    if is_first:
+    if _works_apart or _is_first_to_say(line):
         typer.echo(line, file=_silenced[-1] if _silenced else sys.stderr)
 
 
+def is_first() -> bool:
+    """Whether this is the first of the processes that a launcher has started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def waits(what: str) -> bool:
+    """Whether this process only waits while the first one does work that is not divided, and says so.
+
+    Args:
+        what: the work.
+    """
+    from latticear.processes import current
+
+    processes = current()
+    if processes.size > 1 and processes.is_first:
+        typer.echo(f"note: {what}: not divided, the first of {processes.size} processes does it alone", err=True)
+    return not processes.is_first
+
+
+def _is_first_to_say(line: str) -> bool:
+    if "latticear.processes" not in sys.modules:  # an option that does not exist, say: the same in all processes
+        return is_first()
+    from latticear.processes import speaks_first
+
+    return speaks_first(line)
+
+
 def status_of_interruption() -> int:
-    """The exit status of a command that was interrupted, in this process or in another one."""
+    """The exit status of a command that was interrupted, by a signal to this process or to one that shares its work."""
     from latticear.runs.signals import received
 
-    return INTERRUPTED if received() == signal.SIGINT else AGAIN
+    by_another = received() is None and int(os.environ.get("WORLD_SIZE", 1)) > 1
+    return AGAIN if by_another or received() in (signal.SIGTERM, signal.SIGUSR1) else INTERRUPTED
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Let the signals of a queue interrupt a command wherever it is; `StopSignals` then waits for a better moment."""
-    from latticear.runs.signals import NUMBERS, interrupt
+    from latticear.runs.signals import NUMBERS, forget, interrupt
 
+    forget()
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -125,12 +148,20 @@ def _silent() -> Iterator[None]:
             _silenced.pop()
 
 
-def _note_tasks(sharing: Sharing) -> None:
-    """Say that the tasks of srun work alone if nobody has told them of each other."""
+def _read_slurm() -> None:
+    """Take the place of this process from srun, unless a launcher has said it.
+
+    The batch script says at which address they meet, MASTER_ADDR and MASTER_PORT; without, each works alone.
+    """
     tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
-    if sharing == "together" and tasks != "1":
+    if "WORLD_SIZE" in os.environ or tasks == "1":
+        return
+    if "MASTER_ADDR" not in os.environ:
         typer.echo(
-            f"note: srun has started {tasks} tasks, and each works alone: to share the work they need RANK, "
-            f"WORLD_SIZE, MASTER_ADDR and MASTER_PORT (docs/many-processes.md)",
+            f"note: srun has started {tasks} tasks, and each works alone: to share the work, set MASTER_ADDR and "
+            f"MASTER_PORT in the batch script (docs/many-processes.md)",
             err=True,
         )
+        return
+    places = {"RANK": "SLURM_PROCID", "LOCAL_RANK": "SLURM_LOCALID", "WORLD_SIZE": "SLURM_STEP_NUM_TASKS"}
+    os.environ |= {name: os.environ[given] for name, given in places.items() if given in os.environ}

@@ -116,9 +116,16 @@ def train(
 
 @contextmanager
 def _interruption(out: Path, console: Console) -> Iterator[None]:
-    """Say that nothing was saved if the user interrupts before the run is begun; later the run saves itself."""
+    """Say that nothing was saved if the user interrupts before the run is begun; later the run saves itself.
+
+    If another process has ended, say how to go on.
+    """
+    from latticear.processes import ProcessesError
+
     try:
         yield
+    except ProcessesError as error:
+        raise ProcessesError(f"{error}; continue with: the same command and --resume") from error
     except KeyboardInterrupt:
         if not out.exists():
             console.print("interrupted before the first step: nothing was saved")

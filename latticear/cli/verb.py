@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from latticear.cli.display import fail
+from latticear.cli.launched import is_first
 
 __all__ = ["SeveralTemperatures", "Verb"]
 
@@ -94,10 +95,12 @@ class Verb(TyperCommand):
             self._check(ctx, args)
         try:
             return super().parse_args(ctx, args)
-        except typer.BadParameter as error:
-            if error.param is None or not str(error.message).startswith("must be"):
-                raise  # an option without a value, and the like
-            fail(ValueError(f"{error.param.opts[0]} {error.message}"))
+        except typer.TyperException as error:
+            if isinstance(error, typer.BadParameter) and error.param and str(error.message).startswith("must be"):
+                fail(ValueError(f"{error.param.opts[0]} {error.message}"))
+            if not is_first():
+                raise typer.Exit(2) from None  # the first process says it for all
+            raise  # an option without a value, and the like
 
     def _check(self, ctx: Any, args: list[str]) -> None:
         earlier: dict[str, str | None] = {}

@@ -83,7 +83,7 @@ def estimate(
         check: the model that drew the samples, which is then checked with independent configurations of the target
             (`la.independent_check`; this takes seconds); True for such a check without the model; a `Check` made
             before; None for no check.
-        processes: processes that measure together, as `latticear.processes.together` gives them: each makes this call
+        processes: processes that measure together, as `la.processes.together` gives them: each makes this call
             with the batches that are its own, `model.sample_batches(n, processes=processes)`, and all get the estimates
             from the samples of all.
 

@@ -18,6 +18,7 @@ from latticear.arguments import check_integer, check_keywords, described
 from latticear.hamiltonians import BoltzmannBias, hamiltonian_from_dict
 from latticear.lattice import check_shape, configuration_size
 from latticear.models.conditions import ConditionEmbedding, Conditioning
+from latticear.models.dropout import of_configurations
 from latticear.processes import ALONE, Processes
 from latticear.random_numbers import own_random_state
 from latticear.samples import Samples
@@ -316,7 +317,10 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
         size = max(1, self.sites_at_once[tokens.device.type] // math.prod(tokens.shape[1:]))
         conditions = repeat(None) if condition is None else condition.split(size)
         values = repeat(None) if known is None else known.split(size)
-        parts = [self._log_prob(*part) for part in zip(tokens.split(size), conditions, values, strict=False)]
+        parts = []
+        for k, part in enumerate(zip(tokens.split(size), conditions, values, strict=False)):
+            of_configurations(k * size, len(part[0]))
+            parts.append(self._log_prob(*part))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _log_prob(self, tokens: Tensor, condition: Tensor | None, known: Tensor | None) -> Tensor:
@@ -384,7 +388,7 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
         """Yield the samples of `sample` batch by batch, in constant memory.
 
         The argument `stream` selects one of the random-number streams of the seed (`latticear.random_numbers`). With
-        `processes`, which `latticear.processes.together` gives, each of them makes this call and gets its own batches:
+        `processes`, which `la.processes.together` gives, each of them makes this call and gets its own batches:
         batch i of all is that of process i modulo their number.
         """
         self._check_condition(condition, n)

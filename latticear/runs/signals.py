@@ -6,7 +6,7 @@ import signal
 import threading
 from typing import Any
 
-__all__ = ["NUMBERS", "StopSignals", "interrupt", "received"]
+__all__ = ["NUMBERS", "StopSignals", "forget", "interrupt", "received"]
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """Ctrl-C, and the signals by which queues announce the end of a job."""
@@ -17,6 +17,11 @@ _received: list[int] = []
 def received() -> int | None:
     """The number of the last signal that asked this process to stop; None if there was none."""
     return _received[-1] if _received else None
+
+
+def forget() -> None:
+    """Forget the signals of earlier computations."""
+    _received.clear()
 
 
 def interrupt(number: int, frame: object) -> None:

@@ -228,7 +228,10 @@ def _add_up(processes: Processes, model: AbstractModel, loss: Tensor) -> None:
     if processes.size == 1:
         return
     gradients = [weights.grad for weights in model.parameters() if weights.grad is not None]
-    message = torch.cat([gradient.flatten() for gradient in gradients]) if gradients else loss.new_zeros(0)
+    if not gradients:  # a model without weights
+        processes.add(loss)
+        return
+    message = torch.cat([gradient.flatten() for gradient in gradients])
     processes.add(message, loss)
     pieces = message.split([gradient.numel() for gradient in gradients])
     torch._foreach_copy_(gradients, [p.view_as(g) for p, g in zip(pieces, gradients, strict=True)])

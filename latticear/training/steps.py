@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from latticear.models import AbstractModel
+from latticear.models.dropout import dropout_of
 from latticear.processes import ALONE, Processes
 from latticear.random_numbers import generator, own_random_state
 from latticear.targets import AbstractTarget
@@ -80,7 +81,8 @@ class Objective:
         return loss, metrics
 
     def _likelihood(self, step: int, evaluates: bool) -> tuple[Tensor, Metrics]:
-        with own_random_state(int(generator(self._seed, "dropout", step).integers(2**63))):
+        noise = int(generator(self._seed, "dropout", step).integers(2**63))
+        with own_random_state(noise), dropout_of(self._model, noise, self._share.rows.start):
             batch = self._dataset.draw(self._share.n, step, self._share.rows)
             loss, metrics = forward_kl(self._network, *batch, self._share)
         if evaluates:

@@ -44,13 +44,14 @@ def test_a_run_killed_at_random_moments_ends_bit_for_bit_as_if_not(server, tmp_p
     assert sorted(os.listdir(tmp_path / "a" / "checkpoints")) == ["step-59", "step-60"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_saves_and_says_how_to_go_on(server, tmp_path, number):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGUSR1, 75)])
+def test_a_signal_saves_and_says_how_to_go_on(server, tmp_path, number, code):
+    """75 tells a queue to run the same command again."""
     words = ("--set", "training.steps=60", "--set", "training.checkpoint_every=7")
     done = server.run(
         tmp_path, "train", *tiny.OPTIONS, *words, "--out", "a", once="a/checkpoints/step-*", number=number
     )
-    assert (done.code, done.stderr) == (130, "")
+    assert (done.code, done.stderr) == (code, "")
     assert done.stdout.endswith("interrupted: saved in a; continue with: latticear train --out a --resume\n")
     run = RunDirectory(tmp_path / "a")
     assert 7 <= len(run.metrics()) < 60

@@ -16,6 +16,7 @@ from latticear.checksums import ChangedFileWarning, DamagedError
 from latticear.data import load_configurations, read_metadata
 from latticear.runs.config import build_model, load_config
 from latticear.runs.directory import RunDirectory, load_model
+from latticear.runs.signals import NUMBERS
 from latticear.threads import ThreadsWarning
 from latticear.training import TrainingError, fit, steps as training
 from latticear.workflows import (
@@ -111,9 +112,9 @@ def test_the_checkpoint_has_the_averaged_weights(tmp_path, data, monkeypatch):
         assert not torch.equal(saved, raw)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_where_the_run_is(tmp_path, run, number):
-    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(n) for n in NUMBERS]
 
     def interrupt(done: int, total: int, text: str) -> None:
         if done == 6:
@@ -121,7 +122,7 @@ def test_a_signal_saves_where_the_run_is(tmp_path, run, number):
 
     out = tmp_path / "run"
     assert train_run(out, None, tiny.SETS, tiny.VALUES, resume=False, report=interrupt) is False
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(n) for n in NUMBERS] == before
     assert RunDirectory(out).latest().name == "step-6"
     assert len(RunDirectory(out).metrics()) == 6
     assert "finished" not in RunDirectory(out).read_json("environment.json")
