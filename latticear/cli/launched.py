@@ -63,7 +63,7 @@ def launched(verb: str, sharing: Sharing) -> Iterator[None]:
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # else pages of C++ before the one line of an error
         from latticear.processes import together
 
-        with one_line_errors(), together() as processes:
+        with one_line_errors(), together() as processes, one_line_errors():
             line = str(processes)
             if processes.is_first:
                 typer.echo(line, err=True)
@@ -71,6 +71,7 @@ def launched(verb: str, sharing: Sharing) -> Iterator[None]:
             else:
                 with _silent():
                     yield
+            processes.wait()  # while they can still ask who says why one has ended
 
 
 def say_why(line: str) -> None:

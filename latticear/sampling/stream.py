@@ -97,8 +97,8 @@ def common_block(sampler: Drawer, processes: Processes) -> int:
     sizes = processes.gather(sampler.block)
     if len(set(sizes)) > 1:
         raise ValueError(
-            f"the processes draw blocks of {', '.join(map(str, sizes))} configurations, which must be equal: use "
-            f"devices of one kind"
+            f"the processes draw blocks of {', '.join(map(str, sizes))} configurations, which must be equal: give each "
+            f"as many threads (OMP_NUM_THREADS), and a device of one kind"
         )
     return sampler.block
 
