@@ -7,16 +7,18 @@ added does, and with it the rounding.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -33,6 +35,9 @@ JOINING, WORKING = 300.0, 3600.0
 LEAVING = timedelta(seconds=1)
 """How long the first process waits for the others at the end; those that were killed never come."""
 
+SOON = 0.2
+"""Seconds of work after which processes that deal out items give each other what they have made."""
+
 NEEDED = ("RANK", "MASTER_ADDR", "MASTER_PORT")
 """Environment variables that must be set beside WORLD_SIZE."""
 
@@ -40,6 +45,9 @@ _launched: list[Processes] = []
 """The processes that `together` has tried to join."""
 _stores: list[dist.Store] = []
 """The store of the processes that `together` has joined, in which one of them says why the computation ended."""
+
+
+Item = TypeVar("Item")
 
 
 class ProcessesError(RuntimeError):
@@ -71,6 +79,50 @@ class Processes:
     def share(self, n: int) -> Share:
         """The part of n configurations that this process works on."""
         return Share(n, slice(self.rank * n // self.size, (self.rank + 1) * n // self.size), self)
+
+    def deal(self, numbers: range) -> range:
+        """Those of some numbers that this process works on, if they are dealt out in turn."""
+        return numbers[self.rank :: self.size]
+
+    def in_turn(self, mine: Iterable[Item]) -> Iterator[Item]:
+        """The items of all processes in the order in which they were dealt out, in each process.
+
+        Item i of all is the next one of process i modulo `size`. The processes give each other their items about every
+        `SOON` seconds, so that in each of them the iterator has to be used up, or left after the same item.
+
+        Args:
+            mine: the items of this process, which can be pickled.
+
+        Raises:
+            KeyboardInterrupt: in all processes, once it has been raised in one of them while its next item was made;
+                the items of all that come before this one have been yielded then.
+        """
+        if self.size == 1:
+            yield from mine
+            return
+        mine, n = iter(mine), 1
+        while True:
+            t_start = time.perf_counter()
+            made, interrupted = _made(mine, n)
+            longer = 2 * n if time.perf_counter() - t_start < SOON / 2 else n
+            rounds = self.gather((made, interrupted, longer))
+            for items in itertools.zip_longest(*(items for items, _, _ in rounds), fillvalue=_NOTHING):
+                yield from itertools.takewhile(lambda item: item is not _NOTHING, items)
+                if items[-1] is _NOTHING:
+                    break
+            if any(interrupted for _, interrupted, _ in rounds):
+                raise KeyboardInterrupt
+            if len(rounds[-1][0]) < n:
+                return
+            n = rounds[0][2]
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all processes, in the order of their ranks; they can be pickled."""
+        values: list[Any] = [value] * self.size
+        if self.size > 1:
+            with _reaching(self):
+                dist.all_gather_object(values, value)
+        return values
 
     def add(self, *tensors: Tensor) -> None:
         """Replace each tensor by its sum over all processes."""
@@ -126,6 +178,19 @@ class Processes:
 
 ALONE = Processes()
 """A single process."""
+
+_NOTHING = object()
+"""Stands for the items that a process has not made."""
+
+
+def _made(items: Iterator[Item], n: int) -> tuple[list[Item], bool]:
+    """The next n items, or those before the end or an interruption; and whether there was one."""
+    made: list[Item] = []
+    try:
+        made.extend(itertools.islice(items, n))
+    except KeyboardInterrupt:
+        return made, True
+    return made, False
 
 
 @dataclass(frozen=True)

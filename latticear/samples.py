@@ -125,6 +125,13 @@ class Samples:
             records={name: values[part] for name, values in self.records.items()},
         )
 
+    def detached(self) -> Samples:
+        """The same samples on the CPU, apart from any larger batch that they are a part of: to be sent elsewhere."""
+        named = {
+            name: _detached(getattr(self, name)) for name in ("tokens", "log_q", "condition", "log_q_given", "where")
+        }
+        return replace(self, **named, records={name: _detached(values) for name, values in self.records.items()})
+
     @staticmethod
     def cat(batches: Sequence[Samples]) -> Samples:
         """Concatenate batches that follow each other in one random-number stream."""
@@ -146,6 +153,14 @@ class Samples:
                 if all(name in batch.records for batch in batches)
             },
         )
+
+
+def _detached(values: Tensor | None) -> Any:
+    """A tensor on the CPU with no memory but its own; one row for all samples stays a single row in memory."""
+    if values is None:
+        return None
+    values = values.detach().cpu()
+    return values.clone() if values.untyped_storage().nbytes() > values.nbytes else values
 
 
 def check_log_q(name: str, log_q: Tensor, n_sites: int, *, row: str, first: int = 0) -> None:

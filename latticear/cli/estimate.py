@@ -9,6 +9,7 @@ import typer
 
 from latticear.cli.app import app
 from latticear.cli.display import Progress, one_line_errors, open_console, print_estimates, print_likelihood
+from latticear.cli.launched import waits
 from latticear.cli.options import (
     AsJson,
     Data,
@@ -50,7 +51,7 @@ OF_FILES = {"size": "--size", "hamiltonian": "--hamiltonian", "sets": "--set", "
 """Options that a run has no use for."""
 
 
-@app.command(cls=SeveralTemperatures)
+@app.command(cls=SeveralTemperatures, sharing="together")
 def estimate(
     ctx: typer.Context,
     run: RunOrFile,
@@ -95,6 +96,8 @@ def estimate(
         given = _given(ctx)
         if run.is_file():
             _refuse(given, OF_RUNS, f"{run} is a file of configurations, not a run", "leave it out")
+            if waits("the averages of a file"):
+                return
             result = estimate_file(
                 run,
                 (lambda: system_of(size, None, hamiltonian, sets)) if given & {"size", "hamiltonian", "sets"} else None,
@@ -116,6 +119,8 @@ def estimate(
                 raise ValueError(
                     f"{run} is a run on a grid, which has no energy: leave --temperature, --method and --instance out"
                 )
+            if waits("the likelihood of configurations"):
+                return
             likelihood = likelihood_run(run, n=n, data=file, device=device, dataset=dataset)
             typer.echo(json.dumps(likelihood)) if as_json else print_likelihood(console, likelihood)
             return
@@ -135,6 +140,8 @@ def estimate(
                 report=progress,
                 say=(lambda _: None) if as_json else console.print,
             )
+        if not results:
+            return  # this process has drawn samples for the first one
         if as_json:
             content = [result.to_dict() for result in results]
             typer.echo(json.dumps(content[0] if len(content) == 1 else {"estimates": content}))

@@ -12,7 +12,7 @@ from typing import Literal, TextIO
 
 import typer
 
-__all__ = ["AGAIN", "INTERRUPTED", "Sharing", "is_first", "launched", "say_why", "status_of_interruption"]
+__all__ = ["AGAIN", "INTERRUPTED", "Sharing", "is_first", "launched", "say_why", "status_of_interruption", "waits"]
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -63,7 +63,7 @@ def launched(verb: str, sharing: Sharing) -> Iterator[None]:
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # else pages of C++ before the one line of an error
         from latticear.processes import together
 
-        with one_line_errors(), together() as processes:
+        with one_line_errors(), together() as processes, one_line_errors():
             line = str(processes)
             if processes.is_first:
                 typer.echo(line, err=True)
@@ -71,6 +71,7 @@ def launched(verb: str, sharing: Sharing) -> Iterator[None]:
             else:
                 with _silent():
                     yield
+            processes.wait()  # while they can still ask who says why one has ended
 
 
 def say_why(line: str) -> None:
@@ -82,6 +83,20 @@ def say_why(line: str) -> None:
 def is_first() -> bool:
     """Whether this is the first of the processes that a launcher has started, or the only one."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def waits(what: str) -> bool:
+    """Whether this process only waits while the first one does work that is not divided, and says so.
+
+    Args:
+        what: the work.
+    """
+    from latticear.processes import current
+
+    processes = current()
+    if processes.size > 1 and processes.is_first:
+        typer.echo(f"note: {what}: not divided, the first of {processes.size} processes does it alone", err=True)
+    return not processes.is_first
 
 
 def _is_first_to_say(line: str) -> bool:

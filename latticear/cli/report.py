@@ -9,13 +9,14 @@ import typer
 
 from latticear.cli.app import app
 from latticear.cli.display import one_line_errors, open_console
+from latticear.cli.launched import waits
 from latticear.cli.options import Device, Seed
 from latticear.cli.verb import Verb
 
 __all__ = ["report"]
 
 
-@app.command(cls=Verb)
+@app.command(cls=Verb, sharing="together")
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN|SCAN", help="A run directory made by train, or a scan.")],
     seed: Seed = 0,
@@ -27,5 +28,8 @@ def report(
 
     with one_line_errors():
         console = open_console()
-        for path in [report_scan(run)] if is_scan(run) else report_run(run, seed=seed, device=device):
-            console.print(str(path))
+        if not is_scan(run):
+            for path in report_run(run, seed=seed, device=device):
+                console.print(str(path))
+        elif not waits("the page of a scan"):
+            console.print(str(report_scan(run)))

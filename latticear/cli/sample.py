@@ -27,7 +27,7 @@ from latticear.cli.verb import Verb
 __all__ = ["sample"]
 
 
-@app.command(cls=Verb)
+@app.command(cls=Verb, sharing="together")
 def sample(
     run: Run,
     out: File,
@@ -45,6 +45,7 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Write independent configurations and their log-probabilities to a file."""
+    from latticear.processes import ProcessesError
     from latticear.workflows import sample_run
 
     with one_line_errors():
@@ -65,6 +66,8 @@ def sample(
                     report=progress,
                     say=console.print,
                 )
+        except ProcessesError as error:
+            raise ProcessesError(f"{error}; continue with: the same command and --append") from error
         except KeyboardInterrupt as stop:
             kept = str(stop) or f"{out} keeps its samples; continue with the same command and --append"
             console.print(f"interrupted: {kept}")

@@ -35,6 +35,7 @@ from latticear.estimation.weights import EVEN, diagnose, imbalance_of, log_mean_
 from latticear.exact import ExactResult
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
+from latticear.processes import ALONE, Processes
 from latticear.samples import Samples
 
 __all__ = ["estimate", "reweight", "weighted_estimates"]
@@ -57,6 +58,7 @@ def estimate(
     observables: Mapping[str, Observable] | None = None,
     exact: Exact = AUTO,
     check: Asked = None,
+    processes: Processes = ALONE,
 ) -> Estimates:
     """Free energy and observables of the Boltzmann distribution by importance sampling, with error bars.
 
@@ -81,6 +83,9 @@ def estimate(
         check: the model that drew the samples, which is then checked with independent configurations of the target
             (`la.independent_check`; this takes seconds); True for such a check without the model; a `Check` made
             before; None for no check.
+        processes: processes that measure together, as `la.processes.together` gives them: each makes this call
+            with the batches that are its own, `model.sample_batches(n, processes=processes)`, and all get the estimates
+            from the samples of all.
 
     Returns:
         `free_energy_per_site, energy_per_site, entropy_per_site, heat_capacity_per_site, abs_magnetization,
@@ -95,7 +100,9 @@ def estimate(
         Phys. Rev. E 101 (2020) 023304, arXiv 1910.13496.
     """
     with quiet():
-        result = reweight(samples, hamiltonian, [temperature], observables=observables, exact=[exact])[0]
+        result = reweight(
+            samples, hamiltonian, [temperature], observables=observables, exact=[exact], processes=processes
+        )[0]
         found = asked_check(check, result, hamiltonian, observables)
     if found is not None:
         judge(result, found)
@@ -110,6 +117,7 @@ def reweight(
     *,
     observables: Mapping[str, Observable] | None = None,
     exact: Sequence[Exact] | Literal["auto"] | None = AUTO,
+    processes: Processes = ALONE,
 ) -> list[Estimates]:
     """Estimates at several temperatures from one pass over one set of samples.
 
@@ -129,7 +137,7 @@ def reweight(
     odd: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in temperatures]
     columns = Columns()
     held, seen, n_repeated = False, set[int](), 0
-    for part in measurements(samples, hamiltonian, temperatures, observables):
+    for part in measurements(samples, hamiltonian, temperatures, observables, processes=processes):
         if part.log_q is None:
             raise ValueError(
                 "these samples have no log_q and cannot be weighted; for samples of Monte Carlo use "

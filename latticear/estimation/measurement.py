@@ -14,6 +14,7 @@ from latticear.estimation.inputs import batches_of
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.observables import correlation, magnetization
+from latticear.processes import ALONE, Processes
 from latticear.samples import Samples
 from latticear.threads import wait_passively
 
@@ -68,8 +69,11 @@ def measurements(
     *,
     chunk: int | None = CHUNK,
     made_at: float | None = None,
+    processes: Processes = ALONE,
 ) -> Iterator[Measurement]:
     """Measure samples one batch after the other.
+
+    Several processes measure their own batches, which were dealt out in turn, and get the measurements of all.
 
     Args:
         samples: one batch of samples or many.
@@ -80,6 +84,7 @@ def measurements(
         chunk: maximal number of sites measured at once (at least one configuration is); None does not split the
             batches.
         made_at: temperature at which samples must have been made if they state one; None if any will do.
+        processes: processes that measure together.
 
     Raises:
         ValueError: for samples or a Hamiltonian that `batches_of` refuses, or an observable that is no function, has
@@ -88,10 +93,19 @@ def measurements(
     """
     wait_passively()
     own = _checked(observables)
-    for batch in batches_of(samples, hamiltonian, made_at):
+
+    def parts_of(batch: Samples) -> Iterator[Measurement]:
         size = max(1, len(batch) if chunk is None else chunk // hamiltonian.n_sites)
         for first in range(0, len(batch), size):
             yield _measure(batch[first : first + size], hamiltonian, temperatures, own)
+
+    batches = batches_of(samples, hamiltonian, made_at)
+    if processes.size == 1:
+        for batch in batches:
+            yield from parts_of(batch)
+    else:
+        for parts in processes.in_turn(list(parts_of(batch)) for batch in batches):
+            yield from parts
 
 
 def _checked(observables: Mapping[str, Observable] | None) -> dict[str, Observable]:

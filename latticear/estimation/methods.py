@@ -33,6 +33,10 @@ class Method(NamedTuple):
     of_samples: Callable[..., Estimates] | None = None
     of_steps: Callable[..., Estimates] | None = None
 
+    def draws_itself(self, model: AbstractModel) -> bool:
+        """Whether the method draws from a model by itself, rather than take samples of it."""
+        return self.of_steps is not None and (self.of_samples is None or isinstance(model, DrawsInSteps))
+
     def __call__(
         self,
         model: AbstractModel,
@@ -51,7 +55,7 @@ class Method(NamedTuple):
             hamiltonian, temperature, exact: as in `estimate`.
             of_draws: the arguments n, seed, condition and report of `of_steps`.
         """
-        if self.of_steps is not None and (self.of_samples is None or isinstance(model, DrawsInSteps)):
+        if self.of_steps is not None and self.draws_itself(model):
             return self.of_steps(model, hamiltonian, temperature, exact=exact, **of_draws)
         assert self.of_samples is not None
         return self.of_samples(samples, hamiltonian, temperature, exact=exact)

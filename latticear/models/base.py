@@ -20,6 +20,7 @@ from latticear.hamiltonians import BoltzmannBias, hamiltonian_from_dict
 from latticear.lattice import check_shape, configuration_size
 from latticear.models.conditions import ConditionEmbedding, Conditioning
 from latticear.models.dropout import of_configurations
+from latticear.processes import ALONE, Processes
 from latticear.random_numbers import own_random_state
 from latticear.samples import Samples
 from latticear.sampling.choice import BLOCK, InBlocks
@@ -385,10 +386,13 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
         given: Tensor | None = None,
         where: Tensor | None = None,
         stream: int = 0,
+        processes: Processes = ALONE,
     ) -> Iterator[Samples]:
         """Yield the samples of `sample` batch by batch, in constant memory.
 
-        The argument `stream` selects one of the random-number streams of the seed (`latticear.random_numbers`).
+        The argument `stream` selects one of the random-number streams of the seed (`latticear.random_numbers`). With
+        `processes`, which `la.processes.together` gives, each of them makes this call and gets its own batches:
+        batch i of all is that of process i modulo their number.
         """
         self._check_condition(condition, n)
         batches = draw(
@@ -401,6 +405,7 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
             given=given,
             where=where,
             stream=stream,
+            processes=processes,
         )
         yield from evaluated(self, batches)  # no dropout: it would change the probabilities that weights use
 

@@ -14,14 +14,15 @@ from torch import Tensor
 
 from latticear.arguments import check_seed
 from latticear.lattice import configuration_size
+from latticear.processes import ALONE, Processes
 from latticear.random_numbers import SAMPLING, uniforms
 from latticear.samples import Samples, token_dtype
 from latticear.sampling.choice import SAMPLING_METHODS, drawer
 from latticear.sampling.modes import full_precision
-from latticear.sampling.reference import Autoregressive, Given
+from latticear.sampling.reference import Autoregressive, Drawer, Given
 from latticear.threads import wait_passively
 
-__all__ = ["draw"]
+__all__ = ["common_block", "draw"]
 
 
 @torch.no_grad()
@@ -36,6 +37,7 @@ def draw(
     given: Tensor | None = None,
     where: Tensor | None = None,
     stream: int = SAMPLING,
+    processes: Processes = ALONE,
 ) -> Iterator[Samples]:
     """Yield samples start .. start + n - 1 of a model and a seed, at most a block at a time.
 
@@ -50,10 +52,12 @@ def draw(
             `(n, C, H, W)`; None to draw all sites.
         where: bool mask of one of the shapes of `given`, True at the sites to hold fixed.
         stream: random-number stream, `SAMPLING` or another of `latticear.random_numbers`.
+        processes: processes that draw the samples together; the blocks are dealt out to them in turn, and each process
+            yields its own.
 
     Raises:
-        ValueError: for an unknown method, a negative n or start, a seed out of range, or tokens or a mask that do not
-            fit.
+        ValueError: for an unknown method, a negative n or start, a seed out of range, tokens or a mask that do not fit,
+            or processes whose blocks differ in size.
     """
     wait_passively()
     if method not in SAMPLING_METHODS:
@@ -67,8 +71,8 @@ def draw(
         condition = condition.to(device).expand(n, -1)
     held = _given(model, n, given, where)
     sampler, stop = drawer(model, method), start + n
-    block = sampler.block
-    for begin in range(start - start % block, stop, block):
+    block = common_block(sampler, processes)
+    for begin in processes.deal(range(start - start % block, stop, block)):
         lo, hi = max(start, begin), min(stop, begin + block)
         first, last = (begin, begin + block) if sampler.padded else (lo, hi)
         u = uniforms(seed, first, last - first, n_sites, stream=stream, device=device)
@@ -88,6 +92,17 @@ def draw(
             log_q_given=None if held is None else drawn.log_q_given[part],
             where=None if held is None else held.where[lo - start : hi - start],
         )
+
+
+def common_block(sampler: Drawer, processes: Processes) -> int:
+    """The number of configurations in a block, which has to be that of all processes."""
+    sizes = processes.gather(sampler.block)
+    if len(set(sizes)) > 1:
+        raise ValueError(
+            f"the processes draw blocks of {', '.join(map(str, sizes))} configurations, which must be equal: give each "
+            f"as many threads (OMP_NUM_THREADS), and a device of one kind"
+        )
+    return sampler.block
 
 
 def _given(model: Autoregressive, n: int, given: Tensor | None, where: Tensor | None) -> Given | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from latticear import deprecated
 from latticear.data.couplings import Instance
 from latticear.data.exports import Writer, check_ending, writer_for
 from latticear.models import AbstractModel
+from latticear.processes import Processes, current
 from latticear.runs.provenance import command, fingerprint
 from latticear.runs.signals import StopSignals
 from latticear.samples import Samples
@@ -20,6 +21,7 @@ from latticear.workflows.held import Held, read_held
 from latticear.workflows.instances import is_for_any, run_for_instance
 from latticear.workflows.limits import check_disk
 from latticear.workflows.lookahead import sum_later_sites
+from latticear.workflows.shared import check_alike, until_stopped
 from latticear.workflows.trained import Report, step_of, trained
 
 __all__ = ["least_bytes", "sample_run", "say_what_is_left_out"]
@@ -42,6 +44,9 @@ def sample_run(
 ) -> int:
     """Draw samples from the network of a run and write them to a file, of the kind that its ending asks for.
 
+    If `torch.distributed` has joined several processes, each makes this call: blocks of the random stream are dealt out
+    to them, and the first process writes all of them, in order, to the file that one process alone would write.
+
     Args:
         path: run directory.
         out: the file.
@@ -62,10 +67,11 @@ def sample_run(
 
     Raises:
         ValueError: for a file or an option that does not go with the run, or an ending that says no kind of file.
-        KeyboardInterrupt: if a signal stopped the sampling. The file keeps the samples written so far; the exception
-            has a message if they are in a file of another name.
+        KeyboardInterrupt: if a signal to one of the processes stopped the sampling. The file keeps the samples written
+            so far; the exception has a message if they are in a file of another name.
     """
     check_ending(out, append=append, has_given=given is not None)
+    processes = current()
     run = trained(path, device)
     if is_for_any(run):
         run, instance = run_for_instance(run, instance), None
@@ -77,28 +83,43 @@ def sample_run(
         held = held._replace(condition=setting.condition.expand(len(held.tokens), -1))
     attributes = {"seed": seed, "temperature": setting.temperature, "condition": condition}
     attributes |= _origin(path, model, held)
-    if not out.exists():
-        check_disk(out, n, "configurations", least_bytes(setting.system))
-    with (
-        StopSignals() as stop,
-        writer_for(
+    check_alike(processes, f"the network of {path}", attributes["weights"])
+    free = partial(model.sample_batches, condition=setting.condition)
+    draw = free if held is None else partial(held.sample_batches, model)
+    with StopSignals() as stop:
+        if not processes.is_first:
+            for _ in _drawn(draw, processes.of_first(), n, seed, processes, stop):
+                pass
+            return n
+        if not out.exists():
+            check_disk(out, n, "configurations", least_bytes(setting.system))
+        with writer_for(
             out,
             setting.system,
             attributes=attributes,
             append=append,
             has_given=held is not None,
             n_condition=model.conditioning.size,
-        ) as writer,
-    ):
-        done = writer.n_written
-        if done < n:
-            free = partial(model.sample_batches, condition=setting.condition)
-            draw = free if held is None else partial(held.sample_batches, model)
-            batches = draw(n - done, seed=seed, start=done)
-            for _ in _written(batches, writer, setting.system, n, report, stop):
-                pass
+        ) as writer:
+            for batch in _drawn(draw, processes.of_first(writer.n_written), n, seed, processes, stop):
+                writer.write(batch, setting.system.token_energy(batch.tokens))
+                report(writer.n_written, n, "")
     say_what_is_left_out(writer, out, say)
     return writer.n_written
+
+
+def _drawn(
+    draw: Callable[..., Iterator[Samples]], done: int, n: int, seed: int, processes: Processes, stop: StopSignals
+) -> Iterator[Samples]:
+    """Samples done .. n - 1 in order, of which each process draws its share.
+
+    Raises:
+        KeyboardInterrupt: between two batches, if a signal to one of the processes requested to stop.
+    """
+    if done >= n:
+        return
+    mine = until_stopped(draw(n - done, seed=seed, start=done, processes=processes), stop)
+    yield from mine if processes.size == 1 else processes.in_turn(batch.detached() for batch in mine)
 
 
 def _origin(path: Path, model: AbstractModel, held: Held | None) -> dict[str, Any]:
@@ -120,37 +141,6 @@ def least_bytes(space: ConfigurationSpace) -> float:
 def say_what_is_left_out(writer: Writer, out: Path, say: Callable[[str], None]) -> None:
     if writer.left_out:
         say(f"{out} has no place for {writer.left_out}: a .npz or .h5 file has")
-
-
-def _write(
-    writer: Writer, space: ConfigurationSpace, n: int, report: Report, stop: StopSignals, batch: Samples
-) -> None:
-    writer.write(batch, space.token_energy(batch.tokens))
-    report(writer.n_written, n, "")
-    _raise_if_stopped(stop)
-
-
-def _raise_if_stopped(stop: StopSignals) -> None:
-    if stop.requested:
-        raise KeyboardInterrupt
-
-
-def _written(
-    batches: Iterable[Samples],
-    writer: Writer,
-    space: ConfigurationSpace,
-    n: int,
-    report: Report,
-    stop: StopSignals,
-) -> Iterator[Samples]:
-    """Yield the batches after writing each of them to the file.
-
-    Raises:
-        KeyboardInterrupt: after a batch, if a signal requested to stop.
-    """
-    for batch in batches:
-        _write(writer, space, n, report, stop, batch)
-        yield batch
 
 
 deprecated.keep_names(__name__)

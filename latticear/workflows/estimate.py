@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from latticear.arrays import Array
 from latticear.data import load_configurations
 from latticear.data.contents import contents_of
 from latticear.data.couplings import Instance
@@ -27,14 +28,18 @@ from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.models import AbstractModel
 from latticear.models.steps import DrawsInSteps
+from latticear.processes import Processes, current
 from latticear.runs.config import stored_config
 from latticear.runs.directory import RunDirectory
+from latticear.runs.provenance import fingerprint
+from latticear.runs.signals import StopSignals
 from latticear.samples import Samples
 from latticear.targets import AbstractTarget, Asked, Setting
 from latticear.workflows.checked import check_setting
 from latticear.workflows.instances import config_for_instance, is_for_any, run_for_instance
 from latticear.workflows.limits import check_memory
 from latticear.workflows.lookahead import check_sums, sum_later_sites
+from latticear.workflows.shared import check_alike, until_stopped
 from latticear.workflows.trained import Report, Say, Trained, step_of, trained
 
 __all__ = ["estimate_run", "save_estimates"]
@@ -72,6 +77,10 @@ def estimate_run(
 ) -> list[Estimates]:
     """Draw samples from the network of a run and compute estimates.
 
+    If `torch.distributed` has joined several processes, each makes this call: they draw and measure blocks of the
+    samples in turn, and the first process makes the estimates, which are those of one process alone. What is not
+    divided, it does alone: sequential Monte Carlo, block updates, exact values, and the check.
+
     Args:
         path: run directory.
         n: number of samples; for a run that covers a range, the number at each of several settings.
@@ -92,7 +101,7 @@ def estimate_run(
         instance: file of the couplings, for a run for a disorder or of a tensor network.
 
     Returns:
-        Estimates, one for each temperature.
+        Estimates, one for each temperature; none in a process that is not the first.
 
     Raises:
         ValueError: for an unknown method, or options that do not go with the run.
@@ -104,16 +113,17 @@ def estimate_run(
     run = trained(path, device)
     if is_for_any(run):
         run, instance = run_for_instance(run, instance), None
-    model = run.model
+    model, processes = run.model, current()
+    check_alike(processes, f"the network of {path}", fingerprint(model))
     sum_later_sites(model, report)
     draws = run.target.settings(Asked(instance=instance), _temperatures(run, temperatures, data, dataset), model)
     check_memory(len(draws) * n, "samples", "give a smaller -n")
     first, aims = draws[0]
     of_file: dict[float, Tensor] = {}
-    if data is not None:
+    if data is not None and processes.is_first:
         reading = run.config.reading | ({} if dataset is None else {"dataset": dataset})
         of_file = _data_of(data, first.system, [t for _, each in draws for t in each], reading, say)
-    elif dataset is not None:
+    elif dataset is not None and data is None:
         raise ValueError(f"--dataset names an array in the file --data, got {dataset!r} without one: leave it out")
     if len(aims) > 1:
         if method not in (AUTO, "is"):
@@ -121,7 +131,7 @@ def estimate_run(
         method = "is"  # the only method that reweights
     results: list[Estimates] = []
     for k, (setting, aims) in enumerate(draws):
-        part = _Part(k * n, n, len(draws) * n, seed, report)
+        part = _Part(k * n, n, len(draws) * n, seed, report, processes)
         estimates = _estimated(model, setting, aims, part, method, say)
         for result in estimates:
             t = result.temperature
@@ -153,6 +163,7 @@ class _Part(NamedTuple):
         total: samples of all settings.
         seed: of the sampling.
         report: called with progress.
+        processes: processes that draw them.
     """
 
     start: int
@@ -160,11 +171,16 @@ class _Part(NamedTuple):
     total: int
     seed: int
     report: Report
+    processes: Processes
 
     def batches(self, model: AbstractModel, condition: Tensor | None) -> Iterator[Samples]:
+        """The samples that this process draws, batch by batch."""
+        batches = model.sample_batches(
+            self.n, seed=self.seed, start=self.start, condition=condition, processes=self.processes
+        )
         done = 0
-        for batch in model.sample_batches(self.n, seed=self.seed, start=self.start, condition=condition):
-            done += len(batch)
+        for batch in batches:
+            done = min(self.n, done + len(batch) * self.processes.size)
             self.progress(done, self.n)
             yield batch
 
@@ -178,13 +194,42 @@ def _estimated(
 ) -> list[Estimates]:
     """Estimates from samples of one setting, at each of the temperatures."""
     hamiltonian, condition, t = setting.system, setting.condition, temperatures[0]
-    exact = [exact_result(hamiltonian, temperature) for temperature in temperatures]
-    with quiet():
-        method, batches = _chosen(method, model, hamiltonian, t, part.batches(model, condition), say)
+    processes = part.processes
+    exact = [exact_result(hamiltonian, t) if processes.is_first else None for t in temperatures]
+    with quiet(), _stoppable(part.batches(model, condition), processes) as batches:
+        method, batches = _chosen(method, model, hamiltonian, t, batches, processes, say)
         if method == "is":
-            return reweight(batches, hamiltonian, temperatures, exact=exact)
+            results = reweight(batches, hamiltonian, temperatures, exact=exact, processes=processes)
+            return results if processes.is_first else []
+        alone = METHODS[method].draws_itself(model)
+        if alone and processes.size > 1:
+            say(f"method {method}: not divided, the first of {processes.size} processes does it alone")
+        elif not alone:
+            batches = _in_turn(batches, processes)
+        if not processes.is_first:
+            for _ in () if alone else batches:
+                pass
+            return []
         more: dict[str, Any] = {"condition": condition, "exact": exact[0], "report": part.progress}
         return [METHODS[method](model, batches, hamiltonian, t, n=part.n, seed=part.seed, **more)]
+
+
+@contextlib.contextmanager
+def _stoppable(batches: Iterator[Samples], processes: Processes) -> Iterator[Iterator[Samples]]:
+    """Batches that a signal to one of several processes ends in all of them, by a KeyboardInterrupt.
+
+    Nothing is lost if a single process, which nobody waits for, is interrupted wherever it is.
+    """
+    if processes.size == 1:
+        yield batches
+        return
+    with StopSignals() as stop:
+        yield until_stopped(batches, stop)
+
+
+def _in_turn(batches: Iterator[Samples], processes: Processes) -> Iterator[Samples]:
+    """The samples of all processes, in order."""
+    return batches if processes.size == 1 else processes.in_turn(batch.detached() for batch in batches)
 
 
 def _chosen(
@@ -193,21 +238,23 @@ def _chosen(
     hamiltonian: AbstractHamiltonian,
     temperature: float,
     batches: Iterator[Samples],
+    processes: Processes,
     say: Say,
 ) -> tuple[str, Iterator[Samples]]:
     """Replace the method "auto" by one that the weights of the first samples suggest.
 
     Returns:
-        The method, and an iterator over all samples, which include the first ones.
+        The method, and an iterator over all samples of this process, which include the first ones.
     """
     if method != AUTO:
         return method, batches
     pilot: list[Samples] = []
-    while sum(map(len, pilot)) < N_PILOT and (batch := next(batches, None)) is not None:
-        pilot.append(batch)
-    parts = measurements(pilot, hamiltonian, [temperature], None)
-    log_w = np.concatenate([-part.energy / temperature - part.log_q for part in parts if part.log_q is not None])
-    ess = effective_sample_size(log_w)
+    log_w = np.empty(0)
+    for part in processes.in_turn(_log_weights(each, hamiltonian, temperature) for each in _kept(batches, pilot)):
+        log_w = np.append(log_w, part)
+        if len(log_w) >= N_PILOT:
+            break
+    ess = float(processes.of_first(effective_sample_size(log_w)))
     quality = f"ESS {ess:.3g} of the first {len(log_w):,} samples"
     samples = itertools.chain(pilot, batches)
     if ess >= MIN_ESS:
@@ -220,6 +267,18 @@ def _chosen(
         say(f"sequential Monte Carlo: {quality} is too small for importance sampling, which needs {MIN_ESS}")
         return "smc", samples
     return "is", samples
+
+
+def _kept(batches: Iterator[Samples], kept: list[Samples]) -> Iterator[Samples]:
+    """The batches, each of which is added to a list."""
+    for batch in batches:
+        kept.append(batch)
+        yield batch
+
+
+def _log_weights(batch: Samples, hamiltonian: AbstractHamiltonian, temperature: float) -> Array:
+    parts = measurements(batch, hamiltonian, [temperature], None)
+    return np.concatenate([-part.energy / temperature - part.log_q for part in parts if part.log_q is not None])
 
 
 def save_estimates(

@@ -12,8 +12,10 @@ from torch import Tensor
 from latticear.data.fingerprint import fingerprint_of
 from latticear.data.reading import read_given, read_metadata
 from latticear.models import AbstractModel
+from latticear.processes import ALONE, Processes
 from latticear.samples import Samples
 from latticear.sampling import drawer
+from latticear.sampling.stream import common_block
 from latticear.spaces import ConfigurationSpace
 
 __all__ = ["Held", "read_held"]
@@ -40,10 +42,15 @@ class Held(NamedTuple):
         held = torch.where(self.where, self.tokens.long() + 1, 0)
         return fingerprint_of(held, None if self.condition is None else self.condition.double())
 
-    def sample_batches(self, model: AbstractModel, n: int, *, seed: int, start: int = 0) -> Iterator[Samples]:
-        """Draw samples start .. start + n - 1 of the random stream of this seed, batch by batch, in constant memory."""
-        block, stop = drawer(model).block, start + n
-        for begin in range(start - start % block, stop, block):
+    def sample_batches(
+        self, model: AbstractModel, n: int, *, seed: int, start: int = 0, processes: Processes = ALONE
+    ) -> Iterator[Samples]:
+        """Draw samples start .. start + n - 1 of the random stream of this seed, batch by batch, in constant memory.
+
+        Several processes get their own batches, which are dealt out in turn.
+        """
+        block, stop = common_block(drawer(model), processes), start + n
+        for begin in processes.deal(range(start - start % block, stop, block)):
             first, last = max(start, begin), min(stop, begin + block)
             rows = torch.arange(first, last) % len(self.tokens)
             yield from model.sample_batches(

@@ -35,13 +35,16 @@ from latticear.plotting import (
     value_legend,
     weight_histogram,
 )
+from latticear.processes import Processes, current
 from latticear.runs.directory import RunDirectory, write_atomically
+from latticear.runs.provenance import fingerprint
 from latticear.samples import Samples
 from latticear.sampling.receptive import field_of
 from latticear.targets import AbstractTarget, Setting
 from latticear.workflows.describe import describe
 from latticear.workflows.page.run import run_page
 from latticear.workflows.report_grid import panels, report_grid
+from latticear.workflows.shared import check_alike
 from latticear.workflows.trained import Trained, trained
 
 __all__ = ["report_run"]
@@ -71,17 +74,26 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
     disorder they show its first instance. For a run on a grid, `report_grid` draws the figures. The page has the
     estimates of the run, if there are any, else those of the samples that are drawn here.
 
+    If `torch.distributed` has joined several processes, each makes this call: they draw the samples together, and the
+    first one writes.
+
     Args:
         path: run directory.
         seed: seed of the samples and of the Monte Carlo simulation.
         device: device of the network: auto, cpu or cuda.
     """
     matplotlib.use("agg")
-    loaded, run = trained(path, device), RunDirectory(path)
+    loaded, run, processes = trained(path, device), RunDirectory(path), current()
+    check_alike(processes, f"the network of {path}", fingerprint(loaded.model))
+    if not processes.is_first:
+        _draw_for_first(loaded, seed, processes)
+        return
     about = describe(path)  # what is damaged is noticed before anything is drawn
     written: list[Path] = []
     drawn: list[Estimates] = []
-    for figure in _drawn(loaded, run, seed, drawn) if loaded.target.has_energy else report_grid(loaded, run, seed=seed):
+    has_energy = loaded.target.has_energy
+    figures = _drawn(loaded, run, seed, processes, drawn) if has_energy else report_grid(loaded, run, seed=seed)
+    for figure in figures:
         written.append(figure)
         yield figure
     content = run_page(path, about, written, [estimates.to_dict() for estimates in drawn])
@@ -89,22 +101,47 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
     yield path / PAGE
 
 
-def _drawn(loaded: Trained, run: RunDirectory, seed: int, drawn: list[Estimates]) -> Iterator[Path]:
+def _draw_for_first(loaded: Trained, seed: int, processes: Processes) -> None:
+    """Draw and measure the share of a process that is not the first one, and nothing else."""
+    target, model = loaded.target, loaded.model
+    if target.has_energy:
+        setting = target.shown(model)
+        n = _size(setting)
+        _samples(model, setting, n, seed, processes)
+        if target.covers_range:
+            _estimates_along(model, target, n, seed, processes)
+
+
+def _size(setting: Setting) -> int:
+    """Number of samples of a setting."""
+    return max(256, min(10_000, MAX_SITES // setting.system.n_sites))
+
+
+def _samples(model: AbstractModel, setting: Setting, n: int, seed: int, processes: Processes) -> Samples:
+    """The samples of all processes."""
+    if processes.size == 1:
+        return model.sample(n, seed=seed, condition=setting.condition)
+    mine = model.sample_batches(n, seed=seed, condition=setting.condition, processes=processes)
+    return Samples.cat(list(processes.in_turn(batch.detached() for batch in mine)))
+
+
+def _drawn(
+    loaded: Trained, run: RunDirectory, seed: int, processes: Processes, drawn: list[Estimates]
+) -> Iterator[Path]:
     """Draw the figures of a run with an energy; the estimates of their samples are added to a list.
 
     For a run that covers a range these are the estimates along it.
     """
     target, model = loaded.target, loaded.model
     setting = target.shown(model)
-    hamiltonian = setting.system
-    n = max(256, min(10_000, MAX_SITES // hamiltonian.n_sites))
+    hamiltonian, n = setting.system, _size(setting)
     system = f"{type(hamiltonian.joint).__name__} {hamiltonian.shape[0]}x{hamiltonian.shape[1]}"
-    figures, estimates = _figures(run, model, setting, n, seed)
+    figures, estimates = _figures(run, model, setting, n, seed, processes)
     if field_of(model, (0, 0)) is not None:
         figures["receptive_field"] = ((5, 6), lambda f: receptive_field(f.subplots(), model))
     yield from draw_figures(run.figures, figures, f"{system}, T = {setting.temperature:.4g}")
     if target.covers_range:
-        results = _estimates_along(model, target, n, seed)
+        results = _estimates_along(model, target, n, seed, processes)
         curves = partial(_along_range, target, results)
         yield from draw_figures(run.figures, {"temperatures": ((9, 6.5), curves)}, f"{system}, one network")
         drawn += results.values()
@@ -113,13 +150,13 @@ def _drawn(loaded: Trained, run: RunDirectory, seed: int, drawn: list[Estimates]
 
 
 def _figures(
-    run: RunDirectory, model: AbstractModel, setting: Setting, n: int, seed: int
+    run: RunDirectory, model: AbstractModel, setting: Setting, n: int, seed: int, processes: Processes
 ) -> tuple[dict[str, Drawing], Estimates]:
     """The figures of one system at one temperature, from n samples and n Monte Carlo configurations, and estimates."""
     hamiltonian, t, condition = setting
     exact = exact_result(hamiltonian, t)
     exact_free_energy = exact.free_energy_per_site if exact else None
-    samples = model.sample(n, seed=seed, condition=condition)
+    samples = _samples(model, setting, n, seed, processes)
     chains = list(monte_carlo(hamiltonian, t, n=n, method=default_method(hamiltonian), seed=seed))
     reference = Samples.cat(chains)
     with quiet():
@@ -176,14 +213,17 @@ def _draw_histograms(
     histogram(right, samples.m, weights, reference.m, "magnetisation per site m", of_m)
 
 
-def _estimates_along(model: AbstractModel, target: AbstractTarget, n: int, seed: int) -> dict[float, Estimates]:
+def _estimates_along(
+    model: AbstractModel, target: AbstractTarget, n: int, seed: int, processes: Processes
+) -> dict[float, Estimates]:
     """Estimates from n samples at each of several settings along the range of a target."""
     results = {}
     for k, (x, setting) in enumerate(target.along(N_POINTS).items()):
-        batches = model.sample_batches(n, seed=seed, start=k * n, condition=setting.condition)
-        exact = exact_result(setting.system, setting.temperature)
+        system, t, condition = setting
+        batches = model.sample_batches(n, seed=seed, start=k * n, condition=condition, processes=processes)
+        exact = exact_result(system, t) if processes.is_first else None
         with quiet():
-            results[x] = estimate(batches, setting.system, setting.temperature, exact=exact)
+            results[x] = estimate(batches, system, t, exact=exact, processes=processes)
     return results
 
 
