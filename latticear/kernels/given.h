@@ -3,7 +3,7 @@
  * factors of the spins; and the derivatives by both. Included by perceptron.h.
  */
 
-/* Adds, for each lane, the entry of its instance in a row. */
+/* A statement for each lane, in which `at` is its instance. */
 #define EACH_LANE(statement)                                                              \
     for (int b = 0; b < LANES; b++) {                                                     \
         const int64_t at = order->instances == NULL ? first + b : order->instances[first + b]; \
@@ -32,22 +32,36 @@ static void NAME(take_added)(const Order *order, const Phase *phase, int64_t tar
             for (int b = 0; b < LANES; b++) to[b] = from[order->instances[first + b]];
 }
 
-static void NAME(add)(const REAL *added, REAL *to, int64_t n) {
-    for (int64_t k = 0; k < n; k += NAME(STEP)) STORE(to + k, LOAD(to + k) + LOAD(added + k));
+/* to[row][instance] += from[row][lane], eight rows at a time, for sums one after the other wait for each other. */
+static void NAME(scatter)(const Order *order, int64_t first, int64_t n_rows, const REAL *from, int64_t columns,
+                          REAL *to, int64_t apart) {
+    enum { AT_A_TIME = 8 };
+    for (int64_t row = 0; row < n_rows && order->instances == NULL; row++)
+        for (int b = 0; b < LANES; b++) to[row * apart + first + b] += from[row * columns + b];
+    for (int64_t row = 0; row < n_rows && order->instances != NULL; row += AT_A_TIME) {
+        const int32_t *instances = order->instances + first;
+        const int64_t n = n_rows - row < AT_A_TIME ? n_rows - row : AT_A_TIME;
+        const REAL *rows[AT_A_TIME];
+        REAL sum[AT_A_TIME] = {0};
+        for (int k = 0; k < AT_A_TIME; k++) rows[k] = from + (row + (k < n ? k : n - 1)) * columns;
+        for (int b = 0; b < LANES; b++) {
+            for (int k = 0; k < AT_A_TIME; k++) sum[k] += rows[k][b];
+            if (b + 1 < LANES && instances[b + 1] == instances[b]) continue;
+            for (int k = 0; k < n; k++) to[(row + k) * apart + instances[b]] += sum[k];
+            memset(sum, 0, sizeof sum);
+        }
+    }
 }
 
 /* The derivatives by what is added to some rows, from the derivatives by these rows. */
 static void NAME(give_added)(const Order *order, const Phase *phase, int64_t row, int64_t n_rows, const REAL *delta,
                              const Work *work, const Piece *pieces, int64_t n_pieces) {
-    for (const Piece *p = pieces; p < pieces + n_pieces; p++) {
+    for (int64_t piece = 0; piece < n_pieces; piece++) {
         int64_t apart;
-        const int64_t start = NAME(of_target)(order, phase, p->target, &apart), first = p->first;
-        for (int64_t k = 0; k < n_rows; k++) {
-            REAL *to = (REAL *)phase->by_added + start + (row + k) * apart;
-            const REAL *from = delta + k * work->columns + (p - pieces) * LANES;
-            for (; from < delta + (k + 1) * work->columns; from += work->half)
-                EACH_LANE(to[at] += from[b])
-        }
+        const int64_t start = NAME(of_target)(order, phase, pieces[piece].target, &apart);
+        for (int64_t column = piece * LANES; column < work->columns; column += work->half)
+            NAME(scatter)(order, pieces[piece].first, n_rows, delta + column, work->columns,
+                          (REAL *)phase->by_added + start + row * apart, apart);
     }
 }
 
@@ -74,14 +88,15 @@ static void NAME(give_factors)(const Order *order, const Phase *phase, const REA
     NAME(product)(phase->n_taps, phase->width, phase->weights[0], 1, phase->n_taps, NULL, delta, by_x, columns);
     for (int64_t piece = 0; piece < n_pieces; piece++) {
         const Piece *p = pieces + piece;
-        const int64_t first = p->first;
         const REAL *sign = (const REAL *)work->sign + piece * LANES;
         for (int64_t k = 0; k < phase->n_taps; k++) {
             const int8_t *row = p->board + (int64_t)phase->taps[p->target * phase->n_taps + k] * LANES;
-            const REAL *from = by_x + k * columns + piece * LANES;
-            REAL *to = (REAL *)phase->by_factors + NAME(factors_at)(order, phase, p->target, 1 + k);
-            EACH_LANE(to[at] += from[b] * row[b] * sign[b])
+            REAL *x = by_x + k * columns + piece * LANES;
+            for (int b = 0; b < LANES; b++) x[b] *= row[b] * sign[b];
         }
+        NAME(scatter)(order, p->first, phase->n_taps, by_x + piece * LANES, columns,
+                      (REAL *)phase->by_factors + NAME(factors_at)(order, phase, p->target, 1),
+                      phase->n_targets * order->n_instances);
     }
 }
 

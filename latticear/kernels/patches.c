@@ -8,13 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
+#include "memory.h"
 #include "patches.h"
 
-enum { ROWS = 4 };
 enum { TOGETHER = 4 };  /* targets whose gradients are computed together */
 enum { FACTORS = 512 }; /* normalisations, each at most 2, whose product is a number */
 enum { ABREAST = 4 };   /* columns whose rows are added at the same time */
@@ -96,10 +92,6 @@ static const struct {
 #endif
 };
 
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-
-#define ALIGNED(size) (((size) + 63) / 64 * 64)
-
 /* Places the parts of a thread's memory, each aligned; returns its size. */
 static int64_t place(const Order *order, int64_t is_double, int64_t learns, char *memory, Work *work) {
     const int64_t n_logits = number_of_logits(order), flips = order->n_tokens > 2 && order->symmetric;
@@ -117,23 +109,21 @@ static int64_t place(const Order *order, int64_t is_double, int64_t learns, char
     }
     work->columns = columns;
     work->half = half;
-    char *at = memory + (-(uintptr_t)memory & 63);
-#define PLACE(part, size) work->part = (void *)at, at += ALIGNED(size)
-    PLACE(board, learns ? 0 : (order->n_sites + 1) * LANES);
-    PLACE(odds, n_logits * half * 8);
-    PLACE(x, order->n_tokens == 2 ? taps * column : 0);
-    PLACE(at, order->n_tokens == 2 ? 0 : taps * columns * 4);
-    PLACE(sign, column);
-    PLACE(out, n_logits * column);
-    PLACE(added, added * column);
-    PLACE(hidden, layers * column);
-    PLACE(slope, learns ? layers * column : 0);
-    PLACE(delta, learns ? 2 * width * column : 0);
-    PLACE(by_x, learns ? factors * column : 0);
-    PLACE(head, n_logits * (width + 1) * real);
-    PLACE(sums, learns ? weights * 64 : 0);
-    PLACE(by_rows, learns ? rows * real : 0);
-#undef PLACE
+    char *at = FIRST_ALIGNED(memory);
+    PLACE(work->board, learns ? 0 : (order->n_sites + 1) * LANES);
+    PLACE(work->odds, n_logits * half * 8);
+    PLACE(work->x, order->n_tokens == 2 ? taps * column : 0);
+    PLACE(work->at, order->n_tokens == 2 ? 0 : taps * columns * 4);
+    PLACE(work->sign, column);
+    PLACE(work->out, n_logits * column);
+    PLACE(work->added, added * column);
+    PLACE(work->hidden, layers * column);
+    PLACE(work->slope, learns ? layers * column : 0);
+    PLACE(work->delta, learns ? 2 * width * column : 0);
+    PLACE(work->by_x, learns ? factors * column : 0);
+    PLACE(work->head, n_logits * (width + 1) * real);
+    PLACE(work->sums, learns ? weights * 64 : 0);
+    PLACE(work->by_rows, learns ? rows * real : 0);
     return at - memory + 64;
 }
 
@@ -154,18 +144,9 @@ int64_t latticear_patches_size(const Order *order, int64_t is_double, int64_t le
     return bytes_of_all_rows(order, is_double) + n_threads * place(order, is_double, learns, NULL, &work);
 }
 
-static char *own_memory(char *memory, int64_t size) {
-#ifdef _OPENMP
-    return memory + size * omp_get_thread_num();
-#else
-    (void)size;
-    return memory;
-#endif
-}
-
 /* Places all that a thread works with in the memory of all threads. */
 static void place_own(const Order *order, int64_t is_double, int64_t learns, char *memory, Work *work) {
-    work->rows = (void *)(memory + (-(uintptr_t)memory & 63));
+    work->rows = (void *)FIRST_ALIGNED(memory);
     memory += bytes_of_all_rows(order, is_double);
     const int64_t size = place(order, is_double, learns, NULL, work);
     place(order, is_double, learns, own_memory(memory, size), work);

@@ -6,6 +6,7 @@
 
 enum { LANES = 64 };      /* configurations that are computed together */
 enum { MOST_TOKENS = 8 }; /* of a site */
+enum { ROWS = 4 };        /* of a product that are computed together */
 
 /* A bond of a site to a neighbour; `table` is -1 where there is none. */
 typedef struct {
@@ -62,5 +63,20 @@ typedef struct {
     uint8_t *tokens;      /* holds the given tokens on entry */
     double *log_q, *log_q_given;
 } Batch;
+
+/* The network of the couplings around the targets of a phase; what it tells is what is added to the layers of the
+ * perceptron, and the factors of the spins. An offset is a place relative to the target, the first one the target. */
+typedef struct {
+    int64_t n_targets, n_offsets, n_bonds, n_taps;
+    int64_t width, depth, n_added;      /* of its layers; of the perceptron, whose layers have n_added rows */
+    const int32_t *parents;             /* [offset], the next offset on the way to the target */
+    const int32_t *tree;                /* [offset][target], which coupling leads there */
+    const int32_t *ends;                /* [2][bond], offsets */
+    const int32_t *window;              /* [bond][target], which coupling */
+    const int32_t *taps;                /* [tap][target], offsets */
+    void *const *weights;               /* weight and bias of each layer, of the factors, then of what is added */
+    void *added, *factors;              /* as in Phase, of each target */
+    const void *by_added, *by_factors;  /* derivatives */
+} Couplings;
 
 #endif

@@ -14,7 +14,7 @@ static const struct {
     const char *name;
     int64_t size;
 } structures[] = {SIZE_OF(Node),  SIZE_OF(Step),  SIZE_OF(Program), SIZE_OF(Block),
-                  SIZE_OF(Bond), SIZE_OF(Phase), SIZE_OF(Order), SIZE_OF(Batch),
+                  SIZE_OF(Bond), SIZE_OF(Phase), SIZE_OF(Order), SIZE_OF(Batch), SIZE_OF(Couplings),
                   SIZE_OF(Column), SIZE_OF(Row),   SIZE_OF(Choice)};
 
 /* Bytes of a structure of these headers, by its name; 0 for any other. */

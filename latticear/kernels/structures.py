@@ -26,6 +26,7 @@ __all__ = [
     "Bond",
     "Choice",
     "Column",
+    "Couplings",
     "Node",
     "Order",
     "Phase",
@@ -165,6 +166,16 @@ class Batch(ctypes.Structure):
     ]
 
 
+class Couplings(ctypes.Structure):
+    """The network of the couplings of a phase; `Couplings` in patches.h, where the fields are explained."""
+
+    _fields_ = [
+        *_integers("n_targets", "n_offsets", "n_bonds", "n_taps", "width", "depth", "n_added"),
+        *_pointers("parents", "tree", "ends", "window", "taps", "weights"),
+        *_pointers("added", "factors", "by_added", "by_factors"),
+    ]
+
+
 class Column(ctypes.Structure):
     """One column of a matrix product; `Column` in rows.h, where the fields are explained."""
 
@@ -199,13 +210,14 @@ STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Phase,
     Order,
     Batch,
+    Couplings,
     Column,
     Row,
     Choice,
 )
 
-_PROGRAM, _BLOCK, _ORDER, _BATCH, _ROW, _CHOICE = (
-    ctypes.POINTER(structure) for structure in (Program, Block, Order, Batch, Row, Choice)
+_PROGRAM, _BLOCK, _ORDER, _BATCH, _ROW, _CHOICE, _COUPLINGS = (
+    ctypes.POINTER(structure) for structure in (Program, Block, Order, Batch, Row, Choice, Couplings)
 )
 
 FUNCTIONS: dict[str, tuple[Any, ...]] = {
@@ -218,6 +230,8 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "latticear_patches_size": (_INTEGER, _ORDER, *(_INTEGER,) * 3),
     "latticear_patches_draw": (None, _ORDER, _BATCH, *(_INTEGER,) * 3, _POINTER),
     "latticear_patches_learn": (None, _ORDER, _INTEGER, *(_POINTER,) * 4, *(_INTEGER,) * 3, _POINTER),
+    "latticear_couplings_size": (_INTEGER, _COUPLINGS, *(_INTEGER,) * 4),
+    "latticear_couplings": (None, _COUPLINGS, *(_INTEGER,) * 2, *(_POINTER,) * 2, *(_INTEGER,) * 3, _POINTER),
     "latticear_row_size": (_INTEGER, _ROW, *(_INTEGER,) * 2),
     "latticear_row_begin": (None, _ROW, *(_INTEGER,) * 3, _POINTER),
     "latticear_row_shares": (None, _ROW, *(_INTEGER,) * 4, _POINTER),

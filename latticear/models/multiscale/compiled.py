@@ -35,9 +35,11 @@ MOST_NEIGHBOURS = 8
 The energies of more neighbours are added one by one.
 """
 
-PIECE = 256
-"""Number of configurations whose conditions are computed together, the same on any number of threads: rounding depends
-on it."""
+PIECE = 4 * LANES
+"""Number of configurations that a thread draws together, also the number of those whose conditions are embedded together.
+
+It is the same on any number of threads, because the rounding of the embedding depends on it.
+"""
 
 
 class _Program(NamedTuple):
@@ -172,6 +174,11 @@ class CompiledPhases:
         """Whether anything depends on the condition."""
         return self._given.reads_condition
 
+    @property
+    def depends_on_number(self) -> bool:
+        """Whether the rounding depends on how many configurations are drawn together."""
+        return self._given.depends_on_number
+
     def fit(self) -> bool:
         """Whether all weights have the shapes, types and memory layout that the kernels read."""
         every = self._weights
@@ -188,7 +195,7 @@ class CompiledPhases:
     @property
     def block(self) -> int:
         """The number of configurations to draw in one call, large enough to keep every thread busy."""
-        return (PIECE if self.reads_condition else 4 * LANES) * torch.get_num_threads()
+        return PIECE * torch.get_num_threads()
 
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
         """Draw configurations from uniform numbers `(B, N)`; sites held fixed keep their tokens."""
@@ -233,14 +240,15 @@ class CompiledPhases:
         tokens, weights = tokens.to(torch.uint8).contiguous(), weights.double()
         if not len(tokens):
             return [torch.zeros_like(weight) for weight in self.parameters]
-        if not self.reads_condition:
-            return self._gradients(tokens, weights, None)
-        assert condition is not None
-        rows = condition.detach()
-        parts = self._in_pieces(lambda at: self._gradients(tokens[at], weights[at], rows[at]), len(tokens))
-        return [torch.stack(gradients).sum(0) for gradients in zip(*parts, strict=True)]
+        rows = self._read(condition)
 
-    def _gradients(self, tokens: Tensor, weights: Tensor, condition: Tensor | None) -> list[Tensor]:
+        def of_piece(at: slice, n_threads: int) -> list[Tensor]:
+            return self._gradients(tokens[at], weights[at], None if rows is None else rows[at], n_threads)
+
+        first, *others = self._in_pieces(of_piece, len(tokens))
+        return [torch.stack(parts).sum(0) for parts in zip(first, *others, strict=True)] if others else first
+
+    def _gradients(self, tokens: Tensor, weights: Tensor, condition: Tensor | None, n_threads: int) -> list[Tensor]:
         n, padded = len(tokens), _padded(len(tokens))
         weights = F.pad(weights, (0, padded - n))
         boards = torch.empty(padded * (self._n_sites + 1), dtype=torch.int8)
@@ -252,16 +260,26 @@ class CompiledPhases:
         learned = [part for part in inputs.learned if part.requires_grad]
         by_inputs = {id(part): torch.zeros_like(part) for part in learned}
         arrays = (tokens.data_ptr(), weights.data_ptr(), boards.data_ptr(), ctypes.addressof(of_phases))
-        self._call("latticear_patches_learn", self._whole.given(inputs, self._keys, by_inputs), n, *arrays)
+        program = self._whole.given(inputs, self._keys, by_inputs)
+        self._call("latticear_patches_learn", n_threads, program, n, *arrays)
         own = [gradient for gradient in gradients if gradient is not None]
-        return own + _of_given(self._given.parameters, learned, list(by_inputs.values()))
+        return own + self._given.gradients(learned, list(by_inputs.values()))
+
+    def _read(self, condition: Tensor | None) -> Tensor | None:
+        """The condition; None if nothing depends on it."""
+        return condition.detach() if condition is not None and self.reads_condition else None
 
     def _inputs(self, n: int, condition: Tensor | None) -> GivenInputs:
         """The inputs of the kernels for n configurations and more, whose conditions are that of the last one."""
         padded = _padded(n)
         if condition is not None:
             condition = condition[torch.arange(padded).clamp(max=n - 1)]
-        return self._given.inputs(padded, condition)
+        like = next(weight for weight in self._weights if weight is not None)
+        return self._given.inputs(padded, condition, like, self._chosen)
+
+    @property
+    def _chosen(self) -> int:
+        return range(len(instruction_sets()))[self.instruction_set]
 
     def _account(
         self, u: Tensor | None, tokens: Tensor, where: Tensor | None, sites: Tensor | None, condition: Tensor | None
@@ -283,23 +301,31 @@ class CompiledPhases:
         n_columns = self._n_sites if sites is None else len(sites)
         log_q, log_q_given = (torch.empty(len(tokens), dtype=torch.float64) for _ in range(2))
 
-        def account(at: slice, condition: Tensor | None) -> None:
+        rows = self._read(condition)
+
+        def account(at: slice, n_threads: int) -> None:
             arrays = [None if array is None else array[at] for array in (u, where, tokens, log_q, log_q_given)]
             n = len(tokens[at])
             batch = structures.Batch(n, n_columns, sites is not None, *map(_place, arrays))
             with torch.no_grad():
-                given = program.given(self._inputs(n, condition), self._keys)
-            self._call("latticear_patches_draw", given, ctypes.byref(batch))
+                given = program.given(self._inputs(n, None if rows is None else rows[at]), self._keys)
+            self._call("latticear_patches_draw", n_threads, given, ctypes.byref(batch))
 
-        if self.reads_condition:
-            assert condition is not None
-            self._in_pieces(lambda at: account(at, condition[at]), len(tokens))
-        else:
-            account(slice(None), None)
+        self._in_pieces(account, len(tokens))
         return log_q, log_q_given
 
-    def _in_pieces(self, work: Callable[[slice], Any], n: int) -> list[Any]:
-        return side_by_side(work, [slice(start, start + PIECE) for start in range(0, n, PIECE)])
+    def _in_pieces(self, work: Callable[[slice, int], Any], n: int) -> list[Any]:
+        """Do the work for all n configurations, or, if the rounding depends on their number, for so many at a time.
+
+        Args:
+            work: takes a piece and the number of threads for it.
+            n: number of configurations.
+        """
+        if not self.depends_on_number:
+            return [work(slice(n), torch.get_num_threads())]
+        pieces = [slice(start, start + PIECE) for start in range(0, n, PIECE)]
+        n_threads = max(1, torch.get_num_threads() // max(1, len(pieces)))
+        return side_by_side(lambda at: work(at, n_threads), pieces)
 
     def _program(self, sites: Tensor) -> _Program:
         """The program that draws these sites; site `sites[i]` uses column i of the uniform numbers."""
@@ -314,14 +340,13 @@ class CompiledPhases:
             start += n
         return _Program(_ordered(self._order, records), records, (drawn, columns))
 
-    def _call(self, name: str, program: _Program, *arguments: Any) -> None:
+    def _call(self, name: str, n_threads: int, program: _Program, *arguments: Any) -> None:
         weights = self._weights
         self._places[:] = [_place(weight) for weight in weights]
-        kernels, n_threads, record = library(), torch.get_num_threads(), ctypes.byref(program.order)
+        kernels, record = library(), ctypes.byref(program.order)
         is_double, learns = int(_dtype(weights) == torch.float64), int(name.endswith("learn"))
-        chosen = range(len(instruction_sets()))[self.instruction_set]
         memory = torch.empty(kernels.latticear_patches_size(record, is_double, learns, n_threads), dtype=torch.uint8)
-        getattr(kernels, name)(record, *arguments, chosen, is_double, n_threads, memory.data_ptr())
+        getattr(kernels, name)(record, *arguments, self._chosen, is_double, n_threads, memory.data_ptr())
 
     @property
     def _weights(self) -> list[Tensor | None]:
@@ -404,15 +429,6 @@ def _has_tables(n_tokens: int, bias: BoltzmannBias) -> bool:
     """Whether the energies follow from the pattern of the neighbours' tokens alone, and the patterns are few."""
     fixed = bias.temperature is not None and not bias.n_maps
     return n_tokens == 2 and fixed and bias.sites.shape[1] <= MOST_NEIGHBOURS
-
-
-def _of_given(parameters: list[nn.Parameter], inputs: list[Tensor], by_inputs: list[Tensor]) -> list[Tensor]:
-    """The gradients by the parameters that the inputs depend on, from the derivatives by these inputs."""
-    learning = [weight for weight in parameters if weight.requires_grad]
-    if not learning or not inputs:
-        return [torch.zeros_like(weight) for weight in parameters]
-    found = iter(torch.autograd.grad(inputs, learning, by_inputs, allow_unused=True, materialize_grads=True))
-    return [next(found) if weight.requires_grad else torch.zeros_like(weight) for weight in parameters]
 
 
 def _ordered(order: structures.Order, records: Any) -> structures.Order:

@@ -30,7 +30,7 @@ class PhaseDrawer:
     def padded(self) -> bool:
         """Whether each block is padded to the full size, where PyTorch computes: its rounding depends on the size."""
         kernels = self._model.kernels()
-        return kernels is None or kernels.reads_condition
+        return kernels is None or kernels.depends_on_number
 
     def draw(self, u: Tensor, condition: Tensor | None = None, given: Given | None = None) -> Drawn:
         """Draw configurations from uniform numbers, float64 `(B, H W)`; sites held fixed keep their tokens."""

@@ -1,7 +1,7 @@
 """What the condition alone determines of a network: inputs that PyTorch computes for the compiled kernels.
 
 Conditions that follow each other and are equal are one *instance*; everything is computed once for each instance.
-Index suffixes: r row of a hidden layer, k tap, t target, u instance, b configuration.
+Index suffixes: c channel, t target, u instance.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latticear.hamiltonians import BoltzmannBias
+from latticear.models.multiscale.compiled_couplings import CompiledCouplings
 from latticear.models.multiscale.coupling_network import instances_of
 from latticear.models.multiscale.phases import PatchNetwork, PhaseModule
+from latticear.threads import thread_count
 
 __all__ = ["GivenInputs", "GivenNetworks"]
 
@@ -69,12 +71,20 @@ class GivenNetworks:
         self._embedded = (
             {} if embed is None else {key: part for key, part in reading.items() if key not in self._gauged}
         )
+        networks = [(phase.couplings, network) for phase, network in self._gauged.values() if phase.couplings]
+        self._couplings = CompiledCouplings(networks)
+        self._gauge = networks[0][0].gauge if networks else None
 
     @property
     def reads_condition(self) -> bool:
         """Whether anything depends on the condition."""
         of_bias = self._bias is not None and (self._bias.temperature is None or self._bias.n_maps > 0)
         return of_bias or bool(self._gauged or self._embedded)
+
+    @property
+    def depends_on_number(self) -> bool:
+        """Whether the rounding depends on how many configurations there are."""
+        return bool(self._embedded)
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -87,9 +97,9 @@ class GivenNetworks:
 
     def fit(self, dtype: torch.dtype | None) -> bool:
         """Whether the layers of the condition have as many rows as those that they enter, and their number type."""
-        return all(
+        return self._couplings.fit(dtype) and all(
             condition.shape == (len(entered), condition.shape[1]) and condition.dtype == dtype
-            for _, network in self._every
+            for _, network in self._embedded.values()
             for condition, entered in zip(_weights(network), _entered(network), strict=True)
         )
 
@@ -97,8 +107,15 @@ class GivenNetworks:
     def _every(self) -> list[tuple[PhaseModule, PatchNetwork]]:
         return [*self._gauged.values(), *self._embedded.values()]
 
-    def inputs(self, n: int, condition: Tensor | None) -> GivenInputs:
-        """The inputs for n configurations and their conditions; with a gradient if gradients are enabled."""
+    def inputs(self, n: int, condition: Tensor | None, like: Tensor, instruction_set: int) -> GivenInputs:
+        """The inputs for n configurations and their conditions; with a gradient if gradients are enabled.
+
+        Args:
+            n: number of configurations.
+            condition: `(n, k)`; None if nothing depends on it.
+            like: a tensor of the type of the weights.
+            instruction_set: index among the instruction sets of this machine.
+        """
         scales = couplings = None
         if self._bias is not None:
             strengths = self._bias.strengths(n, condition)
@@ -108,14 +125,10 @@ class GivenNetworks:
             return GivenInputs(n, scales, couplings, n, None, {}, {})
         distinct, instances = instances_of(condition)
         added, factors = self._of_embedding(distinct), {}
-        values = None
-        for key, (phase, network) in self._gauged.items():
-            assert phase.couplings is not None
-            if values is None:
-                values = phase.couplings.gauge.values(distinct.double(), phase.couplings.weigh.weight)
-            features = phase.couplings.features(values, instances, slice(None))
-            added[key] = _product(_rows(network), features.embedded)
-            factors[key] = torch.cat([features.signs[:1], features.signs * features.weights])
+        if self._gauge is not None:
+            found = self._couplings(self._gauge.values(distinct.double(), like), instruction_set)
+            for key, (of_layers, of_spins) in zip(self._gauged, found, strict=True):
+                added[key], factors[key] = of_layers, of_spins
         rows = None if len(distinct) == n else instances.to(torch.int32)
         return GivenInputs(n, scales, couplings, len(distinct), rows, added, factors)
 
@@ -123,13 +136,24 @@ class GivenNetworks:
         if not self._embedded:
             return {}
         assert self._embed is not None
-        embedded_rtu = F.silu(self._embed(condition)).flatten(2).permute(1, 2, 0)
-        weights = {key: _rows(network) for key, (_, network) in self._embedded.items()}
-        if embedded_rtu.shape[1] == 1:  # one product for all phases
-            products = torch.cat(list(weights.values())) @ embedded_rtu[:, 0]
-            parts = products[:, None].split([len(weight) for weight in weights.values()])
-            return dict(zip(weights, parts, strict=True))
-        return {key: _product(weights[key], embedded_rtu[:, phase.sites]) for key, (phase, _) in self._embedded.items()}
+        with thread_count(1):
+            embedded_ctu = F.silu(self._embed(condition)).flatten(2).permute(1, 2, 0)
+            weights = {key: _rows(network) for key, (_, network) in self._embedded.items()}
+            if embedded_ctu.shape[1] == 1:  # one product for all phases
+                products = _product(torch.cat(list(weights.values())), embedded_ctu)
+                return dict(zip(weights, products.split([len(rows) for rows in weights.values()]), strict=True))
+            sites = {key: phase.sites for key, (phase, _) in self._embedded.items()}
+            return {key: _product(rows, embedded_ctu[:, sites[key]]) for key, rows in weights.items()}
+
+    def gradients(self, inputs: list[Tensor], by_inputs: list[Tensor]) -> list[Tensor]:
+        """The gradients by `parameters` from the derivatives by some of the inputs that have a gradient."""
+        learning = [weight for weight in self.parameters if weight.requires_grad]
+        if not learning or not inputs:
+            return [torch.zeros_like(weight) for weight in self.parameters]
+        with thread_count(1 if self._embedded else torch.get_num_threads()):
+            found = torch.autograd.grad(inputs, learning, by_inputs, allow_unused=True, materialize_grads=True)
+        of = dict(zip(learning, found, strict=True))
+        return [of[weight] if weight in of else torch.zeros_like(weight) for weight in self.parameters]
 
 
 def _weights(network: PatchNetwork) -> list[Tensor]:
