@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,61 +23,17 @@ from latticear.kernels.library import instruction_sets, library
 from latticear.kernels.structures import LANES, MOST_TOKENS
 from latticear.models.multiscale.given import GivenInputs, GivenNetworks
 from latticear.models.multiscale.phases import PatchNetwork, PhaseModule
-from latticear.models.multiscale.tables import Bonds, bonds_of, numbered, tables_of
+from latticear.models.multiscale.programs import Program, Programs, n_outputs_of, place_of, width_of
 from latticear.sampling.reference import Drawn, Given
 from latticear.threads import side_by_side
 
 __all__ = ["CompiledPhases", "attached"]
 
-MOST_NEIGHBOURS = 8
-"""Largest number of neighbours for tables with an entry for each of the 2^8 patterns of their tokens.
-
-The energies of more neighbours are added one by one.
-"""
-
 PIECE = 4 * LANES
-"""Number of configurations that a thread draws together, also the number of those whose conditions are embedded together.
+"""Number of configurations that a thread draws together, and whose conditions are embedded together.
 
 It is the same on any number of threads, because the rounding of the embedding depends on it.
 """
-
-
-class _Program(NamedTuple):
-    """The argument of the kernels: phases and sites to draw.
-
-    Attributes:
-        order: the C structure that describes the phases in their order.
-        records: the C structures of the phases, to which `order` points.
-        kept: objects whose memory these structures point to, kept alive with them.
-    """
-
-    order: structures.Order
-    records: Any
-    kept: Any
-
-    def given(self, inputs: GivenInputs, keys: list[str], by_inputs: Mapping[int, Tensor] | None = None) -> _Program:
-        """The same with the inputs that follow from the conditions; the derivatives by them are added to `by_inputs`.
-
-        Args:
-            inputs: the inputs.
-            keys: the names of the phases.
-            by_inputs: a tensor for each input that has a gradient, by its `id`.
-        """
-        if inputs.scales is None and not inputs.learned:
-            return self
-        records = type(self.records).from_buffer_copy(self.records)
-        for record, key in zip(records, keys, strict=True):
-            added, factors = inputs.added.get(key), inputs.factors.get(key)
-            record.by_target = added is not None and added.shape[1] > 1
-            record.added, record.factors = _place(added), _place(factors)
-            if by_inputs is not None:
-                record.by_added, record.by_factors = (_place(by_inputs.get(id(part))) for part in (added, factors))
-        order = _ordered(self.order, records)
-        order.n_padded, order.n_instances = inputs.n, inputs.n_instances
-        order.instances, order.scales, order.couplings = map(
-            _place, (inputs.instances, inputs.scales, inputs.couplings)
-        )
-        return _Program(order, records, (self.kept, inputs, by_inputs))
 
 
 class CompiledPhases:
@@ -108,61 +64,20 @@ class CompiledPhases:
         embed: nn.Module | None,
     ) -> None:
         self.instruction_set = -1
-        self._shape, self._n_sites, self._n_tokens = shape, shape[0] * shape[1], n_tokens
-        energies = bias is not None and not _has_tables(n_tokens, bias)
-        self._given = GivenNetworks(phases, bias if energies else None, embed)
+        self._shape, self._n_sites = shape, shape[0] * shape[1]
         own = [[] if phase.network is None else _sources(phase.network) for phase in phases.values()]
         self._sources = [source for sources in own for source in sources]
         self._sizes = [size for phase in phases.values() if phase.network is not None for size in _sizes(phase)]
         ends = accumulate(map(len, own))
         self._starts = [end - len(sources) if sources else None for end, sources in zip(ends, own, strict=True)]
         self._places = (ctypes.c_void_p * len(self._sources))()
-        self._phases = (structures.Phase * len(phases))()
-        self._keys = list(phases)
-        self._kept: list[Any] = []  # arrays that the records point to
-        looked_up = None if energies else bias
-        for record, (key, phase), place in zip(self._phases, phases.items(), self._pieces(self._places), strict=True):
-            terms = tables_of(phase, looked_up, biased.get(key, False))
-            arrays = (_indices(phase.sites), _indices(phase.taps.T), *terms)
-            self._kept.append(arrays)
-            record.n_targets, record.n_taps, record.n_terms = *arrays[1].shape, arrays[3].shape[1]
-            record.sites, record.taps, record.neighbours, record.tables = (array.data_ptr() for array in arrays)
-            if phase.network is not None:
-                record.depth, record.n_outputs = len(phase.network.layers), _n_outputs(phase)
-                record.width = _width(phase.network)
-                record.weights = place
-        if energies:
-            assert bias is not None
-            self._set_bonds([bonds_of(phase, bias) for phase in phases.values()])
-            for record, key in zip(self._phases, phases, strict=True):
-                record.bonded = biased.get(key, False)
-        self._order = structures.Order(
-            n_sites=self._n_sites,
-            n_tokens=n_tokens,
-            degree=0 if bias is None else bias.sites.shape[1],
-            gauged=any(phase.gauged for phase in phases.values()),
-            symmetric=n_tokens > 2 and any(phase.symmetric for phase in phases.values()),
-            n_phases=len(phases),
-            pairs=_place(self._pairs) if energies else None,
-        )
-        self._phase_of, self._target_of = (torch.empty(self._n_sites, dtype=torch.int32) for _ in range(2))
-        for k, phase in enumerate(phases.values()):
-            self._phase_of[phase.sites] = k
-            self._target_of[phase.sites] = torch.arange(len(phase.sites), dtype=torch.int32)
-        self._whole = self._program(torch.arange(self._n_sites))
+        self._programs = Programs(n_tokens, phases, bias, biased, list(self._pieces(self._places)))
+        self._given = GivenNetworks(phases, bias if self._programs.energies else None, embed)
 
     @staticmethod
     def supports(n_tokens: int, like: Tensor) -> bool:
         """Whether kernels are installed that support n_tokens tokens, on the device of `like`."""
         return n_tokens <= MOST_TOKENS and like.device.type == "cpu" and library() is not None
-
-    def _set_bonds(self, phases: list[Bonds]) -> None:
-        """Let the records point to the bonds of the phases, from which the kernels compute energies."""
-        self._pairs, parts = numbered(phases)
-        for record, bonds, part in zip(self._phases, phases, parts, strict=True):
-            fields = bonds.fields.contiguous()
-            record.n_later, record.bonds, record.fields = part.shape[1] - 1, part.data_ptr(), fields.data_ptr()
-            self._kept.append((part, fields))
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -253,14 +168,14 @@ class CompiledPhases:
         weights = F.pad(weights, (0, padded - n))
         boards = torch.empty(padded * (self._n_sites + 1), dtype=torch.int8)
         gradients = [None if w is None else torch.empty_like(w) for w in self._weights]
-        places = (ctypes.c_void_p * len(gradients))(*map(_place, gradients))
+        places = (ctypes.c_void_p * len(gradients))(*map(place_of, gradients))
         of_phases = (ctypes.c_void_p * len(self._starts))(*self._pieces(places))
         with torch.enable_grad():
             inputs = self._inputs(n, condition)
         learned = [part for part in inputs.learned if part.requires_grad]
         by_inputs = {id(part): torch.zeros_like(part) for part in learned}
         arrays = (tokens.data_ptr(), weights.data_ptr(), boards.data_ptr(), ctypes.addressof(of_phases))
-        program = self._whole.given(inputs, self._keys, by_inputs)
+        program = self._programs.whole.given(inputs, by_inputs)
         self._call("latticear_patches_learn", n_threads, program, n, *arrays)
         own = [gradient for gradient in gradients if gradient is not None]
         return own + self._given.gradients(learned, list(by_inputs.values()))
@@ -297,7 +212,7 @@ class CompiledPhases:
             The log-probabilities of the drawn sites and of the sites held fixed, `(B,)` each; without `u` all sites
             count as held fixed.
         """
-        program = self._whole if sites is None else self._program(sites)
+        program = self._programs.whole if sites is None else self._programs.of(sites)
         n_columns = self._n_sites if sites is None else len(sites)
         log_q, log_q_given = (torch.empty(len(tokens), dtype=torch.float64) for _ in range(2))
 
@@ -306,9 +221,9 @@ class CompiledPhases:
         def account(at: slice, n_threads: int) -> None:
             arrays = [None if array is None else array[at] for array in (u, where, tokens, log_q, log_q_given)]
             n = len(tokens[at])
-            batch = structures.Batch(n, n_columns, sites is not None, *map(_place, arrays))
+            batch = structures.Batch(n, n_columns, sites is not None, *map(place_of, arrays))
             with torch.no_grad():
-                given = program.given(self._inputs(n, None if rows is None else rows[at]), self._keys)
+                given = program.given(self._inputs(n, None if rows is None else rows[at]))
             self._call("latticear_patches_draw", n_threads, given, ctypes.byref(batch))
 
         self._in_pieces(account, len(tokens))
@@ -327,22 +242,9 @@ class CompiledPhases:
         n_threads = max(1, torch.get_num_threads() // max(1, len(pieces)))
         return side_by_side(lambda at: work(at, n_threads), pieces)
 
-    def _program(self, sites: Tensor) -> _Program:
-        """The program that draws these sites; site `sites[i]` uses column i of the uniform numbers."""
-        phase_of = self._phase_of[sites]
-        columns = phase_of.argsort(stable=True)
-        drawn, columns = self._target_of[sites[columns]], columns.to(torch.int32)
-        records = type(self._phases).from_buffer_copy(self._phases)
-        start = 0
-        for record, n in zip(records, phase_of.bincount(minlength=len(records)).tolist(), strict=True):
-            record.n_drawn = n
-            record.drawn, record.columns = (array.data_ptr() + array.itemsize * start for array in (drawn, columns))
-            start += n
-        return _Program(_ordered(self._order, records), records, (drawn, columns))
-
-    def _call(self, name: str, n_threads: int, program: _Program, *arguments: Any) -> None:
+    def _call(self, name: str, n_threads: int, program: Program, *arguments: Any) -> None:
         weights = self._weights
-        self._places[:] = [_place(weight) for weight in weights]
+        self._places[:] = [place_of(weight) for weight in weights]
         kernels, record = library(), ctypes.byref(program.order)
         is_double, learns = int(_dtype(weights) == torch.float64), int(name.endswith("learn"))
         memory = torch.empty(kernels.latticear_patches_size(record, is_double, learns, n_threads), dtype=torch.uint8)
@@ -410,41 +312,12 @@ def _sources(network: PatchNetwork) -> list[tuple[dict[str, Tensor | None], str]
 def _sizes(phase: PhaseModule) -> list[tuple[int, ...] | None]:
     """Shapes that the kernels expect of the weights of `_sources`; None for the head's weight without hidden layers."""
     assert phase.network is not None
-    width, depth, n_outputs = _width(phase.network), len(phase.network.layers), _n_outputs(phase)
+    width, depth, n_outputs = width_of(phase.network), len(phase.network.layers), n_outputs_of(phase)
     n_inputs = len(phase.taps) * (1 if phase.n_tokens == 2 else phase.n_tokens)
     inputs = [n_inputs, *[width] * (depth - 1)] if depth else []
     hidden = [size for n_inputs in inputs for size in ((width, n_inputs), (width,))]
     return [*hidden, (n_outputs, width) if depth else None, (n_outputs,)]
 
 
-def _width(network: PatchNetwork) -> int:
-    return 0 if network.weight is None else network.weight.shape[1]
-
-
-def _n_outputs(phase: PhaseModule) -> int:
-    return 1 if phase.gauged else phase.n_tokens
-
-
-def _has_tables(n_tokens: int, bias: BoltzmannBias) -> bool:
-    """Whether the energies follow from the pattern of the neighbours' tokens alone, and the patterns are few."""
-    fixed = bias.temperature is not None and not bias.n_maps
-    return n_tokens == 2 and fixed and bias.sites.shape[1] <= MOST_NEIGHBOURS
-
-
-def _ordered(order: structures.Order, records: Any) -> structures.Order:
-    """A copy of `order` with other phases."""
-    copy = structures.Order.from_buffer_copy(order)
-    copy.phases = ctypes.addressof(records)
-    return copy
-
-
 def _padded(n: int) -> int:
     return -(-n // LANES) * LANES
-
-
-def _place(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
-
-
-def _indices(sites: Tensor) -> Tensor:
-    return sites.to(torch.int32).contiguous()

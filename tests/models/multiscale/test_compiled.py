@@ -8,7 +8,7 @@ from support.disorder import RandomTables
 from torch import nn
 
 import latticear as la
-import latticear.models.multiscale.compiled
+import latticear.models.multiscale.programs
 from latticear.contracts.tried import conditions_for
 from latticear.kernels.library import instruction_sets
 from latticear.models.multiscale.compiled import LANES, MOST_TOKENS, PIECE
@@ -305,7 +305,7 @@ def test_too_many_tokens_are_left_to_pytorch():
 
 
 def test_more_neighbours_than_tables_are_added_one_by_one(monkeypatch):
-    monkeypatch.setattr(latticear.models.multiscale.compiled, "MOST_NEIGHBOURS", 3)
+    monkeypatch.setattr(latticear.models.multiscale.programs, "MOST_NEIGHBOURS", 3)
     _check(_biased((4, 4)))
     _check(_disordered(((1, 1), (1, -1))))
 
