@@ -197,23 +197,37 @@ def test_some_sites(case: str, monkeypatch):
         assert (drawn - expected).abs().max() < 1e-12 * n_sites
 
 
-def test_threads_and_numbers_change_nothing():
-    """In float32, bit for bit."""
-    model = _biased((8, 8), width=16, spin_flip_symmetric=True).float()
-    kernels, u = model.kernels(), _u(model, 2000)
-    whole = kernels.draw(u)
+MANY = {
+    "symmetric": lambda: _biased((8, 8), width=16, spin_flip_symmetric=True),
+    "three tokens": lambda: _disordered(n_tokens=3),
+    "couplings": lambda: _glassy((4, 4)),
+    "temperatures": lambda: _disordered(n_condition=1),
+}
+
+
+@pytest.mark.parametrize("case", MANY.values(), ids=MANY)
+def test_threads_and_numbers_change_nothing(case):
+    """In float32, bit for bit; where PyTorch embeds the condition, in parts that begin where pieces do."""
+    model = case().float()
+    kernels, u, condition = model.kernels(), _u(model, 2000), _condition(model, 2000, 5)
+    assert drawer(model).padded == kernels.depends_on_number == (model.embed is not None)
+    whole = kernels.draw(u, condition)
     tokens, weights = whole.tokens.flatten(1), torch.randn(2000, dtype=torch.float64)
-    gradients = kernels.gradients(tokens, weights)
+    gradients = kernels.gradients(tokens, weights, condition)
+    parts = [slice(0, 1), slice(3, 1130), slice(1999, 2000)]
+    if kernels.depends_on_number:
+        parts = [slice(0, 2 * PIECE), slice(3 * PIECE, 2000)]
     before = torch.get_num_threads()
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            for part in (slice(0, 1), slice(3, 1130), slice(1999, 2000)):
-                drawn = kernels.draw(u[part])
+            for part in parts:
+                own = None if condition is None else condition[part]
+                drawn = kernels.draw(u[part], own)
                 assert torch.equal(drawn.tokens, whole.tokens[part])
                 assert torch.equal(drawn.log_q, whole.log_q[part])
-                assert torch.equal(kernels.log_prob(tokens[part]), whole.log_q[part])
-            again = kernels.gradients(tokens, weights)
+                assert torch.equal(kernels.log_prob(tokens[part], None, own), whole.log_q[part])
+            again = kernels.gradients(tokens, weights, condition)
             assert all(torch.equal(a, b) for a, b in zip(again, gradients, strict=True))
     finally:
         torch.set_num_threads(before)
@@ -221,6 +235,7 @@ def test_threads_and_numbers_change_nothing():
 
 def test_many_sites_and_certain_ones():
     """The product of the normalisations would leave the range of numbers; odds of e^1000 are no number either."""
+    _check(_model((40, 40), width=2, n_taps=3, scale=0.1, n_tokens=8), 3)
     model = _model((40, 40), width=2, n_taps=3, scale=0.1)
     _check(model, 3)
     with torch.no_grad():
@@ -232,20 +247,24 @@ def test_many_sites_and_certain_ones():
     assert (model.kernels().log_prob(1 - drawn.tokens.flatten(1)) < -1e6).all()
 
 
-def test_the_model_uses_them():
-    model = _biased((6, 6))
-    tokens = model.sample(5, seed=1).tokens
+@pytest.mark.parametrize("case", ["bias", "Potts", "temperatures, three tokens", "couplings"])
+def test_the_model_uses_them(case: str):
+    model = CASES[case]()
+    condition = _condition(model, 5)
+    tokens = model.sample(5, seed=1, condition=condition).tokens
     weights = torch.randn(5, dtype=torch.float64)
-    expected = torch.autograd.grad(_stated(model, tokens), list(model.parameters()), weights)
-    frozen = next(model.parameters()).requires_grad_(False)
+    every = list(model.parameters())
+    stated = _stated(model, tokens, condition)
+    expected = torch.autograd.grad(stated, every, weights)
+    frozen = [every[0].requires_grad_(False), every[-1].requires_grad_(False)]
     for known in (None, torch.zeros(5, dtype=torch.float64)):
         model.zero_grad()
-        log_q = model.log_prob(tokens, known=known)
+        log_q = model.log_prob(tokens, condition, known=known)
         assert "_Attached" in type(log_q.grad_fn).__name__
-        assert (log_q - (_stated(model, tokens) if known is None else known)).abs().max() < 1e-12
+        assert (log_q - (stated if known is None else known)).abs().max() < 1e-11
         log_q.backward(weights)
-        assert frozen.grad is None
-        for weight, gradient in list(zip(model.parameters(), expected, strict=True))[1:]:
+        assert all(weight.grad is None for weight in frozen)
+        for weight, gradient in list(zip(every, expected, strict=True))[1:-1]:
             assert (weight.grad - gradient).abs().max() < 1e-10 * (1 + gradient.abs().max())
 
 

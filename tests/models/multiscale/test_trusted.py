@@ -13,6 +13,7 @@ from support.claims import TEMPERATURE
 from torch import nn
 
 import latticear as la
+from latticear.contracts.tried import conditions_for
 from latticear.kernels.library import instruction_sets
 from latticear.models import model_from_dict
 from latticear.models.multiscale.compiled import CompiledPhases
@@ -134,6 +135,72 @@ def test_what_they_were_built_from_has_changed(change):
     assert model.kernels() not in (kernels, None)
     assert not torch.equal(_use(model), before)
     _check(model)
+
+
+@pytest.mark.parametrize("change", [_warmer, _stronger, _summed_anew])
+def test_energies_of_more_tokens_have_changed(change):
+    model = contracts.peaked(la.MultiscalePixelCNN((4, 4), 3, width=6, bias=la.Potts((4, 4)).bias(TEMPERATURE)))
+    kernels, before = model.kernels(), _use(model)
+    change(model)
+    assert model.kernels() not in (kernels, None)
+    assert not torch.equal(_use(model), before)
+    _check(model)
+
+
+def _conditional(**options) -> la.MultiscalePixelCNN:
+    return contracts.peaked(la.MultiscalePixelCNN((4, 4), width=6, spin_flip_symmetric=True, **options))
+
+
+def _glassy() -> la.MultiscalePixelCNN:
+    return _conditional(n_condition_maps=2, bias=la.EdwardsAndersonDisorder((4, 4)).bias(TEMPERATURE))
+
+
+def _conditions_agree(model: la.MultiscalePixelCNN) -> torch.Tensor:
+    condition = conditions_for(model, 40)
+    samples = model.sample(40, seed=2, condition=condition)
+    with torch.no_grad():
+        stated = la.models.AbstractModel._log_prob(model, samples.tokens, condition, None)
+    assert (samples.log_q - stated).abs().max() < 1e-11
+    return samples.log_q
+
+
+def test_another_range_of_conditions():
+    model = _conditional(n_condition=1, bias=la.Ising((4, 4)).bias())
+    before = _conditions_agree(model)
+    model.set_condition_range(torch.tensor([1.0]), torch.tensor([4.0]))
+    assert model.kernels() is not None
+    assert not torch.equal(_conditions_agree(model), before)
+
+
+def _wider_embedding(model):
+    """For a layer that has other rows than those of the condition."""
+    model.phases["0_face0"].network.conditions[0].weight = nn.Parameter(torch.randn(9, 12).double())
+
+
+def _wider_couplings(model):
+    model.phases["0_face0"].couplings.layers[0] = nn.Linear(24, 11).double()
+
+
+def _longer_couplings(model):
+    model.phases["0_face0"].couplings.layers.append(nn.Linear(12, 12).double())
+
+
+@pytest.mark.parametrize("change", [_wider_embedding, _wider_couplings, _longer_couplings])
+def test_couplings_of_another_form_are_left_to_pytorch(change):
+    model = _glassy()
+    assert model.kernels() is not None
+    _conditions_agree(model)
+    change(model)
+    assert model.kernels() is None
+
+
+def test_a_weight_of_the_couplings_is_read_anew():
+    model = _glassy()
+    kernels, before = model.kernels(), _conditions_agree(model)
+    couplings = model.phases["0_face0"].couplings
+    couplings.weigh.weight = nn.Parameter(2 * couplings.weigh.weight.detach())
+    assert model.kernels() is kernels
+    assert not torch.equal(_conditions_agree(model), before)
 
 
 def test_a_symmetry_that_is_given_up():
