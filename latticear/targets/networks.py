@@ -47,7 +47,7 @@ WITHOUT_ENERGY = NetworkChoice(PixelCNN.name, "it assumes nothing about data tha
 
 
 MANY_NEIGHBOURS = 8
-"""With more neighbours than this the order of scales has no advantage, and the compiled kernels do not serve it."""
+"""With more neighbours than this the order of scales has no advantage."""
 
 
 def default_network(space: Any) -> NetworkChoice:

@@ -35,6 +35,9 @@ PIECE = 4 * LANES
 It is the same on any number of threads, because the rounding of the embedding depends on it.
 """
 
+SITES = 2**20
+"""Number of sites, in all configurations together, for which what follows from conditions is in memory at a time."""
+
 
 class CompiledPhases:
     """Draws configurations, and computes log-probabilities and gradients, by the compiled kernels.
@@ -230,15 +233,20 @@ class CompiledPhases:
         return log_q, log_q_given
 
     def _in_pieces(self, work: Callable[[slice, int], Any], n: int) -> list[Any]:
-        """Do the work for all n configurations, or, if the rounding depends on their number, for so many at a time.
+        """Do the work for n configurations: in pieces side by side if the rounding depends on their number.
+
+        Otherwise all at once, or, if something is computed for each condition, as many at a time as memory allows.
 
         Args:
             work: takes a piece and the number of threads for it.
             n: number of configurations.
         """
+        size = n
+        if self.reads_condition:
+            size = PIECE if self.depends_on_number else max(PIECE, SITES // self._n_sites)
+        pieces = [slice(start, start + size) for start in range(0, n, max(1, size))]
         if not self.depends_on_number:
-            return [work(slice(n), torch.get_num_threads())]
-        pieces = [slice(start, start + PIECE) for start in range(0, n, PIECE)]
+            return [work(piece, torch.get_num_threads()) for piece in pieces]
         n_threads = max(1, torch.get_num_threads() // max(1, len(pieces)))
         return side_by_side(lambda at: work(at, n_threads), pieces)
 

@@ -248,7 +248,8 @@ class MultiscalePixelCNN(AbstractModel):
         return None if next(self.parameters(), None) is None else PhaseDrawer(self)
 
     def _log_prob(self, tokens: Tensor, condition: Tensor | None, known: Tensor | None) -> Tensor:
-        if (kernels := self.kernels()) is not None:
+        by_condition = condition is not None and condition.requires_grad  # a gradient that the kernels do not have
+        if not by_condition and (kernels := self.kernels()) is not None:
             return attached(kernels, tokens.flatten(1), condition, known)
         board = self.board(tokens.flatten(1))
         if known is not None:

@@ -8,6 +8,7 @@ from support.disorder import RandomTables
 from torch import nn
 
 import latticear as la
+import latticear.models.multiscale.compiled
 import latticear.models.multiscale.programs
 from latticear.contracts.tried import conditions_for
 from latticear.kernels.library import instruction_sets
@@ -144,6 +145,20 @@ def test_every_instruction_set(name: str, dtype: torch.dtype):
 def test_any_number_of_configurations(n: int):
     for model in (_biased((4, 6)), _disordered(n_tokens=3, n_condition=1), _glassy((4, 4))):
         _check(model, n)
+
+
+def test_many_conditions_are_computed_in_pieces(monkeypatch):
+    monkeypatch.setattr(latticear.models.multiscale.compiled, "SITES", 0)
+    _check(_glassy((4, 4)), 2 * PIECE + 3, groups=3)
+
+
+def test_the_gradient_by_a_condition_is_that_of_pytorch():
+    model = CASES["condition"]()
+    tokens, condition = torch.randint(2, (5, 4, 6)), _condition(model, 5).requires_grad_()
+    expected = torch.autograd.grad(_stated(model, tokens, condition).sum(), condition)[0]
+    found = torch.autograd.grad(model.log_prob(tokens, condition).sum(), condition)[0]
+    assert expected.any()
+    assert (found - expected).abs().max() < 1e-10
 
 
 @pytest.mark.parametrize("case", ["bias", "Potts", "temperatures", "couplings"])
