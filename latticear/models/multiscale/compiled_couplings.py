@@ -16,7 +16,7 @@ from latticear.kernels.library import library
 from latticear.models.multiscale.coupling_network import CouplingNetwork
 from latticear.models.multiscale.phases import PatchNetwork
 
-__all__ = ["CompiledCouplings"]
+__all__ = ["CompiledCouplings", "Source"]
 
 Source = tuple[dict[str, Tensor | None], str]
 """A weight, given by the dictionary and the key under which its module keeps it, since a parameter may be replaced."""

@@ -7,14 +7,14 @@ Index suffixes: c channel, t target, u instance.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latticear.hamiltonians import BoltzmannBias
-from latticear.models.multiscale.compiled_couplings import CompiledCouplings
+from latticear.models.multiscale.compiled_couplings import CompiledCouplings, Source
 from latticear.models.multiscale.coupling_network import instances_of
 from latticear.models.multiscale.phases import PatchNetwork, PhaseModule
 from latticear.threads import thread_count
@@ -67,13 +67,15 @@ class GivenNetworks:
             for key, phase in phases.items()
             if phase.network is not None and len(phase.network.conditions)
         }
-        self._gauged = {key: part for key, part in reading.items() if part[0].couplings is not None}
-        self._embedded = (
-            {} if embed is None else {key: part for key, part in reading.items() if key not in self._gauged}
-        )
-        networks = [(phase.couplings, network) for phase, network in self._gauged.values() if phase.couplings]
-        self._couplings = CompiledCouplings(networks)
-        self._gauge = networks[0][0].gauge if networks else None
+        gauged = {key: (phase.couplings, network) for key, (phase, network) in reading.items() if phase.couplings}
+        embedded = {} if embed is None else {key: part for key, part in reading.items() if key not in gauged}
+        self._gauged = list(gauged)
+        self._couplings = CompiledCouplings(list(gauged.values()))
+        self._gauge = next((couplings.gauge for couplings, _ in gauged.values()), None)
+        self._embedded = {key: _Embedded(*part) for key, part in embedded.items()}
+        modules: list[nn.Module | None] = [network.conditions for _, network in reading.values()]
+        modules += [*(couplings for couplings, _ in gauged.values()), embed if embedded else None]
+        self._sources = [source for module in modules if module is not None for source in _sources(module)]
 
     @property
     def reads_condition(self) -> bool:
@@ -87,25 +89,14 @@ class GivenNetworks:
         return bool(self._embedded)
 
     @property
-    def parameters(self) -> list[nn.Parameter]:
+    def parameters(self) -> list[Tensor]:
         """The parameters that the inputs depend on, each once."""
-        modules: list[nn.Module | None] = [network.conditions for _, network in self._every]
-        modules += [phase.couplings for phase, _ in self._gauged.values()]
-        modules += [self._embed] if self._embedded else []
-        found = (weight for module in modules if module is not None for weight in module.parameters())
-        return list(dict.fromkeys(found))
+        found = (parameters[name] for parameters, name in self._sources)
+        return list(dict.fromkeys(weight for weight in found if weight is not None))
 
     def fit(self, dtype: torch.dtype | None) -> bool:
         """Whether the layers of the condition have as many rows as those that they enter, and their number type."""
-        return self._couplings.fit(dtype) and all(
-            condition.shape == (len(entered), condition.shape[1]) and condition.dtype == dtype
-            for _, network in self._embedded.values()
-            for condition, entered in zip(_weights(network), _entered(network), strict=True)
-        )
-
-    @property
-    def _every(self) -> list[tuple[PhaseModule, PatchNetwork]]:
-        return [*self._gauged.values(), *self._embedded.values()]
+        return self._couplings.fit(dtype) and all(phase.fit(dtype) for phase in self._embedded.values())
 
     def inputs(self, n: int, condition: Tensor | None, like: Tensor, instruction_set: int) -> GivenInputs:
         """The inputs for n configurations and their conditions; with a gradient if gradients are enabled.
@@ -138,12 +129,15 @@ class GivenNetworks:
         assert self._embed is not None
         with thread_count(1):
             embedded_ctu = F.silu(self._embed(condition)).flatten(2).permute(1, 2, 0)
-            weights = {key: _rows(network) for key, (_, network) in self._embedded.items()}
             if embedded_ctu.shape[1] == 1:  # one product for all phases
-                products = _product(torch.cat(list(weights.values())), embedded_ctu)
-                return dict(zip(weights, products.split([len(rows) for rows in weights.values()]), strict=True))
-            sites = {key: phase.sites for key, (phase, _) in self._embedded.items()}
-            return {key: _product(rows, embedded_ctu[:, sites[key]]) for key, rows in weights.items()}
+                weights = [rows for phase in self._embedded.values() for rows in phase.weights()]
+                products = _product(torch.cat(weights), embedded_ctu)
+                parts = products.split([phase.n_rows for phase in self._embedded.values()])
+                return dict(zip(self._embedded, parts, strict=True))
+            return {
+                key: _product(torch.cat(phase.weights()), embedded_ctu[:, phase.sites])
+                for key, phase in self._embedded.items()
+            }
 
     def gradients(self, inputs: list[Tensor], by_inputs: list[Tensor]) -> list[Tensor]:
         """The gradients by `parameters` from the derivatives by some of the inputs that have a gradient."""
@@ -156,22 +150,41 @@ class GivenNetworks:
         return [of[weight] if weight in of else torch.zeros_like(weight) for weight in self.parameters]
 
 
-def _weights(network: PatchNetwork) -> list[Tensor]:
-    """The weights of the embedded condition, one for each layer, or one for the logits."""
-    return [cast(Tensor, module.weight) for module in network.conditions]
+class _Embedded:
+    """The weights with which the embedded condition enters the network of a phase.
+
+    Attributes:
+        sites: the targets of the phase.
+        n_rows: number of rows of all weights.
+    """
+
+    def __init__(self, phase: PhaseModule, network: PatchNetwork) -> None:
+        self.sites = phase.sites
+        self._sources = _sources(network.conditions)
+        self._entered = [len(cast(Tensor, layer.bias)) for layer in network.layers] or [len(network.bias)]
+        self._of_odds = not len(network.layers) and self._entered == [2]
+        self.n_rows = 1 if self._of_odds else sum(self._entered)
+
+    def weights(self) -> list[Tensor]:
+        """One matrix for each layer, or, if there is none, one for the log-odds or logits."""
+        found = [cast(Tensor, parameters[name]) for parameters, name in self._sources]
+        return [found[0][1:] - found[0][:1]] if self._of_odds else found
+
+    def fit(self, dtype: torch.dtype | None) -> bool:
+        """Whether there is one with the right number of rows for each layer, in this number type."""
+        found = [parameters[name] for parameters, name in self._sources]
+        return len(found) == len(self._entered) and all(
+            weight is not None and weight.ndim == 2 and len(weight) == n_rows and weight.dtype == dtype
+            for weight, n_rows in zip(found, self._entered, strict=True)
+        )
 
 
-def _entered(network: PatchNetwork) -> list[Tensor]:
-    """The biases of what they enter."""
-    return [cast(Tensor, layer.bias) for layer in network.layers] or [network.bias]
-
-
-def _rows(network: PatchNetwork) -> Tensor:
-    """The weights of the embedded condition in all layers, one after the other, or in the log-odds or logits."""
-    weights = _weights(network)
-    if not len(network.layers) and len(network.bias) == 2:
-        return weights[0][1:] - weights[0][:1]
-    return torch.cat(weights)
+def _sources(module: nn.Module) -> list[Source]:
+    """All parameters of a module."""
+    parts: list[Any] = list(module.modules())
+    return [
+        (part._parameters, name) for part in parts for name, weight in part._parameters.items() if weight is not None
+    ]
 
 
 def _product(weights: Tensor, embedded: Tensor) -> Tensor:
