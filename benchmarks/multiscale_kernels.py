@@ -24,7 +24,7 @@ from timing import best_of
 import latticear as la
 from latticear.runs.config import RunConfig, build_model, parse_config
 
-STEPS, WARM_UP = 14, 4
+STEPS, WARM_UP, ROUNDS = 14, 4, 5
 
 SYSTEMS: dict[str, dict[str, Any]] = {
     "Ising, one temperature": {"hamiltonian": {"name": "ising"}, "temperature": la.T_C},
@@ -91,7 +91,7 @@ def measure(name: str, size: int, batch: int, repeats: int) -> dict[str, dict[st
     """Seconds of each call and of a step, by the kernels and by PyTorch."""
     config = config_of(name, size, batch)
     rows: dict[str, dict[str, float]] = {}
-    for _ in range(2):  # in turns
+    for _ in range(ROUNDS):
         for who in ("kernels", "pytorch"):
             with by(who == "kernels"):
                 found = {call: best_of(work, repeats, time.process_time) for call, work in calls(config, batch).items()}

@@ -23,7 +23,7 @@ from latticear.kernels.library import instruction_sets, library
 from latticear.kernels.structures import LANES, MOST_TOKENS
 from latticear.models.multiscale.given import GivenInputs, GivenNetworks
 from latticear.models.multiscale.phases import PatchNetwork, PhaseModule
-from latticear.models.multiscale.programs import Program, Programs, n_outputs_of, place_of, width_of
+from latticear.models.multiscale.programs import MOST_BONDS, Program, Programs, n_outputs_of, place_of, width_of
 from latticear.sampling.reference import Drawn, Given
 from latticear.threads import side_by_side
 
@@ -78,9 +78,10 @@ class CompiledPhases:
         self._given = GivenNetworks(phases, bias if self._programs.energies else None, embed)
 
     @staticmethod
-    def supports(n_tokens: int, like: Tensor) -> bool:
-        """Whether kernels are installed that support n_tokens tokens, on the device of `like`."""
-        return n_tokens <= MOST_TOKENS and like.device.type == "cpu" and library() is not None
+    def supports(n_tokens: int, bias: BoltzmannBias | None, like: Tensor) -> bool:
+        """Whether kernels are installed that support n_tokens tokens and this bias, on the device of `like`."""
+        few = n_tokens <= MOST_TOKENS and (bias is None or bias.sites.shape[1] <= MOST_BONDS)
+        return few and like.device.type == "cpu" and library() is not None
 
     @property
     def parameters(self) -> list[Tensor]:

@@ -237,9 +237,9 @@ class MultiscalePixelCNN(AbstractModel):
     def compiled(self) -> CompiledPhases | None:
         """New kernels for this network, not yet checked against its logits; None if kernels do not support it."""
         phases = self._phases.values()
-        if not CompiledPhases.supports(self.n_tokens, self._like) or not any(phase.network for phase in phases):
+        if not CompiledPhases.supports(self.n_tokens, self.bias, self._like):
             return None
-        if any(phase.couplings and not phase.gauged for phase in phases):
+        if not any(phase.network for phase in phases) or any(phase.couplings and not phase.gauged for phase in phases):
             return None
         return CompiledPhases(self.shape, self.n_tokens, self._phases, self.bias, self._biased, self.embed)
 

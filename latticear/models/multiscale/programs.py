@@ -15,13 +15,16 @@ from latticear.models.multiscale.given import GivenInputs
 from latticear.models.multiscale.phases import PatchNetwork, PhaseModule
 from latticear.models.multiscale.tables import bonds_of, numbered, tables_of
 
-__all__ = ["Program", "Programs", "n_outputs_of", "place_of", "width_of"]
+__all__ = ["MOST_BONDS", "Program", "Programs", "n_outputs_of", "place_of", "width_of"]
 
 MOST_NEIGHBOURS = 8
 """Largest number of neighbours for tables with an entry for each of the 2^8 patterns of their tokens.
 
 The energies of more neighbours are added one by one.
 """
+
+MOST_BONDS = 1024
+"""Largest number of neighbours of a site whose energies the kernels add."""
 
 
 class Program(NamedTuple):

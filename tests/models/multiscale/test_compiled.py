@@ -338,6 +338,11 @@ def test_too_many_tokens_are_left_to_pytorch():
     assert drawer(model).padded
 
 
+def test_too_many_bonds_are_left_to_pytorch(monkeypatch):
+    monkeypatch.setattr(latticear.models.multiscale.compiled, "MOST_BONDS", 3)
+    assert _biased((4, 4)).kernels() is None
+
+
 def test_more_neighbours_than_tables_are_added_one_by_one(monkeypatch):
     monkeypatch.setattr(latticear.models.multiscale.programs, "MOST_NEIGHBOURS", 3)
     _check(_biased((4, 4)))
