@@ -1,11 +1,11 @@
 """What the compiled kernels of the multiscale network save for more than two tokens, conditions and couplings.
 
-For each system the kernels and PyTorch are measured in turns in one run, in processor time of one thread: `log_prob`
-without gradients, with its backward pass, a draw, and a step of training with the options that a config leaves at their
-defaults, but for reverse KL and the batch. The couplings of the disorder are shared by as many configurations as in
-training. Reference: the ratio for two states at one temperature. The last line is JSON.
+Measured in turns, in processor time of one thread (medians of some rounds), by the kernels and by PyTorch, as networks of
+these kinds were computed before: `log_prob` without gradients, with its backward pass, a draw, and a step of training
+by reverse KL with the default options of a config. The conditions are shared by as many configurations as in training.
+Reference: the ratio for two states at one temperature. The last line is JSON.
 
-    python benchmarks/multiscale_kernels.py [--size 8] [--batch 256] [--repeats 7]
+    python benchmarks/multiscale_kernels.py [--size 8] [--batch 256] [--rounds 7]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +25,9 @@ from timing import best_of
 import latticear as la
 from latticear.runs.config import RunConfig, build_model, parse_config
 
-STEPS, WARM_UP, ROUNDS = 14, 4, 5
+STEPS, WARM_UP = 12, 4
+
+STEP = "training step"
 
 SYSTEMS: dict[str, dict[str, Any]] = {
     "Ising, one temperature": {"hamiltonian": {"name": "ising"}, "temperature": la.T_C},
@@ -87,32 +90,31 @@ def seconds_per_step(config: RunConfig) -> float:
     return min(b - a for a, b in zip(times[WARM_UP:], times[WARM_UP + 1 :], strict=False))
 
 
-def measure(name: str, size: int, batch: int, repeats: int) -> dict[str, dict[str, float]]:
-    """Seconds of each call and of a step, by the kernels and by PyTorch."""
+def measure(name: str, size: int, batch: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Seconds of each call and of a step, by the kernels and by PyTorch: medians of the rounds."""
     config = config_of(name, size, batch)
-    rows: dict[str, dict[str, float]] = {}
-    for _ in range(ROUNDS):
-        for who in ("kernels", "pytorch"):
-            with by(who == "kernels"):
-                found = {call: best_of(work, repeats, time.process_time) for call, work in calls(config, batch).items()}
-                found["training step"] = seconds_per_step(config)
-            for call, seconds in found.items():
-                row = rows.setdefault(call, {})
-                row[who] = min(seconds, row.get(who, seconds))
-    return rows
+    times: dict[str, dict[str, list[float]]] = {}
+    work = calls(config, batch)
+    for _ in range(rounds):
+        for call in (*work, STEP):
+            for who in ("kernels", "pytorch"):
+                with by(who == "kernels"):
+                    found = seconds_per_step(config) if call == STEP else best_of(work[call], 3, time.process_time)
+                times.setdefault(call, {}).setdefault(who, []).append(found)
+    return {call: {who: statistics.median(found) for who, found in row.items()} for call, row in times.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=8)
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     torch.set_num_threads(1)
     print("milliseconds of the processor by the kernels, by PyTorch, and the ratio")
     systems = {}
     for name in SYSTEMS:
-        systems[name] = measure(name, options.size, options.batch, options.repeats)
+        systems[name] = measure(name, options.size, options.batch, options.rounds)
         print(name)
         for call, row in systems[name].items():
             mine, other = 1e3 * row["kernels"], 1e3 * row["pytorch"]
