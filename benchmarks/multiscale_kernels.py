@@ -1,8 +1,8 @@
 """What the compiled kernels of the multiscale network save for more than two tokens, conditions and couplings.
 
-Measured in turns, in processor time of one thread (medians of some rounds), by the kernels and by PyTorch, as networks of
-these kinds were computed before: `log_prob` without gradients, with its backward pass, a draw, and a step of training
-by reverse KL with the default options of a config. The conditions are shared by as many configurations as in training.
+Measured in turns, in processor time of one thread (medians of some rounds), by the kernels and by PyTorch, which would
+compute them otherwise: `log_prob` without gradients, with its backward pass, a draw, and a step of training by reverse
+KL with the default options of a config. The conditions are shared by as many configurations as in training.
 Reference: the ratio for two states at one temperature. The last line is JSON.
 
     python benchmarks/multiscale_kernels.py [--size 8] [--batch 256] [--rounds 7]
