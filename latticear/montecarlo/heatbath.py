@@ -178,7 +178,8 @@ class RowBath(AbstractBath):
             for colour, group in enumerate(self._rows.groups):
                 drawn = x_tsb[:, group]
                 p = beyond(self._rows.rises(x_tsb, colour).mul_(-beta_b))
-                torch.sub(p, u_sb[group], out=drawn).ceil_()  # 1 where u < p: token t of this entry or a larger one
+                # 1 where u < p: token t of this entry or a larger one; in 32 bits the difference may be -1
+                torch.sub(p, u_sb[group], out=drawn).ceil_().clamp_(min=0)
                 if len(drawn) > 1:
                     drawn[:-1] -= drawn[1:]
             sites_sb.copy_(self._rows.cold(x_tsb))

@@ -177,3 +177,15 @@ def test_rare_excitations_are_as_rare_as_they_should_be(p, field):
         excited += int((replicas.tokens() != up).sum())
     expected = p * 1600 * 64**2 * n_sweeps
     assert abs(excited - expected) < 4 * np.sqrt(expected + 0.01)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in BONDED if BONDED[name].n_tokens <= heatbath.FEW))
+def test_the_largest_uniform_numbers_give_a_token(name, monkeypatch):
+    """A number within half a unit of float32 from 1, beside a probability of 0: their difference is rounded to -1."""
+    system = BONDED[name]
+    monkeypatch.setattr(heatbath, "uniform_columns", lambda g, n, *_: torch.full((n, 20), 1 - 2.0**-53).double())
+    row_bath = bath(RowBath, system, tokens(system, 20))
+    for beta in (*BETAS, 50.0):
+        row_bath.sweep(torch.full((20,), beta, dtype=torch.float64))
+        drawn = row_bath.tokens().long()
+        assert 0 <= int(drawn.min()) <= int(drawn.max()) < system.n_tokens

@@ -223,10 +223,10 @@ def test_training_serves_unseen_couplings():
 def test_each_step_has_groups_of_new_instances():
     disorder, seen = _disorder((3, 3)), []
 
-    def watched(model, hamiltonian, beta, samples, n_groups, n_data, n_heated):
+    def watched(model, hamiltonian, beta, samples, *, n_groups, n_data, n_heated, **others):
         seen.append(samples.condition)
         assert (n_groups, n_data, n_heated) == (4, 0, 0)
-        return reverse_kl(model, hamiltonian, beta, samples, n_groups=n_groups)
+        return reverse_kl(model, hamiltonian, beta, samples, n_groups=n_groups, **others)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("latticear.training.steps.reverse_kl", watched)

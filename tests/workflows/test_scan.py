@@ -159,7 +159,7 @@ def test_a_rectangle_is_named_by_both_extents(finished):
 
 
 def test_where_nothing_is_known_a_markov_chain_stands_beside(tmp_path, monkeypatch):
-    for module in ("scan.run", "estimate", "train"):
+    for module in ("scan.run", "estimate", "training_steps"):
         monkeypatch.setattr(f"latticear.workflows.{module}.exact_result", lambda *_: None)
     plan = planned(tmp_path / "out", shapes=[(4, 4)], temperatures=[2.3], n_chains=1)
     done(plan)
