@@ -51,7 +51,6 @@ def _stored(path):
     ("words", "size"),
     [
         (("a", "-n", N), 2),
-        (("a", "-n", N), 3),
         (("a", "-n", "5"), 3),
         (("range", "-n", "700", "--temperature", "2.4"), 2),
         (("a", "-n", "1500", "--given", "given.h5"), 3),
@@ -103,8 +102,6 @@ def test_a_file_is_continued_by_any_number_after_kills_and_signals(server, copy,
     ("words", "size"),
     [
         (("a", "-n", N), 2),
-        (("a", "-n", N, "--no-check", "--temperature", "2.2", "2.4"), 3),
-        (("range", "-n", "600", "--no-check"), 2),
         (("range", "-n", "600", "--no-check", "--temperature", "2.4", "2.9"), 3),
         (("a", "-n", N, "--no-check", "--method", "mcmc"), 3),
     ],
