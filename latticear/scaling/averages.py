@@ -10,7 +10,10 @@ from scipy.special import gammaincc
 
 from latticear.arrays import Array
 
-__all__ = ["LEAST_P", "Model", "averaged", "p_value", "quality"]
+__all__ = ["LEAST_P", "Model", "averaged", "p_value", "quality", "weights_of"]
+
+LEAST_WEIGHT = 0.01
+"""Weight, relative to that of the best, below which a model is left out: its parameters may be undetermined."""
 
 LEAST_P = 0.01
 """Probability of a larger chi^2 below which a fit does not describe its data."""
@@ -48,24 +51,33 @@ def averaged(models: Sequence[Model]) -> tuple[Array, Array, Model]:
     """Parameters and their covariance, averaged over models, and the model of largest weight.
 
     The weight of a model is `exp(-(chi^2 + 2 k - 2 n) / 2)`; the covariance is the weighted mean of those of the models
-    and the scatter of their values. If even the best model does not describe its data, the errors are enlarged by
-    `sqrt(chi^2 / dof)`.
+    and the scatter of their values. Models of less than a hundredth of the largest weight are left out. If even the
+    best model does not describe its data, the errors are enlarged by `sqrt(chi^2 / dof)`.
 
     References:
         W. I. Jay and E. T. Neil, Phys. Rev. D 103 (2021) 114502, equations 50 to 52.
     """
-    criteria = np.array([model.criterion for model in models])
-    best = models[int(criteria.argmin())]
-    scale = 1.0
-    if best.dof > 0 and p_value(best.chi2, best.dof) < LEAST_P:
-        scale = best.chi2 / best.dof
-    weights = np.exp(-(criteria - criteria.min()) / (2 * scale))
-    weights /= weights.sum()
+    best = min(models, key=lambda model: model.criterion)
+    poor = best.dof > 0 and p_value(best.chi2, best.dof) < LEAST_P
+    scale = best.chi2 / best.dof if poor else 1.0
+    weights = weights_of(np.array([model.criterion for model in models]), scale)
     values = np.array([model.values for model in models])
     mean = weights @ values
     within = np.einsum("m,mij->ij", weights, np.array([model.covariance for model in models]))
     scatter = np.einsum("m,mi,mj->ij", weights, values - mean, values - mean)
     return mean, scale * within + scatter, best
+
+
+def weights_of(criteria: Array, scale: float = 1.0) -> Array:
+    """Weights of models, which sum to 1.
+
+    Args:
+        criteria: `Model.criterion` of each.
+        scale: chi^2 per degree of freedom of the best model, if it does not describe its data.
+    """
+    weights = np.exp(-(criteria - criteria.min()) / (2 * scale))
+    weights[weights < LEAST_WEIGHT] = 0.0
+    return weights / weights.sum()
 
 
 def p_value(chi2: float, dof: int) -> float:

@@ -23,7 +23,7 @@ NAMES = ("critical_temperature", "inverse_nu", "exponent")
 WINDOWS = tuple(0.75**k for k in range(12))
 """Widths of the part of the scaling variable around T_c that is fitted, as fractions of the widest."""
 
-MAX_DEGREE = 12
+LEAST_DEGREE, MAX_DEGREE = 2, 12
 STARTS = (1.0, 0.6, 1.6)
 """Values of 1/nu from which the search begins."""
 
@@ -135,7 +135,7 @@ def collapse(
     The function is a polynomial, fitted by weighted least squares together with the parameters (its coefficients, which
     are linear, are eliminated). How many points around T_c are fitted, how many small sizes are left out and the degree
     are not decided: the result is an average over all these fits, each with the weight `exp(-(chi^2 + 2 k - 2 n) / 2)`
-    (`latticear.scaling.averaged`), so that an error contains the scatter between them. The error of a single fit is
+    (`latticear.scaling.averages`), so that an error contains the scatter between them. The error of a single fit is
     that of the linearised fit (the inverse of the Hessian).
 
     Corrections to scaling which the chosen points do not show are a systematic error that no error bar contains: leave
@@ -251,7 +251,7 @@ class _Problem:
         scale = float(np.abs(self.x(theta)[points]).max())
         best, worse = np.inf, 0
         extra = 0 if self.correction is None else 2
-        for degree in range(1, MAX_DEGREE + 1):
+        for degree in range(LEAST_DEGREE, MAX_DEGREE + 1):
             n_parameters = degree + 1 + extra + len(self.free)
             if len(points) < n_parameters + SPARE or worse == 2:
                 return
@@ -307,6 +307,8 @@ def _result(problem: _Problem, fits: list[_Fit], mean: Array, covariance: Array,
     errors = np.sqrt(np.diag(covariance))
     t_c, inverse_nu, kappa = (Parameter(float(x), float(error)) for x, error in zip(mean, errors, strict=True))
     warnings = []
+    if len(problem.curves) == 2:
+        warnings.append("two sizes alone do not show corrections to scaling, which no error contains")
     if p_value(model.chi2, model.dof) < LEAST_P:
         warnings.append(
             f"the sizes do not collapse: {quality(model.chi2, model.dof)}; take temperatures that are closer to T_c or "

@@ -12,10 +12,10 @@ import numpy as np
 from latticear.arguments import check_integer, check_seed
 from latticear.arrays import Array
 from latticear.estimation.numbers import with_error
-from latticear.scaling.averages import quality
+from latticear.scaling.averages import quality, weights_of
 from latticear.scaling.curve import Curve, check_curves
 from latticear.scaling.limit import Limit, limit_of
-from latticear.scaling.polynomials import LocalPolynomial, local_polynomial
+from latticear.scaling.polynomials import LocalPolynomial, local_polynomials
 from latticear.tables import Table
 
 __all__ = ["Crossing", "Crossings", "crossings"]
@@ -34,8 +34,8 @@ class Crossing(NamedTuple):
         sizes: the two sizes, ascending.
         temperature, error: T, and its error.
         value, value_error: the quantity there.
-        chi2, dof: quality of the two polynomials.
-        fits: the two polynomials.
+        chi2, dof: quality of the two best polynomials.
+        fits: these two.
     """
 
     sizes: tuple[float, float]
@@ -106,10 +106,10 @@ def crossings(
     """Temperatures at which curves of neighbouring sizes cross, and T_c by extrapolation in 1/L.
 
     For quantities that do not depend on the size at T_c: the Binder cumulant, or the correlation length divided by L.
-    Polynomials of low order are fitted to the points around each crossing, as `local_polynomial` chooses them; errors
-    are those of a parametric bootstrap, in which all sizes are varied together, so that the covariance of two crossings
-    which share a size is known. They contain the statistical errors of the points, which are taken to be independent,
-    but not a deviation of the curve from the polynomial that the fit does not show.
+    Polynomials of low order are fitted to the points around each crossing, with several numbers of points and degrees,
+    which count by how well they describe them (`latticear.scaling.averages`). Errors are those of a parametric
+    bootstrap over the data, whose errors are taken to be independent, and over the polynomials. All sizes are varied
+    together, so that the covariance of two crossings which share a size is known.
 
     A crossing of the sizes L and L' counts at `sqrt(L L')` in the extrapolation `T_c + a L^-e`, e = 1/nu + omega,
     because its amplitude then depends on L'/L in second order only.
@@ -143,7 +143,7 @@ def crossings(
     warnings: list[str] = []
     for (a, of_a), (b, of_b) in pairwise(zip(ordered, replicas, strict=True)):
         try:
-            crossing, sample = _crossing((a, b), (of_a, of_b), warnings)
+            crossing, sample = _crossing((a, b), (of_a, of_b), rng, warnings)
         except ArithmeticError as error:
             warnings.append(str(error))
             continue
@@ -159,45 +159,82 @@ def crossings(
 
 
 def _crossing(
-    curves: tuple[Curve, Curve], replicas: tuple[Array, Array], warnings: list[str]
+    curves: tuple[Curve, Curve], replicas: tuple[Array, Array], rng: np.random.Generator, warnings: list[str]
 ) -> tuple[Crossing, Array]:
-    """The crossing of two curves, and its temperature in each replica."""
+    """The crossing of two curves, and its temperature in each replica.
+
+    Each replica takes one of the polynomials of each curve, by their weights: the spread of the replicas contains the
+    scatter between the polynomials.
+    """
     a, b = curves
     name = f"{a.size:g} and {b.size:g}"
     guess = _guess(a, b, name)
-    for _ in range(2):
-        fits = local_polynomial(a, guess), local_polynomial(b, guess)
-        guess = _root(fits, guess, name)
-    low, high = max(fit.low for fit in fits), min(fit.high for fit in fits)
-    coefficients = [fit.refitted(values) for fit, values in zip(fits, replicas, strict=True)]
-    t = np.full(len(replicas[0]), guess)
-    for _ in range(30):
-        gap, slope = (_difference(fits, t, coefficients, k) for k in (0, 1))
-        t = np.clip(t - gap / np.where(slope == 0, np.inf, slope), low, high)
-    lost = np.abs(_difference(fits, t, coefficients)) > 1e-9 * np.abs(fits[0].coefficients).max()
+    choices = [_weighed(curve, guess) for curve in curves]
+    best = choices[0].fits[0], choices[1].fits[0]
+    guess = _root(best, guess, name)
+    picks = np.stack(
+        [rng.choice(len(choice.weights), len(replicas[0]), p=choice.weights) for choice in choices], axis=1
+    )
+    t, value, central = (np.full(len(picks), np.nan) for _ in range(3))
+    for i, j in np.unique(picks, axis=0).tolist():
+        here = (picks == (i, j)).all(axis=1)
+        fits = choices[0].fits[i], choices[1].fits[j]
+        try:
+            central[here] = _root(fits, guess, name)
+        except ArithmeticError:
+            continue
+        coefficients = [fit.refitted(values[here]) for fit, values in zip(fits, replicas, strict=True)]
+        t[here] = _roots(fits, central[here], coefficients)
+        value[here] = fits[0].at(t[here], coefficients[0])
+    lost = np.isnan(t)
+    if lost.all():
+        raise ArithmeticError(f"L = {name}: no polynomials through the points around T = {guess:g} cross")
     if lost.mean() > MOST_LOST:
         warnings.append(
             f"L = {name}: in {lost.mean():.0%} of the replicas of the data the curves do not cross nearby; the error "
             f"is too small"
         )
-    for curve, fit in zip(curves, fits, strict=True):
+    for curve, fit in zip(curves, best, strict=True):
         if not fit.describes:
             warnings.append(
                 f"L = {curve.size:g}: no polynomial describes the points around the crossing: "
                 f"{quality(fit.chi2, fit.dof)}; take temperatures that are closer to it"
             )
-    value = fits[0].at(t, coefficients[0])
     crossing = Crossing(
         (a.size, b.size),
-        guess,
-        _spread(t),
-        float(fits[0].at(np.array(guess))),
-        _spread(value),
-        sum(fit.chi2 for fit in fits),
-        sum(fit.dof for fit in fits),
-        fits,
+        float(np.nanmean(central)),
+        _spread(t[~lost]),
+        float(np.mean(value[~lost])),
+        _spread(value[~lost]),
+        sum(fit.chi2 for fit in best),
+        sum(fit.dof for fit in best),
+        best,
     )
-    return crossing, t
+    return crossing, np.where(lost, np.nanmean(t), t)
+
+
+class _Weighed(NamedTuple):
+    """Polynomials around a temperature, the best first, with their weights."""
+
+    fits: list[LocalPolynomial]
+    weights: Array
+
+
+def _weighed(curve: Curve, centre: float) -> _Weighed:
+    fits = sorted(local_polynomials(curve, centre), key=lambda fit: fit.criterion)
+    weights = weights_of(np.array([fit.criterion for fit in fits]))
+    return _Weighed(fits, weights)
+
+
+def _roots(fits: tuple[LocalPolynomial, LocalPolynomial], start: Array, coefficients: list[Array]) -> Array:
+    """Zeros of the differences of polynomials `(n, degree + 1)` by Newton steps; nan where there is none nearby."""
+    low, high = max(fit.low for fit in fits), min(fit.high for fit in fits)
+    t = start
+    for _ in range(30):
+        gap, slope = (_difference(fits, t, coefficients, k) for k in (0, 1))
+        t = np.clip(t - gap / np.where(slope == 0, np.inf, slope), low, high)
+    unsolved = np.abs(_difference(fits, t, coefficients)) > 1e-9 * np.abs(fits[0].coefficients).max()
+    return np.where(unsolved, np.nan, t)
 
 
 def _guess(a: Curve, b: Curve, name: str) -> float:

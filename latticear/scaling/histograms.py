@@ -119,8 +119,8 @@ def multiple_histograms(
         ...     for t in (2.0, 2.6)
         ... ]
         >>> found = multiple_histograms(energies, [2.0, 2.6], n_sites=16, grid=[2.3])
-        >>> abs(found.values["energy_per_site"][0] + 1.50) < 0.05
-        True
+        >>> print(f"{found.values['energy_per_site'][0]:.1f}")
+        -1.5
     """
     t = np.asarray(temperatures, dtype=np.float64)
     order = np.argsort(t, kind="stable")

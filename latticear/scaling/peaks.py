@@ -8,20 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from latticear.arguments import check_integer, check_seed
-from latticear.arrays import Array
 from latticear.estimation.numbers import with_error
-from latticear.scaling.averages import quality
+from latticear.scaling.averages import Model, averaged, quality
 from latticear.scaling.curve import Curve, check_curves
 from latticear.scaling.limit import Limit, limit_of
-from latticear.scaling.polynomials import LocalPolynomial, local_polynomial
+from latticear.scaling.polynomials import LocalPolynomial, local_polynomials
 from latticear.scaling.powers import PowerLaw, power_law
 from latticear.tables import Table
 
 __all__ = ["Peak", "Peaks", "peak_of", "peaks", "scaling_of"]
-
-MOST_LOST = 0.05
-"""Share of replicas of the data in which the maximum may lie at the edge of the fitted points."""
 
 N_GRID = 401
 
@@ -33,8 +28,8 @@ class Peak(NamedTuple):
         size: L.
         temperature, error: where it is.
         height, height_error: the value there.
-        chi2, dof: quality of the polynomial.
-        fit: the polynomial; None if the maximum is that of reweighted histograms.
+        chi2, dof: quality of the best polynomial.
+        fit: the best polynomial; None if the maximum is that of reweighted histograms.
         warnings: reasons not to trust it.
     """
 
@@ -104,24 +99,17 @@ class Peaks:
         return self.table().html()
 
 
-def peaks(
-    curves: Iterable[Curve],
-    *,
-    exponent: float | tuple[float, float] = (0.5, 2.0),
-    n_bootstrap: int = 1000,
-    seed: int = 0,
-) -> Peaks:
+def peaks(curves: Iterable[Curve], *, exponent: float | tuple[float, float] = (0.5, 2.0)) -> Peaks:
     """Position and height of the maximum of each size, and their dependence on L.
 
-    A polynomial of low order is fitted to the points around the largest value (`local_polynomial`); errors are those of
-    a parametric bootstrap. The heights are fitted by `a L^k`, with k = gamma/nu for the susceptibility and alpha/nu for
-    the heat capacity, and by `a + b ln L`, the law of the heat capacity where alpha = 0; `chi2` says which fits.
+    Polynomials of low order are fitted to the points around the largest value. Position and height are averages over
+    the numbers of points and the degrees (`latticear.scaling.averages`), with errors by linear propagation and the
+    scatter between the fits. The heights are fitted by `a L^k`, with k = gamma/nu for the susceptibility and alpha/nu
+    for the heat capacity, and by `a + b ln L`, the law of the heat capacity where alpha = 0; `chi2` says which fits.
 
     Args:
         curves: a curve for each size, with four temperatures or more.
         exponent: 1/nu, with which the temperatures of the maxima approach T_c, or its range.
-        n_bootstrap: number of replicas of the data.
-        seed: seed of the replicas.
 
     Raises:
         ValueError: for no curves, or fewer than four temperatures of a size.
@@ -133,12 +121,10 @@ def peaks(
         >>> print(f"{found.growth.exponent:.2f}, {found.peaks[0].temperature:.2f}")
         1.75, 2.47
     """
-    rng = np.random.default_rng(check_seed(seed))
-    n_bootstrap = check_integer("n_bootstrap", n_bootstrap, least=100)
     found, warnings = [], []
     for curve in check_curves(curves, least_sizes=1, least_points=4):
         try:
-            found.append(peak_of(curve, curve.replicas(n_bootstrap, rng)))
+            found.append(peak_of(curve))
         except ArithmeticError as error:
             warnings.append(str(error))
     return scaling_of(found, exponent=exponent, warnings=warnings)
@@ -165,47 +151,61 @@ def scaling_of(
     return Peaks(tuple(by_size), growth, logarithm, limit, (*said, *limit.warnings))
 
 
-def peak_of(curve: Curve, replicas: Array) -> Peak:
+def peak_of(curve: Curve) -> Peak:
     """The maximum of one curve.
 
-    Args:
-        curve: the curve.
-        replicas: values of the curve with other errors, as `Curve.replicas` makes them.
-
     Raises:
-        ArithmeticError: if the largest value lies at an end of the temperatures.
+        ArithmeticError: if the largest value lies at an end of the temperatures, or no polynomial has a maximum.
     """
     top = int(curve.value.argmax())
     ends = f"from T = {curve.temperature[0]:g} to {curve.temperature[-1]:g}"
     if top in (0, len(curve) - 1):
         raise ArithmeticError(f"L = {curve.size:g} has no maximum inside its temperatures, {ends}")
     centre = float(curve.temperature[top])
-    for _ in range(2):
-        fit = local_polynomial(curve, centre, least_degree=2)
-        centre, height = (float(part[0]) for part in _maxima(fit, fit.coefficients[None]))
-    t, y = _maxima(fit, fit.refitted(replicas))
+    tops = [found for fit in local_polynomials(curve, centre, 2) if (found := _top(curve, fit, centre)) is not None]
+    if not tops:
+        raise ArithmeticError(f"L = {curve.size:g}: no polynomial has a maximum around T = {centre:g}")
+    mean, covariance, model = averaged([found.model for found in tops])
+    best = next(found.fit for found in tops if found.model is model)
+    error, height_error = (float(x) for x in np.sqrt(np.diag(covariance)))
     warnings = []
-    edge = (t <= fit.low) | (t >= fit.high)
-    if edge.mean() > MOST_LOST:
+    neighbours = curve.temperature[top - 1 : top + 2]
+    if error > np.ptp(neighbours) / 2:
         warnings.append(
-            f"L = {curve.size:g}: the maximum is not resolved; take more temperatures around T = {centre:.4g}"
+            f"L = {curve.size:g}: the maximum is not resolved; take more configurations, or temperatures further apart"
         )
-    if not fit.describes:
+    if not best.describes:
         warnings.append(
-            f"L = {curve.size:g}: no polynomial describes the points around the maximum: {quality(fit.chi2, fit.dof)}; "
-            f"take temperatures that are closer to it"
+            f"L = {curve.size:g}: no polynomial describes the points around the maximum: "
+            f"{quality(best.chi2, best.dof)}; take temperatures that are closer to it"
         )
-    return Peak(curve.size, centre, float(t.std()), height, float(y.std()), fit.chi2, fit.dof, fit, tuple(warnings))
+    return Peak(
+        curve.size, float(mean[0]), error, float(mean[1]), height_error, best.chi2, best.dof, best, tuple(warnings)
+    )
 
 
-def _maxima(fit: LocalPolynomial, coefficients: Array) -> tuple[Array, Array]:
-    """Positions and heights of the maxima of polynomials `(n, degree + 1)` between the first and last fitted point."""
-    grid = np.linspace(fit.low, fit.high, N_GRID)
-    values = np.stack([fit.at(np.full(len(coefficients), t), coefficients) for t in grid])
-    k = np.clip(values.argmax(axis=0), 1, N_GRID - 2)
-    t = grid[k]
-    for _ in range(3):  # Newton steps to the zero of the derivative
-        slope, curvature = (fit.at(t, coefficients, order) for order in (1, 2))
-        step = np.where(curvature < 0, slope / np.where(curvature == 0, 1, curvature), 0)
-        t = np.clip(t - step, grid[k - 1], grid[k + 1])
-    return t, fit.at(t, coefficients)
+class _Top(NamedTuple):
+    """A polynomial, and the position and height of its maximum."""
+
+    fit: LocalPolynomial
+    model: Model
+
+
+def _top(curve: Curve, fit: LocalPolynomial, near: float) -> _Top | None:
+    """The maximum of a polynomial nearest to a temperature; None if it has none inside the fitted points."""
+    t = np.linspace(fit.low, fit.high, N_GRID)
+    slope = fit.at(t, derivative=1)
+    falls = np.flatnonzero((slope[:-1] > 0) & (slope[1:] <= 0))
+    if not len(falls):
+        return None
+    k = falls[np.abs(t[falls] - near).argmin()]
+    left, right = t[k], t[k + 1]
+    for _ in range(60):
+        middle = (left + right) / 2
+        left, right = (middle, right) if fit.at(middle, derivative=1) > 0 else (left, middle)
+    place = (left + right) / 2
+    curvature = float(fit.at(place, derivative=2))
+    response = np.stack([-fit.response(place, 1) / curvature, fit.response(place, 0)])  # of position and height
+    covariance = (response * curve.error[fit.points] ** 2) @ response.T
+    values = np.array([place, float(fit.at(place))])
+    return _Top(fit, Model(values, covariance, fit.chi2, fit.dof + fit.degree + 1, fit.degree + 1))

@@ -12,7 +12,7 @@ from latticear.arrays import Array
 from latticear.scaling.averages import LEAST_P, p_value
 from latticear.scaling.curve import Curve
 
-__all__ = ["LocalPolynomial", "local_polynomial"]
+__all__ = ["LocalPolynomial", "local_polynomials"]
 
 MAX_DEGREE = 5
 """Largest degree of a fit to values with errors."""
@@ -57,6 +57,11 @@ class LocalPolynomial:
         return len(self.coefficients) - 1
 
     @property
+    def criterion(self) -> float:
+        """That of `Model`, by which fits are weighed."""
+        return self.chi2 + 2 * (self.degree + 1) - 2 * (self.dof + self.degree + 1)
+
+    @property
     def describes(self) -> bool:
         """Whether the polynomial agrees with the values it was fitted to."""
         return p_value(self.chi2, self.dof) >= LEAST_P
@@ -65,7 +70,11 @@ class LocalPolynomial:
         """`(n, degree + 1)`: coefficients for replicas `(n, len(curve))` of the values of the curve."""
         return replicas[:, self.points] @ self.solution.T
 
-    def at(self, t: Array, coefficients: Array | None = None, derivative: int = 0) -> Array:
+    def response(self, t: float, derivative: int) -> Array:
+        """`(n,)`: how the polynomial at a temperature, or a derivative, changes with each of the fitted values."""
+        return self.at(np.full(self.solution.shape[1], t), self.solution.T, derivative)
+
+    def at(self, t: Array | float, coefficients: Array | None = None, derivative: int = 0) -> Array:
         """The polynomial, or a derivative, at temperatures t; with `(n, degree + 1)` coefficients, at one t each."""
         c: Any = self.coefficients if coefficients is None else coefficients.T
         for _ in range(derivative):
@@ -75,11 +84,8 @@ class LocalPolynomial:
         return np.asarray(value, dtype=np.float64)
 
 
-def local_polynomial(curve: Curve, centre: float, least_degree: int = 1) -> LocalPolynomial:
-    """The polynomial that describes most points around a temperature with fewest coefficients.
-
-    Of all numbers of points nearest to the centre, and all degrees up to 5, it is the fit with the least
-    `chi^2 + 2 k - 2 n` (see `averaged`). Exact values are interpolated.
+def local_polynomials(curve: Curve, centre: float, least_degree: int = 1) -> list[LocalPolynomial]:
+    """Fits of all numbers of points nearest to a temperature, and all degrees up to 5; exact values are interpolated.
 
     Args:
         curve: the curve, with 2 points or more.
@@ -89,14 +95,13 @@ def local_polynomial(curve: Curve, centre: float, least_degree: int = 1) -> Loca
     n = len(curve)
     if curve.is_exact:
         window = _nearest(curve.temperature, centre, min(n, MAX_EXACT))
-        return LocalPolynomial.of(curve, window, min(n, MAX_EXACT) - 1)
+        return [LocalPolynomial.of(curve, window, min(n, MAX_EXACT) - 1)]
     spare = 1 if n > least_degree + 1 else 0  # degrees of freedom
-    fits = [
+    return [
         LocalPolynomial.of(curve, _nearest(curve.temperature, centre, k), degree)
         for k in range(least_degree + 1 + spare, n + 1)
         for degree in range(least_degree, min(MAX_DEGREE, k - 1 - spare) + 1)
     ]
-    return min(fits, key=lambda fit: fit.chi2 + 2 * fit.degree - 2 * (fit.dof + fit.degree))
 
 
 def _nearest(temperature: Array, centre: float, k: int) -> slice:

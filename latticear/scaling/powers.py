@@ -41,7 +41,7 @@ def power_law(size: Sequence[float], value: Array, error: Array, *, logarithmic:
     """Fit `a L^exponent`, or `a + b ln L`, to values with independent errors.
 
     The fit is one of straight lines in ln L, averaged over the number of small sizes that are left out
-    (`latticear.scaling.averaged`), so that corrections at small sizes which the data show do not stay in the result.
+    (`latticear.scaling.averages`), so that corrections at small sizes which the data show do not stay in the result.
 
     Args:
         size: L of each value, two sizes or more.
