@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.optimize import brentq
 
 from latticear.arguments import check_integer, check_seed
 from latticear.arrays import Array
@@ -22,6 +23,12 @@ __all__ = ["Crossing", "Crossings", "crossings"]
 
 SIGNIFICANT = 2.0
 """Errors by which two curves must differ on both sides of a crossing."""
+
+MOST_POLYNOMIALS = 6
+"""Number of polynomials of a curve that are taken into account."""
+
+N_GRID, N_NEWTON = 101, 8
+"""Temperatures among which a change of sign is looked for, and steps of Newton's method."""
 
 MOST_LOST = 0.05
 """Share of replicas of the data in which two curves may fail to cross."""
@@ -221,7 +228,7 @@ class _Weighed(NamedTuple):
 
 
 def _weighed(curve: Curve, centre: float) -> _Weighed:
-    fits = sorted(local_polynomials(curve, centre), key=lambda fit: fit.criterion)
+    fits = sorted(local_polynomials(curve, centre), key=lambda fit: fit.criterion)[:MOST_POLYNOMIALS]
     weights = weights_of(np.array([fit.criterion for fit in fits]))
     return _Weighed(fits, weights)
 
@@ -230,10 +237,10 @@ def _roots(fits: tuple[LocalPolynomial, LocalPolynomial], start: Array, coeffici
     """Zeros of the differences of polynomials `(n, degree + 1)` by Newton steps; nan where there is none nearby."""
     low, high = max(fit.low for fit in fits), min(fit.high for fit in fits)
     t = start
-    for _ in range(30):
+    for _ in range(N_NEWTON):
         gap, slope = (_difference(fits, t, coefficients, k) for k in (0, 1))
         t = np.clip(t - gap / np.where(slope == 0, np.inf, slope), low, high)
-    unsolved = np.abs(_difference(fits, t, coefficients)) > 1e-9 * np.abs(fits[0].coefficients).max()
+    unsolved = np.abs(_difference(fits, t, coefficients)) > 1e-6 * np.abs(fits[0].coefficients).max()
     return np.where(unsolved, np.nan, t)
 
 
@@ -273,18 +280,13 @@ def _guess(a: Curve, b: Curve, name: str) -> float:
 def _root(fits: tuple[LocalPolynomial, LocalPolynomial], guess: float, name: str) -> float:
     """The zero of the difference of two polynomials that is nearest to a temperature."""
     low, high = max(fit.low for fit in fits), min(fit.high for fit in fits)
-    t = np.linspace(low, high, 2001)
+    t = np.linspace(low, high, N_GRID)
     gap = _difference(fits, t)
     k = np.flatnonzero(gap[1:] * gap[:-1] <= 0)
     if not len(k):
         raise ArithmeticError(f"L = {name}: the polynomials through the points around T = {guess:g} do not cross")
     near = k[np.abs(t[k] - guess).argmin()]
-    left, right = t[near], t[near + 1]
-    for _ in range(60):
-        middle = (left + right) / 2
-        same = _difference(fits, np.array(middle)) * _difference(fits, np.array(left)) > 0
-        left, right = (middle, right) if same else (left, middle)
-    return float((left + right) / 2)
+    return float(brentq(lambda x: float(_difference(fits, np.array(x))), t[near], t[near + 1], xtol=1e-14))
 
 
 def _difference(
