@@ -54,6 +54,11 @@ class Blocks:
         """Number of configurations."""
         return len(self.where)
 
+    def numbers(self, weights: Array) -> Array:
+        """How many configurations each simulation has, if each counts so many times."""
+        simulation = np.searchsorted(self.first, self.block, side="right") - 1
+        return np.asarray(np.bincount(simulation, weights, len(self.first) - 1), dtype=np.float64)
+
     def counts(self, weights: Array) -> Array:
         """How many configurations each level has, if each counts so many times."""
         return np.asarray(np.bincount(self.where, weights, len(self.level)), dtype=np.float64)

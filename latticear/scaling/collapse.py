@@ -60,7 +60,8 @@ class Collapse:
         covariance: of these three.
         chi2, dof: quality of the best fit.
         degree: degree of its master curve.
-        window: largest `|x| = |T - T_c| L^(1/nu)` that was fitted, and the smallest size: (width, L).
+        window: range of `x = (T - T_c) L^(1/nu)` that the best fit covers, (lowest, highest).
+        smallest_size: the smallest size in the best fit.
         n_models: number of fits over which was averaged.
         coefficients: of the master curve of the best fit, in Chebyshev polynomials of x divided by `scale`.
         best: T_c, 1/nu and kappa of the best fit, to which the coefficients belong.
@@ -76,6 +77,7 @@ class Collapse:
     dof: int
     degree: int
     window: tuple[float, float]
+    smallest_size: float
     n_models: int
     coefficients: Array
     best: tuple[float, float, float]
@@ -99,7 +101,8 @@ class Collapse:
             "chi2": self.chi2,
             "dof": self.dof,
             "degree": self.degree,
-            "window": {"largest_x": self.window[0], "smallest_size": self.window[1]},
+            "window": list(self.window),
+            "smallest_size": self.smallest_size,
             "n_models": self.n_models,
             "warnings": list(self.warnings),
         }
@@ -107,10 +110,10 @@ class Collapse:
     def table(self) -> Table:
         """The parameters as a table of text."""
         rows = [(name, str(getattr(self, name))) for name in NAMES]
-        width, size = self.window
+        low, high = self.window
         note = (
-            f"{quality(self.chi2, self.dof)} of the best of {self.n_models} fits: sizes from {size:g}, "
-            f"|T - T_c| L^(1/nu) up to {width:.3g}, degree {self.degree}"
+            f"{quality(self.chi2, self.dof)} of the best of {self.n_models} fits: sizes from {self.smallest_size:g}, "
+            f"(T - T_c) L^(1/nu) from {low:.3g} to {high:.3g}, degree {self.degree}"
         )
         return Table("data collapse", ("parameter", "value"), rows, [note], self.warnings)
 
@@ -180,13 +183,14 @@ def collapse(
 
 
 class _Fit(NamedTuple):
-    """One fit: its model (T_c, 1/nu, kappa), the master curve and its unit, and the smallest size."""
+    """One fit: its model (T_c, 1/nu, kappa), the master curve and its unit, the smallest size, and the span of x."""
 
     model: Model
     coefficients: Array
     degree: int
     scale: float
     smallest: float
+    span: tuple[float, float]
 
 
 class _Problem:
@@ -259,7 +263,9 @@ class _Problem:
             model = Model(found, covariance, float((residuals**2).sum()), len(points), n_parameters)
             worse = worse + 1 if model.criterion >= best else 0
             best = min(best, model.criterion)
-            yield _Fit(model, self.master(points, degree, found, scale), degree, scale, smallest)
+            x = self.x(found)[points]
+            span = float(x.min()), float(x.max())
+            yield _Fit(model, self.master(points, degree, found, scale), degree, scale, smallest, span)
 
     def solve(self, points: Ints, degree: int, theta: Array, scale: float) -> tuple[Array, Array, Array]:
         """Parameters, residuals in units of the errors, and covariance of the parameters."""
@@ -317,7 +323,7 @@ def _result(problem: _Problem, fits: list[_Fit], mean: Array, covariance: Array,
     for name, value, low, high, k in zip(NAMES, model.values, *problem.bounds, range(3), strict=True):
         if k in problem.free and min(value - low, high - value) < 0.01 * (high - low):
             warnings.append(f"{name} is at the edge of its range, {value:.4g}: the points do not determine it")
-    scale = float(best.scale * problem.unit ** model.values[1])
+    unit = float(problem.unit ** model.values[1])
     return Collapse(
         critical_temperature=t_c,
         inverse_nu=inverse_nu,
@@ -326,10 +332,11 @@ def _result(problem: _Problem, fits: list[_Fit], mean: Array, covariance: Array,
         chi2=model.chi2,
         dof=model.dof,
         degree=best.degree,
-        window=(scale, best.smallest),
+        window=(best.span[0] * unit, best.span[1] * unit),
+        smallest_size=best.smallest,
         n_models=len(fits),
         coefficients=best.coefficients,
         best=(float(model.values[0]), float(model.values[1]), float(model.values[2])),
-        scale=scale,
+        scale=best.scale * unit,
         warnings=tuple(warnings),
     )

@@ -164,8 +164,8 @@ def _reweighting(
         lengths.append(max(1, min(length, chains.size // LEAST_BLOCKS)))
     data = Blocks.of(series, lengths)
     betas = 1 / t
-    count = np.array([chains.size for chains in series["energy"]], dtype=np.float64)
     ones = np.ones(data.n)
+    count = data.numbers(ones)
     f, log_denominator = free_energies(data.level, data.counts(ones), betas, count)
     overlap = overlaps(data.level, data.counts(ones), betas, count, f, log_denominator)
     for i in np.flatnonzero(np.diag(overlap, 1) < LEAST_OVERLAP).tolist():
@@ -176,7 +176,7 @@ def _reweighting(
     replicas: list[dict[str, Array]] = []
     fs = []
     for weights in _resampled(data, n_bootstrap, check_seed(seed)):
-        again, denominator = free_energies(data.level, data.counts(weights), betas, count, start=f)
+        again, denominator = free_energies(data.level, data.counts(weights), betas, data.numbers(weights), start=f)
         replicas.append(_quantities(data, weights, denominator, again[0], grid, n_sites))
         fs.append(again - again[0])
     stacked = {name: np.array([replica[name] for replica in replicas]) for name in values}

@@ -139,9 +139,7 @@ def _approach(
 
 
 def _master(ax: Axes, found: Collapse) -> None:
-    x = np.linspace(-found.scale, found.scale, N_LINE)
-    left, right = ax.get_xlim()
-    x = x[(x >= left) & (x <= right)]
+    x = np.linspace(*found.window, N_LINE)
     ax.plot(x, found.master(x), color=EXACT, lw=1, label="master curve")
 
 
