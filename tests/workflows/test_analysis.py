@@ -100,7 +100,8 @@ def test_the_command_writes_a_table_a_file_and_figures(scan):
     printed = json.loads(succeed("analyse", scan, "--json"))
     assert printed == {key: value for key, value in stored.items() if key != "sha256"}
     assert printed["exact"]["gamma_over_nu"] == 1.75
-    assert printed["left_out"] == printed["warnings"] == []
+    assert printed["left_out"] == []
+    assert printed["warnings"] == ["susceptibility: L = 8 has no maximum inside its temperatures, from T = 2.1 to 2.5"]
 
 
 def test_errors_of_derived_exponents(scan):
