@@ -82,8 +82,8 @@ def test_curves_that_do_not_cross_are_named():
 
 
 def test_plateaus_whose_noise_crosses_do_not_count():
-    """Below T_c all sizes have U4 = 2/3: differences there are noise."""
-    rng, t = np.random.default_rng(1), np.linspace(1.5, 2.5, 21)
+    """Far below T_c all sizes have U4 = 2/3, far above it 0: differences there are noise."""
+    rng, t = np.random.default_rng(1), np.linspace(1.5, 3.5, 41)
     curves = []
     for size in (8, 16):
         y = 2 / 3 / (1 + np.exp(1.5 * (t - 2.25) * size))

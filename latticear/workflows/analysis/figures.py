@@ -65,6 +65,8 @@ def _draw_collapses(analysis: Analysis, figure: Figure) -> None:
     for ax, (name, found) in zip(axes, analysis.collapses.items(), strict=True):
         scaled = [found.scaled(curve) for curve in analysis.curves[name]]
         _points(ax, scaled)
+        for curve in scaled:
+            _whiten(ax, curve, found)
         _master(ax, found)
         ax.set_xlabel(r"$(T - T_c)\, L^{1/\nu}$")
         power = "" if not found.exponent.value else rf" $\times\; L^{{{-found.exponent.value:.3g}}}$"
@@ -136,6 +138,13 @@ def _approach(
     if analysis.known is not None:
         ax.axhline(analysis.known.temperature, color=EXACT, lw=1, ls="--", label="exact T_c")
     ax.legend(frameon=False)
+
+
+def _whiten(ax: Axes, curve: Curve, found: Collapse) -> None:
+    """Make hollow the points that the best fit leaves out."""
+    low, high = found.window
+    inside = (curve.temperature >= low) & (curve.temperature <= high) & (curve.size >= found.smallest_size)
+    ax.plot(curve.temperature[~inside], curve.value[~inside], "o", color="white", ms=2, zorder=3)
 
 
 def _master(ax: Axes, found: Collapse) -> None:
