@@ -12,6 +12,7 @@ from . import (
     plotting as plotting,
     processes as processes,
     sampling as sampling,
+    scaling as scaling,
     targets as targets,
     training as training,
 )

@@ -23,7 +23,7 @@ FLOORS = (
     "models montecarlo exact data",
     "targets",
     "estimation contracts",
-    "training",
+    "scaling training",
     "runs plotting",
     "workflows",
     "cli",

@@ -72,6 +72,7 @@ def scan(
     as_json: AsJson = False,
 ) -> None:
     """Train and evaluate a grid of temperatures and sizes, each from its neighbour; write a table and a figure."""
+    from latticear.workflows.analysis.reading import LEAST_POINTS
     from latticear.workflows.scan.plan import Share, plan_scan
     from latticear.workflows.scan.run import finish_scan, open_scan, scan_run
 
@@ -124,6 +125,8 @@ def scan(
             typer.echo(json.dumps({"rows": table.rows()}))
         else:
             console.print(f"finished: {out}/table.h5, table.csv, scan.png and report.html")
+            if len(table.shapes) > 1 and len(table.temperatures) >= LEAST_POINTS:
+                console.print(f"now: latticear analyse {out}")
 
 
 def _become_torchrun(workers: int) -> None:

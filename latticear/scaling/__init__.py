@@ -1,0 +1,37 @@
+"""Finite-size scaling: values of several sizes become critical temperatures and exponents with errors.
+
+A `Curve` holds the values of one size with their errors. `crossings` and `collapse` find T_c and 1/nu, `peaks` the
+maxima and how they grow, `multiple_histograms` joins chains at several temperatures, and `known_critical_point` knows
+what is exact.
+"""
+
+from latticear.scaling.collapse import Collapse, Parameter, collapse
+from latticear.scaling.crossings import Crossing, Crossings, crossings
+from latticear.scaling.curve import Curve
+from latticear.scaling.histograms import Reweighting, multiple_histograms
+from latticear.scaling.known import CriticalPoint, known_critical_point
+from latticear.scaling.limit import Limit, limit_of
+from latticear.scaling.peaks import Peak, Peaks, peaks, scaling_of
+from latticear.scaling.powers import PowerLaw, power_law
+
+__all__ = [
+    "Collapse",
+    "CriticalPoint",
+    "Crossing",
+    "Crossings",
+    "Curve",
+    "Limit",
+    "Parameter",
+    "Peak",
+    "Peaks",
+    "PowerLaw",
+    "Reweighting",
+    "collapse",
+    "crossings",
+    "known_critical_point",
+    "limit_of",
+    "multiple_histograms",
+    "peaks",
+    "power_law",
+    "scaling_of",
+]

@@ -1,0 +1,153 @@
+"""What a scan says about each quantity: a curve for each size, and the points that are left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from latticear.hamiltonians import AbstractHamiltonian
+from latticear.runs.config import parse_config
+from latticear.scaling import Curve
+from latticear.workflows.scan.plan import size_name
+from latticear.workflows.scan.records import read_point, stored_settings
+from latticear.workflows.words import verdict_of
+
+__all__ = ["LEAST_POINTS", "LeftOut", "Scan", "read_scan"]
+
+LEAST_POINTS = 4
+"""Number of temperatures that a size needs."""
+
+Tree = Mapping[str, Any]
+
+
+class LeftOut(NamedTuple):
+    """A value that is not analysed.
+
+    Attributes:
+        size: HxW.
+        temperature: T.
+        quantity: name of the quantity; None for all of this point.
+        reason: why.
+    """
+
+    size: str
+    temperature: float
+    quantity: str | None
+    reason: str
+
+    def __str__(self) -> str:
+        what = "" if self.quantity is None else f"{self.quantity} "
+        return f"{what}{self.size} T = {self.temperature:g}: {self.reason}"
+
+
+class Scan(NamedTuple):
+    """The finished points of a scan.
+
+    Attributes:
+        folder: where it is.
+        system: the system of its smallest size.
+        points: the results of its finished points, `scan_run` describes them.
+        n_planned: number of points of the finished scan.
+        untrusted: points, by (size, temperature), whose values are not trusted, with the reason.
+    """
+
+    folder: Path
+    system: AbstractHamiltonian
+    points: Sequence[Tree]
+    n_planned: int
+    untrusted: dict[tuple[str, float], str]
+
+    @property
+    def sizes(self) -> list[str]:
+        """The sizes that have points, ascending."""
+        return list(dict.fromkeys(_size(point) for point in self.points))
+
+    def left_out(self, include_untrusted: bool) -> list[LeftOut]:
+        """Points that are left out because they are not trusted."""
+        if include_untrusted:
+            return []
+        return [LeftOut(size, t, None, f"not trusted: {reason}") for (size, t), reason in self.untrusted.items()]
+
+    def curves(self, quantity: str, include_untrusted: bool) -> tuple[list[Curve], list[LeftOut]]:
+        """A curve for each size that has enough values of a quantity, and the values that are left out.
+
+        A size is its height, in which all lengths of the analysis are measured.
+        """
+        out: list[LeftOut] = []
+        values: dict[str, list[tuple[float, float, float]]] = {size: [] for size in self.sizes}
+        lengths = {_size(point): float(point["shape"][0]) for point in self.points}
+        for point in self.points:
+            size, t = _size(point), float(point["temperature"])
+            if (size, t) in self.untrusted and not include_untrusted:
+                continue
+            entry = point["estimates"].get(quantity) or {}
+            why = _fault(entry, include_untrusted)
+            if why:
+                out.append(LeftOut(size, t, quantity, why))
+            else:
+                values[size].append((t, float(entry["value"]), float(entry["error"])))
+        curves = []
+        for size, rows in values.items():
+            if len(rows) >= LEAST_POINTS:
+                curves.append(Curve(lengths[size], *zip(*rows, strict=True)))
+        return curves, out
+
+
+def read_scan(folder: Path) -> Scan:
+    """Read the points of a scan, finished or not.
+
+    Raises:
+        ValueError: if the folder is not that of a scan, if a file in it is damaged, or for a scan that has one size,
+            sizes of different shape, or sizes with too few temperatures.
+        OSError: if a file cannot be read.
+    """
+    settings = stored_settings(folder)
+    if not settings:
+        raise ValueError(f"{folder} is not the folder of a scan: make one with latticear scan ... --out {folder}")
+    points = [read_point(file) for file in sorted((folder / "points").glob("*.json"))]
+    points.sort(key=lambda point: (math.prod(point["shape"]), point["shape"], point["temperature"]))
+    planned = settings["sizes"]
+    if len(planned) < 2:
+        raise ValueError(
+            f"{folder} has one size, {planned[0]}, and scaling compares two or more: latticear scan with --size 8,16 "
+            f"in another --out"
+        )
+    counts = {size: sum(_size(point) == size for point in points) for size in planned}
+    enough = [size for size, count in counts.items() if count >= LEAST_POINTS]
+    if len(enough) < 2:
+        found = ", ".join(f"{size}: {count}" for size, count in counts.items())
+        n = len(settings["temperatures"])
+        todo = "give it more" if n < LEAST_POINTS else "continue the scan with --resume"
+        raise ValueError(
+            f"{folder}: two sizes need {LEAST_POINTS} temperatures or more each, got {found} of {n}; {todo}"
+        )
+    shapes = [tuple(point["shape"]) for point in points]
+    if len({height * shapes[0][1] == width * shapes[0][0] for height, width in shapes}) > 1:
+        raise ValueError(f"{folder}: all sizes must have the same ratio of height to width, got {', '.join(planned)}")
+    system = parse_config(settings["configs"][planned[0]]).target.system
+    untrusted = {}
+    for point in points:
+        verdict = verdict_of(point["estimates"])
+        if not verdict.reliable:
+            untrusted[_size(point), float(point["temperature"])] = "; ".join(verdict.reasons)
+    return Scan(folder, system, points, len(planned) * len(settings["temperatures"]), untrusted)
+
+
+def _fault(entry: Tree, include_untrusted: bool) -> str:
+    """Why a value cannot be analysed; empty if it can."""
+    value, error = entry.get("value"), entry.get("error")
+    if value is None or not math.isfinite(value):
+        return "no value"
+    if error is None or not math.isfinite(error):
+        return "no error bar"
+    if error <= 0:
+        return "no error bar, since nothing varied"
+    if not include_untrusted and entry.get("verdict") == "not trusted":
+        return f"not trusted: {'; '.join(entry.get('reasons', ()))}"
+    return ""
+
+
+def _size(point: Tree) -> str:
+    return size_name(tuple(point["shape"]))

@@ -1,0 +1,186 @@
+"""The analysis of a scan: what it finds in points with known exponents, and what it says where it cannot."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from support.verbs import invoke, refusal, succeed
+
+import latticear as la
+from latticear.checksums import read_json
+from latticear.estimation.estimates import Estimates
+from latticear.estimation.quantity import Estimate
+from latticear.exact.result import QUANTITIES
+from latticear.workflows.analysis.figures import _draw_collapses
+from latticear.workflows.analysis.run import analyse_scan
+from latticear.workflows.analysis.table import analysis_table
+from latticear.workflows.scan.plan import plan_scan
+from latticear.workflows.scan.records import write_record
+from latticear.workflows.scan.run import open_scan
+
+SIZES = (8, 16, 32)
+GRID = np.linspace(2.1, 2.5, 9).tolist()
+N = 1000
+
+
+def values(size, t):
+    """Value and error of each quantity, with the exponents of the Ising model."""
+    x = (t - la.T_C) * size
+    found = dict.fromkeys(QUANTITIES, (0.5, 0.001))
+    found["binder_cumulant"] = 0.61 - 0.3 * math.tanh(0.3 * x), 0.002
+    found["abs_magnetization"] = size**-0.125 * (1 - 0.6 * math.tanh(0.3 * x)), 0.002
+    found["susceptibility"] = size**1.75 * 0.1 * math.exp(-((x - 1.5) ** 2) / 30), 0.001 * size**1.75
+    found["heat_capacity_per_site"] = (0.2 + 0.5 * math.log(size)) * math.exp(-((x - 0.5) ** 2) / 60), 0.005
+    return found
+
+
+def make_scan(out, shapes=tuple((size, size) for size in SIZES), grid=GRID, points=None, seed=0, **changes):
+    """A scan whose points have these values with normal errors; `changes` of (size, t) replace parts of them."""
+    plan = plan_scan(out, None, ["model.name=tensor_network"], {}, temperatures=grid, shapes=shapes, n=N)
+    open_scan(plan, resume=False)
+    rng = np.random.default_rng(seed)
+    for point in plan.points[:points]:
+        entries = {}
+        for name, (value, error) in values(point.shape[0], point.temperature).items():
+            entries[name] = Estimate(value + error * rng.standard_normal(), error, n=N, ess=1.0)
+        estimates = Estimates(entries, temperature=point.temperature, n=N, diagnostics={"ess": 0.9})
+        content = {"shape": list(point.shape), "temperature": point.temperature, "steps": 0, "seconds": 0.0}
+        content |= {"estimates": estimates.to_dict(), "monte_carlo": None}
+        write_record(point.record, content)
+    return plan
+
+
+def change(plan, k, edit):
+    """Change the record of a point by a function of its content."""
+    record = plan.points[k].record
+    content = read_json(record)[0]
+    edit(content["estimates"])
+    write_record(record, {key: value for key, value in content.items() if key != "sha256"})
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    out = tmp_path_factory.mktemp("analysis") / "scan"
+    make_scan(out)
+    return out
+
+
+def test_known_exponents_are_found(scan):
+    found = analyse_scan(scan)
+    assert found.known.temperature == la.T_C
+    crossed = found.crossings["binder_cumulant"].critical_temperature
+    assert abs(crossed.value - la.T_C) < 4 * crossed.error
+    wanted = {"binder_cumulant": 0.0, "abs_magnetization": -0.125, "susceptibility": 1.75}
+    assert found.collapses.keys() == wanted.keys()
+    for name, kappa in wanted.items():
+        result = found.collapses[name]
+        assert abs(result.critical_temperature.value - la.T_C) < 4 * result.critical_temperature.error
+        assert abs(result.inverse_nu.value - 1) < 4 * result.inverse_nu.error
+        assert abs(result.exponent.value - kappa) < 4 * result.exponent.error + 1e-12
+    growth = found.peaks["susceptibility"].growth
+    assert abs(growth.exponent - 1.75) < 4 * growth.error
+
+
+def test_the_command_writes_a_table_a_file_and_figures(scan):
+    lines = succeed("analyse", scan).splitlines()
+    text = "\n".join(lines)
+    assert lines[0] == "Ising, 8x8, 16x16, 32x32"
+    for words in ("T_c, crossings of binder_cumulant", "1/nu, collapse of binder_cumulant", "gamma/nu, maxima"):
+        assert words in text
+    assert "2.26919" in text  # exact T_c
+    beta = next(line for line in lines if line.startswith("beta, collapse of abs_magnetization"))
+    assert beta.split()[-4] == "0.125"
+    assert "exact: Onsager 1944" in text
+    for name in ("analysis.json", "crossing.png", "collapse.png", "peaks.png"):
+        assert (scan / name).stat().st_size > 1000
+        assert str(scan / name) in lines[-1]
+    stored = read_json(scan / "analysis.json")[0]
+    printed = json.loads(succeed("analyse", scan, "--json"))
+    assert printed == {key: value for key, value in stored.items() if key != "sha256"}
+    assert printed["exact"]["gamma_over_nu"] == 1.75
+    assert printed["left_out"] == []
+    assert printed["warnings"] == ["susceptibility: L = 8 has no maximum inside its temperatures, from T = 2.1 to 2.5"]
+
+
+def test_errors_of_derived_exponents(scan):
+    """beta = (beta/nu) / (1/nu): by the same covariance as a sample of it."""
+    found = analyse_scan(scan, "abs_magnetization")
+    collapse = found.collapses["abs_magnetization"]
+    row = next(row for row in analysis_table(found).rows if row[0].startswith("beta, "))
+    mean = collapse.critical_temperature.value, collapse.inverse_nu.value, collapse.exponent.value
+    drawn = np.random.default_rng(0).multivariate_normal(mean, collapse.covariance, 20_000)
+    beta = -drawn[:, 2] / drawn[:, 1]
+    digits = row[1].rstrip(")").split("(")
+    decimals = len(digits[0].partition(".")[2])
+    assert int(digits[1]) / 10**decimals == pytest.approx(beta.std(), rel=0.5)
+    assert float(digits[0]) == pytest.approx(beta.mean(), abs=0.01)
+
+
+def test_one_quantity_alone(scan):
+    found = json.loads(succeed("analyse", scan, "--quantity", "heat_capacity_per_site", "--json"))
+    assert found["crossings"] == found["collapse"] == {}
+    peaks = found["peaks"]["heat_capacity_per_site"]
+    assert abs(peaks["logarithm"]["exponent"] - 0.5) < 4 * peaks["logarithm"]["error"]
+    assert "must be one of" in refusal("analyse", scan, "--quantity", "entropy")
+    assert "did you mean 'binder_cumulant'" in refusal("analyse", scan, "--quantity", "binder_cumulants")
+
+
+def test_values_that_are_not_trusted_are_left_out(tmp_path):
+    plan = make_scan(tmp_path / "s", [(8, 8), (16, 16)])
+
+    def distrust(estimates):
+        estimates |= {"verdict": "not trusted", "reliable": False, "reasons": ["too few"], "warnings": ["too few"]}
+
+    change(plan, 3, distrust)
+    change(plan, 10, lambda estimates: estimates["binder_cumulant"].update(error=None))
+    code, text, _ = invoke("analyse", tmp_path / "s")
+    assert code == 0
+    assert "left out: 8x8 T = 2.25: not trusted: too few" in text
+    assert "left out: binder_cumulant 16x16 T = 2.15: no error bar" in text
+    left_out = json.loads(succeed("analyse", tmp_path / "s", "--json"))["left_out"]
+    assert [entry["temperature"] for entry in left_out] == [2.25, 2.15]
+    everything = json.loads(succeed("analyse", tmp_path / "s", "--include-untrusted", "--json"))["left_out"]
+    assert [entry["reason"] for entry in everything] == ["no error bar"]
+    for k in range(9):
+        change(plan, k, distrust)
+    line = refusal("analyse", tmp_path / "s")
+    assert "fewer than two sizes have 4 temperatures with values to analyse" in line
+    assert "8x8 T = 2.1: not trusted: too few" in line
+    assert "--include-untrusted" in line
+
+
+def test_a_scan_that_is_not_finished_is_analysed_as_far_as_it_is(tmp_path):
+    make_scan(tmp_path / "s", points=22)
+    assert "unfinished: 22 of 27 points" in succeed("analyse", tmp_path / "s")
+
+
+def test_scans_that_cannot_be_analysed(tmp_path, scan):
+    assert "is not the folder of a scan" in refusal("analyse", tmp_path / "nowhere")
+    make_scan(tmp_path / "one", [(8, 8)])
+    assert "has one size, 8x8, and scaling compares two or more" in refusal("analyse", tmp_path / "one")
+    make_scan(tmp_path / "few", grid=[2.2, 2.3, 2.4])
+    assert "two sizes need 4 temperatures or more each, got 8x8: 3" in refusal("analyse", tmp_path / "few")
+    make_scan(tmp_path / "begun", points=5)
+    assert "continue the scan with --resume" in refusal("analyse", tmp_path / "begun")
+    make_scan(tmp_path / "shapes", [(8, 8), (8, 16)])
+    assert "the same ratio of height to width" in refusal("analyse", tmp_path / "shapes")
+    plan = make_scan(tmp_path / "damaged")
+    plan.points[4].record.write_text("{")
+    line = refusal("analyse", tmp_path / "damaged")
+    assert "8x8-T2.3.json is damaged" in line
+    assert "26 of the 26 other points stand" in line
+
+
+def test_the_collapse_is_drawn_where_it_was_fitted(scan):
+    found = analyse_scan(scan, "binder_cumulant")
+    figure = Figure()
+    _draw_collapses(found, figure)
+    (ax,) = figure.axes
+    master = next(line for line in ax.lines if line.get_label() == "master curve")
+    low, high = found.collapses["binder_cumulant"].window
+    assert (master.get_xdata()[0], master.get_xdata()[-1]) == pytest.approx((low, high))
+    y = master.get_ydata()
+    assert y.max() < 1
+    assert y.min() > 0
