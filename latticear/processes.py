@@ -12,11 +12,13 @@ import json
 import os
 import re
 import socket
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from typing import Any, Self, TypeVar
 
@@ -24,7 +26,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["ALONE", "Processes", "ProcessesError", "Share", "current", "speaks_first", "together"]
+__all__ = [
+    "ALONE",
+    "Processes",
+    "ProcessesError",
+    "Share",
+    "current",
+    "others_interrupted",
+    "say_interrupted",
+    "speaks_first",
+    "together",
+]
 
 PATIENCE = "LATTICEAR_PATIENCE"
 """Environment variable: for how many seconds a process waits for the others before it gives up."""
@@ -40,6 +52,9 @@ SOON = 0.2
 
 NEEDED = ("RANK", "MASTER_ADDR", "MASTER_PORT")
 """Environment variables that must be set beside WORLD_SIZE."""
+
+INTERRUPTED = "interrupted"
+"""What a process that a signal has interrupted says."""
 
 _launched: list[Processes] = []
 """The processes that `together` has tried to join."""
@@ -265,17 +280,8 @@ def together(patience: float | None = None) -> Iterator[Processes]:
     if has_gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
     _launched.append(processes)
-    with _reaching(processes):
-        store, rank, size = next(dist.rendezvous("env://", timeout=joining))
-        store.set_timeout(joining)
-        _stores.append(dist.PrefixStore("latticear", store))
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if has_gpu else "gloo",
-            store=dist.PrefixStore("group", store),
-            rank=rank,
-            world_size=size,
-            timeout=working,
-        )
+    with _reaching(processes, f"; {PATIENCE} sets for how many seconds to wait"):
+        _interruptibly(partial(_join, joining, working, "cpu:gloo,cuda:nccl" if has_gpu else "gloo"))
     try:
         yield processes
         processes.wait()
@@ -284,6 +290,32 @@ def together(patience: float | None = None) -> Iterator[Processes]:
             dist.destroy_process_group()
         with suppress(RuntimeError):
             _leave(processes, _stores.pop())
+
+
+def _join(joining: timedelta, working: timedelta, backend: str) -> None:
+    store, rank, size = next(dist.rendezvous("env://", timeout=joining))
+    store.set_timeout(joining)
+    group = dist.PrefixStore("group", store)
+    dist.init_process_group(backend, store=group, rank=rank, world_size=size, timeout=working)
+    _stores.append(dist.PrefixStore("latticear", store))
+
+
+def _interruptibly(work: Callable[[], None]) -> None:
+    """Do some work in a thread, because a signal is not heard while PyTorch waits for other processes."""
+    failed: list[BaseException] = []
+
+    def attempt() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=attempt, name="latticear-joining", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+    if failed:
+        raise failed[0]
 
 
 def _leave(processes: Processes, store: dist.Store) -> None:
@@ -310,6 +342,21 @@ def speaks_first(text: str) -> bool:
         return True  # the store was in the process that has ended
 
 
+def say_interrupted() -> None:
+    """Tell the other processes that a signal has interrupted this one, so that they do not take it for a failure."""
+    if _stores:
+        with suppress(RuntimeError):
+            _stores[0].compare_set("end", "", INTERRUPTED)
+
+
+def others_interrupted() -> bool:
+    """Whether another process has said so."""
+    try:
+        return bool(_stores) and _stores[0].check(["end"]) and _stores[0].get("end") == INTERRUPTED.encode()
+    except RuntimeError:
+        return False
+
+
 def _device() -> str:
     """Where the tensors lie that `torch.distributed` can add: on the CPU, unless it has joined GPUs alone."""
     return "cuda" if dist.get_backend() == "nccl" else "cpu"
@@ -330,13 +377,13 @@ def _patience() -> float | None:
 
 
 @contextmanager
-def _reaching(processes: Processes) -> Iterator[None]:
-    """Say which processes cannot be reached where `torch.distributed` fails."""
+def _reaching(processes: Processes, hint: str = "") -> Iterator[None]:
+    """Say that the other processes cannot be reached where `torch.distributed` fails."""
     try:
         yield
     except RuntimeError as error:
         first_line = re.sub(r"^\[\S*\] ", "", str(error).split("\n")[0])  # without the place in the source of PyTorch
         raise ProcessesError(
-            f"process {processes.rank} of {processes.size} (from 0) cannot reach the others: one of them has ended or "
-            f"never came ({first_line.split('. ')[0]})"
+            f"rank {processes.rank} of {processes.size} processes cannot reach the others: one of them has ended or "
+            f"never came ({first_line.split('. ')[0]}){hint}"
         ) from error

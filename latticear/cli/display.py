@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from latticear.cli.launched import say_why
+from latticear.cli.launched import say_why, status_of_interruption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +43,7 @@ def one_line_errors() -> Iterator[None]:
     from latticear.checksums import ChangedFileWarning
     from latticear.data import ConversionNote
     from latticear.estimation.estimates import UnreliableEstimateWarning
-    from latticear.processes import ProcessesError
+    from latticear.processes import ProcessesError, others_interrupted
     from latticear.sampling.receptive import ReceptiveFieldWarning
     from latticear.training import TrainingError
 
@@ -57,7 +57,12 @@ def one_line_errors() -> Iterator[None]:
             fail(ValueError(f"number out of range, for example a temperature too close to zero: {error}"))
         except MemoryError as error:
             fail(_out_of_memory(error))
-        except (ValueError, OSError, TrainingError, ProcessesError) as error:
+        except ProcessesError as error:
+            if others_interrupted():
+                typer.echo("interrupted by a signal to another process", err=True)
+                raise typer.Exit(status_of_interruption()) from error
+            fail(error)
+        except (ValueError, OSError, TrainingError) as error:
             fail(error)
         except RuntimeError as error:
             if not any(words in str(error) for words in OUT_OF_MEMORY):

@@ -108,9 +108,16 @@ def _is_first_to_say(line: str) -> bool:
 
 
 def status_of_interruption() -> int:
-    """The exit status of a command that was interrupted, by a signal to this process or to one that shares its work."""
+    """The exit status of a command that was interrupted, by a signal to this process or to one that shares its work.
+
+    Processes that share it, and have not stopped together, are told.
+    """
     from latticear.runs.signals import received
 
+    if "latticear.processes" in sys.modules:
+        from latticear.processes import say_interrupted
+
+        say_interrupted()
     by_another = received() is None and int(os.environ.get("WORLD_SIZE", 1)) > 1
     return AGAIN if by_another or received() in (signal.SIGTERM, signal.SIGUSR1) else INTERRUPTED
 

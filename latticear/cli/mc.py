@@ -50,7 +50,7 @@ def mc(
     as_json: AsJson = False,
 ) -> None:
     """Write Monte Carlo configurations to a file, and print averages with autocorrelation times."""
-    from latticear.processes import current
+    from latticear.processes import ProcessesError, current
     from latticear.workflows import monte_carlo_run
 
     with one_line_errors():
@@ -70,6 +70,8 @@ def mc(
                     report=progress,
                     say=console.print,
                 )
+        except ProcessesError as error:
+            raise ProcessesError(f"{error}; continue with: the same command and --append") from error
         except KeyboardInterrupt as stop:
             kept = str(stop) or f"{out} keeps its configurations; continue with the same command and --append"
             console.print(f"interrupted: {kept}")

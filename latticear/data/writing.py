@@ -39,7 +39,7 @@ from latticear.spaces import ConfigurationSpace
 
 __all__ = ["SampleWriter", "rows_of"]
 
-_NOT_COMPARED = {"provenance", "latticear_version", "conventions", "units"}
+_NOT_COMPARED = {"provenance", "latticear_version", "conventions", "units", "beta"}
 
 
 class SampleWriter:

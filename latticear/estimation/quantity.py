@@ -90,12 +90,13 @@ class Estimate:
         if self.reach is None or self.unvaried:
             return ""
         p = unseen_probability(self.n * self.ess)
-        harm = float(np.max(p * np.asarray(self.reach) / np.maximum(np.asarray(self.error), 1e-300)))
+        reach, error = np.broadcast_arrays(self.reach, self.error)
+        varied = error > 0  # the first entry of a correlation function is 1 in every configuration
+        harm = float(np.max(p * reach[varied] / error[varied], initial=0.0))
         if not 1 < harm < math.inf:
             return ""
-        return (
-            f", and {self.n:,} configurations may lack a part of probability {p:.1g}, which would be {harm:.2g} errors"
-        )
+        size = f"{harm:.2g} errors" if harm < 1000 else "many errors"
+        return f", and {self.n:,} configurations may lack a part of probability {p:.1g}, which would be {size}"
 
     @property
     def reliable(self) -> bool:

@@ -27,9 +27,7 @@ def check_alike(processes: Processes, what: str, fingerprint: str) -> None:
     prints = processes.gather(fingerprint)
     other = next((rank for rank, each in enumerate(prints) if each != prints[0]), None)
     if other is not None:
-        raise ValueError(
-            f"{what} is not the same in process 0 and in process {other} (from 0): all must see the same files"
-        )
+        raise ValueError(f"{what} is not the same for rank 0 and rank {other}: all must see the same files")
 
 
 def until_stopped(batches: Iterable[Batch], stop: StopSignals) -> Iterator[Batch]:

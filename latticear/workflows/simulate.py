@@ -198,6 +198,11 @@ def _check_fits(out: Path, begun: Begun, method: str | None, schedule: dict[str,
     Raises:
         ValueError: says what differs.
     """
+    if begun.n and begun.method is None:
+        raise ValueError(
+            f"{out} cannot be continued: it does not hold Markov chains (latticear sample --append continues samples "
+            f"of a run); name another file"
+        )
     if ANNEALING in (method, begun.method):
         raise ValueError(
             f"{out} cannot be continued: {ANNEALING} has no chains, it draws all configurations at once; name another "

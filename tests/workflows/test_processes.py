@@ -10,7 +10,7 @@ from support.verbs import refusal
 
 from latticear.runs.directory import RunDirectory
 
-ALONE = "process {} of 2 (from 0) cannot reach the others: one of them has ended or never came ("
+ALONE = "rank {} of 2 processes cannot reach the others: one of them has ended or never came ("
 LONG = ("--set", "training.steps=2000")
 
 
@@ -80,6 +80,25 @@ def test_a_signal_to_any_process_stops_all_and_another_number_goes_on(server, tm
     assert "note: a was begun with 3 processes and continues with 2: its numbers are the same but for rounding" in (
         ended[0].stdout
     )
+
+
+@pytest.mark.parametrize("absent", [0, 1])
+def test_a_process_that_waits_for_others_can_be_stopped(server, tmp_path, absent):
+    (ended,) = server.run_together(
+        tmp_path, *_train(), "a", size=2, absent=[absent], after=1.0, number=signal.SIGTERM, patience=100
+    )
+    assert (ended.code, ended.stdout, ended.stderr) == (75, "", "")
+
+
+def test_a_signal_to_one_process_before_the_first_step_stops_all(server, tmp_path):
+    """While chains are run for the data of the training, which takes minutes."""
+    slow = _train("--set", "training.objective=forward-kl", "--set", "training.n_monte_carlo=10000000")
+    ended = server.run_together(
+        tmp_path, *slow, "a", size=2, once=".stderr", sizes=2, after=0.3, number=signal.SIGUSR1, victims=[1]
+    )
+    assert [each.code for each in ended] == [75, 75]
+    assert ended[0].stderr == "2 processes on 1 machine\ninterrupted by a signal to another process\n"
+    assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.parametrize("absent", [0, 1])

@@ -192,6 +192,4 @@ def test_in_python_each_process_gets_the_estimates_from_all_samples(server, tmp_
         for each in found:
             *alike, different = each["refusals"]
             assert different.startswith(f"the processes draw blocks of {blocks} configurations, which must be equal: ")
-            assert alike == [
-                "this is not the same in process 0 and in process 2 (from 0): all must see the same files"
-            ] * (size - 2)
+            assert alike == ["this is not the same for rank 0 and rank 2: all must see the same files"] * (size - 2)
