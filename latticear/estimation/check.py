@@ -27,6 +27,7 @@ from latticear.exact.tabulated import Tabulated, can_tabulate
 from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 from latticear.models import AbstractModel
 from latticear.montecarlo.clusters import SwendsenWang, clusters_suit
+from latticear.montecarlo.kawasaki import Kawasaki
 from latticear.montecarlo.replicas import ParallelTempering
 from latticear.montecarlo.simulation import monte_carlo
 from latticear.random_numbers import random_stream
@@ -49,7 +50,7 @@ MOST_TEMPERED = 400
 """Number of sites up to which parallel tempering is a check that nobody has asked for: larger systems take minutes."""
 
 ENUMERATION = "enumeration"
-METHODS = (ENUMERATION, SwendsenWang.name, ParallelTempering.name)
+METHODS = (ENUMERATION, SwendsenWang.name, ParallelTempering.name, Kawasaki.name)
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,8 @@ def independent_check(
     A system of at most 65,536 configurations is summed over all of them. Otherwise they come from Swendsen-Wang
     clusters where these flip whole phases at once, and from parallel tempering where they do not: its replicas are
     drawn anew at infinite temperature again and again. Neither is held by barriers at the target temperature, as
-    single spin flips are, and neither knows which part of the distribution a network has learnt.
+    single spin flips are, and neither knows which part of the distribution a network has learnt. At fixed composition
+    they come from exchanges of states over any distance.
 
     Args:
         hamiltonian, temperature: the target.
@@ -164,7 +166,8 @@ def independent_check(
             drawn them. None for estimates without a model.
         condition: the condition of the model, if it has one.
         observables: the user's observables, as in `estimate`; those that are not given here stay unchecked.
-        method: "enumeration", "swendsen-wang" or "parallel-tempering"; None for the first of these that suits.
+        method: "enumeration", "swendsen-wang", "parallel-tempering" or "kawasaki"; None for the first of these that
+            suits.
         seed: seed of the chains; they are independent of all samples and chains of the same seed.
 
     Raises:
@@ -188,7 +191,7 @@ def independent_check(
     n_chains = max(2, min(N_CHAINS if hamiltonian.n_sites < FULL else N_CHAINS // 2, n // 20))
     total = -(-n // n_chains) * n_chains
     batches = list(monte_carlo(hamiltonian, temperature, n=total, method=method, n_chains=n_chains, seed=own))
-    estimator: Any = estimate_chains if method == SwendsenWang.name else estimate_tempering
+    estimator: Any = estimate_tempering if method == ParallelTempering.name else estimate_chains
     with quiet():
         estimates = estimator(batches, hamiltonian, temperature, observables=observables, exact=None)
     source = f"{total:,} configurations by {method.replace('-', ' ')}"
@@ -200,6 +203,8 @@ def independent_check(
 def _method(hamiltonian: AbstractHamiltonian) -> str:
     if can_tabulate(hamiltonian):
         return ENUMERATION
+    if hamiltonian.composition is not None:
+        return Kawasaki.name
     return SwendsenWang.name if clusters_suit(hamiltonian) else ParallelTempering.name
 
 

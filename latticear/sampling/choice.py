@@ -164,6 +164,7 @@ def _built(model: Any, schedule: Schedule | None, block: int | None) -> list[Dra
     # the kernels support a bias only with one table for all configurations, and one token at each site
     bias = model.bias
     unsupported = bias is not None and (bias.n_maps > 0 or bias.n_components > 1 or bias.in_raster_order)
+    unsupported |= model.composition is not None
     nodes = None if unsupported else lower(schedule, like)
     native: list[Drawer] = [] if nodes is None else [NativeEngine(model, schedule, nodes)]
     if native and block is None:

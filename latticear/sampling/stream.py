@@ -92,6 +92,8 @@ def _given(model: Autoregressive, n: int, given: Tensor | None, where: Tensor | 
     """Held tokens and mask of every sample, `(n, H, W)` or `(n, C, H, W)`, as views if they are the same for all."""
     if given is None and where is None:
         return None
+    if model.composition is not None:
+        raise ValueError("given and where do not go with a fixed composition: leave them out")
     if given is None or where is None:
         raise ValueError("given (tokens to hold fixed) and where (mask of their sites) must be given together")
     if where.dtype != torch.bool:

@@ -98,15 +98,14 @@ def _drawn(loaded: Trained, run: RunDirectory, seed: int, drawn: list[Estimates]
     setting = target.shown(model)
     hamiltonian = setting.system
     n = max(256, min(10_000, MAX_SITES // hamiltonian.n_sites))
-    system = f"{type(hamiltonian.joint).__name__} {hamiltonian.shape[0]}x{hamiltonian.shape[1]}"
     figures, estimates = _figures(run, model, setting, n, seed)
     if field_of(model, (0, 0)) is not None:
         figures["receptive_field"] = ((5, 6), lambda f: receptive_field(f.subplots(), model))
-    yield from draw_figures(run.figures, figures, f"{system}, T = {setting.temperature:.4g}")
+    yield from draw_figures(run.figures, figures, f"{hamiltonian.label}, T = {setting.temperature:.4g}")
     if target.covers_range:
         results = _estimates_along(model, target, n, seed)
         curves = partial(_along_range, target, results)
-        yield from draw_figures(run.figures, {"temperatures": ((9, 6.5), curves)}, f"{system}, one network")
+        yield from draw_figures(run.figures, {"temperatures": ((9, 6.5), curves)}, f"{hamiltonian.label}, one network")
         drawn += results.values()
     else:
         drawn.append(estimates)
