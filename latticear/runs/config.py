@@ -197,6 +197,10 @@ def _hamiltonian_config(tree: Tree, trains: bool) -> RunConfig:
     if sections["model"]["name"] == TensorNetwork.name and target.only is not None:
         sections["model"] = ({"bond_dimension": "auto"} if trains else SEARCHED) | sections["model"]
     model = HAMILTONIAN.model(sections["model"])
+    if model.get("composition") is not None and target.space.composition is None:
+        raise ValueError(
+            "model.composition follows from that of the system: give hamiltonian.composition, and leave it out"
+        )
     target = for_a_network(target, model.get("n_condition_maps", 0))
     _replace_auto(model, target)
     check_bond_dimension(model, target)
