@@ -25,9 +25,10 @@ def at_composition(estimates: Estimates, hamiltonian: AbstractHamiltonian) -> Es
     m = abs(float(hamiltonian.magnetization(one)))
     values = {"abs_magnetization": m, "magnetization_squared": m**2, "susceptibility": 0.0, "binder_cumulant": 2 / 3}
     for name in values.keys() & estimates.keys():
-        # exact zeros, so that rounding errors are not taken for errors
-        exact = {"exact": values[name], "value": values[name], "error": 0.0, "jackknife_error": None}
-        estimates[name] = replace(estimates[name], **exact, doubts=(), fixed=True)
+        value = values[name]  # without rounding errors, which would be taken for errors
+        estimates[name] = replace(
+            estimates[name], value=value, exact=value, error=0.0, jackknife_error=None, doubts=(), fixed=True
+        )
     if m == 0:
         estimates.pop("binder_cumulant", None)
     return estimates

@@ -63,8 +63,9 @@ class Kawasaki:
         n_pairs = 0
         for _ in range(MOST_STEPS * len(self._classes)):
             pairs = self._pairs()
-            self._exchange(*torch.from_numpy(pairs).to(self.tokens.device))
-            n_pairs += pairs.shape[1]
+            if pairs.size:  # none within a colour of a single site
+                self._exchange(*torch.from_numpy(pairs).to(self.tokens.device))
+                n_pairs += pairs.shape[1]
             if 2 * n_pairs >= self._hamiltonian.n_sites:
                 return
 
