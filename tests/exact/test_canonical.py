@@ -21,7 +21,7 @@ def compositions(n_sites: int, q: int):
 @pytest.mark.parametrize(
     ("system", "temperature"),
     [
-        (la.Ising((4, 4)), 2.0),
+        (la.Ising((3, 4)), 2.0),
         (la.Ising((3, 3), coupling=-1.0, field=0.3, periodic=(True, False)), 1.5),
         (la.BlumeCapel((2, 3), crystal_field=0.5), 1.0),
         (la.Potts((2, 3), q=3), 1.2),
