@@ -394,7 +394,8 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
                 other sites are drawn. `log_q` is then the log-probability of the drawn sites only, so that weights
                 `exp(-beta E) / q` estimate the Boltzmann distribution with the held sites fixed; `log_q_given` is the
                 log-probability of the held sites.
-            where: bool mask of one of the shapes of `given`, True at the sites to hold fixed.
+            where: bool mask of one of the shapes of `given`, True at the sites to hold fixed. At fixed composition the
+                drawn sites leave what the held ones need, whether they come earlier or later.
 
         Raises:
             ValueError: for an unknown method, a seed out of range, n < 1, or tokens or a mask of the wrong shape.
@@ -457,6 +458,8 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
         """JSON values from which `from_dict` builds the same network, without its weights and their seed."""
         names = [name for name in inspect.signature(type(self)).parameters if name != "seed" or type(self).takes_seed]
         values = {name: getattr(self, name) for name in names}
+        if self.composition is None:
+            values.pop("composition", None)  # as in descriptions by versions that did not know it
         if self.bias is not None:
             values["bias"] = self.bias.to_dict()
         return {"name": self.name, **{k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}}

@@ -92,8 +92,6 @@ def _given(model: Autoregressive, n: int, given: Tensor | None, where: Tensor | 
     """Held tokens and mask of every sample, `(n, H, W)` or `(n, C, H, W)`, as views if they are the same for all."""
     if given is None and where is None:
         return None
-    if model.composition is not None:
-        raise ValueError("given and where do not go with a fixed composition: leave them out")
     if given is None or where is None:
         raise ValueError("given (tokens to hold fixed) and where (mask of their sites) must be given together")
     if where.dtype != torch.bool:
@@ -109,6 +107,12 @@ def _given(model: Autoregressive, n: int, given: Tensor | None, where: Tensor | 
         raise ValueError(
             f"given must hold tokens in 0..{model.n_tokens - 1}, got values {int(held.min())}..{int(held.max())}"
         )
+    if model.composition is not None:
+        states = torch.arange(model.n_tokens, device=given.device)
+        held_at = (torch.where(where, given, -1).flatten(-2)[..., None] == states).sum(-2)
+        if bool((held_at > torch.tensor(model.composition, device=given.device)).any()):
+            most = tuple(held_at.view(-1, model.n_tokens).amax(0).tolist())
+            raise ValueError(f"given holds more sites at a token than the composition {model.composition} has: {most}")
     device = model.rank.device
     tokens = torch.where(where, given, 0).long()  # tokens of other sites are not used
     return Given(*(part.to(device).expand(n, *size) for part in (tokens, where)))

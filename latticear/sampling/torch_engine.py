@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from latticear.lattice import configuration_size
 from latticear.sampling.capture import Captured
+from latticear.sampling.composition import Remaining
 from latticear.sampling.reference import Drawn, Given, draw_front
 from latticear.sampling.rings import Fronts, Part, Ring, Rows
 from latticear.sampling.schedule import Schedule
@@ -120,7 +121,9 @@ class Engine:
                 self.states[node.name] = cast(Incremental, node.layer).begin(self.lanes, self.like)
         tokens = torch.zeros(u.shape, dtype=torch.long, device=u.device)
         log_q, log_q_given = (torch.zeros(self.block, dtype=torch.float64, device=u.device) for _ in range(2))
-        remaining = None if self.counts is None else self.counts.repeat(len(u), 1)
+        remaining = None
+        if self.counts is not None:
+            remaining = Remaining.at_first(self.counts, len(u), *((None, None) if given is None else given))
         for t, passes in self.ticks:
             values: Values = {}
             for component, works in enumerate(passes):
@@ -142,7 +145,7 @@ class Engine:
         u: Tensor,
         tokens: Tensor,
         given: Given | None,
-        remaining: Tensor | None,
+        remaining: Remaining | None,
     ) -> Drawn:
         """Draw a component of front t; store its tokens in `tokens` and, one-hot, in the ring that layers read."""
         sites = self.sites[t] + component * self.shape[0] * self.shape[1] if component else self.sites[t]
