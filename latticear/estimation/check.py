@@ -39,7 +39,7 @@ FEWEST, MOST = 1000, 8000
 
 MOST_SITES, MOST_TEMPERED_SITES = 2**21, 2**19
 """Number of sites of all configurations together up to which a check that nobody has asked for goes: by clusters, and
-by parallel tempering, which takes about ten times as long."""
+by parallel tempering or exchanges, which take about ten times as long."""
 
 N_CHAINS = 32
 
@@ -47,7 +47,8 @@ FULL = 200
 """Number of sites from which on half as many chains are run, each of them longer."""
 
 MOST_TEMPERED = 400
-"""Number of sites up to which parallel tempering is a check that nobody has asked for: larger systems take minutes."""
+"""Number of sites up to which parallel tempering, or exchanges at fixed composition, are a check that nobody has asked
+for: larger systems take minutes."""
 
 ENUMERATION = "enumeration"
 METHODS = (ENUMERATION, SwendsenWang.name, ParallelTempering.name, Kawasaki.name)
@@ -237,12 +238,12 @@ def size_of_check(estimates: Estimates, hamiltonian: AbstractHamiltonian) -> int
     samples this should be less than the error of ln Z. Chains need a check as accurate as they are.
     """
     n_sites = hamiltonian.n_sites
-    tempered = _method(hamiltonian) == ParallelTempering.name
-    if tempered and n_sites > MOST_TEMPERED:
+    slow = _method(hamiltonian) in (ParallelTempering.name, Kawasaki.name)
+    if slow and n_sites > MOST_TEMPERED:
         return 0
     if all(estimates[name].exact is not None for name in QUANTITIES if name in estimates):
         return FEWEST  # for the forward ESS
-    most = max(FEWEST, min(MOST, (MOST_TEMPERED_SITES if tempered else MOST_SITES) // n_sites))
+    most = max(FEWEST, min(MOST, (MOST_TEMPERED_SITES if slow else MOST_SITES) // n_sites))
     if "largest_log_w" in estimates.diagnostics and "log_z" in estimates:
         needed = 3 / max(float(estimates["log_z"].error), 1e-9)
     else:

@@ -9,6 +9,7 @@ import torch
 import latticear as la
 from latticear.estimation import independent_check
 from latticear.estimation.at_composition import at_composition
+from latticear.estimation.check import size_of_check
 from latticear.estimation.exchanges import exchange_pairs
 from latticear.exact import enumerate_states
 from latticear.targets import default_model
@@ -81,6 +82,9 @@ def test_the_check_is_by_enumeration_or_by_exchanges():
     model = default_model(large, 3.0, width=4, depth=2)
     found = la.estimate(model.sample(4000, seed=2), large, 3.0, exact=None, check=check)
     assert found.verdict != "not trusted"
+    wide = la.FixedComposition(la.Ising((24, 24)), (288, 288))
+    assert size_of_check(found, large) > 0
+    assert size_of_check(found, wide) == 0  # it takes longer than some seconds
     with pytest.raises(ValueError, match="swendsen-wang does not keep a fixed composition"):
         independent_check(large, 2.0, method="swendsen-wang")
 
