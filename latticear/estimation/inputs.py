@@ -68,6 +68,12 @@ def _checked(batches: Iterable[Any], hamiltonian: AbstractHamiltonian, made_at: 
                 f"samples hold token {int(batch.tokens.max())}, the Hamiltonian has {hamiltonian.n_tokens}"
             )
         hamiltonian.check_allowed(batch.tokens, "samples")
+        if hamiltonian.composition is None and "composition" in batch.provenance:
+            kept = tuple(batch.provenance["composition"])
+            raise ValueError(
+                f"these samples were drawn at the fixed composition {kept}, which the Hamiltonian leaves free: give "
+                f"la.FixedComposition(hamiltonian, {kept})"
+            )
         if made_at is not None:
             check_made_at(batch, made_at)
         if batch.log_q is not None:

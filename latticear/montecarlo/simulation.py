@@ -155,7 +155,10 @@ def monte_carlo(
     batches = run_chains(chains, temperature, n, schedule, seed)
     if isinstance(chains, ParallelTempering):
         batches = with_ladder(chains, batches)
-    return (replace(batch, tokens=hamiltonian.split(batch.tokens)) for batch in batches)
+    fixed = {} if hamiltonian.composition is None else {"composition": list(hamiltonian.composition)}
+    return (
+        replace(batch, tokens=hamiltonian.split(batch.tokens), provenance=batch.provenance | fixed) for batch in batches
+    )
 
 
 def make_chains(

@@ -85,6 +85,7 @@ def draw(
             condition=None if condition is None else condition[lo - start : hi - start],
             log_q_given=None if held is None else drawn.log_q_given[part],
             where=None if held is None else held.where[lo - start : hi - start],
+            provenance={} if model.composition is None else {"composition": list(model.composition)},
         )
 
 

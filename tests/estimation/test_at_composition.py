@@ -69,6 +69,11 @@ def test_samples_of_another_composition_are_refused():
         ValueError, match=r"samples must have the composition \(8, 8\), got \(6, 10\) in configuration 0"
     ):
         la.estimate(samples, la.FixedComposition(la.Ising((4, 4)), (8, 8)), 2.0)
+    with pytest.raises(ValueError, match=r"at the fixed composition \(6, 10\), .* give la.FixedComposition"):
+        la.estimate(samples, la.Ising((4, 4)), 2.0)
+    chains = la.monte_carlo(la.FixedComposition(la.Ising((4, 4)), (6, 10)), 2.0, n=40, thermalization=2)
+    with pytest.raises(ValueError, match=r"at the fixed composition \(6, 10\), .* give la.FixedComposition"):
+        la.estimate_chains(chains, la.Ising((4, 4)), 2.0)
 
 
 def test_the_check_is_by_enumeration_or_by_exchanges():
