@@ -55,6 +55,7 @@ from .hamiltonians import (
     CustomHamiltonian as CustomHamiltonian,
     EdwardsAnderson as EdwardsAnderson,
     EdwardsAndersonDisorder as EdwardsAndersonDisorder,
+    FixedComposition as FixedComposition,
     Ising as Ising,
     PairHamiltonian as PairHamiltonian,
     Phi4 as Phi4,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self
 
@@ -16,7 +17,7 @@ from latticear.lattice import Symmetries, check_shape, configuration_size
 from latticear.samples import token_dtype
 from latticear.tables import brief
 
-__all__ = ["ConfigurationSpace", "Grid"]
+__all__ = ["ConfigurationSpace", "Grid", "check_composition"]
 
 
 class ConfigurationSpace(ABC):
@@ -31,6 +32,8 @@ class ConfigurationSpace(ABC):
         n_components: C, the number of tokens at each site.
         has_energy: whether configurations have an energy, that is, whether this is a Hamiltonian.
         has_bonds: whether the energy is a sum over sites and pairs of sites.
+        composition: how many sites have each token, if only configurations with this composition are allowed
+            (`la.FixedComposition`); None if all are.
     """
 
     name: ClassVar[str]
@@ -39,6 +42,7 @@ class ConfigurationSpace(ABC):
     has_energy: ClassVar[bool] = False
     has_bonds: ClassVar[bool] = False
     n_components: int = 1
+    composition: tuple[int, ...] | None = None
 
     @property
     @abstractmethod
@@ -84,6 +88,28 @@ class ConfigurationSpace(ABC):
         """The shape of a tensor of one configuration: (H, W), or (C, H, W) for C > 1."""
         return configuration_size(self.shape, self.n_components)
 
+    def allowed(self, tokens: Tensor) -> Tensor:
+        """Whether each configuration has the composition, if one is fixed: bool `(B,)`."""
+        if self.composition is None:
+            return torch.ones(len(tokens), dtype=torch.bool, device=tokens.device)
+        counts = (tokens.flatten(1)[..., None] == torch.arange(self.n_tokens, device=tokens.device)).sum(1)
+        return (counts == torch.tensor(self.composition, device=tokens.device)).all(1)
+
+    def check_allowed(self, tokens: Tensor, what: str) -> None:
+        """Check that all configurations have the composition, if one is fixed.
+
+        Raises:
+            ValueError: names the first that has not; `what` is what the message calls them.
+        """
+        if self.composition is None or bool((right := self.allowed(tokens)).all()):
+            return
+        row = int((~right).nonzero()[0])
+        counts = tuple((tokens[row] == t).sum().item() for t in range(self.n_tokens))
+        raise ValueError(
+            f"{what} must have the composition {self.composition}, got {counts} in configuration {row} "
+            f"({int((~right).sum()):,} of {len(tokens):,} have another one)"
+        )
+
     def __new__(cls, *_: Any, **given: Any) -> Self:
         check_keywords(cls, given)
         return super().__new__(cls)
@@ -115,6 +141,31 @@ class ConfigurationSpace(ABC):
                 f"got {spins[wrong][0].item():g} ({int(wrong.sum())} such values)"
             )
         return tokens.to(token_dtype(self.n_tokens))
+
+
+def check_composition(composition: Iterable[int], n_tokens: int, n_sites: int) -> tuple[int, ...]:
+    """The composition as a tuple of integers.
+
+    Args:
+        composition: the number of sites with each token.
+        n_tokens: q.
+        n_sites: N.
+
+    Raises:
+        ValueError: unless it has q counts that are not negative and add up to N.
+    """
+    try:
+        counts = tuple(operator.index(count) for count in composition)
+    except TypeError:
+        raise ValueError(
+            f"composition must be the number of sites with each of {n_tokens} states, integers, got {composition!r}"
+        ) from None
+    if len(counts) != n_tokens or min(counts) < 0 or sum(counts) != n_sites:
+        raise ValueError(
+            f"composition must be the number of sites with each of {n_tokens} states, not negative, with the sum "
+            f"{n_sites}, got {counts}" + (f" with the sum {sum(counts)}" if len(counts) == n_tokens else "")
+        )
+    return counts
 
 
 def _listed(states: list[float]) -> str:

@@ -48,6 +48,18 @@ def test_readme_example(tmp_path):
     assert differences(shown[1], printed.getvalue()) == []
 
 
+def test_free_energy_profile_at_fixed_composition():
+    """The example of the page prints what the page shows, within the errors, and the exact values."""
+    printed, page = io.StringIO(), "docs/fixed-composition.md"
+    names: dict[str, dict[float, la.Estimate]] = {}
+    with contextlib.redirect_stdout(printed):
+        exec(_python_block(page), names)
+    assert all(abs(f.deviation) < 4 for f in names["profile"].values())
+    shown = re.search(r"```text\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert shown is not None
+    assert differences(shown[1], printed.getvalue()) == []
+
+
 NUMBER = re.compile(r"(?:(ESS|F/N) (?:<?= )?)?(-?\d+(?:\.(\d+))?)(?:\((\d+)\))?")
 """What it is, its value with the decimals, and the error in units of the last one."""
 

@@ -46,6 +46,11 @@ def exact(
             result = exact_result(system, t)
         else:
             result = result_by(method or "tensor-network", system, t, bond_dimension=bond_dimension)
+        if result is None and system.composition is not None:
+            raise ValueError(
+                f"there is no exact method for {system} at T = {t:g}; at fixed composition a small lattice can be "
+                f"summed, or a larger one of two states by its transfer matrix, up to about 10x10"
+            )
         if result is None:
             raise ValueError(
                 f"there is no exact method for {system} at T = {t:g}; use a smaller lattice, or no field, and a "

@@ -153,8 +153,14 @@ def _known_neighbours(hamiltonian: AbstractHamiltonian, tokens: Tensor, temperat
         return False
     bias = hamiltonian.bias(temperature)
     bias.attach(torch.arange(hamiltonian.n_sites).view(hamiltonian.shape))
+    if hamiltonian.composition is not None:  # a field without its average, which is the same for all configurations
+        states = torch.repeat_interleave(torch.arange(hamiltonian.n_tokens), torch.tensor(hamiltonian.composition))
+        order = torch.rand(tokens.flatten(1).shape, generator=torch.Generator().manual_seed(0)).argsort(1)
+        tokens = states[order].view_as(tokens)
     chosen = bias(tokens).gather(1, tokens[:, None]).sum((1, 2, 3))
     energy = hamiltonian.token_energy(tokens)
+    if hamiltonian.composition is not None:
+        chosen, energy = chosen - chosen[0], energy - energy[0]
     _same(-temperature * chosen, energy, energy, "sum of the known-neighbour terms", "the energy")
     return True
 

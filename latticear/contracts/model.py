@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from latticear.contracts.probabilities import (
     check_normalised,
     check_shapes,
 )
-from latticear.contracts.samples import check_held, check_reference, check_sampler
+from latticear.contracts.samples import check_composition, check_held, check_reference, check_sampler
 from latticear.contracts.tried import peaked
 from latticear.hamiltonians import Ising, Potts
 from latticear.models import AbstractModel
@@ -55,8 +56,9 @@ def check_model(model: AbstractModel, *, seed: int = 0) -> list[str]:
       and causal, and its samples are right.
     - "known neighbours": with the bias of a Hamiltonian the network is normalised and its samples are right.
     - "components": with two components at each site the network is normalised and causal, and its samples are right.
+    - "composition": at fixed composition the network is normalised, and its samples are right and have no other.
 
-    Where the model lacks the option of one of the last four checks, the check builds a variant: a network of the same
+    Where the model lacks the option of one of the last five checks, the check builds a variant: a network of the same
     class with that option. The check is left out if `__init__` does not take the option, and "normalised" is left out
     for more than 2^17 configurations. All checks use copies of the model, with random weights except in "gradients";
     the model itself is not changed.
@@ -101,6 +103,7 @@ def _checks(model: AbstractModel, seed: int) -> dict[str, Callable[[], bool | No
         "condition": lambda: _condition(random, seed),
         "known neighbours": lambda: _known_neighbours(random, seed),
         "components": lambda: _components(random, seed),
+        "composition": lambda: _composition(random, seed),
     }
 
 
@@ -143,6 +146,24 @@ def _components(model: AbstractModel, seed: int) -> bool:
         _drawn_rightly(variant, seed)
         check_held(variant, seed=seed)
     return variant is not None
+
+
+def _composition(model: AbstractModel, seed: int) -> bool:
+    restricted: AbstractModel | None = model
+    if model.composition is None:
+        q, n = model.n_tokens, math.prod(model.shape)
+        if model.n_components > 1 or (model.spin_flip_symmetric and n % q):
+            return False
+        counts = [n // q + (token < n % q) for token in range(q)]
+        restricted = _variant(model, seed, composition=tuple(counts))
+    if restricted is None:
+        return False
+    check_normalised(restricted, seed=seed, most=MAX_OF_VARIANTS)
+    check_log_prob(restricted, seed=seed)
+    check_sampler(restricted, seed=seed)
+    check_reference(restricted, seed=seed)
+    check_composition(restricted, seed=seed)
+    return True
 
 
 def _drawn_rightly(model: AbstractModel, seed: int) -> None:

@@ -129,11 +129,14 @@ def check_normalised(model: AbstractModel, *, seed: int = 0, most: int = MAX_ENU
 
 
 def check_log_prob(model: AbstractModel, *, seed: int = 0) -> None:
-    """Check that `log_prob` and `forward` are the sum over sites of the log-softmax of `logits`."""
+    """Check that `log_prob` and `forward` are the sum over sites of the log-softmax of `logits`.
+
+    At fixed composition, the logits of a site have the logarithm of how often each token is still to be drawn added.
+    """
     tokens, condition = random_tokens(model, 64, seed), conditions_for(model, 64, seed)
     stated = log_prob_of(model, tokens, condition)
     with torch.no_grad():
-        log_p = model.logits(tokens, condition).double().log_softmax(1)
+        log_p = (model.logits(tokens, condition).double() + _log_remaining(model, tokens)).log_softmax(1)
         forward = model(tokens, condition)
     expected = log_p.gather(1, tokens.unsqueeze(1)).flatten(1).sum(1)
     if difference(stated, expected) > TOLERANCE:
@@ -144,6 +147,18 @@ def check_log_prob(model: AbstractModel, *, seed: int = 0) -> None:
         )
     if not isinstance(forward, Tensor) or forward.shape != stated.shape or difference(forward, stated) > TOLERANCE:
         fail(model, "model(tokens) must be model.log_prob(tokens): write no forward, or `forward = log_prob`")
+
+
+def _log_remaining(model: AbstractModel, tokens: Tensor) -> Tensor | float:
+    """Logarithms of how often tokens are still to be drawn at each site, `(B, q, H, W)`; 0 without composition."""
+    if model.composition is None:
+        return 0.0
+    remaining = torch.tensor(model.composition).repeat(len(tokens), 1)
+    log_bqs = torch.zeros(len(tokens), model.n_tokens, math.prod(model.shape), dtype=torch.float64)
+    for site in sorted(range(math.prod(model.shape)), key=model.rank.flatten().tolist().__getitem__):
+        log_bqs[:, :, site] = remaining.double().log()
+        remaining.scatter_add_(1, tokens.flatten(1)[:, site, None], torch.full_like(remaining[:, :1], -1))
+    return log_bqs.unflatten(2, model.shape)
 
 
 def check_condition(model: AbstractModel, *, seed: int = 0) -> None:

@@ -58,8 +58,12 @@ def every_configuration(model: AbstractModel, most: int = MAX_ENUMERATED) -> Ten
 
 
 def random_tokens(model: AbstractModel, n: int, seed: int = 0) -> Tensor:
-    """n configurations, all tokens equally probable: int64 `(n, H, W)`, or `(n, C, H, W)` with C > 1 components."""
+    """n configurations, all that the model may draw equally probable: int64 `(n, H, W)`, or `(n, C, H, W)`."""
     size = configuration_size(model.shape, model.n_components)
+    if model.composition is not None:
+        counts = torch.tensor(model.composition)
+        places = torch.rand(n, math.prod(size), generator=torch.Generator().manual_seed(seed)).argsort(1)
+        return torch.repeat_interleave(torch.arange(model.n_tokens), counts)[places].view(n, *size)
     return torch.randint(model.n_tokens, (n, *size), generator=torch.Generator().manual_seed(seed))
 
 

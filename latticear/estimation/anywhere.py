@@ -78,5 +78,10 @@ class Anywhere:
     @cached_property
     def _tokens(self) -> Tensor:
         size = configuration_size(self._hamiltonian.shape, self._hamiltonian.n_components)
-        drawn = generator(0, "anywhere").integers(self._hamiltonian.n_tokens, size=(N_RANDOM, *size))
+        rng, composition = generator(0, "anywhere"), self._hamiltonian.composition
+        if composition is None:
+            drawn = rng.integers(self._hamiltonian.n_tokens, size=(N_RANDOM, *size))
+        else:
+            rows = np.tile(np.repeat(np.arange(len(composition)), composition), (N_RANDOM, 1))
+            drawn = rng.permuted(rows, axis=1).reshape(N_RANDOM, *size)
         return torch.from_numpy(drawn.astype(np.uint8))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from latticear.arguments import check_seed
 from latticear.arrays import Array
+from latticear.estimation.at_composition import at_composition
 from latticear.estimation.autocorrelation import TauInt, mean_error
 from latticear.estimation.estimates import JUDGED, Estimates, with_rarity
 from latticear.estimation.measurement import Measurement, Observable, measurements
@@ -93,7 +94,7 @@ def neural_mcmc(
     balance = np.concatenate([part.balance[:, 0] for part in parts])[held]
     series = {name: np.concatenate([part.values[name] for part in parts])[held] for name in parts[0].values}
     odd = {name: np.concatenate([part.asymmetry[name] for part in parts])[held] for name in parts[0].asymmetry}
-    return estimates_of_chains(
+    found = estimates_of_chains(
         energy,
         m,
         balance,
@@ -110,6 +111,7 @@ def neural_mcmc(
         },
         method="mcmc",
     )
+    return at_composition(found, hamiltonian)
 
 
 def estimate_chains(
@@ -151,9 +153,10 @@ def estimate_chains(
     series = {name: np.stack([part.values[name] for part in parts]) for name in parts[0].values}
     odd = {name: np.stack([part.asymmetry[name] for part in parts]) for name in parts[0].asymmetry}
     known = reference(exact, hamiltonian, temperature, held=parts[0].held)
-    return estimates_of_chains(
+    found = estimates_of_chains(
         energy, m, balance, series, odd, hamiltonian.n_sites, temperature, known, {}, thermalization=thermalization
     )
+    return at_composition(found, hamiltonian)
 
 
 class ChainSeries(NamedTuple):

@@ -27,6 +27,7 @@ from latticear.exact.tabulated import Tabulated, can_tabulate
 from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 from latticear.models import AbstractModel
 from latticear.montecarlo.clusters import SwendsenWang, clusters_suit
+from latticear.montecarlo.kawasaki import Kawasaki
 from latticear.montecarlo.replicas import ParallelTempering
 from latticear.montecarlo.simulation import monte_carlo
 from latticear.random_numbers import random_stream
@@ -38,7 +39,7 @@ FEWEST, MOST = 1000, 8000
 
 MOST_SITES, MOST_TEMPERED_SITES = 2**21, 2**19
 """Number of sites of all configurations together up to which a check that nobody has asked for goes: by clusters, and
-by parallel tempering, which takes about ten times as long."""
+by parallel tempering or exchanges, which take about ten times as long."""
 
 N_CHAINS = 32
 
@@ -46,10 +47,11 @@ FULL = 200
 """Number of sites from which on half as many chains are run, each of them longer."""
 
 MOST_TEMPERED = 400
-"""Number of sites up to which parallel tempering is a check that nobody has asked for: larger systems take minutes."""
+"""Number of sites up to which parallel tempering, or exchanges at fixed composition, are a check that nobody has asked
+for: larger systems take minutes."""
 
 ENUMERATION = "enumeration"
-METHODS = (ENUMERATION, SwendsenWang.name, ParallelTempering.name)
+METHODS = (ENUMERATION, SwendsenWang.name, ParallelTempering.name, Kawasaki.name)
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,8 @@ def independent_check(
     A system of at most 65,536 configurations is summed over all of them. Otherwise they come from Swendsen-Wang
     clusters where these flip whole phases at once, and from parallel tempering where they do not: its replicas are
     drawn anew at infinite temperature again and again. Neither is held by barriers at the target temperature, as
-    single spin flips are, and neither knows which part of the distribution a network has learnt.
+    single spin flips are, and neither knows which part of the distribution a network has learnt. At fixed composition
+    they come from exchanges of states over any distance.
 
     Args:
         hamiltonian, temperature: the target.
@@ -164,7 +167,8 @@ def independent_check(
             drawn them. None for estimates without a model.
         condition: the condition of the model, if it has one.
         observables: the user's observables, as in `estimate`; those that are not given here stay unchecked.
-        method: "enumeration", "swendsen-wang" or "parallel-tempering"; None for the first of these that suits.
+        method: "enumeration", "swendsen-wang", "parallel-tempering" or "kawasaki"; None for the first of these that
+            suits.
         seed: seed of the chains; they are independent of all samples and chains of the same seed.
 
     Raises:
@@ -188,7 +192,7 @@ def independent_check(
     n_chains = max(2, min(N_CHAINS if hamiltonian.n_sites < FULL else N_CHAINS // 2, n // 20))
     total = -(-n // n_chains) * n_chains
     batches = list(monte_carlo(hamiltonian, temperature, n=total, method=method, n_chains=n_chains, seed=own))
-    estimator: Any = estimate_chains if method == SwendsenWang.name else estimate_tempering
+    estimator: Any = estimate_tempering if method == ParallelTempering.name else estimate_chains
     with quiet():
         estimates = estimator(batches, hamiltonian, temperature, observables=observables, exact=None)
     source = f"{total:,} configurations by {method.replace('-', ' ')}"
@@ -200,6 +204,8 @@ def independent_check(
 def _method(hamiltonian: AbstractHamiltonian) -> str:
     if can_tabulate(hamiltonian):
         return ENUMERATION
+    if hamiltonian.composition is not None:
+        return Kawasaki.name
     return SwendsenWang.name if clusters_suit(hamiltonian) else ParallelTempering.name
 
 
@@ -232,12 +238,12 @@ def size_of_check(estimates: Estimates, hamiltonian: AbstractHamiltonian) -> int
     samples this should be less than the error of ln Z. Chains need a check as accurate as they are.
     """
     n_sites = hamiltonian.n_sites
-    tempered = _method(hamiltonian) == ParallelTempering.name
-    if tempered and n_sites > MOST_TEMPERED:
+    slow = _method(hamiltonian) in (ParallelTempering.name, Kawasaki.name)
+    if slow and n_sites > MOST_TEMPERED:
         return 0
     if all(estimates[name].exact is not None for name in QUANTITIES if name in estimates):
         return FEWEST  # for the forward ESS
-    most = max(FEWEST, min(MOST, (MOST_TEMPERED_SITES if tempered else MOST_SITES) // n_sites))
+    most = max(FEWEST, min(MOST, (MOST_TEMPERED_SITES if slow else MOST_SITES) // n_sites))
     if "largest_log_w" in estimates.diagnostics and "log_z" in estimates:
         needed = 3 / max(float(estimates["log_z"].error), 1e-9)
     else:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from latticear.estimation.autocorrelation import mean_error
 from latticear.estimation.estimates import with_error
+from latticear.estimation.exchanges import exchange_energies, exchange_pairs
 from latticear.estimation.residuals import (
     BALANCE,
     LIMIT,
@@ -100,7 +101,8 @@ def _judged(tokens: Tensor, system: AbstractHamiltonian, temperature: float | Te
             return outcome._replace(problem=problem, remedy=remedy)
         if _late_fits(residuals) and _starts_apart(residuals):
             return outcome._replace(problem=f"the first half of them is {_size(found)}", early=True)
-        problem = f"probabilities of spins are {_size(found)}"
+        what = "probabilities of spins" if system.composition is None else "probabilities of exchanges"
+        problem = f"{what} are {_size(found)}"
         return outcome._replace(problem=problem, remedy=_what_fits(tokens, system, temperature))
     return _judged_in_parts(tokens, system, temperature, residuals, outcome)
 
@@ -194,10 +196,16 @@ def _fitted_factor(tokens: Tensor, system: AbstractHamiltonian, guess: float | T
     beta = 1 / (guess[::step] if isinstance(guess, Tensor) else torch.tensor(guess, dtype=torch.float64))
     flat = some.reshape(-1, n_sites)
     energies = conditional_energies(flat, system)
+    of_exchanges = None
+    if system.composition is not None:
+        of_exchanges = exchange_energies(flat, energies, exchange_pairs(system))
+        beta_b1 = beta.expand(len(some), n_chains).reshape(-1, 1)
     now = energies.gather(2, flat.long()[..., None])[..., 0]
     scaled = energies * beta.expand(len(some), n_chains).reshape(-1, 1, 1)
 
     def changes(factor: float) -> Tensor:
+        if of_exchanges is not None:
+            return (torch.sigmoid(-of_exchanges * beta_b1 / factor) * of_exchanges).sum(1)
         return (((-scaled / factor).softmax(2) * energies).sum(2) - now).sum(1)
 
     def change(log_factor: float) -> float:

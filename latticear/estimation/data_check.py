@@ -91,7 +91,6 @@ def _line(found: Consistency, n: int, what: str) -> str:
 
 def _what(hamiltonian: AbstractHamiltonian, temperature: float | Tensor) -> str:
     """The system and the temperature in words."""
-    name = f"{type(hamiltonian.joint).__name__} {'x'.join(map(str, hamiltonian.shape))}"
     if isinstance(temperature, Tensor):
-        return f"{name} at T = {float(temperature.min()):g} to {float(temperature.max()):g}"
-    return f"{name} at T = {temperature:g}"
+        return f"{hamiltonian.label} at T = {float(temperature.min()):g} to {float(temperature.max()):g}"
+    return f"{hamiltonian.label} at T = {temperature:g}"

@@ -15,6 +15,7 @@ import numpy as np
 
 from latticear.arrays import Array
 from latticear.estimation.anywhere import Anywhere
+from latticear.estimation.at_composition import at_composition
 from latticear.estimation.columns import Columns
 from latticear.estimation.estimates import Estimates, quiet, with_rarity
 from latticear.estimation.inputs import MIN_SAMPLES
@@ -185,7 +186,7 @@ def reweight(
     for result, asymmetries in zip(results, odd, strict=True):
         for name, asymmetry in asymmetries.items():
             result[name] = with_asymmetry(result[name], *asymmetry.result())
-        infer(result, anywhere).warn()
+        infer(at_composition(result, hamiltonian), anywhere).warn()
     return results
 
 

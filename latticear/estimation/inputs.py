@@ -34,8 +34,8 @@ def batches_of(
         made_at: temperature at which samples must have been made if they state one; None if any will do.
 
     Raises:
-        ValueError: for other objects than samples and a Hamiltonian, samples with another shape or other tokens than
-            the Hamiltonian's, or a log_q that is not the logarithm of a probability.
+        ValueError: for other objects than samples and a Hamiltonian, samples with another shape, other tokens or
+            another composition than the Hamiltonian's, or a log_q that is not the logarithm of a probability.
     """
     if isinstance(samples, AbstractHamiltonian):
         raise ValueError(
@@ -66,6 +66,13 @@ def _checked(batches: Iterable[Any], hamiltonian: AbstractHamiltonian, made_at: 
         if len(batch) and int(batch.tokens.max()) >= hamiltonian.n_tokens:
             raise ValueError(
                 f"samples hold token {int(batch.tokens.max())}, the Hamiltonian has {hamiltonian.n_tokens}"
+            )
+        hamiltonian.check_allowed(batch.tokens, "samples")
+        if hamiltonian.composition is None and "composition" in batch.provenance:
+            kept = tuple(batch.provenance["composition"])
+            raise ValueError(
+                f"these samples were drawn at the fixed composition {kept}, which the Hamiltonian leaves free: give "
+                f"la.FixedComposition(hamiltonian, {kept})"
             )
         if made_at is not None:
             check_made_at(batch, made_at)

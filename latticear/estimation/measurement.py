@@ -10,6 +10,7 @@ from torch import Tensor
 
 from latticear.arguments import described
 from latticear.arrays import Array
+from latticear.estimation.exchanges import exchange_energies, exchange_pairs
 from latticear.estimation.inputs import batches_of
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian
@@ -39,9 +40,9 @@ class Measurement(NamedTuple):
         energy: `(B,)`, extensive.
         m: `(B,)`, magnetisation per site.
         log_q: `(B,)`, log-probability as the sampler returned it; None for Monte Carlo.
-        balance: `(B, n_temperatures)`, average energy change of one heat-bath step, summed over all sites. Its mean
-            over the Boltzmann distribution is zero (Callen's identity); its mean over samples that miss part of the
-            distribution is not.
+        balance: `(B, n_temperatures)`, average energy change of one heat-bath step, summed over all sites; at fixed
+            composition that of exchanges (`latticear.estimation.exchanges`). Its mean over the Boltzmann distribution
+            is zero (Callen's identity); its mean over samples that miss part of the distribution is not.
         values: correlation function and the user's observables by name, each `(B,)` or `(B, k)`.
         asymmetry: for each of the user's observables, its value minus that after a flip of all spins, `(B,)` or
             `(B, k)`; empty where a flip changes the energy, or sites were held fixed. Its mean over the Boltzmann
@@ -155,6 +156,9 @@ def _balance(batch: Samples, hamiltonian: AbstractHamiltonian, temperatures: Seq
     tokens = hamiltonian.join(batch.tokens)
     every = torch.arange(hamiltonian.n_sites, device=tokens.device)
     energies = hamiltonian.joint.conditional_energies(tokens, every)
+    if hamiltonian.composition is not None:
+        d_bp = exchange_energies(tokens.flatten(1), energies, exchange_pairs(hamiltonian))
+        return torch.stack([(d_bp * torch.sigmoid(-d_bp / t)).sum(1) for t in temperatures], 1).cpu().numpy()
     now = energies.gather(2, tokens.flatten(1).long()[..., None])[..., 0]
     free: float | Tensor = 1.0
     if batch.where is not None:  # a site with a fixed token, or one fixed component, is not in equilibrium

@@ -14,6 +14,7 @@ import numpy as np
 from latticear.arguments import check_integer
 from latticear.data.loading import ConversionNote, Loaded, load
 from latticear.data.values import Values
+from latticear.estimation.at_composition import at_composition
 from latticear.estimation.chain_faults import faults_of
 from latticear.estimation.chains import estimate_chains as estimate_batches, estimates_of_chains, series_of
 from latticear.estimation.consistency import Consistency, consistency
@@ -116,6 +117,7 @@ def estimate_chains(
         misfit=misfit,
         thermalization=thermalization,
     )
+    at_composition(estimates, hamiltonian)
     if not found.problem:
         slowest = max(estimates[name].tau_int or 0.0 for name in JUDGED)
         estimates.remarks += (_verdict(found, temperature, slowest),)

@@ -51,6 +51,7 @@ class Estimate:
             where it is not known.
         exact_spread: exact standard deviation of this quantity in one configuration; None where it is not known. It
             takes the place of an error that is zero because nothing varied.
+        fixed: whether the value is the same in all configurations by definition, as |m| is at fixed composition.
     """
 
     value: Value
@@ -66,6 +67,7 @@ class Estimate:
     exact_spread: Value | None = None
     exact_error: float | None = None
     reach: Value | None = None
+    fixed: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -142,7 +144,7 @@ class Estimate:
 
         This is no proof that the value is exact: see `unseen_probability`.
         """
-        return np.ndim(self.value) == 0 and bool(np.all(still(self.value, self.error)))
+        return not self.fixed and np.ndim(self.value) == 0 and bool(np.all(still(self.value, self.error)))
 
     @property
     def unseen_probability(self) -> float | None:
@@ -203,6 +205,8 @@ class Estimate:
         deviation = self.deviation
         if self.contradicted:
             return "differs"
+        if self.fixed:
+            return "fixed"
         if self.unvaried and deviation != 0:
             return UNVARIED
         if deviation is None or np.ndim(deviation):
@@ -222,8 +226,13 @@ class Estimate:
             "jackknife_error": self.jackknife_error,
             "tau_int": self.tau_int,
             "unvaried_in": round(self.n * self.ess, 6) if self.unvaried else None,
+            "fixed": True if self.fixed else None,
         }
-        present = {key: as_json(value) for key, value in fields.items() if value is not None}
+        present = {
+            key: value if isinstance(value, bool) else as_json(value)
+            for key, value in fields.items()
+            if value is not None
+        }
         verdict = self.verdict
         present |= {"verdict": str(verdict), "reasons": list(verdict.reasons)}
         return present if verdict.reliable else present | {"reliable": False}
@@ -256,6 +265,7 @@ class Estimate:
             objections=reasons or ("as an earlier version found",) if verdict == NOT_TRUSTED else (),
             doubts=reasons if verdict == UNCHECKED else (),
             evidence=reasons if verdict == TRUSTED else (),
+            fixed=bool(content.get("fixed", False)),
         )
 
 

@@ -11,7 +11,10 @@ mixture of temperatures whose average energy is right.
 References:
     H. B. Callen, Phys. Lett. 4 (1963) 161.
 
-Index suffixes: b configuration, s site, q token.
+At fixed composition a heat bath of one site would change it. There the average change of the energy by exchanges of
+the states of two sites takes the place of the energy balance, and the first two families are left out.
+
+Index suffixes: b configuration, s site, p pair, q token.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from torch import Tensor
 
 from latticear.arrays import Array
 from latticear.estimation.autocorrelation import mean_error, recurrences
+from latticear.estimation.exchanges import exchange_energies, exchange_pairs
 from latticear.hamiltonians import AbstractHamiltonian
 
 __all__ = [
@@ -187,6 +191,11 @@ def residuals_of(tokens: Tensor, system: AbstractHamiltonian, temperature: float
     for start in range(0, len(flat), size):
         rows = slice(start, start + size)
         energies = conditional_energies(flat[rows], system)
+        if system.composition is not None:
+            of_exchanges = _exchanges(flat[rows], energies, exchange_pairs(system), beta[rows, :, 0], total[rows])
+            parts.append(of_exchanges[0])
+            variance.append(of_exchanges[1])
+            continue
         p_bsq = (-beta[rows] * energies).softmax(2)
         groups = [
             _counts(flat[rows], p_bsq),
@@ -245,6 +254,17 @@ def _changes(flat: Tensor, p_bsq: Tensor, energies: Tensor, total: Tensor) -> tu
     spread = (p_bsq * (energies - mean[..., None]) ** 2).sum(2) / unit**2
     left = (total[:, None] + change) / unit
     sums = torch.stack([change.sum(1) / unit, (change / unit * left).sum(1)], 1)
+    return sums, torch.stack([spread.sum(1), (spread * left**2).sum(1)], 1)
+
+
+def _exchanges(flat: Tensor, energies: Tensor, pairs: Tensor, beta: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+    """The change of the energy by a heat bath of each pair, and the same times the energy that it leaves behind."""
+    d_bp = exchange_energies(flat, energies, pairs)
+    unit = float(d_bp.abs().max()) if d_bp.numel() else 1.0
+    p_bp, d_bp = torch.sigmoid(-beta * d_bp), d_bp / (unit or 1.0)
+    change, spread = p_bp * d_bp, p_bp * (1 - p_bp) * d_bp**2
+    left = total[:, None] / (unit or 1.0) + change
+    sums = torch.stack([change.sum(1), (change * left).sum(1)], 1)
     return sums, torch.stack([spread.sum(1), (spread * left**2).sum(1)], 1)
 
 

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from latticear.exact.canonical import N_TEMPERATURES, canonical_result
 from latticear.exact.enumeration import enumerate_states
 from latticear.exact.network import converged_network, tensor_network
 from latticear.exact.planar import kasteleyn, kasteleyn_work
@@ -15,7 +16,13 @@ from latticear.exact.result import ExactResult
 from latticear.exact.strip import find_strip
 from latticear.exact.torus import kaufman
 from latticear.exact.transfer import transfer_matrix
-from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature
+from latticear.hamiltonians.base import (
+    AbstractHamiltonian,
+    check_is_hamiltonian,
+    check_temperature,
+    check_unrestricted,
+)
+from latticear.hamiltonians.fixed_composition import FixedComposition
 
 __all__ = ["exact_result", "known_result", "result_by"]
 
@@ -55,7 +62,8 @@ def exact_result(
 
     In this order: the transfer matrix resolved by magnetisation, enumeration, Kaufman's torus (any size),
     Pfaffians (any couplings without fields), the plain transfer matrix, boundary matrix products where the estimated
-    error of ln Z is below 1e-4. Only the first two give <|m|>. The choice depends on the bonds and energy tables alone,
+    error of ln Z is below 1e-4. Only the first two give <|m|>. At fixed composition it is enumeration, or the first for
+    two states. The choice depends on the bonds and energy tables alone,
     except that a method is replaced by the next one if rounding errors at a low temperature would make its result
     inaccurate.
 
@@ -81,6 +89,8 @@ def exact_result(
     """
     check_is_hamiltonian(hamiltonian)
     temperature, hamiltonian, share = check_temperature(temperature), hamiltonian.joint, seconds / SECONDS
+    if isinstance(hamiltonian, FixedComposition):
+        return _canonical(hamiltonian, temperature, share)
     strip = find_strip(hamiltonian) if hamiltonian.has_bonds else None
     if strip is not None and resolved_work(strip, hamiltonian) <= share * MAX_RESOLVED:
         try:
@@ -100,6 +110,19 @@ def exact_result(
     if strip is not None and strip.work * hamiltonian.n_tokens <= share * MAX_TRANSFER:
         return transfer_matrix(hamiltonian, temperature)
     return None if closed_form else converged_network(hamiltonian, temperature, share * MAX_NETWORK)
+
+
+def _canonical(hamiltonian: FixedComposition, temperature: float, share: float) -> ExactResult | None:
+    """The exact result at fixed composition; None if it takes more than this share of the work that is allowed."""
+    if hamiltonian.n_tokens**hamiltonian.n_sites <= share * MAX_CONFIGURATIONS:
+        return enumerate_states(hamiltonian, temperature)
+    strip = find_strip(hamiltonian.system) if hamiltonian.has_bonds and hamiltonian.n_tokens == 2 else None
+    if strip is None or N_TEMPERATURES * resolved_work(strip, hamiltonian.system) > share * MAX_RESOLVED:
+        return None
+    try:
+        return canonical_result(hamiltonian, temperature)
+    except ArithmeticError:
+        return None
 
 
 def result_by(
@@ -124,10 +147,13 @@ def result_by(
         return tensor_network(hamiltonian, temperature, bond_dimension=bond_dimension)
     if bond_dimension is not None:
         raise ValueError(f"a bond dimension goes with method tensor-network, got {method}: leave it out")
+    if isinstance(hamiltonian, FixedComposition) and name == "magnetization_resolved":
+        return canonical_result(hamiltonian, temperature)
     return METHODS[name](hamiltonian.joint, temperature)
 
 
 def _kaufman(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactResult:
+    check_unrestricted(hamiltonian, "kaufman", "exact_result")
     coupling = _torus_coupling(hamiltonian) if hamiltonian.has_bonds else None
     if coupling is None:
         raise ValueError("kaufman needs the Ising model without a field on a torus, not frustrated by an odd extent")

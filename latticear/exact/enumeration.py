@@ -44,6 +44,8 @@ def all_configurations(shape: tuple[int, int], n_tokens: int) -> Tensor:
 def enumerate_states(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactResult:
     """Exact thermodynamics by summing all q^N configurations of any Hamiltonian.
 
+    At fixed composition (`FixedComposition`) it is the sum over the configurations with that composition.
+
     Args:
         hamiltonian: any system with q^N <= 2^24.
         temperature: T > 0, in the unit of the couplings.
@@ -64,6 +66,9 @@ def enumerate_states(hamiltonian: AbstractHamiltonian, temperature: float) -> Ex
     parts, moments = [], []
     for start in range(0, count, CHUNK):
         tokens = _configurations(start, min(start + CHUNK, count), hamiltonian.shape, q)
+        tokens = tokens[hamiltonian.allowed(tokens)]
+        if not len(tokens):
+            continue
         part, moment = _chunk(hamiltonian, tokens, beta)
         parts.append(part)
         moments.append(moment)

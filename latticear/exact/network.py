@@ -14,7 +14,7 @@ from latticear.arrays import Array
 from latticear.exact.contraction import OVERHEAD, Contraction
 from latticear.exact.result import MAX_ERROR, ExactResult
 from latticear.exact.stencil import Stencil
-from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature
+from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature, check_unrestricted
 
 __all__ = ["converged_network", "tensor_network"]
 
@@ -79,6 +79,7 @@ def tensor_network(
         (True, True)
     """
     check_is_hamiltonian(hamiltonian)
+    check_unrestricted(hamiltonian, "tensor_network", "exact_result")
     given = None if bond_dimension is None else check_integer("bond_dimension", bond_dimension, least=1)
     sides = _Sides(hamiltonian.joint, check_temperature(temperature))
     try:

@@ -13,7 +13,7 @@ from latticear.exact.mixture import Array
 from latticear.exact.pfaffian import Front, Pfaffian
 from latticear.exact.result import ExactResult
 from latticear.exact.two_state import Couplings, couplings_of
-from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature
+from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature, check_unrestricted
 
 __all__ = ["kasteleyn", "kasteleyn_work"]
 
@@ -67,6 +67,7 @@ def kasteleyn(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactResu
         -1.1702651985, 13 digits of Z
     """
     check_is_hamiltonian(hamiltonian)
+    check_unrestricted(hamiltonian, "kasteleyn", "exact_result")
     beta = 1 / check_temperature(temperature)
     couplings = couplings_of(hamiltonian)
     walls = _walls(couplings)

@@ -14,7 +14,7 @@ from latticear.exact.replacement import Ints, Replacement
 from latticear.exact.result import ExactResult
 from latticear.exact.strip import MAX_NUMBERS, Strip, row_sums, strip_of
 from latticear.exact.transfer import log_partition
-from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature
+from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature, check_unrestricted
 
 __all__ = ["magnetization_distribution", "magnetization_resolved", "resolved_work"]
 
@@ -46,6 +46,7 @@ def magnetization_resolved(hamiltonian: AbstractHamiltonian, temperature: float)
         0.777331092787
     """
     check_is_hamiltonian(hamiltonian)
+    check_unrestricted(hamiltonian, "magnetization_resolved", "exact_result")
     hamiltonian = hamiltonian.joint
     strip = _feasible_strip(hamiltonian)
     total = log_partition(strip, 1 / check_temperature(temperature))
@@ -85,6 +86,7 @@ def magnetization_distribution(hamiltonian: AbstractHamiltonian, temperature: fl
         >>> m.tolist(), bool(np.isclose(p[0] / p[1], math.e**2 / 2))
         ([-2, 0, 2], True)
     """
+    check_unrestricted(hamiltonian, "magnetization_distribution", "exact_result")
     hamiltonian = hamiltonian.joint
     strip = _feasible_strip(hamiltonian)
     log_z = float(log_partition(strip, 1 / check_temperature(temperature)).log_weight)

@@ -29,7 +29,7 @@ class Tabulated:
     """All configurations of a small system with their probabilities: exact averages of any observable.
 
     Args:
-        hamiltonian: any system of at most 2^20 configurations.
+        hamiltonian: any system of at most 2^20 configurations; at fixed composition the table has those with it.
         temperature: T > 0, in the unit of the couplings.
 
     Attributes:
@@ -52,7 +52,8 @@ class Tabulated:
         check_is_hamiltonian(hamiltonian)
         self.hamiltonian, self.temperature = hamiltonian, check_temperature(temperature)
         joint = hamiltonian.joint
-        self.tokens = hamiltonian.split(all_configurations(joint.shape, joint.n_tokens))
+        tokens = all_configurations(joint.shape, joint.n_tokens)
+        self.tokens = hamiltonian.split(tokens[joint.allowed(tokens)])
         self.energy: Array = hamiltonian.token_energy(self.tokens).numpy()
         self.log_z = float(logsumexp(-self.energy / self.temperature))
         self.log_p: Array = -self.energy / self.temperature - self.log_z

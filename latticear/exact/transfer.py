@@ -8,7 +8,7 @@ from latticear.exact.mixture import Mixture, mix, result_of
 from latticear.exact.replacement import Ints, Replacement
 from latticear.exact.result import ExactResult
 from latticear.exact.strip import Strip, strip_of
-from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature
+from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature, check_unrestricted
 
 __all__ = ["transfer_matrix"]
 
@@ -46,6 +46,7 @@ def transfer_matrix(hamiltonian: AbstractHamiltonian, temperature: float) -> Exa
         6.9398296388, 6.9398296388
     """
     check_is_hamiltonian(hamiltonian)
+    check_unrestricted(hamiltonian, "transfer_matrix", "exact_result")
     beta = 1 / check_temperature(temperature)
     total = log_partition(strip_of(hamiltonian.joint), beta)
     return result_of("transfer_matrix", hamiltonian.n_sites, temperature, total)

@@ -10,7 +10,7 @@ import torch
 
 from latticear.hamiltonians.abstract_disorder import AbstractDisorder
 from latticear.hamiltonians.ashkin_teller import AshkinTeller
-from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian
+from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_unrestricted
 from latticear.hamiltonians.bias import BoltzmannBias, Strengths
 from latticear.hamiltonians.blume_capel import BlumeCapel
 from latticear.hamiltonians.components import ComponentBias, Components
@@ -18,6 +18,7 @@ from latticear.hamiltonians.custom import CustomHamiltonian
 from latticear.hamiltonians.disorder_lookahead import DisorderLookahead
 from latticear.hamiltonians.edwards_anderson import EdwardsAnderson
 from latticear.hamiltonians.edwards_anderson_disorder import EdwardsAndersonDisorder
+from latticear.hamiltonians.fixed_composition import FixedComposition
 from latticear.hamiltonians.ising import Ising
 from latticear.hamiltonians.lookahead import LookaheadBias
 from latticear.hamiltonians.neighbourhoods import Neighbourhoods
@@ -50,6 +51,7 @@ __all__ = [
     "DisorderLookahead",
     "EdwardsAnderson",
     "EdwardsAndersonDisorder",
+    "FixedComposition",
     "Ising",
     "LookaheadBias",
     "Neighbourhoods",
@@ -62,6 +64,7 @@ __all__ = [
     "TemperatureRange",
     "check_is_hamiltonian",
     "check_temperature",
+    "check_unrestricted",
     "exact_conditionals",
     "hamiltonian_from_dict",
     "pair_hamiltonian",
@@ -92,14 +95,17 @@ CONSTRUCTORS: Mapping[str, Callable[..., AbstractHamiltonian]] = ChainMap(
 
 
 def hamiltonian_from_dict(values: dict[str, Any]) -> AbstractHamiltonian:
-    """Build a Hamiltonian from the values that its `to_dict` returned; with `components` above 1, a `Components`.
+    """Build a Hamiltonian from the values that its `to_dict` returned.
+
+    With `components` above 1 it is a `Components`, with `composition` or `magnetization` a `FixedComposition`.
 
     Raises:
         ValueError: for a name that is not in `HAMILTONIANS`, a parameter that the system does not have, or a number of
-            components that does not fit the number of its states.
+            components or a composition that does not fit the number of its states.
     """
     parameters = {key: _tuples(value) for key, value in values.items()}
     name, n_components = parameters.pop("name", None), parameters.pop("components", 1)
+    fixed = {key: parameters.pop(key, None) for key in ("composition", "magnetization")}
     if not isinstance(name, str) or name not in CONSTRUCTORS:
         raise ValueError(f"Hamiltonian must be one of {sorted(CONSTRUCTORS)}, got {name!r}")
     system: AbstractHamiltonian
@@ -110,7 +116,9 @@ def hamiltonian_from_dict(values: dict[str, Any]) -> AbstractHamiltonian:
             system = CONSTRUCTORS[name](**parameters)
     except TypeError as error:
         raise ValueError(f"{name} cannot be built from {parameters}: {error}") from error
-    return system if n_components == 1 else Components(system, n_components)
+    if n_components != 1:
+        system = Components(system, n_components)
+    return system if all(value is None for value in fixed.values()) else FixedComposition(system, **fixed)
 
 
 def _saved_pair_hamiltonian(lattice: dict[str, Any], bonds: Any = None, **parameters: Any) -> PairHamiltonian:

@@ -22,7 +22,7 @@ from latticear.lookahead import RowWeights
 from latticear.observables import magnetization
 from latticear.spaces import ConfigurationSpace
 
-__all__ = ["AbstractHamiltonian", "check_is_hamiltonian"]
+__all__ = ["AbstractHamiltonian", "check_is_hamiltonian", "check_unrestricted"]
 
 
 class AbstractHamiltonian(ConfigurationSpace):
@@ -49,6 +49,11 @@ class AbstractHamiltonian(ConfigurationSpace):
     @abstractmethod
     def site_energies(self) -> Tensor:
         """float64 `(N, q)`; `[s, t]` is the single-site energy (of the field) of token t at site s."""
+
+    @property
+    def field_of_bias(self) -> Tensor:
+        """float64 `(N, q)`: the single-site energies that the known-neighbour term adds to the logits of a network."""
+        return self.site_energies
 
     @property
     def spin_flip(self) -> bool:
@@ -101,6 +106,11 @@ class AbstractHamiltonian(ConfigurationSpace):
         and `split`.
         """
         return self
+
+    @property
+    def label(self) -> str:
+        """The class and the shape, for titles and messages, such as "Ising 8x8"."""
+        return f"{type(self.joint).__name__} {'x'.join(map(str, self.shape))}"
 
     def join(self, tokens: Tensor) -> Tensor:
         """Convert tokens of this system to tokens `(B, H, W)` of `joint`: no change unless sites have components."""
@@ -241,14 +251,14 @@ class AbstractHamiltonian(ConfigurationSpace):
                 or without a temperature.
         """
         t = None if temperature is None else check_temperature(temperature)
-        known = self.neighbourhoods, self.site_energies, t
+        known = self.neighbourhoods, self.field_of_bias, t
         about: dict[str, Any] = {"shape": self.shape, "spin_flip": self.spin_flip, "hamiltonian": self.to_dict()}
         if bond_dimension is None:
             return BoltzmannBias(*known, **about)
         if t is None:
             raise ValueError("a sum over later sites is for one temperature: give one, or leave bond_dimension out")
         bond_dimension = check_integer("bond_dimension", bond_dimension, least=1)
-        weights = RowWeights.of_bonds(self.shape, self.bonds, self.bond_energies, self.site_energies, t)
+        weights = RowWeights.of_bonds(self.shape, self.bonds, self.bond_energies, self.field_of_bias, t)
         return LookaheadBias(*known, **about, weights=weights, bond_dimension=bond_dimension)
 
     @cached_property
@@ -281,6 +291,21 @@ def check_is_hamiltonian(value: object) -> None:
     """Raise ValueError unless a value is a Hamiltonian."""
     if not isinstance(value, AbstractHamiltonian):
         raise ValueError(f"a Hamiltonian is needed, such as la.Ising((8, 8)), got {described(value)}")
+
+
+def check_unrestricted(hamiltonian: AbstractHamiltonian, method: str, instead: str) -> None:
+    """Raise ValueError if the composition of a system is fixed, for a method that cannot keep it.
+
+    Args:
+        hamiltonian: the system.
+        method: the method.
+        instead: what to use.
+    """
+    if hamiltonian.composition is not None:
+        raise ValueError(
+            f"{method} does not keep a fixed composition, got {hamiltonian.composition}: use {instead}, or the system "
+            f"without it"
+        )
 
 
 def _by_pair(bonds: Tensor, tables: Tensor, n_sites: int) -> tuple[Tensor, Tensor]:

@@ -24,10 +24,12 @@ from latticear.processes import ALONE, Processes
 from latticear.random_numbers import own_random_state
 from latticear.samples import Samples
 from latticear.sampling.choice import BLOCK, InBlocks
+from latticear.sampling.composition import in_turn, log_remaining_of
 from latticear.sampling.modes import evaluated, full_precision
 from latticear.sampling.receptive import warn_of_short_reach
 from latticear.sampling.reference import Drawer, Drawn
 from latticear.sampling.stream import draw
+from latticear.spaces import check_composition
 from latticear.tables import brief
 from latticear.threads import wait_passively
 
@@ -41,6 +43,7 @@ class Common(TypedDict, total=False):
     bias: BoltzmannBias | None
     n_condition: int
     n_condition_maps: int
+    composition: tuple[int, ...] | None
     seed: int
 
 
@@ -80,6 +83,10 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
             begins at zero: before training, the network has exactly the probabilities of the tensor network.
         n_condition: k, length of the condition vector of each configuration; 0 for none.
         n_condition_maps: number of condition maps of each configuration, each with one value per site; 0 for none.
+        composition: how many sites have each token, q numbers that add up to H W; None to draw all configurations. The
+            network then draws the configurations with this composition and no others: the probability of token t at a
+            site is `exp(logit_t) n_t / sum`, where n_t is how many of the sites to come must have token t. With equal
+            logits all allowed configurations are equally probable.
         n_components: C, number of tokens at each site. Component c is conditioned on all components of the sites of
             lower rank and on the components before c of its own site.
         seed: seed of the initial weights. Networks with the same arguments and the same seed have the same weights;
@@ -88,7 +95,8 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
     Raises:
         ValueError: for q < 2, a negative n_condition or n_condition_maps, n_components < 1, a bias for another shape,
             number of tokens or number of components, a bias without the spin-flip symmetry that the model is to have,
-            or a bias that takes its temperature or couplings from a condition that the model does not have.
+            a bias that takes its temperature or couplings from a condition that the model does not have, or a
+            composition that does not add up, lacks that symmetry or is given to a network that cannot keep it.
 
     Attributes:
         rank: int64 `(H, W)`; sites of equal rank are conditionally independent given the sites of lower rank.
@@ -138,6 +146,7 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
         bias: BoltzmannBias | None = None,
         n_condition: int = 0,
         n_condition_maps: int = 0,
+        composition: tuple[int, ...] | None = None,
         n_components: int = 1,
         seed: int = 0,
     ) -> None:
@@ -155,6 +164,7 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
         self.n_condition, self.n_condition_maps = n_condition, n_condition_maps
         self.conditioning = Conditioning(n_condition, n_condition_maps, self.shape)
         self.spin_flip_symmetric = spin_flip_symmetric
+        self.composition = None if composition is None else self._checked_composition(composition)
         if bias is not None and bias.n_components != n_components:
             raise ValueError(
                 f"the bias is for n_components = {bias.n_components}, the model for n_components = {n_components}; "
@@ -179,6 +189,23 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
                 f"n_condition_maps of at least {bias.n_maps}, got {n_condition_maps}"
             )
         self.bias = copy.deepcopy(bias)  # a copy, because `attach` adapts it to the order of this model
+
+    def _checked_composition(self, composition: tuple[int, ...]) -> tuple[int, ...]:
+        """The composition; ValueError if it does not add up, or this network cannot keep it."""
+        if type(self).own_drawer is not AbstractModel.own_drawer or self.draw_block is not None:
+            raise ValueError(
+                f"{self.name} cannot keep a composition, because a sampler of its own draws its sites; use a network "
+                f"that draws site after site, such as pixelcnn"
+            )
+        if self.n_components > 1:
+            raise ValueError(f"a composition goes with one token at each site, got n_components = {self.n_components}")
+        counts = check_composition(composition, self.n_tokens, math.prod(self.shape))
+        if self.spin_flip_symmetric and counts != counts[::-1]:
+            raise ValueError(
+                f"spin_flip_symmetric needs a composition with that symmetry, got {counts}; leave spin_flip_symmetric "
+                f"out"
+            )
+        return counts
 
     def __repr__(self) -> str:
         """Shape, tokens and arguments in a line or two; `print(*model.children())` shows the layers."""
@@ -302,6 +329,8 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
     def log_prob(self, tokens: Tensor, condition: Tensor | None = None, known: Tensor | None = None) -> Tensor:
         """Exact log-probability of each configuration, in nats: float64 `(B,)`.
 
+        With a fixed composition it is -inf for configurations of another one.
+
         Args:
             tokens: integers `(B, H, W)`, or `(B, C, H, W)` for C > 1.
             condition: for a conditional model `(B, conditioning.size)`, or one row for all configurations, from
@@ -327,7 +356,12 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _log_prob(self, tokens: Tensor, condition: Tensor | None, known: Tensor | None) -> Tensor:
-        log_p = self.logits(tokens, condition).double().log_softmax(1)
+        logits = self.logits(tokens, condition).double()
+        if self.composition is not None:
+            counts = torch.tensor(self.composition, device=tokens.device)
+            remaining_bnq = log_remaining_of(tokens.flatten(1), counts, in_turn(self.rank))
+            logits = logits + remaining_bnq.transpose(1, 2).view_as(logits)
+        log_p = logits.log_softmax(1)
         return log_p.gather(1, tokens.long().unsqueeze(1)).flatten(1).sum(1)
 
     forward = log_prob
@@ -364,7 +398,8 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
                 other sites are drawn. `log_q` is then the log-probability of the drawn sites only, so that weights
                 `exp(-beta E) / q` estimate the Boltzmann distribution with the held sites fixed; `log_q_given` is the
                 log-probability of the held sites.
-            where: bool mask of one of the shapes of `given`, True at the sites to hold fixed.
+            where: bool mask of one of the shapes of `given`, True at the sites to hold fixed. At fixed composition the
+                drawn sites leave what the held ones need, whether they come earlier or later.
 
         Raises:
             ValueError: for an unknown method, a seed out of range, n < 1, or tokens or a mask of the wrong shape.
@@ -431,6 +466,8 @@ class AbstractModel(nn.Module, metaclass=_Seeded):
         """JSON values from which `from_dict` builds the same network, without its weights and their seed."""
         names = [name for name in inspect.signature(type(self)).parameters if name != "seed" or type(self).takes_seed]
         values = {name: getattr(self, name) for name in names}
+        if self.composition is None:
+            values.pop("composition", None)  # as in descriptions by versions that did not know it
         if self.bias is not None:
             values["bias"] = self.bias.to_dict()
         return {"name": self.name, **{k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}}

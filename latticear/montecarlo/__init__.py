@@ -3,6 +3,7 @@
 from latticear import deprecated
 from latticear.montecarlo.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.montecarlo.heatbath import HeatBath
+from latticear.montecarlo.kawasaki import Kawasaki
 from latticear.montecarlo.metropolis import Metropolis
 from latticear.montecarlo.population import annealed_population, equally_weighted
 from latticear.montecarlo.potts_clusters import PottsSwendsenWang
@@ -22,6 +23,7 @@ __all__ = [
     "CHAIN_METHODS",
     "ChainSchedule",
     "HeatBath",
+    "Kawasaki",
     "Metropolis",
     "ParallelTempering",
     "PottsSwendsenWang",

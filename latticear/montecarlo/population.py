@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from latticear.arguments import check_integer, check_seed
-from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature
+from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature, check_unrestricted
 from latticear.montecarlo.heatbath import heat_bath
 from latticear.montecarlo.resampling import effective_fraction, systematic
 from latticear.processes import ALONE, Processes, Share
@@ -165,6 +165,7 @@ def annealed_population(
         ValueError: for a number out of range, or fewer than 10 replicas on an island.
     """
     check_is_hamiltonian(hamiltonian)
+    check_unrestricted(hamiltonian, "population annealing", "la.monte_carlo")
     temperature, seed = check_temperature(temperature), check_seed(seed)
     size, n_sweeps = _size(n, n_islands), check_integer("n_sweeps", n_sweeps, least=1)
     if not 0 < overlap < 1:

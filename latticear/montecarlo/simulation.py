@@ -14,9 +14,15 @@ import torch
 from torch import Tensor
 
 from latticear.arguments import check_integer, check_seed
-from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature
+from latticear.hamiltonians.base import (
+    AbstractHamiltonian,
+    check_is_hamiltonian,
+    check_temperature,
+    check_unrestricted,
+)
 from latticear.montecarlo.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.montecarlo.heatbath import HeatBath
+from latticear.montecarlo.kawasaki import Kawasaki, start_at_composition
 from latticear.montecarlo.metropolis import Metropolis
 from latticear.montecarlo.potts_clusters import PottsSwendsenWang
 from latticear.montecarlo.replicas import ParallelTempering, with_ladder
@@ -111,7 +117,7 @@ class Chains(Running, Protocol):
 
 
 CHAIN_METHODS: dict[str, type[Chains]] = {
-    method.name: method for method in (Metropolis, HeatBath, SwendsenWang, Wolff, ParallelTempering)
+    method.name: method for method in (Metropolis, HeatBath, SwendsenWang, Wolff, ParallelTempering, Kawasaki)
 }
 
 
@@ -139,7 +145,7 @@ def monte_carlo(
     Args:
         hamiltonian: any Hamiltonian for Metropolis, heat bath and parallel tempering; two states with flip-symmetric
             bonds, or a ferromagnetic Potts model, for Swendsen-Wang; two states with flip-symmetric bonds and no field
-            for Wolff.
+            for Wolff; any Hamiltonian at fixed composition (`la.FixedComposition`) for Kawasaki, and for it alone.
         temperature: temperature T > 0 in the unit of the couplings, k_B = 1.
         n: total number of configurations.
         method: name of the method, a key of `CHAIN_METHODS`; by default the one that suits the system (`method_for`):
@@ -225,11 +231,19 @@ class Simulation:
         if isinstance(chains, ParallelTempering):
             batches = with_ladder(chains, batches)
         for self.measured, batch in enumerate(batches, first + 1):
-            yield replace(batch, tokens=self.hamiltonian.split(batch.tokens))
+            yield replace(
+                batch, tokens=self.hamiltonian.split(batch.tokens), provenance=batch.provenance | self._composition
+            )
+
+    @property
+    def _composition(self) -> dict[str, Any]:
+        """What provenance says of a fixed composition; nothing if it is free."""
+        fixed = self.hamiltonian.composition
+        return {} if fixed is None else {"composition": list(fixed)}
 
     def origin(self, k: int) -> dict[str, Any]:
         """The provenance of measurement k, from 0: method, schedule, temperature and sweep."""
-        return _origin(self.chains, self.schedule, self.temperature, k)
+        return _origin(self.chains, self.schedule, self.temperature, k) | self._composition
 
     def state(self) -> dict[str, Tensor]:
         """All that is needed to continue after the last measurement; all processes must ask for it."""
@@ -283,8 +297,11 @@ def make_chains(
         check_integer("thermalization", thermalization, least=0, default=default.thermalization),
         check_integer("thinning", thinning, least=1, default=default.thinning),
     )
+    if method != Kawasaki.name:
+        check_unrestricted(hamiltonian, method, f"method {Kawasaki.name}")
     rng = generator(seed, method)
-    tokens = _start(hamiltonian, schedule.n_chains, rng).to(device)
+    start = _start if hamiltonian.composition is None else start_at_composition
+    tokens = start(hamiltonian, schedule.n_chains, rng).to(device)
     of_potts = method == SwendsenWang.name and hamiltonian.n_tokens > 2
     kind: type[Chains] = PottsSwendsenWang if of_potts else CHAIN_METHODS[method]
     return kind(hamiltonian, temperature, tokens, rng, processes), schedule
@@ -308,9 +325,12 @@ class Choice(NamedTuple):
 def method_for(hamiltonian: AbstractHamiltonian) -> Choice:
     """The method that suits a system: clusters where there are some (`clusters_suit`), otherwise single spins.
 
-    Without clusters it is parallel tempering for two states, the heat bath for more states.
+    Without clusters it is parallel tempering for two states, the heat bath for more states. At fixed composition it is
+    the exchange of states.
     """
     hamiltonian = hamiltonian.joint
+    if hamiltonian.composition is not None:
+        return Choice(Kawasaki.name, "exchanges of states keep the composition")
     if clusters_suit(hamiltonian):
         return Choice(SwendsenWang.name, "nothing is frustrated and clusters can be flipped")
     if hamiltonian.n_tokens == 2:
@@ -353,9 +373,10 @@ def default_schedule(hamiltonian: AbstractHamiltonian, method: str, n: int) -> C
 
     It has at most 100 chains, and fewer if each would otherwise give less than ten configurations. With L the larger
     extent, Metropolis thermalises for 4 L^2 sweeps (at least 100) and measures every L^2 / 8 sweeps (at least 10); the
-    heat bath takes twice as many sweeps; Swendsen-Wang and Wolff thermalise for 100 + L sweeps and measure every 10 and
-    5 sweeps. The time between measurements is then two to four autocorrelation times of |m| (L = 8 to 32). Parallel
-    tempering thermalises for 8 L^2 sweeps (at least 1024) and measures every 10 sweeps.
+    heat bath takes twice as many sweeps, and Kawasaki thermalises for at least 200; Swendsen-Wang and Wolff thermalise
+    for 100 + L sweeps and measure every 10 and 5 sweeps. The time between measurements is then two to four
+    autocorrelation times of |m| (L = 8 to 32). Parallel tempering thermalises for 8 L^2 sweeps (at least 1024) and
+    measures every 10 sweeps.
 
     Raises:
         ValueError: for an unknown method or n < 1.

@@ -48,6 +48,9 @@ __all__ = [
 SEARCHED = {"bond_dimension": "auto", "target_ess": 0.99}
 """Options of a tensor network that is taken because nothing is named: its search takes seconds on most lattices."""
 
+FIXED = ("composition", "magnetization")
+"""Keys of `[hamiltonian]` that fix the composition of any system; a config has them where they are given."""
+
 Completion = Callable[[Tree, Tree, str, str | None], None]
 """A function of the sections `grid` and `model`, the path of the data and the dataset in it; adds the keys that follow
 from the data."""
@@ -185,6 +188,7 @@ def _hamiltonian_config(tree: Tree, trains: bool) -> RunConfig:
     file = file_of_couplings(sections["hamiltonian"])
     hamiltonian = HAMILTONIAN.space(sections["hamiltonian"])
     couplings = None if file is None else file.read(hamiltonian)
+    hamiltonian = {key: value for key, value in hamiltonian.items() if key not in FIXED or value is not None}
     place = {key: _number_or_range(key, top.pop(key)) for key in defaults}
     system = hamiltonian_from_dict(hamiltonian | ({} if couplings is None else couplings.arguments))
     target = target_of(system, **place)
@@ -193,6 +197,10 @@ def _hamiltonian_config(tree: Tree, trains: bool) -> RunConfig:
     if sections["model"]["name"] == TensorNetwork.name and target.only is not None:
         sections["model"] = ({"bond_dimension": "auto"} if trains else SEARCHED) | sections["model"]
     model = HAMILTONIAN.model(sections["model"])
+    if model.get("composition") is not None and target.space.composition is None:
+        raise ValueError(
+            "model.composition follows from that of the system: give hamiltonian.composition, and leave it out"
+        )
     target = for_a_network(target, model.get("n_condition_maps", 0))
     _replace_auto(model, target)
     check_bond_dimension(model, target)
@@ -201,7 +209,9 @@ def _hamiltonian_config(tree: Tree, trains: bool) -> RunConfig:
     objective = target.suited_objective(bool(sections["training"].get("data")))
     suited = _suited(sections, objective, model.get("translation_invariant", True), target.only)
     training = HAMILTONIAN.training(suited | sections["training"])
-    model |= {key: model[key] or value for key, value in target.model_options.items()}
+    model |= {key: model.get(key) or value for key, value in target.model_options.items()}
+    if model.get("composition", ()) is None:
+        del model["composition"]
     if "n_components" in model:
         model["n_components"] = sections["model"].get("n_components", hamiltonian["components"])
     model |= MODELS[model["name"]].settled(hamiltonian["shape"], model)

@@ -176,7 +176,8 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-_HAMILTONIANS = _Family(CONSTRUCTORS, extra={"components": (int, Field(1, ge=1))})
+_COMPOSITION = {"composition": (tuple[int, ...] | None, None), "magnetization": (float | None, None)}
+_HAMILTONIANS = _Family(CONSTRUCTORS, extra={"components": (int, Field(1, ge=1)), **_COMPOSITION})
 _MODELS = _Family(
     MODELS,
     {"shape", "n_tokens", "bias", "seed"},
@@ -206,7 +207,7 @@ def keys_named(section: str) -> set[str]:
 
 _GRID = _schema("Grid", Grid, (), {"n_classes": (int, Field(0, ge=0, le=MAX_CONDITION))})
 _GRID_MODELS = _Family(
-    MODELS, {"shape", "n_tokens", "bias", "n_components", "n_condition_maps", "seed"}, instead=_PERIODIC
+    MODELS, {"shape", "n_tokens", "bias", "n_components", "n_condition_maps", "composition", "seed"}, instead=_PERIODIC
 )
 _GRID_TRAINING = _schema(
     "Training",

@@ -161,8 +161,9 @@ def _built(model: Any, schedule: Schedule | None, block: int | None) -> list[Dra
     """
     assert schedule is not None
     like = next(model.parameters())
-    bias = model.bias  # of the kernels: for one token at each site
+    bias = model.bias  # of the kernels: for one token at each site, and free composition
     unsupported = bias is not None and (bias.n_components > 1 or bias.in_raster_order)
+    unsupported |= model.composition is not None
     nodes = None if unsupported else lower(schedule, like)
     native: list[Drawer] = [] if nodes is None else [NativeEngine(model, schedule, nodes)]
     if native and block is None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from latticear.lattice import configuration_size
 from latticear.random_numbers import categorical
+from latticear.sampling.composition import Remaining, draw_in_turn
 
 __all__ = ["Autoregressive", "Drawer", "Drawn", "Given", "draw_front", "draw_reference"]
 
@@ -22,6 +23,7 @@ class Autoregressive(Protocol):
     shape: tuple[int, int]
     n_tokens: int
     n_components: int
+    composition: tuple[int, ...] | None
     spin_flip_symmetric: bool
     rank: Tensor
 
@@ -72,19 +74,25 @@ class Drawer(Protocol):
         """Draw from uniform numbers, float64 `(B, C H W)`, but for the sites held fixed."""
 
 
-def draw_front(logits: Tensor, u: Tensor, given: Given | None, dim: int) -> Drawn:
+def draw_front(logits: Tensor, u: Tensor, given: Given | None, dim: int, remaining: Remaining | None = None) -> Drawn:
     """Draw conditionally independent sites; sites held fixed keep their tokens.
+
+    With a fixed composition the sites of the front are drawn one after the other.
 
     Args:
         logits: `(..., q)`.
         u: float64 `(...)`, uniform in [0, 1).
         given: tokens held fixed and their mask, `(...)` each, or None.
         dim: the dimension of the sites, over which log-probabilities are summed.
+        remaining: what is left of a fixed composition, which is brought up to date; None without one.
     """
-    tokens, log_p = categorical(logits, u)
-    if given is not None:
-        tokens = torch.where(given.where, given.tokens, tokens)
-    chosen = log_p.gather(-1, tokens[..., None])[..., 0]
+    if remaining is not None:
+        tokens, chosen = draw_in_turn(logits, u, remaining, dim, *((None, None) if given is None else given))
+    else:
+        tokens, log_p = categorical(logits, u)
+        if given is not None:
+            tokens = torch.where(given.where, given.tokens, tokens)
+        chosen = log_p.gather(-1, tokens[..., None])[..., 0]
     if given is None:
         log_q = chosen.sum(dim)
         return Drawn(tokens, log_q, torch.zeros_like(log_q))
@@ -112,13 +120,17 @@ def draw_reference(
     u_bcs = u.view(flat_bcs.shape)
     held = None if given is None else Given(*(part.view(flat_bcs.shape) for part in given))
     log_q, log_q_given = (torch.zeros(len(u), dtype=torch.float64, device=u.device) for _ in range(2))
+    remaining = None
+    if model.composition is not None:
+        composition = torch.tensor(model.composition, device=u.device)
+        remaining = Remaining.at_first(composition, len(u), *((None, None) if given is None else given))
     rank = model.rank.flatten()
     for r in rank.unique().tolist():
         sites = (rank == r).nonzero()[:, 0]
         for c in range(n_components):
             logits_bqcs = model.logits(tokens, condition).flatten(-2).view(len(u), model.n_tokens, n_components, -1)
             held_bs = None if held is None else Given(*(part[:, c, sites] for part in held))
-            front = draw_front(logits_bqcs[:, :, c, sites].transpose(1, 2), u_bcs[:, c, sites], held_bs, 1)
+            front = draw_front(logits_bqcs[:, :, c, sites].transpose(1, 2), u_bcs[:, c, sites], held_bs, 1, remaining)
             flat_bcs[:, c, sites] = front.tokens
             log_q += front.log_q
             log_q_given += front.log_q_given

@@ -91,6 +91,7 @@ def draw(
             condition=None if condition is None else condition[lo - start : hi - start],
             log_q_given=None if held is None else drawn.log_q_given[part],
             where=None if held is None else held.where[lo - start : hi - start],
+            provenance={} if model.composition is None else {"composition": list(model.composition)},
         )
 
 
@@ -124,6 +125,12 @@ def _given(model: Autoregressive, n: int, given: Tensor | None, where: Tensor | 
         raise ValueError(
             f"given must hold tokens in 0..{model.n_tokens - 1}, got values {int(held.min())}..{int(held.max())}"
         )
+    if model.composition is not None:
+        states = torch.arange(model.n_tokens, device=given.device)
+        held_at = (torch.where(where, given, -1).flatten(-2)[..., None] == states).sum(-2)
+        if bool((held_at > torch.tensor(model.composition, device=given.device)).any()):
+            most = tuple(held_at.view(-1, model.n_tokens).amax(0).tolist())
+            raise ValueError(f"given holds more sites at a token than the composition {model.composition} has: {most}")
     device = model.rank.device
     tokens = torch.where(where, given, 0).long()  # tokens of other sites are not used
     return Given(*(part.to(device).expand(n, *size) for part in (tokens, where)))

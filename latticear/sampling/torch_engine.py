@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from latticear.lattice import configuration_size
 from latticear.sampling.capture import Captured
+from latticear.sampling.composition import Remaining
 from latticear.sampling.reference import Drawn, Given, draw_front
 from latticear.sampling.rings import Fronts, Part, Ring, Rows
 from latticear.sampling.schedule import Schedule
@@ -49,6 +50,7 @@ class Engine:
         self.block, self.like = batch, like.detach()
         self.schedule, self.graph = schedule, schedule.graph
         self.flips = model.spin_flip_symmetric
+        self.counts = None if model.composition is None else torch.tensor(model.composition, device=like.device)
         self.lanes = batch * (1 + self.flips)  # lanes of the configurations, then of their flipped images
         self.slope, self.ready, self.by_row = self.schedule.slope, self.schedule.ready, self.schedule.by_row
         self.weights = {
@@ -121,20 +123,31 @@ class Engine:
                 self.states[node.name] = cast(Incremental, node.layer).begin(self.lanes, self.like)
         tokens = torch.zeros(u.shape, dtype=torch.long, device=u.device)
         log_q, log_q_given = (torch.zeros(self.block, dtype=torch.float64, device=u.device) for _ in range(2))
+        remaining = None
+        if self.counts is not None:
+            remaining = Remaining.at_first(self.counts, len(u), *((None, None) if given is None else given))
         for t, passes in self.ticks:
             values: Values = {}
             for component, works in enumerate(passes):
                 for work in works:
                     work(values)
                 if t >= 0:
-                    front = self._draw_front(t, component, values[self.graph.nodes[-1].name], u, tokens, given)
+                    logits = values[self.graph.nodes[-1].name]
+                    front = self._draw_front(t, component, logits, u, tokens, given, remaining)
                     log_q += front.log_q
                     log_q_given += front.log_q_given
         size = configuration_size(self.shape, self.n_components)
         return Drawn(tokens.view(-1, *size), log_q, log_q_given)
 
     def _draw_front(
-        self, t: int, component: int, logits: Tensor, u: Tensor, tokens: Tensor, given: Given | None
+        self,
+        t: int,
+        component: int,
+        logits: Tensor,
+        u: Tensor,
+        tokens: Tensor,
+        given: Given | None,
+        remaining: Remaining | None,
     ) -> Drawn:
         """Draw a component of front t; store its tokens in `tokens` and, one-hot, in the ring that layers read."""
         sites = self.sites[t] + component * self.shape[0] * self.shape[1] if component else self.sites[t]
@@ -146,7 +159,7 @@ class Engine:
             asked = self._asked[t] if sites is self.sites[t] else sites
             logits_nbq = logits_nbq + self.bias.at(tokens, asked, self.strengths).transpose(0, 1)
         held = None if given is None else Given(*(part[:, sites].T for part in given))
-        front = draw_front(logits_nbq, u[:, sites].T, held, 0)
+        front = draw_front(logits_nbq, u[:, sites].T, held, 0, remaining)
         tokens[:, sites] = front.tokens.T
         drawn_nbc = front.tokens[..., None]
         if self.n_components > 1:  # later components are stored as token 0, which no layer reads before they are drawn

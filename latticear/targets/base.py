@@ -119,7 +119,7 @@ class AbstractTarget(ABC):
         return self.space.spin_flip
 
     @property
-    def model_options(self) -> dict[str, int]:
+    def model_options(self) -> dict[str, Any]:
         """Constructor arguments that a model for this target needs besides its shape and its number of tokens."""
         return {}
 

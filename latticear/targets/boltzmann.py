@@ -44,10 +44,15 @@ class BoltzmannTarget(AbstractTarget):
     def is_homogeneous(self) -> bool:
         return self.space.is_homogeneous
 
+    @property
+    def model_options(self) -> dict[str, Any]:
+        return {} if self.space.composition is None else {"composition": self.space.composition}
+
     def check(self, model: AbstractModel, objective: str, condition: Tensor | None) -> None:
         if condition is not None:
             raise ValueError("condition goes with a Grid; for a Hamiltonian it is the temperature or the couplings")
         self.check_objective(objective)
+        self._check_composition(model)
         self.check_spin_flip(model.spin_flip_symmetric)
         self._check_model(model)
         if model.bias is not None:
@@ -60,6 +65,24 @@ class BoltzmannTarget(AbstractTarget):
     @abstractmethod
     def _check_model(self, model: AbstractModel) -> None:
         """Raise ValueError unless the model takes the condition that labels the distributions of this target."""
+
+    def _check_composition(self, model: AbstractModel) -> None:
+        """Raise ValueError unless the model keeps the composition of the system, or leaves it free as the system does.
+
+        A model of another shape is refused elsewhere.
+        """
+        if model.composition == self.space.composition or model.shape != self.space.shape:
+            return
+        if self.space.composition is None:
+            raise ValueError(
+                f"the model keeps the composition {model.composition}, which {self.space!r} leaves free: train it for "
+                f"la.FixedComposition(system, {model.composition})"
+            )
+        raise ValueError(
+            f"the system has the composition {self.space.composition}, the model "
+            + ("leaves it free" if model.composition is None else f"keeps {model.composition}")
+            + f": build the model with composition={self.space.composition}"
+        )
 
     def _check_bias(self, stated: dict[str, Any]) -> None:
         """Raise ValueError unless the bias of a model, given by its `to_dict`, is that of this target."""

@@ -60,6 +60,11 @@ class GridTarget(AbstractTarget):
 
     def check(self, model: AbstractModel, objective: str, condition: Tensor | None) -> None:
         self.check_objective(objective)
+        if model.composition is not None:
+            raise ValueError(
+                f"a composition is that of a Hamiltonian (la.FixedComposition), and a Grid has none: build the model "
+                f"without composition={model.composition}"
+            )
         size = model.conditioning.size
         if condition is not None and condition.shape[-1:] != (size,):
             raise ValueError(f"condition must have {size} entries for this model, got shape {tuple(condition.shape)}")

@@ -62,6 +62,8 @@ def default_network(space: Any) -> NetworkChoice:
         return WITHOUT_ENERGY
     if space.n_components > 1:
         return NetworkChoice(PixelCNN.name, "a site has several components, which multiscale cannot draw")
+    if space.composition is not None:
+        return NetworkChoice(PixelCNN.name, "a fixed composition needs sites that are drawn one after the other")
     if _n_neighbours(space) > MANY_NEIGHBOURS:
         return NetworkChoice(PixelCNN.name, "sites have too many neighbours to tell near ones from far ones")
     if getattr(space, "next_nearest", 0.0) < 0 and has_seam(space.shape, space.lattice.periodic):
@@ -85,6 +87,8 @@ def default_sampler(target: AbstractTarget) -> NetworkChoice:
     space: Any = target.space
     choice = default_network(space)
     if not space.has_energy or not space.has_bonds or target.covers_range or space.n_components > 1:
+        return choice
+    if space.composition is not None:  # a sum over later sites does not know what is left for them
         return choice
     closed = all(space.lattice.periodic)
     if math.prod(space.shape) > MOST_SITES[closed] or space.n_tokens > MOST_TOKENS[closed]:
@@ -134,7 +138,7 @@ def default_model(
     """
     target = target_of(hamiltonian, temperature=temperature)
     if name is None:
-        looks_ahead = options.get("bond_dimension") is not None
+        looks_ahead = options.get("bond_dimension") is not None and target.space.composition is None
         name = TensorNetwork.name if looks_ahead else default_network(target.space).name
     if name not in MODELS:
         raise ValueError(f"name must be one of {sorted(MODELS)}, got {name!r}{did_you_mean(name, MODELS)}")
@@ -163,6 +167,8 @@ def build_network(target: AbstractTarget, name: str, options: dict[str, Any], se
         TypeError: for an option that the network does not have.
     """
     network, space = MODELS[name], target.space
+    if space.composition is not None and "composition" not in inspect.signature(network).parameters:
+        raise ValueError(f"model.name {name} takes no composition: name another network, such as {PixelCNN.name}")
     target.check_spin_flip(options.get("spin_flip_symmetric", False))
     if space.n_components > 1:
         if "n_components" not in inspect.signature(network).parameters:

@@ -75,6 +75,7 @@ class PointTarget(BoltzmannTarget):
         self, data: Any, condition: Any = None, *, dataset: str | None = None, values: Values = None
     ) -> Configurations:
         tokens = load_configurations(data, self.space, dataset=dataset, values=values, temperature=self.temperature)
+        self.space.check_allowed(tokens, "the data")
         return Configurations(tokens, None)
 
     def shown(self, model: AbstractModel) -> Setting:

@@ -71,8 +71,8 @@ class TemperatureRangeTarget(BoltzmannTarget):
         return self.space
 
     @property
-    def model_options(self) -> dict[str, int]:
-        return {"n_condition": 1}
+    def model_options(self) -> dict[str, Any]:
+        return super().model_options | {"n_condition": 1}
 
     def suited_objective(self, has_data: bool) -> str | None:
         return "forward-kl" if has_data else "reverse-kl"
@@ -98,6 +98,7 @@ class TemperatureRangeTarget(BoltzmannTarget):
         """
         name = str(data) if isinstance(data, str | Path) else "data"
         loaded = load_noted(data, self.space, dataset=dataset, values=values, temperature=self.range)
+        self.space.check_allowed(loaded.tokens, name)
         found = loaded.temperatures if condition is None else self._given(condition, len(loaded.tokens))
         if found is None:
             raise ValueError(

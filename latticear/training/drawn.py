@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.montecarlo import clusters_suit, monte_carlo_data
 from latticear.montecarlo.heatbath import heat_bath
+from latticear.montecarlo.kawasaki import Kawasaki
 from latticear.montecarlo.replicas import ParallelTempering
 from latticear.processes import ALONE, Processes
 from latticear.random_numbers import generator
@@ -35,7 +37,7 @@ def drawn_data(target: AbstractTarget, options: TrainingOptions, seed: int, proc
     """
     setting = target.single
     how: dict[str, Any] = {"processes": processes}
-    if options.monte_carlo == "tempering" and not clusters_suit(setting.system):
+    if options.monte_carlo == "tempering" and setting.system.composition is None and not clusters_suit(setting.system):
         extent = max(setting.system.shape)
         how |= {
             "method": ParallelTempering.name,
@@ -50,12 +52,24 @@ def heated(
 ) -> Tensor:
     """Configurations after 10 heat-bath sweeps at 1.5, 2 or 3 times the temperature, chosen at random for each.
 
+    At fixed composition they are sweeps of exchanges.
+
     They are typical of no temperature, and need not be: they are configurations that the target has rarely, with
     energies between those that it has often and those of chance. The processes divide them; each gets all.
     """
     system, rng, share = hamiltonian.joint, generator(seed, "heated"), processes.share(len(tokens))
+    if system.composition is not None:
+        exchanges = Kawasaki(system, temperature * _factors(len(tokens), rng)[:, None], tokens.clone(), rng)
+        for _ in range(SWEEPS):
+            exchanges.sweep()
+        return exchanges.tokens
     bath = heat_bath(system, hamiltonian.join(tokens[share.rows]), rng, share)
-    factors = torch.tensor(FACTORS, dtype=torch.float64)[torch.from_numpy(rng.integers(len(FACTORS), size=len(tokens)))]
+    factors = _factors(len(tokens), rng)
     for _ in range(SWEEPS):
         bath.sweep(1 / (temperature * factors[share.rows]))
     return hamiltonian.split(share.joined(bath.tokens()))
+
+
+def _factors(n: int, rng: np.random.Generator) -> Tensor:
+    """One of `FACTORS` at random for each of n configurations: float64 `(n,)`."""
+    return torch.tensor(FACTORS, dtype=torch.float64)[torch.from_numpy(rng.integers(len(FACTORS), size=n))]

@@ -86,8 +86,9 @@ def check_setting(
     system, t = setting.system, result.temperature
     size = min(most, size_of_check(result, system)) if n is None else n
     if not size:
+        by = "parallel tempering" if system.composition is None else "exchanges of states"
         result.doubt(
-            f"a check by parallel tempering of {system.n_sites} sites takes longer than a few seconds: ask for one by "
+            f"a check by {by} of {system.n_sites} sites takes longer than a few seconds: ask for one by "
             f"la.check_run(run, n_check=2000)"
         )
         return

@@ -135,15 +135,14 @@ def _drawn(
     target, model = loaded.target, loaded.model
     setting = target.shown(model)
     hamiltonian, n = setting.system, _size(setting)
-    system = f"{type(hamiltonian.joint).__name__} {hamiltonian.shape[0]}x{hamiltonian.shape[1]}"
     figures, estimates = _figures(run, model, setting, n, seed, processes)
     if field_of(model, (0, 0)) is not None:
         figures["receptive_field"] = ((5, 6), lambda f: receptive_field(f.subplots(), model))
-    yield from draw_figures(run.figures, figures, f"{system}, T = {setting.temperature:.4g}")
+    yield from draw_figures(run.figures, figures, f"{hamiltonian.label}, T = {setting.temperature:.4g}")
     if target.covers_range:
         results = _estimates_along(model, target, n, seed, processes)
         curves = partial(_along_range, target, results)
-        yield from draw_figures(run.figures, {"temperatures": ((9, 6.5), curves)}, f"{system}, one network")
+        yield from draw_figures(run.figures, {"temperatures": ((9, 6.5), curves)}, f"{hamiltonian.label}, one network")
         drawn += results.values()
     else:
         drawn.append(estimates)

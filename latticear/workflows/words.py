@@ -81,12 +81,14 @@ def system(config: Tree, *, sized: bool = True) -> str:
     hamiltonian = config["hamiltonian"]
     rest = {key: value for key, value in hamiltonian.items() if key not in ("name", "shape", "periodic")}
     name = hamiltonian["name"].replace("_", " ")
+    fixed = [f"{key} fixed at {_counts(rest.pop(key))}" for key in ("composition", "magnetization") if key in rest]
     digest = rest.pop("couplings_digest", None)
     if digest is not None:  # the keys that would draw couplings at random say nothing of those from a file
         rest = {key: value for key, value in rest.items() if key not in ("couplings", "index", "distribution", "seed")}
     parts = [f"{name} {size_of(hamiltonian)}" if sized else name]
     parts += [boundary(hamiltonian["periodic"])] if "periodic" in hamiltonian else []
     parts += [f"{key.replace('_', ' ')} {_short(value)}" for key, value in rest.items() if value not in PLAIN]
+    parts += fixed
     parts += [] if digest is None else [f"couplings of a file (digest {digest})"]
     return ", ".join(parts)
 
@@ -180,6 +182,16 @@ def _moment(text: str | None) -> str:
         return datetime.fromisoformat(str(text)).strftime("%Y-%m-%d %H:%M UTC")
     except ValueError:
         return "at an unknown time"
+
+
+def _counts(value: Any) -> str:
+    """A magnetisation, or the numbers of sites with each state.
+
+    Example:
+        >>> _counts((40, 24)), _counts(0.25)
+        ('40:24', '0.25')
+    """
+    return ":".join(map(str, value)) if isinstance(value, (list, tuple)) else f"{value:g}"
 
 
 def _short(value: Any) -> str:

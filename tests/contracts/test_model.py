@@ -59,13 +59,13 @@ class _WithOptions(_Own):
 def test_a_network_of_ones_own_passes(n_tokens):
     assert set(la.check_model(_Own((2, 3), n_tokens))) == ALWAYS
     assert set(la.check_model(_Own((5, 5), n_tokens))) == ALWAYS - {"normalised"}  # too many to sum over
-    assert set(la.check_model(_WithOptions((2, 3), n_tokens))) == ALWAYS | contracts.OPTIONAL
+    assert set(la.check_model(_WithOptions((2, 3), n_tokens))) == ALWAYS | contracts.OPTIONAL | {"composition"}
 
 
 def test_options_of_the_instance_are_judged():
     bias = la.Ising((2, 3)).bias(None)
     model = _WithOptions((2, 3), spin_flip_symmetric=True, bias=bias, n_condition=1, n_condition_maps=1)
-    assert set(la.check_model(model)) == ALWAYS | contracts.OPTIONAL
+    assert set(la.check_model(model)) == ALWAYS | contracts.OPTIONAL | {"composition"}
     assert "spin flip" in la.check_model(la.PixelCNN((2, 2), width=4, depth=2, spin_flip_symmetric=True))
     assert "components" in la.check_model(la.PixelCNN((2, 2), width=4, depth=2, n_components=2))
 

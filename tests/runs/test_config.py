@@ -127,7 +127,7 @@ def test_sections_have_the_arguments_and_defaults_of_the_constructors():
         del expected[name]
     assert config.training == expected | {"data": "", "checkpoint_every": 100}
     expected = {name: p.default for name, p in inspect.signature(PixelCNN).parameters.items()}
-    for name in ("shape", "n_tokens", "bias", "seed"):
+    for name in ("shape", "n_tokens", "bias", "seed", "composition"):  # the last one follows from the Hamiltonian
         del expected[name]
     expected |= {"name": "pixelcnn", "boltzmann_bias": True, "spin_flip_symmetric": True}
     assert config.model == expected

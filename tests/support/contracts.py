@@ -42,7 +42,7 @@ ALWAYS = {"shapes", "alone", "causal", "log_prob", "sampler", "reference", "held
 """What every network is judged by; the rest depends on its size and on the options that it takes."""
 
 OPTIONAL = {"spin flip", "condition", "known neighbours"}
-"""Of the options that each of ours takes; some take components besides."""
+"""Of the options that each of ours takes; some take components besides, and some a composition."""
 
 SHAPES = {2: ((2, 3), (2, 5), (4, 3)), 3: ((2, 2), (2, 4)), 8: ((2, 2), (2, 3))}
 """Of the lattices that a network must serve, for each number of tokens; on the first with all options."""
@@ -64,7 +64,7 @@ def check_model(build: Callable[..., AbstractModel], n_tokens: int = 2) -> None:
 def check_two_tokens(build: Callable[..., AbstractModel], shape: tuple[int, int]) -> None:
     """With every option, alone and together."""
     passed = set(la.check_model(build(shape, 2)))
-    assert passed - {"components"} == ALWAYS | OPTIONAL | {"normalised"}
+    assert passed - {"components", "composition"} == ALWAYS | OPTIONAL | {"normalised"}
     check_normalised(peaked(build(shape, 2)))
     for options in ({}, *CONDITIONS):
         check_gradients(build(shape, 2, **options))
