@@ -38,6 +38,7 @@ from .estimation import (
     population_annealing as population_annealing,
     reweight as reweight,
     sequential_monte_carlo as sequential_monte_carlo,
+    to_arviz as to_arviz,
 )
 from .exact import (
     T_C as T_C,
