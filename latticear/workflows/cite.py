@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from latticear.estimation.estimates import Estimates
 from latticear.exact import exact_result
 from latticear.models import MODELS
 from latticear.montecarlo.clusters import clusters_suit
@@ -73,7 +74,7 @@ def _content(run: Run | str | Path) -> tuple[RunConfig, list[Mapping[str, Any]]]
         content = folder.read_json("estimates.json")
         return stored_config(folder.config_path), content.get("estimates", [content] if content else [])
     results = run.estimates if isinstance(run.estimates, list) else [run.estimates]
-    return run.config, [each.to_dict() for each in results if hasattr(each, "to_dict")]
+    return run.config, [each.to_dict() for each in results if isinstance(each, Estimates)]
 
 
 def _used(config: RunConfig, estimates: Sequence[Mapping[str, Any]]) -> Iterator[Use]:
@@ -87,7 +88,7 @@ def _of_config(config: RunConfig) -> Iterator[Use]:
     """What a training used."""
     tree, training = config.to_dict(), config.training
     name = tree["model"]["name"]
-    yield f"the network {name}", OF_MODELS[name]
+    yield f"the network {name}", OF_MODELS.get(name, ())
     if tree["model"].get("bond_dimension") is not None:
         yield "the sums over later sites", LOOKAHEAD
     system = tree.get("hamiltonian", {}).get("name")

@@ -35,6 +35,10 @@ def test_monte_carlo_data_and_checks_are_named(tmp_path):
     model = la.TensorNetwork((4, 4), bias=ising.bias(2.3, bond_dimension=8), bond_dimension=8)
     run = la.save_run(tmp_path / "tn", model, ising, 2.3)
     assert keys(run) == {"FriasPerez2023", "Murg2007"}
+    learned = la.save_run(tmp_path / "ml", la.MADE((4, 4)), ising, 2.3, training={"objective": "forward-kl"})
+    assert keys(learned) == {"Germain2015", "Wu2019", "Swendsen1987"}
+    own = {"objective": "forward-kl", "data": "own.h5"}
+    assert "Swendsen1987" not in keys(la.save_run(tmp_path / "own", la.MADE((4, 4)), ising, 2.3, training=own))
     glass = la.EdwardsAnderson((4, 4), periodic=False)
     net = la.MultiscalePixelCNN((4, 4), bias=glass.bias(2.0))
     training = {"objective": "forward-reverse-kl"}
