@@ -217,8 +217,7 @@ _ENTRIES = [
         r"Mari Carmen Ba{\~n}uls and Sofyan Iblisdir",
         "Collective Monte Carlo Updates through Tensor Network Renormalization",
         2023,
-        "misc",
-        _arxiv("2104.13264"),
+        more=_arxiv("2104.13264", **_journal("SciPost Phys.", "14", "123", "10.21468/SciPostPhys.14.5.123")),
     ),
     Reference(
         "Murg2007",

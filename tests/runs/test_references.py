@@ -51,7 +51,7 @@ def test_an_entry_is_bibtex(entry):
     assert not re.search(r"(?<!\\)[&%#]", text)
     assert ("journal" in entry.more) == (entry.kind == "article")
     assert re.fullmatch(r"(\d{4}\.\d{5}|[a-z-]+/\d{7})?", entry.more.get("eprint", ""))
-    assert re.fullmatch(r"(10\.\d{4}/\S+)?", entry.more.get("doi", ""))
+    assert re.fullmatch(r"(10\.\d{4,5}/\S+)?", entry.more.get("doi", ""))
 
 
 def test_papers_named_by_the_readme_are_cited():
