@@ -39,6 +39,7 @@ from .estimation import (
     population_annealing as population_annealing,
     reweight as reweight,
     sequential_monte_carlo as sequential_monte_carlo,
+    to_arviz as to_arviz,
 )
 from .exact import (
     T_C as T_C,
@@ -88,6 +89,7 @@ from .targets import default_model as default_model
 from .training import Step as Step, TrainingError as TrainingError, fit as fit
 from .workflows.call import train as train
 from .workflows.checked import check_run as check_run
+from .workflows.cite import cite as cite
 from .workflows.run import Run as Run, load_run as load_run, save_run as save_run
 
 __version__: str

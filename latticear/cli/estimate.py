@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -80,6 +81,9 @@ def estimate(
             help="Of a file: number of chains that follow in turn.",
         ),
     ] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the numbers to a new file too, a row for each.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Estimate free energy and observables of a run with error bars, or the held-out likelihood of a run on a grid.
@@ -87,6 +91,8 @@ def estimate(
     For a file of configurations, the averages of the chains in it, and whether they fit the Hamiltonian and the
     temperature.
     """
+    from latticear.estimation.spreadsheet import check_new, csv_of, csv_of_likelihood
+    from latticear.files import write_atomically
     from latticear.runs.config import stored_config
     from latticear.runs.directory import RunDirectory
     from latticear.workflows import estimate_file, estimate_run, likelihood_run, save_estimates
@@ -98,6 +104,8 @@ def estimate(
             _refuse(given, OF_RUNS, f"{run} is a file of configurations, not a run", "leave it out")
             if waits("the averages of a file"):
                 return
+            if csv is not None:
+                check_new(csv)
             result = estimate_file(
                 run,
                 (lambda: system_of(size, None, hamiltonian, sets)) if given & {"size", "hamiltonian", "sets"} else None,
@@ -110,6 +118,8 @@ def estimate(
                 typer.echo(json.dumps(result.to_dict() | {"remarks": list(result.remarks)}))
             else:
                 print_estimates(console, result)
+            if csv is not None:
+                write_atomically(csv, csv_of([result]))
             return
         if run.is_dir():
             _refuse(given, OF_FILES, f"{run} is a run, which knows its system", "it goes with a file of configurations")
@@ -121,9 +131,15 @@ def estimate(
                 )
             if waits("the likelihood of configurations"):
                 return
+            if csv is not None:
+                check_new(csv)
             likelihood = likelihood_run(run, n=n, data=file, device=device, dataset=dataset)
             typer.echo(json.dumps(likelihood)) if as_json else print_likelihood(console, likelihood)
+            if csv is not None:
+                write_atomically(csv, csv_of_likelihood(likelihood))
             return
+        if csv is not None:
+            check_new(csv)
         couplings = instance_of(instance, index)
         with Progress(console, unit="samples") as progress:
             results = estimate_run(
@@ -149,6 +165,8 @@ def estimate(
             for result in results:
                 print_estimates(console, result)
         save_estimates(run, results, seed=seed, instance=couplings, say=(lambda _: None) if as_json else console.print)
+        if csv is not None:
+            write_atomically(csv, csv_of(results))
 
 
 def _given(ctx: typer.Context) -> set[str]:

@@ -26,6 +26,7 @@ from latticear.estimation.data_check import MisfitWarning
 from latticear.estimation.estimates import Estimates, UnreliableEstimateWarning
 from latticear.estimation.forward import forward_ess
 from latticear.estimation.importance import estimate, reweight
+from latticear.estimation.inference_data import to_arviz
 from latticear.estimation.judgement import judge
 from latticear.estimation.likelihood import negative_log_likelihood
 from latticear.estimation.own_chain import estimate_chain, estimate_chains
@@ -62,4 +63,5 @@ __all__ = [
     "resampled_particles",
     "reweight",
     "sequential_monte_carlo",
+    "to_arviz",
 ]

@@ -20,6 +20,7 @@ from latticear.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray
 
 __all__ = [
     "DIAGNOSTICS",
@@ -229,6 +230,28 @@ class Estimates(dict[str, Estimate]):
                 numbers = (float(column[place]) for column in full)
                 rows[label] = dict(zip(("value", "error", "exact", "deviation"), numbers, strict=True)) | shared
         return pandas.DataFrame.from_dict(rows, orient="index")
+
+    def to_xarray(self) -> xarray.Dataset:
+        """An xarray data set: NAME, NAME_error and NAME_exact for each quantity, nan where nothing is known.
+
+        Arrays have the dimension `NAME_dim_0`. The temperature is a coordinate without a dimension, so that
+        `xarray.concat(datasets, "temperature")` joins estimates at several temperatures. `reliable` and `verdict` of
+        each quantity are attributes of its variable.
+
+        Raises:
+            ImportError: if xarray is not installed; says how to install it.
+        """
+        xarray = needed_package("xarray", "to_xarray")
+        variables: dict[str, Any] = {}
+        for name, estimate in self.items():
+            shape, verdict = np.shape(estimate.value), estimate.verdict
+            dims = tuple(f"{name}_dim_{k}" for k in range(len(shape)))
+            about = {"verdict": str(verdict), "reliable": int(verdict.reliable), "n": estimate.n}
+            for ending, number in (("", estimate.value), ("_error", estimate.error), ("_exact", estimate.exact)):
+                full = np.broadcast_to(math.nan if number is None else number, shape).astype(float)
+                variables[name + ending] = (dims, full, {} if ending else about)
+        about = {"n": self.n, "verdict": str(self.verdict), "method": self.method or ""}
+        return xarray.Dataset(variables, {"temperature": self.temperature}, about)
 
     def table(self) -> Table:
         """The scalars as a table of text: value with error, exact value, deviation, and verdict."""

@@ -24,7 +24,7 @@ from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 from latticear.samples import Samples
 
-__all__ = ["estimate_chain", "estimate_chains"]
+__all__ = ["batches_or_source", "estimate_chain", "estimate_chains", "extents"]
 
 
 def estimate_chains(
@@ -85,7 +85,7 @@ def estimate_chains(
         >>> found.reliable, abs(found["abs_magnetization"].value - 0.7) < 0.1
         (True, True)
     """
-    batches, chains = _batches(chains)
+    batches, chains = batches_or_source(chains)
     if batches is not None:
         if n_chains is not None or dataset is not None or values is not None:
             raise ValueError("n_chains, dataset and values are for an array or a file, got batches of samples")
@@ -97,7 +97,7 @@ def estimate_chains(
     loaded = load(chains, hamiltonian, dataset=dataset, values=values, temperature=temperature)
     if loaded.note:
         warnings.warn(loaded.note, ConversionNote, stacklevel=2)
-    length, width = _extents(loaded, n_chains)
+    length, width = extents(loaded, n_chains)
     if length - skip < 2:
         raise ValueError(f"a chain needs at least two measurements, got {length} of {width} chains and skip = {skip}")
     tokens = loaded.tokens[skip * width : length * width]
@@ -130,7 +130,7 @@ estimate_chain = estimate_chains
 """The same by its old name."""
 
 
-def _batches(chains: Any) -> tuple[Iterator[Any] | None, Any]:
+def batches_or_source(chains: Any) -> tuple[Iterator[Any] | None, Any]:
     """The batches of samples that are given in place of an array or a file, or None; and what is given else."""
     whole = isinstance(chains, Samples | str | os.PathLike) or hasattr(chains, "__array__")
     if whole or not isinstance(chains, Iterable):
@@ -164,7 +164,7 @@ def _misfit(found: Consistency, length: int, temperature: float) -> list[str]:
     return []
 
 
-def _extents(loaded: Loaded, n_chains: int | None) -> tuple[int, int]:
+def extents(loaded: Loaded, n_chains: int | None) -> tuple[int, int]:
     """The number of measurements and of chains."""
     lead = loaded.lead or (1,)
     if len(lead) == 2:

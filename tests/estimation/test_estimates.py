@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+import xarray
 from rich.console import Console
 
 import latticear as la
@@ -217,6 +218,18 @@ def test_a_data_frame_has_a_row_for_each_number():
     assert frame.loc["row <b>[1]", "value"] == 2
     assert np.isnan(frame.loc["still", ["exact", "deviation", "tau_int"]].astype(float)).all()
     assert not frame.loc["row <b>[0]", "reliable"]
+
+
+def test_a_data_set_joins_along_the_temperature():
+    found = _mixed().to_xarray()
+    assert float(found["energy_error"]) == _mixed()["energy"].error
+    assert found["row <b>"].dims == ("row <b>_dim_0",)
+    assert list(found["row <b>"].values) == [1, 2]
+    assert np.isnan(found["still_exact"])
+    assert found["still"].attrs["verdict"] == str(_mixed()["still"].verdict)
+    joined = xarray.concat([found, found.assign_coords(temperature=3.0)], "temperature")
+    assert joined["energy"].dims == ("temperature",)
+    assert list(joined.temperature) == [2.0, 3.0]
 
 
 def test_without_pandas_the_error_says_what_to_install(monkeypatch):
