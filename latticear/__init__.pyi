@@ -27,6 +27,7 @@ from .estimation import (
     Estimates as Estimates,
     UnreliableEstimateWarning as UnreliableEstimateWarning,
     block_mcmc as block_mcmc,
+    derived as derived,
     estimate as estimate,
     estimate_chain as estimate_chain,
     estimate_chains as estimate_chains,

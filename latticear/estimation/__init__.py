@@ -23,6 +23,7 @@ from latticear.estimation.blocks import block_mcmc, estimate_blocks
 from latticear.estimation.chains import neural_mcmc
 from latticear.estimation.check import Check, independent_check
 from latticear.estimation.data_check import MisfitWarning
+from latticear.estimation.derivation import derived
 from latticear.estimation.estimates import Estimates, UnreliableEstimateWarning
 from latticear.estimation.forward import forward_ess
 from latticear.estimation.importance import estimate, reweight
@@ -44,6 +45,7 @@ __all__ = [
     "UnreliableEstimateWarning",
     "block_chains",
     "block_mcmc",
+    "derived",
     "estimate",
     "estimate_blocks",
     "estimate_chain",

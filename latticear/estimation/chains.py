@@ -17,6 +17,7 @@ from latticear.estimation.estimates import JUDGED, Estimates, with_rarity
 from latticear.estimation.measurement import Measurement, Observable, measurements
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.reference import AUTO, Exact, reference
+from latticear.estimation.replicates import chain_replicates
 from latticear.estimation.symmetry import with_asymmetry
 from latticear.estimation.thermodynamics import rare_events, thermodynamics
 from latticear.estimation.weights import effective_sample_size, imbalance_of, log_mean_exp
@@ -273,6 +274,8 @@ def estimates_of_chains(
         "tau_int_abs_magnetization": taus[JUDGED[1]].tau,
     }
     result = Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
+    slowest_of_all = max(0.5, *(estimate.tau_int or 0.5 for estimate in estimates.values()))
+    result.replicates = chain_replicates(energy, m, series, slowest_of_all, temperature, n_sites)
     if exact is not None:
         result.compared_with(exact, n_sites)
     result.warn()

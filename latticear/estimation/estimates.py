@@ -14,6 +14,7 @@ import numpy as np
 from latticear.arguments import did_you_mean, needed_package
 from latticear.estimation.numbers import unseen_probability, with_error
 from latticear.estimation.quantity import MAX_DEVIATION, Estimate, as_json
+from latticear.estimation.replicates import Replicates
 from latticear.estimation.verdict import NOT_TRUSTED, TRUSTED, UNCHECKED, Verdict
 from latticear.exact.result import ExactResult, spread_of
 from latticear.tables import Table
@@ -68,6 +69,8 @@ class Estimates(dict[str, Estimate]):
             if there are no such reasons.
         method: method by which a model gave the estimates, "is", "smc" or "mcmc"; None if no model was used.
         remarks: what else there is to say of them, one line each.
+        replicates: what the quantities would be without one block of the configurations, for `la.derived`; None for
+            estimates that were read from a file.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Estimates(dict[str, Estimate]):
         super().__init__(values)
         self.temperature, self.n = temperature, n
         self.diagnostics, self.method = diagnostics, method
+        self.replicates: Replicates | None = None
         self.warnings: tuple[str, ...] = ()
         self.remarks = tuple(remarks)
         self.distrust(*reasons)

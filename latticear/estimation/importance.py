@@ -24,13 +24,24 @@ from latticear.estimation.measurement import Observable, measurements
 from latticear.estimation.moments import WeightedMoments
 from latticear.estimation.quantity import Estimate, Value
 from latticear.estimation.reference import AUTO, Exact, reference
+from latticear.estimation.replicates import (
+    OF_Z,
+    BlockSums,
+    Replicates,
+    absolute,
+    edges_of,
+    jackknife_error,
+    source_of,
+    thermodynamic_replicates,
+    vector_replicates,
+)
+from latticear.estimation.stretches import Stretches
 from latticear.estimation.symmetry import with_asymmetry
 from latticear.estimation.thermodynamics import (
     Thermodynamics,
     delta_error,
     rare_events,
     thermodynamics,
-    thermodynamics_of_moments,
 )
 from latticear.estimation.weights import EVEN, diagnose, imbalance_of, log_mean_exp
 from latticear.exact import ExactResult
@@ -42,10 +53,7 @@ from latticear.samples import Samples
 __all__ = ["estimate", "reweight", "weighted_estimates"]
 
 
-N_BLOCKS = 100
 APART = "delta method and jackknife disagree on the error"
-OF_Z = ("log_z", "free_energy_per_site", "entropy_per_site")
-"""Quantities that contain ln Z."""
 
 COINCIDENCE = 100.0
 """Nats of a batch of samples from which it is no accident if another one is the same."""
@@ -136,6 +144,7 @@ def reweight(
         )
     sums: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in temperatures]
     odd: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in temperatures]
+    parts: list[dict[str, Stretches]] = [defaultdict(Stretches) for _ in temperatures]
     columns = Columns()
     held, seen, n_repeated = False, set[int](), 0
     for part in measurements(samples, hamiltonian, temperatures, observables, processes=processes):
@@ -153,17 +162,20 @@ def reweight(
             for moments, columns_of in ((sums[k], part.values), (odd[k], part.asymmetry)):
                 for name, values in columns_of.items():
                     moments[name].add(values, -part.energy / temperature - part.log_q)
+            for name, values in part.values.items():
+                parts[k][name].add(values, -part.energy / temperature - part.log_q)
     if not columns:
         raise ValueError("there are no samples to estimate from")
     energy, m, log_q, balance = columns.arrays()
     if len(energy) < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {len(energy)}")
+    source = source_of(log_q, m)
     more = "draw further ones with another seed or start"
     repeated = [f"{n_repeated:,} samples were given more than once: {more}"] if n_repeated else []
     results = []
     for k, (temperature, given) in enumerate(zip(temperatures, references, strict=True)):
         log_w = -energy / temperature - log_q
-        diagnostics = diagnose(log_w)
+        diagnostics, log_z = diagnose(log_w), log_mean_exp(log_w)
         results.append(
             weighted_estimates(
                 energy[:, None],
@@ -175,11 +187,13 @@ def reweight(
                 temperature,
                 reference(given, hamiltonian, temperature, held=held),
                 method="is",
-                ess=(diagnostics.ess, _ess_error(np.exp(log_w - log_mean_exp(log_w)))),
+                ess=(diagnostics.ess, _ess_error(np.exp(log_w - log_z))),
                 pareto_k=diagnostics.pareto_k,
                 diagnostics=diagnostics.to_dict() | {"largest_log_w": float(log_w.max())},
                 reasons=[*diagnostics.reasons, *repeated],
                 doubts=diagnostics.doubts,
+                sums={name: stretches.result(log_z) for name, stretches in parts[k].items()},
+                source=source,
             )
         )
     anywhere = Anywhere(hamiltonian, observables)
@@ -204,6 +218,8 @@ def weighted_estimates(
     ess: tuple[float, float],
     diagnostics: dict[str, float],
     reasons: list[str],
+    sums: Mapping[str, BlockSums],
+    source: bytes,
     doubts: Sequence[str] = (),
     pareto_k: float | None = None,
     related: float | None = None,
@@ -219,6 +235,8 @@ def weighted_estimates(
         method: value of `Estimates.method`.
         ess: effective sample size as a fraction of all configurations, and its error.
         diagnostics, reasons: diagnostics of the weights and reasons for distrust, to which this function adds others.
+        sums: weighted sums of the other observables over stretches of the islands, by name.
+        source: what identifies the configurations, as of `source_of`.
         doubts: reasons why independent evidence does not count.
         pareto_k: shape of the tail of the weights, as of `weights.pareto_k`; None if the method does not define it.
         related: number of configurations that descend from one ancestor and so count as one event, when the rare events
@@ -240,7 +258,8 @@ def weighted_estimates(
         u.value / temperature + free.value / n_sites, u.influence / temperature + free.influence / n_sites
     )
     events |= {name: rare_events(quantities[name].influence, n / (related or 1)) for name in OF_Z}
-    jackknife = _jackknife(energy, m, w, temperature, n_sites)
+    replicas = thermodynamic_replicates(energy, m, w, temperature, n_sites, edges_of(len(w)))
+    jackknife = {name: float(jackknife_error(values)) for name, values in replicas.items()}
     errors = {name: delta_error(quantities[name].influence) for name in QUANTITIES}
     scale = {name: abs(quantities[name].value) for name in QUANTITIES}
     change = float((w * balance).mean())
@@ -271,6 +290,13 @@ def weighted_estimates(
     diagnostics = diagnostics | {"imbalance": imbalance.size}
     result = Estimates(estimates, temperature=temperature, n=n, diagnostics=diagnostics, reasons=reasons, method=method)
     result.doubt(*doubts)
+    step = max((part.step for part in sums.values()), default=1)
+    edges = edges_of(len(w), step=step)
+    if step > 1:
+        replicas = thermodynamic_replicates(energy, m, w, temperature, n_sites, edges)
+    replicas = absolute(replicas, float(energy.mean()) / n_sites, log_z, temperature, n_sites)
+    replicas |= vector_replicates(sums, w.mean(1), edges)
+    result.replicates = Replicates(replicas, source, edges)
     return result if exact is None else result.compared_with(exact, n_sites)
 
 
@@ -291,23 +317,6 @@ def _disagreement(delta: dict[str, float], jackknife: dict[str, float], scale: d
         for name in QUANTITIES
         if delta[name] > 1e-12 * scale[name] and not 0.67 < jackknife[name] / delta[name] < 1.5
     ]
-
-
-def _jackknife(energy: Array, m: Array, w: Array, temperature: float, n_sites: int) -> dict[str, float]:
-    """Errors from leaving out one of at most `N_BLOCKS` blocks of islands at a time (Quenouille 1956, Tukey 1958)."""
-    n_blocks = min(N_BLOCKS, len(w))
-    shifted = energy - energy.mean()  # avoids cancellation in the variance
-    features = np.stack([np.ones_like(w), shifted, shifted**2, np.abs(m), m**2, m**4], axis=-1) * w[..., None]
-    edges = np.linspace(0, len(w), n_blocks + 1).astype(int)
-    sums = np.add.reduceat(features.mean(1), edges[:-1])
-    left = sums.sum(0) - sums
-    sizes = len(w) - np.diff(edges)
-    replicas = dict(thermodynamics_of_moments(left[:, 1:] / left[:, :1], temperature, n_sites))
-    replicas["log_z"] = np.log(left[:, 0] / sizes)
-    replicas["free_energy_per_site"] = -temperature * replicas["log_z"] / n_sites
-    replicas["entropy_per_site"] = replicas["energy_per_site"] / temperature + replicas["log_z"] / n_sites
-    scale = (n_blocks - 1) / n_blocks
-    return {name: float(np.sqrt(scale * ((values - values.mean()) ** 2).sum())) for name, values in replicas.items()}
 
 
 def _ess_error(w: Array) -> float:

@@ -18,6 +18,7 @@ from latticear.estimation.estimates import Estimates
 from latticear.estimation.importance import weighted_estimates
 from latticear.estimation.measurement import Measurement
 from latticear.estimation.quantity import Value
+from latticear.estimation.replicates import BlockSums, source_of
 from latticear.estimation.symmetry import with_asymmetry
 from latticear.estimation.thermodynamics import delta_error, rare_events
 from latticear.estimation.weights import effective_sample_size, log_mean_exp
@@ -77,9 +78,10 @@ def island_estimates(
         ]
     n = log_w.size / (related or 1)
     vectors = {name: _weighted(w, column([part.values[name] for part in parts]), n) for name in parts[0].values}
+    m = column([part.m for part in parts])
     estimates = weighted_estimates(
         column([part.energy for part in parts]),
-        column([part.m for part in parts]),
+        m,
         log_w,
         column([part.balance[:, 0] for part in parts]),
         vectors,
@@ -90,6 +92,8 @@ def island_estimates(
         ess=(ess, ess_error),
         diagnostics={"ess_islands": agreement, **diagnostics},
         reasons=reasons,
+        sums={name: _sums(w, column([part.values[name] for part in parts])) for name in parts[0].values},
+        source=source_of(m),
         pareto_k=pareto_k,
         related=related,
     )
@@ -108,3 +112,10 @@ def _weighted(w: Array, values: Array, n: float) -> tuple[Value, Value, Value, V
     events = np.array([rare_events(w * (columns[..., k] - mean), n, mean) for k, mean in enumerate(means)])
     found = (means, errors, reach, events)
     return found if values.ndim == 3 else (float(means[0]), float(errors[0]), float(reach[0]), float(events[0]))
+
+
+def _sums(w: Array, values: Array) -> BlockSums:
+    """The weighted values `(R, P)` or `(R, P, k)` of each island, averaged over its particles."""
+    columns = values.reshape(*w.shape, -1)
+    pivot = columns.mean((0, 1))
+    return BlockSums((w[..., None] * (columns - pivot)).mean(1), pivot, values.shape[2:])

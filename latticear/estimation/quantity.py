@@ -36,7 +36,8 @@ class Estimate:
 
     Attributes:
         value: the estimate.
-        error: one standard deviation, by the delta method, which assumes that the weights have a finite variance.
+        error: one standard deviation, by the delta method, which assumes that the weights have a finite variance; by a
+            jackknife where `delta_error` is given.
         n: number of configurations used.
         ess: effective sample size as a fraction of n, in [1/n, 1].
         exact: the exact value; None where it is not known.
@@ -49,6 +50,7 @@ class Estimate:
         reach: largest change that one of the configurations makes to the average of which this is the result, in units
             of the quantity; a part of probability p that is missing can change the value by about p times this. None
             where it is not known.
+        delta_error: one standard deviation by the delta method, of a derived quantity (`la.derived`).
         exact_spread: exact standard deviation of this quantity in one configuration; None where it is not known. It
             takes the place of an error that is zero because nothing varied.
         fixed: whether the value is the same in all configurations by definition, as |m| is at fixed composition.
@@ -68,6 +70,7 @@ class Estimate:
     exact_error: float | None = None
     reach: Value | None = None
     fixed: bool = False
+    delta_error: Value | None = None
 
     @property
     def verdict(self) -> Verdict:

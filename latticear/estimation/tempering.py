@@ -225,6 +225,8 @@ def _add_free_energy(result: Estimates, energy_trk: Array, betas: Array, hamilto
         _, error, tau = mean_error(series)
         events = events_of(series, tau, value)
         result[name] = _estimate(float(value), error, tau, result, events)
+        if result.replicates is not None:
+            result.replicates = result.replicates.with_series(name, float(value), series)
 
 
 def _estimate(value: float, error: float, tau: TauInt, result: Estimates, events: float) -> Estimate:
