@@ -10,7 +10,7 @@ For 8 and 64 GPUs the last table is a model, not a measurement: the seconds that
 their number but for those of its launches, and the message of the gradient is added, as a ring sends it. The numbers
 that it assumes are printed. The last line is JSON.
 
-    python benchmarks/scaling.py [--sizes 8 16 32] [--batch 512] [--steps 10] [--repeats 5]
+    python benchmarks/scaling.py [--networks pixelcnn multiscale] [--sizes 8 16] [--batch 256] [--steps 6] [--repeats 3]
 """
 
 from __future__ import annotations
@@ -175,10 +175,11 @@ def modelled(network: str, extent: int, batch: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[8, 16, 32])
-    parser.add_argument("--batch", type=int, default=512, help="configurations of a step, of one process")
-    parser.add_argument("--steps", type=int, default=10, help="steps of a turn")
-    parser.add_argument("--repeats", type=int, default=5, help="turns of each kind")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[8, 16])
+    parser.add_argument("--batch", type=int, default=256, help="configurations of a step, of one process")
+    parser.add_argument("--steps", type=int, default=6, help="steps of a turn")
+    parser.add_argument("--repeats", type=int, default=3, help="turns of each kind")
     options = parser.parse_args()
     crews = [Crew(1), Crew(2)]
     print(
@@ -186,7 +187,7 @@ def main() -> None:
     )
     print(f"| weak: {'efficiency':>10} {'messages':>8}")
     rows = []
-    for network in NETWORKS:
+    for network in options.networks:
         for extent in options.sizes:
             row = measured(crews, network, extent, options.batch, options.steps, options.repeats)
             rows.append(row)
