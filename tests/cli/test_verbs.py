@@ -328,7 +328,7 @@ def test_shell_completion():
         (
             "mc --size 4 -o m.h5 --method wolf",
             "method must be one of metropolis, heat-bath, swendsen-wang, wolff, parallel-tempering, "
-            "population-annealing, got 'wolf'",
+            "kawasaki, population-annealing, got 'wolf'",
         ),
         (
             "mc --size 4 -o m.h5 --method population-annealing --chains 4",

@@ -176,7 +176,7 @@ def test_existing_file_is_not_overwritten(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"attributes": {**ATTRIBUTES, "temperature": 2.6}}, "its beta is 0.4, this run's is 0.38"),
+        ({"attributes": {**ATTRIBUTES, "temperature": 2.6}}, "its temperature is 2.5, this run's is 2.6"),
         ({"attributes": {**ATTRIBUTES, "seed": 8}}, "its seed is 7, this run's is 8"),
         ({"attributes": {**ATTRIBUTES, "model": {"name": "gated"}}}, "its model is .*pixelcnn.*gated"),
         ({"attributes": {**ATTRIBUTES, "model": None}}, "its model is .*, this run's is None"),

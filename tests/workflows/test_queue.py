@@ -13,7 +13,7 @@ from latticear.runs.config import load_config, to_toml
 from latticear.runs.directory import RunDirectory
 
 PAGE = Path(__file__).parents[2] / "docs" / "many-processes.md"
-STEPS = 400
+STEPS = 200
 
 COMMANDS = {
     "scontrol": """
@@ -80,4 +80,3 @@ def test_the_job_is_queued_again_until_the_run_is_done(folder):
     assert run.latest().name == f"step-{STEPS}"
     assert [row["step"] for row in run.metrics()] == list(range(1, STEPS + 1))
     assert "finished" in run.read_json("environment.json")
-    assert _submit(folder) == 0  # nothing is left to do
