@@ -227,6 +227,11 @@ class Share:
         """All n configurations, of one process alone."""
         return cls(n, slice(0, n))
 
+    @classmethod
+    def given(cls, share: Self | None, n: int) -> Self:
+        """A share, or all n configurations where none is given."""
+        return cls.whole(n) if share is None else share
+
     def __len__(self) -> int:
         return self.rows.stop - self.rows.start
 

@@ -12,7 +12,17 @@ from typing import Literal, TextIO
 
 import typer
 
-__all__ = ["AGAIN", "INTERRUPTED", "Sharing", "is_first", "launched", "say_why", "status_of_interruption", "waits"]
+__all__ = [
+    "AGAIN",
+    "INTERRUPTED",
+    "Sharing",
+    "continued_by",
+    "is_first",
+    "launched",
+    "say_why",
+    "status_of_interruption",
+    "waits",
+]
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -78,6 +88,17 @@ def say_why(line: str) -> None:
     """Print on standard error why a command ends; of several processes that share it, only one says so."""
     if _works_apart or _is_first_to_say(line):
         typer.echo(line, file=_silenced[-1] if _silenced else sys.stderr)
+
+
+@contextmanager
+def continued_by(option: str) -> Iterator[None]:
+    """If another process of the computation is lost, say that the same command and an option continue."""
+    from latticear.processes import ProcessesError
+
+    try:
+        yield
+    except ProcessesError as error:
+        raise ProcessesError(f"{error}; continue with: the same command and {option}") from error
 
 
 def is_first() -> bool:

@@ -9,7 +9,7 @@ import typer
 
 from latticear.cli.app import app
 from latticear.cli.display import Progress, one_line_errors, open_console, print_estimates
-from latticear.cli.launched import status_of_interruption
+from latticear.cli.launched import continued_by, status_of_interruption
 from latticear.cli.options import (
     AsJson,
     Device,
@@ -50,13 +50,13 @@ def mc(
     as_json: AsJson = False,
 ) -> None:
     """Write Monte Carlo configurations to a file, and print averages with autocorrelation times."""
-    from latticear.processes import ProcessesError, current
+    from latticear.processes import current
     from latticear.workflows import monte_carlo_run
 
     with one_line_errors():
         console = open_console(stderr=as_json)
         try:
-            with Progress(console, unit="configurations") as progress:
+            with continued_by("--append"), Progress(console, unit="configurations") as progress:
                 result = monte_carlo_run(
                     out,
                     system_of(size, temperature, hamiltonian, sets),
@@ -70,8 +70,6 @@ def mc(
                     report=progress,
                     say=console.print,
                 )
-        except ProcessesError as error:
-            raise ProcessesError(f"{error}; continue with: the same command and --append") from error
         except KeyboardInterrupt as stop:
             kept = str(stop) or f"{out} keeps its configurations; continue with the same command and --append"
             console.print(f"interrupted: {kept}")

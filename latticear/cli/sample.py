@@ -8,7 +8,7 @@ import typer
 
 from latticear.cli.app import app
 from latticear.cli.display import Progress, one_line_errors, open_console
-from latticear.cli.launched import status_of_interruption
+from latticear.cli.launched import continued_by, status_of_interruption
 from latticear.cli.options import (
     Condition,
     Device,
@@ -45,13 +45,12 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Write independent configurations and their log-probabilities to a file."""
-    from latticear.processes import ProcessesError
     from latticear.workflows import sample_run
 
     with one_line_errors():
         console = open_console()
         try:
-            with Progress(console, unit="samples") as progress:
+            with continued_by("--append"), Progress(console, unit="samples") as progress:
                 written = sample_run(
                     run,
                     out,
@@ -66,8 +65,6 @@ def sample(
                     report=progress,
                     say=console.print,
                 )
-        except ProcessesError as error:
-            raise ProcessesError(f"{error}; continue with: the same command and --append") from error
         except KeyboardInterrupt as stop:
             kept = str(stop) or f"{out} keeps its samples; continue with the same command and --append"
             console.print(f"interrupted: {kept}")

@@ -11,7 +11,7 @@ import typer
 
 from latticear.cli.app import app
 from latticear.cli.display import Progress, notes, one_line_errors, open_console
-from latticear.cli.launched import status_of_interruption
+from latticear.cli.launched import continued_by, status_of_interruption
 from latticear.cli.options import (
     Data,
     DatasetName,
@@ -99,7 +99,7 @@ def train(
         }
         values["training"] |= given_options(objective=objective, data=None if file is None else str(file))
         console = open_console()
-        with _interruption(out, console), notes(console), Progress(console) as progress:
+        with _interruption(out, console), continued_by("--resume"), notes(console), Progress(console) as progress:
             options: dict[str, Any] = {"resume": resume, "report": progress, "minutes": minutes, "say": console.print}
             if grow:
                 finished = grow_run(out, config, sets or [], values, **options)
@@ -116,16 +116,9 @@ def train(
 
 @contextmanager
 def _interruption(out: Path, console: Console) -> Iterator[None]:
-    """Say that nothing was saved if the user interrupts before the run is begun; later the run saves itself.
-
-    If another process has ended, say how to go on.
-    """
-    from latticear.processes import ProcessesError
-
+    """Say that nothing was saved if the user interrupts before the run is begun; later the run saves itself."""
     try:
         yield
-    except ProcessesError as error:
-        raise ProcessesError(f"{error}; continue with: the same command and --resume") from error
     except KeyboardInterrupt:
         if not out.exists():
             console.print("interrupted before the first step: nothing was saved")

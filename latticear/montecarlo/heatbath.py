@@ -44,7 +44,9 @@ class AbstractBath(ABC):
     ) -> None:
         self._hamiltonian, self._generator = hamiltonian, generator
         self._at_once = max(1, AT_ONCE[tokens.device.type] // hamiltonian.n_sites)
-        self._divide(Share.whole(len(tokens)) if share is None else share)
+        self._divide(Share.given(share, len(tokens)))
+        self._prepare(tokens.device)
+        self._put(tokens)
 
     @property
     def generator_state(self) -> Tensor:
@@ -56,6 +58,10 @@ class AbstractBath(ABC):
         self._divide(share)
         self._put(tokens)
         self._generator.set_state(generator_state)
+
+    @abstractmethod
+    def _prepare(self, device: torch.device) -> None:
+        """Prepare what the updates need of the Hamiltonian, once."""
 
     @abstractmethod
     def _put(self, tokens: Tensor) -> None:
@@ -100,17 +106,9 @@ class AbstractBath(ABC):
 class TableBath(AbstractBath):
     """Heat bath for any Hamiltonian, with the energies that its method `conditional_energies` returns."""
 
-    def __init__(
-        self,
-        hamiltonian: AbstractHamiltonian,
-        tokens: Tensor,
-        generator: torch.Generator,
-        share: Share | None = None,
-    ) -> None:
-        super().__init__(hamiltonian, tokens, generator, share)
-        self._put(tokens)
-        colours = hamiltonian.colours
-        self._groups = [(colours == c).nonzero()[:, 0].to(tokens.device) for c in colours.unique()]
+    def _prepare(self, device: torch.device) -> None:
+        colours = self._hamiltonian.colours
+        self._groups = [(colours == c).nonzero()[:, 0].to(device) for c in colours.unique()]
 
     def _put(self, tokens: Tensor) -> None:
         self._tokens = tokens.clone()
@@ -120,7 +118,7 @@ class TableBath(AbstractBath):
 
     def take(self, rows: Tensor, share: Share | None = None) -> None:
         self._tokens = self._tokens[rows]
-        self._divide(Share.whole(len(rows)) if share is None else share)
+        self._divide(Share.given(share, len(rows)))
 
     def sweep(self, beta: Tensor) -> None:
         parts = self._tokens.split(self._sizes), beta.split(self._sizes), self._widths, self._columns
@@ -144,16 +142,8 @@ class RowBath(AbstractBath):
     Between sweeps the configurations are stored in the layout of `RowEnergies`, with one row for each site.
     """
 
-    def __init__(
-        self,
-        hamiltonian: AbstractHamiltonian,
-        tokens: Tensor,
-        generator: torch.Generator,
-        share: Share | None = None,
-    ) -> None:
-        super().__init__(hamiltonian, tokens, generator, share)
-        self._rows = RowEnergies(hamiltonian, tokens.device)
-        self._put(tokens)
+    def _prepare(self, device: torch.device) -> None:
+        self._rows = RowEnergies(self._hamiltonian, device)
 
     def _put(self, tokens: Tensor) -> None:
         self._blocks = [self._rows.sites(part) for part in tokens.split(self._sizes)]
@@ -165,7 +155,7 @@ class RowBath(AbstractBath):
 
     def take(self, rows: Tensor, share: Share | None = None) -> None:
         sites_sb = torch.cat(self._blocks, 1)
-        self._divide(Share.whole(len(rows)) if share is None else share)
+        self._divide(Share.given(share, len(rows)))
         self._blocks = [sites_sb.index_select(1, part) for part in rows.split(self._sizes)]
 
     def sweep(self, beta: Tensor) -> None:

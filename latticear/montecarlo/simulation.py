@@ -405,7 +405,7 @@ def run_chains(
         measured: number of measurements that the chains have behind them, the last of which they show: it is the first
             to be yielded.
     """
-    share = Share.whole(schedule.n_chains) if share is None else share
+    share = Share.given(share, schedule.n_chains)
     for k in range(max(0, measured - 1), -(-n // schedule.n_chains)):
         if k >= measured:
             for _ in range(schedule.thinning if k else schedule.thermalization):

@@ -46,7 +46,7 @@ def evaluated(samples: Samples, hamiltonian: Energy, share: Share | None = None)
     """Log-probabilities and energies of all configurations of a batch, of which `samples` are those of this process."""
     assert samples.log_q is not None
     energy = hamiltonian.energy_given(samples.tokens, samples.condition)
-    share = Share.whole(len(samples)) if share is None else share
+    share = Share.given(share, len(samples))
     return Evaluated(*share.joined(torch.stack([samples.log_q, energy], 1)).unbind(1))
 
 
@@ -101,7 +101,7 @@ def reverse_kl(
         Wu, Wang, Zhang (2019), arXiv 1809.10606, eq. 4; leave-one-out baseline: Kool, van Hoof, Welling (2019);
         log-variance under any reference: Richter, Boustati, Nüsken, Ruiz, Akyildiz (2020), arXiv 2010.10436.
     """
-    share = Share.whole(len(samples)) if share is None else share
+    share = Share.given(share, len(samples))
     values = evaluated(samples, hamiltonian, share) if known is None else known
     log_ratio, n_sites = values.log_q + beta * values.energy, hamiltonian.n_sites
     drawn, data, hot = log_ratio.split([share.n - n_data, n_data - n_heated, n_heated])
@@ -144,7 +144,7 @@ def forward_kl(
             add up to that of the batch.
     """
     log_q = model(tokens) if condition is None else model(tokens, condition)
-    share = Share.whole(len(tokens)) if share is None else share
+    share = Share.given(share, len(tokens))
     return -share.mean(log_q) / math.prod(tokens.shape[-2:]), {}
 
 

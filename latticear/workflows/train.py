@@ -7,26 +7,21 @@ import math
 import os
 import time
 import tomllib
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from latticear.data.configurations import Configurations
 from latticear.data.couplings import Instance
-from latticear.data.format import short_repr
 from latticear.estimation.data_check import examine_for
 from latticear.files import check_folder
 from latticear.models import MODELS, AbstractModel, transfer_weights
-from latticear.processes import Processes, current
+from latticear.processes import current
 from latticear.runs.config import RunConfig, build_model, parse_config, resolve_device, stored, stored_config, to_toml
 from latticear.runs.directory import RunDirectory, load_model
 from latticear.runs.provenance import environment
-from latticear.runs.trees import config_tree, differences
+from latticear.runs.trees import config_tree
 from latticear.targets.networks import AUTO
-from latticear.threads import ThreadsWarning, useful_threads
 from latticear.training import Step, TrainingOptions, fit
 from latticear.training.loop import work_of
 from latticear.training.state import ResumeError
@@ -35,6 +30,13 @@ from latticear.workflows.budget import Clock, check_minutes, check_no_steps, dra
 from latticear.workflows.grid_runs import check_classes, check_same_data, completed
 from latticear.workflows.instances import fine_tuned
 from latticear.workflows.lookahead import settle_bond_dimension
+from latticear.workflows.resumed import (
+    check_same_minutes,
+    check_unchanged,
+    note_processes,
+    note_threads,
+    without_auto,
+)
 from latticear.workflows.trained import Report, Say, step_of
 from latticear.workflows.training_steps import follow_steps, take_steps
 
@@ -125,7 +127,7 @@ def train_run(
         say(f"no {config.model['name']}, since {error}")
         config, bias = asked_config(tree, trains=True), None
     if minutes is not None and run is not None:
-        _check_same_minutes(run, minutes)
+        check_same_minutes(run, minutes)
     elif run is None and not MODELS[config.model["name"]].has_weights:
         budget = {} if minutes is None else {"minutes": minutes}
         if minutes is not None or config.training["steps"] > 1:
@@ -159,8 +161,8 @@ def train_run(
         if config.choice is not None:
             say(str(config.choice))
     else:
-        _note_threads(run, work_of(model, config.training["batch_size"]))
-        _note_processes(run, processes)
+        note_threads(run, work_of(model, config.training["batch_size"]))
+        note_processes(run, processes)
     with run.locked():
         run.truncate_metrics(0 if state is None else int(state["step"]))
         return take_steps(run, model, steps, config, report, seconds, processes)
@@ -183,45 +185,6 @@ def check_out(out: Path, *, resume: bool) -> None:
     error = errno.ENOTDIR if not above.is_dir() else 0 if os.access(above, os.W_OK) else errno.EACCES
     if error:
         raise OSError(error, f"cannot write {out} ({os.strerror(error)})")
-
-
-def _note_threads(run: RunDirectory, work: int) -> None:
-    """Warn if a run is resumed with another number of threads than it was begun with, which changes the rounding."""
-    began, available = run.read_json("environment.json").get("threads"), torch.get_num_threads()
-    if isinstance(began, int) and useful_threads(work, began) != useful_threads(work):
-        warnings.warn(
-            f"{run.path} was begun with {began} threads and continues with {available}: numbers may differ by rounding "
-            f"from those of a training without interruption; with --threads {began} they do not",
-            ThreadsWarning,
-            stacklevel=2,
-        )
-
-
-def _note_processes(run: RunDirectory, processes: Processes) -> None:
-    """Warn if a run is resumed by another number of processes than it was begun with, which changes the rounding."""
-    began = run.read_json("environment.json").get("processes", 1)
-    if began != processes.size:
-        warnings.warn(
-            f"{run.path} was begun with {began} process{'es' if began > 1 else ''} and continues with "
-            f"{processes.size}: its numbers are the same but for rounding",
-            ThreadsWarning,
-            stacklevel=2,
-        )
-
-
-def _check_same_minutes(run: RunDirectory, minutes: float) -> None:
-    """Check that a resumed run was planned for this time; the number of steps that was planned then stays.
-
-    Raises:
-        ValueError: if it was planned for another time, or with a number of steps.
-    """
-    stored = run.read_json("environment.json").get("minutes")
-    if stored != minutes:
-        steps = stored_config(run.config_path).training["steps"]
-        first = f"{steps} steps" if stored is None else f"{stored:g} minutes ({steps} steps)"
-        raise ValueError(
-            f"--resume continues a run as it was: {run.path} is for {first}, got --minutes {minutes:g}; leave it out"
-        )
 
 
 def _requested_tree(
@@ -331,22 +294,13 @@ def asked_config(tree: dict[str, Any], run: RunDirectory | None = None, *, train
         OSError: if a file cannot be read.
     """
     if run is not None:
-        tree = _without_auto(tree, stored_config(run.config_path))
+        tree = without_auto(tree, stored_config(run.config_path))
     config = parse_config(tree, completed, trains=trains) if run is None else stored_config(run.config_path, tree)
     if config.training["data"]:
         config.training["data"] = str(Path(config.training["data"]).resolve())
     if run is not None:
-        _check_unchanged(config.to_dict(with_places=False), stored_config(run.config_path).to_dict())
+        check_unchanged(config.to_dict(with_places=False), stored_config(run.config_path).to_dict())
     return config
-
-
-def _without_auto(tree: dict[str, Any], stored: RunConfig) -> dict[str, Any]:
-    """The config that a user requests, without the bond dimension "auto" where the run has the one that was found."""
-    model = tree.get("model")
-    found = stored.model.get("bond_dimension")
-    if found is None or not isinstance(model, dict) or model.get("bond_dimension") != "auto":
-        return tree
-    return tree | {"model": {key: value for key, value in model.items() if key != "bond_dimension"}}
 
 
 def begin(
@@ -416,12 +370,3 @@ def training_data(
         if run is not None:
             check_same_data(run, data)
     return data
-
-
-def _check_unchanged(requested: dict[str, Any], before: dict[str, Any]) -> None:
-    """Raise ValueError if a key that a user gives for a resumed run differs from the config of that run."""
-    for key, (new, old) in differences(requested, before).items():
-        raise ValueError(
-            f"--resume continues a run as it was: {key} is {short_repr(old)} there, got {short_repr(new)}; leave it "
-            f"out, or begin another run"
-        )
