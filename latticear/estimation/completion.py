@@ -24,8 +24,6 @@ from latticear.samples import Samples
 
 __all__ = ["complete", "summed"]
 
-UNDEFINED = "it is not defined for the averages, or for those without a block of the configurations: use more of them"
-
 
 def complete(
     estimates: Estimates, hamiltonian: AbstractHamiltonian, observables: Observables | None, known: ExactResult | None
@@ -45,9 +43,11 @@ def complete(
     exact, spreads = _exact(request, hamiltonian, temperature, known)
     for name in exact.keys() & estimates.keys():
         estimates[name] = replace(estimates[name], exact=exact[name], exact_spread=spreads.get(name))
-    for name, fn in _functions(request, hamiltonian, temperature).items():
-        estimates[name] = _derived(estimates, name, fn, exact.get(name))
     for observable in request.named.values():
+        for name, fn in observable.functions(hamiltonian, temperature).items():
+            known_value = exact.get(name)
+            finite = known_value is not None and bool(np.isfinite(known_value).all())
+            estimates[name] = _derived(estimates, name, fn, known_value if finite else None, observable.undefined)
         for name, labels in observable.labels(hamiltonian).items():
             numbers = {label: np.array(each, dtype=np.float64) for label, each in labels.items()}
             estimates[name] = replace(estimates[name], labels=numbers)
@@ -98,8 +98,8 @@ def _exact(
     return found | values, spreads
 
 
-def _derived(estimates: Estimates, name: str, fn: Function, exact: Any) -> Estimate:
-    """A function of the averages, whose replicates are kept; nan where it is not defined."""
+def _derived(estimates: Estimates, name: str, fn: Function, exact: Any, undefined: str) -> Estimate:
+    """A function of the averages, whose replicates are kept; nan, with a reason, where it is not defined."""
     replicates = estimates.replicates
     assert replicates is not None
     center = {key: estimates[key].value for key in replicates.values if key in estimates}
@@ -109,10 +109,9 @@ def _derived(estimates: Estimates, name: str, fn: Function, exact: Any) -> Estim
     defined = np.isfinite(value) & np.isfinite(left).all(0)
     if not defined.any():
         nothing = np.full(value.shape, np.nan)[()]
-        return Estimate(nothing, nothing, n=estimates.n, ess=1.0, exact=exact, objections=(UNDEFINED,))
+        return Estimate(nothing, nothing, n=estimates.n, ess=1.0, doubts=(undefined,))
     estimates.replicates = replicates.with_values(name, left)
-    known = None if exact is None or not np.isfinite(exact).all() else exact
-    found = propagated([estimates], _part(fn, defined), exact=known if known is None else np.asarray(known)[defined])
+    found = propagated([estimates], _part(fn, defined), exact=None if exact is None else np.asarray(exact)[defined])
     reach = _reach(estimates, found.gradients)
     estimate = found.estimate
     if CANCELLING in estimate.doubts:  # what agrees with the averages says nothing, a check of this quantity does
@@ -122,7 +121,7 @@ def _derived(estimates: Estimates, name: str, fn: Function, exact: Any) -> Estim
         key: _spread_out(getattr(estimate, key), defined)
         for key in ("value", "error", "jackknife_error", "delta_error")
     }
-    return replace(estimate, **whole, reach=None if reach is None else _spread_out(reach, defined), exact=known)
+    return replace(estimate, **whole, reach=None if reach is None else _spread_out(reach, defined), exact=exact)
 
 
 def _called(fn: Function, averages: Mapping[str, Any]) -> Array:
