@@ -60,6 +60,14 @@ def scan(
             help="Divide the temperatures into this many independent chains. Default: at most 8 in each.",
         ),
     ] = None,
+    refine: Annotated[
+        Any,
+        typer.Option(
+            parser=count(),
+            metavar="N",
+            help="Further temperatures for all sizes, chosen in rounds where sizes cross or a maximum is.",
+        ),
+    ] = None,
     minutes: Annotated[Any, typer.Option(parser=number_of, hidden=True)] = None,
     workers: Annotated[
         Any,
@@ -74,6 +82,7 @@ def scan(
     """Train and evaluate a grid of temperatures and sizes, each from its neighbour; write a table and a figure."""
     from latticear.workflows.analysis.reading import LEAST_POINTS
     from latticear.workflows.scan.plan import Share, plan_scan
+    from latticear.workflows.scan.refined import all_points
     from latticear.workflows.scan.run import finish_scan, open_scan, scan_run
 
     with one_line_errors():
@@ -105,17 +114,21 @@ def scan(
         if plan.choice is not None and share.rank == 0 and not out.exists():
             console.print(str(plan.choice))
         if workers > 1 and share.world == 1:
-            open_scan(plan, resume=resume, share=share)  # errors are raised before the other processes start
+            open_scan(plan, resume=resume, refine=refine, share=share)  # errors are raised before the other processes start
             _become_torchrun(workers)
         try:
             with Progress(console, unit="", alone=share.world == 1) as progress:
-                for point in scan_run(plan, resume=resume, report=progress, share=share):
+                rows = scan_run(
+                    plan, resume=resume, report=progress, refine=refine, share=share, say=lambda line: console.print(line)
+                )
+                for point in rows:
                     print_point(console, point)
                 table = finish_scan(plan, report=progress, share=share)
         except KeyboardInterrupt:
-            done = sum(point.record.exists() for point in plan.points)
+            points = all_points(plan)
+            done = sum(point.record.exists() for point in points)
             console.print(
-                f"interrupted: {done} of {len(plan.points)} points are done; continue with the same command and "
+                f"interrupted: {done} of {len(points)} points are done; continue with the same command and "
                 f"--resume"
             )
             raise typer.Exit(status_of_interruption()) from None

@@ -12,6 +12,7 @@ from latticear.runs.config import parse_config
 from latticear.scaling import Curve
 from latticear.workflows.scan.plan import size_name
 from latticear.workflows.scan.records import read_point, stored_settings
+from latticear.workflows.scan.refined import read_refinement
 from latticear.workflows.words import verdict_of
 
 __all__ = ["LEAST_POINTS", "LeftOut", "Scan", "read_scan"]
@@ -108,7 +109,7 @@ def read_scan(folder: Path) -> Scan:
         raise ValueError(f"{folder} is not the folder of a scan: make one with latticear scan ... --out {folder}")
     points = [read_point(file) for file in sorted((folder / "points").glob("*.json"))]
     points.sort(key=lambda point: (math.prod(point["shape"]), point["shape"], point["temperature"]))
-    planned = settings["sizes"]
+    planned, temperatures = settings["sizes"], [*settings["temperatures"], *read_refinement(folder).temperatures]
     if len(planned) < 2:
         raise ValueError(
             f"{folder} has one size, {planned[0]}, and scaling compares two or more: latticear scan with --size 8,16 "
@@ -118,7 +119,7 @@ def read_scan(folder: Path) -> Scan:
     enough = [size for size, count in counts.items() if count >= LEAST_POINTS]
     if len(enough) < 2:
         found = ", ".join(f"{size}: {count}" for size, count in counts.items())
-        n = len(settings["temperatures"])
+        n = len(temperatures)
         todo = "give it more" if n < LEAST_POINTS else "continue the scan with --resume"
         raise ValueError(
             f"{folder}: two sizes need {LEAST_POINTS} temperatures or more each, got {found} of {n}; {todo}"
@@ -132,7 +133,7 @@ def read_scan(folder: Path) -> Scan:
         verdict = verdict_of(point["estimates"])
         if not verdict.reliable:
             untrusted[_size(point), float(point["temperature"])] = "; ".join(verdict.reasons)
-    return Scan(folder, system, points, len(planned) * len(settings["temperatures"]), untrusted)
+    return Scan(folder, system, points, len(planned) * len(temperatures), untrusted)
 
 
 def _fault(entry: Tree, include_untrusted: bool) -> str:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ from latticear.targets.networks import NetworkChoice
 from latticear.workflows.grow import stage_training
 from latticear.workflows.scan.records import stored_settings
 
-__all__ = ["Plan", "Point", "Share", "plan_scan", "size_name"]
+__all__ = ["Plan", "Point", "Shape", "Share", "plan_scan", "refined_point", "size_name"]
 
 Shape = tuple[int, int]
 
@@ -72,6 +73,8 @@ class Plan(NamedTuple):
         chains: for each chain, its points in the order in which they are computed; chains are independent.
         settings: all settings that determine the results, as JSON values.
         choice: the network and why it was chosen; None if the user named it.
+        later: for each size, by ascending size, the config of a point that begins with the weights of another
+            temperature.
     """
 
     out: Path
@@ -79,10 +82,11 @@ class Plan(NamedTuple):
     chains: list[list[Point]]
     settings: Tree
     choice: NetworkChoice | None = None
+    later: Mapping[Shape, RunConfig] = MappingProxyType({})
 
     @property
     def points(self) -> list[Point]:
-        """All points, in the order of the table: by size, then by ascending temperature."""
+        """All points of the grid, in the order of the table: by size, then by ascending temperature."""
         return sorted(itertools.chain.from_iterable(self.chains), key=lambda point: point.number)
 
 
@@ -168,7 +172,34 @@ def plan_scan(
     numbers = {key: k for k, key in enumerate(itertools.product(map(_shape, bases), temperatures))}
     make = _one_network if target.covers_range else _cooled
     chains = [make(out, group, segment, numbers) for group in groups for segment in segments]
-    return Plan(out, n, chains, settings, bases[0].choice)
+    later = {_shape(base): _later(base, stage) for group in groups for stage, base in enumerate(group)}
+    return Plan(out, n, chains, settings, bases[0].choice, {_shape(base): later[_shape(base)] for base in bases})
+
+
+def refined_point(plan: Plan, shape: Shape, temperature: float, number: int, neighbours: Iterable[Point]) -> Point:
+    """A point between those of the grid; it begins with the weights of the nearest temperature of its size.
+
+    Args:
+        plan: the plan of the grid.
+        shape: (H, W), a size of the plan.
+        temperature: T.
+        number: number of the point.
+        neighbours: points of all sizes that are finished when this one begins.
+    """
+    config, record = plan.later[shape], _record(plan.out, shape, temperature)
+    nearest = min(
+        (point for point in neighbours if point.shape == shape),
+        key=lambda point: (abs(point.temperature - temperature), -point.temperature),
+    )
+    if config.target.covers_range:
+        return nearest._replace(number=number, temperature=temperature, record=record)
+    config = parse_config(config.to_dict() | {"temperature": temperature})
+    return Point(number, shape, temperature, _run(plan.out, shape, temperature), config, nearest.run, record)
+
+
+def _later(base: RunConfig, stage: int) -> RunConfig:
+    """The config of a point of a size that begins with the weights of a neighbour, or of the network of all of them."""
+    return base if base.target.covers_range else replace(base, training=_training(base, stage, True))
 
 
 def size_name(shape: Shape) -> str:
@@ -287,7 +318,7 @@ def _cooled(out: Path, group: list[RunConfig], temperatures: list[float], number
         for k, t in enumerate(reversed(temperatures)):
             shape = _shape(base)
             config = parse_config(base.to_dict() | {"temperature": t, "training": _training(base, stage, k > 0)})
-            run = out / size_name(shape) / f"T{_digits(t)}"
+            run = _run(out, shape, t)
             chain.append(Point(numbers[shape, t], shape, t, run, config, source, _record(out, shape, t)))
             source = run
     return chain
@@ -318,6 +349,10 @@ def _training(base: RunConfig, stage: int, has_neighbour: bool) -> Tree:
     if has_neighbour or stage:
         training["anneal"] = 0.0
     return training
+
+
+def _run(out: Path, shape: Shape, temperature: float) -> Path:
+    return out / size_name(shape) / f"T{_digits(temperature)}"
 
 
 def _record(out: Path, shape: Shape, temperature: float) -> Path:
