@@ -114,12 +114,19 @@ def scan(
         if plan.choice is not None and share.rank == 0 and not out.exists():
             console.print(str(plan.choice))
         if workers > 1 and share.world == 1:
-            open_scan(plan, resume=resume, refine=refine, share=share)  # errors are raised before the other processes start
+            open_scan(
+                plan, resume=resume, refine=refine, share=share
+            )  # errors are raised before the other processes start
             _become_torchrun(workers)
         try:
             with Progress(console, unit="", alone=share.world == 1) as progress:
                 rows = scan_run(
-                    plan, resume=resume, report=progress, refine=refine, share=share, say=lambda line: console.print(line)
+                    plan,
+                    resume=resume,
+                    report=progress,
+                    refine=refine,
+                    share=share,
+                    say=lambda line: console.print(line),
                 )
                 for point in rows:
                     print_point(console, point)
@@ -128,8 +135,7 @@ def scan(
             points = all_points(plan)
             done = sum(point.record.exists() for point in points)
             console.print(
-                f"interrupted: {done} of {len(points)} points are done; continue with the same command and "
-                f"--resume"
+                f"interrupted: {done} of {len(points)} points are done; continue with the same command and --resume"
             )
             raise typer.Exit(status_of_interruption()) from None
         if table is None:

@@ -14,6 +14,7 @@ from latticear.scaling.limit import Limit, limit_of
 from latticear.scaling.peaks import Peak, Peaks, peaks, scaling_of
 from latticear.scaling.powers import PowerLaw, power_law
 from latticear.scaling.refinement import Feature, features_of, next_temperatures
+from latticear.scaling.thermodynamics import Thermodynamics, thermodynamics
 
 __all__ = [
     "Collapse",
@@ -28,6 +29,7 @@ __all__ = [
     "Peaks",
     "PowerLaw",
     "Reweighting",
+    "Thermodynamics",
     "collapse",
     "crossings",
     "features_of",
@@ -38,4 +40,5 @@ __all__ = [
     "peaks",
     "power_law",
     "scaling_of",
+    "thermodynamics",
 ]

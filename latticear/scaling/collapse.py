@@ -13,6 +13,7 @@ from scipy.optimize import least_squares
 from latticear.arrays import Array, Ints
 from latticear.estimation.numbers import with_error
 from latticear.scaling.averages import LEAST_P, Model, averaged, p_value, quality
+from latticear.scaling.corrections import ALLOWED, OF_POWER, OF_RATIO, Allowance, Correction, allowance_of
 from latticear.scaling.curve import Curve, check_curves
 from latticear.tables import Table
 
@@ -58,6 +59,7 @@ class Collapse:
         inverse_nu: 1/nu.
         exponent: kappa: 0 for a dimensionless quantity, -beta/nu for |m|, gamma/nu for the susceptibility.
         covariance: of these three.
+        systematic: the part of the error of each that is due to corrections to scaling.
         chi2, dof: quality of the best fit.
         degree: degree of its master curve.
         window: range of `x = (T - T_c) L^(1/nu)` that the best fit covers, (lowest, highest).
@@ -73,6 +75,7 @@ class Collapse:
     inverse_nu: Parameter
     exponent: Parameter
     covariance: Array
+    systematic: tuple[float, float, float]
     chi2: float
     dof: int
     degree: int
@@ -98,6 +101,7 @@ class Collapse:
         """The numbers as JSON values."""
         return {name: getattr(self, name)._asdict() for name in NAMES} | {
             "covariance": self.covariance.tolist(),
+            "systematic": dict(zip(NAMES, self.systematic, strict=True)),
             "chi2": self.chi2,
             "dof": self.dof,
             "degree": self.degree,
@@ -109,13 +113,16 @@ class Collapse:
 
     def table(self) -> Table:
         """The parameters as a table of text."""
-        rows = [(name, str(getattr(self, name))) for name in NAMES]
+        rows = [
+            (name, str(getattr(self, name)), f"{part:.1g}" if part else "")
+            for name, part in zip(NAMES, self.systematic, strict=True)
+        ]
         low, high = self.window
         note = (
             f"{quality(self.chi2, self.dof)} of the best of {self.n_models} fits: sizes from {self.smallest_size:g}, "
             f"(T - T_c) L^(1/nu) from {low:.3g} to {high:.3g}, degree {self.degree}"
         )
-        return Table("data collapse", ("parameter", "value"), rows, [note], self.warnings)
+        return Table("data collapse", ("parameter", "value", "of it by corrections"), rows, [note], self.warnings)
 
     def __repr__(self) -> str:
         return self.table().text()
@@ -131,7 +138,7 @@ def collapse(
     inverse_nu: float | None = None,
     exponent: float | None = None,
     start: float | None = None,
-    correction: float | None = None,
+    correction: Correction = ALLOWED,
 ) -> Collapse:
     """T_c, 1/nu and the exponent kappa with which `y L^-kappa` of all sizes is one function of `(T - T_c) L^(1/nu)`.
 
@@ -141,8 +148,10 @@ def collapse(
     (`latticear.scaling.averages`), so that an error contains the scatter between them. The error of a single fit is
     that of the linearised fit (the inverse of the Hessian).
 
-    Corrections to scaling which the chosen points do not show are a systematic error that no error bar contains: leave
-    out the smallest size and see what changes, or give `correction`.
+    Corrections to scaling are part of every fit, `y L^-kappa = f(x) + sum_k L^-omega_k g_k(x)` with straight lines g_k.
+    Their exponents are hardly ever determined, so two are taken, 0.8 and 1.75; their amplitudes are fitted, with a
+    normal prior of standard deviation 10 % of the quantity at the smallest size, 5 % if kappa is given as 0. So the
+    errors contain what corrections of this size can do, as far as the data do not exclude them.
 
     Args:
         curves: a curve for each of two or more sizes; with independent errors above zero.
@@ -150,13 +159,14 @@ def collapse(
         inverse_nu: 1/nu, if it is known.
         exponent: kappa, if it is known: 0 for the Binder cumulant.
         start: where the search for T_c begins; by default in the middle of the temperatures.
-        correction: omega of a correction to scaling: `y L^-kappa = f(x) + L^-omega g(x)` with g a straight line.
+        correction: omega, if it is known: one correction with this exponent, of any amplitude; None for no corrections.
 
     Raises:
         ValueError: for fewer than two sizes, errors that are zero, or too few points.
 
     References:
         K. Slevin and T. Ohtsuki, Phys. Rev. Lett. 82 (1999) 382, for the polynomial and its corrections.
+        G. P. Lepage et al., Nucl. Phys. B Proc. Suppl. 106 (2002) 12, for priors in such fits.
         G. H. Golub and V. Pereyra, SIAM J. Numer. Anal. 10 (1973) 413, for the elimination of the coefficients.
 
     Example:
@@ -169,7 +179,8 @@ def collapse(
     for curve in ordered:
         if curve.is_exact:
             raise ValueError(f"L = {curve.size:g} has no errors, and a collapse weighs each value by its error")
-    problem = _Problem(ordered, (critical_temperature, inverse_nu, exponent), correction)
+    allowance = allowance_of(correction, OF_RATIO if exponent == 0 else OF_POWER)
+    problem = _Problem(ordered, (critical_temperature, inverse_nu, exponent), allowance)
     theta, window = problem.begin(start)
     fits = list(problem.fits(theta, window))
     if not fits:
@@ -183,7 +194,7 @@ def collapse(
 
 
 class _Fit(NamedTuple):
-    """One fit: its model (T_c, 1/nu, kappa), the master curve and its unit, the smallest size, and the span of x."""
+    """One fit: its model (T_c, 1/nu, kappa), the master curve and its unit, the smallest size, the span of x, points."""
 
     model: Model
     coefficients: Array
@@ -191,6 +202,7 @@ class _Fit(NamedTuple):
     scale: float
     smallest: float
     span: tuple[float, float]
+    points: Ints
 
 
 class _Problem:
@@ -199,19 +211,20 @@ class _Problem:
     Args:
         curves: by ascending size.
         given: T_c, 1/nu and kappa, None where it is fitted.
-        correction: omega, or None.
+        allowance: the corrections to scaling.
     """
 
     def __init__(
-        self, curves: list[Curve], given: tuple[float | None, float | None, float | None], correction: float | None
+        self, curves: list[Curve], given: tuple[float | None, float | None, float | None], allowance: Allowance
     ) -> None:
-        self.curves, self.given, self.correction = curves, given, correction
+        self.curves, self.given, self.allowance = curves, given, allowance
         self.size = np.concatenate([np.full(len(curve), curve.size) for curve in curves])
         self.t, self.y, self.e = (
             np.concatenate([getattr(curve, name) for curve in curves]) for name in ("temperature", "value", "error")
         )
         self.n = len(self.t)
         self.unit = curves[0].size
+        self.height = float(np.sqrt(np.mean(curves[0].value ** 2)))
         self.free = [k for k, value in enumerate(given) if value is None]
         low = np.array([self.t.min(), INVERSE_NU[0], -EXPONENT])
         high = np.array([self.t.max(), INVERSE_NU[1], EXPONENT])
@@ -254,7 +267,7 @@ class _Problem:
         """Fits of rising degree, up to the second one in a row that is no better than the best before."""
         scale = float(np.abs(self.x(theta)[points]).max())
         best, worse = np.inf, 0
-        extra = 0 if self.correction is None else 2
+        extra = 2 * self.allowance.n_free
         for degree in range(LEAST_DEGREE, MAX_DEGREE + 1):
             n_parameters = degree + 1 + extra + len(self.free)
             if len(points) < n_parameters + SPARE or worse == 2:
@@ -265,7 +278,7 @@ class _Problem:
             best = min(best, model.criterion)
             x = self.x(found)[points]
             span = float(x.min()), float(x.max())
-            yield _Fit(model, self.master(points, degree, found, scale), degree, scale, smallest, span)
+            yield _Fit(model, self.master(points, degree, found, scale), degree, scale, smallest, span, points)
 
     def solve(self, points: Ints, degree: int, theta: Array, scale: float) -> tuple[Array, Array, Array]:
         """Parameters, residuals in units of the errors, and covariance of the parameters."""
@@ -296,25 +309,57 @@ class _Problem:
     def master(self, points: Ints, degree: int, theta: Array, scale: float) -> Array:
         """Coefficients of the best master curve for these parameters, without the correction."""
         design, target = self._design(points, degree, theta, scale)
-        return np.asarray(np.linalg.lstsq(design, target, rcond=None)[0][: degree + 1], dtype=np.float64)
+        found = np.linalg.lstsq(design, target, rcond=None)[0][: degree + 1]
+        return np.asarray(found * self.unit ** -theta[2], dtype=np.float64)
+
+    def systematic(self, fit: _Fit) -> Array:
+        """The share of the variance of each parameter that is due to the corrections, whose amplitudes are not known."""
+        if not self.free or not self.allowance.powers:
+            return np.zeros(3)
+        design, target = self._design(fit.points, fit.degree, fit.model.values, fit.scale)
+        solution = np.linalg.lstsq(design, target, rcond=None)[0]
+        n = len(fit.points)
+        known = design[:n, fit.degree + 1 :] @ solution[fit.degree + 1 :]  # the corrections, in units of the errors
+
+        def residuals(part: Array) -> Array:
+            theta = fit.model.values.copy()
+            theta[self.free] = part
+            columns, y = self._design(fit.points, fit.degree, theta, fit.scale)
+            q, _ = np.linalg.qr(columns[:n, : fit.degree + 1])
+            rest = y[:n] - known
+            return np.asarray(rest - q @ (q.T @ rest), dtype=np.float64)
+
+        jacobian = least_squares(residuals, fit.model.values[self.free], max_nfev=1).jac
+        alone = np.diag(np.linalg.pinv(jacobian.T @ jacobian))
+        total = np.diag(fit.model.covariance)[self.free]
+        share = np.zeros(3)
+        share[self.free] = np.clip(1 - alone / np.maximum(total, 1e-300), 0, 1)
+        return share
 
     def _design(self, points: Ints, degree: int, theta: Array, scale: float) -> tuple[Array, Array]:
+        """The columns of the linear fit, and what is fitted, in units of the errors; the prior in the last rows."""
         x, size = self.x(theta)[points] / scale, self.size[points]
-        factor = size ** theta[2] / self.e[points]
-        columns = chebyshev.chebvander(x, degree)
-        if self.correction is not None:
-            correction = (size / self.unit)[:, None] ** -self.correction * columns[:, :2]
-            columns = np.concatenate([columns, correction], axis=1)
-        return columns * factor[:, None], self.y[points] / self.e[points]
+        factor = (size / self.unit) ** theta[2] / self.e[points]
+        columns, target = chebyshev.chebvander(x, degree), self.y[points] / self.e[points]
+        if not self.allowance.powers:
+            return columns * factor[:, None], target
+        powers = self.height * self.allowance.columns(size, self.unit)
+        columns = np.concatenate([columns, *(powers * line[:, None] for line in columns[:, :2].T)], axis=1)
+        n = 2 * len(self.allowance.powers)
+        prior = np.concatenate([np.zeros((n, degree + 1)), self.allowance.weight * np.eye(n)], axis=1)
+        return np.concatenate([columns * factor[:, None], prior]), np.concatenate([target, np.zeros(n)])
 
 
 def _result(problem: _Problem, fits: list[_Fit], mean: Array, covariance: Array, best: _Fit) -> Collapse:
     model = best.model
     errors = np.sqrt(np.diag(covariance))
+    of_corrections = tuple((errors * np.sqrt(problem.systematic(best))).tolist())
     t_c, inverse_nu, kappa = (Parameter(float(x), float(error)) for x, error in zip(mean, errors, strict=True))
     warnings = []
     if len(problem.curves) == 2:
-        warnings.append("two sizes alone do not show corrections to scaling, which no error contains")
+        warnings.append(
+            "two sizes alone do not show corrections to scaling; the errors rest on what is allowed for them"
+        )
     if p_value(model.chi2, model.dof) < LEAST_P:
         warnings.append(
             f"the sizes do not collapse: {quality(model.chi2, model.dof)}; take temperatures that are closer to T_c or "
@@ -329,6 +374,7 @@ def _result(problem: _Problem, fits: list[_Fit], mean: Array, covariance: Array,
         inverse_nu=inverse_nu,
         exponent=kappa,
         covariance=covariance,
+        systematic=of_corrections,
         chi2=model.chi2,
         dof=model.dof,
         degree=best.degree,

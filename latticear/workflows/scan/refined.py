@@ -151,7 +151,9 @@ def _curves(points: Sequence[Tree], names: Sequence[str]) -> dict[str, list[Curv
 
 def _curve(name: str, shape: Shape, points: Sequence[Tree]) -> Curve:
     """The curve of one size: of the values that are trusted, or of all if these are few."""
-    here = [point for point in points if tuple(point["shape"]) == shape and _is_usable(point["estimates"].get(name, {}))]
+    here = [
+        point for point in points if tuple(point["shape"]) == shape and _is_usable(point["estimates"].get(name, {}))
+    ]
     trusted = [point for point in here if verdict_of(point["estimates"]).reliable]
     taken = trusted if len(trusted) >= LEAST_TRUSTED else here
     value, error = ([point["estimates"][name][key] for point in taken] for key in ("value", "error"))
