@@ -148,10 +148,10 @@ def collapse(
     (`latticear.scaling.averages`), so that an error contains the scatter between them. The error of a single fit is
     that of the linearised fit (the inverse of the Hessian).
 
-    Corrections to scaling are part of every fit, `y L^-kappa = f(x) + sum_k L^-omega_k g_k(x)` with straight lines g_k.
-    Their exponents are hardly ever determined, so two are taken, 0.8 and 1.75; their amplitudes are fitted, with a
-    normal prior of standard deviation 10 % of the quantity at the smallest size, 5 % if kappa is given as 0. So the
-    errors contain what corrections of this size can do, as far as the data do not exclude them.
+    Corrections to scaling are part of every fit, `y L^-kappa = f(x) + sum_k L^-omega_k g_k(x)` with straight lines
+    g_k. Their exponents are hardly ever determined, so two are taken, 0.8 and 1.75; their amplitudes are fitted, with a
+    normal prior of standard deviation 10 % of height and slope at the smallest size, 5 % of the height if kappa is
+    given as 0. So the errors contain what corrections of this size can do, as far as the data do not exclude them.
 
     Args:
         curves: a curve for each of two or more sizes; with independent errors above zero.
@@ -194,7 +194,7 @@ def collapse(
 
 
 class _Fit(NamedTuple):
-    """One fit: its model (T_c, 1/nu, kappa), the master curve and its unit, the smallest size, the span of x, points."""
+    """One fit: its model (T_c, 1/nu, kappa), the master curve and its unit, the smallest size, span and points."""
 
     model: Model
     coefficients: Array
@@ -313,7 +313,7 @@ class _Problem:
         return np.asarray(found * self.unit ** -theta[2], dtype=np.float64)
 
     def systematic(self, fit: _Fit) -> Array:
-        """The share of the variance of each parameter that is due to the corrections, whose amplitudes are not known."""
+        """The share of the variance of each parameter that is due to the corrections, of unknown amplitudes."""
         if not self.free or not self.allowance.powers:
             return np.zeros(3)
         design, target = self._design(fit.points, fit.degree, fit.model.values, fit.scale)
@@ -343,8 +343,10 @@ class _Problem:
         columns, target = chebyshev.chebvander(x, degree), self.y[points] / self.e[points]
         if not self.allowance.powers:
             return columns * factor[:, None], target
-        powers = self.height * self.allowance.columns(size, self.unit)
-        columns = np.concatenate([columns, *(powers * line[:, None] for line in columns[:, :2].T)], axis=1)
+        steepness = float(np.std(self.y[points] * (size / self.unit) ** -theta[2])) * self.allowance.of_slope
+        powers = self.allowance.columns(size, self.unit)
+        lines = (self.height * columns[:, :1], steepness * columns[:, 1:2])
+        columns = np.concatenate([columns, *(powers * line for line in lines)], axis=1)
         n = 2 * len(self.allowance.powers)
         prior = np.concatenate([np.zeros((n, degree + 1)), self.allowance.weight * np.eye(n)], axis=1)
         return np.concatenate([columns * factor[:, None], prior]), np.concatenate([target, np.zeros(n)])

@@ -15,7 +15,7 @@ POWERS = (0.8, 1.75)
 
 OF_POWER, OF_RATIO = 0.1, 0.05
 """How large they may be at the smallest size: standard deviations of their amplitudes, relative to the quantity; for
-quantities that grow with a power of L, and for dimensionless ones."""
+quantities that grow with a power of L, and for dimensionless ones. Slopes have that of powers."""
 
 
 class Allowance(NamedTuple):
@@ -38,6 +38,11 @@ class Allowance(NamedTuple):
     def weight(self) -> float:
         """What an amplitude is multiplied by in a sum of squares: one over its standard deviation."""
         return 1 / self.size
+
+    @property
+    def of_slope(self) -> float:
+        """The corrections of the slope, relative to it, in units of those of the height."""
+        return 1.0 if np.isinf(self.size) else OF_POWER / self.size
 
     @property
     def n_free(self) -> int:

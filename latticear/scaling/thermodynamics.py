@@ -59,7 +59,9 @@ class Thermodynamics:
         """The numbers as JSON values."""
         return {
             "temperature": self.temperature.tolist(),
-            **{name: {"value": self.values[name].tolist(), "error": self.errors[name].tolist()} for name in self.values},
+            **{
+                name: {"value": self.values[name].tolist(), "error": self.errors[name].tolist()} for name in self.values
+            },
         }
 
 
@@ -162,10 +164,7 @@ class _LogZ:
         own = _kernel(np.zeros(1), np.zeros(1), length, height)
         by_point = [np.arange(3) * n + k for k in range(n)]
         covariance = np.array(
-            [
-                own - across[rows] @ spread[:, rows] + rest[rows] @ inverse @ rest[rows].T
-                for rows in by_point
-            ]
+            [own - across[rows] @ spread[:, rows] + rest[rows] @ inverse @ rest[rows].T for rows in by_point]
         )
         unit = self.half ** -np.arange(3.0)
         return mean.reshape(3, n).T * unit, covariance * np.outer(unit, unit)

@@ -130,8 +130,8 @@ def choose_round(plan: Plan) -> str:
     present = sorted({float(point["temperature"]) for point in done})
     if not features:
         raise ArithmeticError(
-            f"no crossing and no maximum lies between T = {present[0]:g} and {present[-1]:g}: no temperatures are added; "
-            f"scan others in another --out"
+            f"no crossing and no maximum lies between T = {present[0]:g} and {present[-1]:g}: no temperatures are "
+            f"added; scan others in another --out"
         )
     chosen = next_temperatures(present, features, min(before.missing, _size_of_round(len(before.temperatures))))
     content = {"temperatures": chosen, "features": list(map(str, features))}

@@ -60,6 +60,9 @@ TABLE = "table.csv"
 
 FIGURE, PAGE = "scan.png", "report.html"
 
+ANALYSIS, ANALYSED = "analysis.json", ("crossing", "collapse", "peaks", "thermodynamics")
+"""The file and the figures of an analysis, which the page shows if there is one."""
+
 
 def open_scan(plan: Plan, *, resume: bool, refine: int | None = None, share: Share | None = None) -> None:
     """Make the folder of a scan, or check that an existing folder belongs to the scan.
@@ -227,9 +230,19 @@ def report_scan(folder: Path) -> Path:
     order = {size: k for k, size in enumerate(settings["sizes"])}
     points.sort(key=lambda point: (order[size_name(point["shape"])], point["temperature"]))
     figure = folder / FIGURE
-    page = scan_page(folder, settings, points, figure if figure.exists() else None)
+    page = scan_page(folder, settings, points, figure if figure.exists() else None, *_analysis_of(folder, len(points)))
     write_atomically(folder / PAGE, page.encode())
     return folder / PAGE
+
+
+def _analysis_of(folder: Path, n_points: int) -> tuple[list[Path], str]:
+    """The figures of the analysis of a scan, none if there is none, and how many points it has."""
+    if not (folder / ANALYSIS).exists():
+        return [], ""
+    analysed = read_record(folder / ANALYSIS, ("points",), "make it again with latticear analyse")["points"]
+    figures = [path for name in ANALYSED if (path := folder / f"{name}.png").exists()]
+    again = "" if analysed == n_points else f"; there are {n_points} now: latticear analyse {folder} takes them all"
+    return figures, f"From {analysed} points by latticear analyse{again}. The numbers are in {ANALYSIS}."
 
 
 def _wait_for(file: Path) -> None:
