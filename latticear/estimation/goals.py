@@ -176,7 +176,11 @@ def _standing(goal: Goal, result: Estimates) -> Standing:
         error, needed = 0.0, 0.0
     else:  # nothing varied, so there is no error: what may be missing stands for it
         missing = unseen_probability(n * estimate.ess)
-        reach = math.inf if estimate.reach is None else float(np.max(goal.part(np.broadcast_to(estimate.reach, values.shape))))
+        reach = (
+            math.inf
+            if estimate.reach is None
+            else float(np.max(goal.part(np.broadcast_to(estimate.reach, values.shape))))
+        )
         error = missing * reach
         needed = n * error / wanted if wanted else math.inf
         if error > wanted:

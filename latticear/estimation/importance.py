@@ -17,16 +17,19 @@ from latticear.arrays import Array
 from latticear.estimation.anywhere import Anywhere
 from latticear.estimation.at_composition import at_composition
 from latticear.estimation.columns import Columns
+from latticear.estimation.completion import complete
 from latticear.estimation.estimates import Estimates, quiet, with_rarity
 from latticear.estimation.goals import Wanted, goals_of
 from latticear.estimation.inputs import MIN_SAMPLES
 from latticear.estimation.judgement import Asked, asked_check, infer, judge
-from latticear.estimation.measurement import Measurement, Observable, measurements
+from latticear.estimation.measurement import Measurement, measurements
 from latticear.estimation.moments import WeightedMoments
+from latticear.estimation.named.request import Observables, Request
 from latticear.estimation.precision import Report, limits_of, reach, state_precision, unreported
 from latticear.estimation.quantity import Estimate, Value
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.replicates import (
+    APART,
     OF_Z,
     BlockSums,
     Replicates,
@@ -56,8 +59,6 @@ from latticear.samples import Samples
 __all__ = ["Reweighting", "estimate", "reweight", "weighted_estimates"]
 
 
-APART = "delta method and jackknife disagree on the error"
-
 COLUMNS = ("energy", "m", "log_q", "balance")
 """Names of the numbers that are kept of each sample."""
 
@@ -70,7 +71,7 @@ def estimate(
     hamiltonian: AbstractHamiltonian,
     temperature: float,
     *,
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
     exact: Exact = AUTO,
     check: Asked = None,
     processes: Processes = ALONE,
@@ -96,8 +97,9 @@ def estimate(
         samples: samples drawn from a model, or an iterator of batches of samples (`model.sample_batches`).
         hamiltonian: Hamiltonian of the target.
         temperature: temperature T > 0 of the target; it may differ from the temperature of training (reweighting).
-        observables: the user's observables by name: `fn(spins)` maps float64 `(B, H, W)`, or `(B, C, H, W)` where a
-            site has components, to `(B,)` or `(B, k)`.
+        observables: functions of your own by name, names of `la.OBSERVABLES`, or both, with None in place of a
+            function: `{"mine": fn, "structure_factor": None}`. `fn(spins)` maps float64 `(B, H, W)`, or `(B, C, H, W)`
+            where a site has components, to `(B,)` or `(B, k)`.
         exact: an exact result that is stored with the estimates for comparison. "auto" finds one if that takes half a
             second or less, once for each system and temperature, and no site was held fixed; None for no comparison.
         check: the model that drew the samples, which is then checked with independent configurations of the target
@@ -120,7 +122,7 @@ def estimate(
     Returns:
         `free_energy_per_site, energy_per_site, entropy_per_site, heat_capacity_per_site, abs_magnetization,
         magnetization_squared, susceptibility, binder_cumulant, log_z, ess, pareto_k`, `correlation` (array over the
-        distance) and the user's observables.
+        distance) and the observables that were asked for.
 
     Raises:
         ValueError: for samples without log_q, or if samples or the values of an observable have a wrong shape; for a
@@ -142,7 +144,7 @@ def estimate(
             if isinstance(samples, AbstractModel):
                 samples = samples.sample_batches(limits.largest, seed=seed, processes=processes)
             weighed = Reweighting(hamiltonian, [temperature], observables, [exact])
-            parts = measurements(samples, hamiltonian, [temperature], observables, processes=processes)
+            parts = measurements(samples, hamiltonian, [temperature], weighed.request, processes=processes)
             reached = reach(parts, weighed, goals, limits, processes=processes, report=report or unreported)
             result = reached.results[0]
         found = asked_check(check, result, hamiltonian, observables)
@@ -159,7 +161,7 @@ def reweight(
     hamiltonian: AbstractHamiltonian,
     temperatures: Sequence[float],
     *,
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
     exact: Sequence[Exact] | Literal["auto"] | None = AUTO,
     processes: Processes = ALONE,
 ) -> list[Estimates]:
@@ -178,7 +180,7 @@ def reweight(
             f"exact must have one entry for each of {len(temperatures)} temperatures, got {len(references)}"
         )
     weighed = Reweighting(hamiltonian, temperatures, observables, references)
-    for part in measurements(samples, hamiltonian, temperatures, observables, processes=processes):
+    for part in measurements(samples, hamiltonian, temperatures, weighed.request, processes=processes):
         weighed.add(part)
     return weighed.results()
 
@@ -192,6 +194,7 @@ class Reweighting:
 
     Attributes:
         least: smallest number of samples from which there are estimates.
+        request: the observables.
     """
 
     least = MIN_SAMPLES
@@ -200,11 +203,11 @@ class Reweighting:
         self,
         hamiltonian: AbstractHamiltonian,
         temperatures: Sequence[float],
-        observables: Mapping[str, Observable] | None,
+        observables: Observables | None,
         references: Sequence[Exact],
     ) -> None:
-        self._hamiltonian, self._temperatures, self._observables = hamiltonian, temperatures, observables
-        self._references = references
+        self._hamiltonian, self._temperatures, self._references = hamiltonian, temperatures, references
+        self.request = Request.of(observables, hamiltonian)
         self.leave_out()
 
     def leave_out(self) -> None:
@@ -236,10 +239,11 @@ class Reweighting:
             self._seen.add(key)
         self._held = self._held or part.held
         for k, temperature in enumerate(self._temperatures):
-            for moments, columns_of in ((self._sums[k], part.values), (self._odd[k], part.asymmetry)):
+            measured = part.values_at(k)
+            for moments, columns_of in ((self._sums[k], measured), (self._odd[k], part.asymmetry_at(k))):
                 for name, values in columns_of.items():
                     moments[name].add(values, -part.energy / temperature - part.log_q)
-            for name, values in part.values.items():
+            for name, values in measured.items():
                 self._parts[k][name].add(values, -part.energy / temperature - part.log_q)
 
     def divided(self, part: Measurement, n: int) -> tuple[Measurement, Measurement | None]:
@@ -290,11 +294,12 @@ class Reweighting:
                     source=source,
                 )
             )
-        anywhere = Anywhere(hamiltonian, self._observables)
-        for result, asymmetries in zip(results, self._odd, strict=True):
+        for result, asymmetries, given in zip(results, self._odd, self._references, strict=True):
             for name, asymmetry in asymmetries.items():
                 result[name] = with_asymmetry(result[name], *asymmetry.result())
-            infer(at_composition(result, hamiltonian), anywhere).warn()
+            infer(at_composition(result, hamiltonian), Anywhere(hamiltonian, result.temperature, self.request))
+            known = reference(given, hamiltonian, result.temperature, held=held)
+            complete(result, hamiltonian, self.request, None if held else known).warn()
         return results
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:

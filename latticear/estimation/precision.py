@@ -6,8 +6,8 @@ decided before the first of them is drawn:
 
 1. A pilot, a few thousand configurations, tells how many the errors need. It is left out of the estimates.
 2. As many new configurations are drawn, and only then looked at. The plan aims at 0.95 of the wanted errors, so that
-   most sets are large enough; one that is not is prolonged by what its own errors say is lacking. A set that is prolonged
-   keeps its first part, and a set is never thrown away for what it looks like, as either of these would select.
+   most sets are large enough. One that is not is prolonged by what its own errors say is lacking; it is never thrown
+   away for what it looks like.
 
 An error that the diagnostics do not trust does not count as reached.
 """
@@ -39,7 +39,6 @@ Part = TypeVar("Part")
 
 def unreported(done: int, total: int, text: str) -> None:
     """Report nothing."""
-
 
 
 PILOT = 4000
@@ -116,7 +115,6 @@ class Limits:
     def over(self, share: float = 1.0) -> bool:
         """Whether so much of the time has passed."""
         return self.minutes is not None and self.clock() - self.t_start >= 60 * self.minutes * share
-
 
     def left(self) -> float:
         """Seconds that are left."""
