@@ -21,15 +21,21 @@ __all__ = ["Collapse", "Parameter", "collapse"]
 
 NAMES = ("critical_temperature", "inverse_nu", "exponent")
 
-WINDOWS = tuple(0.75**k for k in range(12))
+WINDOWS = tuple(0.7**k for k in range(9))
 """Widths of the part of the scaling variable around T_c that is fitted, as fractions of the widest."""
 
 LEAST_DEGREE, MAX_DEGREE = 2, 12
 STARTS = (1.0, 0.6, 1.6)
 """Values of 1/nu from which the search begins."""
 
-INVERSE_NU, EXPONENT = (0.1, 5.0), 5.0
-"""Range of 1/nu, and largest absolute value of the exponent."""
+INVERSE_NU, EXPONENT, CURVATURE = (0.1, 5.0), 5.0, 5.0
+"""Range of 1/nu, and largest absolute values of the exponent and the curvature of the scaling variable."""
+
+N_LINE = 3
+"""Number of coefficients of the polynomial that each correction is multiplied with."""
+
+TOLERANCE = {"ftol": 1e-6, "xtol": 1e-6}
+"""Changes of chi^2 and of the parameters at which a fit ends, relative to them."""
 
 SPARE = 3
 """Least number of degrees of freedom of a fit."""
@@ -68,6 +74,7 @@ class Collapse:
         coefficients: of the master curve of the best fit, in Chebyshev polynomials of x divided by `scale`.
         best: T_c, 1/nu and kappa of the best fit, to which the coefficients belong.
         scale: the unit of x for the coefficients.
+        curvature: c of the scaling variable `x = u L^(1/nu)`, `u = (T - T_c) (1 + c (T - T_c) / T_c)`, of the best fit.
         warnings: reasons not to trust it.
     """
 
@@ -85,12 +92,14 @@ class Collapse:
     coefficients: Array
     best: tuple[float, float, float]
     scale: float
+    curvature: float
     warnings: tuple[str, ...]
 
     def scaled(self, curve: Curve) -> Curve:
         """The points of a curve in the variables of the best fit, `(T - T_c) L^(1/nu)` and `y L^-kappa`."""
-        t_c, inverse_nu, kappa = self.best
-        x, factor = (curve.temperature - t_c) * curve.size**inverse_nu, curve.size**-kappa
+        _, inverse_nu, kappa = self.best
+        theta = np.array([*self.best, self.curvature])
+        x, factor = _bent(curve.temperature, theta) * curve.size**inverse_nu, curve.size**-kappa
         return Curve(curve.size, x, curve.value * factor, curve.error * factor)
 
     def master(self, x: Array) -> Array:
@@ -148,10 +157,12 @@ def collapse(
     (`latticear.scaling.averages`), so that an error contains the scatter between them. The error of a single fit is
     that of the linearised fit (the inverse of the Hessian).
 
-    Corrections to scaling are part of every fit, `y L^-kappa = f(x) + sum_k L^-omega_k g_k(x)` with straight lines
-    g_k. Their exponents are hardly ever determined, so two are taken, 0.8 and 1.75; their amplitudes are fitted, with a
-    normal prior of standard deviation 10 % of height and slope at the smallest size, 5 % of the height if kappa is
-    given as 0. So the errors contain what corrections of this size can do, as far as the data do not exclude them.
+    Corrections to scaling are part of each fit, `y L^-kappa = f(x) + sum_k L^-omega_k g_k(x)` with parabolas g_k. Their
+    exponents are hardly ever determined, so two are taken, 0.8 and 1.75; their amplitudes are fitted, with a normal
+    prior of standard deviation 10 % of height and slope at the smallest size, 5 % of the height if kappa is given as 0.
+    Far from T_c the scaling variable is not linear in T: x has a second order in T - T_c, whose coefficient in units of
+    1/T_c has a prior of standard deviation 1. So the errors contain what such corrections can do, as far as the data do
+    not exclude them.
 
     Args:
         curves: a curve for each of two or more sizes; with independent errors above zero.
@@ -194,7 +205,7 @@ def collapse(
 
 
 class _Fit(NamedTuple):
-    """One fit: its model (T_c, 1/nu, kappa), the master curve and its unit, the smallest size, span and points."""
+    """One fit: its model (T_c, 1/nu, kappa), the master curve and its unit, the smallest size, the span, and more."""
 
     model: Model
     coefficients: Array
@@ -203,6 +214,7 @@ class _Fit(NamedTuple):
     smallest: float
     span: tuple[float, float]
     points: Ints
+    theta: Array
 
 
 class _Problem:
@@ -217,7 +229,8 @@ class _Problem:
     def __init__(
         self, curves: list[Curve], given: tuple[float | None, float | None, float | None], allowance: Allowance
     ) -> None:
-        self.curves, self.given, self.allowance = curves, given, allowance
+        self.curves, self.allowance = curves, allowance
+        self.given = (*given, None if allowance.is_known else 0.0)
         self.size = np.concatenate([np.full(len(curve), curve.size) for curve in curves])
         self.t, self.y, self.e = (
             np.concatenate([getattr(curve, name) for curve in curves]) for name in ("temperature", "value", "error")
@@ -225,25 +238,26 @@ class _Problem:
         self.n = len(self.t)
         self.unit = curves[0].size
         self.height = float(np.sqrt(np.mean(curves[0].value ** 2)))
-        self.free = [k for k, value in enumerate(given) if value is None]
-        low = np.array([self.t.min(), INVERSE_NU[0], -EXPONENT])
-        high = np.array([self.t.max(), INVERSE_NU[1], EXPONENT])
+        self.free = [k for k, value in enumerate(self.given) if value is None]
+        self.n_free = sum(k < 3 for k in self.free)
+        low = np.array([self.t.min(), INVERSE_NU[0], -EXPONENT, -CURVATURE])
+        high = np.array([self.t.max(), INVERSE_NU[1], EXPONENT, CURVATURE])
         self.bounds = low, high
 
     def x(self, theta: Array) -> Array:
-        """(T - T_c) (L / L_min)^(1/nu): the scaling variable in units of the smallest size."""
-        return (self.t - theta[0]) * (self.size / self.unit) ** theta[1]
+        """u(T) (L / L_min)^(1/nu): the scaling variable in units of the smallest size."""
+        return _bent(self.t, theta) * (self.size / self.unit) ** theta[1]
 
     def begin(self, start: float | None) -> tuple[Array, float]:
         """Parameters from which all fits begin, and the widest window."""
         middle = float((self.t.min() + self.t.max()) / 2) if start is None else start
         tries = []
         for inverse_nu in STARTS:
-            guess = np.array([middle, inverse_nu, 0.0])
+            guess = np.array([middle, inverse_nu, 0.0, 0.0])
             theta = np.array([known if known is not None else x for known, x in zip(self.given, guess, strict=True)])
             points = np.arange(self.n)
             for _ in range(2):
-                degree = min(6, len(points) - len(self.free) - SPARE - 1)
+                degree = min(6, len(points) - self.n_free - SPARE - 1)
                 if degree < 1:
                     break
                 scale = float(np.abs(self.x(theta)[points]).max())
@@ -267,18 +281,19 @@ class _Problem:
         """Fits of rising degree, up to the second one in a row that is no better than the best before."""
         scale = float(np.abs(self.x(theta)[points]).max())
         best, worse = np.inf, 0
-        extra = 2 * self.allowance.n_free
+        extra = N_LINE * self.allowance.n_free
         for degree in range(LEAST_DEGREE, MAX_DEGREE + 1):
-            n_parameters = degree + 1 + extra + len(self.free)
+            n_parameters = degree + 1 + extra + self.n_free
             if len(points) < n_parameters + SPARE or worse == 2:
                 return
-            found, residuals, covariance = self.solve(points, degree, theta, scale)
-            model = Model(found, covariance, float((residuals**2).sum()), len(points), n_parameters)
+            theta, residuals, covariance = self.solve(points, degree, theta, scale)  # begins where the last one ended
+            found = theta
+            model = Model(found[:3], covariance[:3, :3], float((residuals**2).sum()), len(points), n_parameters)
             worse = worse + 1 if model.criterion >= best else 0
             best = min(best, model.criterion)
             x = self.x(found)[points]
             span = float(x.min()), float(x.max())
-            yield _Fit(model, self.master(points, degree, found, scale), degree, scale, smallest, span, points)
+            yield _Fit(model, self.master(points, degree, found, scale), degree, scale, smallest, span, points, found)
 
     def solve(self, points: Ints, degree: int, theta: Array, scale: float) -> tuple[Array, Array, Array]:
         """Parameters, residuals in units of the errors, and covariance of the parameters."""
@@ -290,13 +305,17 @@ class _Problem:
             return values
 
         if not free:
-            return theta, self.residuals(points, degree, theta, scale), np.zeros((3, 3))
+            return theta, self.residuals(points, degree, theta, scale), np.zeros((4, 4))
         low, high = (bound[free] for bound in self.bounds)
         begin = np.clip(theta[free], low + 1e-9, high - 1e-9)
         done = least_squares(
-            lambda part: self.residuals(points, degree, full(part), scale), begin, bounds=(low, high), x_scale="jac"
+            lambda part: self.residuals(points, degree, full(part), scale),
+            begin,
+            bounds=(low, high),
+            x_scale="jac",
+            **TOLERANCE,
         )
-        covariance = np.zeros((3, 3))
+        covariance = np.zeros((4, 4))
         covariance[np.ix_(free, free)] = np.linalg.pinv(done.jac.T @ done.jac)
         return full(done.x), done.fun, covariance
 
@@ -304,7 +323,8 @@ class _Problem:
         """Deviations from the best master curve for these parameters, in units of the errors."""
         design, target = self._design(points, degree, theta, scale)
         q, _ = np.linalg.qr(design)
-        return target - q @ (q.T @ target)
+        prior = [theta[3]] if self.allowance.is_known else []
+        return np.concatenate([target - q @ (q.T @ target), prior])
 
     def master(self, points: Ints, degree: int, theta: Array, scale: float) -> Array:
         """Coefficients of the best master curve for these parameters, without the correction."""
@@ -314,26 +334,27 @@ class _Problem:
 
     def systematic(self, fit: _Fit) -> Array:
         """The share of the variance of each parameter that is due to the corrections, of unknown amplitudes."""
-        if not self.free or not self.allowance.powers:
+        free = [k for k in self.free if k < 3]
+        if not free or not self.allowance.powers:
             return np.zeros(3)
-        design, target = self._design(fit.points, fit.degree, fit.model.values, fit.scale)
+        design, target = self._design(fit.points, fit.degree, fit.theta, fit.scale)
         solution = np.linalg.lstsq(design, target, rcond=None)[0]
         n = len(fit.points)
         known = design[:n, fit.degree + 1 :] @ solution[fit.degree + 1 :]  # the corrections, in units of the errors
 
         def residuals(part: Array) -> Array:
-            theta = fit.model.values.copy()
-            theta[self.free] = part
+            theta = fit.theta.copy()
+            theta[free] = part
             columns, y = self._design(fit.points, fit.degree, theta, fit.scale)
             q, _ = np.linalg.qr(columns[:n, : fit.degree + 1])
             rest = y[:n] - known
             return np.asarray(rest - q @ (q.T @ rest), dtype=np.float64)
 
-        jacobian = least_squares(residuals, fit.model.values[self.free], max_nfev=1).jac
+        jacobian = least_squares(residuals, fit.theta[free], max_nfev=1).jac
         alone = np.diag(np.linalg.pinv(jacobian.T @ jacobian))
-        total = np.diag(fit.model.covariance)[self.free]
+        total = np.diag(fit.model.covariance)[free]
         share = np.zeros(3)
-        share[self.free] = np.clip(1 - alone / np.maximum(total, 1e-300), 0, 1)
+        share[free] = np.clip(1 - alone / np.maximum(total, 1e-300), 0, 1)
         return share
 
     def _design(self, points: Ints, degree: int, theta: Array, scale: float) -> tuple[Array, Array]:
@@ -345,11 +366,16 @@ class _Problem:
             return columns * factor[:, None], target
         steepness = float(np.std(self.y[points] * (size / self.unit) ** -theta[2])) * self.allowance.of_slope
         powers = self.allowance.columns(size, self.unit)
-        lines = (self.height * columns[:, :1], steepness * columns[:, 1:2])
+        lines = (self.height * columns[:, :1], *(steepness * columns[:, k : k + 1] for k in range(1, N_LINE)))
         columns = np.concatenate([columns, *(powers * line for line in lines)], axis=1)
-        n = 2 * len(self.allowance.powers)
+        n = N_LINE * len(self.allowance.powers)
         prior = np.concatenate([np.zeros((n, degree + 1)), self.allowance.weight * np.eye(n)], axis=1)
         return np.concatenate([columns * factor[:, None], prior]), np.concatenate([target, np.zeros(n)])
+
+
+def _bent(t: Array, theta: Array) -> Array:
+    """u(T) = (T - T_c) (1 + c (T - T_c) / T_c): what enters the scaling variable, to second order."""
+    return (t - theta[0]) * (1 + theta[3] * (t - theta[0]) / theta[0])
 
 
 def _result(problem: _Problem, fits: list[_Fit], mean: Array, covariance: Array, best: _Fit) -> Collapse:
@@ -367,7 +393,8 @@ def _result(problem: _Problem, fits: list[_Fit], mean: Array, covariance: Array,
             f"the sizes do not collapse: {quality(model.chi2, model.dof)}; take temperatures that are closer to T_c or "
             f"larger sizes; the errors are enlarged"
         )
-    for name, value, low, high, k in zip(NAMES, model.values, *problem.bounds, range(3), strict=True):
+    bounds = (bound[:3] for bound in problem.bounds)
+    for name, value, low, high, k in zip(NAMES, model.values, *bounds, range(3), strict=True):
         if k in problem.free and min(value - low, high - value) < 0.01 * (high - low):
             warnings.append(f"{name} is at the edge of its range, {value:.4g}: the points do not determine it")
     unit = float(problem.unit ** model.values[1])
@@ -386,5 +413,6 @@ def _result(problem: _Problem, fits: list[_Fit], mean: Array, covariance: Array,
         coefficients=best.coefficients,
         best=(float(model.values[0]), float(model.values[1]), float(model.values[2])),
         scale=best.scale * unit,
+        curvature=float(best.theta[3]),
         warnings=tuple(warnings),
     )

@@ -13,7 +13,7 @@ __all__ = ["ALLOWED", "Allowance", "Correction", "allowance_of"]
 POWERS = (0.8, 1.75)
 """Exponents omega of the corrections that are allowed for: slow and fast ones, between and around which others lie."""
 
-OF_POWER, OF_RATIO = 0.1, 0.05
+OF_POWER, OF_RATIO = 0.1, 0.1
 """How large they may be at the smallest size: standard deviations of their amplitudes, relative to the quantity; for
 quantities that grow with a power of L, and for dimensionless ones. Slopes have that of powers."""
 
@@ -38,6 +38,11 @@ class Allowance(NamedTuple):
     def weight(self) -> float:
         """What an amplitude is multiplied by in a sum of squares: one over its standard deviation."""
         return 1 / self.size
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there are corrections, of a size that is known beforehand."""
+        return bool(self.powers) and bool(np.isfinite(self.size))
 
     @property
     def of_slope(self) -> float:

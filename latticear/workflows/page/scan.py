@@ -58,7 +58,7 @@ def scan_page(
         f"{name[0].upper()}{name[1:]} {', '.join(sizes)}: a scan from T = {temperatures[0]:g} to {temperatures[-1]:g}"
     )
     total = len(sizes) * len(temperatures)
-    lead = f"{len(points)} of {total} points, {settings['n']:,} samples at each, in {path}."
+    lead = f"{len(points)} of {total} points, {_drawn(settings)}, in {path}."
     estimates = [point["estimates"] for point in points]
     parts = [
         html.element("h1", html.escape(title)),
@@ -73,6 +73,12 @@ def scan_page(
         footer(),
     ]
     return html.document(title, parts)
+
+
+def _drawn(settings: Tree) -> str:
+    """How many samples each point has, in words."""
+    goals = ", ".join(f"{name}={error}" for name, error in settings.get("error", {}).items())
+    return f"samples until the errors are {goals}" if goals else f"{settings['n']:,} samples at each"
 
 
 def _analysis(figures: Sequence[Path], note: str) -> list[str]:

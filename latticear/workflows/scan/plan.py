@@ -18,9 +18,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from latticear.estimation.goals import Wanted, goals_of
 from latticear.estimation.importance import MIN_SAMPLES
+from latticear.estimation.named.request import Request
+from latticear.estimation.precision import limits_of
 from latticear.files import check_folder
-from latticear.hamiltonians import check_temperature
+from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.models import AbstractModel, transfer_weights
 from latticear.runs.config import RunConfig, build_model, parse_config
 from latticear.runs.trees import Tree, config_tree
@@ -34,6 +37,9 @@ Shape = tuple[int, int]
 
 LENGTH = 8
 """Largest number of temperatures in a chain by default."""
+
+UNASKED = "correlation_length_per_size"
+"""What is measured unasked if there are several sizes."""
 
 STEPS_SHARE = 0.25
 """Number of training steps of the later points of a chain, as a fraction of the steps of the first point."""
@@ -69,20 +75,26 @@ class Plan(NamedTuple):
 
     Attributes:
         out: folder of all files of the scan.
-        n: number of samples at each point.
+        n: number of samples at each point; with wanted errors the largest number, None for no limit.
         chains: for each chain, its points in the order in which they are computed; chains are independent.
         settings: all settings that determine the results, as JSON values.
         choice: the network and why it was chosen; None if the user named it.
         later: for each size, by ascending size, the config of a point that begins with the weights of another
             temperature.
+        observables: names of `la.OBSERVABLES` to measure at each point.
+        error: wanted errors by name, until which each point draws samples; None for n samples.
+        minutes: with them, the largest time for each point.
     """
 
     out: Path
-    n: int
+    n: int | None
     chains: list[list[Point]]
     settings: Tree
     choice: NetworkChoice | None = None
     later: Mapping[Shape, RunConfig] = MappingProxyType({})
+    observables: Sequence[str] = ()
+    error: Wanted | None = None
+    minutes: float | None = None
 
     @property
     def points(self) -> list[Point]:
@@ -117,9 +129,12 @@ def plan_scan(
     *,
     temperatures: Sequence[float],
     shapes: Sequence[Shape] = (),
-    n: int = 10_000,
+    n: int | None = 10_000,
     n_chains: int | None = None,
     one_network: bool = False,
+    observables: Sequence[str] = (),
+    error: Wanted | None = None,
+    minutes: float | None = None,
 ) -> Plan:
     """Plan a scan of sizes and temperatures; no file is written.
 
@@ -139,10 +154,14 @@ def plan_scan(
         values: further keys of the config, as for `config_tree`.
         temperatures: T, in units of the coupling, in any order.
         shapes: lattices (H, W); empty for the lattice of the config.
-        n: number of samples at each point.
+        n: number of samples at each point; with `error` the largest number, or None for no limit.
         n_chains: number of chains that the temperatures of a size are divided into; None for the smallest number for
             which no chain has more than 8 temperatures.
         one_network: whether to train one network for all temperatures of a size.
+        observables: names of `la.OBSERVABLES` to measure at each point. The correlation length divided by L is measured
+            unasked if there are several sizes and the system has it, since its curves cross at a critical point.
+        error: wanted errors by name, as in `la.estimate`: each point draws samples until they are reached.
+        minutes: with `error`, the largest time for each point; None for no limit.
 
     Raises:
         ValueError: for an invalid config or grid.
@@ -150,7 +169,10 @@ def plan_scan(
     """
     check_folder(out)
     temperatures = _distinct("temperature", sorted(map(check_temperature, temperatures)))
-    if n < MIN_SAMPLES:
+    if error is not None:
+        goals_of(error)
+        limits_of(n, minutes)
+    elif n is None or n < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {n}")
     stored = {size: tree["model"] for size, tree in stored_settings(out).get("configs", {}).items()}
     bases = _bases(config_tree(config_path, overrides, values), temperatures, shapes, one_network, stored)
@@ -172,8 +194,26 @@ def plan_scan(
     numbers = {key: k for k, key in enumerate(itertools.product(map(_shape, bases), temperatures))}
     make = _one_network if target.covers_range else _cooled
     chains = [make(out, group, segment, numbers) for group in groups for segment in segments]
+    more = {"observables": list(observables), "error": error, "minutes": minutes}
+    settings |= {key: value for key, value in more.items() if value}
     later = {_shape(base): _later(base, stage) for group in groups for stage, base in enumerate(group)}
-    return Plan(out, n, chains, settings, bases[0].choice, {_shape(base): later[_shape(base)] for base in bases})
+    by_size = {_shape(base): later[_shape(base)] for base in bases}
+    measured = _measured(observables, [base.target.system for base in bases])
+    return Plan(out, n, chains, settings, bases[0].choice, by_size, measured, error, minutes)
+
+
+def _measured(observables: Sequence[str], systems: Sequence[AbstractHamiltonian]) -> list[str]:
+    """The observables that a user names, which all systems must have, and the one that is measured unasked."""
+    for system in systems:
+        Request.of(observables, system)
+    if len(systems) == 1 or UNASKED in observables:
+        return list(observables)
+    try:
+        for system in systems:
+            Request.of([UNASKED], system)
+    except ValueError:
+        return list(observables)
+    return [*observables, UNASKED]
 
 
 def refined_point(plan: Plan, shape: Shape, temperature: float, number: int, neighbours: Iterable[Point]) -> Point:

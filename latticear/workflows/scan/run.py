@@ -138,10 +138,10 @@ def scan_run(
         torch.cuda.set_device(share.local % torch.cuda.device_count())
     for chain in plan.chains[share.rank :: share.world]:
         for point in chain:
-            yield _done(point, plan.n, report)
+            yield _done(point, plan, report)
     for new in _rounds(plan, report, say):
         for point in new[share.rank :: share.world]:
-            yield _done(point, plan.n, report)
+            yield _done(point, plan, report)
 
 
 def _rounds(plan: Plan, report: Report, say: Say) -> Iterator[list[Point]]:
@@ -264,7 +264,7 @@ def _make(folder: Path, settings: Tree) -> None:
     temporary.rename(folder)
 
 
-def _done(point: Point, n: int, report: Report) -> Tree:
+def _done(point: Point, plan: Plan, report: Report) -> Tree:
     """The results of a point, read from its file or computed."""
     if point.record.exists():
         return read_point(point.record)
@@ -276,7 +276,7 @@ def _done(point: Point, n: int, report: Report) -> Tree:
         point.run, None, (), point.config.to_dict(), resume=True, report=named_report, source=point.source
     ):
         raise KeyboardInterrupt
-    row = _evaluated(point, n, named_report)
+    row = _evaluated(point, plan, named_report)
     write_record(point.record, row)
     return row
 
@@ -285,15 +285,18 @@ def _is_trained(point: Point) -> bool:
     return point.run.exists() and "finished" in RunDirectory(point.run).read_json("environment.json")
 
 
-def _evaluated(point: Point, n: int, report: Report) -> Tree:
+def _evaluated(point: Point, plan: Plan, report: Report) -> Tree:
     """The results of a point whose network is trained."""
     is_range = point.config.target.covers_range
     seed = (point.config.seed + point.number) % 2**63  # another seed for each point, so that errors are independent
     results = estimate_run(
         point.run,
-        n,
+        plan.n,
         temperatures=[point.temperature] if is_range else None,
         method=None,
+        observables=plan.observables,
+        error=plan.error,
+        minutes=plan.minutes,
         data=None,
         seed=seed,
         device=point.config.device,
