@@ -24,7 +24,7 @@ def analyse(
         typer.Option(
             metavar="NAME",
             help="Analyse one quantity alone: binder_cumulant, abs_magnetization, magnetization_squared, "
-            "susceptibility or heat_capacity_per_site.",
+            "susceptibility, heat_capacity_per_site or correlation_length_per_size.",
         ),
     ] = None,
     include_untrusted: Annotated[
@@ -32,18 +32,19 @@ def analyse(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find T_c and exponents from a scan of several sizes: crossings, data collapse, maxima; a table and figures."""
+    """Find T_c and exponents from a scan: crossings, collapse, maxima; curves over T; a table and figures."""
     from latticear.workflows.analysis.figures import analysis_figures
     from latticear.workflows.analysis.run import analyse_scan
     from latticear.workflows.analysis.table import analysis_table
     from latticear.workflows.scan.records import write_record
+    from latticear.workflows.scan.run import ANALYSIS, report_scan
 
     with one_line_errors():
         console = open_console(stderr=as_json)
         found = analyse_scan(scan, quantity, include_untrusted=include_untrusted)
         content = found.to_dict()
-        write_record(scan / "analysis.json", content)
-        written = [scan / "analysis.json", *analysis_figures(scan, found)]
+        write_record(scan / ANALYSIS, content)
+        written = [scan / ANALYSIS, *analysis_figures(scan, found), report_scan(scan)]
         if as_json:
             typer.echo(json.dumps(content))
             return

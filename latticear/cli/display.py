@@ -187,7 +187,7 @@ def print_estimates(console: Console, result: Estimates) -> None:
     _print_table(console, table)
     for note in (*result.unvaried_notes, *result.remarks, *result.verdict_notes):
         console.print(note)
-    unshown = (*result, "n", "largest_log_w", "log_z_of_proposals")
+    unshown = (*result, "n", "left_out", "largest_log_w", "log_z_of_proposals")
     others = {key: value for key, value in result.diagnostics.items() if key not in unshown}
     console.print(", ".join(f"{key} = {value:.3g}" for key, value in others.items()))
     _say_not_finite(console, [name for name, each in result.items() if not _is_finite(each.value, each.error)])

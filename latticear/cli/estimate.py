@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from latticear.cli.app import app
 from latticear.cli.display import Progress, one_line_errors, open_console, print_estimates, print_likelihood
-from latticear.cli.launched import waits
+from latticear.cli.launched import status_of_interruption, waits
 from latticear.cli.options import (
     AsJson,
     Data,
     DatasetName,
     Device,
+    Errors,
     EstimationMethod,
     HamiltonianName,
     InstanceFile,
     InstanceIndex,
+    Minutes,
     Number,
     ObservableNames,
     RunOrFile,
@@ -28,6 +32,7 @@ from latticear.cli.options import (
     Size,
     Temperatures,
     count,
+    errors_of,
     instance_of,
     observables_of,
     one_file,
@@ -36,10 +41,15 @@ from latticear.cli.options import (
 )
 from latticear.cli.verb import SeveralTemperatures
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 __all__ = ["estimate"]
 
 OF_RUNS = {
     "n": "-n",
+    "error": "--error",
+    "minutes": "--minutes",
     "method": "--method",
     "data": "--data",
     "check": "--check",
@@ -59,6 +69,8 @@ def estimate(
     ctx: typer.Context,
     run: RunOrFile,
     n: Number = 10_000,
+    error: Errors = None,
+    minutes: Minutes = None,
     temperature: Temperatures = None,
     method: EstimationMethod = None,
     observable: ObservableNames = None,
@@ -134,6 +146,11 @@ def estimate(
                     f"{run} is a run on a grid, which has no energy: leave --temperature, --method, --instance and "
                     f"--observable out"
                 )
+            if error or minutes is not None:
+                raise ValueError(
+                    f"{run} is a run on a grid, whose likelihood is of the data that there are: leave --error "
+                    f"and --minutes out"
+                )
             if waits("the likelihood of configurations"):
                 return
             if csv is not None:
@@ -146,10 +163,13 @@ def estimate(
         if csv is not None:
             check_new(csv)
         couplings = instance_of(instance, index)
-        with Progress(console, unit="samples") as progress:
+        wanted = errors_of(error, minutes)
+        with _interruptible(console), Progress(console, unit="samples") as progress:
             results = estimate_run(
                 run,
-                n,
+                n if wanted is None or "n" in given else None,
+                error=wanted,
+                minutes=minutes,
                 temperatures=temperatures_of(temperature),
                 method=method,
                 observables=observables,
@@ -173,6 +193,17 @@ def estimate(
         save_estimates(run, results, seed=seed, instance=couplings, say=(lambda _: None) if as_json else console.print)
         if csv is not None:
             write_atomically(csv, csv_of(results))
+
+
+@contextmanager
+def _interruptible(console: Console) -> Iterator[None]:
+    """Say what is kept of an estimate that was interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if str(stop):
+            console.print(f"interrupted: {stop}")
+        raise typer.Exit(status_of_interruption()) from None
 
 
 def _given(ctx: typer.Context) -> set[str]:

@@ -248,6 +248,19 @@ Number = Annotated[
     Any,
     typer.Option("-n", "--number", parser=count(), metavar="N", help="Number of configurations, e.g. 1e6."),
 ]
+Errors = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--error",
+        metavar="NAME=ERROR",
+        help="Go on until this error is reached, e.g. free_energy_per_site=1e-6 or susceptibility=1%. May be repeated. "
+        "-n is then the largest number, without a limit by default.",
+    ),
+]
+Minutes = Annotated[
+    Any,
+    typer.Option("--minutes", parser=number_of, metavar="MINUTES", help="With --error: the largest time, in minutes."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
 Given = Annotated[Path | None, typer.Option(metavar="FILE", help="HDF5 file: hold its /spins fixed where /where is 1.")]
 Condition = Annotated[
@@ -292,6 +305,30 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory made b
 RunOrFile = Annotated[
     Path, typer.Argument(metavar="RUN|FILE", help="A run directory made by train, or a file with chains of your own.")
 ]
+
+
+def errors_of(texts: list[str] | None, minutes: float | None) -> dict[str, str] | None:
+    """Parse the errors NAME=ERROR that are wanted; None without any.
+
+    Args:
+        texts: the values of --error, each of which may have several, separated by commas.
+        minutes: the value of --minutes.
+    """
+    if not texts:
+        if minutes is not None:
+            raise ValueError("--minutes goes with --error, the error that is wanted: give one, or -n alone")
+        return None
+    found: dict[str, str] = {}
+    for part in ",".join(texts).split(","):
+        name, equals, size = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and size):
+            raise ValueError(f"--error must be NAME=ERROR, e.g. log_z=0.01 or susceptibility=1%, got {part!r}")
+        if name in found:
+            raise ValueError(f"--error has {name} twice, {found[name]} and {size}: give it once")
+        found[name] = size
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise ValueError(f"--minutes must be a positive number, got {minutes:g}")
+    return found
 
 
 def number_or_text(text: str | None) -> float | str | None:

@@ -15,20 +15,24 @@ from latticear.cli.display import Progress, notes, one_line_errors, open_console
 from latticear.cli.launched import status_of_interruption
 from latticear.cli.options import (
     AsJson,
+    Errors,
     Grid,
     HamiltonianName,
+    Minutes,
     ModelName,
     Number,
+    ObservableNames,
     Seed,
     Sets,
     Sizes,
     Steps,
     count,
+    errors_of,
     given_options,
     grid_temperatures_of,
     hamiltonian_of,
     network_of,
-    number_of,
+    observables_of,
     shapes_of,
 )
 from latticear.cli.verb import SeveralTemperatures
@@ -38,6 +42,7 @@ __all__ = ["scan"]
 
 @app.command(cls=SeveralTemperatures, sharing="apart")
 def scan(
+    ctx: typer.Context,
     config: Annotated[Path | None, typer.Argument(help="TOML file of the runs; see configs/.")] = None,
     temperature: Grid = None,
     size: Sizes = None,
@@ -60,7 +65,17 @@ def scan(
             help="Divide the temperatures into this many independent chains. Default: at most 8 in each.",
         ),
     ] = None,
-    minutes: Annotated[Any, typer.Option(parser=number_of, hidden=True)] = None,
+    refine: Annotated[
+        Any,
+        typer.Option(
+            parser=count(),
+            metavar="N",
+            help="Further temperatures for all sizes, chosen in rounds where sizes cross or a maximum is.",
+        ),
+    ] = None,
+    error: Errors = None,
+    minutes: Minutes = None,
+    observable: ObservableNames = None,
     workers: Annotated[
         Any,
         typer.Option(parser=count(), metavar="N", help="Number of processes on this machine; torchrun starts them."),
@@ -74,15 +89,18 @@ def scan(
     """Train and evaluate a grid of temperatures and sizes, each from its neighbour; write a table and a figure."""
     from latticear.workflows.analysis.reading import LEAST_POINTS
     from latticear.workflows.scan.plan import Share, plan_scan
+    from latticear.workflows.scan.refined import all_points
     from latticear.workflows.scan.run import finish_scan, open_scan, scan_run
 
     with one_line_errors():
         if out is None:
             raise ValueError("scan needs --out, the folder for its results")
-        if minutes is not None:
+        wanted = errors_of(error, minutes) if error else None
+        if minutes is not None and not wanted:
             raise ValueError(
                 f"a scan trains many networks, of one number of steps: give --set training.steps in place of --minutes "
-                f"{minutes:g}; a first train --minutes says how many steps fit into a time"
+                f"{minutes:g}; a first train --minutes says how many steps fit into a time. With --error, --minutes is "
+                f"the largest time for the samples of each point"
             )
         console = open_console(stderr=as_json)
         with notes(console):
@@ -97,26 +115,39 @@ def scan(
                 },
                 temperatures=grid_temperatures_of(temperature),
                 shapes=shapes_of(size),
-                n=n,
+                n=n if not wanted or ctx.get_parameter_source("n").name != "DEFAULT" else None,
                 n_chains=chains,
                 one_network=one_network,
+                observables=observables_of(observable),
+                error=wanted,
+                minutes=minutes,
             )
         share = Share.of_environment()
         if plan.choice is not None and share.rank == 0 and not out.exists():
             console.print(str(plan.choice))
         if workers > 1 and share.world == 1:
-            open_scan(plan, resume=resume, share=share)  # errors are raised before the other processes start
+            open_scan(
+                plan, resume=resume, refine=refine, share=share
+            )  # errors are raised before the other processes start
             _become_torchrun(workers)
         try:
             with Progress(console, unit="", alone=share.world == 1) as progress:
-                for point in scan_run(plan, resume=resume, report=progress, share=share):
+                rows = scan_run(
+                    plan,
+                    resume=resume,
+                    report=progress,
+                    refine=refine,
+                    share=share,
+                    say=lambda line: console.print(line),
+                )
+                for point in rows:
                     print_point(console, point)
                 table = finish_scan(plan, report=progress, share=share)
         except KeyboardInterrupt:
-            done = sum(point.record.exists() for point in plan.points)
+            points = all_points(plan)
+            done = sum(point.record.exists() for point in points)
             console.print(
-                f"interrupted: {done} of {len(plan.points)} points are done; continue with the same command and "
-                f"--resume"
+                f"interrupted: {done} of {len(points)} points are done; continue with the same command and --resume"
             )
             raise typer.Exit(status_of_interruption()) from None
         if table is None:
@@ -125,7 +156,7 @@ def scan(
             typer.echo(json.dumps({"rows": table.rows()}))
         else:
             console.print(f"finished: {out}/table.h5, table.csv, scan.png and report.html")
-            if len(table.shapes) > 1 and len(table.temperatures) >= LEAST_POINTS:
+            if len(table.temperatures) >= LEAST_POINTS:
                 console.print(f"now: latticear analyse {out}")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,11 +19,13 @@ from latticear.estimation.at_composition import at_composition
 from latticear.estimation.columns import Columns
 from latticear.estimation.completion import complete
 from latticear.estimation.estimates import Estimates, quiet, with_rarity
+from latticear.estimation.goals import Wanted, goals_of
 from latticear.estimation.inputs import MIN_SAMPLES
 from latticear.estimation.judgement import Asked, asked_check, infer, judge
-from latticear.estimation.measurement import measurements
+from latticear.estimation.measurement import Measurement, measurements
 from latticear.estimation.moments import WeightedMoments
 from latticear.estimation.named.request import Observables, Request
+from latticear.estimation.precision import Report, limits_of, reach, state_precision, unreported
 from latticear.estimation.quantity import Estimate, Value
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.replicates import (
@@ -50,18 +52,22 @@ from latticear.estimation.weights import EVEN, diagnose, imbalance_of, log_mean_
 from latticear.exact import ExactResult
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
+from latticear.models import AbstractModel
 from latticear.processes import ALONE, Processes
 from latticear.samples import Samples
 
-__all__ = ["estimate", "reweight", "weighted_estimates"]
+__all__ = ["Reweighting", "estimate", "reweight", "weighted_estimates"]
 
+
+COLUMNS = ("energy", "m", "log_q", "balance")
+"""Names of the numbers that are kept of each sample."""
 
 COINCIDENCE = 100.0
 """Nats of a batch of samples from which it is no accident if another one is the same."""
 
 
 def estimate(
-    samples: Samples | Iterable[Samples],
+    samples: Samples | Iterable[Samples] | AbstractModel,
     hamiltonian: AbstractHamiltonian,
     temperature: float,
     *,
@@ -69,6 +75,11 @@ def estimate(
     exact: Exact = AUTO,
     check: Asked = None,
     processes: Processes = ALONE,
+    error: Wanted | None = None,
+    n: float | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    report: Report | None = None,
 ) -> Estimates:
     """Free energy and observables of the Boltzmann distribution by importance sampling, with error bars.
 
@@ -97,6 +108,16 @@ def estimate(
         processes: processes that measure together, as `la.processes.together` gives them: each makes this call
             with the batches that are its own, `model.sample_batches(n, processes=processes)`, and all get the estimates
             from the samples of all.
+        error: wanted errors by name, `{"log_z": 0.01, "susceptibility": "1%"}`; of an array the largest error counts.
+            Samples are then taken until the errors are reached, by a rule that does not bias the estimates
+            (`latticear.estimation.precision`), from an iterator that goes on, `model.sample_batches(10**9)`, or from a
+            model, which is then given in place of samples. An error that the diagnostics do not trust does not count.
+            None uses all samples.
+        n: largest number of samples, such as 1e7, where errors are wanted; None for no limit.
+        minutes: largest time, where errors are wanted; None for no limit.
+        seed: seed of the samples, where a model is given.
+        report: function called with the number of samples drawn, the number planned and a text, where errors are
+            wanted.
 
     Returns:
         `free_energy_per_site, energy_per_site, entropy_per_site, heat_capacity_per_site, abs_magnetization,
@@ -104,19 +125,33 @@ def estimate(
         distance) and the observables that were asked for.
 
     Raises:
-        ValueError: for samples without log_q, or if samples or the values of an observable have a wrong shape.
+        ValueError: for samples without log_q, or if samples or the values of an observable have a wrong shape; for a
+            wanted error of an unknown quantity, or one that only years would reach where no limit is given.
 
     References:
         Nicoli et al., "Asymptotically unbiased estimation of physical observables with neural samplers",
         Phys. Rev. E 101 (2020) 023304, arXiv 1910.13496.
     """
+    if error is None and (n, minutes, report) != (None, None, None):
+        raise ValueError("n, minutes and report say how far to go on until an error is reached: give error as well")
     with quiet():
-        result = reweight(
-            samples, hamiltonian, [temperature], observables=observables, exact=[exact], processes=processes
-        )[0]
+        if error is None:
+            options: dict[str, Any] = {"observables": observables, "exact": [exact], "processes": processes}
+            result = reweight(samples, hamiltonian, [temperature], **options)[0]
+        else:
+            goals, limits = goals_of(error), limits_of(n, minutes)
+            temperature = check_temperature(temperature)
+            if isinstance(samples, AbstractModel):
+                samples = samples.sample_batches(limits.largest, seed=seed, processes=processes)
+            weighed = Reweighting(hamiltonian, [temperature], observables, [exact])
+            parts = measurements(samples, hamiltonian, [temperature], weighed.request, processes=processes)
+            reached = reach(parts, weighed, goals, limits, processes=processes, report=report or unreported)
+            result = reached.results[0]
         found = asked_check(check, result, hamiltonian, observables)
     if found is not None:
         judge(result, found)
+    if error is not None:
+        state_precision(reached, limits)
     result.warn()
     return result
 
@@ -144,69 +179,156 @@ def reweight(
         raise ValueError(
             f"exact must have one entry for each of {len(temperatures)} temperatures, got {len(references)}"
         )
-    sums: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in temperatures]
-    odd: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in temperatures]
-    parts: list[dict[str, Stretches]] = [defaultdict(Stretches) for _ in temperatures]
-    columns = Columns()
-    held, seen, n_repeated = False, set[int](), 0
-    request = Request.of(observables, hamiltonian)
-    for part in measurements(samples, hamiltonian, temperatures, request, processes=processes):
+    weighed = Reweighting(hamiltonian, temperatures, observables, references)
+    for part in measurements(samples, hamiltonian, temperatures, weighed.request, processes=processes):
+        weighed.add(part)
+    return weighed.results()
+
+
+class Reweighting:
+    """Measured samples that arrive part by part, and the estimates at several temperatures that follow from them.
+
+    Args:
+        hamiltonian, temperatures, observables: as in `reweight`.
+        references: exact results, one for each temperature.
+
+    Attributes:
+        least: smallest number of samples from which there are estimates.
+        request: the observables.
+    """
+
+    least = MIN_SAMPLES
+
+    def __init__(
+        self,
+        hamiltonian: AbstractHamiltonian,
+        temperatures: Sequence[float],
+        observables: Observables | None,
+        references: Sequence[Exact],
+    ) -> None:
+        self._hamiltonian, self._temperatures, self._references = hamiltonian, temperatures, references
+        self.request = Request.of(observables, hamiltonian)
+        self.leave_out()
+
+    def leave_out(self) -> None:
+        """Forget the samples that were added so far."""
+        self._sums: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in self._temperatures]
+        self._odd: list[dict[str, WeightedMoments]] = [defaultdict(WeightedMoments) for _ in self._temperatures]
+        self._parts: list[dict[str, Stretches]] = [defaultdict(Stretches) for _ in self._temperatures]
+        self._columns = Columns()
+        self._held, self._seen, self._n_repeated = False, set[int](), 0
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def add(self, part: Measurement) -> None:
+        """Add measured samples.
+
+        Raises:
+            ValueError: for samples without log_q.
+        """
         if part.log_q is None:
             raise ValueError(
                 "these samples have no log_q and cannot be weighted; for samples of Monte Carlo use "
                 "la.estimation.estimate_chains"
             )
-        columns.add(part.energy, part.m, part.log_q, part.balance)
+        self._columns.add(part.energy, part.m, part.log_q, part.balance)
         if -part.log_q.sum() > COINCIDENCE:
-            n_repeated += len(part.log_q) if (key := hash(part.log_q.tobytes() + part.energy.tobytes())) in seen else 0
-            seen.add(key)
-        held = held or part.held
-        for k, temperature in enumerate(temperatures):
+            key = hash(part.log_q.tobytes() + part.energy.tobytes())
+            self._n_repeated += len(part.log_q) if key in self._seen else 0
+            self._seen.add(key)
+        self._held = self._held or part.held
+        for k, temperature in enumerate(self._temperatures):
             measured = part.values_at(k)
-            for moments, columns_of in ((sums[k], measured), (odd[k], part.asymmetry_at(k))):
+            for moments, columns_of in ((self._sums[k], measured), (self._odd[k], part.asymmetry_at(k))):
                 for name, values in columns_of.items():
                     moments[name].add(values, -part.energy / temperature - part.log_q)
             for name, values in measured.items():
-                parts[k][name].add(values, -part.energy / temperature - part.log_q)
-    if not columns:
-        raise ValueError("there are no samples to estimate from")
-    energy, m, log_q, balance = columns.arrays()
-    if len(energy) < MIN_SAMPLES:
-        raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {len(energy)}")
-    source = source_of(log_q, m)
-    more = "draw further ones with another seed or start"
-    repeated = [f"{n_repeated:,} samples were given more than once: {more}"] if n_repeated else []
-    results = []
-    for k, (temperature, given) in enumerate(zip(temperatures, references, strict=True)):
-        log_w = -energy / temperature - log_q
-        diagnostics, log_z = diagnose(log_w), log_mean_exp(log_w)
-        results.append(
-            weighted_estimates(
-                energy[:, None],
-                m[:, None],
-                log_w[:, None],
-                balance[:, k, None],
-                {name: (*average.result(), average.reach(), average.events()) for name, average in sums[k].items()},
-                hamiltonian.n_sites,
-                temperature,
-                reference(given, hamiltonian, temperature, held=held),
-                method="is",
-                ess=(diagnostics.ess, _ess_error(np.exp(log_w - log_z))),
-                pareto_k=diagnostics.pareto_k,
-                diagnostics=diagnostics.to_dict() | {"largest_log_w": float(log_w.max())},
-                reasons=[*diagnostics.reasons, *repeated],
-                doubts=diagnostics.doubts,
-                sums={name: stretches.result(log_z) for name, stretches in parts[k].items()},
-                source=source,
+                self._parts[k][name].add(values, -part.energy / temperature - part.log_q)
+
+    def divided(self, part: Measurement, n: int) -> tuple[Measurement, Measurement | None]:
+        """The first n samples of a part, and the others."""
+        if len(part.energy) <= n:
+            return part, None
+        return Measurement(*_rows(part, slice(n))), Measurement(*_rows(part, slice(n, None)))
+
+    def results(self) -> list[Estimates]:
+        """The estimates from the samples that were added so far, one for each temperature.
+
+        Raises:
+            ValueError: if they are fewer than `least`.
+        """
+        hamiltonian, n_repeated, held = self._hamiltonian, self._n_repeated, self._held
+        if not self._columns:
+            raise ValueError("there are no samples to estimate from")
+        energy, m, log_q, balance = self._columns.arrays()
+        if len(energy) < MIN_SAMPLES:
+            raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {len(energy)}")
+        source = source_of(log_q, m)
+        more = "draw further ones with another seed or start"
+        repeated = [f"{n_repeated:,} samples were given more than once: {more}"] if n_repeated else []
+        results = []
+        for k, (temperature, given) in enumerate(zip(self._temperatures, self._references, strict=True)):
+            log_w = -energy / temperature - log_q
+            diagnostics, log_z = diagnose(log_w), log_mean_exp(log_w)
+            results.append(
+                weighted_estimates(
+                    energy[:, None],
+                    m[:, None],
+                    log_w[:, None],
+                    balance[:, k, None],
+                    {
+                        name: (*average.result(), average.reach(), average.events())
+                        for name, average in self._sums[k].items()
+                    },
+                    hamiltonian.n_sites,
+                    temperature,
+                    reference(given, hamiltonian, temperature, held=held),
+                    method="is",
+                    ess=(diagnostics.ess, _ess_error(np.exp(log_w - log_z))),
+                    pareto_k=diagnostics.pareto_k,
+                    diagnostics=diagnostics.to_dict() | {"largest_log_w": float(log_w.max())},
+                    reasons=[*diagnostics.reasons, *repeated],
+                    doubts=diagnostics.doubts,
+                    sums={name: stretches.result(log_z) for name, stretches in self._parts[k].items()},
+                    source=source,
+                )
             )
-        )
-    for result, asymmetries, given in zip(results, odd, references, strict=True):
-        for name, asymmetry in asymmetries.items():
-            result[name] = with_asymmetry(result[name], *asymmetry.result())
-        infer(at_composition(result, hamiltonian), Anywhere(hamiltonian, result.temperature, request))
-        known = reference(given, hamiltonian, result.temperature, held=held)
-        complete(result, hamiltonian, request, None if held else known).warn()
-    return results
+        for result, asymmetries, given in zip(results, self._odd, self._references, strict=True):
+            for name, asymmetry in asymmetries.items():
+                result[name] = with_asymmetry(result[name], *asymmetry.result())
+            infer(at_composition(result, hamiltonian), Anywhere(hamiltonian, result.temperature, self.request))
+            known = reference(given, hamiltonian, result.temperature, held=held)
+            complete(result, hamiltonian, self.request, None if held else known).warn()
+        return results
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """All that is needed to continue: arrays, and JSON values, both by name."""
+        arrays = dict(zip(COLUMNS, self._columns.arrays(), strict=False))
+        kinds: dict[str, list[list[str]]] = {}
+        for kind, sums in (("sums", self._sums), ("odd", self._odd), ("parts", self._parts)):
+            kinds[kind] = [list(each) for each in sums]
+            for k, each in enumerate(sums):
+                for j, total in enumerate(each.values()):
+                    arrays |= {f"{kind}.{k}.{j}.{name}": values for name, values in total.state().items()}
+        return arrays, {"held": self._held, "n_repeated": self._n_repeated, **kinds}
+
+    def restore(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
+        """Continue from a state of the same arguments.
+
+        Raises:
+            KeyError: if it is not one.
+        """
+        self.leave_out()
+        if COLUMNS[0] in arrays:
+            self._columns.add(*(arrays[name] for name in COLUMNS))
+        self._held, self._n_repeated = bool(values["held"]), int(values["n_repeated"])
+        for kind, sums in (("sums", self._sums), ("odd", self._odd), ("parts", self._parts)):
+            for k, names in enumerate(values[kind]):
+                for j, name in enumerate(names):
+                    start = f"{kind}.{k}.{j}."
+                    own = {key.removeprefix(start): array for key, array in arrays.items() if key.startswith(start)}
+                    sums[k][name].restore(own)
 
 
 def weighted_estimates(
@@ -303,6 +425,15 @@ def weighted_estimates(
     replicas |= vector_replicates(sums, w.mean(1), edges)
     result.replicates = Replicates(replicas, source, edges)
     return result if exact is None else result.compared_with(exact, n_sites)
+
+
+def _rows(measured: Any, rows: slice) -> Any:
+    """Some rows of all arrays in nested containers."""
+    if isinstance(measured, np.ndarray):
+        return measured[rows]
+    if isinstance(measured, dict):
+        return {name: _rows(each, rows) for name, each in measured.items()}
+    return tuple(_rows(each, rows) for each in measured) if isinstance(measured, tuple | list) else measured
 
 
 def _reach(name: str, quantities: Mapping[str, Thermodynamics], w: Array, temperature: float, n_sites: int) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from latticear.arrays import Array
@@ -44,6 +46,22 @@ class WeightedMoments:
                 )
             ]
         self._n, self._top, self._sums = self._n + len(values), top, sums
+
+    def state(self) -> dict[str, Array]:
+        """All that is needed to continue."""
+        assert self._sums is not None
+        assert self._pivot is not None
+        assert self._range is not None
+        named = {"pivot": self._pivot, "low": self._range[0], "high": self._range[1]}
+        named |= {f"sum{k}": part for k, part in enumerate(self._sums)}
+        return {"size": np.array([self._n, self._top]), **{name: np.asarray(part) for name, part in named.items()}}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Continue from a state."""
+        n, top = state["size"]
+        self._n, self._top, self._pivot = int(n), float(top), state["pivot"]
+        self._range = state["low"], state["high"]
+        self._sums = [state[f"sum{k}"] for k in range(len(state) - 4)]
 
     def result(self) -> tuple[float | Array, float | Array]:
         """The average and its standard deviation, `sqrt(n / (n - 1) sum w^2 (f - <f>)^2) / sum w`."""

@@ -56,6 +56,8 @@ class Estimate:
         exact_spread: exact standard deviation of this quantity in one configuration; None where it is not known. It
             takes the place of an error that is zero because nothing varied.
         fixed: whether the value is the same in all configurations by definition, as |m| is at fixed composition.
+        wanted: the error that was asked for (`latticear.estimation.precision`); None if none was.
+        reached: whether the error is as small as it was wanted, and can be trusted; None if none was asked for.
     """
 
     value: Value
@@ -73,6 +75,8 @@ class Estimate:
     reach: Value | None = None
     fixed: bool = False
     delta_error: Value | None = None
+    wanted: float | None = None
+    reached: bool | None = None
     labels: Mapping[str, NDArray[np.float64]] | None = None
 
     @property
@@ -233,6 +237,8 @@ class Estimate:
             "tau_int": self.tau_int,
             "unvaried_in": round(self.n * self.ess, 6) if self.unvaried else None,
             "fixed": True if self.fixed else None,
+            "wanted": self.wanted,
+            "reached": self.reached,
         }
         present = {
             key: value if isinstance(value, bool) else as_json(value)
@@ -274,6 +280,8 @@ class Estimate:
             doubts=reasons if verdict == UNCHECKED else (),
             evidence=reasons if verdict == TRUSTED else (),
             fixed=bool(content.get("fixed", False)),
+            wanted=content.get("wanted"),
+            reached=content.get("reached"),
             labels={name: np.array(each, float) for name, each in content["labels"].items()}
             if content.get("labels")
             else None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from latticear.arrays import Array
@@ -55,3 +57,16 @@ class Stretches:
         """The sums, with weights `exp(log_w - log_z)`."""
         filled = self._sums[: -(-self._n // self._step)]
         return BlockSums(filled * np.exp(self._top - log_z), self._pivot, self._shape, self._step)
+
+    def state(self) -> dict[str, Array]:
+        """All that is needed to continue."""
+        size = np.array([self._n, self._step, self._top, *self._shape], dtype=np.float64)
+        return {"size": size, "pivot": self._pivot, "sums": self._sums[: -(-self._n // self._step)]}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Continue from a state."""
+        n, step, top, *shape = state["size"]
+        self._n, self._step, self._top = int(n), int(step), float(top)
+        self._shape, self._pivot = tuple(map(int, shape)), state["pivot"]
+        self._sums = np.zeros((MOST, state["sums"].shape[1]))
+        self._sums[: len(state["sums"])] = state["sums"]

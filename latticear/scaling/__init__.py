@@ -13,6 +13,8 @@ from latticear.scaling.known import CriticalPoint, known_critical_point
 from latticear.scaling.limit import Limit, limit_of
 from latticear.scaling.peaks import Peak, Peaks, peaks, scaling_of
 from latticear.scaling.powers import PowerLaw, power_law
+from latticear.scaling.refinement import Feature, features_of, next_temperatures
+from latticear.scaling.thermodynamics import Thermodynamics, thermodynamics
 
 __all__ = [
     "Collapse",
@@ -20,18 +22,23 @@ __all__ = [
     "Crossing",
     "Crossings",
     "Curve",
+    "Feature",
     "Limit",
     "Parameter",
     "Peak",
     "Peaks",
     "PowerLaw",
     "Reweighting",
+    "Thermodynamics",
     "collapse",
     "crossings",
+    "features_of",
     "known_critical_point",
     "limit_of",
     "multiple_histograms",
+    "next_temperatures",
     "peaks",
     "power_law",
     "scaling_of",
+    "thermodynamics",
 ]

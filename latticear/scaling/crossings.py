@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +15,7 @@ from latticear.arguments import check_integer, check_seed
 from latticear.arrays import Array
 from latticear.estimation.numbers import with_error
 from latticear.scaling.averages import quality, weights_of
+from latticear.scaling.corrections import ALLOWED, OF_RATIO, allowance_of
 from latticear.scaling.curve import Curve, check_curves
 from latticear.scaling.limit import Limit, limit_of
 from latticear.scaling.polynomials import LocalPolynomial, local_polynomials
@@ -119,7 +121,8 @@ def crossings(
     together, so that the covariance of two crossings which share a size is known.
 
     A crossing of the sizes L and L' counts at `sqrt(L L')` in the extrapolation `T_c + a L^-e`, e = 1/nu + omega,
-    because its amplitude then depends on L'/L in second order only.
+    because its amplitude then depends on L'/L in second order only. One crossing alone is not extrapolated; the error
+    of T_c then contains how far corrections to scaling of 5 % at the smaller size can move it.
 
     Args:
         curves: a curve for each of two or more sizes, with three temperatures or more.
@@ -162,7 +165,21 @@ def crossings(
         sizes = [float(np.sqrt(np.prod(crossing.sizes))) for crossing in found]
         limit = limit_of(sizes, np.array([crossing.temperature for crossing in found]), covariance, exponent)
         warnings += limit.warnings
+        if len(found) == 1:
+            limit = limit._replace(error=float(np.hypot(limit.error, _allowed_shift(found[0]))))
+            warnings.append(
+                "one crossing alone is not extrapolated; the error of T_c has what corrections to scaling may change"
+            )
     return Crossings(tuple(found), covariance, limit, tuple(warnings))
+
+
+def _allowed_shift(crossing: Crossing) -> float:
+    """How far corrections of the allowed size move the crossing of two sizes from T_c."""
+    allowance = allowance_of(ALLOWED, OF_RATIO)
+    apart = np.diff(allowance.columns(np.array(crossing.sizes), crossing.sizes[0]), axis=0)
+    steeper = float(_difference(crossing.fits, np.array(crossing.temperature), derivative=1))
+    size = allowance.size * abs(crossing.value) * float(np.linalg.norm(apart))
+    return size / abs(steeper) if steeper else math.inf
 
 
 def _crossing(

@@ -10,6 +10,7 @@ import numpy as np
 
 from latticear.estimation.numbers import with_error
 from latticear.scaling.averages import Model, averaged, quality
+from latticear.scaling.corrections import ALLOWED, Correction
 from latticear.scaling.curve import Curve, check_curves
 from latticear.scaling.limit import Limit, limit_of
 from latticear.scaling.polynomials import LocalPolynomial, local_polynomials
@@ -19,6 +20,9 @@ from latticear.tables import Table
 __all__ = ["Peak", "Peaks", "peak_of", "peaks", "scaling_of"]
 
 N_GRID = 401
+
+HIGHER = 2
+"""By how much the degree of a polynomial is raised for its maximum."""
 
 
 class Peak(NamedTuple):
@@ -99,17 +103,25 @@ class Peaks:
         return self.table().html()
 
 
-def peaks(curves: Iterable[Curve], *, exponent: float | tuple[float, float] = (0.5, 2.0)) -> Peaks:
+def peaks(
+    curves: Iterable[Curve],
+    *,
+    exponent: float | tuple[float, float] = (0.5, 2.0),
+    correction: Correction = ALLOWED,
+) -> Peaks:
     """Position and height of the maximum of each size, and their dependence on L.
 
     Polynomials of low order are fitted to the points around the largest value. Position and height are averages over
     the numbers of points and the degrees (`latticear.scaling.averages`), with errors by linear propagation and the
-    scatter between the fits. The heights are fitted by `a L^k`, with k = gamma/nu for the susceptibility and alpha/nu
+    scatter between the fits. They are those of polynomials whose degree is higher by two than that by which they are
+    weighed: a polynomial that agrees with the points within errors may still be a good part of an error too low at the
+    maximum. The heights are fitted by `a L^k`, with k = gamma/nu for the susceptibility and alpha/nu
     for the heat capacity, and by `a + b ln L`, the law of the heat capacity where alpha = 0; `chi2` says which fits.
 
     Args:
         curves: a curve for each size, with four temperatures or more.
         exponent: 1/nu, with which the temperatures of the maxima approach T_c, or its range.
+        correction: corrections to the power law of the heights, as for `power_law`.
 
     Raises:
         ValueError: for no curves, or fewer than four temperatures of a size.
@@ -127,11 +139,15 @@ def peaks(curves: Iterable[Curve], *, exponent: float | tuple[float, float] = (0
             found.append(peak_of(curve))
         except ArithmeticError as error:
             warnings.append(str(error))
-    return scaling_of(found, exponent=exponent, warnings=warnings)
+    return scaling_of(found, exponent=exponent, correction=correction, warnings=warnings)
 
 
 def scaling_of(
-    found: Iterable[Peak], *, exponent: float | tuple[float, float] = (0.5, 2.0), warnings: Iterable[str] = ()
+    found: Iterable[Peak],
+    *,
+    exponent: float | tuple[float, float] = (0.5, 2.0),
+    correction: Correction = ALLOWED,
+    warnings: Iterable[str] = (),
 ) -> Peaks:
     """How maxima depend on L; `peaks` finds them in curves, `Reweighting.peak` in histograms."""
     by_size = sorted(found, key=lambda peak: peak.size)
@@ -143,7 +159,7 @@ def scaling_of(
         np.array([getattr(peak, name) for peak in by_size])
         for name in ("temperature", "error", "height", "height_error")
     )
-    growth = power_law(sizes, height, dh) if (height > 0).all() else None
+    growth = power_law(sizes, height, dh, correction=correction) if (height > 0).all() else None
     logarithm = power_law(sizes, height, dh, logarithmic=True)
     if growth is not None:
         said += growth.warnings if logarithm.warnings else ()
@@ -162,7 +178,11 @@ def peak_of(curve: Curve) -> Peak:
     if top in (0, len(curve) - 1):
         raise ArithmeticError(f"L = {curve.size:g} has no maximum inside its temperatures, {ends}")
     centre = float(curve.temperature[top])
-    tops = [found for fit in local_polynomials(curve, centre, 2) if (found := _top(curve, fit, centre)) is not None]
+    fits = local_polynomials(curve, centre, 2)
+    pairs = [(fit, raised) for fit in fits if (raised := fit.raised(curve, HIGHER)) is not None]
+    tops = [
+        found for pair in pairs or zip(fits, fits, strict=True) if (found := _top(curve, *pair, centre)) is not None
+    ]
     if not tops:
         raise ArithmeticError(f"L = {curve.size:g}: no polynomial has a maximum around T = {centre:g}")
     mean, covariance, model = averaged([found.model for found in tops])
@@ -173,6 +193,11 @@ def peak_of(curve: Curve) -> Peak:
     if error > np.ptp(neighbours) / 2:
         warnings.append(
             f"L = {curve.size:g}: the maximum is not resolved; take more configurations, or temperatures further apart"
+        )
+    if not pairs and not curve.is_exact:
+        warnings.append(
+            f"L = {curve.size:g}: {len(curve)} temperatures are too few to say by how much the height of the maximum "
+            f"comes out too low; add some around it"
         )
     if not best.describes:
         warnings.append(
@@ -191,8 +216,15 @@ class _Top(NamedTuple):
     model: Model
 
 
-def _top(curve: Curve, fit: LocalPolynomial, near: float) -> _Top | None:
-    """The maximum of a polynomial nearest to a temperature; None if it has none inside the fitted points."""
+def _top(curve: Curve, weighed: LocalPolynomial, fit: LocalPolynomial, near: float) -> _Top | None:
+    """The maximum of a polynomial nearest to a temperature; None if it has none inside the fitted points.
+
+    Args:
+        curve: the curve.
+        weighed: the polynomial of lower degree by which the result is weighed.
+        fit: the polynomial.
+        near: the temperature.
+    """
     t = np.linspace(fit.low, fit.high, N_GRID)
     slope = fit.at(t, derivative=1)
     falls = np.flatnonzero((slope[:-1] > 0) & (slope[1:] <= 0))
@@ -208,4 +240,5 @@ def _top(curve: Curve, fit: LocalPolynomial, near: float) -> _Top | None:
     response = np.stack([-fit.response(place, 1) / curvature, fit.response(place, 0)])  # of position and height
     covariance = (response * curve.error[fit.points] ** 2) @ response.T
     values = np.array([place, float(fit.at(place))])
-    return _Top(fit, Model(values, covariance, fit.chi2, fit.dof + fit.degree + 1, fit.degree + 1))
+    n_parameters = weighed.degree + 1
+    return _Top(weighed, Model(values, covariance, weighed.chi2, weighed.dof + n_parameters, n_parameters))

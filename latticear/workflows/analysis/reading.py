@@ -12,6 +12,7 @@ from latticear.runs.config import parse_config
 from latticear.scaling import Curve
 from latticear.workflows.scan.plan import size_name
 from latticear.workflows.scan.records import read_point, stored_settings
+from latticear.workflows.scan.refined import read_refinement
 from latticear.workflows.words import verdict_of
 
 __all__ = ["LEAST_POINTS", "LeftOut", "Scan", "read_scan"]
@@ -47,22 +48,31 @@ class Scan(NamedTuple):
 
     Attributes:
         folder: where it is.
-        system: the system of its smallest size.
+        systems: the system of each size, by its name, ascending.
         points: the results of its finished points, `scan_run` describes them.
         n_planned: number of points of the finished scan.
         untrusted: points, by (size, temperature), whose values are not trusted, with the reason.
     """
 
     folder: Path
-    system: AbstractHamiltonian
+    systems: Mapping[str, AbstractHamiltonian]
     points: Sequence[Tree]
     n_planned: int
     untrusted: dict[tuple[str, float], str]
 
     @property
+    def system(self) -> AbstractHamiltonian:
+        """The system of the smallest size."""
+        return next(iter(self.systems.values()))
+
+    @property
     def sizes(self) -> list[str]:
         """The sizes that have points, ascending."""
         return list(dict.fromkeys(_size(point) for point in self.points))
+
+    def has(self, quantity: str) -> bool:
+        """Whether the quantity was measured at any point."""
+        return any(quantity in point["estimates"] for point in self.points)
 
     def left_out(self, include_untrusted: bool) -> list[LeftOut]:
         """Points that are left out because they are not trusted."""
@@ -99,8 +109,8 @@ def read_scan(folder: Path) -> Scan:
     """Read the points of a scan, finished or not.
 
     Raises:
-        ValueError: if the folder is not that of a scan, if a file in it is damaged, or for a scan that has one size,
-            sizes of different shape, or sizes with too few temperatures.
+        ValueError: if the folder is not that of a scan, if a file in it is damaged, or for a scan of sizes of
+            different shape, or of sizes with too few temperatures.
         OSError: if a file cannot be read.
     """
     settings = stored_settings(folder)
@@ -108,31 +118,27 @@ def read_scan(folder: Path) -> Scan:
         raise ValueError(f"{folder} is not the folder of a scan: make one with latticear scan ... --out {folder}")
     points = [read_point(file) for file in sorted((folder / "points").glob("*.json"))]
     points.sort(key=lambda point: (math.prod(point["shape"]), point["shape"], point["temperature"]))
-    planned = settings["sizes"]
-    if len(planned) < 2:
-        raise ValueError(
-            f"{folder} has one size, {planned[0]}, and scaling compares two or more: latticear scan with --size 8,16 "
-            f"in another --out"
-        )
+    planned, temperatures = settings["sizes"], [*settings["temperatures"], *read_refinement(folder).temperatures]
     counts = {size: sum(_size(point) == size for point in points) for size in planned}
     enough = [size for size, count in counts.items() if count >= LEAST_POINTS]
-    if len(enough) < 2:
+    if len(enough) < min(2, len(planned)):
         found = ", ".join(f"{size}: {count}" for size, count in counts.items())
-        n = len(settings["temperatures"])
+        n = len(temperatures)
         todo = "give it more" if n < LEAST_POINTS else "continue the scan with --resume"
         raise ValueError(
-            f"{folder}: two sizes need {LEAST_POINTS} temperatures or more each, got {found} of {n}; {todo}"
+            f"{folder}: {'two sizes need' if len(planned) > 1 else 'one size needs'} {LEAST_POINTS} temperatures or "
+            f"more{' each' if len(planned) > 1 else ''}, got {found} of {n}; {todo}"
         )
     shapes = [tuple(point["shape"]) for point in points]
     if len({height * shapes[0][1] == width * shapes[0][0] for height, width in shapes}) > 1:
         raise ValueError(f"{folder}: all sizes must have the same ratio of height to width, got {', '.join(planned)}")
-    system = parse_config(settings["configs"][planned[0]]).target.system
+    systems = {size: parse_config(settings["configs"][size]).target.system for size in planned}
     untrusted = {}
     for point in points:
         verdict = verdict_of(point["estimates"])
         if not verdict.reliable:
             untrusted[_size(point), float(point["temperature"])] = "; ".join(verdict.reasons)
-    return Scan(folder, system, points, len(planned) * len(settings["temperatures"]), untrusted)
+    return Scan(folder, systems, points, len(planned) * len(temperatures), untrusted)
 
 
 def _fault(entry: Tree, include_untrusted: bool) -> str:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from latticear.arguments import did_you_mean
+from latticear.estimation.estimates import Estimates
 from latticear.scaling import (
     Collapse,
     CriticalPoint,
     Crossings,
     Curve,
     Peaks,
+    Thermodynamics,
     collapse,
     crossings,
     known_critical_point,
     peaks,
+    thermodynamics,
 )
 from latticear.workflows.analysis.reading import LEAST_POINTS, LeftOut, Scan, read_scan
+from latticear.workflows.scan.plan import size_name
 
 __all__ = ["ANALYSED", "DEFAULT", "Analysis", "analyse_scan"]
 
@@ -50,11 +55,18 @@ ANALYSED = {
     "magnetization_squared": Way(False, True, False, "beta_over_nu", -2),
     "susceptibility": Way(False, True, True, "gamma_over_nu", 1),
     "heat_capacity_per_site": Way(False, False, True, "alpha_over_nu", 1),
+    "correlation_length_per_size": Way(True, True, False, "", 0),
 }
 """The quantities that can be analysed."""
 
-DEFAULT = ("binder_cumulant", "abs_magnetization", "susceptibility", "heat_capacity_per_site")
-"""Those that are, if none is named."""
+DEFAULT = (
+    "binder_cumulant",
+    "correlation_length_per_size",
+    "abs_magnetization",
+    "susceptibility",
+    "heat_capacity_per_site",
+)
+"""Those that are, if none is named and the scan has them."""
 
 
 @dataclass
@@ -66,6 +78,7 @@ class Analysis:
         known: its critical point, if that is known exactly.
         curves: by quantity, the data of each size.
         crossings, collapses, peaks: by quantity.
+        thermodynamics: by size, curves over the temperature.
         left_out: values that were not analysed.
         warnings: reasons not to trust a result.
     """
@@ -76,6 +89,7 @@ class Analysis:
     crossings: dict[str, Crossings] = field(default_factory=dict)
     collapses: dict[str, Collapse] = field(default_factory=dict)
     peaks: dict[str, Peaks] = field(default_factory=dict)
+    thermodynamics: dict[str, Thermodynamics] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -88,13 +102,16 @@ class Analysis:
             "planned_points": self.scan.n_planned,
             "exact": None if self.known is None else self.known.to_dict(),
             **{kind: {name: result.to_dict() for name, result in found.items()} for kind, found in kinds.items()},
+            "thermodynamics": {size: curves.to_dict() for size, curves in self.thermodynamics.items()},
             "left_out": [entry._asdict() for entry in self.left_out],
             "warnings": self.warnings,
         }
 
 
 def analyse_scan(folder: Path, quantity: str | None = None, *, include_untrusted: bool = False) -> Analysis:
-    """Critical temperature and exponents from the finished points of a scan of several sizes.
+    """Critical temperature and exponents, maxima and thermodynamics from the finished points of a scan.
+
+    With one size there are maxima and thermodynamics alone.
 
     Args:
         folder: folder of the scan, finished or not.
@@ -112,12 +129,16 @@ def analyse_scan(folder: Path, quantity: str | None = None, *, include_untrusted
         )
     scan = read_scan(folder)
     analysis = Analysis(scan, known_critical_point(scan.system), left_out=scan.left_out(include_untrusted))
-    for name in DEFAULT if quantity is None else (quantity,):
+    if quantity is not None and not scan.has(quantity):
+        raise ValueError(f"{folder} has no {quantity}: latticear scan --observable {quantity} measures it")
+    for name in filter(scan.has, DEFAULT) if quantity is None else (quantity,):
         curves, left_out = scan.curves(name, include_untrusted)
         analysis.left_out += left_out
-        if len(curves) >= 2:
+        if len(curves) >= min(2, len(scan.sizes)):
             analysis.curves[name] = curves
             _analyse(analysis, name, curves)
+    if quantity is None:
+        _add_thermodynamics(analysis, include_untrusted)
     if not analysis.curves:
         raise ValueError(
             f"{folder}: fewer than two sizes have {LEAST_POINTS} temperatures with values to analyse; left out: "
@@ -128,8 +149,11 @@ def analyse_scan(folder: Path, quantity: str | None = None, *, include_untrusted
 
 
 def _analyse(analysis: Analysis, name: str, curves: list[Curve]) -> None:
-    way = ANALYSED[name]
-    start = None
+    way, start = ANALYSED[name], None
+    if len(curves) < 2:
+        if way.has_peak and (tops := _tried(analysis, name, lambda: peaks(curves))):
+            analysis.peaks[name] = tops
+        return
     if way.crosses and (crossed := _tried(analysis, name, lambda: crossings(curves))):
         analysis.crossings[name] = crossed
     for crossed in analysis.crossings.values():
@@ -141,6 +165,20 @@ def _analyse(analysis: Analysis, name: str, curves: list[Curve]) -> None:
         analysis.collapses[name] = found
     if way.has_peak and (tops := _tried(analysis, name, lambda: peaks(curves))):
         analysis.peaks[name] = tops
+
+
+def _add_thermodynamics(analysis: Analysis, include_untrusted: bool) -> None:
+    """Curves over T of each size, for which that can be computed."""
+    scan = analysis.scan
+    for size in scan.sizes:
+        points = [
+            Estimates.from_dict(point["estimates"], math.prod(point["shape"]))
+            for point in scan.points
+            if size_name(tuple(point["shape"])) == size
+            and (include_untrusted or (size, float(point["temperature"])) not in scan.untrusted)
+        ]
+        if len(points) >= LEAST_POINTS and (curves := _tried(analysis, size, lambda p=points: thermodynamics(p))):
+            analysis.thermodynamics[size] = curves
 
 
 def _tried(analysis: Analysis, name: str, compute: Callable[[], Result]) -> Result | None:

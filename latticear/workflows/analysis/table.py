@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from latticear.estimation.numbers import with_error
 from latticear.scaling import Collapse, CriticalPoint, Peaks
+from latticear.scaling.corrections import OF_POWER, OF_RATIO
 from latticear.tables import Table
 from latticear.workflows.analysis.run import ANALYSED, Analysis
 
@@ -44,7 +45,13 @@ def analysis_table(analysis: Analysis) -> Table:
         notes.append(f"unfinished: {len(scan.points)} of {scan.n_planned} points")
     if known is not None:
         notes.append(f"exact: {known.source}{'; ' + known.remark if known.remark else ''}")
-    notes.append("errors are statistical: corrections to scaling that these sizes do not show are not in them")
+    if analysis.collapses or any(tops.growth for tops in analysis.peaks.values()):
+        notes.append(
+            f"errors contain corrections to scaling of {OF_POWER:.0%} at the smallest size, {OF_RATIO:.0%} for "
+            f"dimensionless quantities, as far as the data allow them; analysis.json has their part"
+        )
+    if len(scan.sizes) == 1:
+        notes.append("one size: T_c and exponents need two or more")
     notes += [f"left out: {entry}" for entry in analysis.left_out[:MOST_LINES]]
     if len(analysis.left_out) > MOST_LINES:
         notes.append(f"left out: {len(analysis.left_out) - MOST_LINES} more, which analysis.json lists")

@@ -23,7 +23,24 @@ CAPTION = (
 )
 
 
-def scan_page(path: Path, settings: Tree, points: Sequence[Tree], figure: Path | None) -> str:
+OF_ANALYSIS = {
+    "crossing": "Quantities without a dimension, which cross near T_c; how the crossings approach their limit.",
+    "collapse": "Each quantity in the variables in which all sizes lie on one curve; hollow points are left out.",
+    "peaks": "The maxima and how their heights grow with the size.",
+    "thermodynamics": "Free energy, energy, entropy and heat capacity between the temperatures, with bands of one "
+    "standard deviation, beside exact curves where there are any.",
+}
+"""What each figure of an analysis shows."""
+
+
+def scan_page(
+    path: Path,
+    settings: Tree,
+    points: Sequence[Tree],
+    figure: Path | None,
+    analysis: Sequence[Path] = (),
+    note: str = "",
+) -> str:
     """The page of a scan as HTML.
 
     Args:
@@ -31,6 +48,8 @@ def scan_page(path: Path, settings: Tree, points: Sequence[Tree], figure: Path |
         settings: the contents of its scan.json.
         points: the results of the points that are finished, in the order of the table.
         figure: the PNG file of its figure; None if it is not drawn yet.
+        analysis: the PNG files of the figures of its analysis.
+        note: what a reader must know of the analysis.
     """
     config = next(iter(settings["configs"].values()))
     sizes, temperatures = settings["sizes"], settings["temperatures"]
@@ -39,7 +58,7 @@ def scan_page(path: Path, settings: Tree, points: Sequence[Tree], figure: Path |
         f"{name[0].upper()}{name[1:]} {', '.join(sizes)}: a scan from T = {temperatures[0]:g} to {temperatures[-1]:g}"
     )
     total = len(sizes) * len(temperatures)
-    lead = f"{len(points)} of {total} points, {settings['n']:,} samples at each, in {path}."
+    lead = f"{len(points)} of {total} points, {_drawn(settings)}, in {path}."
     estimates = [point["estimates"] for point in points]
     parts = [
         html.element("h1", html.escape(title)),
@@ -47,12 +66,26 @@ def scan_page(path: Path, settings: Tree, points: Sequence[Tree], figure: Path |
         banner_of(estimates, "points"),
         html.section("What was trained", html.definitions(_facts(settings, points))),
         html.section("Figure", html.figures([(figure, CAPTION, "wide")]) if figure else ""),
+        html.section("Finite-size scaling and thermodynamics", *_analysis(analysis, note)),
         html.section("Points", _table(points)),
         html.section("Can these be trusted?", *_distrusted(points)),
         html.section("What to do next", *_commands(path, len(points) < total)),
         footer(),
     ]
     return html.document(title, parts)
+
+
+def _drawn(settings: Tree) -> str:
+    """How many samples each point has, in words."""
+    goals = ", ".join(f"{name}={error}" for name, error in settings.get("error", {}).items())
+    return f"samples until the errors are {goals}" if goals else f"{settings['n']:,} samples at each"
+
+
+def _analysis(figures: Sequence[Path], note: str) -> list[str]:
+    if not figures:
+        return []
+    captioned = [(figure, OF_ANALYSIS.get(figure.stem, ""), "wide") for figure in figures]
+    return [html.element("p", html.escape(note)), html.figures(captioned)]
 
 
 def _facts(settings: Tree, points: Sequence[Tree]) -> list[tuple[str, str]]:
@@ -104,6 +137,7 @@ def _commands(path: Path, is_unfinished: bool) -> list[str]:
     lines = [
         ("All quantities of all points in Python; table.csv has the same for a spreadsheet:", opened),
         ("The page of one point, with its own figures:", f"latticear report {path}/SIZE/T..."),
+        ("Critical temperature, exponents and thermodynamics, also on this page:", f"latticear analyse {path}"),
         ("This page again:", f"latticear report {path}"),
     ]
     if is_unfinished:

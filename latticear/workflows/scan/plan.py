@@ -10,16 +10,20 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from latticear.estimation.goals import Wanted, goals_of
 from latticear.estimation.importance import MIN_SAMPLES
+from latticear.estimation.named.request import Request
+from latticear.estimation.precision import limits_of
 from latticear.files import check_folder
-from latticear.hamiltonians import check_temperature
+from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.models import AbstractModel, transfer_weights
 from latticear.runs.config import RunConfig, build_model, parse_config
 from latticear.runs.trees import Tree, config_tree
@@ -27,12 +31,15 @@ from latticear.targets.networks import NetworkChoice
 from latticear.workflows.grow import stage_training
 from latticear.workflows.scan.records import stored_settings
 
-__all__ = ["Plan", "Point", "Share", "plan_scan", "size_name"]
+__all__ = ["Plan", "Point", "Shape", "Share", "plan_scan", "refined_point", "size_name"]
 
 Shape = tuple[int, int]
 
 LENGTH = 8
 """Largest number of temperatures in a chain by default."""
+
+UNASKED = "correlation_length_per_size"
+"""What is measured unasked if there are several sizes."""
 
 STEPS_SHARE = 0.25
 """Number of training steps of the later points of a chain, as a fraction of the steps of the first point."""
@@ -68,21 +75,30 @@ class Plan(NamedTuple):
 
     Attributes:
         out: folder of all files of the scan.
-        n: number of samples at each point.
+        n: number of samples at each point; with wanted errors the largest number, None for no limit.
         chains: for each chain, its points in the order in which they are computed; chains are independent.
         settings: all settings that determine the results, as JSON values.
         choice: the network and why it was chosen; None if the user named it.
+        later: for each size, by ascending size, the config of a point that begins with the weights of another
+            temperature.
+        observables: names of `la.OBSERVABLES` to measure at each point.
+        error: wanted errors by name, until which each point draws samples; None for n samples.
+        minutes: with them, the largest time for each point.
     """
 
     out: Path
-    n: int
+    n: int | None
     chains: list[list[Point]]
     settings: Tree
     choice: NetworkChoice | None = None
+    later: Mapping[Shape, RunConfig] = MappingProxyType({})
+    observables: Sequence[str] = ()
+    error: Wanted | None = None
+    minutes: float | None = None
 
     @property
     def points(self) -> list[Point]:
-        """All points, in the order of the table: by size, then by ascending temperature."""
+        """All points of the grid, in the order of the table: by size, then by ascending temperature."""
         return sorted(itertools.chain.from_iterable(self.chains), key=lambda point: point.number)
 
 
@@ -113,9 +129,12 @@ def plan_scan(
     *,
     temperatures: Sequence[float],
     shapes: Sequence[Shape] = (),
-    n: int = 10_000,
+    n: int | None = 10_000,
     n_chains: int | None = None,
     one_network: bool = False,
+    observables: Sequence[str] = (),
+    error: Wanted | None = None,
+    minutes: float | None = None,
 ) -> Plan:
     """Plan a scan of sizes and temperatures; no file is written.
 
@@ -135,10 +154,14 @@ def plan_scan(
         values: further keys of the config, as for `config_tree`.
         temperatures: T, in units of the coupling, in any order.
         shapes: lattices (H, W); empty for the lattice of the config.
-        n: number of samples at each point.
+        n: number of samples at each point; with `error` the largest number, or None for no limit.
         n_chains: number of chains that the temperatures of a size are divided into; None for the smallest number for
             which no chain has more than 8 temperatures.
         one_network: whether to train one network for all temperatures of a size.
+        observables: names of `la.OBSERVABLES` to measure at each point. The correlation length divided by L is measured
+            unasked if there are several sizes and the system has it, since its curves cross at a critical point.
+        error: wanted errors by name, as in `la.estimate`: each point draws samples until they are reached.
+        minutes: with `error`, the largest time for each point; None for no limit.
 
     Raises:
         ValueError: for an invalid config or grid.
@@ -146,7 +169,10 @@ def plan_scan(
     """
     check_folder(out)
     temperatures = _distinct("temperature", sorted(map(check_temperature, temperatures)))
-    if n < MIN_SAMPLES:
+    if error is not None:
+        goals_of(error)
+        limits_of(n, minutes)
+    elif n is None or n < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {n}")
     stored = {size: tree["model"] for size, tree in stored_settings(out).get("configs", {}).items()}
     bases = _bases(config_tree(config_path, overrides, values), temperatures, shapes, one_network, stored)
@@ -168,7 +194,52 @@ def plan_scan(
     numbers = {key: k for k, key in enumerate(itertools.product(map(_shape, bases), temperatures))}
     make = _one_network if target.covers_range else _cooled
     chains = [make(out, group, segment, numbers) for group in groups for segment in segments]
-    return Plan(out, n, chains, settings, bases[0].choice)
+    more = {"observables": list(observables), "error": error, "minutes": minutes}
+    settings |= {key: value for key, value in more.items() if value}
+    later = {_shape(base): _later(base, stage) for group in groups for stage, base in enumerate(group)}
+    by_size = {_shape(base): later[_shape(base)] for base in bases}
+    measured = _measured(observables, [base.target.system for base in bases])
+    return Plan(out, n, chains, settings, bases[0].choice, by_size, measured, error, minutes)
+
+
+def _measured(observables: Sequence[str], systems: Sequence[AbstractHamiltonian]) -> list[str]:
+    """The observables that a user names, which all systems must have, and the one that is measured unasked."""
+    for system in systems:
+        Request.of(observables, system)
+    if len(systems) == 1 or UNASKED in observables:
+        return list(observables)
+    try:
+        for system in systems:
+            Request.of([UNASKED], system)
+    except ValueError:
+        return list(observables)
+    return [*observables, UNASKED]
+
+
+def refined_point(plan: Plan, shape: Shape, temperature: float, number: int, neighbours: Iterable[Point]) -> Point:
+    """A point between those of the grid; it begins with the weights of the nearest temperature of its size.
+
+    Args:
+        plan: the plan of the grid.
+        shape: (H, W), a size of the plan.
+        temperature: T.
+        number: number of the point.
+        neighbours: points of all sizes that are finished when this one begins.
+    """
+    config, record = plan.later[shape], _record(plan.out, shape, temperature)
+    nearest = min(
+        (point for point in neighbours if point.shape == shape),
+        key=lambda point: (abs(point.temperature - temperature), -point.temperature),
+    )
+    if config.target.covers_range:
+        return nearest._replace(number=number, temperature=temperature, record=record)
+    config = parse_config(config.to_dict() | {"temperature": temperature})
+    return Point(number, shape, temperature, _run(plan.out, shape, temperature), config, nearest.run, record)
+
+
+def _later(base: RunConfig, stage: int) -> RunConfig:
+    """The config of a point of a size that begins with the weights of a neighbour, or of the network of all of them."""
+    return base if base.target.covers_range else replace(base, training=_training(base, stage, True))
 
 
 def size_name(shape: Shape) -> str:
@@ -287,7 +358,7 @@ def _cooled(out: Path, group: list[RunConfig], temperatures: list[float], number
         for k, t in enumerate(reversed(temperatures)):
             shape = _shape(base)
             config = parse_config(base.to_dict() | {"temperature": t, "training": _training(base, stage, k > 0)})
-            run = out / size_name(shape) / f"T{_digits(t)}"
+            run = _run(out, shape, t)
             chain.append(Point(numbers[shape, t], shape, t, run, config, source, _record(out, shape, t)))
             source = run
     return chain
@@ -318,6 +389,10 @@ def _training(base: RunConfig, stage: int, has_neighbour: bool) -> Tree:
     if has_neighbour or stage:
         training["anneal"] = 0.0
     return training
+
+
+def _run(out: Path, shape: Shape, temperature: float) -> Path:
+    return out / size_name(shape) / f"T{_digits(temperature)}"
 
 
 def _record(out: Path, shape: Shape, temperature: float) -> Path:

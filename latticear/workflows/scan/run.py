@@ -3,15 +3,17 @@
     OUT/scan.json                     the settings of the scan
         8x8/T2.269/                   run directory of a point; with one network for all temperatures, 8x8/
         points/8x8-T2.269.json        results of a point; written when the point is finished
+        refined.json                  further temperatures, chosen from the results of the grid (`scan.refined`)
         table.h5  table.csv  scan.png  SHA256SUMS  report.html   written when all points are finished
 
 Several processes communicate through this folder alone: each process works on its share of the chains, and one that
-finds all points finished writes the table.
+finds all points finished chooses further temperatures, or writes the table.
 """
 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import shutil
 import time
@@ -37,9 +39,10 @@ from latticear.workflows.page.scan import scan_page
 from latticear.workflows.scan.figure import scan_figure
 from latticear.workflows.scan.plan import Plan, Point, Share, size_name
 from latticear.workflows.scan.records import SETTINGS, read_point, read_record, stored_settings, write_record
+from latticear.workflows.scan.refined import all_points, check_number, choose_round, read_refinement, want
 from latticear.workflows.scan.table import ScanTable, table_of
 from latticear.workflows.train import train_run
-from latticear.workflows.trained import Report
+from latticear.workflows.trained import Report, Say
 
 __all__ = ["finish_scan", "is_scan", "open_scan", "report_scan", "scan_run"]
 
@@ -57,8 +60,11 @@ TABLE = "table.csv"
 
 FIGURE, PAGE = "scan.png", "report.html"
 
+ANALYSIS, ANALYSED = "analysis.json", ("crossing", "collapse", "peaks", "thermodynamics")
+"""The file and the figures of an analysis, which the page shows if there is one."""
 
-def open_scan(plan: Plan, *, resume: bool, share: Share | None = None) -> None:
+
+def open_scan(plan: Plan, *, resume: bool, refine: int | None = None, share: Share | None = None) -> None:
     """Make the folder of a scan, or check that an existing folder belongs to the scan.
 
     The first process makes the folder; the other processes wait for it.
@@ -66,14 +72,18 @@ def open_scan(plan: Plan, *, resume: bool, share: Share | None = None) -> None:
     Args:
         plan: the plan of the scan.
         resume: whether to continue a scan whose folder exists.
+        refine: number of further temperatures, those of an earlier call included; None for as many as were wanted.
         share: share of this process; None for the share that torchrun has set.
 
     Raises:
         FileExistsError: if the folder exists and `resume` is False, or is not the folder of a scan.
         FileNotFoundError: if the first process does not make the folder in time.
-        ValueError: if the folder holds a scan with other settings.
+        ValueError: if the folder holds a scan with other settings, or for a number of further temperatures that cannot
+            be chosen.
     """
     rank = (share or Share.of_environment()).rank
+    if refine is not None:
+        check_number(plan, refine)
     settings, file = json.loads(json.dumps(plan.settings)), plan.out / SETTINGS
     if rank > 0:
         _wait_for(file)
@@ -83,10 +93,24 @@ def open_scan(plan: Plan, *, resume: bool, share: Share | None = None) -> None:
         raise FileExistsError(f"{plan.out} already exists; continue it with --resume or name another --out")
     for key, (new, old) in differences(settings, stored_settings(plan.out)).items():
         raise ValueError(f"{plan.out} holds another scan: {key} is {old!r} there, got {new!r}; name another --out")
+    if refine is not None:
+        with _locked(plan.out):
+            want(plan, refine)
 
 
-def scan_run(plan: Plan, *, resume: bool, report: Report, share: Share | None = None) -> Iterator[Tree]:
+def scan_run(
+    plan: Plan,
+    *,
+    resume: bool,
+    report: Report,
+    refine: int | None = None,
+    share: Share | None = None,
+    say: Say = lambda _: None,
+) -> Iterator[Tree]:
     """Compute the points of a scan that belong to the share of this process; yields the results of each point.
+
+    Further temperatures are computed in rounds: when all points are finished, the next temperatures are chosen from
+    their results. So all processes must run at the same time.
 
     The results of finished points are read from their files. A scan that was interrupted continues with the same
     results, bit for bit, except for the times.
@@ -95,7 +119,9 @@ def scan_run(plan: Plan, *, resume: bool, report: Report, share: Share | None = 
         plan: the plan of the scan.
         resume: whether to continue the scan if its folder exists.
         report: called with progress.
+        refine: number of further temperatures, those of an earlier call included; None for as many as were wanted.
         share: share of this process; None for the share that torchrun has set.
+        say: called with a line when temperatures are chosen, and where none can be.
 
     Yields:
         `shape`, `temperature`, `steps` and `seconds` of the training, `estimates` as in estimates.json, and
@@ -107,12 +133,51 @@ def scan_run(plan: Plan, *, resume: bool, report: Report, share: Share | None = 
         KeyboardInterrupt: if a signal stopped the scan; a later call continues it.
     """
     share = share or Share.of_environment()
-    open_scan(plan, resume=resume, share=share)
+    open_scan(plan, resume=resume, refine=refine, share=share)
     if resolve_device(plan.points[0].config.device).type == "cuda":
         torch.cuda.set_device(share.local % torch.cuda.device_count())
     for chain in plan.chains[share.rank :: share.world]:
         for point in chain:
-            yield _done(point, plan.n, report)
+            yield _done(point, plan, report)
+    for new in _rounds(plan, report, say):
+        for point in new[share.rank :: share.world]:
+            yield _done(point, plan, report)
+
+
+def _rounds(plan: Plan, report: Report, say: Say) -> Iterator[list[Point]]:
+    """The points of each round of further temperatures, which do not depend on each other."""
+    known = {point.record for point in plan.points}
+    for k in itertools.count():
+        refinement = read_refinement(plan.out)
+        if k == len(refinement.rounds):
+            if refinement.missing <= 0:
+                return
+            _wait_for_points(plan, report)
+            try:
+                _choose(plan, k, say)
+            except ArithmeticError as error:
+                say(str(error))
+                return
+        new = [point for point in all_points(plan, k + 1) if point.record not in known]
+        known |= {point.record for point in new}
+        yield sorted(new, key=lambda point: point.number)
+
+
+def _wait_for_points(plan: Plan, report: Report) -> None:
+    """Wait until other processes have finished their points."""
+    points = all_points(plan)
+    while left := sum(not point.record.exists() for point in points):
+        report(len(points) - left, len(points), f"waiting for {left} points of other processes")
+        time.sleep(0.2)
+
+
+def _choose(plan: Plan, k: int, say: Say) -> None:
+    """Choose round k, unless another process has done so; what was made of the points so far is made again later."""
+    with _locked(plan.out):
+        if len(read_refinement(plan.out).rounds) == k:
+            for name in (TABLE, FIGURE, "table.h5"):
+                (plan.out / name).unlink(missing_ok=True)
+            say(choose_round(plan))
 
 
 def finish_scan(plan: Plan, *, report: Report, share: Share | None = None) -> ScanTable | None:
@@ -126,10 +191,11 @@ def finish_scan(plan: Plan, *, report: Report, share: Share | None = None) -> Sc
     Returns:
         The table; None if other processes have not finished their points, or one of them has written the table.
     """
-    points, share = plan.points, share or Share.of_environment()
+    points, share = all_points(plan), share or Share.of_environment()
     if not all(point.record.exists() for point in points):
         return None
-    temperatures, shapes = plan.settings["temperatures"], list(dict.fromkeys(point.shape for point in points))
+    shapes = list(dict.fromkeys(point.shape for point in points))
+    temperatures = [point.temperature for point in points if point.shape == shapes[0]]
     table = table_of(shapes, temperatures, [read_point(point.record) for point in points])
     with _locked(plan.out):
         if all((plan.out / name).exists() for name in (FIGURE, "table.h5", TABLE)):
@@ -159,13 +225,24 @@ def report_scan(folder: Path) -> Path:
         OSError: if a file cannot be read or written.
     """
     settings = read_record(folder / SETTINGS, ("configs", "sizes", "temperatures", "n", "chains"))
+    settings["temperatures"] = sorted([*settings["temperatures"], *read_refinement(folder).temperatures])
     points = [read_point(file) for file in (folder / "points").glob("*.json")]
     order = {size: k for k, size in enumerate(settings["sizes"])}
     points.sort(key=lambda point: (order[size_name(point["shape"])], point["temperature"]))
     figure = folder / FIGURE
-    page = scan_page(folder, settings, points, figure if figure.exists() else None)
+    page = scan_page(folder, settings, points, figure if figure.exists() else None, *_analysis_of(folder, len(points)))
     write_atomically(folder / PAGE, page.encode())
     return folder / PAGE
+
+
+def _analysis_of(folder: Path, n_points: int) -> tuple[list[Path], str]:
+    """The figures of the analysis of a scan, none if there is none, and how many points it has."""
+    if not (folder / ANALYSIS).exists():
+        return [], ""
+    analysed = read_record(folder / ANALYSIS, ("points",), "make it again with latticear analyse")["points"]
+    figures = [path for name in ANALYSED if (path := folder / f"{name}.png").exists()]
+    again = "" if analysed == n_points else f"; there are {n_points} now: latticear analyse {folder} takes them all"
+    return figures, f"From {analysed} points by latticear analyse{again}. The numbers are in {ANALYSIS}."
 
 
 def _wait_for(file: Path) -> None:
@@ -187,7 +264,7 @@ def _make(folder: Path, settings: Tree) -> None:
     temporary.rename(folder)
 
 
-def _done(point: Point, n: int, report: Report) -> Tree:
+def _done(point: Point, plan: Plan, report: Report) -> Tree:
     """The results of a point, read from its file or computed."""
     if point.record.exists():
         return read_point(point.record)
@@ -199,7 +276,7 @@ def _done(point: Point, n: int, report: Report) -> Tree:
         point.run, None, (), point.config.to_dict(), resume=True, report=named_report, source=point.source
     ):
         raise KeyboardInterrupt
-    row = _evaluated(point, n, named_report)
+    row = _evaluated(point, plan, named_report)
     write_record(point.record, row)
     return row
 
@@ -208,15 +285,18 @@ def _is_trained(point: Point) -> bool:
     return point.run.exists() and "finished" in RunDirectory(point.run).read_json("environment.json")
 
 
-def _evaluated(point: Point, n: int, report: Report) -> Tree:
+def _evaluated(point: Point, plan: Plan, report: Report) -> Tree:
     """The results of a point whose network is trained."""
     is_range = point.config.target.covers_range
     seed = (point.config.seed + point.number) % 2**63  # another seed for each point, so that errors are independent
     results = estimate_run(
         point.run,
-        n,
+        plan.n,
         temperatures=[point.temperature] if is_range else None,
         method=None,
+        observables=plan.observables,
+        error=plan.error,
+        minutes=plan.minutes,
         data=None,
         seed=seed,
         device=point.config.device,

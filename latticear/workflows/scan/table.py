@@ -10,7 +10,8 @@ For each size and temperature the table has these columns, where NAME is each qu
                                                value is missing, else NaN; there are no such columns for free energy,
                                                entropy and log_z, which chains do not give
 
-Further columns are `ess`; `reliable`, 1, or 0 if the error bars cannot be trusted; and `steps` and `seconds` of the
+Further observables have NAME, NAME_error and NAME_exact; those of several numbers have NAME_0, NAME_1, ... Further
+columns are `ess`; `reliable`, 1, or 0 if the error bars cannot be trusted; and `steps` and `seconds` of the
 training. With one network for a range of temperatures, `steps` and `seconds` are those of this network at each point.
 """
 
@@ -28,6 +29,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from latticear.estimation.estimates import DIAGNOSTICS
 from latticear.exact.result import QUANTITIES
 
 __all__ = ["ScanTable", "row_of", "table_of"]
@@ -100,6 +102,7 @@ _WHOLE = {"reliable", "steps"}
 
 _OF_ESTIMATES = {"": "value", "_error": "error", "_exact": "exact"}
 _OF_CHAINS = {"_monte_carlo": "value", "_monte_carlo_error": "error"}
+_NOT_FURTHER = {*QUANTITIES, *DIAGNOSTICS, "correlation", "diagnostics"}
 _NEEDS_Z = {"free_energy_per_site", "entropy_per_site", "log_z"}
 
 
@@ -116,6 +119,9 @@ def row_of(record: Mapping[str, Any]) -> Row:
         row |= {name + suffix: _number(estimates[name].get(key)) for suffix, key in _OF_ESTIMATES.items()}
         if name not in _NEEDS_Z:
             row |= {name + suffix: _number(chains.get(name, {}).get(key)) for suffix, key in _OF_CHAINS.items()}
+    for name, entry in estimates.items():
+        if isinstance(entry, dict) and "value" in entry and name not in _NOT_FURTHER:
+            row |= _further(name, entry)
     ess = estimates["ess"]["value"] if "ess" in estimates else estimates["diagnostics"].get("ess")
     return row | {
         "ess": _number(ess),
@@ -125,13 +131,25 @@ def row_of(record: Mapping[str, Any]) -> Row:
     }
 
 
+def _further(name: str, entry: Mapping[str, Any]) -> Row:
+    """The columns of an observable that is not measured in every scan."""
+    size = np.size(entry["value"])
+    names = [name] if np.ndim(entry["value"]) == 0 else [f"{name}_{k}" for k in range(size)]
+    row: Row = {}
+    for suffix, key in _OF_ESTIMATES.items():
+        numbers = np.ravel(entry[key]).tolist() if entry.get(key) is not None else [None] * size
+        row |= {each + suffix: _number(number) for each, number in zip(names, numbers, strict=True)}
+    return row
+
+
 def table_of(
     shapes: Sequence[tuple[int, int]], temperatures: Sequence[float], records: Sequence[Mapping[str, Any]]
 ) -> ScanTable:
     """Build the table from one record for each size and temperature; the temperature varies fastest."""
     rows = [row_of(record) for record in records]
     size = len(shapes), len(temperatures)
-    columns = {name: np.array([row[name] for row in rows], dtype=np.float64).reshape(size) for name in rows[0]}
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: np.array([row.get(name, math.nan) for row in rows], np.float64).reshape(size) for name in names}
     return ScanTable(list(shapes), list(temperatures), columns)
 
 
