@@ -19,13 +19,13 @@ from latticear.estimation.at_composition import at_composition
 from latticear.estimation.columns import Columns
 from latticear.estimation.completion import complete
 from latticear.estimation.estimates import Estimates, quiet, with_rarity
-from latticear.estimation.goals import Wanted, goals_of
+from latticear.estimation.goals import Wanted
 from latticear.estimation.inputs import MIN_SAMPLES
 from latticear.estimation.judgement import Asked, asked_check, infer, judge
 from latticear.estimation.measurement import Measurement, measurements
 from latticear.estimation.moments import WeightedMoments
 from latticear.estimation.named.request import Observables, Request
-from latticear.estimation.precision import Report, limits_of, reach, state_precision, unreported
+from latticear.estimation.precision import Report, Until, reach, state_precision
 from latticear.estimation.quantity import Estimate, Value
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.replicates import (
@@ -132,26 +132,24 @@ def estimate(
         Nicoli et al., "Asymptotically unbiased estimation of physical observables with neural samplers",
         Phys. Rev. E 101 (2020) 023304, arXiv 1910.13496.
     """
-    if error is None and (n, minutes, report) != (None, None, None):
-        raise ValueError("n, minutes and report say how far to go on until an error is reached: give error as well")
+    until = Until.of(error, n, minutes, report)
     with quiet():
-        if error is None:
+        if until is None:
             options: dict[str, Any] = {"observables": observables, "exact": [exact], "processes": processes}
             result = reweight(samples, hamiltonian, [temperature], **options)[0]
         else:
-            goals, limits = goals_of(error), limits_of(n, minutes)
             temperature = check_temperature(temperature)
             if isinstance(samples, AbstractModel):
-                samples = samples.sample_batches(limits.largest, seed=seed, processes=processes)
+                samples = samples.sample_batches(until.limits.largest, seed=seed, processes=processes)
             weighed = Reweighting(hamiltonian, [temperature], observables, [exact])
             parts = measurements(samples, hamiltonian, [temperature], weighed.request, processes=processes)
-            reached = reach(parts, weighed, goals, limits, processes=processes, report=report or unreported)
+            reached = reach(parts, weighed, until.goals, until.limits, processes=processes, report=until.report)
             result = reached.results[0]
         found = asked_check(check, result, hamiltonian, observables)
     if found is not None:
         judge(result, found)
-    if error is not None:
-        state_precision(reached, limits)
+    if until is not None:
+        state_precision(reached, until.limits)
     result.warn()
     return result
 
