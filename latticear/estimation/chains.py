@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from latticear.estimation.completion import complete
 from latticear.estimation.estimates import JUDGED, Estimates, with_rarity
 from latticear.estimation.measurement import Measurement, measurements, observed
 from latticear.estimation.named.request import Observables, Request
+from latticear.estimation.pairs.listening import add_chain_pairs, chain_pairs, heard
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.replicates import chain_replicates
@@ -78,6 +80,10 @@ def neural_mcmc(
     """
     temperature, seed = check_temperature(temperature), check_seed(seed)
     request = Request.of(observables, hamiltonian)
+    tokens: list[Tensor] = []
+    pairs = chain_pairs(request, hamiltonian)
+    if pairs:
+        samples = _kept(samples, tokens)
     parts = list(measurements(samples, hamiltonian, [temperature], request))
     if any(part.log_q is None for part in parts):
         raise ValueError(
@@ -115,7 +121,19 @@ def neural_mcmc(
         },
         method="mcmc",
     )
+    for each in pairs:
+        every = torch.cat(tokens)
+        for row in held:
+            each.add(every[torch.from_numpy(row)])
+        add_chain_pairs(found, each)
     return complete(at_composition(found, hamiltonian), hamiltonian, request, None if parts[0].held else known)
+
+
+def _kept(samples: Samples | Iterable[Samples], tokens: list[Tensor]) -> Iterator[Samples]:
+    """The batches, whose tokens are added to a list once they have been checked."""
+    for batch in [samples] if isinstance(samples, Samples) else samples:
+        yield batch
+        tokens.append(batch.tokens.cpu())
 
 
 def estimate_chains(
@@ -147,7 +165,9 @@ def estimate_chains(
     temperature = check_temperature(temperature)
     request = Request.of(observables, hamiltonian)
     parts: list[Measurement] = []
-    for part in measurements(batches, hamiltonian, [temperature], request, chunk=None, made_at=temperature):
+    pairs = chain_pairs(request, hamiltonian)
+    every = heard(batches, pairs, hamiltonian, [temperature])
+    for part in measurements(every, hamiltonian, [temperature], request, chunk=None, made_at=temperature):
         if parts and len(part.energy) < len(parts[0].energy):
             break
         parts.append(part)
@@ -160,6 +180,8 @@ def estimate_chains(
     found = estimates_of_chains(
         energy, m, balance, series, odd, hamiltonian.n_sites, temperature, known, {}, thermalization=thermalization
     )
+    for each in pairs:
+        add_chain_pairs(found, each)
     return complete(at_composition(found, hamiltonian), hamiltonian, request, None if parts[0].held else known)
 
 

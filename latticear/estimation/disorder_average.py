@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from latticear.arguments import described
 from latticear.arrays import Array
 from latticear.estimation.estimates import DIAGNOSTICS, Estimates
+from latticear.estimation.named.overlaps import glass_binder
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.replicates import Replicates, jackknife_error, source_of
 from latticear.estimation.verdict import NOT_TRUSTED, TRUSTED
@@ -20,9 +21,6 @@ __all__ = ["disorder_average"]
 
 FEWEST = 10
 """Smallest number of instances whose scatter tells an error to better than a quarter."""
-
-RATIOS = {"overlap_binder_cumulant": "overlap_fourth", "glass_correlation_length": "glass_susceptibility_k"}
-"""Quantities that are functions of averages over instances, and what they need."""
 
 
 def disorder_average(estimates: Iterable[Estimates]) -> Estimates:
@@ -35,8 +33,8 @@ def disorder_average(estimates: Iterable[Estimates]) -> Estimates:
     instances do.
 
     `overlap_binder_cumulant` is the ratio of averages, `(3 - [q^4] / [q^2]^2) / 2`, and `glass_correlation_length`
-    follows from averaged susceptibilities, both with a jackknife over instances, which keeps the covariances. The result
-    has replicates without one instance each, so that `la.derived(average, fn)` gives any function of disorder averages.
+    follows from averaged susceptibilities, both with a jackknife over instances, which keeps the covariances. The
+    result has replicates without one instance each, so that `la.derived(average, fn)` gives any function of averages.
 
     Args:
         estimates: estimates of at least two instances at one temperature, each an `Estimates` as the estimators return
@@ -66,8 +64,8 @@ def disorder_average(estimates: Iterable[Estimates]) -> Estimates:
         errors = np.stack([np.asarray(each[name].error, dtype=float) for each in sets])
         thermal = np.sqrt((errors**2).sum(0)) / n
         found[name] = _estimate(array.mean(0), array.std(0, ddof=1) / math.sqrt(n), n, thermal)
-    _add_ratios(found, left, n)
-    sources = [np.frombuffer(_source(each), dtype=np.uint8) for each in sets]
+    _add_ratios(found, left, values)
+    sources = [np.frombuffer(_source(each), dtype=np.uint8).astype(np.float64) for each in sets]
     result = Estimates(
         {name: _with_reasons(name, found[name], sets) for name in found},
         temperature=sets[0].temperature,
@@ -117,28 +115,28 @@ def _source(estimates: Estimates) -> bytes:
 def _estimate(value: Array, error: Array, n: int, thermal: Array | None) -> Estimate:
     numbers: dict[str, Any] = {"value": value, "error": error, "thermal_error": thermal}
     numbers = {key: each if each is None or np.ndim(each) else float(each) for key, each in numbers.items()}
-    return Estimate(**numbers, n=n, ess=1.0, jackknife_error=numbers["error"])
+    return Estimate(**numbers, n=n, ess=1.0)
 
 
-def _add_ratios(found: dict[str, Estimate], left: dict[str, Array], n: int) -> None:
-    """Replace averages of ratios by ratios of averages."""
-    for name, needed in RATIOS.items():
-        if name not in found:
-            continue
-        if needed not in found:
-            found.pop(name)
-            left.pop(name)
-            continue
-        whole = _ratio(name, {key: np.asarray(each.value) for key, each in found.items()})
-        left[name] = _ratio(name, left)
-        found[name] = _estimate(whole, jackknife_error(left[name]), n, None)
-
-
-def _ratio(name: str, averages: Mapping[str, Array]) -> Array:
+def _add_ratios(found: dict[str, Estimate], left: dict[str, Array], values: Mapping[str, Array]) -> None:
+    """Replace averages of ratios by ratios of averages, of one instance less for each replicate."""
+    whole = {name: np.asarray(each.value) for name, each in found.items()}
+    functions: dict[str, Callable[[Mapping[str, Array]], Array]] = {"overlap_binder_cumulant": glass_binder}
+    length = "glass_correlation_length"
     with np.errstate(divide="ignore", invalid="ignore"):
-        if name == "overlap_binder_cumulant":
-            return np.asarray((3 - averages["overlap_fourth"] / averages["overlap_squared"] ** 2) / 2)
-        raise AssertionError(name)
+        if length in found:  # the unit follows from any instance: that length is not linear in the susceptibilities
+            unit = np.nanmedian(values[length] / _reduced(values))
+            functions[length] = lambda a: unit * _reduced(a)
+        for name, fn in functions.items():
+            if name in found:
+                left[name] = np.asarray(fn(left))
+                n = len(left[name])
+                found[name] = _estimate(np.asarray(fn(whole)), jackknife_error(left[name]), n, None)
+
+
+def _reduced(a: Mapping[str, Array]) -> Array:
+    """The correlation length of the overlap in units of 1 / (2 sin(k / 2))."""
+    return np.asarray(np.sqrt(a["glass_susceptibility"] / a["glass_susceptibility_k"] - 1))
 
 
 def _with_reasons(name: str, estimate: Estimate, sets: list[Estimates]) -> Estimate:

@@ -24,6 +24,7 @@ from latticear.estimation.judgement import Asked, asked_check, infer, judge
 from latticear.estimation.measurement import measurements
 from latticear.estimation.moments import WeightedMoments
 from latticear.estimation.named.request import Observables, Request
+from latticear.estimation.pairs.listening import add_weighted_pairs, heard, weighted_pairs
 from latticear.estimation.quantity import Estimate, Value
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.replicates import (
@@ -150,6 +151,8 @@ def reweight(
     columns = Columns()
     held, seen, n_repeated = False, set[int](), 0
     request = Request.of(observables, hamiltonian)
+    pairs = weighted_pairs(request, hamiltonian, len(temperatures), processes)
+    samples = heard(samples, pairs, hamiltonian, temperatures)
     for part in measurements(samples, hamiltonian, temperatures, request, processes=processes):
         if part.log_q is None:
             raise ValueError(
@@ -200,10 +203,12 @@ def reweight(
                 source=source,
             )
         )
-    for result, asymmetries, given in zip(results, odd, references, strict=True):
+    for k, (result, asymmetries, given) in enumerate(zip(results, odd, references, strict=True)):
         for name, asymmetry in asymmetries.items():
             result[name] = with_asymmetry(result[name], *asymmetry.result())
         infer(at_composition(result, hamiltonian), Anywhere(hamiltonian, result.temperature, request))
+        if pairs:
+            add_weighted_pairs(result, pairs[k])
         known = reference(given, hamiltonian, result.temperature, held=held)
         complete(result, hamiltonian, request, None if held else known).warn()
     return results

@@ -17,7 +17,7 @@ from latticear.exact.strip import find_strip
 from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian
 from latticear.tables import Table
 
-__all__ = ["GroundState", "TOLERANCE", "energy_unit", "exact_ground_state"]
+__all__ = ["TOLERANCE", "GroundState", "energy_unit", "exact_ground_state"]
 
 TOLERANCE = 1e-9
 """Energies that differ by less than this, in units of the largest bond energy, are taken to be equal."""

@@ -34,6 +34,8 @@ class AbstractObservable(ABC):
         parts: names of what it measures or derives only because `quantities` need it; they are left out of the results.
         even: whether no value changes under a flip of all spins, token -> q - 1 - token. The values of others are
             compared with those of the flipped configurations, which shows chains that have seen one of two phases.
+        of_pairs: whether it belongs to pairs of configurations: `measure` then returns nothing, and what listens to the
+            batches (`latticear.estimation.pairs.listening`) adds the averages on which `functions` build.
         of_temperature: whether the values of a configuration depend on the temperature of the target.
     """
 
@@ -42,6 +44,7 @@ class AbstractObservable(ABC):
     parts: tuple[str, ...] = ()
     even: ClassVar[bool] = False
     of_temperature: ClassVar[bool] = False
+    of_pairs: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

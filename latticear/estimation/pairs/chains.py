@@ -48,9 +48,9 @@ class ChainPairs:
     @property
     def rows(self) -> Array:
         """`(T, R, K)`: of each configuration the average over its pairs with the other chains at the same time."""
-        return np.stack(self._rows)
+        return self.overlap.completed(np.stack(self._rows))
 
     @property
     def apart(self) -> Array:
         """`(T, R // 2, K)`: of chains 0 and 1, 2 and 3, ...: pairs that have no chain in common."""
-        return np.stack(self._apart)
+        return self.overlap.completed(np.stack(self._apart))

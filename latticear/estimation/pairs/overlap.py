@@ -6,6 +6,7 @@ Index suffixes: a, b configurations of two batches, n site and component of its 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,8 @@ EXACT_IN_SINGLE = 2**24
 """Sums of integers up to this size are exact in single precision."""
 
 
-class Encoded(NamedTuple):
+@dataclass(frozen=True)
+class Encoded:
     """Configurations as the products of a comparison need them.
 
     Attributes:
@@ -55,7 +57,7 @@ class Compared(NamedTuple):
 
     Attributes:
         level_ab: `(A, B)`, the level of the overlap.
-        scalars: `(n_scalars, A, B)`, in the order of `Overlap.scalars`.
+        scalars: `(n, A, B)`, in the order of `Overlap.scalars`, without powers of q that follow from the level.
     """
 
     level_ab: Ints
@@ -76,7 +78,9 @@ class Overlap:
         levels: `(K,)`, the values of q: all that there are, -1, -1 + 2/N, ..., 1 for Ising spins; the centres of equal
             bins where there are too many.
         exact_levels: whether q has no other values than these.
-        scalars: names of the numbers that are measured of each pair, besides the level of its overlap.
+        scalars: names of the numbers that belong to each pair, besides the level of its overlap.
+        n_columns: number of levels and of scalars that are measured; where all values of q are levels, its powers
+            follow from these (`completed`).
         wave: size |k| of the smallest wave vectors, 2 pi / L; None where no direction is periodic, or the lattice is
             not square.
     """
@@ -92,10 +96,26 @@ class Overlap:
         self._dtype = torch.float32 if whole and size < EXACT_IN_SINGLE else torch.float64
         self.wave, self._phases = _waves(joint)
         self.scalars = (
-            *(() if self.exact_levels else POWERS),
-            *("link_overlap", "link_overlap_squared"),
-            *(("overlap_squared_k",) if self._phases else ()),
+            *POWERS,
+            "link_overlap",
+            "link_overlap_squared",
+            *(["overlap_squared_k"] if self._phases else []),
         )
+
+        self.n_columns = len(self.levels) + len(self.scalars) - (len(POWERS) if self.exact_levels else 0)
+
+    def completed(self, columns: Array, power: int = 1) -> Array:
+        """Sums over pairs of levels and measured scalars, `(..., n_columns)`, with those of the powers of q.
+
+        Args:
+            columns: sums of one number for each pair whose overlap has a level, and of the scalars.
+            power: power of the scalars that is summed.
+        """
+        if not self.exact_levels:
+            return columns
+        k = len(self.levels)
+        powers = [columns[..., :k] @ self.levels ** (power * each) for each in POWERS.values()]
+        return np.concatenate([columns[..., :k], np.stack(powers, -1), columns[..., k:]], -1)
 
     def encode(self, tokens: Tensor) -> Encoded:
         """Configurations `(B, ...)` in the form in which they are compared."""

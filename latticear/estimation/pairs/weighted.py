@@ -88,13 +88,14 @@ class WeightedPairs:
         self.overlap = overlap
         self.n = 0
         self._top = -np.inf
-        self._k, n = len(overlap.levels), len(overlap.levels) + len(overlap.scalars)
+        self._k = len(overlap.levels)
+        n = self._k + len(overlap.scalars)
         self._tiles: deque[_Tile] = deque()
         self._rest: list[tuple[Encoded, Array]] = []
         self._step, self._done = 1, 0
         self._sums, self._weights = np.zeros((MOST, n)), np.zeros(MOST)
         self._powers = np.zeros((7, n))
-        self._pairs = np.zeros((3, n))
+        self._pairs, self._pair_weight = np.zeros((2, overlap.n_columns)), 0.0
         self._range = np.full(n, np.inf), np.full(n, -np.inf)
 
     def add(self, tokens: Tensor, log_w: Array) -> None:
@@ -132,7 +133,8 @@ class WeightedPairs:
         scale = 2 / total  # each pair is in the sums of both of its samples
         second = np.maximum(x2 - 2 * value * xy + value**2 * y2, 0) * scale**2
         third = (x3 - 3 * value * x2y + 3 * value**2 * xy2 - value**3 * y3) * scale**3
-        of_pairs = (self._pairs[0] - 2 * value * self._pairs[1] + value**2 * self._pairs[2]) * scale**2
+        squares, plain = self.overlap.completed(self._pairs[0], 2), self.overlap.completed(self._pairs[1])
+        of_pairs = (squares - 2 * value * plain + value**2 * self._pair_weight) * scale**2
         variance = np.maximum(second - of_pairs, second / 2) * self.n / (self.n - 1)
         low, high = self._range
         still = high - low <= ROUNDING * np.abs(high)
@@ -143,7 +145,9 @@ class WeightedPairs:
             places = edges[:-1] // self._step
             x, y = np.add.reduceat(sums, places), np.add.reduceat(weights, places)
             with np.errstate(divide="ignore", invalid="ignore"):  # one block may have all of the weight
-                blocks = (x.sum(0) - x) / (total - y)[:, None]
+                changes = 2 * (x - value * y[:, None]) / (total - y)[:, None]  # a block is in the sums of others, too
+            once = np.sqrt(np.divide(variance, second, out=np.ones_like(second), where=second > 0))
+            blocks = value - once * changes  # what the pairs contribute twice is in the changes, too
         reach = np.maximum(high - value, value - low) * 2
         return PairAverages(value, error, events, reach, blocks)
 
@@ -155,7 +159,7 @@ class WeightedPairs:
 
     def _append(self, encoded: Encoded, w: Array) -> None:
         """Compare a new tile with itself and with those before it."""
-        tile = _Tile(encoded, w, np.zeros((len(w), self._sums.shape[1])), np.zeros(len(w)))
+        tile = _Tile(encoded, w, np.zeros((len(w), self.overlap.n_columns)), np.zeros(len(w)))
         self._meet(tile, tile)
         for other in self._tiles:
             self._meet(tile, other)
@@ -191,14 +195,15 @@ class WeightedPairs:
         self._pairs[:2, :k] += _counted(compared.level_ab, rows, k, k)[0]
         self._pairs[0, k:] += (compared.scalars**2 @ w_b) @ w_a
         self._pairs[1, k:] += (compared.scalars @ w_b) @ w_a
-        self._pairs[2] += w_a.sum() * w_b.sum() - (w_a @ w_b if a is b else 0.0)
+        self._pair_weight += w_a.sum() * w_b.sum() - (w_a @ w_b if a is b else 0.0)
 
     def _finish(self, tile: _Tile) -> None:
         """Add the sums of a tile whose samples have met all of their partners."""
-        rows = tile.sums / np.maximum(tile.weight, TINY)[:, None]
+        sums = self.overlap.completed(tile.sums)
+        rows = sums / np.maximum(tile.weight, TINY)[:, None]
         np.minimum(self._range[0], rows.min(0), out=self._range[0])
         np.maximum(self._range[1], rows.max(0), out=self._range[1])
-        x, y = tile.w[:, None] * tile.sums, tile.w * tile.weight
+        x, y = tile.w[:, None] * sums, tile.w * tile.weight
         z = y[:, None]
         for power, value in zip(self._powers, (x**2, x * z, z**2, x**3, x**2 * z, x * z**2, z**3), strict=True):
             power += value.sum(0)
@@ -224,6 +229,7 @@ class WeightedPairs:
             self._powers[:3] *= factor**4
             self._powers[3:] *= factor**6
             self._pairs *= factor**4
+            self._pair_weight *= factor**4
         self._top = top
 
 
@@ -237,7 +243,8 @@ def _weights(a: _Tile, b: _Tile, w_b: Array) -> Array:
 
 def _counted(place: Ints, w_ab: Array, size: int, k: int) -> Array:
     """The weights summed by place, in rows of k."""
-    return np.bincount(place.ravel(), w_ab.ravel(), minlength=size).reshape(-1, k)
+    counts: Array = np.bincount(place.ravel(), w_ab.ravel(), minlength=size)
+    return counts.reshape(-1, k)
 
 
 def _joined(parts: list[tuple[Encoded, Array]]) -> tuple[Encoded, Array]:
