@@ -2,6 +2,5 @@
 
 from latticear.estimation.named.base import AbstractObservable
 from latticear.estimation.named.choice import OBSERVABLES
-from latticear.estimation.named.structure_factor import StructureFactor
 
-__all__ = ["OBSERVABLES", "AbstractObservable", "StructureFactor"]
+__all__ = ["OBSERVABLES", "AbstractObservable"]
