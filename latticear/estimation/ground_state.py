@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -80,7 +81,7 @@ def _searched(hamiltonian: AbstractHamiltonian, n: int, seed: int) -> GroundStat
     """The lowest energy among configurations of replicas that were cooled and heated."""
     size = _scale(hamiltonian)
     energy, tokens = float("inf"), None
-    schedule = {"n_chains": N_CHAINS, "thermalization": SWEEPS, "thinning": 1}
+    schedule: dict[str, Any] = {"n_chains": N_CHAINS, "thermalization": SWEEPS, "thinning": 1}
     for batch in monte_carlo(hamiltonian, COLD * size, n=n, method=SEARCH, seed=seed, **schedule):
         energies = hamiltonian.token_energy(batch.tokens)
         best = int(energies.argmin())

@@ -87,12 +87,9 @@ def _sweep(strip: Strip, starts: Ints, tolerance: float) -> tuple[float, int]:
         states = states.shift(strip.row_energies(row)[:, None])
     if strip.wraps:
         states = states.shift(strip.pair_energies(strip.n_rows - 1, starts))
-    energy = float(states.energy.min())
-    equal = states.energy <= energy + tolerance
-    number = 0
-    for k, digit in enumerate(states.digits):
-        number += sum(digit[equal].tolist()) * BASE**k
-    return energy, number
+    least = float(states.energy.min())
+    equal = states.energy <= least + tolerance
+    return least, sum(sum(digit[equal].tolist()) * BASE**k for k, digit in enumerate(states.digits))
 
 
 def _replace_site(states: Lowest, replacement: Replacement, tolerance: float) -> Lowest:

@@ -243,7 +243,7 @@ def _weights(a: _Tile, b: _Tile, w_b: Array) -> Array:
 
 def _counted(place: Ints, w_ab: Array, size: int, k: int) -> Array:
     """The weights summed by place, in rows of k."""
-    counts: Array = np.bincount(place.ravel(), w_ab.ravel(), minlength=size)
+    counts = np.bincount(place.ravel(), w_ab.ravel(), minlength=size).astype(np.float64)
     return counts.reshape(-1, k)
 
 
