@@ -48,7 +48,7 @@ def overlaps(
         What `la.estimate` (or `la.estimate_chains`) returns, with `overlap_distribution` (its `labels` have the values
         of q), `overlap`, `overlap_squared`, `overlap_fourth`, `overlap_binder_cumulant`, `glass_susceptibility`,
         `link_overlap`, `link_overlap_squared` and, on periodic square lattices, `glass_susceptibility_k` and
-        `glass_correlation_length`: see `la.estimation.named.Overlaps`.
+        `glass_correlation_length`: see `la.OBSERVABLES["overlap"]`.
 
     Raises:
         ValueError: as `la.estimate`; for a single chain, or a single batch of samples without log_q, which does not

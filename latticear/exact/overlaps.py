@@ -18,17 +18,17 @@ __all__ = ["MOST_PAIRED", "MOST_TRANSFORMED", "pair_average", "takes_pairs"]
 MOST_TRANSFORMED = 2**20
 """Largest number of configurations of spins -1, +1, whose pairs are summed by a transform."""
 
-MOST_PAIRED = 2**11
+MOST_PAIRED = 2**10
 """Largest number of configurations of other systems, whose pairs are summed one by one."""
 
 CHUNK = 2**15
 
 
 def takes_pairs(hamiltonian: AbstractHamiltonian, share: float = 1.0) -> bool:
-    """Whether the pairs of configurations of a system can be summed, by this share of the work that is allowed."""
+    """Whether the pairs of configurations can be summed, for spins -1, +1 with this share of the largest number."""
     joint = hamiltonian.joint
-    most = MOST_TRANSFORMED if joint.vectors.tolist() == [[-1.0], [1.0]] else MOST_PAIRED
-    return bool(joint.n_tokens**joint.n_sites <= share * most)
+    most = share * MOST_TRANSFORMED if joint.vectors.tolist() == [[-1.0], [1.0]] else MOST_PAIRED
+    return bool(joint.n_tokens**joint.n_sites <= most)
 
 
 def pair_average(
@@ -41,7 +41,7 @@ def pair_average(
     systems are summed over all pairs of configurations.
 
     Args:
-        hamiltonian: a system with at most 2^20 configurations of spins -1, +1, or 2^11 others.
+        hamiltonian: a system with at most 2^20 configurations of spins -1, +1, or 2^10 others.
         temperature: T > 0.
         fn: maps tokens `(1, H, W)` and `(B, H, W)` of `hamiltonian.joint` to arrays `(B, ...)`; for spins -1, +1 it
             must depend on their products alone.
