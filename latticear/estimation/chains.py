@@ -7,6 +7,7 @@ from itertools import chain, takewhile
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,6 +19,8 @@ from latticear.estimation.completion import complete
 from latticear.estimation.estimates import JUDGED, Estimates, quiet, with_rarity
 from latticear.estimation.measurement import Measurement, measurements, observed
 from latticear.estimation.named.request import Observables, Request
+from latticear.estimation.pairs.chains import ChainPairs
+from latticear.estimation.pairs.listening import add_chain_pairs, chain_pairs, heard, refuse_pairs_until
 from latticear.estimation.precision import Until, reach, state_precision
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.reference import AUTO, Exact, reference
@@ -80,6 +83,10 @@ def neural_mcmc(
     """
     temperature, seed = check_temperature(temperature), check_seed(seed)
     request = Request.of(observables, hamiltonian)
+    tokens: list[Tensor] = []
+    pairs = chain_pairs(request, hamiltonian)
+    if pairs:
+        samples = _kept(samples, tokens)
     parts = list(measurements(samples, hamiltonian, [temperature], request))
     if any(part.log_q is None for part in parts):
         raise ValueError(
@@ -117,7 +124,19 @@ def neural_mcmc(
         },
         method="mcmc",
     )
+    for each in pairs:
+        every = torch.cat(tokens)
+        for row in held:
+            each.add(every[torch.from_numpy(row)])
+        add_chain_pairs(found, each)
     return complete(at_composition(found, hamiltonian), hamiltonian, request, None if parts[0].held else known)
+
+
+def _kept(samples: Samples | Iterable[Samples], tokens: list[Tensor]) -> Iterator[Samples]:
+    """The batches, whose tokens are added to a list once they have been checked."""
+    for batch in [samples] if isinstance(samples, Samples) else samples:
+        yield batch
+        tokens.append(batch.tokens.cpu())
 
 
 def estimate_chains(
@@ -153,11 +172,15 @@ def estimate_chains(
     """
     temperature = check_temperature(temperature)
     request = Request.of(observables, hamiltonian)
-    measured = measurements(batches, hamiltonian, [temperature], request, chunk=None, made_at=temperature)
+    if until is not None:
+        refuse_pairs_until(request)
+    pairs = chain_pairs(request, hamiltonian)
+    every = heard(batches, pairs, hamiltonian, [temperature])
+    measured = measurements(every, hamiltonian, [temperature], request, chunk=None, made_at=temperature)
     first = next(measured, None)
     width = 0 if first is None else len(first.energy)
     whole = takewhile(lambda part: len(part.energy) == width, chain([] if first is None else [first], measured))
-    chains = _Measured(width, hamiltonian, temperature, request, exact, thermalization, finish)
+    chains = _Measured(width, hamiltonian, temperature, request, exact, thermalization, finish, pairs)
     if until is None:
         for part in whole:
             chains.add(part)
@@ -185,10 +208,11 @@ class _Measured:
         exact: Exact,
         thermalization: float | None,
         finish: Callable[[Estimates, int], Estimates],
+        pairs: Sequence[ChainPairs],
     ) -> None:
         self._width, self.least = width, 2 * width
         self._hamiltonian, self._temperature, self._request = hamiltonian, temperature, request
-        self._exact, self._thermalization, self._finish = exact, thermalization, finish
+        self._exact, self._thermalization, self._finish, self._pairs = exact, thermalization, finish, pairs
         self._parts: list[Measurement] = []
         self._left_out = 0
 
@@ -225,6 +249,8 @@ class _Measured:
         found = estimates_of_chains(
             energy, m, balance, series, odd, hamiltonian.n_sites, temperature, known, {}, thermalization=before
         )
+        for each in self._pairs:
+            add_chain_pairs(found, each)
         found = complete(
             at_composition(found, hamiltonian), hamiltonian, self._request, None if parts[0].held else known
         )

@@ -25,6 +25,8 @@ from latticear.estimation.judgement import Asked, asked_check, infer, judge
 from latticear.estimation.measurement import Measurement, measurements
 from latticear.estimation.moments import WeightedMoments
 from latticear.estimation.named.request import Observables, Request
+from latticear.estimation.pairs.listening import add_weighted_pairs, heard, refuse_pairs_until, weighted_pairs
+from latticear.estimation.pairs.weighted import WeightedPairs
 from latticear.estimation.precision import Report, Until, reach, state_precision
 from latticear.estimation.quantity import Estimate, Value
 from latticear.estimation.reference import AUTO, Exact, reference
@@ -177,8 +179,11 @@ def reweight(
         raise ValueError(
             f"exact must have one entry for each of {len(temperatures)} temperatures, got {len(references)}"
         )
-    weighed = Reweighting(hamiltonian, temperatures, observables, references)
-    for part in measurements(samples, hamiltonian, temperatures, weighed.request, processes=processes):
+    request = Request.of(observables, hamiltonian)
+    pairs = weighted_pairs(request, hamiltonian, len(temperatures), processes)
+    weighed = Reweighting(hamiltonian, temperatures, request, references, pairs)
+    samples = heard(samples, pairs, hamiltonian, temperatures)
+    for part in measurements(samples, hamiltonian, temperatures, request, processes=processes):
         weighed.add(part)
     return weighed.results()
 
@@ -189,6 +194,8 @@ class Reweighting:
     Args:
         hamiltonian, temperatures, observables: as in `reweight`.
         references: exact results, one for each temperature.
+        pairs: what measures pairs of the samples at each temperature, if that is asked for; None if the samples are
+            drawn until an error is reached, which has no place for pairs.
 
     Attributes:
         least: smallest number of samples from which there are estimates.
@@ -203,9 +210,13 @@ class Reweighting:
         temperatures: Sequence[float],
         observables: Observables | None,
         references: Sequence[Exact],
+        pairs: Sequence[WeightedPairs] | None = None,
     ) -> None:
         self._hamiltonian, self._temperatures, self._references = hamiltonian, temperatures, references
         self.request = Request.of(observables, hamiltonian)
+        if pairs is None:
+            refuse_pairs_until(self.request)
+        self._pairs = pairs
         self.leave_out()
 
     def leave_out(self) -> None:
@@ -292,10 +303,12 @@ class Reweighting:
                     source=source,
                 )
             )
-        for result, asymmetries, given in zip(results, self._odd, self._references, strict=True):
+        for k, (result, asymmetries, given) in enumerate(zip(results, self._odd, self._references, strict=True)):
             for name, asymmetry in asymmetries.items():
                 result[name] = with_asymmetry(result[name], *asymmetry.result())
             infer(at_composition(result, hamiltonian), Anywhere(hamiltonian, result.temperature, self.request))
+            if self._pairs:
+                add_weighted_pairs(result, self._pairs[k])
             known = reference(given, hamiltonian, result.temperature, held=held)
             complete(result, hamiltonian, self.request, None if held else known).warn()
         return results

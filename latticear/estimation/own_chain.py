@@ -22,6 +22,7 @@ from latticear.estimation.consistency import Consistency, consistency
 from latticear.estimation.estimates import JUDGED, Estimates
 from latticear.estimation.goals import Wanted
 from latticear.estimation.named.request import Observables, Request
+from latticear.estimation.pairs.listening import add_chain_pairs, chain_pairs
 from latticear.estimation.precision import Report, Until
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, check_temperature
@@ -136,6 +137,10 @@ def estimate_chains(
         misfit=misfit,
         thermalization=thermalization,
     )
+    for pairs in chain_pairs(request, hamiltonian):
+        for batch in tokens.split(width):
+            pairs.add(batch)
+        add_chain_pairs(estimates, pairs)
     complete(at_composition(estimates, hamiltonian), hamiltonian, request, known)
     if not found.problem:
         slowest = max(estimates[name].tau_int or 0.0 for name in JUDGED)

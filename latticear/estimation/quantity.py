@@ -50,6 +50,8 @@ class Estimate:
         reach: largest change that one of the configurations makes to the average of which this is the result, in units
             of the quantity; a part of probability p that is missing can change the value by about p times this. None
             where it is not known.
+        thermal_error: of an average over instances of a disorder, the error for these very instances; `error` holds
+            their spread.
         labels: what the entries of an array stand for, one number for each of them by name; None where they are known
             by their index alone.
         delta_error: one standard deviation by the delta method, of a derived quantity (`la.derived`).
@@ -78,6 +80,7 @@ class Estimate:
     wanted: float | None = None
     reached: bool | None = None
     labels: Mapping[str, NDArray[np.float64]] | None = None
+    thermal_error: Value | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -234,6 +237,7 @@ class Estimate:
             "exact": self.exact,
             "exact_error": self.exact_error,
             "jackknife_error": self.jackknife_error,
+            "thermal_error": self.thermal_error,
             "tau_int": self.tau_int,
             "unvaried_in": round(self.n * self.ess, 6) if self.unvaried else None,
             "fixed": True if self.fixed else None,
@@ -275,6 +279,7 @@ class Estimate:
             exact=None if content.get("exact") is None else _number(content["exact"]),
             exact_error=content.get("exact_error"),
             jackknife_error=content.get("jackknife_error"),
+            thermal_error=None if content.get("thermal_error") is None else _number(content["thermal_error"]),
             tau_int=tau,
             objections=reasons or ("as an earlier version found",) if verdict == NOT_TRUSTED else (),
             doubts=reasons if verdict == UNCHECKED else (),

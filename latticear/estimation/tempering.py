@@ -99,7 +99,7 @@ def estimate_tempering(
         _add_free_energy(result, energy_trk, np.array(final["betas"]), hamiltonian.joint)
         if known is not None:
             result.compared_with(known, hamiltonian.n_sites)
-        if plan["n_chains"] > 1:
+        if plan["n_chains"] > 1 and "overlap_squared" not in result:
             series = np.stack(overlap[left_out:])
             mean, error, tau = mean_error(series)
             result["overlap_squared"] = _estimate(mean, error, tau, result, events_of(series - mean, tau, mean))

@@ -35,6 +35,8 @@ class AbstractObservable(ABC):
         undefined: why a function may have no finite value, and what to do.
         even: whether no value changes under a flip of all spins, token -> q - 1 - token. The values of others are
             compared with those of the flipped configurations, which shows chains that have seen one of two phases.
+        of_pairs: whether it belongs to pairs of configurations: `measure` then returns nothing, and what listens to the
+            batches (`latticear.estimation.pairs.listening`) adds the averages on which `functions` build.
         of_temperature: whether the values of a configuration depend on the temperature of the target.
     """
 
@@ -44,6 +46,7 @@ class AbstractObservable(ABC):
     undefined: ClassVar[str] = "it is not defined for these averages, or without some of the configurations: use more"
     even: ClassVar[bool] = False
     of_temperature: ClassVar[bool] = False
+    of_pairs: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -16,6 +16,7 @@ from latticear.estimation.named.heat_bath import (
     HeatBathMagnetizationSquared,
     HeatBathNeighbourCorrelation,
 )
+from latticear.estimation.named.overlaps import Overlaps
 from latticear.estimation.named.pair_correlations import DiagonalCorrelation, NeighbourCorrelation
 from latticear.estimation.named.slopes import (
     AbsMagnetizationSlope,
@@ -31,6 +32,7 @@ __all__ = ["OBSERVABLES"]
 
 _ALL: tuple[type[AbstractObservable], ...] = (
     StructureFactor,
+    Overlaps,
     CorrelationLength,
     CorrelationLengthPerSize,
     StaggeredCorrelationLength,
