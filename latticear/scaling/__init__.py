@@ -2,9 +2,10 @@
 
 A `Curve` holds the values of one size with their errors. `crossings` and `collapse` find T_c and 1/nu, `peaks` the
 maxima and how they grow, `multiple_histograms` joins chains at several temperatures, and `known_critical_point` knows
-what is exact.
+what is exact. `coexistence` finds the two phases of a first-order transition.
 """
 
+from latticear.scaling.coexistence import Coexistence, coexistence
 from latticear.scaling.collapse import Collapse, Parameter, collapse
 from latticear.scaling.crossings import Crossing, Crossings, crossings
 from latticear.scaling.curve import Curve
@@ -15,6 +16,7 @@ from latticear.scaling.peaks import Peak, Peaks, peaks, scaling_of
 from latticear.scaling.powers import PowerLaw, power_law
 
 __all__ = [
+    "Coexistence",
     "Collapse",
     "CriticalPoint",
     "Crossing",
@@ -26,6 +28,7 @@ __all__ = [
     "Peaks",
     "PowerLaw",
     "Reweighting",
+    "coexistence",
     "collapse",
     "crossings",
     "known_critical_point",
