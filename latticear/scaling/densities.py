@@ -126,7 +126,7 @@ class _OfChains(Density):
         np.maximum.at(top, self._joined, -log_denominator)
         g = np.bincount(self._joined, counts * np.exp(-log_denominator - top[self._joined]))
         with np.errstate(divide="ignore"):
-            return np.log(g) + top, np.bincount(self._joined, counts)
+            return np.log(g) + top, np.bincount(self._joined, counts).astype(np.float64)
 
     def drawn(self, rng: np.random.Generator) -> Array:
         parts = [
@@ -200,6 +200,6 @@ def _levels(energy: Array, count: Array | None = None) -> tuple[Array, Ints]:
     if len(level) > MAX_LEVELS:
         wide = (energy - energy.min()) / np.ptp(energy) * MAX_LEVELS
         _, where = np.unique(np.minimum(wide.astype(int), MAX_LEVELS - 1), return_inverse=True)
-        level = np.bincount(where.ravel(), energy if count is None else energy * count)
-        level = level / np.bincount(where.ravel(), count)
+        n = np.ones(len(energy)) if count is None else count
+        level = np.bincount(where.ravel(), energy * n) / np.bincount(where.ravel(), n)
     return np.asarray(level, dtype=np.float64), np.asarray(where.ravel(), dtype=np.int64)
