@@ -22,6 +22,7 @@ from .data import (
     load_configurations as load_configurations,
 )
 from .estimation import (
+    OBSERVABLES as OBSERVABLES,
     Check as Check,
     Estimate as Estimate,
     Estimates as Estimates,

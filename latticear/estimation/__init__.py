@@ -30,6 +30,7 @@ from latticear.estimation.importance import estimate, reweight
 from latticear.estimation.inference_data import to_arviz
 from latticear.estimation.judgement import judge
 from latticear.estimation.likelihood import negative_log_likelihood
+from latticear.estimation.named import OBSERVABLES, AbstractObservable
 from latticear.estimation.own_chain import estimate_chain, estimate_chains
 from latticear.estimation.particles import resampled_particles
 from latticear.estimation.quantity import Estimate
@@ -37,6 +38,8 @@ from latticear.estimation.smc import estimate_particles, sequential_monte_carlo
 from latticear.estimation.tempering import estimate_tempering, parallel_tempering
 
 __all__ = [
+    "OBSERVABLES",
+    "AbstractObservable",
     "Check",
     "Estimate",
     "Estimates",

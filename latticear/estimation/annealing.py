@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import torch
 
 from latticear.arguments import check_integer
 from latticear.deprecated import renamed_keywords
+from latticear.estimation.completion import complete
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.islands import MIN_ISLANDS, island_estimates
-from latticear.estimation.measurement import Measurement, Observable, measurements
+from latticear.estimation.measurement import Measurement, measurements
+from latticear.estimation.named.request import Observables, Request
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.simulated import Simulated
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
@@ -29,7 +31,7 @@ def estimate_population(
     hamiltonian: AbstractHamiltonian,
     temperature: float,
     *,
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
     exact: Exact = AUTO,
 ) -> Estimates:
     """Observables and the free energy from islands of replicas that were cooled together.
@@ -58,12 +60,13 @@ def estimate_population(
         ValueError: if the samples were made by another method, or on fewer than 10 islands.
     """
     temperature = check_temperature(temperature)
+    request = Request.of(observables, hamiltonian)
     source = "la.montecarlo.annealed_population"
     population = Simulated(samples, hamiltonian, temperature, method=NAME, needs="log_w", source=source)
     parts: list[Measurement] = []
     log_w, ancestors = [], []
     for batch in population:
-        parts += measurements(batch, hamiltonian, [temperature], observables)
+        parts += measurements(batch, hamiltonian, [temperature], request)
         log_w.append(batch.records["log_w"])
         ancestors.append(batch.records["ancestor"])
     n_islands = check_integer("n_islands", population.provenance["n_islands"], least=MIN_ISLANDS)
@@ -76,18 +79,19 @@ def estimate_population(
             f"only {n_families:.2g} families (descendants of one initial replica) are left on an island of "
             f"{n_replicas} replicas: use more replicas or sweeps"
         )
+    known = reference(exact, hamiltonian, temperature)
     result = island_estimates(
         log_w_rp.cpu().numpy(),
         parts,
         hamiltonian.n_sites,
         temperature,
-        reference(exact, hamiltonian, temperature),
+        known,
         method=None,
         diagnostics={"n_temperatures": float(population.provenance["n_temperatures"]), "rho_t": rho_t, "rho_s": rho_s},
         reasons=reasons,
         related=rho_t,
     )
-    result.warn()
+    complete(result, hamiltonian, request, known).warn()
     return result
 
 
@@ -102,7 +106,7 @@ def population_annealing(
     overlap: float = 0.9,
     seed: int = 0,
     device: str = "cpu",
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
     exact: Exact = AUTO,
     report: Callable[[int, int], None] | None = None,
     each: Callable[[Samples], object] | None = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -11,12 +10,14 @@ import torch
 from torch import Tensor
 
 from latticear.arrays import Array, Bools
-from latticear.estimation.measurement import Observable, evaluate
+from latticear.estimation.measurement import evaluate, evaluate_named
+from latticear.estimation.named.request import Observables, Request
 from latticear.estimation.quantity import Value
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.lattice import configuration_size
 from latticear.observables import correlation
 from latticear.random_numbers import generator
+from latticear.samples import Samples
 
 __all__ = ["Anywhere"]
 
@@ -26,7 +27,7 @@ CORRELATION = "correlation"
 
 
 class Anywhere:
-    """The correlation function and the user's observables in random configurations, all equally probable.
+    """The correlation function and the observables that were asked for in random configurations, all equally probable.
 
     A sample does not bound what an observable could be in a configuration that it lacks: `exp(E)` is small in all
     samples of a cold system, and enormous in the rare ones that decide about its average. Each observable is evaluated
@@ -34,11 +35,13 @@ class Anywhere:
 
     Args:
         hamiltonian: the system.
-        observables: the user's observables, as in `estimate`.
+        temperature: T, on which some observables depend.
+        observables: as in `estimate`.
     """
 
-    def __init__(self, hamiltonian: AbstractHamiltonian, observables: Mapping[str, Observable] | None) -> None:
-        self._hamiltonian, self._observables = hamiltonian, observables or {}
+    def __init__(self, hamiltonian: AbstractHamiltonian, temperature: float, observables: Observables | None) -> None:
+        self._hamiltonian, self._temperature = hamiltonian, temperature
+        self._request = Request.of(observables, hamiltonian)
         self._values: dict[str, Array | None] = {}
 
     def reach(self, name: str, value: Value) -> Value:
@@ -58,7 +61,7 @@ class Anywhere:
         return np.asarray(same)
 
     def _measures(self, name: str) -> bool:
-        return name == CORRELATION or name in self._observables
+        return name == CORRELATION or name in self._request.own or name in self._named
 
     def _of(self, name: str) -> Array | None:
         """The values of an observable; None if it cannot be evaluated in some configuration, as the logarithm of m."""
@@ -71,9 +74,19 @@ class Anywhere:
         if name == CORRELATION:
             return correlation(system.vectors_of(self._tokens), system.lattice).numpy()
         try:
-            return evaluate(name, self._observables[name], system.spins(self._tokens))
+            if name in self._named:
+                return self._named[name]
+            return evaluate(name, self._request.own[name], system.spins(self._tokens))
         except Exception:  # whatever a user's function raises where the samples never were
             return None
+
+    @cached_property
+    def _named(self) -> dict[str, Array]:
+        """The values of the observables that were asked for by name."""
+        found: dict[str, Array] = {}
+        for observable in self._request.named.values():
+            found |= evaluate_named(observable, Samples(self._tokens, None, 0), self._hamiltonian, self._temperature)
+        return found
 
     @cached_property
     def _tokens(self) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from latticear.estimation.block_updates import BlockUpdates, block_chains, n_chains_of
 from latticear.estimation.chains import estimate_chains
 from latticear.estimation.estimates import Estimates
-from latticear.estimation.measurement import Observable
+from latticear.estimation.named.request import Observables
 from latticear.estimation.reference import AUTO, Exact
 from latticear.estimation.simulated import Simulated, counted
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
@@ -25,7 +25,7 @@ def estimate_blocks(
     hamiltonian: AbstractHamiltonian,
     temperature: float,
     *,
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
     exact: Exact = AUTO,
 ) -> Estimates:
     """Observables from chains of block updates, with errors from their autocorrelation.
@@ -67,7 +67,7 @@ def block_mcmc(
     seed: int = 0,
     device: str | None = None,
     condition: Tensor | None = None,
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
     exact: Exact = AUTO,
     report: Callable[[int, int], None] | None = None,
 ) -> Estimates:

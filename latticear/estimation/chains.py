@@ -13,8 +13,10 @@ from latticear.arguments import check_seed
 from latticear.arrays import Array
 from latticear.estimation.at_composition import at_composition
 from latticear.estimation.autocorrelation import TauInt, mean_error
+from latticear.estimation.completion import complete
 from latticear.estimation.estimates import JUDGED, Estimates, with_rarity
-from latticear.estimation.measurement import Measurement, Observable, measurements
+from latticear.estimation.measurement import Measurement, measurements, observed
+from latticear.estimation.named.request import Observables, Request
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.replicates import chain_replicates
@@ -48,7 +50,7 @@ def neural_mcmc(
     *,
     n_chains: int | None = None,
     seed: int = 0,
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
     exact: Exact = AUTO,
 ) -> Estimates:
     """Observables by Metropolis chains whose proposals are the model's samples: an alternative to weighted averages.
@@ -75,7 +77,8 @@ def neural_mcmc(
         Nicoli et al. (2020), arXiv 1910.13496, section III.
     """
     temperature, seed = check_temperature(temperature), check_seed(seed)
-    parts = list(measurements(samples, hamiltonian, [temperature], observables))
+    request = Request.of(observables, hamiltonian)
+    parts = list(measurements(samples, hamiltonian, [temperature], request))
     if any(part.log_q is None for part in parts):
         raise ValueError(
             "these samples have no log_q and cannot be proposals; for samples of Monte Carlo use "
@@ -93,8 +96,8 @@ def neural_mcmc(
     energy = np.concatenate([part.energy for part in parts])[held]
     m = np.concatenate([part.m for part in parts])[held]
     balance = np.concatenate([part.balance[:, 0] for part in parts])[held]
-    series = {name: np.concatenate([part.values[name] for part in parts])[held] for name in parts[0].values}
-    odd = {name: np.concatenate([part.asymmetry[name] for part in parts])[held] for name in parts[0].asymmetry}
+    series, odd = ({name: np.concatenate(each)[held] for name, each in columns.items()} for columns in observed(parts))
+    known = reference(exact, hamiltonian, temperature, held=parts[0].held)
     found = estimates_of_chains(
         energy,
         m,
@@ -103,7 +106,7 @@ def neural_mcmc(
         odd,
         hamiltonian.n_sites,
         temperature,
-        reference(exact, hamiltonian, temperature, held=parts[0].held),
+        known,
         {
             "acceptance": acceptance,
             "ess": effective_sample_size(log_w.ravel()),
@@ -112,7 +115,7 @@ def neural_mcmc(
         },
         method="mcmc",
     )
-    return at_composition(found, hamiltonian)
+    return complete(at_composition(found, hamiltonian), hamiltonian, request, None if parts[0].held else known)
 
 
 def estimate_chains(
@@ -120,7 +123,7 @@ def estimate_chains(
     hamiltonian: AbstractHamiltonian,
     temperature: float,
     *,
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
     exact: Exact = AUTO,
     thermalization: float | None = None,
 ) -> Estimates:
@@ -142,8 +145,9 @@ def estimate_chains(
         ValueError: if there are fewer than two measurements.
     """
     temperature = check_temperature(temperature)
+    request = Request.of(observables, hamiltonian)
     parts: list[Measurement] = []
-    for part in measurements(batches, hamiltonian, [temperature], observables, chunk=None, made_at=temperature):
+    for part in measurements(batches, hamiltonian, [temperature], request, chunk=None, made_at=temperature):
         if parts and len(part.energy) < len(parts[0].energy):
             break
         parts.append(part)
@@ -151,13 +155,12 @@ def estimate_chains(
         raise ValueError(f"chains need at least two measurements each, got {len(parts)}")
     energy, m = np.stack([part.energy for part in parts]), np.stack([part.m for part in parts])
     balance = np.stack([part.balance[:, 0] for part in parts])
-    series = {name: np.stack([part.values[name] for part in parts]) for name in parts[0].values}
-    odd = {name: np.stack([part.asymmetry[name] for part in parts]) for name in parts[0].asymmetry}
+    series, odd = ({name: np.stack(each) for name, each in columns.items()} for columns in observed(parts))
     known = reference(exact, hamiltonian, temperature, held=parts[0].held)
     found = estimates_of_chains(
         energy, m, balance, series, odd, hamiltonian.n_sites, temperature, known, {}, thermalization=thermalization
     )
-    return at_composition(found, hamiltonian)
+    return complete(at_composition(found, hamiltonian), hamiltonian, request, None if parts[0].held else known)
 
 
 class ChainSeries(NamedTuple):
@@ -180,7 +183,7 @@ def series_of(
     width: int,
     hamiltonian: AbstractHamiltonian,
     temperature: float,
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
 ) -> ChainSeries:
     """Measure chains whose configurations are in one tensor.
 
@@ -199,8 +202,7 @@ def series_of(
         joined(part.energy for part in parts),
         joined(part.m for part in parts),
         joined(part.balance[:, 0] for part in parts),
-        {name: joined(part.values[name] for part in parts) for name in parts[0].values},
-        {name: joined(part.asymmetry[name] for part in parts) for name in parts[0].asymmetry},
+        *({name: joined(each) for name, each in columns.items()} for columns in observed(parts)),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,9 +14,10 @@ from latticear.arguments import check_integer
 from latticear.arrays import Array
 from latticear.estimation.anywhere import Anywhere
 from latticear.estimation.chains import estimate_chains, estimates_of_chains, series_of
+from latticear.estimation.completion import summed
 from latticear.estimation.estimates import JUDGED, Estimates, quiet
 from latticear.estimation.forward import forward_ess_of, forward_log_weights
-from latticear.estimation.measurement import Observable
+from latticear.estimation.named.request import Observables, Request
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.tempering import estimate_tempering
 from latticear.estimation.thermodynamics import thermodynamics
@@ -148,7 +148,7 @@ def independent_check(
     n: int = FEWEST,
     model: AbstractModel | None = None,
     condition: Tensor | None = None,
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
     method: str | None = None,
     seed: int = 0,
 ) -> Check:
@@ -166,7 +166,7 @@ def independent_check(
         model: the model that drew the samples; its log-probability of the configurations shows whether it would have
             drawn them. None for estimates without a model.
         condition: the condition of the model, if it has one.
-        observables: the user's observables, as in `estimate`; those that are not given here stay unchecked.
+        observables: as in `estimate`; those that are not given here stay unchecked.
         method: "enumeration", "swendsen-wang", "parallel-tempering" or "kawasaki"; None for the first of these that
             suits.
         seed: seed of the chains; they are independent of all samples and chains of the same seed.
@@ -181,7 +181,7 @@ def independent_check(
         raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}")
     method = method or _method(hamiltonian)
     own = int(random_stream(seed, "check").generate_state(1, np.uint64)[0])
-    anywhere = Anywhere(hamiltonian, observables)
+    anywhere = Anywhere(hamiltonian, temperature, observables)
     if method == ENUMERATION:
         table = Tabulated(hamiltonian, temperature)
         drawn, log_w = table.draw(n, own), None
@@ -209,11 +209,12 @@ def _method(hamiltonian: AbstractHamiltonian) -> str:
     return SwendsenWang.name if clusters_suit(hamiltonian) else ParallelTempering.name
 
 
-def _summed(table: Tabulated, observables: Mapping[str, Observable] | None, n: int) -> Estimates:
+def _summed(table: Tabulated, observables: Observables | None, n: int) -> Estimates:
     """Exact averages as estimates without errors, with the spread of one configuration."""
     hamiltonian, temperature = table.hamiltonian, table.temperature
     values: dict[str, Any] = dict(enumerate_states(hamiltonian, temperature).to_dict())
-    series = series_of(table.tokens, 1, hamiltonian, temperature, observables)
+    request = Request.of(observables, hamiltonian)
+    series = series_of(table.tokens, 1, hamiltonian, temperature, Request(own=request.own))
     p = np.exp(table.log_p).reshape(-1, 1)
     weights = p * len(p)
     found = thermodynamics(series.energy, series.m, weights, temperature, hamiltonian.n_sites)
@@ -224,6 +225,9 @@ def _summed(table: Tabulated, observables: Mapping[str, Observable] | None, n: i
     for name, each in series.values.items():
         values[name] = np.tensordot(p, each, 2)[()]
         spreads[name] = np.sqrt(np.tensordot(p, (each - values[name]) ** 2, 2))[()]
+    named, named_spreads = summed(request, table)
+    values |= named
+    spreads |= named_spreads
     exact = {
         name: Estimate(value, 0.0 * value, n=n, ess=1.0, reach=0.0 * value, exact_spread=spreads.get(name))
         for name, value in values.items()

@@ -6,20 +6,20 @@ import contextlib
 import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from latticear.arguments import described
 from latticear.arrays import Array
 from latticear.estimation.estimates import Estimates
-from latticear.estimation.importance import APART
 from latticear.estimation.numbers import ROUNDING
 from latticear.estimation.propagation import Function, Key, Propagation
 from latticear.estimation.quantity import Estimate, Value
-from latticear.estimation.replicates import Replicates
+from latticear.estimation.replicates import APART, Replicates
 from latticear.estimation.verdict import ALONE, NOT_TRUSTED, TRUSTED
 
-__all__ = ["derived"]
+__all__ = ["CANCELLING", "Propagated", "derived", "propagated"]
 
 FACTOR = 1.5
 """Ratio of the errors by jackknife and delta method from which neither is trusted."""
@@ -27,6 +27,7 @@ BLOCKS_APART = 2.0
 """Ratio of the error of an average from blocks and its own error from which the blocks are in doubt."""
 CANCELLED = 3.0
 """Factor by which the error is smaller than that of uncorrelated averages, from which their evidence does not count."""
+CANCELLING = "the errors of its averages cancel, so that what agrees with them says nothing of errors as small as this"
 CORRELATED = 4.0
 """Correlation of different sets over n blocks, in units of 1 / sqrt(n), that is no accident."""
 
@@ -72,12 +73,32 @@ def derived(estimates: Estimates | Sequence[Estimates], fn: Function, *, exact: 
     """
     sets = _checked(estimates)
     _check_function(fn, len(sets))
+    return propagated(sets, fn, exact=exact).estimate
+
+
+class Propagated(NamedTuple):
+    """A function of averages with what its errors follow from.
+
+    Attributes:
+        estimate: its value and error.
+        left: `(n_blocks, ...)`, its values without one block of the configurations of the first of the sets.
+        gradients: its derivative by each average, `(K, k)`, for K numbers of the function and k in the average.
+    """
+
+    estimate: Estimate
+    left: Array
+    gradients: Mapping[Key, Array]
+
+
+def propagated(sets: Sequence[Estimates], fn: Function, *, exact: Value | None = None) -> Propagated:
+    """What `derived` does, for checked arguments."""
     replicates = [_replicates_of(each) for each in sets]
     propagation = Propagation(sets, replicates, fn)
     gradients = propagation.gradients()
-    full, linear = [], []
+    left, full, linear = [], [], []
     for members in _groups(replicates, {i for i, _ in propagation.used}):
-        full.append(_deviations(propagation.varied(members)))
+        left.append(propagation.varied(members))
+        full.append(_deviations(left[-1]))
         parts = [
             _deviations(replicates[i].values[name]) @ gradients[i, name].T
             for i, name in propagation.used
@@ -96,7 +117,7 @@ def derived(estimates: Estimates | Sequence[Estimates], fn: Function, *, exact: 
         each.reshape(shape) if shape else float(each[0])
         for each in (flat, np.where(np.isfinite(jackknife), jackknife, math.inf), delta)
     )
-    return Estimate(
+    estimate = Estimate(
         value,
         error,
         n=min(estimate.n for estimate in used),
@@ -108,6 +129,7 @@ def derived(estimates: Estimates | Sequence[Estimates], fn: Function, *, exact: 
         doubts=tuple(dict.fromkeys(reasons["doubts"])),
         evidence=tuple(dict.fromkeys(reasons["evidence"])),
     )
+    return Propagated(estimate, left[0], gradients)
 
 
 def _checked(estimates: Estimates | Sequence[Estimates]) -> list[Estimates]:
@@ -233,6 +255,4 @@ def _judge(
         worst = int(np.argmax(np.abs(np.log(np.maximum(ratio, 1e-300)))))
         reasons["objections"].append(f"{APART}: {delta[worst]:.2g} and {jackknife[worst]:.2g}")
     if not known and (real & (CANCELLED * jackknife < alone)).any():
-        reasons["doubts"].append(
-            "the errors of its averages cancel, so that what agrees with them says nothing of errors as small as this"
-        )
+        reasons["doubts"].append(CANCELLING)

@@ -238,7 +238,8 @@ class Estimates(dict[str, Estimate]):
     def to_xarray(self) -> xarray.Dataset:
         """An xarray data set: NAME, NAME_error and NAME_exact for each quantity, nan where nothing is known.
 
-        Arrays have the dimension `NAME_dim_0`. The temperature is a coordinate without a dimension, so that
+        Arrays have the dimension `NAME_dim_0`; what their entries stand for, such as wave numbers, are coordinates
+        `NAME_LABEL` along it. The temperature is a coordinate without a dimension, so that
         `xarray.concat(datasets, "temperature")` joins estimates at several temperatures. `reliable` and `verdict` of
         each quantity are attributes of its variable.
 
@@ -247,6 +248,7 @@ class Estimates(dict[str, Estimate]):
         """
         xarray = needed_package("xarray", "to_xarray")
         variables: dict[str, Any] = {}
+        coordinates: dict[str, Any] = {"temperature": self.temperature}
         for name, estimate in self.items():
             shape, verdict = np.shape(estimate.value), estimate.verdict
             dims = tuple(f"{name}_dim_{k}" for k in range(len(shape)))
@@ -254,8 +256,10 @@ class Estimates(dict[str, Estimate]):
             for ending, number in (("", estimate.value), ("_error", estimate.error), ("_exact", estimate.exact)):
                 full = np.broadcast_to(math.nan if number is None else number, shape).astype(float)
                 variables[name + ending] = (dims, full, {} if ending else about)
+            for label, numbers in (estimate.labels or {}).items():
+                coordinates[f"{name}_{label}"] = (dims, numbers)
         about = {"n": self.n, "verdict": str(self.verdict), "method": self.method or ""}
-        return xarray.Dataset(variables, {"temperature": self.temperature}, about)
+        return xarray.Dataset(variables, coordinates, about)
 
     def table(self) -> Table:
         """The scalars as a table of text: value with error, exact value, deviation, and verdict."""

@@ -17,14 +17,17 @@ from latticear.arrays import Array
 from latticear.estimation.anywhere import Anywhere
 from latticear.estimation.at_composition import at_composition
 from latticear.estimation.columns import Columns
+from latticear.estimation.completion import complete
 from latticear.estimation.estimates import Estimates, quiet, with_rarity
 from latticear.estimation.inputs import MIN_SAMPLES
 from latticear.estimation.judgement import Asked, asked_check, infer, judge
-from latticear.estimation.measurement import Observable, measurements
+from latticear.estimation.measurement import measurements
 from latticear.estimation.moments import WeightedMoments
+from latticear.estimation.named.request import Observables, Request
 from latticear.estimation.quantity import Estimate, Value
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.replicates import (
+    APART,
     OF_Z,
     BlockSums,
     Replicates,
@@ -53,8 +56,6 @@ from latticear.samples import Samples
 __all__ = ["estimate", "reweight", "weighted_estimates"]
 
 
-APART = "delta method and jackknife disagree on the error"
-
 COINCIDENCE = 100.0
 """Nats of a batch of samples from which it is no accident if another one is the same."""
 
@@ -64,7 +65,7 @@ def estimate(
     hamiltonian: AbstractHamiltonian,
     temperature: float,
     *,
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
     exact: Exact = AUTO,
     check: Asked = None,
     processes: Processes = ALONE,
@@ -85,8 +86,9 @@ def estimate(
         samples: samples drawn from a model, or an iterator of batches of samples (`model.sample_batches`).
         hamiltonian: Hamiltonian of the target.
         temperature: temperature T > 0 of the target; it may differ from the temperature of training (reweighting).
-        observables: the user's observables by name: `fn(spins)` maps float64 `(B, H, W)`, or `(B, C, H, W)` where a
-            site has components, to `(B,)` or `(B, k)`.
+        observables: functions of your own by name, names of `la.OBSERVABLES`, or both, with None in place of a
+            function: `{"mine": fn, "structure_factor": None}`. `fn(spins)` maps float64 `(B, H, W)`, or `(B, C, H, W)`
+            where a site has components, to `(B,)` or `(B, k)`.
         exact: an exact result that is stored with the estimates for comparison. "auto" finds one if that takes half a
             second or less, once for each system and temperature, and no site was held fixed; None for no comparison.
         check: the model that drew the samples, which is then checked with independent configurations of the target
@@ -99,7 +101,7 @@ def estimate(
     Returns:
         `free_energy_per_site, energy_per_site, entropy_per_site, heat_capacity_per_site, abs_magnetization,
         magnetization_squared, susceptibility, binder_cumulant, log_z, ess, pareto_k`, `correlation` (array over the
-        distance) and the user's observables.
+        distance) and the observables that were asked for.
 
     Raises:
         ValueError: for samples without log_q, or if samples or the values of an observable have a wrong shape.
@@ -124,7 +126,7 @@ def reweight(
     hamiltonian: AbstractHamiltonian,
     temperatures: Sequence[float],
     *,
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
     exact: Sequence[Exact] | Literal["auto"] | None = AUTO,
     processes: Processes = ALONE,
 ) -> list[Estimates]:
@@ -147,7 +149,8 @@ def reweight(
     parts: list[dict[str, Stretches]] = [defaultdict(Stretches) for _ in temperatures]
     columns = Columns()
     held, seen, n_repeated = False, set[int](), 0
-    for part in measurements(samples, hamiltonian, temperatures, observables, processes=processes):
+    request = Request.of(observables, hamiltonian)
+    for part in measurements(samples, hamiltonian, temperatures, request, processes=processes):
         if part.log_q is None:
             raise ValueError(
                 "these samples have no log_q and cannot be weighted; for samples of Monte Carlo use "
@@ -159,10 +162,11 @@ def reweight(
             seen.add(key)
         held = held or part.held
         for k, temperature in enumerate(temperatures):
-            for moments, columns_of in ((sums[k], part.values), (odd[k], part.asymmetry)):
+            measured = part.values_at(k)
+            for moments, columns_of in ((sums[k], measured), (odd[k], part.asymmetry_at(k))):
                 for name, values in columns_of.items():
                     moments[name].add(values, -part.energy / temperature - part.log_q)
-            for name, values in part.values.items():
+            for name, values in measured.items():
                 parts[k][name].add(values, -part.energy / temperature - part.log_q)
     if not columns:
         raise ValueError("there are no samples to estimate from")
@@ -196,11 +200,12 @@ def reweight(
                 source=source,
             )
         )
-    anywhere = Anywhere(hamiltonian, observables)
-    for result, asymmetries in zip(results, odd, strict=True):
+    for result, asymmetries, given in zip(results, odd, references, strict=True):
         for name, asymmetry in asymmetries.items():
             result[name] = with_asymmetry(result[name], *asymmetry.result())
-        infer(at_composition(result, hamiltonian), anywhere).warn()
+        infer(at_composition(result, hamiltonian), Anywhere(hamiltonian, result.temperature, request))
+        known = reference(given, hamiltonian, result.temperature, held=held)
+        complete(result, hamiltonian, request, None if held else known).warn()
     return results
 
 

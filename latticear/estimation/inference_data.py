@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from typing import Any
 
@@ -14,7 +14,8 @@ from latticear.arguments import check_integer, needed_package
 from latticear.arrays import Array
 from latticear.data.loading import load
 from latticear.estimation.chains import ChainSeries, series_of
-from latticear.estimation.measurement import Measurement, Observable, measurements
+from latticear.estimation.measurement import Measurement, measurements, observed
+from latticear.estimation.named.request import Observables
 from latticear.estimation.own_chain import batches_or_source, extents
 from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 from latticear.samples import Samples
@@ -32,7 +33,7 @@ def to_arviz(
     hamiltonian: AbstractHamiltonian,
     temperature: float,
     *,
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
     n_chains: int | None = None,
     skip: int = 0,
 ) -> Any:
@@ -52,7 +53,7 @@ def to_arviz(
             from a model, or an iterator of batches of them.
         hamiltonian: the Hamiltonian.
         temperature: T > 0, in units of the coupling.
-        observables: functions of the spins by name, as in `la.estimate`.
+        observables: as in `la.estimate`; of those of `la.OBSERVABLES` there is what they measure.
         n_chains: of an array or a file, the number of chains, as in `la.estimate_chains`.
         skip: number of measurements at the start of each chain that are left out.
 
@@ -84,7 +85,7 @@ def to_arviz(
         series, log_q = _of_batches(batches, hamiltonian, temperature, observables)
     if len(series.energy) <= skip:
         raise ValueError(f"no draws are left: got {len(series.energy)} of each chain and skip = {skip}")
-    own = {name: series.values[name] for name in observables or {}}
+    own = {name: values for name, values in series.values.items() if name != "correlation"}
     posterior = {"energy_per_site": series.energy / hamiltonian.n_sites, "magnetization": series.m, **own}
     stats = {"lp": -series.energy / temperature}
     if log_q is not None:
@@ -121,7 +122,7 @@ def _of_source(
     source: Any,
     hamiltonian: AbstractHamiltonian,
     temperature: float,
-    observables: Mapping[str, Observable] | None,
+    observables: Observables | None,
     n_chains: int | None,
 ) -> ChainSeries:
     """The series of an array or a file."""
@@ -134,7 +135,7 @@ def _of_batches(
     batches: Iterator[Samples],
     hamiltonian: AbstractHamiltonian,
     temperature: float,
-    observables: Mapping[str, Observable] | None,
+    observables: Observables | None,
 ) -> tuple[ChainSeries, Array | None]:
     """The series of batches of samples, and `log_q` `(T, 1)` if they have it: then all are in one chain."""
     first = next(batches)
@@ -154,6 +155,6 @@ def _joined(parts: Iterable[Measurement], join: Any) -> ChainSeries:
         join(part.energy for part in parts),
         join(part.m for part in parts),
         join(part.balance[:, 0] for part in parts),
-        {name: join(part.values[name] for part in parts) for name in parts[0].values},
+        {name: join(each) for name, each in observed(parts)[0].items()},
         {},
     )

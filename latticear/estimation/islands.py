@@ -16,7 +16,7 @@ import numpy as np
 from latticear.arrays import Array
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.importance import weighted_estimates
-from latticear.estimation.measurement import Measurement
+from latticear.estimation.measurement import Measurement, observed
 from latticear.estimation.quantity import Value
 from latticear.estimation.replicates import BlockSums, source_of
 from latticear.estimation.symmetry import with_asymmetry
@@ -77,7 +77,8 @@ def island_estimates(
             *reasons,
         ]
     n = log_w.size / (related or 1)
-    vectors = {name: _weighted(w, column([part.values[name] for part in parts]), n) for name in parts[0].values}
+    values, asymmetry = ({name: column(each) for name, each in columns.items()} for columns in observed(parts))
+    vectors = {name: _weighted(w, each, n) for name, each in values.items()}
     m = column([part.m for part in parts])
     estimates = weighted_estimates(
         column([part.energy for part in parts]),
@@ -92,13 +93,13 @@ def island_estimates(
         ess=(ess, ess_error),
         diagnostics={"ess_islands": agreement, **diagnostics},
         reasons=reasons,
-        sums={name: _sums(w, column([part.values[name] for part in parts])) for name in parts[0].values},
+        sums={name: _sums(w, each) for name, each in values.items()},
         source=source_of(m),
         pareto_k=pareto_k,
         related=related,
     )
-    for name in parts[0].asymmetry:
-        value, error, *_ = _weighted(w, column([part.asymmetry[name] for part in parts]), n)
+    for name, each in asymmetry.items():
+        value, error, *_ = _weighted(w, each, n)
         estimates[name] = with_asymmetry(estimates[name], value, error)
     return estimates
 

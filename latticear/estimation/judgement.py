@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from latticear.estimation.anywhere import Anywhere
 from latticear.estimation.autocorrelation import mean_error
 from latticear.estimation.check import FEWEST, Check, independent_check, size_of_check
 from latticear.estimation.estimates import DIAGNOSTICS, KEY, Estimates
-from latticear.estimation.measurement import Observable
+from latticear.estimation.named.request import Observables
 from latticear.estimation.quantity import NEAR, Estimate, still
 from latticear.estimation.verdict import TRUSTED, UNCHECKED
 from latticear.estimation.weights import ROUNDING
@@ -135,7 +134,7 @@ def has_weights(estimates: Estimates) -> bool:
 
 
 def asked_check(
-    asked: Asked, estimates: Estimates, hamiltonian: AbstractHamiltonian, observables: Mapping[str, Observable] | None
+    asked: Asked, estimates: Estimates, hamiltonian: AbstractHamiltonian, observables: Observables | None
 ) -> Check | None:
     """The check that a user asks for.
 

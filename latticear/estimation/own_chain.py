@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,10 @@ from latticear.data.values import Values
 from latticear.estimation.at_composition import at_composition
 from latticear.estimation.chain_faults import faults_of
 from latticear.estimation.chains import estimate_chains as estimate_batches, estimates_of_chains, series_of
+from latticear.estimation.completion import complete
 from latticear.estimation.consistency import Consistency, consistency
 from latticear.estimation.estimates import JUDGED, Estimates
-from latticear.estimation.measurement import Observable
+from latticear.estimation.named.request import Observables, Request
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 from latticear.samples import Samples
@@ -36,7 +37,7 @@ def estimate_chains(
     skip: int = 0,
     dataset: str | None = None,
     values: Values = None,
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
     exact: Exact = AUTO,
     thermalization: float | None = None,
 ) -> Estimates:
@@ -102,22 +103,24 @@ def estimate_chains(
         raise ValueError(f"a chain needs at least two measurements, got {length} of {width} chains and skip = {skip}")
     tokens = loaded.tokens[skip * width : length * width]
     found = consistency(tokens.view(-1, width, *hamiltonian.size), hamiltonian, temperature)
-    series = series_of(tokens, width, hamiltonian, temperature, observables)
+    request = Request.of(observables, hamiltonian)
+    series = series_of(tokens, width, hamiltonian, temperature, request)
     faults = faults_of(
         {"energy_per_site": series.energy / hamiltonian.n_sites, "|m|": np.abs(series.m)},
         axes=len(loaded.lead) == 2,
     )
     misfit = ([] if found.early else faults) + _misfit(found, length, temperature)
+    known = reference(exact, hamiltonian, temperature)
     estimates = estimates_of_chains(
         *series,
         hamiltonian.n_sites,
         temperature,
-        reference(exact, hamiltonian, temperature),
+        known,
         {"misfit": min(found.worst, 1e6)},
         misfit=misfit,
         thermalization=thermalization,
     )
-    at_composition(estimates, hamiltonian)
+    complete(at_composition(estimates, hamiltonian), hamiltonian, request, known)
     if not found.problem:
         slowest = max(estimates[name].tau_int or 0.0 for name in JUDGED)
         estimates.remarks += (_verdict(found, temperature, slowest),)

@@ -50,6 +50,8 @@ class Estimate:
         reach: largest change that one of the configurations makes to the average of which this is the result, in units
             of the quantity; a part of probability p that is missing can change the value by about p times this. None
             where it is not known.
+        labels: what the entries of an array stand for, one number for each of them by name; None where they are known
+            by their index alone.
         delta_error: one standard deviation by the delta method, of a derived quantity (`la.derived`).
         exact_spread: exact standard deviation of this quantity in one configuration; None where it is not known. It
             takes the place of an error that is zero because nothing varied.
@@ -71,6 +73,7 @@ class Estimate:
     reach: Value | None = None
     fixed: bool = False
     delta_error: Value | None = None
+    labels: Mapping[str, NDArray[np.float64]] | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -237,6 +240,8 @@ class Estimate:
             if value is not None
         }
         verdict = self.verdict
+        if self.labels:
+            present["labels"] = {name: as_json(values) for name, values in self.labels.items()}
         present |= {"verdict": str(verdict), "reasons": list(verdict.reasons)}
         return present if verdict.reliable else present | {"reliable": False}
 
@@ -269,6 +274,9 @@ class Estimate:
             doubts=reasons if verdict == UNCHECKED else (),
             evidence=reasons if verdict == TRUSTED else (),
             fixed=bool(content.get("fixed", False)),
+            labels={name: np.array(each, float) for name, each in content["labels"].items()}
+            if content.get("labels")
+            else None,
         )
 
 

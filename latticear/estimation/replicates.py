@@ -14,6 +14,7 @@ from latticear.arrays import Array, Ints
 from latticear.estimation.thermodynamics import thermodynamics_of_moments
 
 __all__ = [
+    "APART",
     "OF_Z",
     "BlockSums",
     "Replicates",
@@ -25,6 +26,8 @@ __all__ = [
     "thermodynamic_replicates",
     "vector_replicates",
 ]
+
+APART = "delta method and jackknife disagree on the error"
 
 N_BLOCKS = 100
 OF_Z = ("log_z", "free_energy_per_site", "entropy_per_site")
@@ -70,12 +73,16 @@ class Replicates:
     def n_blocks(self) -> int:
         return len(self.edges) - 1
 
+    def with_values(self, name: str, values: Array) -> Self:
+        """The same with another quantity, `(n_blocks, ...)`."""
+        return replace(self, values={**self.values, name: values})
+
     def with_series(self, name: str, value: float, influence: Array) -> Self:
         """The same with another quantity of the chains, from the influence `(T, R)` of each configuration on it."""
         rows = influence.T.ravel()
         blocks = np.add.reduceat(rows, self.edges[:-1])
         left = (rows.sum() - blocks) / (len(rows) - np.diff(self.edges))
-        return replace(self, values={**self.values, name: value + left})
+        return self.with_values(name, value + left)
 
 
 def source_of(*series: Array) -> bytes:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from latticear.estimation.completion import complete
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.islands import island_estimates
-from latticear.estimation.measurement import Measurement, Observable, measurements
+from latticear.estimation.measurement import Measurement, measurements
+from latticear.estimation.named.request import Observables, Request
 from latticear.estimation.particles import METHOD, resampled_particles, size_of
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.simulated import Simulated, counted
@@ -29,7 +31,7 @@ def estimate_particles(
     hamiltonian: AbstractHamiltonian,
     temperature: float,
     *,
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
     exact: Exact = AUTO,
 ) -> Estimates:
     """Free energy and observables from islands of weighted particles.
@@ -58,12 +60,13 @@ def estimate_particles(
         ValueError: if the samples were made by another method, or if islands are missing.
     """
     temperature = check_temperature(temperature)
+    request = Request.of(observables, hamiltonian)
     source = "la.estimation.resampled_particles"
     drawn = Simulated(samples, hamiltonian, temperature, method=METHOD, needs="history", source=source)
     parts: list[Measurement] = []
     records: list[dict[str, Tensor]] = []
     for batch in drawn:
-        parts += measurements(batch, hamiltonian, [temperature], observables)
+        parts += measurements(batch, hamiltonian, [temperature], request)
         records.append({name: values.cpu() for name, values in batch.records.items()})
     provenance = drawn.provenance
     size = provenance["n_islands"], provenance["n_particles"]
@@ -82,18 +85,19 @@ def estimate_particles(
     tail = max(pareto_k(weights) for weights in column["history"].T.numpy())
     if tail > KHAT_LIMIT and diagnostics["ess_particles"] <= EVEN:
         reasons.append(f"the weights of a step have a heavy tail (Pareto k-hat {tail:.2f} > {KHAT_LIMIT})")
+    known = reference(exact, hamiltonian, temperature)
     result = island_estimates(
         log_w,
         parts,
         hamiltonian.n_sites,
         temperature,
-        reference(exact, hamiltonian, temperature),
+        known,
         method=METHOD,
         diagnostics=diagnostics,
         reasons=reasons,
         pareto_k=tail,
     )
-    result.warn()
+    complete(result, hamiltonian, request, known).warn()
     return result
 
 
@@ -109,7 +113,7 @@ def sequential_monte_carlo(
     seed: int = 0,
     device: str | None = None,
     condition: Tensor | None = None,
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
     exact: Exact = AUTO,
     report: Callable[[int, int], None] | None = None,
 ) -> Estimates:

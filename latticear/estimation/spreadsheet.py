@@ -8,6 +8,7 @@ exact         the exact value; empty if there is none
 deviation     (value - exact) / error; empty if it is not known
 verdict       trusted, unchecked or not trusted
 n             number of configurations
+labels        what the entry stands for, such as `ky=0 kx=0.785398`; only where there is such a quantity
 """
 
 from __future__ import annotations
@@ -70,12 +71,15 @@ def _rows(name: str, estimate: Estimate, result: Estimates) -> Iterator[dict[str
     about = {"temperature": result.temperature, "quantity": name}
     for place in np.ndindex(shape):
         row = about | {"index": " ".join(map(str, place))} | {key: float(each[place]) for key, each in full.items()}
-        yield row | {"verdict": str(estimate.verdict), "n": estimate.n}
+        labels = " ".join(f"{name}={numbers[place]:.8g}" for name, numbers in (estimate.labels or {}).items())
+        yield row | {"verdict": str(estimate.verdict), "n": estimate.n} | ({"labels": labels} if labels else {})
 
 
 def _written(rows: Iterable[Mapping[str, Any]]) -> bytes:
     content = io.StringIO()
-    writer = csv.DictWriter(content, COLUMNS, restval="", lineterminator="\n")
+    rows = list(rows)
+    more = ("labels",) if any("labels" in row for row in rows) else ()
+    writer = csv.DictWriter(content, (*COLUMNS, *more), restval="", lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow(

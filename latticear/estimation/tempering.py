@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from latticear.arrays import Array
 from latticear.estimation.autocorrelation import TauInt, mean_error
 from latticear.estimation.chains import estimate_chains, events_of
 from latticear.estimation.estimates import Estimates, with_rarity
-from latticear.estimation.measurement import Observable
+from latticear.estimation.named.request import Observables
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.simulated import Simulated, counted
@@ -47,7 +47,7 @@ def estimate_tempering(
     hamiltonian: AbstractHamiltonian,
     temperature: float,
     *,
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
     exact: Exact = AUTO,
 ) -> Estimates:
     """Observables and the free energy from chains of replicas at a ladder of temperatures.
@@ -131,7 +131,7 @@ def parallel_tempering(
     thinning: int | None = None,
     seed: int = 0,
     device: str = "cpu",
-    observables: Mapping[str, Observable] | None = None,
+    observables: Observables | None = None,
     exact: Exact = AUTO,
     report: Callable[[int, int], None] | None = None,
     each: Callable[[Samples], object] | None = None,

@@ -5,7 +5,8 @@ import torch
 from support.systems import SYSTEMS
 
 from latticear.estimation.estimates import Estimates
-from latticear.estimation.measurement import RESERVED, measurements
+from latticear.estimation.measurement import measurements
+from latticear.estimation.named.request import RESERVED
 from latticear.samples import Samples
 
 
