@@ -178,6 +178,8 @@ class Estimate:
             if not (self.exact_spread or of_exact):
                 return None
             error = (self.exact_spread or 0.0) / math.sqrt(self.n * self.ess)
+        if np.ndim(self.value) and np.ndim(self.exact_spread):  # of entries that few configurations have
+            error = np.fmax(error, np.asarray(self.exact_spread) / math.sqrt(self.n * self.ess))
         return np.where(agree, 0.0, gap / np.maximum(np.hypot(error, of_exact), np.maximum(rounding, 1e-300)))[()]
 
     @property

@@ -134,12 +134,12 @@ def _bins(levels: Levels | None, asked: Asked, seen: Callable[[], Array], *, sym
 def _joined(levels: Levels, low: float, high: float, n: int) -> Bins:
     """Intervals of equally many levels, with edges halfway between levels, so that none of them counts more."""
     first, last = (min(max(int(k), 0), levels.n - 1) for k in levels.index_of(np.array([low, high])))
-    each = math.ceil((last - first + 1) / n)
-    count = math.ceil((last - first + 1) / each)
-    start = first - (count * each - (last - first + 1)) / 2  # as much beyond one end as beyond the other
-    start = math.floor(start) if first + last != levels.n - 1 else start
-    edges = levels.first + levels.spacing * (start - 0.5 + each * np.arange(count + 1))
-    return _intervals(edges)
+    covered = last - first + 1
+    each = math.ceil(covered / n) | 1
+    count = math.ceil(covered / each)
+    count += (count * each - covered) % 2  # as many levels beyond one end as beyond the other
+    start = first - (count * each - covered) // 2
+    return _intervals(levels.first + levels.spacing * (start - 0.5 + each * np.arange(count + 1)))
 
 
 def _intervals(edges: ArrayLike) -> Bins:
