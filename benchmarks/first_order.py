@@ -107,7 +107,9 @@ def potts(options: argparse.Namespace) -> list[Row]:
     exact = potts_transition(options.q)
     print(f"Potts q = {options.q}: exact T {exact.temperature:.6f}, latent heat {exact.latent_heat_per_site:.6f}, ")
     print(f"interface tension {exact.interface_tension:.6f}, correlation length {exact.correlation_length:.2f}")
-    print("  q    L  method              CPU s         n   phases         T, weight    T, height    latent heat  tension")
+    print(
+        "  q    L  method              CPU s         n   phases         T, weight    T, height    latent heat  tension"
+    )
     rows = []
     for size in options.sizes:
         for method in options.methods:

@@ -21,6 +21,7 @@ from latticear.cli.options import (
     InstanceFile,
     InstanceIndex,
     Number,
+    ObservableNames,
     RunOrFile,
     Seed,
     Sets,
@@ -28,6 +29,7 @@ from latticear.cli.options import (
     Temperatures,
     count,
     instance_of,
+    observables_of,
     one_file,
     system_of,
     temperatures_of,
@@ -59,6 +61,7 @@ def estimate(
     n: Number = 10_000,
     temperature: Temperatures = None,
     method: EstimationMethod = None,
+    observable: ObservableNames = None,
     data: Data = None,
     dataset: DatasetName = None,
     check: Annotated[bool, typer.Option(help="Compare with independent configurations, for the verdict.")] = True,
@@ -99,7 +102,7 @@ def estimate(
 
     with one_line_errors():
         console = open_console(stderr=as_json)
-        given = _given(ctx)
+        given, observables = _given(ctx), observables_of(observable)
         if run.is_file():
             _refuse(given, OF_RUNS, f"{run} is a file of configurations, not a run", "leave it out")
             if waits("the averages of a file"):
@@ -113,6 +116,7 @@ def estimate(
                 n_chains=chains,
                 skip=skip or 0,
                 dataset=dataset,
+                observables=observables,
             )
             if as_json:
                 typer.echo(json.dumps(result.to_dict() | {"remarks": list(result.remarks)}))
@@ -125,9 +129,10 @@ def estimate(
             _refuse(given, OF_FILES, f"{run} is a run, which knows its system", "it goes with a file of configurations")
         file = one_file(data)
         if not stored_config(RunDirectory(run).config_path).target.has_energy:
-            if temperature is not None or method is not None or instance is not None:
+            if temperature is not None or method is not None or instance is not None or observables:
                 raise ValueError(
-                    f"{run} is a run on a grid, which has no energy: leave --temperature, --method and --instance out"
+                    f"{run} is a run on a grid, which has no energy: leave --temperature, --method, --instance and "
+                    f"--observable out"
                 )
             if waits("the likelihood of configurations"):
                 return
@@ -147,6 +152,7 @@ def estimate(
                 n,
                 temperatures=temperatures_of(temperature),
                 method=method,
+                observables=observables,
                 data=file,
                 dataset=dataset,
                 check=check,

@@ -17,12 +17,14 @@ from latticear.cli.options import (
     HamiltonianName,
     MonteCarloMethod,
     Number,
+    ObservableNames,
     Seed,
     Sets,
     Size,
     Temperature,
     count,
     given_options,
+    observables_of,
     system_of,
 )
 from latticear.cli.verb import Verb
@@ -38,6 +40,7 @@ def mc(
     hamiltonian: HamiltonianName = None,
     method: MonteCarloMethod = None,
     n: Number = 10_000,
+    observable: ObservableNames = None,
     seed: Seed = 0,
     append: Annotated[bool, typer.Option(help="Continue an existing file, up to N configurations in total.")] = False,
     chains: Annotated[Any, typer.Option(parser=count(), metavar="N", help="Number of Markov chains.")] = None,
@@ -55,6 +58,7 @@ def mc(
 
     with one_line_errors():
         console = open_console(stderr=as_json)
+        observables = observables_of(observable)
         try:
             with continued_by("--append"), Progress(console, unit="configurations") as progress:
                 result = monte_carlo_run(
@@ -66,6 +70,7 @@ def mc(
                     device=device,
                     schedule=given_options(n_chains=chains, thermalization=thermalization, thinning=thinning),
                     append=append,
+                    observables=observables,
                     processes=current(),
                     report=progress,
                     say=console.print,

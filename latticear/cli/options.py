@@ -197,6 +197,14 @@ EstimationMethod = Annotated[
         "have an ESS of at least 0.05 or the model cannot draw in steps, else smc.",
     ),
 ]
+ObservableNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--observable",
+        metavar="NAME,...",
+        help="Measure these too, such as structure_factor or correlation_length; a wrong name lists what there is.",
+    ),
+]
 MonteCarloMethod = Annotated[
     str | None,
     typer.Option(
@@ -297,6 +305,13 @@ def number_or_text(text: str | None) -> float | str | None:
 def given_options(**values: Any) -> dict[str, Any]:
     """The options that a user gives, without those that are None."""
     return {key: value for key, value in values.items() if value is not None}
+
+
+def observables_of(names: list[str] | None) -> list[str]:
+    """The observables of --observable, given once or several times, with commas between names."""
+    from latticear.estimation.named.request import check_names
+
+    return check_names(name.strip() for text in names or [] for name in text.split(",") if name.strip())
 
 
 def one_file(paths: list[Path] | None) -> Path | None:

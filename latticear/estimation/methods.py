@@ -10,6 +10,7 @@ from latticear.estimation.blocks import block_mcmc
 from latticear.estimation.chains import neural_mcmc
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.importance import estimate
+from latticear.estimation.named.request import Observables
 from latticear.estimation.smc import sequential_monte_carlo
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian
@@ -45,6 +46,7 @@ class Method(NamedTuple):
         temperature: float,
         *,
         exact: ExactResult | None = None,
+        observables: Observables | None = None,
         **of_draws: Any,
     ) -> Estimates:
         """Estimates by the function that suits the model.
@@ -53,21 +55,29 @@ class Method(NamedTuple):
             model: the model.
             samples: batches of samples of the model; the iterator is not used if `of_steps` is called.
             hamiltonian, temperature, exact: as in `estimate`.
+            observables: as in `estimate`; a method gets them if there are any.
             of_draws: the arguments n, seed, condition and report of `of_steps`.
         """
+        more: dict[str, Any] = {"observables": observables} if observables else {}
         if self.of_steps is not None and self.draws_itself(model):
-            return self.of_steps(model, hamiltonian, temperature, exact=exact, **of_draws)
+            return self.of_steps(model, hamiltonian, temperature, exact=exact, **more, **of_draws)
         assert self.of_samples is not None
-        return self.of_samples(samples, hamiltonian, temperature, exact=exact)
+        return self.of_samples(samples, hamiltonian, temperature, exact=exact, **more)
 
 
 def _metropolis(
-    samples: Iterable[Samples], hamiltonian: AbstractHamiltonian, temperature: float, *, exact: ExactResult | None
+    samples: Iterable[Samples],
+    hamiltonian: AbstractHamiltonian,
+    temperature: float,
+    *,
+    observables: Observables | None = None,
+    exact: ExactResult | None,
 ) -> Estimates:
     """`neural_mcmc` with the seed with which its proposals were drawn."""
     batches = iter(samples)
     first = next(batches)
-    return neural_mcmc(itertools.chain([first], batches), hamiltonian, temperature, seed=first.seed, exact=exact)
+    more: dict[str, Any] = {"observables": observables, "exact": exact, "seed": first.seed}
+    return neural_mcmc(itertools.chain([first], batches), hamiltonian, temperature, **more)
 
 
 METHODS = {

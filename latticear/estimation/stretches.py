@@ -9,8 +9,12 @@ from latticear.estimation.replicates import BlockSums
 
 __all__ = ["Stretches"]
 
-MOST = 2**14
-"""Largest number of stretches. Up to as many configurations each has its own; of more, two stretches become one."""
+MOST, FEWEST = 2**14, 2**10
+"""Largest number of stretches, and that for arrays of any length. Up to as many configurations each has its own; of
+more, two stretches become one."""
+
+MOST_NUMBERS = 2**23
+"""Numbers in memory, 64 MB, for which there are fewer than the largest number of stretches of long arrays."""
 
 
 class Stretches:
@@ -20,7 +24,7 @@ class Stretches:
     """
 
     def __init__(self) -> None:
-        self._n, self._step = 0, 1
+        self._n, self._step, self._most = 0, 1, MOST
         self._top = -np.inf
         self._shape: tuple[int, ...] = ()
         self._pivot = self._sums = np.empty(0)
@@ -30,10 +34,13 @@ class Stretches:
         rows = values.reshape(len(values), -1)
         if not self._n:
             self._shape, self._pivot = values.shape[1:], rows.mean(0)
-            self._sums = np.zeros((MOST, rows.shape[1]))
-        while self._n + len(rows) > MOST * self._step:
-            self._sums[: MOST // 2] = self._sums[::2] + self._sums[1::2]
-            self._sums[MOST // 2 :] = 0.0
+            while self._most > FEWEST and self._most * rows.shape[1] > MOST_NUMBERS:
+                self._most //= 2
+            self._sums = np.zeros((self._most, rows.shape[1]))
+        while self._n + len(rows) > self._most * self._step:
+            half = self._most // 2
+            self._sums[:half] = self._sums[::2] + self._sums[1::2]
+            self._sums[half:] = 0.0
             self._step *= 2
         top = max(self._top, float(log_w.max()))
         if self._n and top > self._top:

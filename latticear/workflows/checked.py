@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from latticear.arguments import check_integer
 from latticear.estimation.check import MOST, independent_check, size_of_check
@@ -70,6 +72,7 @@ def check_setting(
     seed: int,
     n: int | None = None,
     most: int = MOST,
+    observables: Sequence[str] = (),
     say: Say = lambda _: None,
 ) -> None:
     """Compare estimates with independent configurations, unless nobody asked and these take longer than some seconds.
@@ -81,6 +84,7 @@ def check_setting(
         seed: seed of the configurations.
         n: number of configurations that are asked for; None for as many as suit.
         most: largest number of them that suits.
+        observables: names of `la.OBSERVABLES` that the estimates have besides.
         say: called with a line before they are drawn.
     """
     system, t = setting.system, result.temperature
@@ -94,4 +98,5 @@ def check_setting(
         return
     say(f"check by independent configurations, {size:,} of them")
     drawn, condition = (model, setting.condition) if has_weights(result) else (None, None)
-    judge(result, independent_check(system, t, n=size, model=drawn, condition=condition, seed=seed))
+    more: dict[str, Any] = {"condition": condition, "observables": observables, "seed": seed}
+    judge(result, independent_check(system, t, n=size, model=drawn, **more))

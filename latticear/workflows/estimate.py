@@ -23,6 +23,7 @@ from latticear.estimation.importance import reweight
 from latticear.estimation.judgement import has_weights, judge
 from latticear.estimation.measurement import measurements
 from latticear.estimation.methods import METHODS
+from latticear.estimation.named.request import Request
 from latticear.estimation.weights import effective_sample_size
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
@@ -66,6 +67,7 @@ def estimate_run(
     *,
     temperatures: Sequence[float] | None,
     method: str | None,
+    observables: Sequence[str] = (),
     data: Path | None,
     dataset: str | None = None,
     seed: int,
@@ -90,6 +92,7 @@ def estimate_run(
             multiscale model) and "mcmc" (block updates by a multiscale model, neural Metropolis by any other). None or
             "auto" chooses "smc" if the model draws in steps and the weights of the first samples are too uneven for
             importance sampling, else "is".
+        observables: names of `la.OBSERVABLES` to measure besides.
         data: file of Monte Carlo configurations for the forward ESS, or None.
         dataset: name of the array of configurations in that file; None for that of the run.
         seed: seed of the sampling.
@@ -119,6 +122,7 @@ def estimate_run(
     draws = run.target.settings(Asked(instance=instance), _temperatures(run, temperatures, data, dataset), model)
     check_memory(len(draws) * n, "samples", "give a smaller -n")
     first, aims = draws[0]
+    Request.of(observables, first.system)
     of_file: dict[float, Tensor] = {}
     if data is not None and processes.is_first:
         reading = run.config.reading | ({} if dataset is None else {"dataset": dataset})
@@ -131,7 +135,7 @@ def estimate_run(
         method = "is"  # the only method that reweights
     results: list[Estimates] = []
     for k, (setting, aims) in enumerate(draws):
-        part = _Part(k * n, n, len(draws) * n, seed, report, processes)
+        part = _Part(k * n, n, len(draws) * n, seed, observables, report, processes)
         estimates = _estimated(model, setting, aims, part, method, say)
         for result in estimates:
             t = result.temperature
@@ -145,7 +149,8 @@ def estimate_run(
             if check:
                 several = len(draws) * len(aims) > 1
                 most, announce = (FEWEST, _unsaid) if several else (MOST, say)
-                check_setting(result, setting, model, seed=seed, most=most, say=announce)
+                more: dict[str, Any] = {"observables": observables, "most": most, "say": announce}
+                check_setting(result, setting, model, seed=seed, **more)
         results += estimates
     return results
 
@@ -162,6 +167,7 @@ class _Part(NamedTuple):
         n: samples of this setting.
         total: samples of all settings.
         seed: of the sampling.
+        observables: to measure besides.
         report: called with progress.
         processes: processes that draw them.
     """
@@ -170,6 +176,7 @@ class _Part(NamedTuple):
     n: int
     total: int
     seed: int
+    observables: Sequence[str]
     report: Report
     processes: Processes
 
@@ -199,7 +206,8 @@ def _estimated(
     with quiet(), _stoppable(part.batches(model, condition), processes) as batches:
         method, batches = _chosen(method, model, hamiltonian, t, batches, processes, say)
         if method == "is":
-            results = reweight(batches, hamiltonian, temperatures, exact=exact, processes=processes)
+            asked: dict[str, Any] = {"observables": part.observables, "exact": exact, "processes": processes}
+            results = reweight(batches, hamiltonian, temperatures, **asked)
             return results if processes.is_first else []
         alone = METHODS[method].draws_itself(model)
         if alone and processes.size > 1:
@@ -211,6 +219,7 @@ def _estimated(
                 pass
             return []
         more: dict[str, Any] = {"condition": condition, "exact": exact[0], "report": part.progress}
+        more |= {"observables": part.observables} if part.observables else {}
         return [METHODS[method](model, batches, hamiltonian, t, n=part.n, seed=part.seed, **more)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ def estimate_file(
     n_chains: int | None = None,
     skip: int = 0,
     dataset: str | None = None,
+    observables: Sequence[str] = (),
 ) -> Estimates:
     """Averages of the chains in a file, with the verdict on whether they fit.
 
@@ -32,7 +33,7 @@ def estimate_file(
         path: the file, any that `load_configurations` takes.
         asked: gives the config whose Hamiltonian a user asks for; None for the one that the file states.
         temperature: T, in units of the coupling; None for the one that the file states.
-        n_chains, skip, dataset: as in `estimate_chains`.
+        n_chains, skip, dataset, observables: as in `estimate_chains`.
 
     Raises:
         ValueError: if the file states no system or temperature and none is given; as `estimate_chains`.
@@ -54,7 +55,8 @@ def estimate_file(
         held = "" if stated is None else f", which has configurations at {stated.shown}"
         raise ValueError(f"estimate needs the temperature of the chains in {path}{held}: give --temperature T")
     with quiet():
-        return estimate_chains(path, system, temperature, n_chains=n_chains, skip=skip, dataset=dataset)
+        more: dict[str, Any] = {"n_chains": n_chains, "skip": skip, "dataset": dataset, "observables": observables}
+        return estimate_chains(path, system, temperature, **more)
 
 
 def _system(path: Path, attributes: dict[str, Any]) -> AbstractHamiltonian:

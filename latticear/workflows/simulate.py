@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
@@ -21,6 +21,7 @@ from latticear.data.hdf5 import opened
 from latticear.estimation.annealing import estimate_population
 from latticear.estimation.chains import estimate_chains
 from latticear.estimation.estimates import Estimates, quiet
+from latticear.estimation.named.request import Request
 from latticear.estimation.tempering import estimate_tempering
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian
@@ -86,6 +87,7 @@ def monte_carlo_run(
     schedule: dict[str, int],
     report: Report,
     append: bool = False,
+    observables: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
     processes: Processes = ALONE,
 ) -> Estimates | None:
@@ -103,6 +105,7 @@ def monte_carlo_run(
         report: called with progress.
         append: whether to continue the Markov chains of the file if it exists; the file and the averages are then those
             of chains that were never interrupted.
+        observables: names of `la.OBSERVABLES` to measure besides.
         say: called with a line about the method, if none is given, and one about what the file has no place for.
         processes: the processes that divide the chains. Each makes this call; the first one writes the file.
 
@@ -125,6 +128,7 @@ def monte_carlo_run(
     if method not in (None, *CHAIN_METHODS, ANNEALING):
         raise ValueError(f"method must be one of {', '.join(CHAIN_METHODS)}, {ANNEALING}, got {method!r}")
     hamiltonian, temperature, _ = config.target.single
+    request = Request.of(observables, hamiltonian)
     begun = Begun(*processes.of_first(_begun(out) if exists and processes.is_first else None)) if exists else None
     if begun is not None:
         _check_fits(out, begun, method, schedule, n)
@@ -133,10 +137,11 @@ def monte_carlo_run(
     if chosen == ANNEALING:
         if schedule:
             raise ValueError(f"{ANNEALING} has no chains: leave out --chains, --thermalization and --thinning")
-        options: dict[str, Any] = {"seed": seed, "device": resolved, "processes": processes}
+        options: dict[str, Any] = {"seed": seed, "device": resolved, "processes": processes, "request": request}
         return _annealed(out, hamiltonian, temperature, n, report=report, say=say, **options)
     plan = default_schedule(hamiltonian, chosen, n)._replace(**(begun.schedule if begun else {}) | schedule)
     check_memory(n, "configurations", "give a smaller -n")
+    check_memory(n, "values of the observables", "give a smaller -n", 8 * request.width(hamiltonian, temperature))
     if begun is None:
         check_disk(out, n, "configurations", least_bytes(hamiltonian))
     of_site = MEASURED if n >= 2 * plan.n_chains else SIMULATED
@@ -167,7 +172,8 @@ def monte_carlo_run(
                 pass
         else:
             estimated = estimate_tempering if chosen == ParallelTempering.name else estimate_chains
-            result = estimated(chain(_stored(simulation, writer), course), hamiltonian, temperature, exact=exact)
+            batches = chain(_stored(simulation, writer), course)
+            result = estimated(batches, hamiltonian, temperature, observables=request, exact=exact)
     if writer is not None:
         say_what_is_left_out(writer, out, say)
     return result
@@ -307,6 +313,7 @@ def _annealed(
     seed: int,
     device: str,
     processes: Processes,
+    request: Request,
     report: Report,
     say: Callable[[str], None],
 ) -> Estimates | None:
@@ -339,7 +346,7 @@ def _annealed(
         if writer is None:
             raise_if_stopped()
             return None
-        estimates = estimate_population(population, hamiltonian, temperature, exact=exact)
+        estimates = estimate_population(population, hamiltonian, temperature, observables=request, exact=exact)
         batch = equally_weighted(population)[:n]
         writer.write(batch, hamiltonian.token_energy(batch.tokens))
         report(n, n, "")

@@ -117,7 +117,8 @@ def _bins(levels: Levels | None, asked: Asked, seen: Callable[[], Array], *, sym
         return _intervals(asked)
     if levels is not None and levels.n <= (asked or MAX_LEVELS):
         values = levels.values
-        return Bins(levels.first + levels.spacing * (np.arange(levels.n + 1) - 0.5), values, are_levels=True)
+        edges = np.append(values, values[-1] + levels.spacing) - levels.spacing / 2
+        return Bins(edges, values, are_levels=True)
     values = seen()
     margin = MARGIN * values.std()
     low, high = float(values.min() - margin), float(values.max() + margin)

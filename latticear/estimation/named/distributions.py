@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latticear.arrays import Array
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.named.base import AbstractObservable
 from latticear.estimation.named.bins import Asked, Bins, check_bins, energy_bins, magnetization_bins

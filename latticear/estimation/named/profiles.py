@@ -10,7 +10,7 @@ from torch import Tensor
 
 from latticear.arrays import Array
 from latticear.estimation.estimates import Estimates
-from latticear.estimation.named.bins import Bins, energy_bins, magnetization_bins
+from latticear.estimation.named.bins import energy_bins, magnetization_bins
 from latticear.estimation.named.distributions import AbstractBinned, bin_by_bin, shares
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.replicates import jackknife_error
@@ -102,7 +102,8 @@ class _Profile:
     def add(self, name: str, factor: float, *, of_z: bool = False, shift: Array | float = 0.0) -> None:
         """Add `factor (ln P + ln Z) + shift`, or without ln Z, as an estimate; nothing if ln Z was not estimated."""
         estimates, replicates, p = self._estimates, self._replicates, self._p
-        log_z, log_z_left, log_z_exact = 0.0, np.zeros((len(self._left), 1)), 0.0 if not of_z else None
+        log_z, log_z_left = 0.0, np.zeros((len(self._left), 1))
+        log_z_exact: Any = None if of_z else 0.0
         if of_z:
             if "log_z" not in estimates or "log_z" not in replicates.values:
                 return
@@ -130,7 +131,7 @@ class _Profile:
             evidence=histogram.evidence,
             labels=histogram.labels,
         )
-        estimates.replicates = estimates.replicates.with_values(name, left)
+        estimates.replicates = self._replicates = replicates.with_values(name, left)
 
     def _exact(self, factor: float, log_z: Any, shift: Array | float) -> tuple[Array | None, Array | None]:
         """The exact logarithms and the spread of a single configuration, nan where nothing is known."""

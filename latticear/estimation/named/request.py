@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from latticear.arguments import described, did_you_mean
@@ -13,6 +14,8 @@ from latticear.estimation.named.base import AbstractObservable
 from latticear.estimation.named.choice import OBSERVABLES
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian
+from latticear.lattice import configuration_size
+from latticear.samples import Samples
 
 __all__ = ["Observable", "Observables", "Request", "check_names"]
 
@@ -73,6 +76,12 @@ class Request:
                         f"too: give it another name"
                     )
         return cls(own, named)
+
+    def width(self, hamiltonian: AbstractHamiltonian, temperature: float) -> int:
+        """How many numbers the named observables measure of one configuration."""
+        tokens = torch.zeros((1, *configuration_size(hamiltonian.shape, hamiltonian.n_components)), dtype=torch.uint8)
+        found = [each.measure(Samples(tokens, None, 0), hamiltonian, temperature) for each in self.named.values()]
+        return sum(values.numel() for measured in found for values in measured.values())
 
     @property
     def at_any_temperature(self) -> list[AbstractObservable]:
