@@ -120,14 +120,14 @@ def potts(options: argparse.Namespace) -> list[Row]:
 
 # --- coverage -------------------------------------------------------------------------------------------------------
 
-LEVEL = np.arange(-240.0, -59.0)
+LEVEL = np.arange(-120.0, -29.0)
 BETA = 1.0
 
 
 def density() -> np.ndarray:
     """ln g(E) of a system whose P(E) at T = 1 has two Gaussian maxima of one height."""
-    p = np.exp(-((LEVEL + 190) ** 2) / (2 * 15**2)) + np.exp(-((LEVEL + 110) ** 2) / (2 * 18**2)) + 0.05
-    return np.asarray(np.log(p) + BETA * LEVEL + 400.0)  # so that log_q = ln P - ln g is negative
+    p = np.exp(-((LEVEL + 95) ** 2) / (2 * 7.5**2)) + np.exp(-((LEVEL + 55) ** 2) / (2 * 9**2)) + 0.05
+    return np.asarray(np.log(p) + BETA * LEVEL + 200.0)  # so that log_q = ln P - ln g is negative
 
 
 def exact_coexistence(potts: la.Potts) -> dict[str, float]:
@@ -162,13 +162,13 @@ def of_coexistence(repeats: int) -> Iterator[tuple[str, float, float, float]]:
         # samples of q ~ P^0.9 at T = 1, whose weights vary
         log_q = 0.9 * (density() - BETA * LEVEL)
         log_q -= np.log(np.exp(log_q).sum())
-        k = rng.choice(len(LEVEL), 10_000, p=np.exp(log_q))
+        k = rng.choice(len(LEVEL), 5000, p=np.exp(log_q))
         tokens = torch.zeros(len(k), 12, 12, dtype=torch.uint8)
         tokens[:, 0, 0] = torch.from_numpy(k)
         samples = Samples(tokens, torch.from_numpy(log_q[k] - density()[k]), 0)
-        sets = {"weights": la.coexistence(samples, system, ratio=2.0, n_bootstrap=50)}
-        series = [np.repeat(drawn(2000, t, rng), 3).reshape(-1, 2, order="F") for t in (0.99, 1.0, 1.01)]
-        sets["chains"] = la.coexistence(series, system, [0.99, 1.0, 1.01], ratio=2.0, n_bootstrap=50)
+        sets = {"weights": la.coexistence(samples, system, ratio=2.0, n_bootstrap=40)}
+        series = [np.repeat(drawn(1000, t, rng), 3).reshape(-1, 2, order="F") for t in (0.98, 1.0, 1.02)]
+        sets["chains"] = la.coexistence(series, system, [0.98, 1.0, 1.02], ratio=2.0, n_bootstrap=40)
         for label, found in sets.items():
             for name, value in exact.items():
                 yield f"{label}: {name}", found.values[name], found.errors[name], value
@@ -184,10 +184,10 @@ def of_distributions(repeats: int, n: int = 1000) -> Iterator[tuple[str, float, 
         "magnetization_profile",
         "energy_magnetization_distribution",
     ]
-    samples = model.sample(repeats * 5 * n, seed=1)
+    samples = model.sample(repeats * 3 * n, seed=1)
     exact = la.exact_result(ising, t)
     for k in range(repeats):
-        here = samples[k * 5 * n : (k + 1) * 5 * n]
+        here = samples[k * 3 * n : (k + 1) * 3 * n]
         sets = {
             "weights": la.estimate(here[:n], ising, t, observables=asked, exact=exact),
             "chains": la.neural_mcmc(here, ising, t, observables=asked, exact=exact),

@@ -6,7 +6,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 from latticear.arrays import Array, Ints
 from latticear.hamiltonians.base import AbstractHamiltonian
@@ -58,7 +57,7 @@ def energy_levels(hamiltonian: AbstractHamiltonian) -> Levels | None:
     if not joint.has_bonds:
         return None
     tables, fields = joint.bond_energies.numpy(), joint.site_energies.numpy()
-    changes = _changes(joint.bonds, tables, fields)
+    changes = _changes(joint, fields)
     spacing = _divisor(changes)
     lowest, highest = (float(f(tables, (1, 2)).sum() + f(fields, 1).sum()) for f in (np.min, np.max))
     if spacing is None or (highest - lowest) / spacing > MAX_LEVELS:
@@ -87,15 +86,17 @@ def magnetization_levels(hamiltonian: AbstractHamiltonian) -> Levels | None:
     return Levels(float(spins.min()), spacing / hamiltonian.n_sites, n + 1) if n < MAX_LEVELS else None
 
 
-def _changes(bonds: Tensor, tables: Array, fields: Array) -> Array:
+def _changes(joint: AbstractHamiltonian, fields: Array) -> Array:
     """Numbers that have the divisors of all differences between configurations which differ at one site.
 
     The change at a site is a sum over its bonds of terms that depend on one neighbour each: the change with all
     neighbours in state 0, and how each term depends on its neighbour.
     """
+    pairs, joined = joint.by_pair  # two bonds between the same sites change together
+    tables = joined.numpy()
     own = fields - fields[:, :1]
-    for ends, of_bond in ((bonds[:, 0], tables), (bonds[:, 1], tables.swapaxes(1, 2))):
-        np.add.at(own, ends.numpy(), of_bond[:, :, 0] - of_bond[:, :1, 0])
+    for ends, of_pair in ((pairs // joint.n_sites, tables), (pairs % joint.n_sites, tables.swapaxes(1, 2))):
+        np.add.at(own, ends.numpy(), of_pair[:, :, 0] - of_pair[:, :1, 0])
     unlike = np.unique(tables, axis=0) if len(tables) else tables
     mixed = unlike - unlike[:, :1] - unlike[:, :, :1] + unlike[:, :1, :1]
     return np.concatenate([np.unique(own), np.unique(mixed)])

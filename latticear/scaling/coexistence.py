@@ -32,6 +32,9 @@ LEAST_VISITS = 10
 LOST = 0.05
 """Share of bootstrap replicas without two maxima from which the errors are in doubt."""
 
+DEEP = 4.0
+"""Depth of the minimum of P(E), in its errors, that noise alone does not make: it digs a minimum in any curve."""
+
 NUMBERS = {
     "temperature": "T, equal weight",
     "temperature_equal_height": "T, equal height",
@@ -244,8 +247,11 @@ class _Analysis:
             )
         if lost > LOST:
             warnings.append(f"{lost:.0%} of the bootstrap replicas have one maximum: P(E) may have no two phases")
-        elif values["barrier"] < 2 * errors["barrier"]:
-            warnings.append("the minimum of P(E) between the maxima is no deeper than its error")
+        elif values["barrier"] < DEEP * errors["barrier"]:
+            warnings.append(
+                f"the minimum of P(E) between the maxima, ln(P_max / P_min) = {values['barrier']:.2g}, is less than "
+                f"{DEEP:g} errors deep: P(E) may have no two phases"
+            )
         beta = 1 / values["temperature_equal_height"]
         warnings += self.density.distrust(beta)
         return tuple(warnings)
