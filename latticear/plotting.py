@@ -372,7 +372,9 @@ def profile(ax: Axes, estimate: Estimate, *, label: str = "estimate", per_site: 
         exact = np.asarray(estimate.exact)
         known = np.isfinite(exact)
         ax.plot(x[known], exact[known], color=EXACT, lw=1, label="exact")
-    ax.set_xlabel({"m": "magnetisation m", "energy": "energy"}.get(centres[0], centres[0]) + (" / N" if per_site else ""))
+    ax.set_xlabel(
+        {"m": "magnetisation m", "energy": "energy"}.get(centres[0], centres[0]) + (" / N" if per_site else "")
+    )
     ax.legend()
     return ax
 

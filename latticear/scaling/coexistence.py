@@ -32,6 +32,9 @@ LEAST_VISITS = 10
 LOST = 0.05
 """Share of bootstrap replicas without two maxima from which the errors are in doubt."""
 
+LEAST_SUPPORT = 100.0
+"""Effective number of configurations at the temperature of equal weight that an error needs."""
+
 DEEP = 4.0
 """Depth of the minimum of P(E), in its errors, that noise alone does not make: it digs a minimum in any curve."""
 
@@ -164,7 +167,7 @@ class _Analysis:
         self.density, self.hamiltonian, self.ratio = density, hamiltonian, ratio
         self.level = density.level
         log_g, count = density.entropy()
-        self.log_g = log_g
+        self.log_g, self.count = log_g, count
         span = float(self.level[-1] - self.level[0])
         rough = self._tangent(log_g, count, span / 8)
         width = WIDTH * (rough.high - rough.low) if rough else 0.0
@@ -252,8 +255,14 @@ class _Analysis:
                 f"the minimum of P(E) between the maxima, ln(P_max / P_min) = {values['barrier']:.2g}, is less than "
                 f"{DEEP:g} errors deep: P(E) may have no two phases"
             )
-        beta = 1 / values["temperature_equal_height"]
-        warnings += self.density.distrust(beta)
+        warnings += self.density.distrust(1 / values["temperature_equal_height"])
+        p = _normalized(self.log_g - self.level / values["temperature"])
+        support = 1 / float((p**2 / np.maximum(self.count, 1.0)).sum())
+        if support < LEAST_SUPPORT:
+            warnings.append(
+                f"T = {values['temperature']:.4g}, of equal weight, rests on {support:.0f} configurations: add some "
+                f"that were drawn near it"
+            )
         return tuple(warnings)
 
 
