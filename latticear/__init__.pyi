@@ -89,6 +89,7 @@ from .montecarlo import monte_carlo as monte_carlo
 from .observables import correlation as correlation
 from .runs.directory import load_model as load_model
 from .samples import Samples as Samples
+from .scaling import coexistence as coexistence
 from .spaces import Grid as Grid
 from .targets import default_model as default_model
 from .training import Step as Step, TrainingError as TrainingError, fit as fit

@@ -51,6 +51,7 @@ def complete(
         for name, labels in observable.labels(hamiltonian).items():
             numbers = {label: np.array(each, dtype=np.float64) for label, each in labels.items()}
             estimates[name] = replace(estimates[name], labels=numbers)
+        observable.finish(estimates, hamiltonian, temperature)
     return _shown(estimates, request)
 
 

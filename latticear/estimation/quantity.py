@@ -134,7 +134,7 @@ class Estimate:
         The few rare events that make most of the error were not among them, or there was one too many.
         """
         off = self.largest_deviation
-        if off is None or off <= NEAR or not self.exact_spread or self.unvaried:
+        if off is None or off <= NEAR or np.ndim(self.value) or not self.exact_spread or self.unvaried:
             return False
         error = np.hypot(self.exact_spread / math.sqrt(self.n * self.ess), self.exact_error or 0.0)
         return bool(np.all(np.abs(self.value - np.asarray(self.exact)) <= NEAR * error))
@@ -174,7 +174,8 @@ class Estimate:
 
         The error of the exact value is added in quadrature if it has one.
         An error that is zero because nothing varied is replaced by the error that as many configurations should have
-        had, from the exact variance; the deviation is None if that is not known.
+        had, from the exact variance; the deviation is None if that is not known. In an array, whose entries may each
+        depend on few configurations, the larger of both errors counts where the exact variance is known.
         """
         if self.exact is None:
             return None
@@ -185,6 +186,8 @@ class Estimate:
             if not (self.exact_spread or of_exact):
                 return None
             error = (self.exact_spread or 0.0) / math.sqrt(self.n * self.ess)
+        if np.ndim(self.value) and self.exact_spread is not None:  # the error of rare entries may be far too small
+            error = np.fmax(error, np.asarray(self.exact_spread) / math.sqrt(self.n * self.ess))
         return np.where(agree, 0.0, gap / np.maximum(np.hypot(error, of_exact), np.maximum(rounding, 1e-300)))[()]
 
     @property

@@ -7,6 +7,8 @@
 - `kasteleyn`: Ising spins with any couplings and no fields on open, cylindrical and toroidal lattices up to about
   64x64;
 - `onsager`: the zero-field Ising model on the infinite lattice;
+- `energy_distribution`, `magnetization_distribution`: the probability of each energy or magnetisation, of the Ising
+  model on a torus (energies) or of a narrow strip;
 - `potts_transition`: the Potts model on the infinite lattice, at its transition;
 - `tensor_network`: bonds between nearest and next-nearest neighbours with fields, on lattices that are open in some
   direction, or at a high temperature; with an error that is estimated;
@@ -18,6 +20,7 @@
 from __future__ import annotations
 
 from latticear.exact.dispatch import exact_result, known_result, result_by
+from latticear.exact.energies import energy_distribution
 from latticear.exact.enumeration import all_configurations, enumerate_states
 from latticear.exact.ground_state import GroundState, exact_ground_state
 from latticear.exact.infinite import T_C, InfiniteResult, critical_temperature, onsager
@@ -37,6 +40,7 @@ __all__ = [
     "PottsTransition",
     "all_configurations",
     "critical_temperature",
+    "energy_distribution",
     "enumerate_states",
     "exact_ground_state",
     "exact_result",

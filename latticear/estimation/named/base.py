@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from latticear.estimation.estimates import Estimates
 from latticear.exact.result import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.samples import Samples
@@ -81,6 +82,9 @@ class AbstractObservable(ABC):
             known: the exact thermodynamics with which the estimates are compared.
         """
         return {}
+
+    def finish(self, estimates: Estimates, hamiltonian: AbstractHamiltonian, temperature: float) -> None:  # noqa: B027
+        """Change or add estimates at the end: what needs more than a function of averages."""
 
     def labels(self, hamiltonian: AbstractHamiltonian) -> Mapping[str, Labels]:
         """What the entries of each quantity that is an array stand for."""
