@@ -105,7 +105,13 @@ def trained(row: Tree, model: Tree) -> Any:
         return la.train(config=CRITICAL, steps=model["steps"], grow=grow, **options)
     if "steps" in model:
         return la.train(model=model["name"], steps=model["steps"], **options)
-    return la.train(model={key: value for key, value in model.items() if key != "n"}, **options)
+    return la.train(model={key: value for key, value in model.items() if key not in ("n", "check")}, **options)
+
+
+def warm_up() -> None:
+    """What a first training imports and compiles is no part of its time."""
+    la.train(size=4, temperature=2.0, model="tensor_network", progress=False).model.sample(1)
+    la.train(size=4, temperature=2.0, model="multiscale", steps=1, batch_size=16, n_monte_carlo=100, progress=False)
 
 
 def measured(name: str, row: Tree, model: Tree) -> Tree:
@@ -139,8 +145,9 @@ def measured(name: str, row: Tree, model: Tree) -> Tree:
         "verdict": str(found.verdict),
         "reasons": list(found.verdict.reasons),
         "commit": here["commit"],
-        "started": here["started"],
+        "finished": here["started"],
         "machine": machine(),
+        "load": os.getloadavg()[0],
         "versions": here["versions"],
     }
 
@@ -152,79 +159,91 @@ def machine() -> str:
         cpu = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         cpu = platform.processor() or platform.machine()
-    busy = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return f"{torch.get_num_threads()} thread on {os.cpu_count()} cores of {cpu}{busy}"
+    return f"{torch.get_num_threads()} thread on {os.cpu_count()} cores of {cpu}"
 
 
-def compared(figure: Tree, ours: Tree) -> str:
-    """Who is better: "better", "equal" or "worse", from the side of latticear, and by what."""
-    value, error = ours["value"], ours["error"]
-    printed = figure.get("error", 0.0)
+def compared(figure: Tree, values: Tree) -> str:
+    """Whether latticear is "better", "equal" or "worse", and by what; worse where ln Z is wrong."""
+    ours = values[figure["quantity"]]
+    value, error, printed = ours["value"], ours["error"], figure.get("error", 0.0)
+    if max(abs(values[key].get("off", 0.0)) for key in ("log_z", figure["quantity"])) > MAX_OFF:
+        return "worse: wrong"
     if figure["quantity"] == "ess":
         difference, noise = value - figure["value"], 2 * math.hypot(error, printed)
         return "equal" if abs(difference) <= noise else "better" if difference > 0 else "worse"
     ratio = printed / error if error else math.inf
     if 1 / EQUAL <= ratio <= EQUAL:
-        return "equal errors"
-    return f"better, error / {ratio:.3g}" if ratio > 1 else f"worse, error x {1 / ratio:.3g}"
+        return "equal"
+    return f"better: error / {ratio:.3g}" if ratio > 1 else f"worse: error x {1 / ratio:.3g}"
 
 
 def number(entry: Tree) -> str:
     return with_error(entry["value"], entry["error"]) if entry.get("error") else f"{entry['value']:.6g}"
 
 
-def sentence(line: Tree) -> str:
-    """The line of a model that holds for all its quantities."""
+def largest_off(line: Tree) -> str:
+    """The largest distance from an exact value, in errors."""
     offs = [abs(entry["off"]) for entry in line["values"].values() if "off" in entry]
-    off = "nothing exact to compare with" if not offs else f"at most {max(offs):.1f} errors off"
-    if offs and max(offs) > MAX_OFF:
-        off += ", WHICH IS TOO FAR"
-    forward = f", forward {number(line['values']['forward_ess'])}" if "forward_ess" in line["values"] else ""
-    kl = ""
-    if line["kl"] is not None:
-        kl = f", KL {line['kl']:.2g} = {line['kl'] / line['values']['log_z']['exact']:.1e} ln Z"
-    reasons = f" ({'; '.join(line['reasons'])})" if line["verdict"] != "trusted" else ""
-    return (
-        f"  {line['model']}: {line['training_seconds']:.1f} + {line['estimation_seconds']:.1f} s, n = {line['n']}, "
-        f"ESS {number(line['values']['ess'])}{forward}{kl}; {off}; {line['verdict']}{reasons}"
-    )
+    if not offs:
+        return "nothing exact"
+    return f"{max(offs):.1f}" if max(offs) <= MAX_OFF else f"{max(offs):.3g}: TOO FAR"
+
+
+def of_model(row: Tree, line: Tree) -> str:
+    """The table line of a model: what holds for all its quantities."""
+    values = line["values"]
+    forward = number(values["forward_ess"]) if "forward_ess" in values else "-"
+    kl = "-" if line["kl"] is None else f"{line['kl'] / values['log_z']['exact']:.1e}"
+    seconds = f"{line['training_seconds']:.1f} + {line['estimation_seconds']:.1f}"
+    cells = [f"{row['system']}, beta = {row['beta']:g}", line["model"], f"{line['n']:,}", seconds]
+    cells += [number(values["ess"]), forward, kl, largest_off(line), line["verdict"]]
+    return f"| {' | '.join(cells)} |"
+
+
+def comparisons(row: Tree, line: Tree) -> list[str]:
+    """The table lines of the printed figures, and of quantities beside which no printed figure could be read."""
+    found = []
+    for figure in row.get("figures", [{"quantity": "free_energy_per_site"}]):
+        ours = line["values"][figure["quantity"]]
+        exact, off = (f"{ours['exact']:.9g}", f"{ours['off']:+.1f}") if "exact" in ours else ("-", "-")
+        printed = f"{number(figure)} {figure['by']}" if "by" in figure else "not read"
+        cells = [f"{row['system']}, beta = {row['beta']:g}", figure["quantity"], printed, exact, number(ours)]
+        cells += [line["model"], off, compared(figure, line["values"]) if "by" in figure else "-"]
+        found.append(f"| {' | '.join(cells)} |")
+    return found
+
+
+COMPARED = ("system", "quantity", "printed", "exact", "latticear", "model", "off", "latticear is")
+MODELS = ("system", "model", "n", "seconds", "ESS", "forward ESS", "KL / ln Z", "off at most", "verdict")
 
 
 def table(tables: Tree, lines: list[Tree]) -> list[str]:
     """The tables of all papers that have lines."""
-    text: list[str] = []
+    loads = [line["load"] for line in lines]
+    text = [
+        f"latticear: {', '.join(sorted({line['machine'] for line in lines}))}, shared: load {min(loads):.1f} to "
+        f"{max(loads):.1f}; commit {', '.join(sorted({line['commit'][:9] for line in lines}))}",
+        "seconds: of the processor, training or sums + drawing and estimating; off: errors away from the exact value",
+    ]
     for paper, about in tables["papers"].items():
         of_paper = {name: row for name, row in rows(tables).items() if row["paper"] == paper}
-        if not any(line["row"] in of_paper for line in lines):
+        own = [line for name in of_paper for line in lines if line["row"] == name]
+        if not own:
             continue
-        text += ["", about["cite"], f"read: {about['read']}", f"their machine: {about['machine']}"]
-        for name, row in of_paper.items():
-            own = [line for line in lines if line["row"] == name]
-            text += [f"{name}: {row['system']}, torus, beta = {row['beta']}"] if own else []
-            text += [one for line in own for one in (sentence(line), *comparisons(row, line))]
-            text += [f"  {row['note']}"] if own and "note" in row else []
+        text += ["", about["cite"], f"read: {about['read']}", f"their machine: {about['machine']}", "", *head(COMPARED)]
+        text += [one for line in own for one in comparisons(of_paper[line["row"]], line)]
+        text += ["", *head(MODELS), *(of_model(of_paper[line["row"]], line) for line in own)]
+        text += [
+            row["note"] for name, row in of_paper.items() if "note" in row and name in {line["row"] for line in own}
+        ]
+        text += [
+            f"{line['row']}, {line['model']}: {line['reasons'][0]}" for line in own if line["verdict"] != "trusted"
+        ]
     return text
 
 
-def comparisons(row: Tree, line: Tree) -> list[str]:
-    """A line of text for each printed figure; the quantities themselves where nothing is printed."""
-    found = []
-    for figure in row.get("figures", []):
-        ours = line["values"][figure["quantity"]]
-        exact = f"  exact {ours['exact']:.9g}, off {ours['off']:+.1f}" if "exact" in ours else ""
-        found.append(
-            f"    {figure['quantity']:22s} {figure['by']} {number(figure)}  latticear {number(ours)}{exact}  "
-            f"{compared(figure, ours)}"
-        )
-    named = {figure["quantity"] for figure in row.get("figures", [])}
-    for key in QUANTITIES:
-        if key not in named and "exact" in line["values"].get(key, {}):
-            ours = line["values"][key]
-            found.append(
-                f"    {key:22s} nothing printed  latticear {number(ours)}  exact {ours['exact']:.9g}, "
-                f"off {ours['off']:+.1f}"
-            )
-    return found
+def head(columns: tuple[str, ...]) -> list[str]:
+    return [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
 
 
 def stored(path: Path) -> list[Tree]:
@@ -257,6 +276,8 @@ def main() -> None:
     if not asked:
         parser.error(f"no row contains {' or '.join(options.only)}; --list names all")
     done = {(line["row"], line["model"]) for line in stored(options.store)}
+    if not options.list and any(options.again or (name, told(model)) not in done for name, _, model in asked):
+        warm_up()
     for name, row, model in asked:
         known = (name, told(model)) in done
         if options.list:
@@ -265,12 +286,12 @@ def main() -> None:
             line = measured(name, row, model)
             with options.store.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-            print(f"{name}{sentence(line)}", file=sys.stderr, flush=True)
+            print(of_model(row, line), file=sys.stderr, flush=True)
     if options.list:
         return
     names = {(name, told(model)) for name, _, model in asked}
     shown = [line for line in stored(options.store) if (line["row"], line["model"]) in names]
-    print("\n".join(table(tables, shown)[1:]))
+    print("\n".join(table(tables, shown) if shown else []))
     print(json.dumps({"rows": shown}))
 
 
