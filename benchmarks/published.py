@@ -193,27 +193,53 @@ def of_model(row: Tree, line: Tree) -> str:
     """The table line of a model: what holds for all its quantities."""
     values = line["values"]
     forward = number(values["forward_ess"]) if "forward_ess" in values else "-"
-    kl = "-" if line["kl"] is None else f"{line['kl'] / values['log_z']['exact']:.1e}"
-    seconds = f"{line['training_seconds']:.1f} + {line['estimation_seconds']:.1f}"
+    seconds = line.get("seconds") or f"{line['training_seconds']:.1f} + {line['estimation_seconds']:.1f}"
     cells = [f"{row['system']}, beta = {row['beta']:g}", line["model"], f"{line['n']:,}", seconds]
-    cells += [number(values["ess"]), forward, kl, largest_off(line), line["verdict"]]
+    cells += [number(values["ess"]), forward, relative_kl(line), largest_off(line), line["verdict"]]
     return f"| {' | '.join(cells)} |"
+
+
+def relative_kl(line: Tree) -> str:
+    """The relative error of the variational free energy, or twice the error of ln Z where that is more."""
+    if line["kl"] is None:
+        return "-"
+    log_z, noise = line["values"]["log_z"]["exact"], 2 * line["values"]["log_z"]["error"]
+    return f"{line['kl'] / log_z:.1e}" if line["kl"] > noise else f"< {noise / log_z:.1e}"
+
+
+def quoted(name: str, row: Tree) -> list[Tree]:
+    """Lines from results of earlier runs, which are not measured here."""
+    return [
+        {
+            "row": name,
+            "model": f"{each['model']}, at beta = {each['beta']:g}",
+            "n": each["n"],
+            "values": {"ess": {"value": each["ess"], "error": each.get("error", 0.0)}, "log_z": {"off": each["off"]}},
+            "kl": None,
+            "seconds": each["seconds"],
+            "verdict": f"quoted from {each['source']}",
+        }
+        for each in row.get("quoted", [])
+    ]
 
 
 def comparisons(row: Tree, line: Tree) -> list[str]:
     """The table lines of the printed figures, and of quantities beside which no printed figure could be read."""
     found = []
     for figure in row.get("figures", [{"quantity": "free_energy_per_site"}]):
-        ours = line["values"][figure["quantity"]]
+        ours = line["values"].get(figure["quantity"], {})
+        if "value" not in ours:
+            continue
         exact, off = (f"{ours['exact']:.9g}", f"{ours['off']:+.1f}") if "exact" in ours else ("-", "-")
         printed = f"{number(figure)} {figure['by']}" if "by" in figure else "not read"
+        printed += f", n = {figure['n']:,}" if "n" in figure else ""
         cells = [f"{row['system']}, beta = {row['beta']:g}", figure["quantity"], printed, exact, number(ours)]
-        cells += [line["model"], off, compared(figure, line["values"]) if "by" in figure else "-"]
+        cells += [f"{line['n']:,}", line["model"], off, compared(figure, line["values"]) if "by" in figure else "-"]
         found.append(f"| {' | '.join(cells)} |")
     return found
 
 
-COMPARED = ("system", "quantity", "printed", "exact", "latticear", "model", "off", "latticear is")
+COMPARED = ("system", "quantity", "printed", "exact", "latticear", "n", "model", "off", "latticear is")
 MODELS = ("system", "model", "n", "seconds", "ESS", "forward ESS", "KL / ln Z", "off at most", "verdict")
 
 
@@ -230,15 +256,13 @@ def table(tables: Tree, lines: list[Tree]) -> list[str]:
         own = [line for name in of_paper for line in lines if line["row"] == name]
         if not own:
             continue
+        earlier = [line for name, row in of_paper.items() for line in quoted(name, row)]
+        said = [f"{line['row']}, {line['model']}: {line['reasons'][0]}" for line in own if line["verdict"] != "trusted"]
+        own = sorted([*own, *earlier], key=lambda line: list(of_paper).index(line["row"]))
         text += ["", about["cite"], f"read: {about['read']}", f"their machine: {about['machine']}", "", *head(COMPARED)]
         text += [one for line in own for one in comparisons(of_paper[line["row"]], line)]
         text += ["", *head(MODELS), *(of_model(of_paper[line["row"]], line) for line in own)]
-        text += [
-            row["note"] for name, row in of_paper.items() if "note" in row and name in {line["row"] for line in own}
-        ]
-        text += [
-            f"{line['row']}, {line['model']}: {line['reasons'][0]}" for line in own if line["verdict"] != "trusted"
-        ]
+        text += said
     return text
 
 
