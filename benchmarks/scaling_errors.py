@@ -8,7 +8,7 @@ the data of the multiple histograms.
 `ising`, `potts`: Swendsen-Wang chains of L = 8 to 64 (Potts, q = 3: 8 to 32) around T_c, as a user would analyse them.
 Best possible: every value within two errors of the exact one. The last line is JSON.
 
-    python benchmarks/scaling_errors.py [coverage ising potts] [--repeats 200] [--sizes 8 16 32 64] [-n 10000]
+    python benchmarks/scaling_errors.py [coverage ising potts] [--repeats 200] [--studies peaks ...] [--sizes 8 16 32 64] [-n 10000]
 """
 
 from __future__ import annotations
@@ -22,8 +22,20 @@ from typing import Any
 import numpy as np
 
 import latticear as la
+from latticear.estimation.estimates import Estimates
 from latticear.estimation.numbers import with_error
-from latticear.scaling import Curve, collapse, crossings, known_critical_point, multiple_histograms, peaks, scaling_of
+from latticear.estimation.quantity import Estimate
+from latticear.scaling import (
+    Curve,
+    collapse,
+    crossings,
+    known_critical_point,
+    multiple_histograms,
+    peaks,
+    power_law,
+    scaling_of,
+    thermodynamics,
+)
 
 T_C, SIZES = 2.25, (8, 16, 32)
 X = np.linspace(-3, 5, 11)
@@ -115,6 +127,41 @@ def of_histograms(rng: np.random.Generator) -> Result:
     return result
 
 
+def of_corrections(rng: np.random.Generator) -> Result:
+    """A power of L with a correction whose exponent and amplitude are drawn anew each time."""
+    sizes = np.array([8.0, 16.0, 32.0])
+    omega, amplitude = rng.uniform(0.7, 2.0), 0.1 * rng.standard_normal()
+    value = sizes**1.75 * (1 + amplitude * (sizes / 8) ** -omega)
+    error = 0.005 * value
+    found = power_law(sizes, value + error * rng.standard_normal(3), error)
+    plain = power_law(sizes, value + error * rng.standard_normal(3), error, correction=None)
+    return {
+        "power with correction: exponent": (found.exponent, found.error, 1.75),
+        "the same without allowing for it": (plain.exponent, plain.error, 1.75),
+    }
+
+
+def of_thermodynamics(rng: np.random.Generator) -> Result:
+    """Curves of the 16x16 Ising model between 9 and 5 temperatures, against Kaufman's."""
+    shape, result = (16, 16), {}
+    errors = {"free_energy_per_site": 2e-4, "energy_per_site": 3e-3, "heat_capacity_per_site": 3e-2}
+    t_between = 2.33
+    exact = la.kaufman(shape, t_between)
+    for n in (9, 5):
+        points = []
+        for t in np.linspace(1.7, 2.9, n):
+            true = la.kaufman(shape, t)
+            entries = {
+                name: Estimate(getattr(true, name) + error * rng.standard_normal(), error, n=1000, ess=1.0)
+                for name, error in errors.items()
+            }
+            points.append(Estimates(entries, temperature=t, n=1000, diagnostics={}))
+        found = thermodynamics(points, [t_between])
+        for name in found.values:
+            result[f"{n} temperatures: {name}"] = found.values[name][0], found.errors[name][0], getattr(exact, name)
+    return result
+
+
 def states() -> np.ndarray:
     """Energy and magnetisation of all configurations of the 4x4 Ising model."""
     import torch
@@ -126,12 +173,20 @@ def states() -> np.ndarray:
 
 STATES = states()
 
-STUDIES = (of_crossings, of_collapse, of_free_collapse, of_peaks, of_histograms)
+STUDIES = (
+    of_peaks,
+    of_corrections,
+    of_thermodynamics,
+    of_crossings,
+    of_collapse,
+    of_free_collapse,
+    of_histograms,
+)
 
 
-def coverage(repeats: int) -> dict[str, Any]:
+def coverage(repeats: int, names: list[str]) -> dict[str, Any]:
     table: dict[str, Any] = {}
-    for study in STUDIES:
+    for study in (study for study in STUDIES if not names or study.__name__.removeprefix("of_") in names):
         t_start = time.perf_counter()
         z: dict[str, list[float]] = {}
         for seed in range(repeats):
@@ -224,10 +279,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--sizes", type=int, nargs="*", default=[8, 16, 32, 64])
     parser.add_argument("-n", type=int, default=10_000)
+    parser.add_argument("--studies", nargs="*", default=[], help="of coverage: peaks, corrections, thermodynamics, ...")
     options = parser.parse_args()
     results: dict[str, Any] = {}
     if "coverage" in options.parts:
-        results["coverage"] = coverage(options.repeats)
+        results["coverage"] = coverage(options.repeats, options.studies)
     if "ising" in options.parts:
         results["ising"] = simulated(lambda size: la.Ising((size, size)), options.sizes, options.n)
     if "potts" in options.parts:

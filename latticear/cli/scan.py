@@ -115,7 +115,7 @@ def scan(
                 },
                 temperatures=grid_temperatures_of(temperature),
                 shapes=shapes_of(size),
-                n=n if not wanted or ctx.get_parameter_source("n").name != "DEFAULT" else None,
+                n=n if not wanted or getattr(ctx.get_parameter_source("n"), "name", "") == "COMMANDLINE" else None,
                 n_chains=chains,
                 one_network=one_network,
                 observables=observables_of(observable),

@@ -54,6 +54,6 @@ def test_what_cannot_be_joined():
         thermodynamics([some[0], *some])
     with pytest.raises(ValueError, match=r"grid must lie within the temperatures, 2 to 2\.4"):
         thermodynamics(some, [2.1, 2.5])
-    del some[1]["free_energy_per_site"] if isinstance(some[1], dict) else some[1]._entries["free_energy_per_site"]
+    lacking = Estimates({"energy_per_site": some[1]["energy_per_site"]}, temperature=2.2, n=1000, diagnostics={})
     with pytest.raises(ValueError, match=r"T = 2\.2 have no free_energy_per_site with an error bar"):
-        thermodynamics(some)
+        thermodynamics([some[0], lacking, some[2]])

@@ -15,6 +15,14 @@ GRID = [1.8, 2.2, 2.6, 3.0]
 WORDS = ["scan", "--model", "tensor_network", "--temperature", "1.8:3:4", "-n", "200"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def without_figures():
+    """A figure takes longer than all points; it is tested in test_scan.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("latticear.workflows.scan.run._draw", lambda *_: None)
+        yield
+
+
 def planned(out, grid=GRID, sets=("model.name=tensor_network",), **options):
     return plan_scan(out, None, list(sets), {}, temperatures=grid, shapes=[(3, 3)], n=200, **options)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -177,7 +178,7 @@ def _add_thermodynamics(analysis: Analysis, include_untrusted: bool) -> None:
             if size_name(tuple(point["shape"])) == size
             and (include_untrusted or (size, float(point["temperature"])) not in scan.untrusted)
         ]
-        if len(points) >= LEAST_POINTS and (curves := _tried(analysis, size, lambda p=points: thermodynamics(p))):
+        if len(points) >= LEAST_POINTS and (curves := _tried(analysis, size, partial(thermodynamics, points))):
             analysis.thermodynamics[size] = curves
 
 

@@ -25,7 +25,7 @@ REFINED = "refined.json"
 MOST = 1000
 """Largest number of further temperatures."""
 
-CROSSING = ("binder_cumulant",)
+CROSSING = ("binder_cumulant", "correlation_length_per_size")
 PEAKED = ("susceptibility", "heat_capacity_per_site")
 """Quantities whose crossings are looked for, and those whose maxima are if there are none."""
 
