@@ -207,7 +207,7 @@ def test_chains_of_one_phase_are_noticed():
     asked = ["heat_bath_magnetization", "correlation_length"]
     with quiet():
         found = la.estimate_chains(batches, ising, 1.0, observables=asked, exact=None)
-    assert found["heat_bath_magnetization"].verdict == "not trusted"
+    assert any("flip" in reason for reason in found["heat_bath_magnetization"].verdict.reasons)
     assert not any("flip" in reason for reason in found["correlation_length"].verdict.reasons)
 
 
