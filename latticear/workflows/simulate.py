@@ -301,7 +301,7 @@ def _course(
     processes: Processes,
     stop: StopSignals,
     report: Report,
-) -> Iterator[Samples]:
+) -> Generator[Samples]:
     """Yield the measurements of a simulation after writing each of them to the file, with the state of the chains.
 
     Args:
