@@ -38,7 +38,7 @@ def weighted(n):
 
 def check(found):
     depth = float(max(LOG_P) - LOG_P[(LEVEL > -90) & (LEVEL < -60)].min())
-    below = LEVEL <= found.minimum
+    below = found.minimum >= LEVEL
     p = np.exp(LOG_P)
     latent = (p[~below] @ LEVEL[~below] / p[~below].sum() - p[below] @ LEVEL[below] / p[below].sum()) / 64
     beta = 1 + np.log(p[~below].sum() * 10 / p[below].sum()) / 40  # about: weights change by exp(40 d beta)
@@ -94,7 +94,7 @@ def test_wrong_input_is_told():
 
 
 def test_the_exact_values_of_potts():
-    """The correlation lengths printed by Buffenoir and Wallon, and the tension of Borgs and Janke, 2 sigma = 0.094701."""
+    """Correlation lengths and `2 sigma / T` as they are usually quoted from the exact formulas."""
     for q, length in ((5, 2512.246820), (7, 48.095907), (10, 10.559519), (20, 2.695502)):
         assert potts_transition(q).correlation_length == pytest.approx(length, rel=2e-7)
     ten = potts_transition(10)
