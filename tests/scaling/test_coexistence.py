@@ -94,7 +94,7 @@ def test_wrong_input_is_told():
 
 
 def test_the_exact_values_of_potts():
-    """The correlation lengths printed by Buffenoir and Wallon, and the tension of Borgs and Janke, 2 sigma = 0.094701."""
+    """Correlation lengths and `2 sigma / T` as they are usually quoted from the exact formulas."""
     for q, length in ((5, 2512.246820), (7, 48.095907), (10, 10.559519), (20, 2.695502)):
         assert potts_transition(q).correlation_length == pytest.approx(length, rel=2e-7)
     ten = potts_transition(10)
