@@ -11,10 +11,10 @@ import pytest
 import latticear as la
 from latticear.estimation.estimates import Estimates, with_rarity
 from latticear.estimation.goals import goals_of
-from latticear.estimation.importance import Reweighting
 from latticear.estimation.measurement import measurements
 from latticear.estimation.precision import Limits, Plan, reach, rerun, state_precision
 from latticear.estimation.quantity import Estimate
+from latticear.estimation.reweighting import Reweighting
 
 
 class Numbers:

@@ -56,9 +56,7 @@ def test_an_estimate_goes_on_from_what_is_kept(copy, monkeypatch):
     estimated(copy, {"log_z": 1.0}, n=5000, seed=1, say=said.append)
     assert said[-1].endswith("has 12,000 samples of seed 0 too; these begin anew, and those stay")
     kept.write_bytes(kept.read_bytes()[:-8] + b"12345678")
-    with pytest.raises(
-        ValueError, match=r"is damaged \(its checksum differs.*remove it, to measure"
-    ):
+    with pytest.raises(ValueError, match=r"is damaged \(its checksum differs.*remove it, to measure"):
         estimated(copy, {"log_z": 1.0}, n=5000)
 
 
