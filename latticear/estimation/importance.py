@@ -135,8 +135,9 @@ def estimate(
     until = Until.of(error, n, minutes, report)
     with quiet():
         if until is None:
+            drawn: Any = samples  # a model is refused there, with what to do
             options: dict[str, Any] = {"observables": observables, "exact": [exact], "processes": processes}
-            result = reweight(samples, hamiltonian, [temperature], **options)[0]
+            result = reweight(drawn, hamiltonian, [temperature], **options)[0]
         else:
             temperature = check_temperature(temperature)
             if isinstance(samples, AbstractModel):
@@ -304,7 +305,9 @@ class Reweighting:
         """All that is needed to continue: arrays, and JSON values, both by name."""
         arrays = dict(zip(COLUMNS, self._columns.arrays(), strict=False))
         kinds: dict[str, list[list[str]]] = {}
-        for kind, sums in (("sums", self._sums), ("odd", self._odd), ("parts", self._parts)):
+        every: tuple[tuple[str, Sequence[Mapping[str, Any]]], ...]
+        every = (("sums", self._sums), ("odd", self._odd), ("parts", self._parts))
+        for kind, sums in every:
             kinds[kind] = [list(each) for each in sums]
             for k, each in enumerate(sums):
                 for j, total in enumerate(each.values()):
