@@ -6,7 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -193,9 +193,8 @@ def monte_carlo_run(
             more: dict[str, Any] = {"exact": exact, "observables": request}
             if until is not None:
                 more["until"] = until._replace(report=progress.planned)
-                course = _telling(course, processes)
-            result = estimated(chain(_stored(simulation, writer), course), hamiltonian, temperature, **more)
-            course.close()
+            with closing(course if until is None else _telling(course, processes)) as wanted:
+                result = estimated(chain(_stored(simulation, writer), wanted), hamiltonian, temperature, **more)
         if until is not None and _keeps_state(out):
             state = simulation.state()
             if isinstance(writer, ChainWriter):
