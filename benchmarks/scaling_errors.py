@@ -8,7 +8,8 @@ the data of the multiple histograms.
 `ising`, `potts`: Swendsen-Wang chains of L = 8 to 64 (Potts, q = 3: 8 to 32) around T_c, as a user would analyse them.
 Best possible: every value within two errors of the exact one. The last line is JSON.
 
-    python benchmarks/scaling_errors.py [coverage ising potts] [--repeats 200] [--studies peaks ...] [--sizes 8 16 32 64] [-n 10000]
+    python benchmarks/scaling_errors.py [coverage ising potts] [--repeats 200] [--studies peaks ...]
+        [--sizes 8 16 32 64] [-n 10000]
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def _of_crossing(name: str, crossing: Crossing, larger: Curve) -> Feature:
 
 def _maxima(name: str, curves: Sequence[Curve]) -> list[Feature]:
     found = []
-    for curve in curves:
+    for curve in filter(len, curves):
         top = int(curve.value.argmax())
         if not 0 < top < len(curve) - 1:
             continue

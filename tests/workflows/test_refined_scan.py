@@ -4,8 +4,9 @@ import csv
 import json
 
 import pytest
+from matplotlib.figure import Figure
 from support import tiny
-from support.verbs import refusal, succeed
+from support.verbs import invoke, refusal
 
 from latticear.workflows.scan.plan import Share, plan_scan
 from latticear.workflows.scan.refined import read_refinement
@@ -19,8 +20,13 @@ WORDS = ["scan", "--model", "tensor_network", "--temperature", "1.8:3:4", "-n", 
 def without_figures():
     """A figure takes longer than all points; it is tested in test_scan.py."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("latticear.workflows.scan.run._draw", lambda *_: None)
+        patch.setattr("latticear.workflows.scan.run._draw", lambda plan, *_: _picture(plan.out / "scan.png"))
         yield
+
+
+def _picture(path):
+    figure = Figure(figsize=(1, 1))
+    figure.savefig(path)
 
 
 def planned(out, grid=GRID, sets=("model.name=tensor_network",), **options):
@@ -129,7 +135,7 @@ def test_errors_and_observables_of_a_scan(tmp_path):
     out = tmp_path / "g"
     words = ["scan", "--model", "tensor_network", "--size", "2,3", "--temperature", "2.5", "--out", out]
     words += ["--error", "energy_per_site=2%", "--observable", "structure_factor"]
-    rows = json.loads(succeed(*words, "--json"))["rows"]
+    rows = json.loads(invoke(*words, "--json")[1])["rows"]
     assert [row["size"] for row in rows] == ["2", "3"]
     for row in rows:
         assert row["energy_per_site_error"] <= 0.0201 * abs(row["energy_per_site"])
