@@ -8,7 +8,7 @@ in errors. An ESS is compared within two errors of both; of quantities with an e
 which also depends on how many configurations were drawn. Independent Monte Carlo configurations check each line
 (forward ESS, verdict). Best possible: ESS 1, off below 4. The last line is JSON.
 
-    python benchmarks/published.py [--only ROW ...] [--list] [--again] [--store FILE]
+    python benchmarks/published.py [--only ROW ...] [--list] [--stored] [--again] [--store FILE]
 """
 
 from __future__ import annotations
@@ -168,6 +168,8 @@ def compared(figure: Tree, values: Tree) -> str:
     value, error, printed = ours["value"], ours["error"], figure.get("error", 0.0)
     if max(abs(values[key].get("off", 0.0)) for key in ("log_z", figure["quantity"])) > MAX_OFF:
         return "worse: wrong"
+    if "value" not in figure:
+        return "-"
     if figure["quantity"] == "ess":
         difference, noise = value - figure["value"], 2 * math.hypot(error, printed)
         return "equal" if abs(difference) <= noise else "better" if difference > 0 else "worse"
@@ -234,7 +236,7 @@ def comparisons(row: Tree, line: Tree) -> list[str]:
         printed = f"{number(figure)} {figure['by']}" if "by" in figure else "not read"
         printed += f", n = {figure['n']:,}" if "n" in figure else ""
         cells = [f"{row['system']}, beta = {row['beta']:g}", figure["quantity"], printed, exact, number(ours)]
-        cells += [f"{line['n']:,}", line["model"], off, compared(figure, line["values"]) if "by" in figure else "-"]
+        cells += [f"{line['n']:,}", line["model"], off, compared(figure, line["values"])]
         found.append(f"| {' | '.join(cells)} |")
     return found
 
@@ -284,6 +286,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", metavar="ROW", help="rows, or rows and models, whose name contains one")
     parser.add_argument("--list", action="store_true", help="print the rows and their models, and what is stored")
+    parser.add_argument("--stored", action="store_true", help="print the tables of what is stored, and measure nothing")
     parser.add_argument("--again", action="store_true", help="measure lines anew that are stored")
     parser.add_argument("--store", type=Path, default=Path("published.jsonl"), help="file of the lines")
     parser.add_argument("--tables", type=Path, default=TABLES, help="file of the rows and printed figures")
@@ -300,13 +303,14 @@ def main() -> None:
     if not asked:
         parser.error(f"no row contains {' or '.join(options.only)}; --list names all")
     done = {(line["row"], line["model"]) for line in stored(options.store)}
-    if not options.list and any(options.again or (name, told(model)) not in done for name, _, model in asked):
+    measures = not (options.list or options.stored)
+    if measures and any(options.again or (name, told(model)) not in done for name, _, model in asked):
         warm_up()
     for name, row, model in asked:
         known = (name, told(model)) in done
         if options.list:
             print(f"{name:18s} {row['system']}, beta = {row['beta']}: {told(model)}{', stored' if known else ''}")
-        elif options.again or not known:
+        elif measures and (options.again or not known):
             line = measured(name, row, model)
             with options.store.open("a") as file:
                 file.write(json.dumps(line) + "\n")
@@ -316,6 +320,8 @@ def main() -> None:
     names = {(name, told(model)) for name, _, model in asked}
     shown = [line for line in stored(options.store) if (line["row"], line["model"]) in names]
     print("\n".join(table(tables, shown) if shown else []))
+    if missing := sorted(names - {(line["row"], line["model"]) for line in shown}):
+        print(f"not measured: {', '.join(map(' '.join, missing))}")
     print(json.dumps({"rows": shown}))
 
 

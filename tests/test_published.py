@@ -107,6 +107,7 @@ def test_couplings_of_twobo():
 def _run(monkeypatch, capsys, *options):
     monkeypatch.setattr(sys, "argv", ["published.py", *map(str, options)])
     monkeypatch.setattr("torch.set_num_threads", lambda n: None)
+    monkeypatch.setitem(STUDY["main"].__globals__, "warm_up", lambda: None)
     STUDY["main"]()
     return capsys.readouterr()
 
@@ -126,6 +127,9 @@ def test_the_command_stores_each_line_and_goes_on(tmp_path, monkeypatch, capsys)
     assert len(store.read_text().splitlines()) == 1
     listed = _run(monkeypatch, capsys, *common, "--list").out.splitlines()
     assert [each.endswith("stored") for each in listed] == [True, False]
+    *_, missing, last = _run(monkeypatch, capsys, *common, "--stored").out.splitlines()
+    assert missing == "not measured: tiny-0.5 tensor_network chi 8"
+    assert len(json.loads(last)["rows"]) == 1
     assert len(json.loads(_run(monkeypatch, capsys, *common).out.splitlines()[-1])["rows"]) == 2
     _run(monkeypatch, capsys, *common, "--again", "--only", "tiny-0.5")
     assert len(store.read_text().splitlines()) == 3
