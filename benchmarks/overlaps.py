@@ -57,7 +57,7 @@ def one_instance(repeats: int, n: int) -> Iterator[tuple[str, str, float]]:
     samples = model.sample(repeats * n, seed=1)
     for k in range(repeats):
         part = samples[k * n : (k + 1) * n]
-        chains = la.monte_carlo(glass, T, n=2 * n, n_chains=8, method="heat-bath", seed=k)
+        chains = la.monte_carlo(glass, T, n=2 * n, n_chains=8, thermalization=64, method="heat-bath", seed=k)
         sets = {
             "weighted": la.estimate(part, glass, T, observables=ASKED, exact=None),
             "Metropolis": la.neural_mcmc(part, glass, T, observables=ASKED, exact=None, n_chains=5, seed=k),
