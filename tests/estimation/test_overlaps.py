@@ -48,6 +48,9 @@ def test_pairs_are_those_of_different_samples_with_their_weights():
     found = dict(zip(pairs.overlap.scalars, pairs.result().value[len(pairs.overlap.levels) :], strict=True))
     assert found["overlap_squared"] == pytest.approx((w * q**2).sum() / w.sum())
     assert found["overlap_fourth"] == pytest.approx((w * q**4).sum() / w.sum())
+    i, j = GLASS.bonds.T.numpy()
+    bonds = spins[:, i] * spins[:, j]
+    assert found["link_overlap"] == pytest.approx((w * (bonds @ bonds.T / len(i))).sum() / w.sum())
 
 
 @pytest.mark.parametrize(
