@@ -127,7 +127,7 @@ def _draw_thermodynamics(analysis: Analysis, figure: Figure) -> None:
             ax.set_ylabel(LABELS.get(name, name))
     for ax in axes[-1]:
         ax.set_xlabel(AXES["temperature"])
-    axes.flat[0].legend(frameon=False)
+    axes.flat[0].legend(loc="lower left", frameon=False)
 
 
 def _is(size: str, point: Mapping[str, Any]) -> bool:
