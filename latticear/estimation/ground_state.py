@@ -59,7 +59,7 @@ def ground_state(
         >>> glass = la.EdwardsAnderson((6, 6), seed=3)
         >>> ground = la.ground_state(glass)
         >>> ground.energy, ground.degeneracy, ground.proven
-        (-50.0, 8, True)
+        (-50.0, 42, True)
     """
     check_is_hamiltonian(hamiltonian)
     n, seed = check_integer("n", n, least=2 * N_CHAINS), check_seed(seed)

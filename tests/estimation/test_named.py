@@ -39,7 +39,9 @@ SYSTEMS = {
 
 def existing(system) -> list[str]:
     names = []
-    for name in la.OBSERVABLES:
+    for name, observable in la.OBSERVABLES.items():
+        if observable.of_pairs:
+            continue
         try:
             Request.of([name], system)
         except ValueError:
@@ -250,7 +252,7 @@ def test_a_magnetic_slope_of_a_strip():
     ("asked", "system", "message"),
     [
         (["structure_facto"], SYSTEMS["field"], "did you mean 'structure_factor'"),
-        ("xyz", SYSTEMS["field"], "there are structure_factor, correlation_length, .*"),
+        ("xyz", SYSTEMS["field"], "there are structure_factor, .*correlation_length, .*"),
         ({"nothing": None}, SYSTEMS["field"], "there is no observable 'nothing'"),
         ([3], SYSTEMS["field"], "observables must be functions by name.*got list"),
         (len, SYSTEMS["field"], "observables must be functions by name"),
