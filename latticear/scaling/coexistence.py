@@ -219,8 +219,8 @@ class _Analysis:
 
     def _numbers(self, log_g: Array, tangent: DoubleTangent) -> dict[str, float]:
         """All results of one entropy."""
-        below = self.level <= self.tangent.valley
-        scale = 1 / max(self.tangent.high - self.tangent.low, 1e-300)
+        below = self.level <= tangent.valley  # of each replica: where the phases are divided has an error too
+        scale = 1 / max(tangent.high - tangent.low, 1e-300)
 
         def excess(shift: float) -> float:
             log_p = log_g - (tangent.slope + shift * scale) * self.level
