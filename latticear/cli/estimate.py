@@ -137,12 +137,12 @@ def estimate(
                 dataset=dataset,
                 observables=observables,
             )
+            if csv is not None:
+                write_atomically(csv, csv_of([result]))
             if as_json:
                 typer.echo(json.dumps(result.to_dict() | {"remarks": list(result.remarks)}))
             else:
                 print_estimates(console, result)
-            if csv is not None:
-                write_atomically(csv, csv_of([result]))
             return
         if run.is_dir():
             _refuse(given, OF_FILES, f"{run} is a run, which knows its system", "it goes with a file of configurations")
@@ -163,9 +163,9 @@ def estimate(
             if csv is not None:
                 check_new(csv)
             likelihood = likelihood_run(run, n=n, data=file, device=device, dataset=dataset)
-            typer.echo(json.dumps(likelihood)) if as_json else print_likelihood(console, likelihood)
             if csv is not None:
                 write_atomically(csv, csv_of_likelihood(likelihood))
+            typer.echo(json.dumps(likelihood)) if as_json else print_likelihood(console, likelihood)
             return
         if csv is not None:
             check_new(csv)
@@ -196,15 +196,18 @@ def estimate(
             )
         if not results:
             return  # this process has drawn samples for the first one
-        if as_json:
-            content = [result.to_dict() for result in results]
-            typer.echo(json.dumps(content[0] if len(content) == 1 else {"estimates": content}))
-        else:
-            for result in results:
-                print_estimates(console, result)
-        save_estimates(run, results, seed=seed, instance=couplings, say=(lambda _: None) if as_json else console.print)
+        notes: list[str] = []
+        save_estimates(run, results, seed=seed, instance=couplings, say=notes.append)
         if csv is not None:
             write_atomically(csv, csv_of(results))
+        if as_json:  # printed last: who reads it may close the pipe
+            content = [result.to_dict() for result in results]
+            typer.echo(json.dumps(content[0] if len(content) == 1 else {"estimates": content}))
+            return
+        for result in results:
+            print_estimates(console, result)
+        for note in notes:
+            console.print(note)
 
 
 @contextmanager

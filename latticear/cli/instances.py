@@ -59,13 +59,13 @@ def average_instances(
         return  # this process has drawn samples for the first one
     average = averages_of_instances(found)
     save_averages(run, average, found)
+    if csv is not None:
+        write_atomically(csv, table_of(found))
     if as_json:
         typer.echo(json.dumps(content_of(average, found)))
     else:
         print_estimates(console, average)
         console.print(f"{run}/instances: average.json, table.csv, and the estimates of each instance")
-    if csv is not None:
-        write_atomically(csv, table_of(found))
 
 
 def _line(each: InstanceEstimates) -> str:

@@ -35,6 +35,19 @@ def test_several_temperatures_in_one_file(copy, tmp_path):
     assert "there is no folder" in refusal(*words, "--csv", tmp_path / "none" / "a.csv")
 
 
+def test_nothing_is_lost_if_nobody_reads_what_is_printed(copy, tmp_path, monkeypatch):
+    """As in `latticear estimate RUN --csv FILE | head -1`: the files are there before anything is printed."""
+
+    def closed(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("latticear.cli.estimate.print_estimates", closed)
+    (copy / "estimates.json").unlink(missing_ok=True)
+    invoke("estimate", copy, "-n", "200", "--csv", tmp_path / "a.csv")
+    assert rows_of(tmp_path / "a.csv")
+    assert (copy / "estimates.json").exists()
+
+
 @pytest.mark.filterwarnings("ignore::latticear.data.loading.ConversionNote")
 def test_chains_of_a_file(data, tmp_path):
     code, _, stderr = invoke(
