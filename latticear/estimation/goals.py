@@ -141,7 +141,7 @@ def check_names(goals: Sequence[Goal], results: Sequence[Estimates]) -> None:
         for result in results:
             askable = [name for name in result if name not in DIAGNOSTICS]
             if goal.quantity not in result:
-                by = f" by method {result.method}" if result.method else ""
+                by = f" by method {result.method!r}" if result.method else ""
                 hint = did_you_mean(goal.quantity, askable) or f"; there are {', '.join(askable)}"
                 raise ValueError(f"there is no estimate {goal.quantity!r}{by} whose error could be asked for{hint}")
             estimate = result[goal.quantity]

@@ -510,7 +510,7 @@ def _why(ended: str, limits: Limits) -> str:
     return {
         "n": f"stopped at the largest number of configurations, {limits.largest:,}"
         + (" (the memory of this machine)" if limits.largest == limits.most < MOST else ""),
-        "minutes": f"stopped after {limits.minutes or 0:g} minutes",
+        "minutes": f"stopped after {limits.minutes or 0:.3g} minutes",
         "used up": "stopped because the configurations that were given are used up",
         "not trusted": f"stopped because the errors stayed untrusted in {2**DOUBLINGS} times as many configurations",
         "years": "stopped because the rest would take years",

@@ -166,6 +166,8 @@ class _Analysis:
     def __init__(self, density: Density, hamiltonian: AbstractHamiltonian, ratio: float) -> None:
         self.density, self.hamiltonian, self.ratio = density, hamiltonian, ratio
         self.level = density.level
+        if len(self.level) == 1:
+            raise ValueError(f"all energies are {self.level[0]:g}: two phases differ in their energies")
         log_g, count = density.entropy()
         self.log_g, self.count = log_g, count
         span = float(self.level[-1] - self.level[0])

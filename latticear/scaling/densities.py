@@ -166,7 +166,9 @@ def density_of_chains(data: object, temperatures: Sequence[float]) -> Density:
             f"samples of a model need no temperature"
         )
     t = np.asarray(temperatures, dtype=np.float64)
-    if t.ndim != 1 or len(t) != len(data):
+    if t.ndim != 1 or not len(t):
+        raise ValueError(f"temperatures must be a list with one or more of them, got {described(temperatures)}")
+    if len(t) != len(data):
         raise ValueError(f"there must be one array of energies for each temperature, got {len(data)} and {t.size}")
     if not (np.isfinite(t).all() and (t > 0).all()) or len(np.unique(t)) < len(t):
         raise ValueError(f"temperatures must be positive and different, got {t.tolist()}")

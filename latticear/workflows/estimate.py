@@ -156,6 +156,7 @@ def estimate_run(
             asked = wish.goals, wish.share(len(draws) - k)
             choose = partial(_chosen, method, model, setting.system, aims[0], processes=processes, say=say)
             how: dict[str, Any] = {
+                "method": method,
                 "observables": observables,
                 "processes": processes,
                 "report": _of_setting(report, aims, draws),

@@ -125,7 +125,9 @@ class Kept:
 
 
 def _plain(value: Any) -> str:
-    return ", ".join(f"{each:g}" for each in value) if isinstance(value, list) else str(value)
+    if not isinstance(value, list):
+        return str(value)
+    return ", ".join(each if isinstance(each, str) else f"{each:g}" for each in value)
 
 
 def _read(path: Path) -> tuple[_Content, dict[str, Array]]:

@@ -81,6 +81,7 @@ def precise(
     *,
     number: int,
     seed: int,
+    method: str,
     choose: Choose,
     observables: Any = None,
     processes: Processes,
@@ -101,7 +102,8 @@ def precise(
         limits: where to end.
         number: number of the setting, from 0.
         seed: seed of the samples.
-        choose: chooses the method by the first samples.
+        method: the method that was asked for; samples that are kept are of importance sampling, and no part of others.
+        choose: chooses the method by the first samples, if none was asked for.
         observables: as in `la.estimate`.
         processes: the processes that draw together.
         report, say: called with progress, and with lines for the user.
@@ -116,19 +118,18 @@ def precise(
     exact = [exact_result(setting.system, t) if processes.is_first else None for t in temperatures]
     weighed = Reweighting(setting.system, temperatures, observables, exact)
     kept = Kept(path, _key(model, setting, temperatures, weighed, number, seed))
-    plan = kept.load(weighed)
+    plan = None if method in METHODS and method != "is" else kept.load(weighed)
     check_alike(processes, str(kept.path), f"{plan} {len(weighed)}")
     begun = 0 if plan is None else plan.left_out + len(weighed)
     batches = model.sample_batches(
         APART - begun, seed=seed, start=number * APART + begun, condition=setting.condition, processes=processes
     )
-    method = "is"
     with quiet(), StopSignals() as stop:
         if plan is None:
             method, batches = choose(batches)
-        if method != "is":
-            reached = _repeated(method, model, setting, temperatures[0], goals, limits, seed, processes, report, say)
-            return _stated(reached, limits, processes)
+            if method != "is":
+                asked = setting, temperatures[0], goals, limits, seed, observables
+                return _stated(_repeated(method, model, *asked, processes, report, say), limits, processes)
         if plan is not None:
             say(f"continues after the {begun:,} samples that are kept in {kept.path}")
         elif processes.is_first:
@@ -179,6 +180,7 @@ def _repeated(
     goals: list[Goal],
     limits: Limits,
     seed: int,
+    observables: Any,
     processes: Processes,
     report: Report,
     say: Say,
@@ -202,6 +204,7 @@ def _repeated(
             "exact": exact,
             "report": lambda done, all_: report(done, all_, ""),
         }
+        more |= {"observables": observables} if observables else {}
         return METHODS[method](model, samples, setting.system, temperature, n=n, seed=own, **more)
 
     return rerun(run, goals, limits)

@@ -102,6 +102,7 @@ class Run:
         minutes: float | None = None,
         temperatures: Sequence[float] | None = None,
         method: str | None = None,
+        observables: Sequence[str] = (),
         check: bool = True,
         seed: int = 0,
         progress: bool = True,
@@ -113,6 +114,7 @@ class Run:
             error: wanted errors by name, such as `{"free_energy_per_site": 1e-6, "susceptibility": "1%"}`.
             minutes: with `error`, the largest time.
             temperatures, method, check, seed: as the options of `latticear estimate`.
+            observables: names of `la.OBSERVABLES` to measure besides.
             progress: whether to show the progress.
 
         Returns:
@@ -129,7 +131,8 @@ class Run:
             raise ValueError("this run is not on disk: la.estimate(run.model, run.hamiltonian, run.temperature, ...)")
         limits = limits_of(n, minutes)
         number = 10_000 if n is None and error is None else limits.n
-        how: dict[str, Any] = {"temperatures": temperatures, "method": method, "check": check, "seed": seed}
+        how: dict[str, Any] = {"temperatures": temperatures, "method": method, "observables": observables}
+        how |= {"check": check, "seed": seed}
         with Progress(shown=progress, unit="samples") as report:
             results = estimate_run(
                 self.path, number, error=error, minutes=minutes, data=None, device="auto", report=report, **how

@@ -150,7 +150,7 @@ def test_what_cannot_be_prolonged_is_repeated():
     assert rerun(once, goals_of({"mean": "1%"}), Limits()).ended == "reached"
     assert sizes == [4000, 11081]
     assert rerun(once, goals_of({"mean": "0.01%"}), Limits(n=50_000)).ended == "n"
-    with pytest.raises(ValueError, match=r"no estimate 'log_z' by method smc"):
+    with pytest.raises(ValueError, match=r"no estimate 'log_z' by method 'smc'"):
         rerun(once, goals_of({"log_z": 1}), Limits())
 
 
@@ -164,7 +164,7 @@ def test_what_cannot_be_prolonged_is_repeated():
         ({}, r"error must be the wanted errors by name"),
         (0.1, r"error must be the wanted errors by name"),
         ({"ess": 0.1}, r"ess describes the samples"),
-        ({"log_zz": 0.1}, r"no estimate 'log_zz' by method is .*; did you mean 'log_z'\?"),
+        ({"log_zz": 0.1}, r"no estimate 'log_zz' by method 'is' .*; did you mean 'log_z'\?"),
         ({"log_z[0]": 0.1}, r"log_z is one number, got log_z\[0\]: leave \[0\] out"),
         ({"correlation[5]": 0.1}, r"correlation has the entries 0 to 1, got correlation\[5\]"),
     ],

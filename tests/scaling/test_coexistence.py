@@ -82,6 +82,9 @@ def test_wrong_input_is_told():
     energies = chains(1.0, 50)
     for arguments, message in (
         (([energies], POTTS, [1.0, 2.0]), "one array of energies for each temperature"),
+        (([energies], POTTS, 1.0), "temperatures must be a list with one or more of them, got float"),
+        (([], POTTS, []), "temperatures must be a list with one or more of them, got list"),
+        (([np.zeros(50)], POTTS, [1.0]), "all energies are 0: two phases differ in their energies"),
         (([energies], POTTS, [-1.0]), "positive and different"),
         (([[[[1.0]]]], POTTS, [1.0]), "energies must be finite, of shape"),
         ((weighted(200)[:50], Energies((8, 8), q=100)), "at least 100 samples"),

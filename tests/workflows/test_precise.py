@@ -60,6 +60,20 @@ def test_an_estimate_goes_on_from_what_is_kept(copy, monkeypatch):
         estimated(copy, {"log_z": 1.0}, n=5000)
 
 
+def test_another_method_or_observable_is_no_continuation_of_what_is_kept(copy):
+    said = []
+    estimated(copy, {"log_z": 1.0}, n=2000, observables=["structure_factor"])
+    assert estimated(copy, {"log_z": 1.0}, n=2000, temperatures=[2.5, 3.0], say=said.append).method == "is"
+    assert said[-1].endswith("samples of T = 2.5 and other observables too; these begin anew, and those stay")
+    estimated(copy, {"log_z": 1.0}, n=2000)
+    repeated = {"n": 2000, "method": "mcmc", "observables": ["neighbour_correlation"]}
+    found = estimated(copy, {"neighbour_correlation": 0.1}, **repeated)
+    assert found.method == "mcmc"
+    assert found["neighbour_correlation"].wanted == 0.1
+    (again,) = la.load_run(copy).estimate(200, observables=["neighbour_correlation"], check=False, progress=False)
+    assert "neighbour_correlation" in again
+
+
 def test_the_command_says_what_is_reached_and_refuses_what_means_nothing(copy, tmp_path):
     content = json.loads(succeed("estimate", copy, "--error", "log_z=5%,energy_per_site=0.1", "-n", "5000", "--json"))
     assert content["log_z"]["reached"] is True
