@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from latticear.estimation.estimates import Estimates
+    from latticear.estimation.quantity import Estimate
     from latticear.exact import ExactResult
     from latticear.tables import Table
 
@@ -190,10 +191,19 @@ def print_estimates(console: Console, result: Estimates) -> None:
     unshown = (*result, "n", "largest_log_w", "log_z_of_proposals")
     others = {key: value for key, value in result.diagnostics.items() if key not in unshown}
     console.print(", ".join(f"{key} = {value:.3g}" for key, value in others.items()))
-    _say_not_finite(console, [name for name, each in result.items() if not _is_finite(each.value, each.error)])
+    _say_not_finite(console, [name for name, each in result.items() if not _has_numbers(each)])
     if result.warnings:
         reasons = "".join(f"\n  - {reason}" for reason in result.warnings)
         console.print(f"WARNING: do not trust these error bars:{reasons}", style="bold red")
+
+
+def _has_numbers(estimate: Estimate) -> bool:
+    """Whether an estimate is finite; a few bins of a profile, of which a remark tells, may have no value."""
+    import numpy as np
+
+    if estimate.labels is None:
+        return _is_finite(estimate.value, estimate.error)
+    return bool((np.isfinite(estimate.value) & np.isfinite(estimate.error)).any())
 
 
 def _is_finite(*values: Any) -> bool:

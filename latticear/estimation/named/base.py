@@ -33,6 +33,7 @@ class AbstractObservable(ABC):
         name: what a user asks for.
         quantities: names of the estimates that it gives.
         parts: names of what it measures or derives only because `quantities` need it; they are left out of the results.
+        undefined: why a function may have no finite value, and what to do.
         even: whether no value changes under a flip of all spins, token -> q - 1 - token. The values of others are
             compared with those of the flipped configurations, which shows chains that have seen one of two phases.
         of_temperature: whether the values of a configuration depend on the temperature of the target.
@@ -41,6 +42,7 @@ class AbstractObservable(ABC):
     name: ClassVar[str]
     quantities: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    undefined: ClassVar[str] = "it is not defined for these averages, or without some of the configurations: use more"
     even: ClassVar[bool] = False
     of_temperature: ClassVar[bool] = False
 
