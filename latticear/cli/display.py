@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from latticear.estimation.estimates import Estimates
+    from latticear.estimation.quantity import Estimate
     from latticear.exact import ExactResult
     from latticear.tables import Table
 
@@ -192,28 +193,25 @@ def print_estimates(console: Console, result: Estimates) -> None:
     unshown = (*result, "n", "left_out", "largest_log_w", "log_z_of_proposals")
     others = {key: value for key, value in result.diagnostics.items() if key not in unshown}
     console.print(", ".join(f"{key} = {value:.3g}" for key, value in others.items()))
-    partly = [name for name, each in result.items() if not _is_finite(each.value, each.error)]
-    without = [name for name in partly if not _has_finite(result[name].value)]
-    if len(partly) > len(without):
-        names = ", ".join(name for name in partly if name not in without)
-        console.print(f"some entries have no finite value, or no error: {names}")
-    _say_not_finite(console, without)
+    _say_not_finite(console, [name for name, each in result.items() if not _has_numbers(each)])
     if result.warnings:
         reasons = "".join(f"\n  - {reason}" for reason in result.warnings)
         console.print(f"WARNING: do not trust these error bars:{reasons}", style="bold red")
+
+
+def _has_numbers(estimate: Estimate) -> bool:
+    """Whether an estimate is finite; a few bins of a profile, of which a remark tells, may have no value."""
+    import numpy as np
+
+    if estimate.labels is None:
+        return _is_finite(estimate.value, estimate.error)
+    return bool((np.isfinite(estimate.value) & np.isfinite(estimate.error)).any())
 
 
 def _is_finite(*values: Any) -> bool:
     import numpy as np
 
     return all(np.isfinite(np.asarray(value, dtype=float)).all() for value in values if value is not None)
-
-
-def _has_finite(value: Any) -> bool:
-    """Whether a value is an array with some finite entries."""
-    import numpy as np
-
-    return bool(np.ndim(value)) and bool(np.isfinite(np.asarray(value, dtype=float)).any())
 
 
 def _say_not_finite(console: Console, names: list[str]) -> None:
