@@ -92,7 +92,8 @@ class GroundState:
         note = "proven: no configuration has a lower energy"
         if not self.proven:
             least = "" if self.bounds is None else f"; it is at least {self.bounds[0]:.8g}"
-            note = f"not proven: the lowest energy that was found, an upper bound{least}"
+            what = "the lowest energy that was found" if self.tokens is not None else "<E> at a low temperature"
+            note = f"not proven: {what}, an upper bound{least}"
         return Table(f"ground state, N = {self.n_sites} ({self.method})", ("quantity", "value"), rows, [note])
 
     def __repr__(self) -> str:

@@ -29,6 +29,9 @@ __all__ = ["analysis_figures"]
 N_LINE = 201
 """Number of points of a drawn curve."""
 
+FURTHER = {"correlation_length_per_size": r"correlation length $\xi / L$"}
+"""Axis labels of what is not drawn for every scan."""
+
 
 def analysis_figures(folder: Path, analysis: Analysis) -> Iterator[Path]:
     """Write crossing.png, collapse.png, peaks.png and thermodynamics.png, those that there are results for."""
@@ -37,7 +40,7 @@ def analysis_figures(folder: Path, analysis: Analysis) -> Iterator[Path]:
         (folder / f"{name}.png").unlink(missing_ok=True)
     figures: dict[str, Drawing] = {}
     if analysis.crossings:
-        figures["crossing"] = (10, 4.2), partial(_draw_crossings, analysis)
+        figures["crossing"] = (10, 4 * len(analysis.crossings)), partial(_draw_crossings, analysis)
     if analysis.collapses:
         figures["collapse"] = (5 * len(analysis.collapses), 4.4), partial(_draw_collapses, analysis)
     tops = [name for name, found in analysis.peaks.items() if found.peaks]
@@ -57,7 +60,7 @@ def _draw_crossings(analysis: Analysis, figure: Figure) -> None:
         _lines(left, curves, found)
         _exact(left, analysis)
         left.set_xlabel(AXES["temperature"])
-        left.set_ylabel(LABELS.get(name, name))
+        left.set_ylabel(_label(name))
         left.legend(frameon=False)
         _approach(
             right,
@@ -68,7 +71,7 @@ def _draw_crossings(analysis: Analysis, figure: Figure) -> None:
             analysis,
         )
         right.set_xlabel(r"$1 / \sqrt{L L'}$")
-        right.set_ylabel("temperature of the crossing of L and L'")
+        right.set_ylabel("T where L and L' cross")
 
 
 def _draw_collapses(analysis: Analysis, figure: Figure) -> None:
@@ -81,7 +84,7 @@ def _draw_collapses(analysis: Analysis, figure: Figure) -> None:
         _master(ax, found)
         ax.set_xlabel(r"$(T - T_c)\, L^{1/\nu}$")
         power = "" if not found.exponent.value else rf" $\times\; L^{{{-found.exponent.value:.3g}}}$"
-        ax.set_ylabel(f"{LABELS.get(name, name)}{power}")
+        ax.set_ylabel(f"{_label(name)}{power}")
         ax.set_title(
             f"T_c = {found.critical_temperature}, 1/nu = {found.inverse_nu}, chi2/dof = {found.chi2:.2g}/{found.dof}",
             fontsize="medium",
@@ -100,10 +103,10 @@ def _draw_peaks(analysis: Analysis, names: Sequence[str], figure: Figure) -> Non
         left.errorbar(t, height, dh, dt, fmt="x", color=EXACT, ms=6, capsize=2, label="maximum")
         _exact(left, analysis)
         left.set_xlabel(AXES["temperature"])
-        left.set_ylabel(LABELS.get(name, name))
+        left.set_ylabel(_label(name))
         left.legend(frameon=False)
         _growth(right, tops)
-        right.set_ylabel(f"maximum of the {LABELS.get(name, name).partition(' (')[0]}")
+        right.set_ylabel(f"maximum of the {_label(name).partition(' (')[0]}")
 
 
 def _draw_thermodynamics(analysis: Analysis, figure: Figure) -> None:
@@ -124,7 +127,7 @@ def _draw_thermodynamics(analysis: Analysis, figure: Figure) -> None:
             entries = [point["estimates"][name] for point in points]
             columns = ([entry[key] for entry in entries] for key in ("value", "error"))
             ax.errorbar(curves.sampled, *columns, fmt="o", color=colour, ms=3, capsize=2)
-            ax.set_ylabel(LABELS.get(name, name))
+            ax.set_ylabel(_label(name))
     for ax in axes[-1]:
         ax.set_xlabel(AXES["temperature"])
     axes.flat[0].legend(loc="lower left", frameon=False)
@@ -226,3 +229,8 @@ def _growth(ax: Axes, tops: Peaks) -> None:
     ax.set_xlabel("L")
     if ax.get_legend_handles_labels()[0]:
         ax.legend(frameon=False)
+
+
+def _label(name: str) -> str:
+    """Axis label of a quantity."""
+    return LABELS.get(name) or FURTHER.get(name, name)
