@@ -38,6 +38,9 @@ LEAST_SUPPORT = 100.0
 DEEP = 4.0
 """Depth of the minimum of P(E), in its errors, that noise alone does not make: it digs a minimum in any curve."""
 
+FEW_LEVELS = 20
+"""Number of levels between the maxima below which the gaps of a small system look like the minimum of P(E)."""
+
 NUMBERS = {
     "temperature": "T, equal weight",
     "temperature_equal_height": "T, equal height",
@@ -256,6 +259,12 @@ class _Analysis:
             warnings.append(
                 f"the minimum of P(E) between the maxima, ln(P_max / P_min) = {values['barrier']:.2g}, is less than "
                 f"{DEEP:g} errors deep: P(E) may have no two phases"
+            )
+        n_levels = int(np.count_nonzero((self.level >= self.tangent.low) & (self.level <= self.tangent.high)))
+        if n_levels < FEW_LEVELS:
+            warnings.append(
+                f"only {n_levels} levels of the energy lie between the maxima, and gaps between levels look like two "
+                f"phases: take a larger lattice"
             )
         warnings += self.density.distrust(1 / values["temperature_equal_height"])
         p = _normalized(self.log_g - self.level / values["temperature"])

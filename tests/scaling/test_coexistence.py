@@ -103,3 +103,10 @@ def test_the_exact_values_of_potts():
     ten = potts_transition(10)
     assert 2 * ten.interface_tension / ten.temperature == pytest.approx(0.094701, abs=1e-6)
     assert potts_transition(4).interface_tension == 0
+
+
+def test_gaps_between_few_levels_are_no_phases():
+    ising = la.Ising((4, 4))
+    samples = la.TensorNetwork((4, 4), bias=ising.bias(2.269), bond_dimension=2).sample(5000, seed=1)
+    (warning,) = la.coexistence(samples, ising).warnings
+    assert "only 4 levels of the energy lie between the maxima" in warning
