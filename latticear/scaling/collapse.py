@@ -13,7 +13,7 @@ from scipy.optimize import least_squares
 from latticear.arrays import Array, Ints
 from latticear.estimation.numbers import with_error
 from latticear.scaling.averages import LEAST_P, Model, averaged, p_value, quality
-from latticear.scaling.corrections import ALLOWED, OF_POWER, OF_RATIO, Allowance, Correction, allowance_of
+from latticear.scaling.corrections import ALLOWED, OF_HEIGHT, Allowance, Correction, allowance_of
 from latticear.scaling.curve import Curve, check_curves
 from latticear.tables import Table
 
@@ -159,7 +159,7 @@ def collapse(
 
     Corrections to scaling are part of each fit, `y L^-kappa = f(x) + sum_k L^-omega_k g_k(x)` with parabolas g_k. Their
     exponents are hardly ever determined, so two are taken, 0.8 and 1.75; their amplitudes are fitted, with a normal
-    prior of standard deviation 10 % of height and slope at the smallest size, 5 % of the height if kappa is given as 0.
+    prior of standard deviation 10 % of height and slope at the smallest size.
     Far from T_c the scaling variable is not linear in T: x has a second order in T - T_c, whose coefficient in units of
     1/T_c has a prior of standard deviation 1. So the errors contain what such corrections can do, as far as the data do
     not exclude them.
@@ -190,7 +190,7 @@ def collapse(
     for curve in ordered:
         if curve.is_exact:
             raise ValueError(f"L = {curve.size:g} has no errors, and a collapse weighs each value by its error")
-    allowance = allowance_of(correction, OF_RATIO if exponent == 0 else OF_POWER)
+    allowance = allowance_of(correction, OF_HEIGHT)
     problem = _Problem(ordered, (critical_temperature, inverse_nu, exponent), allowance)
     theta, window = problem.begin(start)
     fits = list(problem.fits(theta, window))
@@ -364,7 +364,7 @@ class _Problem:
         columns, target = chebyshev.chebvander(x, degree), self.y[points] / self.e[points]
         if not self.allowance.powers:
             return columns * factor[:, None], target
-        steepness = float(np.std(self.y[points] * (size / self.unit) ** -theta[2])) * self.allowance.of_slope
+        steepness = float(np.std(self.y[points] * (size / self.unit) ** -theta[2]))
         powers = self.allowance.columns(size, self.unit)
         lines = (self.height * columns[:, :1], *(steepness * columns[:, k : k + 1] for k in range(1, N_LINE)))
         columns = np.concatenate([columns, *(powers * line for line in lines)], axis=1)

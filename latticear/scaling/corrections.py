@@ -13,9 +13,9 @@ __all__ = ["ALLOWED", "Allowance", "Correction", "allowance_of"]
 POWERS = (0.8, 1.75)
 """Exponents omega of the corrections that are allowed for: slow and fast ones, between and around which others lie."""
 
-OF_POWER, OF_RATIO = 0.1, 0.1
-"""How large they may be at the smallest size: standard deviations of their amplitudes, relative to the quantity; for
-quantities that grow with a power of L, and for dimensionless ones. Slopes have that of powers."""
+OF_HEIGHT = 0.1
+"""How large they may be at the smallest size: standard deviation of their amplitudes, relative to the quantity and
+to its change with the scaling variable."""
 
 
 class Allowance(NamedTuple):
@@ -43,11 +43,6 @@ class Allowance(NamedTuple):
     def is_known(self) -> bool:
         """Whether there are corrections, of a size that is known beforehand."""
         return bool(self.powers) and bool(np.isfinite(self.size))
-
-    @property
-    def of_slope(self) -> float:
-        """The corrections of the slope, relative to it, in units of those of the height."""
-        return 1.0 if np.isinf(self.size) else OF_POWER / self.size
 
     @property
     def n_free(self) -> int:

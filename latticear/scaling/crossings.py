@@ -15,7 +15,7 @@ from latticear.arguments import check_integer, check_seed
 from latticear.arrays import Array
 from latticear.estimation.numbers import with_error
 from latticear.scaling.averages import quality, weights_of
-from latticear.scaling.corrections import ALLOWED, OF_RATIO, allowance_of
+from latticear.scaling.corrections import ALLOWED, OF_HEIGHT, allowance_of
 from latticear.scaling.curve import Curve, check_curves
 from latticear.scaling.limit import Limit, limit_of
 from latticear.scaling.polynomials import LocalPolynomial, local_polynomials
@@ -122,7 +122,7 @@ def crossings(
 
     A crossing of the sizes L and L' counts at `sqrt(L L')` in the extrapolation `T_c + a L^-e`, e = 1/nu + omega,
     because its amplitude then depends on L'/L in second order only. One crossing alone is not extrapolated; the error
-    of T_c then contains how far corrections to scaling of 5 % at the smaller size can move it.
+    of T_c then contains how far corrections to scaling of 10 % at the smaller size can move it.
 
     Args:
         curves: a curve for each of two or more sizes, with three temperatures or more.
@@ -175,7 +175,7 @@ def crossings(
 
 def _allowed_shift(crossing: Crossing) -> float:
     """How far corrections of the allowed size move the crossing of two sizes from T_c."""
-    allowance = allowance_of(ALLOWED, OF_RATIO)
+    allowance = allowance_of(ALLOWED, OF_HEIGHT)
     apart = np.diff(allowance.columns(np.array(crossing.sizes), crossing.sizes[0]), axis=0)
     steeper = float(_difference(crossing.fits, np.array(crossing.temperature), derivative=1))
     size = allowance.size * abs(crossing.value) * float(np.linalg.norm(apart))

@@ -10,7 +10,7 @@ import numpy as np
 from latticear.arrays import Array
 from latticear.estimation.numbers import with_error
 from latticear.scaling.averages import LEAST_P, Model, averaged, p_value, quality
-from latticear.scaling.corrections import ALLOWED, OF_POWER, Allowance, Correction, allowance_of
+from latticear.scaling.corrections import ALLOWED, OF_HEIGHT, Allowance, Correction, allowance_of
 
 __all__ = ["PowerLaw", "power_law"]
 
@@ -74,7 +74,7 @@ def power_law(
         y, e = np.log(y), e / y
     e = np.maximum(e, 1e-12 * np.abs(y).max())  # values without errors have those of rounding
     order = np.argsort(L)
-    allowance = allowance_of(None if logarithmic else correction, OF_POWER)
+    allowance = allowance_of(None if logarithmic else correction, OF_HEIGHT)
     least = 2 + allowance.n_free
     parts = [order[k:] for k in range(max(1, len(L) - least + 1))]
     if len(L) < least:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from latticear.estimation.numbers import with_error
 from latticear.scaling import Collapse, CriticalPoint, Peaks
-from latticear.scaling.corrections import OF_POWER, OF_RATIO
+from latticear.scaling.corrections import OF_HEIGHT
 from latticear.tables import Table
 from latticear.workflows.analysis.run import ANALYSED, Analysis
 
@@ -47,8 +47,8 @@ def analysis_table(analysis: Analysis) -> Table:
         notes.append(f"exact: {known.source}{'; ' + known.remark if known.remark else ''}")
     if analysis.collapses or any(tops.growth for tops in analysis.peaks.values()):
         notes.append(
-            f"errors contain corrections to scaling of {OF_POWER:.0%} at the smallest size, {OF_RATIO:.0%} for "
-            f"dimensionless quantities, as far as the data allow them; analysis.json has their part"
+            f"errors contain corrections to scaling of {OF_HEIGHT:.0%} at the smallest size, as far as the data allow "
+            f"them; analysis.json has their part"
         )
     if len(scan.sizes) == 1:
         notes.append("one size: T_c and exponents need two or more")
