@@ -187,14 +187,15 @@ def chains(case: str, system: Any, temperature: float, error: dict[str, Any], re
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=200)
-    parser.add_argument("--cases", default="weights,ferromagnet,chains")
+    parser.add_argument("--cases", default="weights,rare,ferromagnet,chains")
     options = parser.parse_args()
     t_start, rows = time.monotonic(), []
     ising = la.Ising((4, 4))
-    if "weights" in options.cases:
-        drawn = Drawn(ising, 2.1, 4.5)
-        ess = 1 / float(np.exp(drawn.log_q + 2 * (drawn.log_w - drawn.exact.log_z)).sum())
-        rows += weighted(f"uneven weights, ESS {ess:.3f}", drawn, {"log_z": 0.05}, options.repeats)
+    for case, temperature, made_at, error in (("weights", 2.1, 4.5, 0.05), ("rare", 2.0, 6.0, 0.04)):
+        if case in options.cases:
+            drawn = Drawn(ising, temperature, made_at)
+            ess = 1 / float(np.exp(drawn.log_q + 2 * (drawn.log_w - drawn.exact.log_z)).sum())
+            rows += weighted(f"uneven weights, ESS {ess:.3f}", drawn, {"log_z": error}, options.repeats)
     if "ferromagnet" in options.cases:
         rows += weighted("ferromagnet, ESS 1", Drawn(ising, 1.8, 1.8), {"susceptibility": "2%"}, options.repeats)
     if "chains" in options.cases:
