@@ -4,11 +4,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test slow gpu lint docs clean
+.PHONY: demo test suite slow gpu lint docs clean
 
 $(READY): pyproject.toml setup.py constraints.txt $(wildcard latticear/kernels/*.[ch])
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt \
+	$(BIN)/pip install -q --disable-pip-version-check --no-compile -c constraints.txt \
 		--config-settings editable_mode=compat -e '.[dev]'
 	touch $@
 
@@ -18,7 +18,10 @@ demo: $(READY)
 	$(BIN)/latticear estimate runs/demo -n 20000
 	$(BIN)/latticear report runs/demo
 
-test: $(READY) lint
+test: $(READY)
+	@$(MAKE) --no-print-directory -j 2 lint suite
+
+suite: $(READY)
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow"
 
 slow: $(READY)

@@ -3,7 +3,9 @@
 They are optional: where there is no C compiler, PyTorch draws the same tokens, more slowly.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from glob import glob
+from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -13,7 +15,18 @@ THREADS = "-fopenmp"
 
 
 class Build(build_ext):
-    """Builds with threads where the compiler has them."""
+    """Compiles all files at once, with threads where the compiler has them."""
+
+    def build_extensions(self) -> None:
+        compile_all = self.compiler.compile
+
+        def at_once(sources: list[str], **options: Any) -> list[str]:
+            with ThreadPoolExecutor() as pool:
+                objects = pool.map(lambda source: compile_all([source], **options), sources)
+                return [path for paths in objects for path in paths]
+
+        self.compiler.compile = at_once
+        super().build_extensions()
 
     def build_extension(self, ext: Extension) -> None:
         try:

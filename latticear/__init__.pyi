@@ -29,14 +29,17 @@ from .estimation import (
     UnreliableEstimateWarning as UnreliableEstimateWarning,
     block_mcmc as block_mcmc,
     derived as derived,
+    disorder_average as disorder_average,
     estimate as estimate,
     estimate_chain as estimate_chain,
     estimate_chains as estimate_chains,
     forward_ess as forward_ess,
+    ground_state as ground_state,
     independent_check as independent_check,
     judge as judge,
     negative_log_likelihood as negative_log_likelihood,
     neural_mcmc as neural_mcmc,
+    overlaps as overlaps,
     parallel_tempering as parallel_tempering,
     population_annealing as population_annealing,
     reweight as reweight,
@@ -86,6 +89,7 @@ from .montecarlo import monte_carlo as monte_carlo
 from .observables import correlation as correlation
 from .runs.directory import load_model as load_model
 from .samples import Samples as Samples
+from .scaling import coexistence as coexistence
 from .spaces import Grid as Grid
 from .targets import default_model as default_model
 from .training import Step as Step, TrainingError as TrainingError, fit as fit

@@ -149,7 +149,11 @@ NAMES = {
     "configurations": {"read_configurations": "data.load_configurations"},
     "conditions": {"condition_of": "data.labels.written_condition"},
     "estimates": {"Estimate": "estimation.quantity.Estimate", "Value": "estimation.quantity.Value"},
-    "importance": {"forward_ess": "estimation.forward.forward_ess"},
+    "importance": {
+        "delta_error": "estimation.thermodynamics.delta_error",
+        "forward_ess": "estimation.forward.forward_ess",
+        "weighted_estimates": "estimation.weighted.weighted_estimates",
+    },
     "engines": {"METHODS": "sampling.choice.SAMPLING_METHODS"},
     "engines.choice": {"METHODS": "sampling.choice.SAMPLING_METHODS"},
     "grids": {"space_of": "data.format.space_of"},

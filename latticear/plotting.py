@@ -35,6 +35,7 @@ __all__ = [
     "draw_figures",
     "histogram",
     "likelihood_curve",
+    "profile",
     "receptive_field",
     "sample_grid",
     "training_curve",
@@ -342,6 +343,39 @@ def weight_histogram(ax: Axes, log_w: Array, text: str) -> Axes:
     ax.set_ylabel("number of samples")
     ax.legend(frameon=False, loc="upper right")
     ax.text(0.03, 0.96, text, transform=ax.transAxes, va="top")
+    return ax
+
+
+def profile(ax: Axes, estimate: Estimate, *, label: str = "estimate", per_site: int | None = None) -> Axes:
+    """Plot a distribution or a free-energy profile with a band of one standard deviation, and the exact one as a line.
+
+    Bins without a value are left out. The axis has the name of the label, such as m or energy.
+
+    Args:
+        ax: axes to draw on.
+        estimate: an estimate with an array along one label, as `magnetization_profile` and `energy_distribution` give.
+        label: name of the curve in the legend.
+        per_site: N, to divide the horizontal axis by it (the energy is extensive); None to leave it.
+
+    Raises:
+        ValueError: for an estimate without labels, or with those of several axes.
+    """
+    centres = [name for name in estimate.labels or {} if not name.endswith(("_from", "_to"))]
+    if len(centres) != 1:
+        raise ValueError(f"a profile needs an estimate with one label for each entry, got {centres or 'none'}")
+    x = np.asarray((estimate.labels or {})[centres[0]]) / (per_site or 1)
+    value, error = np.asarray(estimate.value), np.asarray(estimate.error)
+    shown = np.isfinite(value)
+    ax.fill_between(x[shown], (value - error)[shown], (value + error)[shown], color=MODEL, alpha=0.3, lw=0)
+    ax.plot(x[shown], value[shown], "o", ms=3, color=MODEL, label=label)
+    if estimate.exact is not None:
+        exact = np.asarray(estimate.exact)
+        known = np.isfinite(exact)
+        ax.plot(x[known], exact[known], color=EXACT, lw=1, label="exact")
+    ax.set_xlabel(
+        {"m": "magnetisation m", "energy": "energy"}.get(centres[0], centres[0]) + (" / N" if per_site else "")
+    )
+    ax.legend()
     return ax
 
 

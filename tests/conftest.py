@@ -40,7 +40,8 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """No test may need another before it."""
+    """The longest first, so that no process waits for another at the end; no test may need another before it."""
+    items.sort(key=lambda item: item.path.parent.name != "workflows")
     seed = config.getoption("--shuffle")
     if seed is None:
         return

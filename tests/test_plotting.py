@@ -20,6 +20,7 @@ from latticear.plotting import (
     correlation_function,
     histogram,
     likelihood_curve,
+    profile,
     receptive_field,
     sample_grid,
     training_curve,
@@ -181,6 +182,20 @@ def test_correlation_function_shows_both_with_error_bars(ax):
     )  # G(0) = 1 needs no picture
     bars = shown["model, weighted"].lines[2][0].get_segments()
     np.testing.assert_allclose(bars[1], [[2, 0.58], [2, 0.62]])
+
+
+def test_profile_draws_the_band_and_leaves_out_bins_without_a_value(ax):
+    value, error = np.array([3.0, np.nan, 1.0]), np.array([0.5, np.nan, 0.1])
+    labels, exact = {"m": np.array([-1.0, 0.0, 1.0])}, np.array([2.9, 2.0, 1.1])
+    estimate = Estimate(value, error, n=100, ess=1.0, exact=exact, labels=labels)
+    profile(ax, estimate)
+    points, line = ax.lines
+    assert points.get_xydata().tolist() == [[-1, 3], [1, 1]]
+    assert line.get_ydata().tolist() == exact.tolist()
+    heights = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert {2.5, 3.5} <= set(heights)
+    with pytest.raises(ValueError, match="one label for each entry"):
+        profile(ax, Estimate(value, error, n=100, ess=1.0))
 
 
 @pytest.mark.parametrize(

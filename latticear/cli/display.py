@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -28,6 +29,7 @@ __all__ = [
     "print_exact",
     "print_likelihood",
     "print_point",
+    "print_table",
 ]
 
 
@@ -222,6 +224,13 @@ def _print_table(console: Console, table: Table) -> None:
 
 def _deviation(sigma: float | None) -> str:
     return "" if sigma is None else "differs" if abs(sigma) >= 1000 else f"{sigma:+.1f} sigma"
+
+
+def print_table(console: Console, table: Table, title: str) -> None:
+    """Print a table with its notes under a title."""
+    _print_table(console, replace(table, title=title))
+    for note in table.notes:
+        console.print(note)
 
 
 def print_comparison(console: Console, rows: list[dict[str, Any]], *, minutes: float, n: int) -> None:

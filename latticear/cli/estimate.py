@@ -12,6 +12,7 @@ import typer
 
 from latticear.cli.app import app
 from latticear.cli.display import Progress, one_line_errors, open_console, print_estimates, print_likelihood
+from latticear.cli.instances import average_instances
 from latticear.cli.launched import status_of_interruption, waits
 from latticear.cli.options import (
     AsJson,
@@ -23,6 +24,7 @@ from latticear.cli.options import (
     HamiltonianName,
     InstanceFile,
     InstanceIndex,
+    Instances,
     Minutes,
     Number,
     ObservableNames,
@@ -55,10 +57,14 @@ OF_RUNS = {
     "check": "--check",
     "instance": "--instance",
     "index": "--index",
+    "instances": "--instances",
     "seed": "--seed",
     "device": "--device",
 }
 """Options that a file of configurations has no use for."""
+
+OF_ONE = {"temperature": "--temperature", "data": "--data", "instance": "--instance", "index": "--index"}
+"""Options that do not go with many instances."""
 
 OF_FILES = {"size": "--size", "hamiltonian": "--hamiltonian", "sets": "--set", "skip": "--skip", "chains": "--chains"}
 """Options that a run has no use for."""
@@ -79,6 +85,7 @@ def estimate(
     check: Annotated[bool, typer.Option(help="Compare with independent configurations, for the verdict.")] = True,
     instance: InstanceFile = None,
     index: InstanceIndex = None,
+    instances: Instances = None,
     seed: Seed = 0,
     device: Device = "auto",
     size: Size = None,
@@ -162,6 +169,11 @@ def estimate(
             return
         if csv is not None:
             check_new(csv)
+        if instances is not None:
+            _refuse(given, OF_ONE, "--instances averages over instances at the temperature of the run", "leave it out")
+            options = {"method": method, "observables": observables, "seed": seed, "device": device, "check": check}
+            average_instances(console, run, instances, n, options, csv=csv, as_json=as_json)
+            return
         couplings = instance_of(instance, index)
         wanted = errors_of(error, minutes)
         with _interruptible(console), Progress(console, unit="samples") as progress:

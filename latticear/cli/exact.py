@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from latticear.cli.app import app
-from latticear.cli.display import one_line_errors, open_console, print_exact
+from latticear.cli.display import one_line_errors, open_console, print_exact, print_table
 from latticear.cli.options import (
     AsJson,
     BondDimension,
     ExactMethod,
+    GroundStateFlag,
     HamiltonianName,
+    Seed,
     Sets,
     Size,
     Temperature,
@@ -23,6 +25,7 @@ from latticear.cli.verb import Verb
 
 if TYPE_CHECKING:
     from latticear.exact import ExactResult
+    from latticear.runs.config import RunConfig
 
 __all__ = ["exact"]
 
@@ -34,6 +37,8 @@ def exact(
     hamiltonian: HamiltonianName = None,
     method: ExactMethod = None,
     bond_dimension: BondDimension = None,
+    ground_state: GroundStateFlag = False,
+    seed: Seed = 0,
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
@@ -41,6 +46,9 @@ def exact(
     from latticear.exact import exact_result, result_by
 
     with one_line_errors():
+        if ground_state:
+            _ground_state(system_of(size, None, hamiltonian, sets), temperature, method, bond_dimension, seed, as_json)
+            return
         system, t, _ = system_of(size, temperature, hamiltonian, sets).target.single
         if method is None and bond_dimension is None:
             result = exact_result(system, t)
@@ -61,6 +69,23 @@ def exact(
             typer.echo(json.dumps(result.to_dict() | _of_network(result)))
             return
         print_exact(open_console(), result, str(system))
+
+
+def _ground_state(
+    config: RunConfig, temperature: float | None, method: str | None, bond_dimension: int | None, seed: int, json_: bool
+) -> None:
+    """Print the ground state of a system."""
+    from latticear.estimation.ground_state import ground_state
+
+    if temperature is not None or bond_dimension is not None:
+        option = "--bond-dimension" if temperature is None else "--temperature"
+        raise ValueError(f"a ground state has no {option[2:].replace('-', ' ')}: leave {option} out")
+    system = config.target.single[0]
+    found = ground_state(system, method, seed=seed)
+    if json_:
+        typer.echo(json.dumps(found.to_dict()))
+        return
+    print_table(open_console(), found.table(), title=f"{system}: {found.table().title}")
 
 
 def _of_network(result: ExactResult) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from latticear.cli.launched import continued_by, status_of_interruption
 from latticear.cli.options import (
     AsJson,
     Device,
+    Errors,
     File,
     HamiltonianName,
+    Minutes,
     MonteCarloMethod,
     Number,
     ObservableNames,
@@ -23,6 +25,7 @@ from latticear.cli.options import (
     Size,
     Temperature,
     count,
+    errors_of,
     given_options,
     observables_of,
     system_of,
@@ -34,6 +37,7 @@ __all__ = ["mc"]
 
 @app.command(cls=Verb, sharing="together")
 def mc(
+    ctx: typer.Context,
     out: File,
     size: Size = None,
     temperature: Temperature = None,
@@ -41,6 +45,8 @@ def mc(
     method: MonteCarloMethod = None,
     n: Number = 10_000,
     observable: ObservableNames = None,
+    error: Errors = None,
+    minutes: Minutes = None,
     seed: Seed = 0,
     append: Annotated[bool, typer.Option(help="Continue an existing file, up to N configurations in total.")] = False,
     chains: Annotated[Any, typer.Option(parser=count(), metavar="N", help="Number of Markov chains.")] = None,
@@ -59,18 +65,22 @@ def mc(
     with one_line_errors():
         console = open_console(stderr=as_json)
         observables = observables_of(observable)
+        wanted = errors_of(error, minutes)
+        is_given = getattr(ctx.get_parameter_source("n"), "name", "") == "COMMANDLINE"
         try:
             with continued_by("--append"), Progress(console, unit="configurations") as progress:
                 result = monte_carlo_run(
                     out,
                     system_of(size, temperature, hamiltonian, sets),
-                    n,
+                    n if wanted is None or is_given else None,
                     method=method,
                     seed=seed,
                     device=device,
                     schedule=given_options(n_chains=chains, thermalization=thermalization, thinning=thinning),
                     append=append,
                     observables=observables,
+                    error=wanted,
+                    minutes=minutes,
                     processes=current(),
                     report=progress,
                     say=console.print,
@@ -83,4 +93,6 @@ def mc(
             typer.echo(json.dumps({} if result is None else result.to_dict()))
         elif result is not None:
             print_estimates(console, result)
+        if result is not None and wanted is not None:
+            n = result.n + int(result.diagnostics.get("left_out", 0))
         console.print(f"{out}: {n} configurations")

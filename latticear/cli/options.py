@@ -281,6 +281,18 @@ InstanceIndex = Annotated[
         "--index", parser=count(0), metavar="K", help="Number of the instance in that file, from 0. Default: the first."
     ),
 ]
+Instances = Annotated[
+    str | None,
+    typer.Option(
+        "--instances",
+        metavar="FILE[:0-9]",
+        help="Estimate each instance of a file of couplings, or those of these numbers, and average over them.",
+    ),
+]
+GroundStateFlag = Annotated[
+    bool,
+    typer.Option("--ground-state", help="The lowest energy and its degeneracy in place of averages at a temperature."),
+]
 Levels = Annotated[
     Any,
     typer.Option(

@@ -35,6 +35,7 @@ __all__ = [
     "TAKE_A_FILE",
     "Couplings",
     "Instance",
+    "count_instances",
     "couplings_for",
     "read_bonds",
     "read_coupling_matrix",
@@ -116,6 +117,23 @@ def couplings_for(name: str, path: str | os.PathLike[str], lattice: Lattice, ind
             return Couplings(_finite(Path(path), values))
     bonds, couplings = read_bonds(path, lattice.n_sites)
     return Couplings(couplings, bonds)
+
+
+def count_instances(path: str | os.PathLike[str], shape: tuple[int, int]) -> int:
+    """The number of instances in a file of couplings.
+
+    Args:
+        path: a file as for `read_couplings` or `read_coupling_matrix`.
+        shape: (H, W) of the lattice.
+
+    Raises:
+        ValueError: if the file is damaged or of another kind.
+        OSError: if the file does not exist.
+    """
+    n_sites = shape[0] * shape[1]
+    with _content(Path(path)) as (values, _):
+        several = values.shape[1:] in ((2, *shape), (n_sites, n_sites))
+        return len(values) if several and values.shape != (2, *shape) else 1
 
 
 def read_couplings(

@@ -24,13 +24,16 @@ from latticear.estimation.chains import neural_mcmc
 from latticear.estimation.check import Check, independent_check
 from latticear.estimation.data_check import MisfitWarning
 from latticear.estimation.derivation import derived
+from latticear.estimation.disorder_average import disorder_average
 from latticear.estimation.estimates import Estimates, UnreliableEstimateWarning
 from latticear.estimation.forward import forward_ess
+from latticear.estimation.ground_state import ground_state
 from latticear.estimation.importance import estimate, reweight
 from latticear.estimation.inference_data import to_arviz
 from latticear.estimation.judgement import judge
 from latticear.estimation.likelihood import negative_log_likelihood
 from latticear.estimation.named import OBSERVABLES, AbstractObservable
+from latticear.estimation.overlaps import overlaps
 from latticear.estimation.own_chain import estimate_chain, estimate_chains
 from latticear.estimation.particles import resampled_particles
 from latticear.estimation.quantity import Estimate
@@ -49,6 +52,7 @@ __all__ = [
     "block_chains",
     "block_mcmc",
     "derived",
+    "disorder_average",
     "estimate",
     "estimate_blocks",
     "estimate_chain",
@@ -57,12 +61,14 @@ __all__ = [
     "estimate_population",
     "estimate_tempering",
     "forward_ess",
+    "ground_state",
     "independent_check",
     "integrated_autocorrelation_time",
     "judge",
     "mean_error",
     "negative_log_likelihood",
     "neural_mcmc",
+    "overlaps",
     "parallel_tempering",
     "population_annealing",
     "resampled_particles",

@@ -14,6 +14,7 @@ from latticear.estimation.estimates import Estimates
 from latticear.estimation.islands import MIN_ISLANDS, island_estimates
 from latticear.estimation.measurement import Measurement, measurements
 from latticear.estimation.named.request import Observables, Request
+from latticear.estimation.pairs.listening import refuse_pairs
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.simulated import Simulated
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
@@ -61,6 +62,7 @@ def estimate_population(
     """
     temperature = check_temperature(temperature)
     request = Request.of(observables, hamiltonian)
+    refuse_pairs(request, "population annealing")
     source = "la.montecarlo.annealed_population"
     population = Simulated(samples, hamiltonian, temperature, method=NAME, needs="log_w", source=source)
     parts: list[Measurement] = []

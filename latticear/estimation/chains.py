@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, takewhile
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,9 +16,12 @@ from latticear.arrays import Array
 from latticear.estimation.at_composition import at_composition
 from latticear.estimation.autocorrelation import TauInt, mean_error
 from latticear.estimation.completion import complete
-from latticear.estimation.estimates import JUDGED, Estimates, with_rarity
+from latticear.estimation.estimates import JUDGED, Estimates, quiet, with_rarity
 from latticear.estimation.measurement import Measurement, measurements, observed
 from latticear.estimation.named.request import Observables, Request
+from latticear.estimation.pairs.chains import ChainPairs
+from latticear.estimation.pairs.listening import add_chain_pairs, chain_pairs, heard, refuse_pairs_until
+from latticear.estimation.precision import Until, reach, state_precision
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.replicates import chain_replicates
@@ -78,6 +83,10 @@ def neural_mcmc(
     """
     temperature, seed = check_temperature(temperature), check_seed(seed)
     request = Request.of(observables, hamiltonian)
+    tokens: list[Tensor] = []
+    pairs = chain_pairs(request, hamiltonian)
+    if pairs:
+        samples = _kept(samples, tokens)
     parts = list(measurements(samples, hamiltonian, [temperature], request))
     if any(part.log_q is None for part in parts):
         raise ValueError(
@@ -115,7 +124,19 @@ def neural_mcmc(
         },
         method="mcmc",
     )
+    for each in pairs:
+        every = torch.cat(tokens)
+        for row in held:
+            each.add(every[torch.from_numpy(row)])
+        add_chain_pairs(found, each)
     return complete(at_composition(found, hamiltonian), hamiltonian, request, None if parts[0].held else known)
+
+
+def _kept(samples: Samples | Iterable[Samples], tokens: list[Tensor]) -> Iterator[Samples]:
+    """The batches, whose tokens are added to a list once they have been checked."""
+    for batch in [samples] if isinstance(samples, Samples) else samples:
+        yield batch
+        tokens.append(batch.tokens.cpu())
 
 
 def estimate_chains(
@@ -126,6 +147,8 @@ def estimate_chains(
     observables: Observables | None = None,
     exact: Exact = AUTO,
     thermalization: float | None = None,
+    until: Until | None = None,
+    finish: Callable[[Estimates, int], Estimates] = lambda result, _: result,
 ) -> Estimates:
     """Observables from Monte Carlo chains, with errors from their autocorrelation.
 
@@ -135,6 +158,9 @@ def estimate_chains(
         hamiltonian, temperature, observables, exact: as in `estimate`.
         thermalization: time before the first measurement, in units of the time between two measurements. The estimates
             are marked as unreliable if it is shorter than 20 `tau_int` of the energy or of |m|; None skips this check.
+        until: errors until which batches are taken; None takes all of them.
+        finish: adds to the estimates what else there is; called with them and the number of measurements at the start
+            that are left out.
 
     Returns:
         The quantities that `neural_mcmc` returns; `diagnostics` has `tau_int` of the energy and of |m|, in units of the
@@ -146,21 +172,89 @@ def estimate_chains(
     """
     temperature = check_temperature(temperature)
     request = Request.of(observables, hamiltonian)
-    parts: list[Measurement] = []
-    for part in measurements(batches, hamiltonian, [temperature], request, chunk=None, made_at=temperature):
-        if parts and len(part.energy) < len(parts[0].energy):
-            break
-        parts.append(part)
-    if len(parts) < 2:
-        raise ValueError(f"chains need at least two measurements each, got {len(parts)}")
-    energy, m = np.stack([part.energy for part in parts]), np.stack([part.m for part in parts])
-    balance = np.stack([part.balance[:, 0] for part in parts])
-    series, odd = ({name: np.stack(each) for name, each in columns.items()} for columns in observed(parts))
-    known = reference(exact, hamiltonian, temperature, held=parts[0].held)
-    found = estimates_of_chains(
-        energy, m, balance, series, odd, hamiltonian.n_sites, temperature, known, {}, thermalization=thermalization
-    )
-    return complete(at_composition(found, hamiltonian), hamiltonian, request, None if parts[0].held else known)
+    if until is not None:
+        refuse_pairs_until(request)
+    pairs = chain_pairs(request, hamiltonian)
+    every = heard(batches, pairs, hamiltonian, [temperature])
+    measured = measurements(every, hamiltonian, [temperature], request, chunk=None, made_at=temperature)
+    first = next(measured, None)
+    width = 0 if first is None else len(first.energy)
+    whole = takewhile(lambda part: len(part.energy) == width, chain([] if first is None else [first], measured))
+    chains = _Measured(width, hamiltonian, temperature, request, exact, thermalization, finish, pairs)
+    if until is None:
+        for part in whole:
+            chains.add(part)
+        return chains.results()[0]
+    with quiet():
+        reached = reach(whole, chains, until.goals, until.limits, least=until.least, report=until.report)
+    state_precision(reached, until.limits)
+    reached.results[0].warn()
+    return reached.results[0]
+
+
+class _Measured:
+    """Measurements of chains that arrive one by one, and the estimates from them; arguments as in `estimate_chains`.
+
+    Attributes:
+        least: smallest number of configurations from which there are estimates.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        hamiltonian: AbstractHamiltonian,
+        temperature: float,
+        request: Request,
+        exact: Exact,
+        thermalization: float | None,
+        finish: Callable[[Estimates, int], Estimates],
+        pairs: Sequence[ChainPairs],
+    ) -> None:
+        self._width, self.least = width, 2 * width
+        self._hamiltonian, self._temperature, self._request = hamiltonian, temperature, request
+        self._exact, self._thermalization, self._finish, self._pairs = exact, thermalization, finish, pairs
+        self._parts: list[Measurement] = []
+        self._left_out = 0
+
+    def __len__(self) -> int:
+        return len(self._parts) * self._width
+
+    def add(self, part: Measurement) -> None:
+        """Add a measurement of all chains."""
+        self._parts.append(part)
+
+    def divided(self, part: Measurement, _: int) -> tuple[Measurement, None]:
+        """A measurement is not divided."""
+        return part, None
+
+    def leave_out(self) -> None:
+        """Forget the measurements so far, which count as thermalisation."""
+        self._left_out += len(self._parts)
+        self._parts = []
+
+    def results(self) -> list[Estimates]:
+        """The estimates.
+
+        Raises:
+            ValueError: if there are fewer than two measurements.
+        """
+        parts, hamiltonian, temperature = self._parts, self._hamiltonian, self._temperature
+        if len(parts) < 2:
+            raise ValueError(f"chains need at least two measurements each, got {len(parts)}")
+        energy, m = np.stack([part.energy for part in parts]), np.stack([part.m for part in parts])
+        balance = np.stack([part.balance[:, 0] for part in parts])
+        series, odd = ({name: np.stack(each) for name, each in columns.items()} for columns in observed(parts))
+        known = reference(self._exact, hamiltonian, temperature, held=parts[0].held)
+        before = None if self._thermalization is None else self._thermalization + self._left_out
+        found = estimates_of_chains(
+            energy, m, balance, series, odd, hamiltonian.n_sites, temperature, known, {}, thermalization=before
+        )
+        for each in self._pairs:
+            add_chain_pairs(found, each)
+        found = complete(
+            at_composition(found, hamiltonian), hamiltonian, self._request, None if parts[0].held else known
+        )
+        return [self._finish(found, self._left_out)]
 
 
 class ChainSeries(NamedTuple):

@@ -24,8 +24,6 @@ from latticear.samples import Samples
 
 __all__ = ["complete", "summed"]
 
-UNDEFINED = "it is not defined for the averages, or for those without a block of the configurations: use more of them"
-
 
 def complete(
     estimates: Estimates, hamiltonian: AbstractHamiltonian, observables: Observables | None, known: ExactResult | None
@@ -45,12 +43,15 @@ def complete(
     exact, spreads = _exact(request, hamiltonian, temperature, known)
     for name in exact.keys() & estimates.keys():
         estimates[name] = replace(estimates[name], exact=exact[name], exact_spread=spreads.get(name))
-    for name, fn in _functions(request, hamiltonian, temperature).items():
-        estimates[name] = _derived(estimates, name, fn, exact.get(name))
     for observable in request.named.values():
+        for name, fn in observable.functions(hamiltonian, temperature).items():
+            known_value = exact.get(name)
+            finite = known_value is not None and bool(np.isfinite(known_value).all())
+            estimates[name] = _derived(estimates, name, fn, known_value if finite else None, observable.undefined)
         for name, labels in observable.labels(hamiltonian).items():
             numbers = {label: np.array(each, dtype=np.float64) for label, each in labels.items()}
             estimates[name] = replace(estimates[name], labels=numbers)
+        observable.finish(estimates, hamiltonian, temperature)
     return _shown(estimates, request)
 
 
@@ -98,31 +99,33 @@ def _exact(
     return found | values, spreads
 
 
-def _derived(estimates: Estimates, name: str, fn: Function, exact: Any) -> Estimate:
-    """A function of the averages, whose replicates are kept; nan where it is not defined."""
+def _derived(estimates: Estimates, name: str, fn: Function, exact: Any, undefined: str) -> Estimate:
+    """A function of the averages, whose replicates are kept; nan, with a reason, where it is not defined."""
     replicates = estimates.replicates
     assert replicates is not None
-    center = {key: estimates[key].value for key in replicates.values if key in estimates}
-    value = _called(fn, center)
-    blocks = [_called(fn, {key: replicates.values[key][b] for key in center}) for b in range(replicates.n_blocks)]
-    left = np.stack(blocks)
-    defined = np.isfinite(value) & np.isfinite(left).all(0)
-    if not defined.any():
-        nothing = np.full(value.shape, np.nan)[()]
-        return Estimate(nothing, nothing, n=estimates.n, ess=1.0, exact=exact, objections=(UNDEFINED,))
-    estimates.replicates = replicates.with_values(name, left)
-    known = None if exact is None or not np.isfinite(exact).all() else exact
-    found = propagated([estimates], _part(fn, defined), exact=known if known is None else np.asarray(known)[defined])
-    reach = _reach(estimates, found.gradients)
+    value = _called(fn, {key: estimates[key].value for key in replicates.values if key in estimates})
+    shape, defined = value.shape, np.isfinite(value.ravel())
+    known = None if exact is None else np.ravel(exact)
+    while defined.any():
+        found = propagated([estimates], _part(fn, defined), exact=None if known is None else known[defined])
+        if (finite := np.isfinite(found.left).all(0)).all():
+            break
+        defined[defined] = finite
+    else:
+        nothing = np.full(shape, np.nan)[()]
+        return Estimate(nothing, nothing, n=estimates.n, ess=1.0, doubts=(undefined,))
+    left = np.full((replicates.n_blocks, len(defined)), np.nan)
+    left[:, defined] = found.left
+    estimates.replicates = replicates.with_values(name, left.reshape(-1, *shape))
     estimate = found.estimate
     if CANCELLING in estimate.doubts:  # what agrees with the averages says nothing, a check of this quantity does
         doubts = tuple(each for each in estimate.doubts if each != CANCELLING)
         estimate = replace(estimate, doubts=doubts, evidence=())
-    whole: dict[str, Any] = {
-        key: _spread_out(getattr(estimate, key), defined)
-        for key in ("value", "error", "jackknife_error", "delta_error")
-    }
-    return replace(estimate, **whole, reach=None if reach is None else _spread_out(reach, defined), exact=known)
+    reach = _reach(estimates, found.gradients)
+    whole: dict[str, Any] = {}
+    for key in ("value", "error", "jackknife_error", "delta_error"):
+        whole[key] = _spread_out(getattr(estimate, key), defined, shape)
+    return replace(estimate, **whole, reach=None if reach is None else _spread_out(reach, defined, shape), exact=exact)
 
 
 def _called(fn: Function, averages: Mapping[str, Any]) -> Array:
@@ -140,17 +143,17 @@ def _part(fn: Function, defined: Bools) -> Function:
     def part(averages: Mapping[str, Any]) -> Any:
         found = fn(averages)
         if isinstance(found, torch.Tensor):
-            return found[torch.from_numpy(np.asarray(defined))] if defined.ndim else found.reshape(1)
-        return np.asarray(found)[defined]
+            return found.reshape(-1)[torch.from_numpy(defined)]
+        return np.ravel(found)[defined]
 
     return part
 
 
-def _spread_out(values: Any, defined: Bools) -> Any:
-    """Numbers of the defined entries among nan for the others, of the shape of the function."""
-    full = np.full(defined.shape, np.nan)
+def _spread_out(values: Any, defined: Bools, shape: tuple[int, ...]) -> Any:
+    """Numbers of the defined entries among nan for the others, in the shape of the function."""
+    full = np.full(len(defined), np.nan)
     full[defined] = values
-    return _plain(full)
+    return _plain(full.reshape(shape))
 
 
 def _reach(estimates: Estimates, gradients: Mapping[Key, Array]) -> Array | None:

@@ -15,12 +15,12 @@ import numpy as np
 
 from latticear.arrays import Array
 from latticear.estimation.estimates import Estimates
-from latticear.estimation.importance import weighted_estimates
 from latticear.estimation.measurement import Measurement, observed
 from latticear.estimation.quantity import Value
 from latticear.estimation.replicates import BlockSums, source_of
 from latticear.estimation.symmetry import with_asymmetry
 from latticear.estimation.thermodynamics import delta_error, rare_events
+from latticear.estimation.weighted import weighted_estimates
 from latticear.estimation.weights import effective_sample_size, log_mean_exp
 from latticear.exact import ExactResult
 

@@ -20,7 +20,10 @@ from latticear.estimation.chains import estimate_chains as estimate_batches, est
 from latticear.estimation.completion import complete
 from latticear.estimation.consistency import Consistency, consistency
 from latticear.estimation.estimates import JUDGED, Estimates
+from latticear.estimation.goals import Wanted
 from latticear.estimation.named.request import Observables, Request
+from latticear.estimation.pairs.listening import add_chain_pairs, chain_pairs
+from latticear.estimation.precision import Report, Until
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 from latticear.samples import Samples
@@ -40,6 +43,10 @@ def estimate_chains(
     observables: Observables | None = None,
     exact: Exact = AUTO,
     thermalization: float | None = None,
+    error: Wanted | None = None,
+    n: float | None = None,
+    minutes: float | None = None,
+    report: Report | None = None,
 ) -> Estimates:
     """Observables from Markov chains, with errors from their autocorrelation; chains of one's own are checked.
 
@@ -65,6 +72,10 @@ def estimate_chains(
         observables, exact: as in `estimate`.
         thermalization: time before the first measurement, in units of the time between two measurements. The estimates
             are marked as unreliable if it is shorter than 20 `tau_int` of the energy or of |m|; None skips this check.
+        error: wanted errors by name, as in `la.estimate`: batches of `la.monte_carlo(..., n=10**9)` are taken until
+            they are reached. None takes all of them.
+        n, minutes, report: with `error`, the largest number of configurations, the largest time, and a function called
+            with progress, as in `la.estimate`.
 
     Returns:
         The quantities that `neural_mcmc` returns, such as `abs_magnetization`, each with its `tau_int` in units of the
@@ -86,13 +97,19 @@ def estimate_chains(
         >>> found.reliable, abs(found["abs_magnetization"].value - 0.7) < 0.1
         (True, True)
     """
+    until = Until.of(error, n, minutes, report)
     batches, chains = batches_or_source(chains)
     if batches is not None:
         if n_chains is not None or dataset is not None or values is not None:
             raise ValueError("n_chains, dataset and values are for an array or a file, got batches of samples")
         used = itertools.islice(batches, check_integer("skip", skip, least=0), None)
         more: dict[str, Any] = {"observables": observables, "exact": exact, "thermalization": thermalization}
-        return estimate_batches(used, hamiltonian, temperature, **more)
+        return estimate_batches(used, hamiltonian, temperature, until=until, **more)
+    if until is not None:
+        raise ValueError(
+            "error needs chains that go on, la.monte_carlo(hamiltonian, temperature, n=10**9); an array or a file has "
+            "the errors that it has: leave error out"
+        )
     check_is_hamiltonian(hamiltonian)
     temperature, skip = check_temperature(temperature), check_integer("skip", skip, least=0)
     loaded = load(chains, hamiltonian, dataset=dataset, values=values, temperature=temperature)
@@ -120,6 +137,10 @@ def estimate_chains(
         misfit=misfit,
         thermalization=thermalization,
     )
+    for pairs in chain_pairs(request, hamiltonian):
+        for batch in tokens.split(width):
+            pairs.add(batch)
+        add_chain_pairs(estimates, pairs)
     complete(at_composition(estimates, hamiltonian), hamiltonian, request, known)
     if not found.problem:
         slowest = max(estimates[name].tau_int or 0.0 for name in JUDGED)

@@ -24,12 +24,23 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import torch
 
 from latticear.estimation.estimates import Estimates
-from latticear.estimation.goals import Goal, Standing, check_names, standing_of
+from latticear.estimation.goals import Goal, Standing, check_names, goals_of, standing_of
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.verdict import NOT_TRUSTED
 from latticear.processes import ALONE, Processes
 
-__all__ = ["Limits", "Plan", "Reached", "Tally", "limits_of", "reach", "rerun", "state_precision", "unreported"]
+__all__ = [
+    "Limits",
+    "Plan",
+    "Reached",
+    "Tally",
+    "Until",
+    "limits_of",
+    "reach",
+    "rerun",
+    "state_precision",
+    "unreported",
+]
 
 Report = Callable[[int, int, str], object]
 """A function that is called with the number of configurations drawn, the number planned, and a text."""
@@ -153,6 +164,35 @@ class Reached(NamedTuple):
     left_out: int
 
 
+class Until(NamedTuple):
+    """What a user asks of an estimate that goes on until errors are reached.
+
+    Attributes:
+        goals: the wanted errors.
+        limits: where to end if they are not reached.
+        report: called with progress.
+        least: number of configurations that are used in any case, because they are there.
+    """
+
+    goals: list[Goal]
+    limits: Limits
+    report: Report
+    least: int = 0
+
+    @classmethod
+    def of(cls, error: Any, n: Any = None, minutes: Any = None, report: Report | None = None) -> Until | None:
+        """What the arguments of an estimator say; None without a wanted error.
+
+        Raises:
+            ValueError: for errors, a number or minutes that are none, or the others without an error.
+        """
+        if error is not None:
+            return cls(goals_of(error), limits_of(n, minutes), report or unreported)
+        if (n, minutes, report) != (None, None, None):
+            raise ValueError("n, minutes and report say how far to go on until an error is reached: give error as well")
+        return None
+
+
 def limits_of(n: Any, minutes: Any, most: int = MOST) -> Limits:
     """The limits that a user gives.
 
@@ -177,6 +217,7 @@ def reach(
     limits: Limits,
     *,
     plan: Plan | None = None,
+    least: int = 0,
     processes: Processes = ALONE,
     report: Report = unreported,
     keep: Callable[[Plan], object] = lambda _: None,
@@ -190,6 +231,7 @@ def reach(
         goals: the wanted errors.
         limits: where to end.
         plan: the plan that was kept with the configurations in the tally; None to begin.
+        least: number of configurations that are used in any case, because they are there.
         processes: processes that draw together; the first one decides.
         report: called after each part.
         keep: called after each part with the plan, to write both to the disk if it is time.
@@ -199,7 +241,7 @@ def reach(
         ValueError: if the estimates lack a quantity, or nothing but years would reach a goal and no limit was given.
         KeyboardInterrupt: if a process has been asked to stop.
     """
-    return _Course(parts, tally, goals, limits, plan or Plan(), processes, report, keep, stops).run()
+    return _Course(parts, tally, goals, limits, plan or Plan(), least, processes, report, keep, stops).run()
 
 
 class _Course:
@@ -212,6 +254,7 @@ class _Course:
         goals: Sequence[Goal],
         limits: Limits,
         plan: Plan,
+        least: int,
         processes: Processes,
         report: Report,
         keep: Callable[[Plan], object],
@@ -220,12 +263,15 @@ class _Course:
         self.parts, self.tally, self.goals, self.limits, self.plan = parts, tally, goals, limits, plan
         self.processes, self.report, self.keep, self.stops = processes, report, keep, stops
         self.rest: Any = None
+        self.least = least
         self.results: list[Estimates] = []
         self.standings: list[Standing] = []
         self.n_begin, self.t_begin = self.drawn, limits.clock()
-        least = 2 * tally.least
-        if limits.largest < least:
-            raise ValueError(f"errors need at least {least} configurations, got a largest number of {limits.largest}")
+        smallest = 2 * tally.least
+        if limits.largest < smallest:
+            raise ValueError(
+                f"errors need at least {smallest} configurations, got a largest number of {limits.largest}"
+            )
 
     @property
     def drawn(self) -> int:
@@ -240,12 +286,14 @@ class _Course:
     def run(self) -> Reached:
         goals = [str(goal) for goal in self.goals]
         if not self.plan.size:
-            self.plan.goals = goals
             if ended := self._pilot():
                 return self._ended(ended)
-        elif self.plan.goals != goals:
+        elif len(self.tally) >= self.tally.least:
             self._look()
-            self.plan.goals, self.plan.size = goals, max(len(self.tally), self._needed(len(self.tally)))
+            self._refuse_years(len(self.tally))
+            if self.plan.goals != goals:
+                self.plan.size = max(len(self.tally), self._needed(len(self.tally)))
+        self.plan.goals = goals
         doubled = 0
         while True:
             ended = self._draw(min(self.plan.size, self.room))
@@ -276,10 +324,8 @@ class _Course:
         if ended == "used up" or self.processes.of_first(self.limits.over()):
             return ended
         n = len(self.tally)
-        size = max(n, self._needed(n))
-        if takes := self._years():
-            farthest = max(self.standings, key=lambda standing: standing.needed)
-            raise ValueError(_impossible(farthest, takes, n))
+        size = max(n, self._needed(n), self.least - n)
+        self._refuse_years(n)
         self.tally.leave_out()
         self.plan.left_out, self.plan.size = n, size
         return ""
@@ -318,6 +364,12 @@ class _Course:
         """Number of configurations that the farthest goal needs, after n of them."""
         needed = max(standing.needed for standing in self.standings)
         return math.ceil(min(needed, MOST)) if math.isfinite(needed) else min(10 * n, MOST)
+
+    def _refuse_years(self, n: int) -> None:
+        """Raise ValueError if the farthest goal is out of reach and no limit was given."""
+        if takes := self._years():
+            farthest = max(self.standings, key=lambda standing: standing.needed)
+            raise ValueError(_impossible(farthest, takes, n))
 
     def _years(self) -> str:
         """What the farthest goal would take, if that is out of reach and no limit was given; else nothing."""

@@ -50,6 +50,8 @@ class Estimate:
         reach: largest change that one of the configurations makes to the average of which this is the result, in units
             of the quantity; a part of probability p that is missing can change the value by about p times this. None
             where it is not known.
+        thermal_error: of an average over instances of a disorder, the error for these very instances; `error` holds
+            their spread.
         labels: what the entries of an array stand for, one number for each of them by name; None where they are known
             by their index alone.
         delta_error: one standard deviation by the delta method, of a derived quantity (`la.derived`).
@@ -78,6 +80,7 @@ class Estimate:
     wanted: float | None = None
     reached: bool | None = None
     labels: Mapping[str, NDArray[np.float64]] | None = None
+    thermal_error: Value | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -131,7 +134,7 @@ class Estimate:
         The few rare events that make most of the error were not among them, or there was one too many.
         """
         off = self.largest_deviation
-        if off is None or off <= NEAR or not self.exact_spread or self.unvaried:
+        if off is None or off <= NEAR or np.ndim(self.value) or not self.exact_spread or self.unvaried:
             return False
         error = np.hypot(self.exact_spread / math.sqrt(self.n * self.ess), self.exact_error or 0.0)
         return bool(np.all(np.abs(self.value - np.asarray(self.exact)) <= NEAR * error))
@@ -171,7 +174,8 @@ class Estimate:
 
         The error of the exact value is added in quadrature if it has one.
         An error that is zero because nothing varied is replaced by the error that as many configurations should have
-        had, from the exact variance; the deviation is None if that is not known.
+        had, from the exact variance; the deviation is None if that is not known. In an array, whose entries may each
+        depend on few configurations, the larger of both errors counts where the exact variance is known.
         """
         if self.exact is None:
             return None
@@ -182,6 +186,8 @@ class Estimate:
             if not (self.exact_spread or of_exact):
                 return None
             error = (self.exact_spread or 0.0) / math.sqrt(self.n * self.ess)
+        if np.ndim(self.value) and self.exact_spread is not None:  # the error of rare entries may be far too small
+            error = np.fmax(error, np.asarray(self.exact_spread) / math.sqrt(self.n * self.ess))
         return np.where(agree, 0.0, gap / np.maximum(np.hypot(error, of_exact), np.maximum(rounding, 1e-300)))[()]
 
     @property
@@ -234,6 +240,7 @@ class Estimate:
             "exact": self.exact,
             "exact_error": self.exact_error,
             "jackknife_error": self.jackknife_error,
+            "thermal_error": self.thermal_error,
             "tau_int": self.tau_int,
             "unvaried_in": round(self.n * self.ess, 6) if self.unvaried else None,
             "fixed": True if self.fixed else None,
@@ -275,6 +282,7 @@ class Estimate:
             exact=None if content.get("exact") is None else _number(content["exact"]),
             exact_error=content.get("exact_error"),
             jackknife_error=content.get("jackknife_error"),
+            thermal_error=None if content.get("thermal_error") is None else _number(content["thermal_error"]),
             tau_int=tau,
             objections=reasons or ("as an earlier version found",) if verdict == NOT_TRUSTED else (),
             doubts=reasons if verdict == UNCHECKED else (),

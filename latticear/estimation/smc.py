@@ -15,6 +15,7 @@ from latticear.estimation.estimates import Estimates
 from latticear.estimation.islands import island_estimates
 from latticear.estimation.measurement import Measurement, measurements
 from latticear.estimation.named.request import Observables, Request
+from latticear.estimation.pairs.listening import refuse_pairs
 from latticear.estimation.particles import METHOD, resampled_particles, size_of
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.simulated import Simulated, counted
@@ -61,6 +62,7 @@ def estimate_particles(
     """
     temperature = check_temperature(temperature)
     request = Request.of(observables, hamiltonian)
+    refuse_pairs(request, "sequential Monte Carlo")
     source = "la.estimation.resampled_particles"
     drawn = Simulated(samples, hamiltonian, temperature, method=METHOD, needs="history", source=source)
     parts: list[Measurement] = []

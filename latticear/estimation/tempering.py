@@ -19,6 +19,7 @@ from latticear.estimation.autocorrelation import TauInt, mean_error
 from latticear.estimation.chains import estimate_chains, events_of
 from latticear.estimation.estimates import Estimates, with_rarity
 from latticear.estimation.named.request import Observables
+from latticear.estimation.precision import Until
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.simulated import Simulated, counted
@@ -49,6 +50,7 @@ def estimate_tempering(
     *,
     observables: Observables | None = None,
     exact: Exact = AUTO,
+    until: Until | None = None,
 ) -> Estimates:
     """Observables and the free energy from chains of replicas at a ladder of temperatures.
 
@@ -60,6 +62,7 @@ def estimate_tempering(
             fewer configurations is left out.
         hamiltonian, temperature: Hamiltonian and target temperature with which the chains were simulated.
         observables, exact: as in `estimate`.
+        until: errors until which batches are taken; None takes all of them.
 
     Returns:
         The quantities that `estimate_chains` returns, log_z, free_energy_per_site and entropy_per_site, and, with two
@@ -91,34 +94,38 @@ def estimate_tempering(
                 overlap.append(_overlap_squared(hamiltonian, batch))
             yield batch
 
-    result = estimate_chains(
+    def with_free_energy(result: Estimates, left_out: int) -> Estimates:
+        energy_trk, final = np.stack(ladder[left_out:]), chains.provenance
+        _add_free_energy(result, energy_trk, np.array(final["betas"]), hamiltonian.joint)
+        if known is not None:
+            result.compared_with(known, hamiltonian.n_sites)
+        if plan["n_chains"] > 1 and "overlap_squared" not in result:
+            series = np.stack(overlap[left_out:])
+            mean, error, tau = mean_error(series)
+            result["overlap_squared"] = _estimate(mean, error, tau, result, events_of(series - mean, tau, mean))
+            result.diagnostics["tau_int_overlap_squared"] = tau.tau
+        result.diagnostics |= {f"beta_{k}": beta for k, beta in enumerate(final["betas"])}
+        result.diagnostics |= {f"acceptance_{k}": p for k, p in enumerate(final["acceptance"])}
+        result.diagnostics["round_trips"] = final["round_trips"]
+        trips = final["round_trips"] * plan["thinning"] * (len(energy_trk) - 1)
+        if trips < MIN_ROUND_TRIPS:
+            result.distrust(
+                f"the replicas of each chain made only {trips:.2g} round trips from the target temperature to infinite "
+                f"temperature and back: run longer chains"
+            )
+            result.warn()
+        return result
+
+    return estimate_chains(
         recorded(),
         hamiltonian,
         temperature,
         observables=observables,
         exact=known,
         thermalization=plan["thermalization"] / plan["thinning"],
+        until=until,
+        finish=with_free_energy,
     )
-    energy_trk, final = np.stack(ladder), chains.provenance
-    _add_free_energy(result, energy_trk, np.array(final["betas"]), hamiltonian.joint)
-    if known is not None:
-        result.compared_with(known, hamiltonian.n_sites)
-    if plan["n_chains"] > 1:
-        series = np.stack(overlap)
-        mean, error, tau = mean_error(series)
-        result["overlap_squared"] = _estimate(mean, error, tau, result, events_of(series - mean, tau, mean))
-        result.diagnostics["tau_int_overlap_squared"] = tau.tau
-    result.diagnostics |= {f"beta_{k}": beta for k, beta in enumerate(final["betas"])}
-    result.diagnostics |= {f"acceptance_{k}": p for k, p in enumerate(final["acceptance"])}
-    result.diagnostics["round_trips"] = final["round_trips"]
-    trips = final["round_trips"] * plan["thinning"] * (len(energy_trk) - 1)
-    if trips < MIN_ROUND_TRIPS:
-        result.distrust(
-            f"the replicas of each chain made only {trips:.2g} round trips from the target temperature to infinite "
-            f"temperature and back: run longer chains"
-        )
-        result.warn()
-    return result
 
 
 def parallel_tempering(

@@ -7,9 +7,12 @@
 - `kasteleyn`: Ising spins with any couplings and no fields on open, cylindrical and toroidal lattices up to about
   64x64;
 - `onsager`: the zero-field Ising model on the infinite lattice;
+- `energy_distribution`, `magnetization_distribution`: the probability of each energy or magnetisation, of the Ising
+  model on a torus (energies) or of a narrow strip;
 - `potts_transition`: the Potts model on the infinite lattice, at its transition;
 - `tensor_network`: bonds between nearest and next-nearest neighbours with fields, on lattices that are open in some
   direction, or at a high temperature; with an error that is estimated;
+- `exact_ground_state`: the lowest energy, and how many configurations have it (`la.ground_state` also searches);
 - `exact_result`: for a finite lattice, the most complete of these results that takes about five seconds or less, or
   None.
 """
@@ -17,7 +20,9 @@
 from __future__ import annotations
 
 from latticear.exact.dispatch import exact_result, known_result, result_by
+from latticear.exact.energies import energy_distribution
 from latticear.exact.enumeration import all_configurations, enumerate_states
+from latticear.exact.ground_state import GroundState, exact_ground_state
 from latticear.exact.infinite import T_C, InfiniteResult, critical_temperature, onsager
 from latticear.exact.network import tensor_network
 from latticear.exact.planar import kasteleyn
@@ -30,11 +35,14 @@ from latticear.exact.transfer import transfer_matrix
 __all__ = [
     "T_C",
     "ExactResult",
+    "GroundState",
     "InfiniteResult",
     "PottsTransition",
     "all_configurations",
     "critical_temperature",
+    "energy_distribution",
     "enumerate_states",
+    "exact_ground_state",
     "exact_result",
     "kasteleyn",
     "kaufman",

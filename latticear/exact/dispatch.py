@@ -24,7 +24,7 @@ from latticear.hamiltonians.base import (
 )
 from latticear.hamiltonians.fixed_composition import FixedComposition
 
-__all__ = ["exact_result", "known_result", "result_by"]
+__all__ = ["exact_result", "known_result", "result_by", "torus_coupling"]
 
 SECONDS = 5.0
 """Time on one slow core to which the limits below on the work of each method correspond."""
@@ -99,7 +99,7 @@ def exact_result(
             pass
     if hamiltonian.n_tokens**hamiltonian.n_sites <= share * MAX_CONFIGURATIONS:
         return enumerate_states(hamiltonian, temperature)
-    coupling = _torus_coupling(hamiltonian) if hamiltonian.has_bonds else None
+    coupling = torus_coupling(hamiltonian) if hamiltonian.has_bonds else None
     if coupling is not None:
         return kaufman(hamiltonian.shape, temperature, coupling)
     if kasteleyn_work(hamiltonian) <= share * MAX_KASTELEYN:
@@ -154,7 +154,7 @@ def result_by(
 
 def _kaufman(hamiltonian: AbstractHamiltonian, temperature: float) -> ExactResult:
     check_unrestricted(hamiltonian, "kaufman", "exact_result")
-    coupling = _torus_coupling(hamiltonian) if hamiltonian.has_bonds else None
+    coupling = torus_coupling(hamiltonian) if hamiltonian.has_bonds else None
     if coupling is None:
         raise ValueError("kaufman needs the Ising model without a field on a torus, not frustrated by an odd extent")
     return kaufman(hamiltonian.shape, temperature, coupling)
@@ -171,7 +171,7 @@ METHODS: dict[str, Callable[[AbstractHamiltonian, float], ExactResult]] = {
 """The methods by name."""
 
 
-def _torus_coupling(hamiltonian: AbstractHamiltonian) -> float | None:
+def torus_coupling(hamiltonian: AbstractHamiltonian) -> float | None:
     """The coupling J if the system is the zero-field Ising model on a torus that Kaufman solved, otherwise None."""
     lattice, states = hamiltonian.lattice, hamiltonian.states
     if lattice.periodic != (True, True) or not lattice.is_plain or states.tolist() != [-1, 1]:

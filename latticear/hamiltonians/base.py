@@ -90,7 +90,7 @@ class AbstractHamiltonian(ConfigurationSpace):
         """Whether every configuration has the same energy as after the permutation `image` of its sites."""
         moved, fields = image[self.bonds], torch.empty_like(self.site_energies)
         fields[image] = self.site_energies
-        pairs, tables = self._by_pair
+        pairs, tables = self.by_pair
         moved_pairs, moved_tables = _by_pair(moved, self.bond_energies, self.n_sites)
         return (
             torch.equal(fields, self.site_energies)
@@ -126,7 +126,8 @@ class AbstractHamiltonian(ConfigurationSpace):
         return self.lattice.bonds
 
     @cached_property
-    def _by_pair(self) -> tuple[Tensor, Tensor]:
+    def by_pair(self) -> tuple[Tensor, Tensor]:
+        """The pairs i < j of sites that interact, as `i * N + j`, and the sum of the energy tables of their bonds."""
         return _by_pair(self.bonds, self.bond_energies, self.n_sites)
 
     @cached_property

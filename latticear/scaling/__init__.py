@@ -2,9 +2,10 @@
 
 A `Curve` holds the values of one size with their errors. `crossings` and `collapse` find T_c and 1/nu, `peaks` the
 maxima and how they grow, `multiple_histograms` joins chains at several temperatures, and `known_critical_point` knows
-what is exact.
+what is exact. `coexistence` finds the two phases of a first-order transition.
 """
 
+from latticear.scaling.coexistence import Coexistence, coexistence
 from latticear.scaling.collapse import Collapse, Parameter, collapse
 from latticear.scaling.crossings import Crossing, Crossings, crossings
 from latticear.scaling.curve import Curve
@@ -17,6 +18,7 @@ from latticear.scaling.refinement import Feature, features_of, next_temperatures
 from latticear.scaling.thermodynamics import Thermodynamics, thermodynamics
 
 __all__ = [
+    "Coexistence",
     "Collapse",
     "CriticalPoint",
     "Crossing",
@@ -30,6 +32,7 @@ __all__ = [
     "PowerLaw",
     "Reweighting",
     "Thermodynamics",
+    "coexistence",
     "collapse",
     "crossings",
     "features_of",

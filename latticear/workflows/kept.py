@@ -19,9 +19,9 @@ from safetensors.numpy import save
 
 from latticear.arrays import Array
 from latticear.checksums import DamagedError, digest
-from latticear.estimation.importance import Reweighting
 from latticear.estimation.precision import Plan
 from latticear.estimation.replicates import source_of
+from latticear.estimation.reweighting import Reweighting
 from latticear.files import write_atomically
 
 __all__ = ["FOLDER", "Kept"]

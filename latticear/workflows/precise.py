@@ -13,10 +13,10 @@ import numpy as np
 from latticear.data.fingerprint import fingerprint_of
 from latticear.estimation.estimates import Estimates, quiet
 from latticear.estimation.goals import Goal, goals_of
-from latticear.estimation.importance import Reweighting
 from latticear.estimation.measurement import measurements
 from latticear.estimation.methods import METHODS
 from latticear.estimation.precision import Limits, Plan, Reached, limits_of, reach, rerun, state_precision
+from latticear.estimation.reweighting import Reweighting
 from latticear.exact import exact_result
 from latticear.models import AbstractModel
 from latticear.processes import Processes

@@ -13,6 +13,7 @@ from torch import Tensor
 from latticear.arguments import described
 from latticear.checksums import DamagedError
 from latticear.estimation.estimates import Estimates
+from latticear.estimation.precision import limits_of
 from latticear.estimation.quantity import Estimate
 from latticear.hamiltonians import HAMILTONIANS, LookaheadBias
 from latticear.models import MODELS, AbstractModel, check_is_model
@@ -92,6 +93,50 @@ class Run:
         elif temperature is not None:
             self.target.check_temperature(temperature)
         return self.model.sample(n, seed=seed, condition=condition)
+
+    def estimate(
+        self,
+        n: float | None = None,
+        *,
+        error: Mapping[str, float | str] | None = None,
+        minutes: float | None = None,
+        temperatures: Sequence[float] | None = None,
+        method: str | None = None,
+        check: bool = True,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> list[Estimates]:
+        """Estimates as `latticear estimate` makes them: with a check, until errors are reached, and continued.
+
+        Args:
+            n: number of samples, by default 10,000; with `error` the largest number, by default without a limit.
+            error: wanted errors by name, such as `{"free_energy_per_site": 1e-6, "susceptibility": "1%"}`.
+            minutes: with `error`, the largest time.
+            temperatures, method, check, seed: as the options of `latticear estimate`.
+            progress: whether to show the progress.
+
+        Returns:
+            Estimates, one for each temperature; estimates.json of the run has them too.
+
+        Raises:
+            ValueError: for a run that is not on disk, and as `la.estimate`.
+            KeyboardInterrupt: if it is interrupted; says what is kept. The same call goes on.
+        """
+        from latticear.workflows.estimate import estimate_run, save_estimates
+        from latticear.workflows.progress import Progress
+
+        if self.path is None:
+            raise ValueError("this run is not on disk: la.estimate(run.model, run.hamiltonian, run.temperature, ...)")
+        limits = limits_of(n, minutes)
+        number = 10_000 if n is None and error is None else limits.n
+        how: dict[str, Any] = {"temperatures": temperatures, "method": method, "check": check, "seed": seed}
+        with Progress(shown=progress, unit="samples") as report:
+            results = estimate_run(
+                self.path, number, error=error, minutes=minutes, data=None, device="auto", report=report, **how
+            )
+        if results:
+            save_estimates(self.path, results, seed=seed)
+        return results
 
     def __repr__(self) -> str:
         return "\n  ".join(self._lines)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -21,7 +23,9 @@ from latticear.data.hdf5 import opened
 from latticear.estimation.annealing import estimate_population
 from latticear.estimation.chains import estimate_chains
 from latticear.estimation.estimates import Estimates, quiet
+from latticear.estimation.goals import Wanted
 from latticear.estimation.named.request import Request
+from latticear.estimation.precision import MOST, Until, limits_of
 from latticear.estimation.tempering import estimate_tempering
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian
@@ -43,7 +47,7 @@ from latticear.runs.provenance import command
 from latticear.runs.signals import StopSignals
 from latticear.samples import Samples
 from latticear.workflows.draw import least_bytes, say_what_is_left_out
-from latticear.workflows.limits import check_disk, check_memory, check_time
+from latticear.workflows.limits import check_disk, check_memory, check_time, most_samples
 from latticear.workflows.line_a_minute import duration
 from latticear.workflows.trained import Report, Say
 
@@ -79,7 +83,7 @@ class Begun(NamedTuple):
 def monte_carlo_run(
     out: Path,
     config: RunConfig,
-    n: int,
+    n: int | None,
     *,
     method: str | None = None,
     seed: int,
@@ -90,13 +94,16 @@ def monte_carlo_run(
     observables: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
     processes: Processes = ALONE,
+    error: Wanted | None = None,
+    minutes: float | None = None,
 ) -> Estimates | None:
     """Run Markov chains or population annealing and write the configurations to a file, of the kind of its ending.
 
     Args:
         out: the file.
         config: a config, of which only the target is used: one system at one temperature.
-        n: number of configurations in the file at the end, including those that it holds already.
+        n: number of configurations in the file at the end, including those that it holds already; with `error` the
+            largest number, or None for no limit but memory and disk.
         method: name of the algorithm; None for that of the file to be continued, or the one that suits the system.
         seed: seed of the simulation.
         device: device of the simulation: auto, cpu or cuda.
@@ -108,6 +115,9 @@ def monte_carlo_run(
         observables: names of `la.OBSERVABLES` to measure besides.
         say: called with a line about the method, if none is given, and one about what the file has no place for.
         processes: the processes that divide the chains. Each makes this call; the first one writes the file.
+        error: wanted errors by name, as in `la.estimate`: the chains are prolonged until they are reached, and n is the
+            largest number of configurations. None makes n of them.
+        minutes: with `error`, the largest time; None for no limit.
 
     Returns:
         Averages with error bars, of all configurations in the file; None if there are less than two measurements of
@@ -129,12 +139,15 @@ def monte_carlo_run(
         raise ValueError(f"method must be one of {', '.join(CHAIN_METHODS)}, {ANNEALING}, got {method!r}")
     hamiltonian, temperature, _ = config.target.single
     request = Request.of(observables, hamiltonian)
+    until, n = _until(out, hamiltonian, error, n, minutes)
     begun = Begun(*processes.of_first(_begun(out) if exists and processes.is_first else None)) if exists else None
     if begun is not None:
         _check_fits(out, begun, method, schedule, n)
     chosen = method or (begun and begun.method) or default_method(hamiltonian)
     resolved = str(resolve_device(device))
     if chosen == ANNEALING:
+        if until is not None:
+            raise ValueError(f"{ANNEALING} cannot be prolonged until an error is reached: give -n, or another --method")
         if schedule:
             raise ValueError(f"{ANNEALING} has no chains: leave out --chains, --thermalization and --thinning")
         options: dict[str, Any] = {"seed": seed, "device": resolved, "processes": processes, "request": request}
@@ -146,7 +159,11 @@ def monte_carlo_run(
         check_disk(out, n, "configurations", least_bytes(hamiltonian))
     of_site = MEASURED if n >= 2 * plan.n_chains else SIMULATED
     check_memory(plan.n_chains, "chains", "give fewer --chains", of_site * hamiltonian.n_sites)
-    _check_sweeps(hamiltonian, temperature, chosen, plan, n - (begun.n if begun else 0), say, processes)
+    there = begun.n if begun else 0
+    if until is None:
+        _check_sweeps(hamiltonian, temperature, chosen, plan, n - there, say, processes)
+    else:
+        until = until._replace(least=there // plan.n_chains * plan.n_chains)
     how: dict[str, Any] = {"method": chosen, "seed": seed, "device": resolved, **plan._asdict()}
     simulation = Simulation(hamiltonian, temperature, n=n, processes=processes, **how)
     attributes = {
@@ -165,18 +182,42 @@ def monte_carlo_run(
         if method is None and begun is None:
             say(f"method: {method_for(hamiltonian)}")
         _restore(out, simulation, writer, processes)
-        course = _course(simulation, n, writer, _keeps_state(out), processes, stop, report)
-        if writer is None or n < 2 * plan.n_chains:
+        progress = _Progress(report, n)
+        course = _course(simulation, n, writer, _keeps_state(out), processes, stop, progress.written)
+        if writer is None or (until is None and n < 2 * plan.n_chains):
             result = None
-            for _ in course:
+            for _ in course if until is None else _told(course, processes):
                 pass
         else:
             estimated = estimate_tempering if chosen == ParallelTempering.name else estimate_chains
-            batches = chain(_stored(simulation, writer), course)
-            result = estimated(batches, hamiltonian, temperature, observables=request, exact=exact)
+            more: dict[str, Any] = {"exact": exact, "observables": request}
+            if until is not None:
+                more["until"] = until._replace(report=progress.planned)
+            with closing(course if until is None else _telling(course, processes)) as wanted:
+                result = estimated(chain(_stored(simulation, writer), wanted), hamiltonian, temperature, **more)
+        if until is not None and _keeps_state(out):
+            state = simulation.state()
+            if isinstance(writer, ChainWriter):
+                writer.keep(state)
     if writer is not None:
         say_what_is_left_out(writer, out, say)
     return result
+
+
+def _until(
+    out: Path, hamiltonian: AbstractHamiltonian, error: Wanted | None, n: int | None, minutes: float | None
+) -> tuple[Until | None, int]:
+    """What is asked of the errors, if anything is, and the largest number of configurations."""
+    if error is None:
+        if n is None or minutes is not None:
+            raise ValueError("minutes, and no number of configurations, go with an error that is wanted: say which")
+        return None, n
+    until = Until.of(error, n, minutes, _unseen)
+    assert until is not None
+    folder = out.resolve().parent
+    room = shutil.disk_usage(folder).free // (2 * math.ceil(least_bytes(hamiltonian))) if folder.is_dir() else MOST
+    limits = limits_of(n, minutes, min(most_samples(), room))
+    return until._replace(limits=limits), limits.largest if n is None else n
 
 
 def _keeps_state(out: Path) -> bool:
@@ -259,7 +300,7 @@ def _course(
     processes: Processes,
     stop: StopSignals,
     report: Report,
-) -> Iterator[Samples]:
+) -> Generator[Samples]:
     """Yield the measurements of a simulation after writing each of them to the file, with the state of the chains.
 
     Args:
@@ -293,6 +334,56 @@ def _course(
             cost = t_kept - t_begin
         if stops:
             raise KeyboardInterrupt
+        yield batch
+
+
+class _Progress:
+    """Progress of chains, of which it may be known later how long they will be.
+
+    Args:
+        report: called with progress.
+        n: largest number of configurations.
+    """
+
+    def __init__(self, report: Report, n: int) -> None:
+        self._report, self._n, self._is_planned = report, n, False
+
+    def written(self, done: int, total: int, text: str) -> None:
+        """Report that so many configurations are in the file."""
+        if not self._is_planned:
+            self._report(done, total, text)
+
+    def planned(self, done: int, total: int, text: str) -> None:
+        """Report that so many of the configurations that errors need have been measured."""
+        self._is_planned = True
+        self._report(done, min(total, self._n), text)
+
+
+def _unseen(*_: object) -> None:
+    """Report nothing."""
+
+
+def _telling(course: Iterator[Samples], processes: Processes) -> Generator[Samples]:
+    """The measurements, for the first process, which tells the others before each of them that it wants one more."""
+    is_over = False
+    try:
+        while not is_over:
+            processes.of_first(True)
+            batch = next(course, None)
+            is_over = batch is None
+            if batch is not None:
+                yield batch
+    except KeyboardInterrupt:
+        is_over = True  # in all processes
+        raise
+    finally:
+        if not is_over:
+            processes.of_first(False)
+
+
+def _told(course: Iterator[Samples], processes: Processes) -> Iterator[Samples]:
+    """The measurements, for another process, as long as the first one wants more."""
+    while processes.of_first() and (batch := next(course, None)) is not None:
         yield batch
 
 

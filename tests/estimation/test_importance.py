@@ -12,7 +12,7 @@ import torch
 from support.table import TableModel, boltzmann
 
 import latticear as la
-from latticear.estimation.importance import delta_error
+from latticear.estimation.thermodynamics import delta_error
 from latticear.exact import all_configurations, enumerate_states
 from latticear.exact.result import QUANTITIES
 from latticear.samples import Samples, check_log_q

@@ -193,5 +193,7 @@ def test_wrong_arguments_are_refused(changes, message):
 def test_on_the_gpu():
     hamiltonian, temperature = SYSTEMS["three states"]
     exact = la.exact.enumerate_states(hamiltonian, temperature)
-    found = parallel_tempering(hamiltonian, temperature, n=1200, n_chains=60, exact=exact, device="cuda")
+    found = parallel_tempering(
+        hamiltonian, temperature, n=400, n_chains=20, thermalization=150, exact=exact, device="cuda"
+    )
     assert all(abs(e.deviation) < 4 for e in found.values() if e.exact is not None)

@@ -98,8 +98,7 @@ def test_normalised_over_all_configurations(network, flips):
         contracts.check_flip(model)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("name", WHOLES)
+@pytest.mark.parametrize(("network", "name"), list(zip(2 * NETWORKS, 2 * list(WHOLES), strict=False)))
 def test_contract(network, name):
     joint, n_components = WHOLES[name]
     model = contracts.peaked(_build(network, la.Components(joint, n_components)))

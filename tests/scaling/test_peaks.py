@@ -28,7 +28,7 @@ def test_exact_maxima_of_the_heat_capacity():
 
 
 def test_errors_are_right():
-    """60 repeats; the rate of false alarms is below 1e-3."""
+    """60 repeats; the rate of false alarms is below 1e-3. The polynomial is of a degree that may be too high."""
     t, z = np.linspace(2.05, 2.45, 11), []
     for seed in range(60):
         rng = np.random.default_rng(seed)
@@ -42,7 +42,7 @@ def test_errors_are_right():
         z.append([(top.temperature - 2.3125) / top.error, (top.height - 16**1.75) / top.height_error])
         z[-1].append((found.growth.exponent - 1.75) / found.growth.error)
     assert (np.abs(np.mean(z, axis=0)) < 0.7).all()
-    assert (np.std(z, axis=0) > 0.4).all()
+    assert (np.std(z, axis=0) > 0.5).all()
     assert (np.std(z, axis=0) < 1.4).all()
 
 

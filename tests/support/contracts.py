@@ -44,7 +44,7 @@ ALWAYS = {"shapes", "alone", "causal", "log_prob", "sampler", "reference", "held
 OPTIONAL = {"spin flip", "condition", "known neighbours"}
 """Of the options that each of ours takes; some take components besides, and some a composition."""
 
-SHAPES = {2: ((2, 3), (2, 5), (4, 3)), 3: ((2, 2), (2, 4)), 8: ((2, 2), (2, 3))}
+SHAPES = {2: ((2, 3), (4, 3)), 3: ((2, 2), (2, 4)), 8: ((2, 2), (2, 3))}
 """Of the lattices that a network must serve, for each number of tokens; on the first with all options."""
 
 

@@ -32,7 +32,7 @@ def _same(found, expected):
         assert math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-9), (found, expected)
 
 
-@pytest.mark.parametrize("size", [2, 3, 4])
+@pytest.mark.parametrize("size", [2, 3])
 def test_any_number_of_processes_takes_the_same_steps(size, alone, server, tmp_path):
     ended = server.run_together(tmp_path, "support.trainings:train_all", size=size)
     assert [(each.code, each.stderr) for each in ended] == [(0, "")] * size

@@ -29,8 +29,8 @@ def test_every_verb(name, tmp_path):
         _done("sample", run, "-n", "70", "-o", tmp_path / f"{device}.h5", *there)
         if name == "pixelcnn" or device == "cuda":
             _done("estimate", run, "-n", "100", "--method", "is", "--no-check", *there)
-        if name == "pixelcnn":
-            _done("report", run, *there)
+    if name == "pixelcnn":
+        _done("report", run, *on_device)
     here, found = (la.load_configurations(tmp_path / f"{d}.h5", la.Ising((4, 4))) for d in ("cpu", "cuda"))
     assert here.device.type == found.device.type == "cpu"
     assert (here != found).flatten(1).any(1).sum() <= 2  # in single precision a rounding may change a token

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from latticear.estimation.estimates import Estimates
 from latticear.exact.result import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.samples import Samples
@@ -32,16 +33,21 @@ class AbstractObservable(ABC):
         name: what a user asks for.
         quantities: names of the estimates that it gives.
         parts: names of what it measures or derives only because `quantities` need it; they are left out of the results.
+        undefined: why a function may have no finite value, and what to do.
         even: whether no value changes under a flip of all spins, token -> q - 1 - token. The values of others are
             compared with those of the flipped configurations, which shows chains that have seen one of two phases.
+        of_pairs: whether it belongs to pairs of configurations: `measure` then returns nothing, and what listens to the
+            batches (`latticear.estimation.pairs.listening`) adds the averages on which `functions` build.
         of_temperature: whether the values of a configuration depend on the temperature of the target.
     """
 
     name: ClassVar[str]
     quantities: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    undefined: ClassVar[str] = "it is not defined for these averages, or without some of the configurations: use more"
     even: ClassVar[bool] = False
     of_temperature: ClassVar[bool] = False
+    of_pairs: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -76,6 +82,9 @@ class AbstractObservable(ABC):
             known: the exact thermodynamics with which the estimates are compared.
         """
         return {}
+
+    def finish(self, estimates: Estimates, hamiltonian: AbstractHamiltonian, temperature: float) -> None:  # noqa: B027
+        """Change or add estimates at the end: what needs more than a function of averages."""
 
     def labels(self, hamiltonian: AbstractHamiltonian) -> Mapping[str, Labels]:
         """What the entries of each quantity that is an array stand for."""

@@ -9,6 +9,11 @@ from latticear.estimation.named.correlation_length import (
     StaggeredCorrelationLength,
     StaggeredCorrelationLengthPerSize,
 )
+from latticear.estimation.named.distributions import (
+    EnergyDistribution,
+    JointDistribution,
+    MagnetizationDistribution,
+)
 from latticear.estimation.named.heat_bath import (
     HeatBathCorrelation,
     HeatBathEnergy,
@@ -16,7 +21,9 @@ from latticear.estimation.named.heat_bath import (
     HeatBathMagnetizationSquared,
     HeatBathNeighbourCorrelation,
 )
+from latticear.estimation.named.overlaps import Overlaps
 from latticear.estimation.named.pair_correlations import DiagonalCorrelation, NeighbourCorrelation
+from latticear.estimation.named.profiles import EnergyProfile, MagnetizationProfile
 from latticear.estimation.named.slopes import (
     AbsMagnetizationSlope,
     BinderCumulantSlope,
@@ -31,6 +38,7 @@ __all__ = ["OBSERVABLES"]
 
 _ALL: tuple[type[AbstractObservable], ...] = (
     StructureFactor,
+    Overlaps,
     CorrelationLength,
     CorrelationLengthPerSize,
     StaggeredCorrelationLength,
@@ -48,6 +56,11 @@ _ALL: tuple[type[AbstractObservable], ...] = (
     HeatBathMagnetizationSquared,
     HeatBathNeighbourCorrelation,
     HeatBathCorrelation,
+    EnergyDistribution,
+    EnergyProfile,
+    MagnetizationDistribution,
+    MagnetizationProfile,
+    JointDistribution,
 )
 
 OBSERVABLES: dict[str, type[AbstractObservable]] = {each.name: each for each in _ALL}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from latticear.estimation.named.base import AbstractObservable, Function
+from latticear.exact.result import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.samples import Samples
 
@@ -35,6 +36,10 @@ class CorrelationLength(AbstractObservable):
 
     name: ClassVar[str] = "correlation_length"
     parts = ("S(0)", "S(k_min)")
+    undefined: ClassVar[str] = (
+        "S(0) is not clearly larger than S(k_min), so that there is no such length: for an antiferromagnet ask for "
+        "staggered_correlation_length"
+    )
     even: ClassVar[bool] = True
     staggered: ClassVar[bool] = False
     """Whether the spins are ordered in a checkerboard: wave vectors count from (pi, pi)."""
@@ -79,6 +84,11 @@ class CorrelationLength(AbstractObservable):
 
         return {self.name: length}
 
+    def exact(self, hamiltonian: AbstractHamiltonian, temperature: float, known: ExactResult) -> Mapping[str, Any]:
+        if self.staggered or known.magnetization_squared is None or known.errors:
+            return {}
+        return {self.parts[0]: hamiltonian.n_sites * known.magnetization_squared}
+
 
 class CorrelationLengthPerSize(CorrelationLength):
     """`xi / L` of `CorrelationLength`: where the curves of two sizes cross, there is a critical point."""
@@ -92,6 +102,10 @@ class StaggeredCorrelationLength(CorrelationLength):
 
     name: ClassVar[str] = "staggered_correlation_length"
     parts = ("S(pi, pi)", "S(pi, pi + k_min)")
+    undefined: ClassVar[str] = (
+        "S(pi, pi) is not clearly larger than S beside it, so that there is no such length: for a ferromagnet ask for "
+        "correlation_length"
+    )
     staggered: ClassVar[bool] = True
 
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latticear.estimation.goals import Wanted, goals_of
-from latticear.estimation.importance import MIN_SAMPLES
+from latticear.estimation.inputs import MIN_SAMPLES
 from latticear.estimation.named.request import Request
 from latticear.estimation.precision import limits_of
 from latticear.files import check_folder

@@ -1,0 +1,150 @@
+"""Free-energy profiles: minus T times the logarithms of distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from latticear.arrays import Array
+from latticear.estimation.estimates import Estimates
+from latticear.estimation.named.bins import energy_bins, magnetization_bins
+from latticear.estimation.named.distributions import AbstractBinned, bin_by_bin, shares
+from latticear.estimation.quantity import Estimate
+from latticear.estimation.replicates import jackknife_error
+from latticear.exact import ExactResult
+from latticear.exact.distributions import known_energies, known_magnetizations
+from latticear.hamiltonians import AbstractHamiltonian
+from latticear.samples import Samples
+
+__all__ = ["EnergyProfile", "MagnetizationProfile"]
+
+RESOLVED = 1e-11
+"""Probability below which exact distributions are those of rounding errors."""
+
+AGREE = 1.5
+"""Ratio of the errors by jackknife and delta method up to which the jackknife's is taken."""
+
+
+class MagnetizationProfile(AbstractBinned):
+    """The free energy as a function of the magnetisation, extensive.
+
+    `magnetization_profile` is `-T ln P(m) = F(m) - F`. Where ln Z is estimated, `magnetization_free_energy` is the
+    absolute `F(m) = -T ln Z_m`, with Z_m the sum over the configurations of this magnetisation: the canonical free
+    energy of `FixedComposition`. The bins are those of `MagnetizationDistribution`. Bins that fewer than two blocks of
+    the configurations have hit are nan.
+    """
+
+    name: ClassVar[str] = "magnetization_profile"
+    quantities = ("magnetization_profile", "magnetization_free_energy")
+    parts = ("magnetization_profile_histogram",)
+
+    def measure(self, batch: Samples, hamiltonian: AbstractHamiltonian, temperature: float) -> Mapping[str, Tensor]:
+        bins = magnetization_bins(hamiltonian, temperature, self.bins)
+        return {self.parts[0]: shares(bins, hamiltonian.magnetization(batch.tokens))}
+
+    def exact(self, hamiltonian: AbstractHamiltonian, temperature: float, known: ExactResult) -> Mapping[str, Any]:
+        found = known_magnetizations(hamiltonian, temperature)
+        bins = magnetization_bins(hamiltonian, temperature, self.bins)
+        return {} if found is None else {self.parts[0]: bins.sums(*found)}
+
+    def finish(self, estimates: Estimates, hamiltonian: AbstractHamiltonian, temperature: float) -> None:
+        bins = magnetization_bins(hamiltonian, temperature, self.bins)
+        profile = _Profile(estimates, self.parts[0], bins.labels("m"))
+        profile.add(self.quantities[0], -temperature)
+        profile.add(self.quantities[1], -temperature, of_z=True)
+        profile.remark(self.name)
+
+
+class EnergyProfile(AbstractBinned):
+    """The free energy as a function of the energy, and the density of states.
+
+    `energy_profile` is `-T ln P(E) = F(E) - F`, extensive, with `F(E) = E - T S(E)`. Where ln Z is estimated,
+    `log_density_of_states` is `S(E) = ln g(E) = ln P(E) + ln Z + E / T`, the logarithm of the number of configurations
+    with this energy (of a bin: their number at the energy of its middle). The bins are those of `EnergyDistribution`;
+    bins that fewer than two blocks of the configurations have hit are nan.
+    """
+
+    name: ClassVar[str] = "energy_profile"
+    quantities = ("energy_profile", "log_density_of_states")
+    parts = ("energy_profile_histogram",)
+    even: ClassVar[bool] = True
+
+    def measure(self, batch: Samples, hamiltonian: AbstractHamiltonian, temperature: float) -> Mapping[str, Tensor]:
+        bins = energy_bins(hamiltonian, temperature, self.bins)
+        return {self.parts[0]: shares(bins, hamiltonian.token_energy(batch.tokens))}
+
+    def exact(self, hamiltonian: AbstractHamiltonian, temperature: float, known: ExactResult) -> Mapping[str, Any]:
+        found = known_energies(hamiltonian, temperature)
+        return {} if found is None else {self.parts[0]: energy_bins(hamiltonian, temperature, self.bins).sums(*found)}
+
+    def finish(self, estimates: Estimates, hamiltonian: AbstractHamiltonian, temperature: float) -> None:
+        bins = energy_bins(hamiltonian, temperature, self.bins)
+        profile = _Profile(estimates, self.parts[0], bins.labels("energy"))
+        profile.add(self.quantities[0], -temperature)
+        profile.add(self.quantities[1], 1.0, of_z=True, shift=bins.centres / temperature)
+        profile.remark(self.name)
+
+
+class _Profile:
+    """Logarithms of a histogram that was measured, with errors bin by bin; they are added to its estimates."""
+
+    def __init__(self, estimates: Estimates, part: str, labels: Mapping[str, Any]) -> None:
+        assert estimates.replicates is not None
+        self._estimates, self._replicates = estimates, estimates.replicates
+        self._histogram = bin_by_bin(estimates[part], labels)
+        self._p = np.asarray(self._histogram.value)
+        self._left = self._replicates.values[part]
+        self._defined = (self._p > 0) & (self._left > 0).all(0)
+
+    def add(self, name: str, factor: float, *, of_z: bool = False, shift: Array | float = 0.0) -> None:
+        """Add `factor (ln P + ln Z) + shift`, or without ln Z, as an estimate; nothing if ln Z was not estimated."""
+        estimates, replicates, p = self._estimates, self._replicates, self._p
+        log_z, log_z_left = 0.0, np.zeros((len(self._left), 1))
+        log_z_exact: Any = None if of_z else 0.0
+        if of_z:
+            if "log_z" not in estimates or "log_z" not in replicates.values:
+                return
+            log_z, log_z_left = float(estimates["log_z"].value), replicates.values["log_z"][:, None]
+            log_z_exact = estimates["log_z"].exact
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = np.where(self._defined, factor * (np.log(p) + log_z) + shift, np.nan)
+            left = np.where(self._defined, factor * (np.log(self._left) + log_z_left) + shift, np.nan)
+            linear = np.where(self._defined, factor * (self._left / p + log_z_left), np.nan)
+        jackknife, delta = jackknife_error(left), jackknife_error(linear)
+        apart = ~((jackknife < AGREE * delta) & (delta < AGREE * jackknife))
+        exact, spread = self._exact(factor, log_z_exact, shift)
+        histogram = self._histogram
+        estimates[name] = Estimate(
+            value,
+            np.where(apart, np.maximum(jackknife, delta), jackknife),
+            n=histogram.n,
+            ess=histogram.ess,
+            exact=exact,
+            exact_spread=spread,
+            jackknife_error=jackknife,
+            delta_error=delta,
+            objections=histogram.objections,
+            doubts=histogram.doubts,
+            evidence=histogram.evidence,
+            labels=histogram.labels,
+        )
+        estimates.replicates = self._replicates = replicates.with_values(name, left)
+
+    def _exact(self, factor: float, log_z: Any, shift: Array | float) -> tuple[Array | None, Array | None]:
+        """The exact logarithms and the spread of a single configuration, nan where nothing is known."""
+        if self._histogram.exact is None or log_z is None:
+            return None, None
+        p = np.asarray(self._histogram.exact)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            known = np.where(p > RESOLVED, factor * (np.log(p) + log_z) + shift, np.nan)
+            return known, np.where(p > RESOLVED, abs(factor) * np.sqrt((1 - p) / p), np.nan)
+
+    def remark(self, name: str) -> None:
+        """Say how many bins are nan."""
+        missing = int((~self._defined).sum())
+        if missing:
+            text = f"{name}: {missing} of {len(self._p)} bins are nan, as too few configurations are in them"
+            self._estimates.remarks = tuple(dict.fromkeys((*self._estimates.remarks, text)))
