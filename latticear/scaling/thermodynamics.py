@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.polynomial.hermite_e import hermeval
 from numpy.typing import ArrayLike
 from scipy.linalg import cho_factor, cho_solve
 
@@ -30,7 +29,7 @@ LEAST_ERROR = 1e-6
 N_BASIS = 4
 """Number of powers of beta whose coefficients are free."""
 
-LENGTHS, HEIGHTS = np.geomspace(0.1, 4.0, 12), np.geomspace(1e-5, 30.0, 14)
+LENGTHS, HEIGHTS = np.geomspace(0.2, 10.0, 12), np.geomspace(1e-5, 30.0, 14)
 """Lengths of the random function, in units of half the range of beta, and heights over which is averaged."""
 
 LEAST_WEIGHT = 0.01
@@ -195,8 +194,16 @@ def _powers(x: Array) -> Array:
 
 
 def _kernel(x: Array, other: Array, length: float, height: float) -> Array:
-    """`(3 n, 3 m)`: covariances of a random function and its derivatives; Gaussian in the distance."""
-    r = (x[:, None] - other) / length
-    bell = height**2 * np.exp(-(r**2) / 2)
-    derivative = [(-1.0) ** k * hermeval(r, np.eye(5)[k]) * bell / length**k for k in range(5)]
-    return np.block([[(-1.0) ** b * derivative[a + b] for b in range(3)] for a in range(3)])
+    """`(3 n, 3 m)`: covariances of a random function and its derivatives; Matern's function of order 7/2."""
+    r = x[:, None] - other
+    a, sign = math.sqrt(7) * np.abs(r) / length, np.sign(r)
+    fall = height**2 * np.exp(-a) / 15
+    derivative = [
+        (15 + 15 * a + 6 * a**2 + a**3) * fall,
+        -(3 * a + 3 * a**2 + a**3) * fall * sign,
+        -(3 + 3 * a - a**3) * fall,
+        -(a**3 - 3 * a**2 - 3 * a) * fall * sign,
+        (a**3 - 6 * a**2 + 3 * a + 3) * fall,
+    ]
+    scaled = [each * (math.sqrt(7) / length) ** k for k, each in enumerate(derivative)]
+    return np.block([[(-1.0) ** b * scaled[a + b] for b in range(3)] for a in range(3)])
