@@ -197,17 +197,19 @@ def estimate(
         if not results:
             return  # this process has drawn samples for the first one
         notes: list[str] = []
-        save_estimates(run, results, seed=seed, instance=couplings, say=notes.append)
-        if csv is not None:
-            write_atomically(csv, csv_of(results))
-        if as_json:  # printed last: who reads it may close the pipe
-            content = [result.to_dict() for result in results]
-            typer.echo(json.dumps(content[0] if len(content) == 1 else {"estimates": content}))
-            return
-        for result in results:
-            print_estimates(console, result)
-        for note in notes:
-            console.print(note)
+        try:
+            save_estimates(run, results, seed=seed, instance=couplings, say=notes.append)
+            if csv is not None:
+                write_atomically(csv, csv_of(results))
+        finally:  # last, since who reads it may close the pipe; and even if a disk is full
+            if as_json:
+                content = [result.to_dict() for result in results]
+                typer.echo(json.dumps(content[0] if len(content) == 1 else {"estimates": content}))
+            else:
+                for result in results:
+                    print_estimates(console, result)
+                for note in notes:
+                    console.print(note)
 
 
 @contextmanager
