@@ -9,7 +9,7 @@ import numpy as np
 from latticear.arrays import Array
 from latticear.estimation.replicates import BlockSums
 
-__all__ = ["Stretches"]
+__all__ = ["MOST", "Stretches", "join_pairs"]
 
 MOST, FEWEST = 2**14, 2**10
 """Largest number of stretches, and that for arrays of any length. Up to as many configurations each has its own; of
@@ -19,6 +19,13 @@ MOST_NUMBERS = 2**23
 """Numbers in memory, 64 MB, for which there are fewer than the largest number of stretches of long arrays."""
 
 
+def join_pairs(sums: Array) -> None:
+    """Make one stretch of every two, in place: `sums` has one along its first axis, the second half is free then."""
+    half = len(sums) // 2
+    sums[:half] = sums[::2] + sums[1::2]
+    sums[half:] = 0.0
+
+
 class Stretches:
     """Sums of weighted values over stretches of equal length, without storing the values.
 
@@ -26,7 +33,7 @@ class Stretches:
     """
 
     def __init__(self) -> None:
-        self._n, self._step, self._most = 0, 1, MOST
+        self._n, self._step = 0, 1
         self._top = -np.inf
         self._shape: tuple[int, ...] = ()
         self._pivot = self._sums = np.empty(0)
@@ -36,13 +43,9 @@ class Stretches:
         rows = values.reshape(len(values), -1)
         if not self._n:
             self._shape, self._pivot = values.shape[1:], rows.mean(0)
-            while self._most > FEWEST and self._most * rows.shape[1] > MOST_NUMBERS:
-                self._most //= 2
-            self._sums = np.zeros((self._most, rows.shape[1]))
-        while self._n + len(rows) > self._most * self._step:
-            half = self._most // 2
-            self._sums[:half] = self._sums[::2] + self._sums[1::2]
-            self._sums[half:] = 0.0
+            self._sums = _no_sums(rows.shape[1])
+        while self._n + len(rows) > len(self._sums) * self._step:
+            join_pairs(self._sums)
             self._step *= 2
         top = max(self._top, float(log_w.max()))
         if self._n and top > self._top:
@@ -68,5 +71,13 @@ class Stretches:
         n, step, top, *shape = state["size"]
         self._n, self._step, self._top = int(n), int(step), float(top)
         self._shape, self._pivot = tuple(map(int, shape)), state["pivot"]
-        self._sums = np.zeros((MOST, state["sums"].shape[1]))
+        self._sums = _no_sums(state["sums"].shape[1])
         self._sums[: len(state["sums"])] = state["sums"]
+
+
+def _no_sums(k: int) -> Array:
+    """Zeros for as many stretches of k numbers as there may be."""
+    most = MOST
+    while most > FEWEST and most * k > MOST_NUMBERS:
+        most //= 2
+    return np.zeros((most, k))

@@ -17,7 +17,7 @@ from torch import Tensor
 from latticear.arrays import Array, Ints
 from latticear.estimation.numbers import ROUNDING
 from latticear.estimation.pairs.overlap import Compared, Encoded, Overlap
-from latticear.estimation.stretches import MOST
+from latticear.estimation.stretches import MOST, join_pairs
 
 __all__ = ["PairAverages", "WeightedPairs"]
 
@@ -209,8 +209,7 @@ class WeightedPairs:
             power += value.sum(0)
         while self._done + len(y) > MOST * self._step:
             for kept in (self._sums, self._weights):
-                kept[: MOST // 2] = kept[::2] + kept[1::2]
-                kept[MOST // 2 :] = 0.0
+                join_pairs(kept)
             self._step *= 2
         stretch = (self._done + np.arange(len(y))) // self._step
         np.add.at(self._sums, stretch, x)
