@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,9 +14,10 @@ from latticear.exact.lowest import lowest_of_strip
 from latticear.exact.planar import kasteleyn, kasteleyn_work
 from latticear.exact.strip import find_strip
 from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian
+from latticear.hamiltonians.levels import Levels, energy_levels
 from latticear.tables import Table
 
-__all__ = ["TOLERANCE", "GroundState", "energy_unit", "exact_ground_state"]
+__all__ = ["TOLERANCE", "GroundState", "exact_ground_state"]
 
 TOLERANCE = 1e-9
 """Energies that differ by less than this, in units of the largest bond energy, are taken to be equal."""
@@ -165,12 +165,12 @@ def by_pfaffians(hamiltonian: AbstractHamiltonian) -> GroundState:
 
         F(T) + T ln g <= E_0 <= U(T)
 
-    at any T. Where energies are multiples of a unit (+-J couplings), E_0 is certain as soon as a single multiple is
-    left between the bounds. Then the share of the ground states is at least `1 - (U - E_0) / D` for a gap D, and
+    at any T. Where energies have levels (+-J couplings), E_0 is certain as soon as a single level is left between the
+    bounds. Then the share of the ground states is at least `1 - (U - E_0) / D` for a gap D, and
     `g = Z exp(E_0 / T) p(E_0)` is certain as soon as a single even number is left.
     """
     joint = hamiltonian.joint
-    unit, offset = energy_unit(joint)
+    levels = energy_levels(joint)
     size = float(_largest(joint))
     low, high, entropy = -math.inf, math.inf, None
     degeneracy: int | None = None
@@ -184,17 +184,17 @@ def by_pfaffians(hamiltonian: AbstractHamiltonian) -> GroundState:
         u, free = exact.energy_per_site * joint.n_sites, -t * exact.log_z
         slack = ENOUGH * joint.n_sites * size + t * 10 ** -(exact.digits or 0)
         low, high = max(low, free + t * math.log(2) - slack), min(high, u + slack)
-        if unit is None:
+        if levels is None:
             entropy = math.log(2) if high - low < TOLERANCE * size else None
             if entropy is not None:
                 degeneracy = 2
                 break
             continue
-        levels = _levels_between(low, high, unit, offset)
-        if len(levels) == 1:
-            (ground,) = levels
+        possible = _between(levels, low, high)
+        if len(possible) == 1:
+            (ground,) = possible
             most = exact.log_z + ground / t  # ln of g / p(E_0)
-            share_of_ground = 1 - (u - ground + slack) / unit
+            share_of_ground = 1 - (u - ground + slack) / levels.spacing
             error = 10 ** -(exact.digits or 0)
             if share_of_ground > 0:
                 top, bottom = most + error, most + math.log(share_of_ground) - error
@@ -207,9 +207,9 @@ def by_pfaffians(hamiltonian: AbstractHamiltonian) -> GroundState:
         raise ValueError(
             "kasteleyn has no digits of Z left at any of the temperatures: use transfer_matrix on a narrow lattice"
         )
-    if unit is not None and len(levels := _levels_between(low, high, unit, offset)) == 1:
+    if levels is not None and len(possible := _between(levels, low, high)) == 1:
         return GroundState(
-            levels[0], joint.n_sites, "kasteleyn", degeneracy=degeneracy, entropy=entropy, bounds=(levels[0],) * 2
+            possible[0], joint.n_sites, "kasteleyn", degeneracy=degeneracy, entropy=entropy, bounds=(possible[0],) * 2
         )
     proven = high - low < TOLERANCE * size
     return GroundState(
@@ -225,28 +225,6 @@ METHODS: dict[str, Callable[[AbstractHamiltonian], GroundState]] = {
 """The methods that prove a ground state, by name."""
 
 
-def energy_unit(hamiltonian: AbstractHamiltonian) -> tuple[float | None, float]:
-    """The smallest difference of two energies and one energy, where all are multiples of a unit; (None, E) else."""
-    tables = hamiltonian.bond_energies.numpy()
-    first = float(tables[:, 0, 0].sum() + hamiltonian.site_energies.numpy()[:, 0].sum())
-    jumps = np.abs(np.concatenate([(tables - tables[:, :1, :1]).ravel(), _fields(hamiltonian)]))
-    jumps = np.unique(jumps[jumps > 0].round(12))
-    if not len(jumps):
-        return None, first
-    unit = jumps[0]
-    for jump in jumps[1:]:
-        unit, rest = min(unit, jump), max(unit, jump)
-        while unit > 1e-6 * jumps[-1] and rest > 1e-6 * jumps[-1]:
-            unit, rest = rest % unit, unit
-        unit = rest if unit <= 1e-6 * jumps[-1] else unit
-    return (float(unit), first) if unit > 1e-3 * jumps[-1] else (None, first)
-
-
-def _fields(hamiltonian: AbstractHamiltonian) -> np.ndarray:
-    fields = hamiltonian.site_energies.numpy()
-    return (fields - fields[:, :1]).ravel()
-
-
 def _largest(hamiltonian: AbstractHamiltonian) -> float:
     tables = hamiltonian.bond_energies
     return max(float(tables.abs().max()) if len(tables) else 0.0, float(hamiltonian.site_energies.abs().max()), 1e-300)
@@ -256,10 +234,10 @@ def _tolerance(hamiltonian: AbstractHamiltonian) -> float:
     return TOLERANCE * (_largest(hamiltonian) if hamiltonian.has_bonds else 1.0)
 
 
-def _levels_between(low: float, high: float, unit: float, offset: float) -> list[float]:
-    """The multiples of the unit, counted from `offset`, between two bounds; three of them at most."""
-    first = math.ceil((low - offset) / unit)
-    return [offset + unit * k for k in range(first, first + 3) if offset + unit * k <= high]
+def _between(levels: Levels, low: float, high: float) -> list[float]:
+    """The levels between two bounds; three of them at most."""
+    first = math.ceil((low - levels.first) / levels.spacing)
+    return [e for k in range(first, first + 3) if (e := levels.first + levels.spacing * k) <= high]
 
 
 def _even_between(low: float, high: float) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -17,6 +18,8 @@ MAX_LEVELS = 2**20
 
 TOLERANCE = 1e-9
 """Deviation from a multiple of the spacing, as a fraction of the largest change, that is due to rounding."""
+
+_found: WeakKeyDictionary[AbstractHamiltonian, Levels | None] = WeakKeyDictionary()
 
 
 class Levels(NamedTuple):
@@ -45,6 +48,8 @@ class Levels(NamedTuple):
 def energy_levels(hamiltonian: AbstractHamiltonian) -> Levels | None:
     """The levels of the extensive energy; None where it is not a sum over bonds, or the levels are not equidistant.
 
+    They are found once for each Hamiltonian.
+
     Two configurations that differ at one site differ in energy by a multiple of the spacing, which is the greatest
     common divisor of all these differences. The levels cover all energies that sums over bonds and sites allow.
 
@@ -53,7 +58,12 @@ def energy_levels(hamiltonian: AbstractHamiltonian) -> Levels | None:
         >>> energy_levels(Ising((4, 4)))
         Levels(first=-32.0, spacing=4.0, n=17)
     """
-    joint = hamiltonian.joint
+    if hamiltonian not in _found:
+        _found[hamiltonian] = _energy_levels(hamiltonian.joint)
+    return _found[hamiltonian]
+
+
+def _energy_levels(joint: AbstractHamiltonian) -> Levels | None:
     if not joint.has_bonds:
         return None
     tables, fields = joint.bond_energies.numpy(), joint.site_energies.numpy()
