@@ -36,8 +36,10 @@ from latticear.cli.options import (
     count,
     errors_of,
     instance_of,
+    largest_number,
     observables_of,
     one_file,
+    parameters_given,
     system_of,
     temperatures_of,
 )
@@ -121,7 +123,7 @@ def estimate(
 
     with one_line_errors():
         console = open_console(stderr=as_json)
-        given, observables = _given(ctx), observables_of(observable)
+        given, observables = parameters_given(ctx), observables_of(observable)
         if run.is_file():
             _refuse(given, OF_RUNS, f"{run} is a file of configurations, not a run", "leave it out")
             if waits("the averages of a file"):
@@ -179,7 +181,7 @@ def estimate(
         with _interruptible(console), Progress(console, unit="samples") as progress:
             results = estimate_run(
                 run,
-                n if wanted is None or "n" in given else None,
+                largest_number(ctx, n, wanted),
                 error=wanted,
                 minutes=minutes,
                 temperatures=temperatures_of(temperature),
@@ -221,11 +223,6 @@ def _interruptible(console: Console) -> Iterator[None]:
         if str(stop):
             console.print(f"interrupted: {stop}")
         raise typer.Exit(status_of_interruption()) from None
-
-
-def _given(ctx: typer.Context) -> set[str]:
-    """The names of the parameters that stand on the command line."""
-    return {name for name in ctx.params if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"}
 
 
 def _refuse(given: set[str], options: dict[str, str], why: str, remedy: str) -> None:

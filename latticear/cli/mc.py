@@ -27,6 +27,7 @@ from latticear.cli.options import (
     count,
     errors_of,
     given_options,
+    largest_number,
     observables_of,
     system_of,
 )
@@ -66,13 +67,12 @@ def mc(
         console = open_console(stderr=as_json)
         observables = observables_of(observable)
         wanted = errors_of(error, minutes)
-        is_given = getattr(ctx.get_parameter_source("n"), "name", "") == "COMMANDLINE"
         try:
             with continued_by("--append"), Progress(console, unit="configurations") as progress:
                 result = monte_carlo_run(
                     out,
                     system_of(size, temperature, hamiltonian, sets),
-                    n if wanted is None or is_given else None,
+                    largest_number(ctx, n, wanted),
                     method=method,
                     seed=seed,
                     device=device,

@@ -356,6 +356,16 @@ def given_options(**values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
+def parameters_given(ctx: typer.Context) -> set[str]:
+    """The names of the parameters that stand on the command line."""
+    return {name for name in ctx.params if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"}
+
+
+def largest_number(ctx: typer.Context, n: int, wanted: object) -> int | None:
+    """The number of configurations; where errors are wanted the largest one, None if -n is not given."""
+    return n if wanted is None or "n" in parameters_given(ctx) else None
+
+
 def observables_of(names: list[str] | None) -> list[str]:
     """The observables of --observable, given once or several times, with commas between names."""
     from latticear.estimation.named.request import check_names

@@ -199,11 +199,7 @@ def _repeated(
     def run(n: int, k: int) -> Estimates:
         own = int(random_stream(seed, f"repetition {k}").generate_state(1, np.uint64)[0])
         samples = model.sample_batches(n, seed=own, condition=condition)
-        more: dict[str, Any] = {
-            "condition": condition,
-            "exact": exact,
-            "report": lambda done, all_: report(done, all_, ""),
-        }
+        more: dict[str, Any] = {"condition": condition, "exact": exact, "report": counted}
         more |= {"observables": observables} if observables else {}
         return METHODS[method](model, samples, setting.system, temperature, n=n, seed=own, **more)
 
