@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from latticear.arrays import Array
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.named.base import AbstractObservable
 from latticear.estimation.named.bins import Asked, Bins, check_bins, energy_bins, magnetization_bins
@@ -19,7 +20,16 @@ from latticear.exact.distributions import known_energies, known_magnetizations
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.samples import Samples
 
-__all__ = ["AbstractBinned", "EnergyDistribution", "JointDistribution", "MagnetizationDistribution", "bin_by_bin"]
+__all__ = [
+    "ENERGY",
+    "MAGNETIZATION",
+    "AbstractHistogram",
+    "Axis",
+    "EnergyDistribution",
+    "JointDistribution",
+    "MagnetizationDistribution",
+    "bin_by_bin",
+]
 
 N_JOINT = 24
 """Number of bins of each of energy and magnetisation in their joint distribution."""
@@ -43,7 +53,55 @@ class AbstractBinned(AbstractObservable):
         self.bins = check_bins(bins)
 
 
-class EnergyDistribution(AbstractBinned):
+class Axis(NamedTuple):
+    """A quantity that configurations are sorted by.
+
+    Attributes:
+        label: what its values are called.
+        bins: its bins, from a system, T and what was asked for.
+        values: its value in each configuration, from a system and tokens.
+        known: exact values with their probabilities, from a system and T; None where they are not known.
+    """
+
+    label: str
+    bins: Callable[[AbstractHamiltonian, float, Asked], Bins]
+    values: Callable[[AbstractHamiltonian, Tensor], Tensor]
+    known: Callable[[AbstractHamiltonian, float], tuple[Array, Array] | None]
+
+
+ENERGY = Axis("energy", energy_bins, lambda system, tokens: system.token_energy(tokens), known_energies)
+MAGNETIZATION = Axis("m", magnetization_bins, lambda system, tokens: system.magnetization(tokens), known_magnetizations)
+
+
+class AbstractHistogram(AbstractBinned):
+    """A histogram over one axis, or what follows from it: then it is the first of the `parts`."""
+
+    axis: ClassVar[Axis]
+
+    @property
+    def histogram(self) -> str:
+        """The name of what is measured."""
+        return self.parts[0] if self.parts else self.name
+
+    def bins_of(self, hamiltonian: AbstractHamiltonian, temperature: float) -> Bins:
+        """The bins of a system."""
+        return self.axis.bins(hamiltonian, temperature, self.bins)
+
+    def measure(self, batch: Samples, hamiltonian: AbstractHamiltonian, temperature: float) -> Mapping[str, Tensor]:
+        bins = self.bins_of(hamiltonian, temperature)
+        index = bins.index_of(self.axis.values(hamiltonian, batch.tokens))
+        return {self.histogram: torch.nn.functional.one_hot(index, len(bins)).double()}
+
+    def exact(self, hamiltonian: AbstractHamiltonian, temperature: float, known: ExactResult) -> Mapping[str, Any]:
+        found = self.axis.known(hamiltonian, temperature)
+        return {} if found is None else {self.histogram: self.bins_of(hamiltonian, temperature).sums(*found)}
+
+    def finish(self, estimates: Estimates, hamiltonian: AbstractHamiltonian, temperature: float) -> None:
+        labels = self.bins_of(hamiltonian, temperature).labels(self.axis.label)
+        estimates[self.name] = bin_by_bin(estimates[self.name], labels)
+
+
+class EnergyDistribution(AbstractHistogram):
     """P(E): the probability of each level of the extensive energy, or of each bin.
 
     Where energies are equidistant and there are at most 300 levels, each has its own probability, also those that no
@@ -54,21 +112,10 @@ class EnergyDistribution(AbstractBinned):
 
     name: ClassVar[str] = "energy_distribution"
     even: ClassVar[bool] = True
-
-    def measure(self, batch: Samples, hamiltonian: AbstractHamiltonian, temperature: float) -> Mapping[str, Tensor]:
-        bins = energy_bins(hamiltonian, temperature, self.bins)
-        return {self.name: shares(bins, hamiltonian.token_energy(batch.tokens))}
-
-    def exact(self, hamiltonian: AbstractHamiltonian, temperature: float, known: ExactResult) -> Mapping[str, Any]:
-        found = known_energies(hamiltonian, temperature)
-        return {} if found is None else {self.name: energy_bins(hamiltonian, temperature, self.bins).sums(*found)}
-
-    def finish(self, estimates: Estimates, hamiltonian: AbstractHamiltonian, temperature: float) -> None:
-        labels = energy_bins(hamiltonian, temperature, self.bins).labels("energy")
-        estimates[self.name] = bin_by_bin(estimates[self.name], labels)
+    axis: ClassVar[Axis] = ENERGY
 
 
-class MagnetizationDistribution(AbstractBinned):
+class MagnetizationDistribution(AbstractHistogram):
     """P(m): the probability of each value of the magnetisation per site, or of each bin.
 
     m is what `abs_magnetization` is the mean modulus of: the mean spin with its sign, and for spins that are vectors
@@ -77,19 +124,7 @@ class MagnetizationDistribution(AbstractBinned):
     """
 
     name: ClassVar[str] = "magnetization_distribution"
-
-    def measure(self, batch: Samples, hamiltonian: AbstractHamiltonian, temperature: float) -> Mapping[str, Tensor]:
-        bins = magnetization_bins(hamiltonian, temperature, self.bins)
-        return {self.name: shares(bins, hamiltonian.magnetization(batch.tokens))}
-
-    def exact(self, hamiltonian: AbstractHamiltonian, temperature: float, known: ExactResult) -> Mapping[str, Any]:
-        found = known_magnetizations(hamiltonian, temperature)
-        bins = magnetization_bins(hamiltonian, temperature, self.bins)
-        return {} if found is None else {self.name: bins.sums(*found)}
-
-    def finish(self, estimates: Estimates, hamiltonian: AbstractHamiltonian, temperature: float) -> None:
-        labels = magnetization_bins(hamiltonian, temperature, self.bins).labels("m")
-        estimates[self.name] = bin_by_bin(estimates[self.name], labels)
+    axis: ClassVar[Axis] = MAGNETIZATION
 
 
 class JointDistribution(AbstractBinned):
@@ -120,13 +155,8 @@ class JointDistribution(AbstractBinned):
         estimates[self.name] = bin_by_bin(estimates[self.name], labels)
 
     def _both(self, hamiltonian: AbstractHamiltonian, temperature: float) -> tuple[Bins, Bins]:
-        of_energy = energy_bins(hamiltonian, temperature, self.bins)
-        return of_energy, magnetization_bins(hamiltonian, temperature, self.bins)
-
-
-def shares(bins: Bins, values: Tensor) -> Tensor:
-    """For each configuration 1 in its bin and 0 elsewhere: float64 `(B, K)`."""
-    return torch.nn.functional.one_hot(bins.index_of(values), len(bins)).double()
+        of_energy, of_m = (axis.bins(hamiltonian, temperature, self.bins) for axis in (ENERGY, MAGNETIZATION))
+        return of_energy, of_m
 
 
 def bin_by_bin(estimate: Estimate, labels: Mapping[str, Any]) -> Estimate:

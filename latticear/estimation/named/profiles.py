@@ -6,18 +6,13 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import Tensor
 
 from latticear.arrays import Array
 from latticear.estimation.estimates import Estimates
-from latticear.estimation.named.bins import energy_bins, magnetization_bins
-from latticear.estimation.named.distributions import AbstractBinned, bin_by_bin, shares
+from latticear.estimation.named.distributions import ENERGY, MAGNETIZATION, AbstractHistogram, Axis, bin_by_bin
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.replicates import jackknife_error
-from latticear.exact import ExactResult
-from latticear.exact.distributions import known_energies, known_magnetizations
 from latticear.hamiltonians import AbstractHamiltonian
-from latticear.samples import Samples
 
 __all__ = ["EnergyProfile", "MagnetizationProfile"]
 
@@ -28,7 +23,7 @@ AGREE = 1.5
 """Ratio of the errors by jackknife and delta method up to which the jackknife's is taken."""
 
 
-class MagnetizationProfile(AbstractBinned):
+class MagnetizationProfile(AbstractHistogram):
     """The free energy as a function of the magnetisation, extensive.
 
     `magnetization_profile` is `-T ln P(m) = F(m) - F`. Where ln Z is estimated, `magnetization_free_energy` is the
@@ -40,25 +35,17 @@ class MagnetizationProfile(AbstractBinned):
     name: ClassVar[str] = "magnetization_profile"
     quantities = ("magnetization_profile", "magnetization_free_energy")
     parts = ("magnetization_profile_histogram",)
-
-    def measure(self, batch: Samples, hamiltonian: AbstractHamiltonian, temperature: float) -> Mapping[str, Tensor]:
-        bins = magnetization_bins(hamiltonian, temperature, self.bins)
-        return {self.parts[0]: shares(bins, hamiltonian.magnetization(batch.tokens))}
-
-    def exact(self, hamiltonian: AbstractHamiltonian, temperature: float, known: ExactResult) -> Mapping[str, Any]:
-        found = known_magnetizations(hamiltonian, temperature)
-        bins = magnetization_bins(hamiltonian, temperature, self.bins)
-        return {} if found is None else {self.parts[0]: bins.sums(*found)}
+    axis: ClassVar[Axis] = MAGNETIZATION
 
     def finish(self, estimates: Estimates, hamiltonian: AbstractHamiltonian, temperature: float) -> None:
-        bins = magnetization_bins(hamiltonian, temperature, self.bins)
-        profile = _Profile(estimates, self.parts[0], bins.labels("m"))
+        bins = self.bins_of(hamiltonian, temperature)
+        profile = _Profile(estimates, self.histogram, bins.labels(self.axis.label))
         profile.add(self.quantities[0], -temperature)
         profile.add(self.quantities[1], -temperature, of_z=True)
         profile.remark(self.name)
 
 
-class EnergyProfile(AbstractBinned):
+class EnergyProfile(AbstractHistogram):
     """The free energy as a function of the energy, and the density of states.
 
     `energy_profile` is `-T ln P(E) = F(E) - F`, extensive, with `F(E) = E - T S(E)`. Where ln Z is estimated,
@@ -71,18 +58,11 @@ class EnergyProfile(AbstractBinned):
     quantities = ("energy_profile", "log_density_of_states")
     parts = ("energy_profile_histogram",)
     even: ClassVar[bool] = True
-
-    def measure(self, batch: Samples, hamiltonian: AbstractHamiltonian, temperature: float) -> Mapping[str, Tensor]:
-        bins = energy_bins(hamiltonian, temperature, self.bins)
-        return {self.parts[0]: shares(bins, hamiltonian.token_energy(batch.tokens))}
-
-    def exact(self, hamiltonian: AbstractHamiltonian, temperature: float, known: ExactResult) -> Mapping[str, Any]:
-        found = known_energies(hamiltonian, temperature)
-        return {} if found is None else {self.parts[0]: energy_bins(hamiltonian, temperature, self.bins).sums(*found)}
+    axis: ClassVar[Axis] = ENERGY
 
     def finish(self, estimates: Estimates, hamiltonian: AbstractHamiltonian, temperature: float) -> None:
-        bins = energy_bins(hamiltonian, temperature, self.bins)
-        profile = _Profile(estimates, self.parts[0], bins.labels("energy"))
+        bins = self.bins_of(hamiltonian, temperature)
+        profile = _Profile(estimates, self.histogram, bins.labels(self.axis.label))
         profile.add(self.quantities[0], -temperature)
         profile.add(self.quantities[1], 1.0, of_z=True, shift=bins.centres / temperature)
         profile.remark(self.name)
