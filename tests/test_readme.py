@@ -3,15 +3,14 @@
 import contextlib
 import io
 import json
-import math
 import re
 import runpy
-from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 import torch
 from support import contracts, tiny
+from support.examples import differences
 from support.verbs import refusal, succeed
 
 import latticear as la
@@ -46,50 +45,6 @@ def test_readme_example(tmp_path):
     shown = re.search(r"```python\n.*?```\n```text\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert shown is not None
     assert differences(shown[1], printed.getvalue()) == []
-
-
-def test_free_energy_profile_at_fixed_composition():
-    """The example of the page prints what the page shows, within the errors, and the exact values."""
-    printed, page = io.StringIO(), "docs/fixed-composition.md"
-    names: dict[str, dict[float, la.Estimate]] = {}
-    with contextlib.redirect_stdout(printed):
-        exec(_python_block(page), names)
-    assert all(abs(f.deviation) < 4 for f in names["profile"].values())
-    shown = re.search(r"```text\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-    assert shown is not None
-    assert differences(shown[1], printed.getvalue()) == []
-
-
-NUMBER = re.compile(r"(?:(ESS|F/N) (?:<?= )?)?(-?\d+(?:\.(\d+))?)(?:\((\d+)\))?")
-"""What it is, its value with the decimals, and the error in units of the last one."""
-
-DERIVED = re.compile(r"  [+-]\d+\.\d sigma$|(?<=^ess) .*$|(?<=^pareto_k) .*$", re.MULTILINE)
-"""What follows from other numbers, or belongs to the weights of the network, which depend on the processor."""
-
-ALLOWED = {"ESS": 0.2, "F/N": 0.05}
-"""For the ESS, and the free energies of training: another processor, or version of PyTorch, ends with other weights."""
-
-
-def differences(shown: str, printed: str) -> list[tuple[str, str]]:
-    """Pairs of lines that differ in more than numbers, or in these by more than they may.
-
-    Estimates `v(e)` may differ by four of their joint errors, exact values not at all; a line too many has no partner.
-    """
-    left, right = (DERIVED.sub("", text).splitlines() for text in (shown, printed))
-    pairs = zip_longest(left, right, fillvalue="")
-    return [(left, right) for left, right in pairs if not _agree(left, right)]
-
-
-def _agree(left: str, right: str) -> bool:
-    if NUMBER.sub("#", left).split() != NUMBER.sub("#", right).split():
-        return False
-    return all(_close(a, b) for a, b in zip(NUMBER.finditer(left), NUMBER.finditer(right), strict=True))
-
-
-def _close(a: re.Match[str], b: re.Match[str]) -> bool:
-    off = abs(float(a[2]) - float(b[2]))
-    errors = [int(number[4] or 0) / 10 ** len(number[3] or "") for number in (a, b)]
-    return a[1] == b[1] and (a[4] is None) == (b[4] is None) and off <= ALLOWED.get(a[1], 4 * math.hypot(*errors))
 
 
 def test_differences_are_noticed():

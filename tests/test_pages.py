@@ -1,0 +1,85 @@
+"""The examples of pages run, print what the pages show, and agree with what is exact."""
+
+import re
+
+import numpy as np
+from support.examples import DOCS, Example
+
+import latticear as la
+from latticear.estimation.estimates import quiet
+from latticear.exact import T_C
+
+
+def test_interface_tension_by_derived_quantities():
+    example = Example.run("derived.md")
+    example.check()
+    tension = example.names["tension"]
+    assert tension.verdict == "trusted"
+    assert abs(tension.deviation) < 4
+    assert 0.7 < tension.delta_error / tension.error < 1.4
+
+
+def test_the_profile_from_plain_samples_is_that_of_fixed_composition():
+    example = Example.run("distributions.md")
+    example.check()
+    numbers = np.array([[float(x) for x in re.findall(r"-?\d+\.\d+", line)] for line in example.shown.splitlines()])
+    _, value, error, canonical = numbers.T
+    assert (np.abs(value - canonical) < 4 * error + 1e-4).all()
+
+
+def test_free_energy_profile_at_fixed_composition():
+    example = Example.run("fixed-composition.md")
+    example.check()
+    assert all(abs(f.deviation) < 4 for f in example.names["profile"].values())
+
+
+def test_observables_by_name():
+    example = Example.run("observables.md")
+    example.check()
+    estimates, along_y = example.names["estimates"], example.names["along_y"]
+    assert abs(estimates["heat_capacity_slope"].deviation) < 4
+    assert abs(estimates["heat_bath_energy_per_site"].deviation) < 4
+    together = (estimates["correlation_length"].error ** 2 + along_y.error**2) ** 0.5
+    assert abs(along_y.value - estimates["correlation_length"].value) < 4 * together
+
+
+def test_every_observable_is_described():
+    page = (DOCS / "observables.md").read_text()
+    assert not [name for name in la.OBSERVABLES if f"`{name}`" not in page]
+
+
+def test_precision_on_demand():
+    example = Example.run("precision.md")
+    lines = example.printed.splitlines()
+    assert (lines[0], lines[-1]) == ("True True", "True")
+    assert re.fullmatch(r"log_z to 0\.001: error \S+, reached", lines[1])
+    assert lines[3] == "left out: a pilot of 4,000 configurations, which came first"
+    found = example.names["found"]
+    assert found["log_z"].error <= found["log_z"].wanted == 1e-3
+    assert abs(found["log_z"].deviation) < 4
+
+
+def test_finite_size_scaling():
+    """The errors of the fits move with the processor, so that only the words of the lines are compared."""
+    names, printed, shown = Example.run("scaling.md")
+    limit, collapsed = names["crossed"].critical_temperature, names["collapsed"]
+    for (value, error), exact in (
+        (limit[:2], T_C),
+        (collapsed.critical_temperature, T_C),
+        (collapsed.inverse_nu, 1.0),
+        (names["tops"].growth[:2], 1.75),
+    ):
+        assert abs(value - exact) < 4 * error
+        assert error < 0.2
+    number = re.compile(r"\d+(\.\d+)?(e-\d+)?")
+    words = [[number.sub("", line).split() for line in text.splitlines()] for text in (printed, shown)]
+    assert words[0] == words[1]
+
+
+def test_averages_over_instances():
+    with quiet():
+        example = Example.run("spin-glasses.md", after="## Averages over instances")
+    average, ratio = example.names["average"], example.names["ratio"]
+    assert average.n == 12
+    assert abs(ratio.value - average["overlap_binder_cumulant"].value) < 1e-12
+    assert "[chi_SG]" in example.printed
