@@ -11,7 +11,7 @@ from latticear.hamiltonians import AbstractHamiltonian
 from latticear.runs.config import parse_config
 from latticear.scaling import Curve
 from latticear.workflows.scan.plan import size_name
-from latticear.workflows.scan.records import read_point, stored_settings
+from latticear.workflows.scan.records import fault_of, read_point, stored_settings
 from latticear.workflows.scan.refined import read_refinement
 from latticear.workflows.words import verdict_of
 
@@ -143,16 +143,10 @@ def read_scan(folder: Path) -> Scan:
 
 def _fault(entry: Tree, include_untrusted: bool) -> str:
     """Why a value cannot be analysed; empty if it can."""
-    value, error = entry.get("value"), entry.get("error")
-    if value is None or not math.isfinite(value):
-        return "no value"
-    if error is None or not math.isfinite(error):
-        return "no error bar"
-    if error <= 0:
-        return "no error bar, since nothing varied"
-    if not include_untrusted and entry.get("verdict") == "not trusted":
+    why = fault_of(entry)
+    if not why and not include_untrusted and entry.get("verdict") == "not trusted":
         return f"not trusted: {'; '.join(entry.get('reasons', ()))}"
-    return ""
+    return why
 
 
 def _size(point: Tree) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from latticear.runs.directory import write_atomically
 from latticear.runs.trees import Tree
 from latticear.workflows.scan.table import row_of
 
-__all__ = ["SETTINGS", "read_point", "read_record", "stored_settings", "write_record"]
+__all__ = ["SETTINGS", "fault_of", "read_point", "read_record", "stored_settings", "write_record"]
 
 SETTINGS = "scan.json"
 """Name of the file with the settings of a scan; the folder of a scan is one that has it."""
@@ -103,6 +104,16 @@ def _stands(path: Path) -> bool:
     except (DamagedError, OSError):
         return False
     return True
+
+
+def fault_of(entry: Mapping[str, Any]) -> str:
+    """Why the estimate of a point cannot be one of a curve; empty if it can."""
+    value, error = entry.get("value"), entry.get("error")
+    if value is None or not math.isfinite(value):
+        return "no value"
+    if error is None or not math.isfinite(error):
+        return "no error bar"
+    return "" if error > 0 else "no error bar, since nothing varied"
 
 
 def write_record(path: Path, content: Tree) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from latticear.runs.trees import Tree
 from latticear.scaling import Curve, Feature, features_of, next_temperatures
 from latticear.workflows.scan.plan import Plan, Point, Shape, refined_point
-from latticear.workflows.scan.records import read_point, read_record, write_record
+from latticear.workflows.scan.records import fault_of, read_point, read_record, write_record
 from latticear.workflows.words import verdict_of
 
 __all__ = ["REFINED", "Refinement", "all_points", "check_number", "choose_round", "read_refinement", "want"]
@@ -152,7 +152,7 @@ def _curves(points: Sequence[Tree], names: Sequence[str]) -> dict[str, list[Curv
 def _curve(name: str, shape: Shape, points: Sequence[Tree]) -> Curve:
     """The curve of one size: of the values that are trusted, or of all if these are few."""
     here = [
-        point for point in points if tuple(point["shape"]) == shape and _is_usable(point["estimates"].get(name, {}))
+        point for point in points if tuple(point["shape"]) == shape and not fault_of(point["estimates"].get(name, {}))
     ]
     trusted = [point for point in here if verdict_of(point["estimates"]).reliable]
     taken = trusted if len(trusted) >= LEAST_TRUSTED else here
@@ -162,11 +162,6 @@ def _curve(name: str, shape: Shape, points: Sequence[Tree]) -> Curve:
 
 def _shapes(points: Sequence[Tree]) -> list[Shape]:
     return list(dict.fromkeys(tuple(point["shape"]) for point in points))
-
-
-def _is_usable(entry: Tree) -> bool:
-    numbers = entry.get("value"), entry.get("error")
-    return all(number is not None and abs(number) < float("inf") for number in numbers) and entry["error"] > 0
 
 
 def _shortened(features: Sequence[Feature]) -> str:
