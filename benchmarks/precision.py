@@ -20,7 +20,9 @@ import numpy as np
 
 import latticear as la
 from latticear.estimation.goals import goals_of
-from latticear.estimation.precision import limits_of, reach, state_precision
+from latticear.estimation.limits import limits_of
+from latticear.estimation.precision import reach
+from latticear.estimation.reached import state_precision
 from latticear.estimation.weighted import weighted_estimates
 from latticear.estimation.weights import diagnose
 from latticear.exact.tabulated import Tabulated

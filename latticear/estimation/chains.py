@@ -17,12 +17,14 @@ from latticear.estimation.at_composition import at_composition
 from latticear.estimation.autocorrelation import TauInt, mean_error
 from latticear.estimation.completion import complete
 from latticear.estimation.estimates import JUDGED, Estimates, quiet, with_rarity
+from latticear.estimation.limits import Until
 from latticear.estimation.measurement import Measurement, measurements, observed
 from latticear.estimation.named.request import Observables, Request
 from latticear.estimation.pairs.chains import ChainPairs
 from latticear.estimation.pairs.listening import add_chain_pairs, chain_pairs, heard, refuse_pairs_until
-from latticear.estimation.precision import Until, reach, state_precision
+from latticear.estimation.precision import reach
 from latticear.estimation.quantity import Estimate
+from latticear.estimation.reached import state_precision
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.replicates import chain_replicates
 from latticear.estimation.symmetry import with_asymmetry

@@ -12,10 +12,12 @@ from typing import Any, Literal
 from latticear.estimation.estimates import Estimates, quiet
 from latticear.estimation.goals import Wanted
 from latticear.estimation.judgement import Asked, asked_check, judge
+from latticear.estimation.limits import Report, Until
 from latticear.estimation.measurement import measurements
 from latticear.estimation.named.request import Observables, Request
 from latticear.estimation.pairs.listening import heard, weighted_pairs
-from latticear.estimation.precision import Report, Until, reach, state_precision
+from latticear.estimation.precision import reach
+from latticear.estimation.reached import state_precision
 from latticear.estimation.reference import AUTO, Exact
 from latticear.estimation.reweighting import Reweighting
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature

@@ -21,9 +21,9 @@ from latticear.estimation.completion import complete
 from latticear.estimation.consistency import Consistency, consistency
 from latticear.estimation.estimates import JUDGED, Estimates
 from latticear.estimation.goals import Wanted
+from latticear.estimation.limits import Report, Until
 from latticear.estimation.named.request import Observables, Request
 from latticear.estimation.pairs.listening import add_chain_pairs, chain_pairs
-from latticear.estimation.precision import Report, Until
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian, check_temperature
 from latticear.samples import Samples

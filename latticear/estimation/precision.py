@@ -16,40 +16,21 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 import torch
 
 from latticear.estimation.estimates import Estimates
-from latticear.estimation.goals import Goal, Standing, check_names, goals_of, standing_of
-from latticear.estimation.quantity import Estimate
-from latticear.estimation.verdict import NOT_TRUSTED
+from latticear.estimation.goals import Goal, Standing, check_names, standing_of
+from latticear.estimation.limits import MOST, Limits, Report, unreported
+from latticear.estimation.reached import DOUBLINGS, Reached
 from latticear.processes import ALONE, Processes
 
-__all__ = [
-    "Limits",
-    "Plan",
-    "Reached",
-    "Tally",
-    "Until",
-    "limits_of",
-    "reach",
-    "rerun",
-    "state_precision",
-    "unreported",
-]
-
-Report = Callable[[int, int, str], object]
-"""A function that is called with the number of configurations drawn, the number planned, and a text."""
+__all__ = ["Plan", "Tally", "reach", "rerun"]
 
 Part = TypeVar("Part")
-
-
-def unreported(done: int, total: int, text: str) -> None:
-    """Report nothing."""
 
 
 PILOT = 4000
@@ -63,12 +44,6 @@ SHARE = 10
 
 LEAST_GROWTH = 1.1
 """By how much a set is prolonged at least, so that few looks are taken at it."""
-
-DOUBLINGS = 3
-"""How often a set is doubled whose errors are small enough but not trusted."""
-
-MOST = 10**12
-"""Largest number of configurations that is begun."""
 
 YEAR = 366 * 86400.0
 """Longest time in seconds that is begun, unless a limit was given."""
@@ -99,39 +74,6 @@ class Tally(Protocol[Part]):
         """Forget the configurations that were added so far: they were the pilot."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Where drawing ends, whatever the errors are.
-
-    Attributes:
-        n: largest number of configurations, with those of the pilot; None for no limit but `most`.
-        minutes: largest time, from the moment at which this object is made; None for no limit.
-        most: largest number of configurations that can be kept.
-        clock: a clock in seconds.
-    """
-
-    n: int | None = None
-    minutes: float | None = None
-    most: int = MOST
-    clock: Callable[[], float] = time.monotonic
-    t_start: float = field(init=False, default=0.0)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "t_start", self.clock())
-
-    @property
-    def largest(self) -> int:
-        return self.most if self.n is None else min(self.n, self.most)
-
-    def over(self, share: float = 1.0) -> bool:
-        """Whether so much of the time has passed."""
-        return self.minutes is not None and self.clock() - self.t_start >= 60 * self.minutes * share
-
-    def left(self) -> float:
-        """Seconds that are left."""
-        return math.inf if self.minutes is None else max(0.0, self.t_start + 60 * self.minutes - self.clock())
-
-
 @dataclass
 class Plan:
     """What has been decided; it is kept with the configurations, so that what is continued is not decided again.
@@ -145,69 +87,6 @@ class Plan:
     goals: list[str] = field(default_factory=list)
     left_out: int = 0
     size: int = 0
-
-
-class Reached(NamedTuple):
-    """How a computation to a wanted precision has ended.
-
-    Attributes:
-        results: the estimates, one for each temperature.
-        standings: how far each of them is from each goal.
-        ended: why no more was drawn: "reached", "n", "minutes", "not trusted", "years", or "used up" where the
-            configurations that were given did not suffice.
-        left_out: number of configurations of the pilot, which came first.
-    """
-
-    results: list[Estimates]
-    standings: list[list[Standing]]
-    ended: str
-    left_out: int
-
-
-class Until(NamedTuple):
-    """What a user asks of an estimate that goes on until errors are reached.
-
-    Attributes:
-        goals: the wanted errors.
-        limits: where to end if they are not reached.
-        report: called with progress.
-        least: number of configurations that are used in any case, because they are there.
-    """
-
-    goals: list[Goal]
-    limits: Limits
-    report: Report
-    least: int = 0
-
-    @classmethod
-    def of(cls, error: Any, n: Any = None, minutes: Any = None, report: Report | None = None) -> Until | None:
-        """What the arguments of an estimator say; None without a wanted error.
-
-        Raises:
-            ValueError: for errors, a number or minutes that are none, or the others without an error.
-        """
-        if error is not None:
-            return cls(goals_of(error), limits_of(n, minutes), report or unreported)
-        if (n, minutes, report) != (None, None, None):
-            raise ValueError("n, minutes and report say how far to go on until an error is reached: give error as well")
-        return None
-
-
-def limits_of(n: Any, minutes: Any, most: int = MOST) -> Limits:
-    """The limits that a user gives.
-
-    Raises:
-        ValueError: unless n is a whole number, such as 1e7, and minutes a positive number; either may be None.
-    """
-    number = n
-    if isinstance(n, float) and n.is_integer():
-        number = int(n)
-    if n is not None and (isinstance(n, bool) or not isinstance(number, int) or number < 1):
-        raise ValueError(f"n must be a whole number of at least 1, the largest number of configurations, got {n!r}")
-    is_number = isinstance(minutes, int | float) and not isinstance(minutes, bool)
-    if minutes is not None and not (is_number and 0 < minutes < math.inf):
-        raise ValueError(f"minutes must be a positive number, got {minutes!r}")
-    return Limits(number, minutes, most)
 
 
 def reach(
@@ -448,30 +327,6 @@ def rerun(run: Callable[[int, int], Estimates], goals: Sequence[Goal], limits: L
     raise AssertionError  # the loop has no end
 
 
-def state_precision(reached: Reached, limits: Limits) -> None:
-    """Write into estimates what was wanted and what was reached, once all that speaks against them is known.
-
-    Args:
-        reached: how the computation ended; its estimates get remarks, and the attributes `wanted` and `reached`.
-        limits: where it would have ended.
-    """
-    for result, standings in zip(reached.results, reached.standings, strict=True):
-        lines, missed = [], False
-        for standing in standings:
-            name = standing.goal.quantity
-            line, is_reached = _said(standing, result[name])
-            lines.append(line)
-            missed |= not is_reached
-            is_reached &= result[name].reached is not False  # another entry of the same array may have missed
-            result[name] = replace(result[name], wanted=standing.wanted, reached=is_reached)
-        if missed:
-            lines.append(_why(reached.ended, limits))
-        if reached.left_out:
-            lines.append(f"left out: a pilot of {reached.left_out:,} configurations, which came first")
-            result.diagnostics["left_out"] = reached.left_out
-        result.remarks = (*result.remarks, *lines)
-
-
 def _years(needed: float, each: float, limits: Limits) -> str:
     """What a number of configurations takes, if that is out of reach and no limit was given; else nothing.
 
@@ -490,29 +345,3 @@ def _impossible(farthest: Standing, takes: str, n: int) -> str:
         f"{farthest.goal} would take about {takes}, since {n:,} configurations have an error of {farthest.error:.2g}: "
         f"ask for a larger error, or say how many configurations or minutes to take"
     )
-
-
-def _said(standing: Standing, estimate: Estimate) -> tuple[str, bool]:
-    """What there is to say of a goal, and whether it is reached."""
-    head = f"{standing.goal}: error {standing.error:.2g}"
-    if standing.goal.relative:
-        head += f" of {standing.wanted:.2g}"
-    if not standing.small:
-        return f"{head}, not reached, which needs about {standing.needed:.2g} configurations", False
-    doubts = standing.doubts or (estimate.verdict.reasons if estimate.verdict == NOT_TRUSTED else ())
-    if doubts:
-        return f"{head}, not reached, since it cannot be trusted: {'; '.join(doubts)}", False
-    return f"{head}, reached", True
-
-
-def _why(ended: str, limits: Limits) -> str:
-    """Why no more configurations were drawn."""
-    return {
-        "n": f"stopped at the largest number of configurations, {limits.largest:,}"
-        + (" (the memory of this machine)" if limits.largest == limits.most < MOST else ""),
-        "minutes": f"stopped after {limits.minutes or 0:.3g} minutes",
-        "used up": "stopped because the configurations that were given are used up",
-        "not trusted": f"stopped because the errors stayed untrusted in {2**DOUBLINGS} times as many configurations",
-        "years": "stopped because the rest would take years",
-        "reached": "more configurations would not help",
-    }[ended]

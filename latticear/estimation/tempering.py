@@ -18,8 +18,8 @@ from latticear.arrays import Array
 from latticear.estimation.autocorrelation import TauInt, mean_error
 from latticear.estimation.chains import estimate_chains, events_of
 from latticear.estimation.estimates import Estimates, with_rarity
+from latticear.estimation.limits import Until
 from latticear.estimation.named.request import Observables
-from latticear.estimation.precision import Until
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.reference import AUTO, Exact, reference
 from latticear.estimation.simulated import Simulated, counted

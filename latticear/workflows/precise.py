@@ -13,9 +13,11 @@ import numpy as np
 from latticear.data.fingerprint import fingerprint_of
 from latticear.estimation.estimates import Estimates, quiet
 from latticear.estimation.goals import Goal, goals_of
+from latticear.estimation.limits import Limits, limits_of
 from latticear.estimation.measurement import measurements
 from latticear.estimation.methods import METHODS
-from latticear.estimation.precision import Limits, Plan, Reached, limits_of, reach, rerun, state_precision
+from latticear.estimation.precision import Plan, reach, rerun
+from latticear.estimation.reached import Reached, state_precision
 from latticear.estimation.reweighting import Reweighting
 from latticear.exact import exact_result
 from latticear.models import AbstractModel

@@ -13,7 +13,7 @@ from torch import Tensor
 from latticear.arguments import described
 from latticear.checksums import DamagedError
 from latticear.estimation.estimates import Estimates
-from latticear.estimation.precision import limits_of
+from latticear.estimation.limits import limits_of
 from latticear.estimation.quantity import Estimate
 from latticear.hamiltonians import HAMILTONIANS, LookaheadBias
 from latticear.models import MODELS, AbstractModel, check_is_model

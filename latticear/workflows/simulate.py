@@ -24,8 +24,8 @@ from latticear.estimation.annealing import estimate_population
 from latticear.estimation.chains import estimate_chains
 from latticear.estimation.estimates import Estimates, quiet
 from latticear.estimation.goals import Wanted
+from latticear.estimation.limits import MOST, Until, limits_of
 from latticear.estimation.named.request import Request
-from latticear.estimation.precision import MOST, Until, limits_of
 from latticear.estimation.tempering import estimate_tempering
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian

@@ -11,9 +11,11 @@ import pytest
 import latticear as la
 from latticear.estimation.estimates import Estimates, with_rarity
 from latticear.estimation.goals import goals_of
+from latticear.estimation.limits import Limits
 from latticear.estimation.measurement import measurements
-from latticear.estimation.precision import Limits, Plan, reach, rerun, state_precision
+from latticear.estimation.precision import Plan, reach, rerun
 from latticear.estimation.quantity import Estimate
+from latticear.estimation.reached import state_precision
 from latticear.estimation.reweighting import Reweighting
 
 

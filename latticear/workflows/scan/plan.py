@@ -20,8 +20,8 @@ import numpy as np
 
 from latticear.estimation.goals import Wanted, goals_of
 from latticear.estimation.inputs import MIN_SAMPLES
+from latticear.estimation.limits import limits_of
 from latticear.estimation.named.request import Request
-from latticear.estimation.precision import limits_of
 from latticear.files import check_folder
 from latticear.hamiltonians import AbstractHamiltonian, check_temperature
 from latticear.models import AbstractModel, transfer_weights
