@@ -137,6 +137,7 @@ NAMES = {
         "anneal": "montecarlo.population.anneal",
     },
     "blocks": {"BlockUpdates": "estimation.block_updates.BlockUpdates"},
+    "chains": {"neural_mcmc": "estimation.neural_metropolis.neural_mcmc"},
     "cli.app": {"INTERRUPTED": "cli.launched.INTERRUPTED"},
     "cli.estimation": {"info": "cli.info.info", "report": "cli.report.report", "sample": "cli.sample.sample"},
     "cli.judges": {"exact": "cli.exact.exact"},

@@ -20,7 +20,6 @@ from latticear.estimation.annealing import estimate_population, population_annea
 from latticear.estimation.autocorrelation import TauInt, integrated_autocorrelation_time, mean_error
 from latticear.estimation.block_updates import block_chains
 from latticear.estimation.blocks import block_mcmc, estimate_blocks
-from latticear.estimation.chains import neural_mcmc
 from latticear.estimation.check import Check, independent_check
 from latticear.estimation.data_check import MisfitWarning
 from latticear.estimation.derivation import derived
@@ -33,6 +32,7 @@ from latticear.estimation.inference_data import to_arviz
 from latticear.estimation.judgement import judge
 from latticear.estimation.likelihood import negative_log_likelihood
 from latticear.estimation.named import OBSERVABLES, AbstractObservable
+from latticear.estimation.neural_metropolis import neural_mcmc
 from latticear.estimation.overlaps import overlaps
 from latticear.estimation.own_chain import estimate_chain, estimate_chains
 from latticear.estimation.particles import resampled_particles

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from latticear.estimation.blocks import block_mcmc
-from latticear.estimation.chains import neural_mcmc
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.importance import estimate
 from latticear.estimation.named.request import Observables
+from latticear.estimation.neural_metropolis import neural_mcmc
 from latticear.estimation.smc import sequential_monte_carlo
 from latticear.exact import ExactResult
 from latticear.hamiltonians import AbstractHamiltonian

@@ -20,17 +20,16 @@ from latticear.data.chains import ChainWriter
 from latticear.data.exports import HDF5, Writer, check_ending, writer_for
 from latticear.data.format import decode_attributes
 from latticear.data.hdf5 import opened
-from latticear.estimation.annealing import estimate_population
 from latticear.estimation.chains import estimate_chains
 from latticear.estimation.estimates import Estimates, quiet
 from latticear.estimation.goals import Wanted
-from latticear.estimation.limits import MOST, Until, limits_of
+from latticear.estimation.limits import MOST, Until, limits_of, unreported
 from latticear.estimation.named.request import Request
 from latticear.estimation.tempering import estimate_tempering
 from latticear.exact import exact_result
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.montecarlo.clusters import Wolff
-from latticear.montecarlo.population import MAX_ISLANDS, NAME as ANNEALING, annealed_population, equally_weighted
+from latticear.montecarlo.population import NAME as ANNEALING
 from latticear.montecarlo.replicas import ParallelTempering
 from latticear.montecarlo.simulation import (
     CHAIN_METHODS,
@@ -46,6 +45,7 @@ from latticear.runs.config import RunConfig, resolve_device
 from latticear.runs.provenance import command
 from latticear.runs.signals import StopSignals
 from latticear.samples import Samples
+from latticear.workflows.annealed import annealed_run
 from latticear.workflows.draw import least_bytes, say_what_is_left_out
 from latticear.workflows.limits import check_disk, check_memory, check_time, most_samples
 from latticear.workflows.line_a_minute import duration
@@ -151,7 +151,7 @@ def monte_carlo_run(
         if schedule:
             raise ValueError(f"{ANNEALING} has no chains: leave out --chains, --thermalization and --thinning")
         options: dict[str, Any] = {"seed": seed, "device": resolved, "processes": processes, "request": request}
-        return _annealed(out, hamiltonian, temperature, n, report=report, say=say, **options)
+        return annealed_run(out, hamiltonian, temperature, n, report=report, say=say, **options)
     plan = default_schedule(hamiltonian, chosen, n)._replace(**(begun.schedule if begun else {}) | schedule)
     check_memory(n, "configurations", "give a smaller -n")
     check_memory(n, "values of the observables", "give a smaller -n", 8 * request.width(hamiltonian, temperature))
@@ -212,7 +212,7 @@ def _until(
         if n is None or minutes is not None:
             raise ValueError("minutes, and no number of configurations, go with an error that is wanted: say which")
         return None, n
-    until = Until.of(error, n, minutes, _unseen)
+    until = Until.of(error, n, minutes, unreported)
     assert until is not None
     folder = out.resolve().parent
     room = shutil.disk_usage(folder).free // (2 * math.ceil(least_bytes(hamiltonian))) if folder.is_dir() else MOST
@@ -359,10 +359,6 @@ class _Progress:
         self._report(done, min(total, self._n), text)
 
 
-def _unseen(*_: object) -> None:
-    """Report nothing."""
-
-
 def _telling(course: Iterator[Samples], processes: Processes) -> Generator[Samples]:
     """The measurements, for the first process, which tells the others before each of them that it wants one more."""
     is_over = False
@@ -393,57 +389,6 @@ def _write(writer: Writer, simulation: Simulation, batch: Samples) -> None:
         writer.extend(batch, energy, (simulation.measured - 1) * simulation.schedule.n_chains)
     else:
         writer.write(batch, energy)
-
-
-def _annealed(
-    out: Path,
-    hamiltonian: AbstractHamiltonian,
-    temperature: float,
-    n: int,
-    *,
-    seed: int,
-    device: str,
-    processes: Processes,
-    request: Request,
-    report: Report,
-    say: Callable[[str], None],
-) -> Estimates | None:
-    check_memory(n, "replicas", "give a smaller -n", hamiltonian.n_sites)
-    n_replicas = max(100, n + MAX_ISLANDS)  # population_annealing rounds this number; at least n replicas remain
-    weights = (
-        "equal: islands, which are independent populations, were resampled in proportion to their estimates of Z; "
-        "replicas with a common ancestor are not independent"
-    )
-    provenance = {"method": ANNEALING, "n_replicas": n_replicas, "weights": weights, "command": command()}
-    attributes = {"seed": seed, "temperature": temperature, "provenance": provenance}
-    exact = exact_result(hamiltonian, temperature) if processes.is_first else None
-    with ExitStack() as stack:
-        stack.enter_context(quiet())
-        stop = stack.enter_context(StopSignals())
-        writer = None
-        if processes.is_first:
-            writer = stack.enter_context(writer_for(out, hamiltonian, attributes=attributes, has_log_q=False))
-
-        def raise_if_stopped() -> None:
-            if processes.any(stop.requested):
-                raise KeyboardInterrupt(f"{out} keeps the configurations written so far")
-
-        def cooled(done: int, total: int) -> None:
-            report(n * done // total, n, f"temperature {done} of {total}")
-            raise_if_stopped()
-
-        options: dict[str, Any] = {"n": n_replicas, "seed": seed, "device": device, "processes": processes}
-        population = annealed_population(hamiltonian, temperature, report=cooled, **options)
-        if writer is None:
-            raise_if_stopped()
-            return None
-        estimates = estimate_population(population, hamiltonian, temperature, observables=request, exact=exact)
-        batch = equally_weighted(population)[:n]
-        writer.write(batch, hamiltonian.token_energy(batch.tokens))
-        report(n, n, "")
-        raise_if_stopped()
-    say_what_is_left_out(writer, out, say)
-    return estimates
 
 
 def _check_sweeps(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import latticear as la
-from latticear.estimation.chains import _independence_metropolis
+from latticear.estimation.neural_metropolis import _independence_metropolis
 from latticear.exact import all_configurations, enumerate_states
 from latticear.observables import correlation
 
