@@ -35,11 +35,16 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-ROOMS   := $(patsubst latticear/%/__init__.py,latticear.%,$(wildcard latticear/*/__init__.py))
-MODULES := $(patsubst latticear/%.py,latticear.%,$(filter-out %__init__.py %__main__.py,$(wildcard latticear/*.py)))
+SITE := $(VENV)/.site
 
-docs: $(READY)
-	$(BIN)/pdoc --docformat google --math -o docs/api latticear $(MODULES) $(ROOMS)
+$(SITE): $(READY)
+	$(BIN)/pip install -q --disable-pip-version-check --no-compile -c constraints.txt \
+		--config-settings editable_mode=compat -e '.[docs]'
+	touch $@
+
+docs: $(SITE) # the site, in docs/_build/html; every warning is an error, and the notebooks are run
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 clean:
-	rm -rf $(VENV) .venv-gpu runs docs/api
+	rm -rf $(VENV) .venv-gpu runs docs/_build

@@ -20,7 +20,7 @@ from latticear.runs.trees import Tree
 from latticear.spaces import Grid
 from latticear.training import TrainingOptions
 
-__all__ = ["GRID", "HAMILTONIAN", "Sections", "checked_data", "keys_named"]
+__all__ = ["GRID", "HAMILTONIAN", "Sections", "checked_data", "keys_named", "schemas"]
 
 _PERIODIC = {"periodic": (bool | tuple[bool, bool] | Literal["auto"], "auto")}
 _EVERY = {"checkpoint_every": (int, Field(100, ge=1))}
@@ -57,12 +57,16 @@ class _Family(NamedTuple):
         if str(name) not in self.members:
             hint = did_you_mean(name, self.members)
             raise ValueError(f"{section}.name must be one of {sorted(self.members)}, got {name!r}{hint}")
+        return _checked(self.schema(name), values, f"{section}.")
+
+    def schema(self, name: str) -> type[_Section]:
+        """The keys of the section for a member."""
         cls = self.members[name]
         arguments = inspect.signature(cls).parameters
         replaced = {key: value for key, value in self.instead.items() if key in arguments}
         added = {key: value for key, value in self.besides.items() if key not in arguments}
         extra = {**self.extra, **replaced, **added, "name": (Literal[name], name)}
-        return _checked(_schema(cls.__name__, cls, self.leave_out, extra), values, f"{section}.")
+        return _schema(cls.__name__, cls, self.leave_out, extra)
 
 
 class Sections(NamedTuple):
@@ -223,3 +227,17 @@ GRID = Sections(
     lambda values: _checked(_GRID_TRAINING, values, "training."),
 )
 """Checks of a config with a `[grid]`."""
+
+
+def schemas() -> dict[str, dict[str, tuple[Callable[..., Any], type[BaseModel]]]]:
+    """What each section of a config may hold: by section and by the `name` in it the constructor and the keys.
+
+    Sections without a `name` have one entry, whose name is empty.
+    """
+    families = {"hamiltonian": _HAMILTONIANS, "model": _MODELS}
+    found = {
+        section: {name: (family.members[name], family.schema(name)) for name in family.members}
+        for section, family in families.items()
+    }
+    alone = {"training": (TrainingOptions, _TRAINING), "grid": (Grid, _GRID), "data": (checked_data, _Data)}
+    return found | {section: {"": entry} for section, entry in alone.items()}
