@@ -235,9 +235,12 @@ def schemas() -> dict[str, dict[str, tuple[Callable[..., Any], type[BaseModel]]]
     Sections without a `name` have one entry, whose name is empty.
     """
     families = {"hamiltonian": _HAMILTONIANS, "model": _MODELS}
-    found = {
+    found: dict[str, dict[str, tuple[Callable[..., Any], type[BaseModel]]]] = {
         section: {name: (family.members[name], family.schema(name)) for name in family.members}
         for section, family in families.items()
     }
-    alone = {"training": (TrainingOptions, _TRAINING), "grid": (Grid, _GRID), "data": (checked_data, _Data)}
-    return found | {section: {"": entry} for section, entry in alone.items()}
+    return found | {
+        "training": {"": (TrainingOptions, _TRAINING)},
+        "grid": {"": (Grid, _GRID)},
+        "data": {"": (checked_data, _Data)},
+    }
