@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test suite slow gpu lint docs clean
+.PHONY: demo test suite slow gpu lint docs results clean
 
 $(READY): pyproject.toml setup.py constraints.txt $(wildcard latticear/kernels/*.[ch])
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +45,9 @@ $(SITE): $(READY)
 docs: $(SITE) # the site, in docs/_build/html; every warning is an error, and the notebooks are run
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+results: $(READY) # what the documentation claims, measured: hours; a stopped command goes on
+	$(BIN)/python benchmarks/claims.py
 
 clean:
 	rm -rf $(VENV) .venv-gpu runs docs/_build
