@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from latticear.arrays import Array
 from latticear.data.configurations import Configurations
 from latticear.models import AbstractModel
 from latticear.plotting import (
-    Array,
     Drawing,
     completions,
     draw_figures,
