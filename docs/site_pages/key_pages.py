@@ -39,7 +39,7 @@ SECTIONS = {
 BESIDES = {
     "bond_dimension": "of the tensor network it begins with ([lookahead](../lookahead.md)); `auto`: found by trial",
     "boltzmann_bias": "whether the network holds the interactions with neighbours that are already drawn",
-    "composition": "fixes the number of sites in each state ([fixed composition](../fixed-composition.md))",
+    "hamiltonian.composition": "fixes the number of sites in each state ([fixed composition](../fixed-composition.md))",
     "magnetization": "fixes the mean spin ([fixed composition](../fixed-composition.md))",
     "components": "number of independent copies of the system, drawn together",
     "spin_flip_symmetric": "whether it has the symmetry of a flip of all spins; `auto`: where the system has it",

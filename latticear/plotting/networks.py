@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgba
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
@@ -15,7 +16,7 @@ from latticear.arrays import Array
 from latticear.plotting.style import BLIND, EXACT, LATER, MODEL, colour_keys, legend_below
 from latticear.sampling.receptive import field_of, slope_of
 
-__all__ = ["receptive_field", "wavefront"]
+__all__ = ["cells", "receptive_field", "wavefront"]
 
 
 def receptive_field(ax: Axes, model: Any, site: tuple[int, int] | None = None) -> Axes:
@@ -44,7 +45,7 @@ def receptive_field(ax: Axes, model: Any, site: tuple[int, int] | None = None) -
     colours[field.seen.numpy()] = to_rgba(MODEL)
     colours[field.blind_spot.numpy()] = to_rgba(BLIND)
     colours[field.site] = to_rgba(EXACT)
-    _cells(ax, colours)
+    cells(ax, colours)
     dot = {"facecolor": "white", "edgecolor": EXACT}
     for y, x in field.known.nonzero().tolist():
         ax.add_patch(Circle((x, y), 0.2, **dot))
@@ -86,7 +87,7 @@ def wavefront(ax: Axes, model: Any, tick: int | None = None) -> Axes:
     colours = blues(0.15 + 0.6 * rank / ticks)
     colours[rank > tick] = to_rgba(LATER)
     colours[front] = to_rgba(BLIND)
-    _cells(ax, colours)
+    cells(ax, colours)
     if max(model.shape) <= 20:
         for (y, x), number in np.ndenumerate(rank):
             ax.text(x, y, str(number), ha="center", va="center", fontsize=120 / max(12, *model.shape))
@@ -98,12 +99,13 @@ def wavefront(ax: Axes, model: Any, tick: int | None = None) -> Axes:
     return ax
 
 
-def _cells(ax: Axes, colours: Array) -> None:
+def cells(ax: Axes, colours: Array) -> AxesImage:
     """Draw the lattice with each site in its colour, given as `(H, W, 4)`."""
     height, width = colours.shape[:2]
-    ax.imshow(colours)
+    image = ax.imshow(colours)
     ax.set_xticks(np.arange(-0.5, width), [""] * (width + 1))
     ax.set_yticks(np.arange(-0.5, height), [""] * (height + 1))
     ax.grid(color="white", lw=1)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
+    return image

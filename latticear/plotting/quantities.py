@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -13,10 +13,11 @@ from matplotlib.ticker import MaxNLocator
 from latticear.arrays import Array
 from latticear.estimation.estimates import Estimates
 from latticear.estimation.quantity import Estimate
+from latticear.estimation.weights import effective_sample_size, log_mean_exp
 from latticear.exact import ExactResult
 from latticear.plotting.style import AXES, EXACT, MODEL, REFERENCE
 
-__all__ = ["along_range", "correlation_function", "histogram", "profile", "weight_histogram"]
+__all__ = ["along_range", "correlation_function", "growing_weights", "histogram", "profile", "weight_histogram"]
 
 NOTHING: Mapping[float, str] = MappingProxyType({})
 
@@ -145,6 +146,35 @@ def weight_histogram(ax: Axes, log_w: Array, text: str) -> Axes:
     ax.set_ylabel("number of samples")
     ax.legend(frameon=False, loc="upper right")
     ax.text(0.03, 0.96, text, transform=ax.transAxes, va="top")
+    return ax
+
+
+def growing_weights(ax: Axes, log_w: Array, numbers: Sequence[int]) -> Axes:
+    """Plot histograms of the first n log importance weights for growing n, relative to the mean of all.
+
+    Of a good network the histogram grows and keeps its shape. Of one that lacks a part of the distribution rare large
+    weights appear on the right as n grows, and the effective sample size falls.
+
+    Args:
+        ax: axes to draw on.
+        log_w: `(n,)`, log importance weights in the order in which their samples were drawn.
+        numbers: the numbers n, ascending.
+
+    Raises:
+        ValueError: for a number that is not one of 1..n, or numbers that do not ascend.
+    """
+    if list(numbers) != sorted(set(numbers)) or not numbers or numbers[0] < 1 or numbers[-1] > len(log_w):
+        raise ValueError(f"numbers must ascend within 1..{len(log_w)}, got {list(numbers)}")
+    centred = log_w - log_mean_exp(log_w)
+    edges = np.histogram_bin_edges(centred[: numbers[-1]], 80).tolist()
+    for n, alpha in zip(reversed(numbers), np.linspace(0.25, 1, len(numbers)), strict=True):
+        label = f"n = {n:,}: ESS {effective_sample_size(log_w[:n]):.3f}"
+        ax.hist(centred[:n], edges, color=MODEL, alpha=alpha, label=label)
+    ax.axvline(0, color=EXACT, lw=1, ls="--")
+    ax.set_yscale("log")
+    ax.set_xlabel(r"log importance weight $\ln\,(w / \langle w \rangle)$")
+    ax.set_ylabel("number of samples")
+    ax.legend(frameon=False, loc="upper left")
     return ax
 
 
