@@ -1,7 +1,7 @@
 """The house: imports point one way, the table of contents is complete, and the command line starts without PyTorch."""
 
 import ast
-import importlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +46,15 @@ def _imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {name.name.split(".")[1] for name in node.names if name.name.startswith("latticear.")}
     return found
+
+
+def test_the_drawing_of_the_rooms_is_that_of_the_imports():
+    spec = importlib.util.spec_from_file_location("rooms", PACKAGE.parent / "docs" / "rooms.py")
+    rooms = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rooms)
+    for name, others in rooms.imports().items():
+        assert all(_floor(other) < _floor(name) for other in others)
+    assert rooms.DRAWING.read_text() == rooms.drawing(), "python docs/rooms.py draws it anew"
 
 
 def test_imports_point_one_way():
