@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.runs.config import parse_config
 from latticear.scaling import Curve
-from latticear.workflows.scan.plan import size_name
+from latticear.workflows.scan.point import size_name
 from latticear.workflows.scan.records import fault_of, read_point, stored_settings
 from latticear.workflows.scan.refined import read_refinement
 from latticear.workflows.words import verdict_of

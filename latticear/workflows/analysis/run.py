@@ -25,7 +25,7 @@ from latticear.scaling import (
     thermodynamics,
 )
 from latticear.workflows.analysis.reading import LEAST_POINTS, LeftOut, Scan, read_scan
-from latticear.workflows.scan.plan import size_name
+from latticear.workflows.scan.point import size_name
 
 __all__ = ["ANALYSED", "DEFAULT", "Analysis", "analyse_scan"]
 

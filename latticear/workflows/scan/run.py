@@ -6,6 +6,12 @@
         refined.json                  further temperatures, chosen from the results of the grid (`scan.refined`)
         table.h5  table.csv  scan.png  SHA256SUMS  report.html   written when all points are finished
 
+A scan over instances has besides them
+
+    OUT/8x8/instance-3/T0.5/          run directory of a point, but for a network for all instances
+        points/8x8-T0.5/              results of the instances, `scan.averages`; those beside it are averages over them
+        instances.csv                 the table of the instances
+
 Several processes communicate through this folder alone: each process works on its share of the chains, and one that
 finds all points finished chooses further temperatures, or writes the table.
 """
@@ -36,8 +42,11 @@ from latticear.runs.directory import RunDirectory, write_atomically
 from latticear.runs.trees import Tree, differences
 from latticear.workflows.estimate import estimate_run, save_estimates
 from latticear.workflows.page.scan import scan_page
-from latticear.workflows.scan.figure import scan_figure
-from latticear.workflows.scan.plan import Plan, Point, Share, size_name
+from latticear.workflows.scan.averages import average_at
+from latticear.workflows.scan.figure import figure_size, scan_figure
+from latticear.workflows.scan.instance_table import instance_table_of
+from latticear.workflows.scan.plan import Plan, Share
+from latticear.workflows.scan.point import Point, size_name
 from latticear.workflows.scan.records import SETTINGS, read_point, read_record, stored_settings, write_record
 from latticear.workflows.scan.refined import all_points, check_number, choose_round, read_refinement, want
 from latticear.workflows.scan.table import ScanTable, table_of
@@ -57,6 +66,9 @@ PATIENCE = 300.0
 
 TABLE = "table.csv"
 """The file that is written last; if it exists, all other files have been written."""
+
+INSTANCES = "instances.csv"
+"""The table of the instances."""
 
 FIGURE, PAGE = "scan.png", "report.html"
 
@@ -195,16 +207,23 @@ def finish_scan(plan: Plan, *, report: Report, share: Share | None = None) -> Sc
     if not all(point.record.exists() for point in points):
         return None
     shapes = list(dict.fromkeys(point.shape for point in points))
-    temperatures = [point.temperature for point in points if point.shape == shapes[0]]
-    table = table_of(shapes, temperatures, [read_point(point.record) for point in points])
+    temperatures = list(dict.fromkeys(point.temperature for point in points))
     with _locked(plan.out):
+        places = {(point.shape, point.temperature): point for point in points}
+        results = [average_at(plan, point) for point in places.values()]
+        table = table_of(shapes, temperatures, [read_point(result) for result in results if result is not None])
+        if plan.instances.by_size:
+            table = table._replace(instances=instance_table_of(points, [read_point(point.record) for point in points]))
         if all((plan.out / name).exists() for name in (FIGURE, "table.h5", TABLE)):
             return table if share.world == 1 else None
         _draw(plan, table, report)
         write_atomically(plan.out / "table.h5", table.to_hdf5(plan.settings))
+        written = {name: plan.out / name for name in (FIGURE, "table.h5")}
+        if table.instances is not None:
+            write_atomically(plan.out / INSTANCES, table.instances.to_csv())
+            written[INSTANCES] = plan.out / INSTANCES
         report_scan(plan.out)
-        results = {name: plan.out / name for name in (FIGURE, "table.h5")}
-        write_atomically(plan.out / SUMS, sums_of({**results, TABLE: table.to_csv()}))
+        write_atomically(plan.out / SUMS, sums_of({**written, TABLE: table.to_csv()}))
         write_atomically(plan.out / TABLE, table.to_csv())
     return table
 
@@ -278,6 +297,8 @@ def _done(point: Point, plan: Plan, report: Report) -> Tree:
         raise KeyboardInterrupt
     row = _evaluated(point, plan, named_report)
     write_record(point.record, row)
+    with _locked(plan.out):
+        average_at(plan, point)
     return row
 
 
@@ -287,8 +308,7 @@ def _is_trained(point: Point) -> bool:
 
 def _evaluated(point: Point, plan: Plan, report: Report) -> Tree:
     """The results of a point whose network is trained."""
-    is_range = point.config.target.covers_range
-    seed = (point.config.seed + point.number) % 2**63  # another seed for each point, so that errors are independent
+    is_range, seed = point.config.target.covers_range, point.seed
     results = estimate_run(
         point.run,
         plan.n,
@@ -301,8 +321,9 @@ def _evaluated(point: Point, plan: Plan, report: Report) -> Tree:
         seed=seed,
         device=point.config.device,
         report=report,
+        instance=point.instance if point.is_for_all else None,
     )
-    if not is_range:
+    if not is_range and not point.is_for_all:
         save_estimates(point.run, results, seed=seed)
     is_exact = all(results[0][name].exact is not None for name in QUANTITIES)
     again = f"remove {point.run} and continue with --resume, which trains it again"
@@ -319,22 +340,26 @@ def _evaluated(point: Point, plan: Plan, report: Report) -> Tree:
         "seconds": logged[-1]["elapsed"],
         "estimates": results[0].to_dict(),
         "monte_carlo": None if is_exact else _monte_carlo(point, seed),
+        **({} if point.instance is None else {"instance": point.instance.to_dict()}),
     }
 
 
 def _monte_carlo(point: Point, seed: int) -> Tree:
-    hamiltonian, t = point.config.target.system, point.temperature
+    hamiltonian, t = point.system, point.temperature
     chains = monte_carlo(hamiltonian, t, n=N_REFERENCE, method=default_method(hamiltonian), seed=seed)
     with quiet():
         return estimate_chains(chains, hamiltonian, t, exact=None).to_dict()
 
 
 def _draw(plan: Plan, table: ScanTable, report: Report) -> None:
-    hamiltonians = [config.target.system for config in {p.shape: p.config for p in plan.points}.values()]
-    curves = [list(_curve(h, table.temperatures, report)) for h in hamiltonians]
+    hamiltonians = [point.system for point in {point.shape: point for point in plan.points}.values()]
+    curves: list[list[ExactResult]] = [[] for _ in hamiltonians]
+    if not plan.instances.by_size:
+        curves = [list(_curve(h, table.temperatures, report)) for h in hamiltonians]
     sizes = " to ".join(dict.fromkeys(size_name(shape) for shape in (table.shapes[0], table.shapes[-1])))
     one = ", one network" if plan.points[0].config.target.covers_range else ""
-    drawing = (12.5, 6.6), lambda figure: scan_figure(figure, table, curves)
+    one += ", averages over instances" if plan.instances.by_size else ""
+    drawing = figure_size(table), lambda figure: scan_figure(figure, table, curves)
     for _ in draw_figures(plan.out, {"scan": drawing}, f"{type(hamiltonians[0].joint).__name__} {sizes}{one}"):
         pass
 
