@@ -24,7 +24,8 @@ def analyse(
         typer.Option(
             metavar="NAME",
             help="Analyse one quantity alone: binder_cumulant, abs_magnetization, magnetization_squared, "
-            "susceptibility, heat_capacity_per_site or correlation_length_per_size.",
+            "susceptibility, heat_capacity_per_site, correlation_length_per_size, overlap_binder_cumulant or "
+            "glass_correlation_length_per_size.",
         ),
     ] = None,
     include_untrusted: Annotated[

@@ -162,7 +162,7 @@ def scan(
             typer.echo(json.dumps({"rows": table.rows(), **more}))
         else:
             if table.instances is not None:
-                print_table(console, averages_table(table), "Averages over instances")
+                print_table(console, averages_table(table.rows()), "Averages over instances")
             also = "" if table.instances is None else " instances.csv,"
             console.print(f"finished: {out}/table.h5, table.csv,{also} scan.png and report.html")
             if len(table.temperatures) >= LEAST_POINTS:

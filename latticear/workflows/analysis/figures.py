@@ -29,7 +29,11 @@ __all__ = ["analysis_figures"]
 N_LINE = 201
 """Number of points of a drawn curve."""
 
-FURTHER = {"correlation_length_per_size": r"correlation length $\xi / L$"}
+FURTHER = {
+    "correlation_length_per_size": r"correlation length $\xi / L$",
+    "overlap_binder_cumulant": "Binder cumulant of the overlap",
+    "glass_correlation_length_per_size": r"spin-glass correlation length $\xi / L$",
+}
 """Axis labels of what is not drawn for every scan."""
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from latticear.estimation.numbers import with_error
 from latticear.tables import Table
-from latticear.workflows.scan.table import N_INSTANCES, ScanTable, label_of
+from latticear.workflows.scan.table import N_INSTANCES
 
 __all__ = ["averages_table"]
 
@@ -19,48 +21,37 @@ SHOWN = {
 }
 """What is shown where it was measured, with its symbol."""
 
+NOTE = "value(error), the error with the spread of the n instances; ± the thermal error, for these instances alone"
 
-def averages_table(table: ScanTable) -> Table:
-    """A row for each size and temperature: averages with the error over instances, and the thermal error.
+
+def averages_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A line for each size and temperature: averages with the error over instances, and the thermal error.
 
     Args:
-        table: the table of a scan over instances.
+        rows: the rows of the table of a scan over instances, `ScanTable.rows`.
     """
-    names = [name for name in SHOWN if name in table.columns]
-    rows = [
+    shown = {name: label for name, label in SHOWN.items() if any(name in row for row in rows)}
+    lines = [
         (
-            label_of(shape),
-            f"{t:g}",
-            f"{table.columns[N_INSTANCES][i, k]:.0f}",
-            *(_cell(table, name, i, k) for name in names),
-            "" if math.isnan(ess := float(table.columns["ess"][i, k])) else f"{ess:.2f}",
+            str(row["size"]),
+            f"{row['temperature']:g}",
+            f"{row[N_INSTANCES]:.0f}",
+            *(_cell(row, name) for name in shown),
+            f"{ess:.2f}" if _is_known(ess := row.get("ess")) else "",
         )
-        for i, shape in enumerate(table.shapes)
-        for k, t in enumerate(table.temperatures)
+        for row in rows
     ]
-    notes = [
-        "value(error), the error with the spread of the n instances; ± the thermal error, for these instances alone"
-    ]
-    bad = [f"{label_of(s)} T = {t:g}" for s, t in _untrusted(table)]
-    warnings = [f"not trusted, since single instances are not: {', '.join(bad)}"] if bad else []
-    headings = ("size", "T", "n", *(SHOWN[name] for name in names), "ESS")
-    return Table("Averages over instances", headings, rows, [*notes, *warnings])
+    bad = [f"{row['size']} T = {row['temperature']:g}" for row in rows if not row["reliable"]]
+    notes = [NOTE, *([f"not trusted, since single instances are not: {', '.join(bad)}"] if bad else [])]
+    return Table("Averages over instances", ("size", "T", "n", *shown.values(), "ESS"), lines, notes)
 
 
-def _cell(table: ScanTable, name: str, i: int, k: int) -> str:
-    value, error = (float(table.columns[column][i, k]) for column in (name, f"{name}_error"))
-    if math.isnan(value) or math.isnan(error):
+def _cell(row: Mapping[str, Any], name: str) -> str:
+    value, error, thermal = (row.get(name + ending) for ending in ("", "_error", "_thermal_error"))
+    if value is None or error is None or not (_is_known(value) and _is_known(error)):
         return "none"
-    thermal = table.columns.get(f"{name}_thermal_error")
-    beside = math.nan if thermal is None else float(thermal[i, k])
-    return with_error(value, error) + ("" if math.isnan(beside) else f" ± {beside:.1g}")
+    return with_error(value, error) + (f" ± {thermal:.1g}" if _is_known(thermal) else "")
 
 
-def _untrusted(table: ScanTable) -> list[tuple[tuple[int, int], float]]:
-    reliable = table.columns["reliable"]
-    return [
-        (shape, t)
-        for i, shape in enumerate(table.shapes)
-        for k, t in enumerate(table.temperatures)
-        if not reliable[i, k]
-    ]
+def _is_known(number: float | None) -> bool:
+    return number is not None and math.isfinite(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -20,7 +21,14 @@ from latticear.runs.trees import Tree
 from latticear.workflows.instances import config_for_instance, digest_of, file_and_numbers, instances_in
 from latticear.workflows.scan.point import Shape, size_name
 
-__all__ = ["InstanceOfSize", "InstancesOfSizes", "check_instances", "instances_of_sizes"]
+__all__ = [
+    "InstanceOfSize",
+    "InstancesOfSizes",
+    "check_further",
+    "check_instances",
+    "instances_of_sizes",
+    "without_instances",
+]
 
 SCANNED = (EdwardsAnderson.name, SherringtonKirkpatrick.name, EdwardsAndersonDisorder.name)
 """Names of the Hamiltonians of which a file may hold several instances."""
@@ -76,6 +84,35 @@ def check_instances(texts: Sequence[str], section: Any) -> None:
         raise ValueError(f"--instances names the couplings of each size, got hamiltonian.{given[0]} too: leave one out")
     if not texts and name == EdwardsAndersonDisorder.name:
         raise ValueError(f"a scan of {name} is over instances: give their couplings by --instances FILE")
+
+
+def without_instances(settings: Tree) -> Tree:
+    """The settings of a scan but for its instances, of which there may be more later."""
+    return {key: value for key, value in settings.items() if key != "instances"}
+
+
+def check_further(out: Path, new: Tree, old: Tree) -> None:
+    """Check that a scan can go on with these instances, those that it has and perhaps more of them.
+
+    Args:
+        out: folder of the scan.
+        new: digests by size and number, as `InstancesOfSizes.settings`.
+        old: those of the scan so far.
+
+    Raises:
+        ValueError: for other instances; says which.
+    """
+    if bool(new) != bool(old):
+        which = "without --instances" if new else "over --instances"
+        raise ValueError(f"{out} holds another scan, {which}: name another --out")
+    for size, digests in old.items():
+        for number, digest in digests.items():
+            if new[size].get(number) != digest:
+                what = "has other couplings now" if number in new[size] else "is left out now"
+                raise ValueError(
+                    f"{out} holds another scan: instance {number} of {size} {what}; give all instances that it has, "
+                    f"and more if you want, or name another --out"
+                )
 
 
 def instances_of_sizes(texts: Sequence[str], bases: Sequence[RunConfig]) -> InstancesOfSizes:

@@ -45,6 +45,7 @@ from latticear.workflows.page.scan import scan_page
 from latticear.workflows.scan.averages import average_at
 from latticear.workflows.scan.figure import figure_size, scan_figure
 from latticear.workflows.scan.instance_table import instance_table_of
+from latticear.workflows.scan.instances import check_further, without_instances
 from latticear.workflows.scan.plan import Plan, Share
 from latticear.workflows.scan.point import Point, size_name
 from latticear.workflows.scan.records import SETTINGS, read_point, read_record, stored_settings, write_record
@@ -103,11 +104,28 @@ def open_scan(plan: Plan, *, resume: bool, refine: int | None = None, share: Sha
         _make(plan.out, settings)
     elif not resume:
         raise FileExistsError(f"{plan.out} already exists; continue it with --resume or name another --out")
-    for key, (new, old) in differences(settings, stored_settings(plan.out)).items():
+    for key, (new, old) in differences(without_instances(settings), stored_settings(plan.out)).items():
         raise ValueError(f"{plan.out} holds another scan: {key} is {old!r} there, got {new!r}; name another --out")
+    _add_instances(plan, settings)
     if refine is not None:
         with _locked(plan.out):
             want(plan, refine)
+
+
+def _add_instances(plan: Plan, settings: Tree) -> None:
+    """Note which instances there are, if some are new; what was made of those so far is made again later.
+
+    Raises:
+        ValueError: if the scan in the folder has others.
+    """
+    new, stored = settings.get("instances", {}), stored_settings(plan.out)
+    check_further(plan.out, new, stored.get("instances", {}))
+    if new == stored.get("instances", {}):
+        return
+    with _locked(plan.out):
+        for name in (TABLE, FIGURE, "table.h5", INSTANCES):
+            (plan.out / name).unlink(missing_ok=True)
+        write_record(plan.out / SETTINGS, stored | {"instances": new})
 
 
 def scan_run(
