@@ -34,12 +34,17 @@ def file_and_numbers(text: str) -> tuple[Path, str]:
     return Path(text), ""
 
 
-def instances_in(text: str, shape: tuple[int, int]) -> list[Instance]:
+ALONE = "use --instance FILE --index K for a single one"
+"""What to do with one instance of a run."""
+
+
+def instances_in(text: str, shape: tuple[int, int], alone: str = ALONE) -> list[Instance]:
     """The instances that `FILE`, `FILE:0-9` or `FILE:0,3,5` names.
 
     Args:
         text: the name of a file, perhaps with a colon and numbers, counted from 0.
         shape: (H, W) of the lattice.
+        alone: what a message says to do with a single instance.
 
     Raises:
         ValueError: for numbers that the file does not have, or fewer than two.
@@ -59,8 +64,7 @@ def instances_in(text: str, shape: tuple[int, int]) -> list[Instance]:
         raise ValueError(f"{path} holds instances 0..{n - 1}, got {wrong[0]} in {text!r}")
     if len(chosen) < 2:
         raise ValueError(
-            f"--instances averages over instances and needs two or more, got {len(chosen)} in {text!r}: use --instance "
-            f"FILE --index K for a single one"
+            f"--instances averages over instances and needs two or more, got {len(chosen)} in {text!r}: {alone}"
         )
     return [Instance(path, k) for k in chosen]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from latticear.hamiltonians import EdwardsAndersonDisorder
 from latticear.workflows import words
 from latticear.workflows.line_a_minute import duration
 from latticear.workflows.page import html
@@ -60,7 +61,8 @@ def scan_page(
         f"{name[0].upper()}{name[1:]} {', '.join(sizes)}: a scan from T = {temperatures[0]:g} to {temperatures[-1]:g}"
     )
     total = len(sizes) * len(temperatures)
-    lead = f"{len(points)} of {total} points, {_drawn(settings)}, in {path}."
+    noun = "averages over instances" if "instances" in settings else "points"
+    lead = f"{len(points)} of {total} {noun}, {_drawn(settings)}, in {path}."
     estimates = [point["estimates"] for point in points]
     parts = [
         html.element("h1", html.escape(title)),
@@ -72,7 +74,7 @@ def scan_page(
         html.section("Averages over instances", *_averages(settings, points)),
         html.section("Points", _table(points)),
         html.section("Can these be trusted?", *_distrusted(points)),
-        html.section("What to do next", *_commands(path, len(points) < total)),
+        html.section("What to do next", *_commands(path, len(points) < total, _run_of_a_point(settings))),
         footer(),
     ]
     return html.document(title, parts)
@@ -158,11 +160,18 @@ def _place(point: Tree) -> str:
     return f"{'x'.join(map(str, point['shape']))}, T = {point['temperature']:g}"
 
 
-def _commands(path: Path, is_unfinished: bool) -> list[str]:
+def _run_of_a_point(settings: Tree) -> str:
+    """Where the run of a point is, with capitals for what depends on the point."""
+    config = next(iter(settings["configs"].values()))
+    has_own = "instances" in settings and config["hamiltonian"]["name"] != EdwardsAndersonDisorder.name
+    return "SIZE/instance-K/T..." if has_own else "SIZE/T..."
+
+
+def _commands(path: Path, is_unfinished: bool, run: str) -> list[str]:
     opened = f"python -c \"import xarray; print(xarray.open_dataset('{path}/table.h5'))\""
     lines = [
         ("All quantities of all points in Python; table.csv has the same for a spreadsheet:", opened),
-        ("The page of one point, with its own figures:", f"latticear report {path}/SIZE/T..."),
+        ("The page of one point, with its own figures:", f"latticear report {path}/{run}"),
         ("Critical temperature, exponents and thermodynamics, also on this page:", f"latticear analyse {path}"),
         ("This page again:", f"latticear report {path}"),
     ]

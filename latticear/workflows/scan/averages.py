@@ -60,7 +60,6 @@ def _averages(plan: Plan, point: Point, records: Sequence[Tree]) -> Tree:
     """The averages over the results of all instances."""
     some, n_sites = plan.instances.by_size[point.shape], point.shape[0] * point.shape[1]
     each = [Estimates.from_dict(record["estimates"], n_sites) for record in records]
-    chains = [Estimates.from_dict(record["monte_carlo"], n_sites) for record in records if record["monte_carlo"]]
     average = disorder_average(each)
     estimates = average.to_dict()
     for name, value in _exact(each).items():
@@ -73,7 +72,7 @@ def _averages(plan: Plan, point: Point, records: Sequence[Tree]) -> Tree:
         "steps": records[0]["steps"],
         "seconds": records[0]["seconds"] if point.is_for_all else sum(record["seconds"] for record in records),
         "estimates": estimates,
-        "monte_carlo": disorder_average(chains).to_dict() if len(chains) == len(records) else None,
+        "monte_carlo": None,
         "instances": rows_of_instances(found),
         "without": {name: as_json(values) for name, values in without.items() if np.ndim(values) == 1},
     }

@@ -34,6 +34,10 @@ SCANNED = (EdwardsAnderson.name, SherringtonKirkpatrick.name, EdwardsAndersonDis
 """Names of the Hamiltonians of which a file may hold several instances."""
 
 
+ALONE = "scan a single one by --set hamiltonian.couplings=FILE --set hamiltonian.index=K"
+"""What to do with one instance."""
+
+
 class InstanceOfSize(NamedTuple):
     """One instance of a size.
 
@@ -144,7 +148,7 @@ def instances_of_sizes(texts: Sequence[str], bases: Sequence[RunConfig]) -> Inst
         )
     is_for_all = isinstance(bases[0].target.space, AbstractDisorder)
     found = {
-        shape: [_instance(base, instance, is_for_all) for instance in instances_in(of_size[shape], shape)]
+        shape: [_instance(base, instance, is_for_all) for instance in instances_in(of_size[shape], shape, ALONE)]
         for shape, base in sizes.items()
     }
     return InstancesOfSizes(found, not is_for_all)

@@ -155,7 +155,8 @@ def scan_run(
 
     Yields:
         `shape`, `temperature`, `steps` and `seconds` of the training, `estimates` as in estimates.json, and
-        `monte_carlo`, the corresponding estimates of Markov chains, or None if all quantities have exact values.
+        `monte_carlo`, the corresponding estimates of Markov chains, or None if all quantities have exact values; for an
+        instance, `instance` besides, its file and number, and no chains but those of the check.
 
     Raises:
         FileExistsError, FileNotFoundError, ValueError: as `open_scan`.
@@ -357,13 +358,13 @@ def _evaluated(point: Point, plan: Plan, report: Report) -> Tree:
         "steps": logged[-1]["step"],
         "seconds": logged[-1]["elapsed"],
         "estimates": results[0].to_dict(),
-        "monte_carlo": None if is_exact else _monte_carlo(point, seed),
+        "monte_carlo": None if is_exact or point.instance is not None else _monte_carlo(point, seed),
         **({} if point.instance is None else {"instance": point.instance.to_dict()}),
     }
 
 
 def _monte_carlo(point: Point, seed: int) -> Tree:
-    hamiltonian, t = point.system, point.temperature
+    hamiltonian, t = point.config.target.system, point.temperature
     chains = monte_carlo(hamiltonian, t, n=N_REFERENCE, method=default_method(hamiltonian), seed=seed)
     with quiet():
         return estimate_chains(chains, hamiltonian, t, exact=None).to_dict()
