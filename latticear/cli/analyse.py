@@ -38,7 +38,7 @@ def analyse(
     from latticear.workflows.analysis.run import analyse_scan
     from latticear.workflows.analysis.table import analysis_table
     from latticear.workflows.scan.records import write_record
-    from latticear.workflows.scan.run import ANALYSIS, report_scan
+    from latticear.workflows.scan.report import ANALYSIS, report_scan
 
     with one_line_errors():
         console = open_console(stderr=as_json)

@@ -22,7 +22,7 @@ from latticear.plotting import AXES, EXACT, LABELS, MODEL, Drawing, draw_figures
 from latticear.scaling import Collapse, Crossings, Curve, Limit, Peaks
 from latticear.workflows.analysis.run import Analysis
 from latticear.workflows.scan.point import size_name
-from latticear.workflows.scan.run import ANALYSED
+from latticear.workflows.scan.report import ANALYSED
 
 __all__ = ["analysis_figures"]
 

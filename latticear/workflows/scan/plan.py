@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from latticear.estimation.goals import Wanted, goals_of
+from latticear.estimation.goals import Wanted, check_known, goals_of
 from latticear.estimation.inputs import MIN_SAMPLES
 from latticear.estimation.limits import limits_of
 from latticear.estimation.named.request import Request
@@ -135,8 +135,8 @@ def plan_scan(
     """
     check_folder(out)
     temperatures = _distinct("temperature", sorted(map(check_temperature, temperatures)))
+    goals = [] if error is None else goals_of(error)
     if error is not None:
-        goals_of(error)
         limits_of(n, minutes)
     elif n is None or n < MIN_SAMPLES:
         raise ValueError(f"an error bar needs at least {MIN_SAMPLES} samples, got {n}")
@@ -166,6 +166,8 @@ def plan_scan(
     by_size = {_shape(base): later[_shape(base)] for base in bases}
     systems = {point.shape: point.system for point in itertools.chain.from_iterable(chains)}
     measured = _measured(observables, list(systems.values()), unasked=not instances)
+    for system in systems.values():
+        check_known(goals, Request.of(measured, system).quantities)
     return Plan(out, n, chains, settings, bases[0].choice, by_size, measured, error, minutes, of_files)
 
 

@@ -41,20 +41,20 @@ from latticear.runs.config import resolve_device
 from latticear.runs.directory import RunDirectory, write_atomically
 from latticear.runs.trees import Tree, differences
 from latticear.workflows.estimate import estimate_run, save_estimates
-from latticear.workflows.page.scan import scan_page
 from latticear.workflows.scan.averages import average_at
 from latticear.workflows.scan.figure import figure_size, scan_figure
 from latticear.workflows.scan.instance_table import instance_table_of
 from latticear.workflows.scan.instances import check_further, without_instances
 from latticear.workflows.scan.plan import Plan, Share
 from latticear.workflows.scan.point import Point, size_name
-from latticear.workflows.scan.records import SETTINGS, read_point, read_record, stored_settings, write_record
+from latticear.workflows.scan.records import SETTINGS, read_point, stored_settings, write_record
 from latticear.workflows.scan.refined import all_points, check_number, choose_round, read_refinement, want
+from latticear.workflows.scan.report import FIGURE, report_scan
 from latticear.workflows.scan.table import ScanTable, table_of
 from latticear.workflows.train import train_run
 from latticear.workflows.trained import Report, Say
 
-__all__ = ["finish_scan", "is_scan", "open_scan", "report_scan", "scan_run"]
+__all__ = ["finish_scan", "open_scan", "scan_run"]
 
 N_REFERENCE = 4000
 """Number of Monte Carlo configurations at a point where an exact value is missing."""
@@ -70,11 +70,6 @@ TABLE = "table.csv"
 
 INSTANCES = "instances.csv"
 """The table of the instances."""
-
-FIGURE, PAGE = "scan.png", "report.html"
-
-ANALYSIS, ANALYSED = "analysis.json", ("crossing", "collapse", "peaks", "thermodynamics")
-"""The file and the figures of an analysis, which the page shows if there is one."""
 
 
 def open_scan(plan: Plan, *, resume: bool, refine: int | None = None, share: Share | None = None) -> None:
@@ -245,42 +240,6 @@ def finish_scan(plan: Plan, *, report: Report, share: Share | None = None) -> Sc
         write_atomically(plan.out / SUMS, sums_of({**written, TABLE: table.to_csv()}))
         write_atomically(plan.out / TABLE, table.to_csv())
     return table
-
-
-def is_scan(folder: Path) -> bool:
-    """Whether a folder is that of a scan."""
-    return (folder / SETTINGS).is_file()
-
-
-def report_scan(folder: Path) -> Path:
-    """Write the page of a scan, `report.html`, from its points that are finished; returns its path.
-
-    Args:
-        folder: the folder of the scan.
-
-    Raises:
-        ValueError: if a file in it is damaged.
-        OSError: if a file cannot be read or written.
-    """
-    settings = read_record(folder / SETTINGS, ("configs", "sizes", "temperatures", "n", "chains"))
-    settings["temperatures"] = sorted([*settings["temperatures"], *read_refinement(folder).temperatures])
-    points = [read_point(file) for file in (folder / "points").glob("*.json")]
-    order = {size: k for k, size in enumerate(settings["sizes"])}
-    points.sort(key=lambda point: (order[size_name(point["shape"])], point["temperature"]))
-    figure = folder / FIGURE
-    page = scan_page(folder, settings, points, figure if figure.exists() else None, *_analysis_of(folder, len(points)))
-    write_atomically(folder / PAGE, page.encode())
-    return folder / PAGE
-
-
-def _analysis_of(folder: Path, n_points: int) -> tuple[list[Path], str]:
-    """The figures of the analysis of a scan, none if there is none, and how many points it has."""
-    if not (folder / ANALYSIS).exists():
-        return [], ""
-    analysed = read_record(folder / ANALYSIS, ("points",), "make it again with latticear analyse")["points"]
-    figures = [path for name in ANALYSED if (path := folder / f"{name}.png").exists()]
-    again = "" if analysed == n_points else f"; there are {n_points} now: latticear analyse {folder} takes them all"
-    return figures, f"From {analysed} points by latticear analyse{again}. The numbers are in {ANALYSIS}."
 
 
 def _wait_for(file: Path) -> None:
