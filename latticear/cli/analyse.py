@@ -24,7 +24,8 @@ def analyse(
         typer.Option(
             metavar="NAME",
             help="Analyse one quantity alone: binder_cumulant, abs_magnetization, magnetization_squared, "
-            "susceptibility, heat_capacity_per_site or correlation_length_per_size.",
+            "susceptibility, heat_capacity_per_site, correlation_length_per_size, overlap_binder_cumulant or "
+            "glass_correlation_length_per_size.",
         ),
     ] = None,
     include_untrusted: Annotated[
@@ -37,7 +38,7 @@ def analyse(
     from latticear.workflows.analysis.run import analyse_scan
     from latticear.workflows.analysis.table import analysis_table
     from latticear.workflows.scan.records import write_record
-    from latticear.workflows.scan.run import ANALYSIS, report_scan
+    from latticear.workflows.scan.report import ANALYSIS, report_scan
 
     with one_line_errors():
         console = open_console(stderr=as_json)

@@ -318,16 +318,26 @@ def print_likelihood(console: Console, content: dict[str, Any]) -> None:
 
 def print_point(console: Console, point: dict[str, Any]) -> None:
     """Print the results of one point of `scan_run` as a line."""
-    from latticear.estimation.estimates import with_error
     from latticear.workflows.words import verdict_of
 
     height, width = point["shape"]
     estimates = point["estimates"]
     verdict = verdict_of(estimates)
-    free, m = (estimates[name] for name in ("free_energy_per_site", "abs_magnetization"))
+    shown = {"free_energy_per_site": "F/N", "abs_magnetization": "|m|"}
+    of = ""
+    if "instance" in point:
+        of = f", instance {point['instance']['index']}"
+        shown = {"free_energy_per_site": "F/N", "energy_per_site": "E/N", "overlap_squared": "q^2"}
+    numbers = [f"{label} {_with_error(estimates[name])}" for name, label in shown.items() if name in estimates]
     ess = f", ESS {estimates['ess']['value']:.2f}" if "ess" in estimates else f", {estimates['method']}"
     console.print(
-        f"{height}x{width} T = {point['temperature']:g}: F/N {with_error(free['value'], free['error'])}, "
-        f"|m| {with_error(m['value'], m['error'])}{ess}, {point['seconds']:.0f} s"
+        f"{height}x{width} T = {point['temperature']:g}{of}: {', '.join(numbers)}{ess}, {point['seconds']:.0f} s"
         f", {verdict}{'' if verdict.reliable else ': ' + '; '.join(verdict.reasons)}"
     )
+
+
+def _with_error(entry: dict[str, Any]) -> str:
+    """The value of one quantity of a point with its error in brackets."""
+    from latticear.estimation.estimates import with_error
+
+    return with_error(entry["value"], entry["error"])

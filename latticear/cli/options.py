@@ -289,6 +289,15 @@ Instances = Annotated[
         help="Estimate each instance of a file of couplings, or those of these numbers, and average over them.",
     ),
 ]
+InstancesOfSizes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--instances",
+        metavar="FILE[:0-9]",
+        help="Scan each instance of a file of couplings, or those of these numbers, and average over them; for several "
+        "sizes a file for each.",
+    ),
+]
 GroundStateFlag = Annotated[
     bool,
     typer.Option("--ground-state", help="The lowest energy and its degeneracy in place of averages at a temperature."),

@@ -24,7 +24,7 @@ def report(
 ) -> None:
     """Write the page of a run or a scan, report.html, with its figures: estimates, and whether to trust them."""
     from latticear.workflows.report import report_run
-    from latticear.workflows.scan.run import is_scan, report_scan
+    from latticear.workflows.scan.report import is_scan, report_scan
 
     with one_line_errors():
         console = open_console()

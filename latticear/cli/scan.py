@@ -11,13 +11,14 @@ from typing import Annotated, Any
 import typer
 
 from latticear.cli.app import app
-from latticear.cli.display import Progress, notes, one_line_errors, open_console, print_point
+from latticear.cli.display import Progress, notes, one_line_errors, open_console, print_point, print_table
 from latticear.cli.launched import status_of_interruption
 from latticear.cli.options import (
     AsJson,
     Errors,
     Grid,
     HamiltonianName,
+    InstancesOfSizes,
     Minutes,
     ModelName,
     Number,
@@ -77,6 +78,7 @@ def scan(
     error: Errors = None,
     minutes: Minutes = None,
     observable: ObservableNames = None,
+    instances: InstancesOfSizes = None,
     workers: Annotated[
         Any,
         typer.Option(parser=count(), metavar="N", help="Number of processes on this machine; torchrun starts them."),
@@ -89,6 +91,7 @@ def scan(
 ) -> None:
     """Train and evaluate a grid of temperatures and sizes, each from its neighbour; write a table and a figure."""
     from latticear.workflows.analysis.reading import LEAST_POINTS
+    from latticear.workflows.scan.averages_table import averages_table
     from latticear.workflows.scan.plan import Share, plan_scan
     from latticear.workflows.scan.refined import all_points
     from latticear.workflows.scan.run import finish_scan, open_scan, scan_run
@@ -122,6 +125,7 @@ def scan(
                 observables=observables_of(observable),
                 error=wanted,
                 minutes=minutes,
+                instances=instances or (),
             )
         share = Share.of_environment()
         if plan.choice is not None and share.rank == 0 and not out.exists():
@@ -154,9 +158,13 @@ def scan(
         if table is None:
             console.print(f"{out}: this process has finished its share; the last process writes the table")
         elif as_json:
-            typer.echo(json.dumps({"rows": table.rows()}))
+            more = {} if table.instances is None else {"instances": table.instances.rows()}
+            typer.echo(json.dumps({"rows": table.rows(), **more}))
         else:
-            console.print(f"finished: {out}/table.h5, table.csv, scan.png and report.html")
+            if table.instances is not None:
+                print_table(console, averages_table(table.rows()), "Averages over instances")
+            also = "" if table.instances is None else " instances.csv,"
+            console.print(f"finished: {out}/table.h5, table.csv,{also} scan.png and report.html")
             if len(table.temperatures) >= LEAST_POINTS:
                 console.print(f"now: latticear analyse {out}")
 

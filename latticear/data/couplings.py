@@ -40,6 +40,7 @@ __all__ = [
     "read_bonds",
     "read_coupling_matrix",
     "read_couplings",
+    "shape_of_couplings",
 ]
 
 
@@ -134,6 +135,17 @@ def count_instances(path: str | os.PathLike[str], shape: tuple[int, int]) -> int
     with _content(Path(path)) as (values, _):
         several = values.shape[1:] in ((2, *shape), (n_sites, n_sites))
         return len(values) if several and values.shape != (2, *shape) else 1
+
+
+def shape_of_couplings(path: str | os.PathLike[str]) -> tuple[int, ...]:
+    """The shape of the array of couplings in a file.
+
+    Raises:
+        ValueError: if the file is damaged or of another kind.
+        OSError: if the file does not exist.
+    """
+    with _content(Path(path)) as (values, _):
+        return tuple(values.shape)
 
 
 def read_couplings(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from latticear.arrays import Array, Bools
 from latticear.estimation.measurement import evaluate, evaluate_named
-from latticear.estimation.named.request import Observables, Request
+from latticear.estimation.named.request import CORRELATION, Observables, Request
 from latticear.estimation.quantity import Value
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.lattice import configuration_size
@@ -22,8 +22,6 @@ from latticear.samples import Samples
 __all__ = ["Anywhere"]
 
 N_RANDOM = 64
-
-CORRELATION = "correlation"
 
 
 class Anywhere:

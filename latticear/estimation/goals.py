@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from latticear.estimation.numbers import unseen_probability
 from latticear.estimation.quantity import Estimate, still
 from latticear.estimation.verdict import NOT_TRUSTED, TRUSTED
 
-__all__ = ["Goal", "Standing", "Wanted", "check_names", "goals_of", "standing_of"]
+__all__ = ["Goal", "Standing", "Wanted", "check_known", "check_names", "goals_of", "standing_of"]
 
 Wanted = Mapping[str, float | str]
 """Wanted errors by name, as a user gives them: numbers, or texts such as "1%"."""
@@ -131,6 +131,27 @@ def _goal(name: Any, size: Any) -> Goal:
     return Goal(quantity, number, relative, entry)
 
 
+def check_known(goals: Sequence[Goal], names: Iterable[str]) -> None:
+    """Check, before anything is computed, that there can be the quantities whose errors are asked for.
+
+    Args:
+        goals: the goals.
+        names: names of all estimates that there may be.
+
+    Raises:
+        ValueError: for a quantity that is not among them.
+    """
+    names = list(names)
+    for goal in goals:
+        if goal.quantity not in names:
+            raise _unknown(goal, names)
+
+
+def _unknown(goal: Goal, askable: Sequence[str], by: str = "") -> ValueError:
+    hint = did_you_mean(goal.quantity, askable) or f"; there are {', '.join(askable)}"
+    return ValueError(f"there is no estimate {goal.quantity!r}{by} whose error could be asked for{hint}")
+
+
 def check_names(goals: Sequence[Goal], results: Sequence[Estimates]) -> None:
     """Check that estimates have the quantities whose errors are asked for.
 
@@ -141,9 +162,7 @@ def check_names(goals: Sequence[Goal], results: Sequence[Estimates]) -> None:
         for result in results:
             askable = [name for name in result if name not in DIAGNOSTICS]
             if goal.quantity not in result:
-                by = f" by method {result.method!r}" if result.method else ""
-                hint = did_you_mean(goal.quantity, askable) or f"; there are {', '.join(askable)}"
-                raise ValueError(f"there is no estimate {goal.quantity!r}{by} whose error could be asked for{hint}")
+                raise _unknown(goal, askable, f" by method {result.method!r}" if result.method else "")
             estimate = result[goal.quantity]
             if goal.entry is not None and not np.ndim(estimate.value):
                 raise ValueError(f"{goal.quantity} is one number, got {goal.name}: leave [{goal.entry}] out")

@@ -16,7 +16,7 @@ from latticear.exact.strip import Strip, find_strip
 from latticear.hamiltonians.base import AbstractHamiltonian, check_is_hamiltonian, check_temperature, check_unrestricted
 from latticear.hamiltonians.levels import Levels, energy_levels
 
-__all__ = ["energy_distribution"]
+__all__ = ["energy_distribution", "is_listed"]
 
 Complex = NDArray[np.complex128]
 
@@ -65,7 +65,7 @@ def energy_distribution(
     check_is_hamiltonian(hamiltonian)
     beta = 1 / check_temperature(temperature)
     joint = hamiltonian.joint
-    if joint.n_tokens**joint.n_sites <= MAX_STATES:
+    if is_listed(hamiltonian):
         return _listed(hamiltonian, beta)
     check_unrestricted(hamiltonian, "energy_distribution", "samples")
     levels, log_z, share = energy_levels(hamiltonian), None, seconds / SECONDS
@@ -82,6 +82,12 @@ def energy_distribution(
     phi = np.exp(z - z[0].real - 1j * theta * levels.first)
     p = np.fft.irfft(phi.conj(), levels.n)
     return levels.values, np.maximum(p, 0.0) / np.maximum(p, 0.0).sum()
+
+
+def is_listed(hamiltonian: AbstractHamiltonian) -> bool:
+    """Whether all configurations are listed, so that the exact probability of an energy that none has is 0."""
+    joint = hamiltonian.joint
+    return joint.n_tokens**joint.n_sites <= MAX_STATES
 
 
 def _listed(hamiltonian: AbstractHamiltonian, beta: float) -> tuple[Array, Array]:

@@ -190,6 +190,11 @@ def collapse(
     for curve in ordered:
         if curve.is_exact:
             raise ValueError(f"L = {curve.size:g} has no errors, and a collapse weighs each value by its error")
+        if curve.covariance is not None:
+            raise ValueError(
+                f"L = {curve.size:g} has a covariance of its temperatures, and a collapse takes errors to be "
+                f"independent: leave it out"
+            )
     allowance = allowance_of(correction, OF_HEIGHT)
     problem = _Problem(ordered, (critical_temperature, inverse_nu, exponent), allowance)
     theta, window = problem.begin(start)

@@ -117,8 +117,8 @@ def crossings(
     For quantities that do not depend on the size at T_c: the Binder cumulant, or the correlation length divided by L.
     Polynomials of low order are fitted to the points around each crossing, with several numbers of points and degrees,
     which count by how well they describe them (`latticear.scaling.averages`). Errors are those of a parametric
-    bootstrap over the data, whose errors are taken to be independent, and over the polynomials. All sizes are varied
-    together, so that the covariance of two crossings which share a size is known.
+    bootstrap over the data, with the covariance of a curve where it has one, and over the polynomials. All sizes are
+    varied together, so that the covariance of two crossings which share a size is known.
 
     A crossing of the sizes L and L' counts at `sqrt(L L')` in the extrapolation `T_c + a L^-e`, e = 1/nu + omega,
     because its amplitude then depends on L'/L in second order only. One crossing alone is not extrapolated; the error

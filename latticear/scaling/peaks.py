@@ -238,7 +238,10 @@ def _top(curve: Curve, weighed: LocalPolynomial, fit: LocalPolynomial, near: flo
     place = (left + right) / 2
     curvature = float(fit.at(place, derivative=2))
     response = np.stack([-fit.response(place, 1) / curvature, fit.response(place, 0)])  # of position and height
-    covariance = (response * curve.error[fit.points] ** 2) @ response.T
+    if curve.covariance is None:
+        covariance = (response * curve.error[fit.points] ** 2) @ response.T
+    else:
+        covariance = response @ curve.covariance[fit.points, fit.points] @ response.T
     values = np.array([place, float(fit.at(place))])
     n_parameters = weighed.degree + 1
     return _Top(weighed, Model(values, covariance, weighed.chi2, weighed.dof + n_parameters, n_parameters))

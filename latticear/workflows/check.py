@@ -129,7 +129,7 @@ def _checkpoint(folder: Path) -> Iterator[Checked]:
 
 def _scan(folder: Path) -> Iterator[Checked]:
     yield _json(folder / SETTINGS)
-    for file in sorted((folder / "points").glob("*.json")):
+    for file in sorted((folder / "points").rglob("*.json")):
         try:
             read_point(file)
         except (DamagedError, OSError) as error:
@@ -140,7 +140,7 @@ def _scan(folder: Path) -> Iterator[Checked]:
     for name in sorted({"table.h5", "table.csv", "scan.png"} | sums.files.keys()):
         if name in sums.files or (folder / name).exists():
             yield Checked(folder / name, missing_or_changed(folder / name, sums), name in sums.files)
-    for config in sorted(folder.glob("*/run.toml")) + sorted(folder.glob("*/*/run.toml")):
+    for config in sorted(folder.rglob("run.toml"), key=lambda config: (len(config.parts), config)):
         yield from _run(RunDirectory(config.parent))
 
 

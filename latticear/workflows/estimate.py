@@ -20,7 +20,7 @@ from latticear.data.statements import Temperatures, stated_temperatures
 from latticear.estimation.check import FEWEST, MOST, check_of_data
 from latticear.estimation.data_check import examine
 from latticear.estimation.estimates import Estimates, quiet
-from latticear.estimation.goals import Wanted
+from latticear.estimation.goals import Wanted, check_known
 from latticear.estimation.importance import reweight
 from latticear.estimation.judgement import has_weights, judge
 from latticear.estimation.measurement import measurements
@@ -136,7 +136,9 @@ def estimate_run(
     draws = run.target.settings(Asked(instance=instance), _temperatures(run, temperatures, data, dataset), model)
     check_memory(len(draws) * (n or 0), "samples", "give a smaller -n")
     first, aims = draws[0]
-    Request.of(observables, first.system)
+    request = Request.of(observables, first.system)
+    if wish is not None:
+        check_known(wish.goals, request.quantities)
     of_file: dict[float, Tensor] = {}
     if data is not None and processes.is_first:
         reading = run.config.reading | ({} if dataset is None else {"dataset": dataset})

@@ -5,26 +5,30 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from latticear.data.couplings import Instance, count_instances, couplings_for
+from latticear.data.couplings import Instance
 from latticear.estimation.disorder_average import disorder_average
 from latticear.estimation.estimates import Estimates, quiet
 from latticear.files import write_atomically
-from latticear.hamiltonians import EdwardsAnderson, EdwardsAndersonDisorder
-from latticear.lattice import Lattice
-from latticear.runs.config import RunConfig, stored_config
+from latticear.runs.config import stored_config
 from latticear.runs.directory import RunDirectory
 from latticear.workflows.estimate import estimate_run
-from latticear.workflows.instances import config_for_instance
+from latticear.workflows.instances import digest_of, instances_in
 from latticear.workflows.trained import Report, Say, step_of
 
-__all__ = ["InstanceEstimates", "averages_of_instances", "estimates_of_instances", "instances_of", "save_averages"]
+__all__ = [
+    "InstanceEstimates",
+    "averages_of_instances",
+    "estimates_of_instances",
+    "instances_of",
+    "rows_of_instances",
+    "save_averages",
+]
 
 AVERAGE, TABLE = "average.json", "table.csv"
 
@@ -56,26 +60,7 @@ def instances_of(text: str, path: Path) -> list[Instance]:
         ValueError: for numbers that the file does not have, or fewer than two.
         OSError: if the file cannot be read.
     """
-    name, numbers = text, ""
-    if not Path(text).exists() and (found := re.fullmatch(r"(.+):([\d,\-\s]+)", text)):
-        name, numbers = found.groups()
-    n = count_instances(name, stored_config(RunDirectory(path).config_path).target.space.shape)
-    chosen: list[int] = []
-    for part in numbers.split(",") if numbers else [f"0-{n - 1}"]:
-        ends = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
-        if ends is None:
-            raise ValueError(f"--instances must be FILE, FILE:0-9 or FILE:0,3,5, got {text!r}")
-        chosen += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
-    chosen = list(dict.fromkeys(chosen))
-    wrong = [k for k in chosen if k >= n]
-    if wrong:
-        raise ValueError(f"{name} holds instances 0..{n - 1}, got {wrong[0]} in {text!r}")
-    if len(chosen) < 2:
-        raise ValueError(
-            f"--instances averages over instances and needs two or more, got {len(chosen)} in {text!r}: use --instance "
-            f"FILE --index K for a single one"
-        )
-    return [Instance(Path(name), k) for k in chosen]
+    return instances_in(text, stored_config(RunDirectory(path).config_path).target.space.shape)
 
 
 def estimates_of_instances(
@@ -109,7 +94,7 @@ def estimates_of_instances(
     run = RunDirectory(path)
     config, folder = stored_config(run.config_path), run.instances
     for k, instance in enumerate(instances):
-        digest, own = _digest(config, instance), seed + instance.number
+        digest, own = digest_of(config, instance), seed + instance.number
         name = f"{folder.name}/{digest}.json"
         asked = {"seed": own, "checkpoint": step_of(path), "observables": sorted(observables), "asked_method": method}
         stored = run.readable_json(name)
@@ -154,11 +139,15 @@ def save_averages(path: Path, average: Estimates, found: Sequence[InstanceEstima
 
 def content_of(average: Estimates, found: Sequence[InstanceEstimates]) -> dict[str, Any]:
     """The averages with the values and errors of each instance as JSON values."""
-    rows = [
+    return average.to_dict() | {"instances": rows_of_instances(found)}
+
+
+def rows_of_instances(found: Sequence[InstanceEstimates]) -> list[dict[str, Any]]:
+    """The number, the digest, values and errors, and the verdict of each instance as JSON values."""
+    return [
         {"index": each.instance.number, "digest": each.digest, **_scalars(each), "verdict": str(each.estimates.verdict)}
         for each in found
     ]
-    return average.to_dict() | {"instances": rows}
 
 
 def table_of(found: Sequence[InstanceEstimates]) -> bytes:
@@ -180,17 +169,3 @@ def _scalars(each: InstanceEstimates) -> dict[str, Any]:
         if np.ndim(estimate.value) == 0 and math.isfinite(float(estimate.value)):
             numbers |= {name: float(estimate.value), f"{name}_error": float(estimate.error)}
     return numbers
-
-
-def _digest(config: RunConfig, instance: Instance) -> str:
-    """The digest of the couplings of an instance, in the layout of the system of a run."""
-    if config.target.only is not None:
-        couplings = config_for_instance(config, instance).couplings
-    elif isinstance(config.target.space, EdwardsAndersonDisorder):
-        shape = config.target.space.shape
-        couplings = couplings_for(EdwardsAnderson.name, instance.path, Lattice(shape), instance.number)
-    else:
-        couplings = None
-    if couplings is None:
-        raise ValueError("--instances is for a run of a tensor network, or one for a disorder: leave it out")
-    return couplings.digest

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
-from latticear.data.couplings import TAKE_A_FILE, Instance, couplings_for
+from latticear.data.couplings import TAKE_A_FILE, Instance, count_instances, couplings_for
 from latticear.hamiltonians import EdwardsAnderson, EdwardsAndersonDisorder, PairHamiltonian
 from latticear.lattice import Lattice
 from latticear.models import TensorNetwork
@@ -15,7 +16,74 @@ from latticear.runs.config import RunConfig, build_model, parse_config, to_toml
 from latticear.runs.trees import DIGEST, Tree
 from latticear.workflows.trained import Trained
 
-__all__ = ["config_for_instance", "fine_tuned", "is_for_any", "run_for_instance"]
+__all__ = [
+    "config_for_instance",
+    "digest_of",
+    "file_and_numbers",
+    "fine_tuned",
+    "instances_in",
+    "is_for_any",
+    "run_for_instance",
+]
+
+
+def file_and_numbers(text: str) -> tuple[Path, str]:
+    """The file and the numbers that `FILE`, `FILE:0-9` or `FILE:0,3,5` name; no numbers stand for all."""
+    if not Path(text).exists() and (found := re.fullmatch(r"(.+):([\d,\-\s]+)", text)):
+        return Path(found[1]), found[2]
+    return Path(text), ""
+
+
+ALONE = "use --instance FILE --index K for a single one"
+"""What to do with one instance of a run."""
+
+
+def instances_in(text: str, shape: tuple[int, int], alone: str = ALONE) -> list[Instance]:
+    """The instances that `FILE`, `FILE:0-9` or `FILE:0,3,5` names.
+
+    Args:
+        text: the name of a file, perhaps with a colon and numbers, counted from 0.
+        shape: (H, W) of the lattice.
+        alone: what a message says to do with a single instance.
+
+    Raises:
+        ValueError: for numbers that the file does not have, or fewer than two.
+        OSError: if the file cannot be read.
+    """
+    path, numbers = file_and_numbers(text)
+    n = count_instances(path, shape)
+    chosen: list[int] = []
+    for part in numbers.split(",") if numbers else [f"0-{n - 1}"]:
+        ends = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        if ends is None:
+            raise ValueError(f"--instances must be FILE, FILE:0-9 or FILE:0,3,5, got {text!r}")
+        chosen += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
+    chosen = list(dict.fromkeys(chosen))
+    wrong = [k for k in chosen if k >= n]
+    if wrong:
+        raise ValueError(f"{path} holds instances 0..{n - 1}, got {wrong[0]} in {text!r}")
+    if len(chosen) < 2:
+        raise ValueError(
+            f"--instances averages over instances and needs two or more, got {len(chosen)} in {text!r}: {alone}"
+        )
+    return [Instance(path, k) for k in chosen]
+
+
+def digest_of(config: RunConfig, instance: Instance) -> str:
+    """The digest of the couplings of an instance, in the layout of the system of a run.
+
+    Raises:
+        ValueError: if the file does not fit the system, or the run is for something else than couplings.
+        OSError: if the file cannot be read.
+    """
+    if isinstance(config.target.space, EdwardsAndersonDisorder):
+        shape = config.target.space.shape
+        return couplings_for(EdwardsAnderson.name, instance.path, Lattice(shape), instance.number).digest
+    if config.target.only is None:
+        raise ValueError("--instances is for a run of a tensor network, or one for a disorder: leave it out")
+    couplings = config_for_instance(config, instance).couplings
+    assert couplings is not None
+    return couplings.digest
 
 
 def run_for_instance(run: Trained, instance: Instance | None) -> Trained:

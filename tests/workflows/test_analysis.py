@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 from support.verbs import invoke, refusal, succeed
 
@@ -16,6 +17,7 @@ from latticear.exact.result import QUANTITIES
 from latticear.workflows.analysis.figures import _draw_collapses
 from latticear.workflows.analysis.run import analyse_scan
 from latticear.workflows.analysis.table import analysis_table
+from latticear.workflows.scan.averages import average_at
 from latticear.workflows.scan.plan import plan_scan
 from latticear.workflows.scan.records import write_record
 from latticear.workflows.scan.refined import all_points, choose_round, read_refinement, want
@@ -219,3 +221,72 @@ def test_the_collapse_is_drawn_where_it_was_fitted(scan):
     y = master.get_ydata()
     assert y.max() < 1
     assert y.min() > 0
+
+
+def make_glasses(out, folder, n=12, seed=0):
+    """A scan over instances whose overlaps cross at T = 1, each instance higher or lower at all temperatures alike."""
+    rng = np.random.default_rng(seed)
+    files = []
+    for size in (4, 8):
+        files.append(str(folder / f"g{size}.npy"))
+        np.save(files[-1], la.EdwardsAndersonDisorder((size, size), seed=size).draw(n).numpy())
+    values = {"hamiltonian": {"name": "edwards_anderson"}}
+    grid = np.linspace(0.7, 1.3, 7).tolist()
+    options = {"temperatures": grid, "shapes": [(4, 4), (8, 8)], "n": N, "instances": files}
+    plan = plan_scan(out, None, ["model.name=tensor_network", "model.bond_dimension=4"], values, **options)
+    open_scan(plan, resume=False)
+    shift = rng.normal(0, 0.02, (2, n))
+    for point in plan.points:
+        size, k = point.shape[0], point.instance.number
+        x = (1 - point.temperature) * size
+        second = 0.25 + 0.01 * x + shift[size // 8, k] / 2 + 1e-4 * rng.standard_normal()
+        found = dict.fromkeys(QUANTITIES, 0.5)
+        found |= {"overlap_squared": second, "overlap_fourth": 2 * second * 0.25}
+        found |= {
+            "overlap_binder_cumulant": 0.5,
+            "glass_susceptibility_k": 1.0,
+            "glass_correlation_length": size * second,
+        }
+        found |= {"glass_susceptibility": 1 + second**2}
+        entries = {name: Estimate(value, 1e-4, n=N, ess=1.0) for name, value in found.items()}
+        estimates = Estimates(entries, temperature=point.temperature, n=N, diagnostics={"ess": 0.9})
+        content = {"shape": list(point.shape), "temperature": point.temperature, "steps": 0, "seconds": 0.0}
+        write_record(point.record, content | {"estimates": estimates.to_dict(), "monte_carlo": None})
+        average_at(plan, point)
+    return plan, shift
+
+
+def test_overlaps_averaged_over_instances_cross_with_the_error_of_their_spread(tmp_path):
+    """The instances are the same at all temperatures, so that many temperatures do not make the error smaller."""
+    plan, shift = make_glasses(tmp_path / "s", tmp_path)
+    found = analyse_scan(plan.out)
+    length = found.crossings["glass_correlation_length_per_size"].crossings[0]
+    mean, spread = shift.mean(1) / 2, shift.std(1, ddof=1) / 2 / 12**0.5
+    exact = 1 + (mean[1] - mean[0]) / (0.01 * 4)
+    assert length.temperature == pytest.approx(exact, abs=0.02)
+    assert length.error == pytest.approx(math.hypot(*spread) / (0.01 * 4), rel=0.15)
+    binder = found.crossings["overlap_binder_cumulant"].crossings[0]
+    assert abs(binder.temperature - exact) < 0.05
+    assert binder.error > 0.7 * length.error
+    assert found.collapses == found.thermodynamics == {}
+    text = succeed("analyse", plan.out)
+    assert "T of glass_correlation_length_per_size, crossing of 4 and 8" in text
+    assert "averages over the same instances at all temperatures: no collapses and no curves over T" in text
+    assert "From 14 points by latticear analyse." in (plan.out / "report.html").read_text()
+
+
+def test_couplings_of_a_file_do_not_hinder_an_analysis(tmp_path):
+    np.save(tmp_path / "g.npy", la.EdwardsAndersonDisorder((3, 3), seed=1).draw(1)[0].numpy())
+    words = [
+        "scan",
+        "--hamiltonian",
+        "edwards_anderson",
+        "--size",
+        "3",
+        "--set",
+        f"hamiltonian.couplings={tmp_path}/g.npy",
+    ]
+    words += ["--model", "tensor_network", "--set", "model.bond_dimension=4", "--temperature", "1:2.5:4", "-n", "100"]
+    succeed(*words, "--out", tmp_path / "s")
+    found = analyse_scan(tmp_path / "s")
+    assert torch.equal(found.scan.system.maps, torch.from_numpy(np.load(tmp_path / "g.npy")))

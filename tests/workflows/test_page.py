@@ -17,7 +17,7 @@ from latticear.workflows import describe, estimate_run, likelihood_run, report, 
 from latticear.workflows.page.diagnostics import diagnostics_of, overall
 from latticear.workflows.page.run import run_page
 from latticear.workflows.report import report_run
-from latticear.workflows.scan.run import report_scan
+from latticear.workflows.scan.report import report_scan
 
 NAME = 'a <b>bold</b> & "quoted" run'
 

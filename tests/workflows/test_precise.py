@@ -60,6 +60,20 @@ def test_an_estimate_goes_on_from_what_is_kept(copy, monkeypatch):
         estimated(copy, {"log_z": 1.0}, n=5000)
 
 
+def test_a_wrong_name_is_refused_before_what_is_kept_is_read(copy, tmp_path):
+    estimated(copy, {"log_z": 1.0}, n=2000)
+    (kept,) = (copy / "measured").iterdir()
+    kept.write_bytes(b"damaged")
+    for name, hint in (
+        ("enrgy_per_site", "did you mean 'energy_per_site'"),
+        ("overlap_squared", "there are free_energy"),
+    ):
+        with pytest.raises(ValueError, match=f"there is no estimate '{name}' whose error could be asked for; {hint}"):
+            estimated(copy, {name: 1.0}, n=2000)
+    with pytest.raises(ValueError, match="is damaged"):
+        estimated(copy, {"correlation[1]": 1.0}, n=2000)
+
+
 def test_another_method_or_observable_is_no_continuation_of_what_is_kept(copy):
     said = []
     estimated(copy, {"log_z": 1.0}, n=2000, observables=["structure_factor"])

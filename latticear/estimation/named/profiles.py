@@ -12,6 +12,7 @@ from latticear.estimation.estimates import Estimates
 from latticear.estimation.named.distributions import ENERGY, MAGNETIZATION, AbstractHistogram, Axis, bin_by_bin
 from latticear.estimation.quantity import Estimate
 from latticear.estimation.replicates import jackknife_error
+from latticear.exact.energies import is_listed
 from latticear.hamiltonians import AbstractHamiltonian
 
 __all__ = ["EnergyProfile", "MagnetizationProfile"]
@@ -42,7 +43,7 @@ class MagnetizationProfile(AbstractHistogram):
         profile = _Profile(estimates, self.histogram, bins.labels(self.axis.label))
         profile.add(self.quantities[0], -temperature)
         profile.add(self.quantities[1], -temperature, of_z=True)
-        profile.remark(self.name)
+        profile.remark(self.name, 0.0)
 
 
 class EnergyProfile(AbstractHistogram):
@@ -65,7 +66,7 @@ class EnergyProfile(AbstractHistogram):
         profile = _Profile(estimates, self.histogram, bins.labels(self.axis.label))
         profile.add(self.quantities[0], -temperature)
         profile.add(self.quantities[1], 1.0, of_z=True, shift=bins.centres / temperature)
-        profile.remark(self.name)
+        profile.remark(self.name, 0.0 if is_listed(hamiltonian) else RESOLVED)
 
 
 class _Profile:
@@ -122,9 +123,16 @@ class _Profile:
             known = np.where(p > RESOLVED, factor * (np.log(p) + log_z) + shift, np.nan)
             return known, np.where(p > RESOLVED, abs(factor) * np.sqrt((1 - p) / p), np.nan)
 
-    def remark(self, name: str) -> None:
-        """Say how many bins are nan."""
-        missing = int((~self._defined).sum())
+    def remark(self, name: str, least: float) -> None:
+        """Say how many bins are nan, of those that configurations can be in, as far as that is known.
+
+        Args:
+            name: of the profile.
+            least: exact probability above which a bin is known to be one of them.
+        """
+        exact = self._histogram.exact
+        occupied = np.ones(len(self._p), dtype=bool) if exact is None else (np.asarray(exact) > least) | (self._p > 0)
+        missing = int((occupied & ~self._defined).sum())
         if missing:
-            text = f"{name}: {missing} of {len(self._p)} bins are nan, as too few configurations are in them"
+            text = f"{name}: {missing} of {occupied.sum()} bins are nan, as too few configurations are in them"
             self._estimates.remarks = tuple(dict.fromkeys((*self._estimates.remarks, text)))

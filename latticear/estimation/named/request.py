@@ -17,10 +17,13 @@ from latticear.hamiltonians import AbstractHamiltonian, check_is_hamiltonian
 from latticear.lattice import configuration_size
 from latticear.samples import Samples
 
-__all__ = ["Observable", "Observables", "Request", "check_names"]
+__all__ = ["CORRELATION", "Observable", "Observables", "Request", "check_names"]
 
 Observable = Callable[[Tensor], Tensor]
 """A function of a user: `fn(spins)` maps float64 `(B, H, W)`, or `(B, C, H, W)`, to `(B,)` or `(B, k)`."""
+
+CORRELATION = "correlation"
+"""Name of the correlation function, which is always measured."""
 
 RESERVED = {
     *("temperature", "n", "method", "verdict", "reasons", "reliable", "warnings", "remarks", "diagnostics"),
@@ -84,6 +87,12 @@ class Request:
         return sum(values.numel() for measured in found for values in measured.values())
 
     @property
+    def quantities(self) -> list[str]:
+        """Names of all estimates that there may be, without the diagnostics; a method may give some of them only."""
+        named = [name for each in self.named.values() for name in each.quantities]
+        return list(dict.fromkeys([*QUANTITIES, CORRELATION, *self.own, *named]))
+
+    @property
     def at_any_temperature(self) -> list[AbstractObservable]:
         """The named observables whose values do not depend on the temperature."""
         return [each for each in self.named.values() if not each.of_temperature]
@@ -140,7 +149,7 @@ def _check_own(name: Any, fn: Any) -> None:
     """Check that an observable is a function with a name of its own."""
     if not isinstance(name, str):
         raise ValueError(f"the name of an observable must be text, got {described(name)}")
-    if name in {*QUANTITIES, "ess", "pareto_k", "forward_ess", "correlation"}:
+    if name in {*QUANTITIES, "ess", "pareto_k", "forward_ess", CORRELATION}:
         raise ValueError(f"observable {name!r} has the name of a built-in quantity; give it another name")
     if name in RESERVED:
         raise ValueError(f"observable {name!r} has the name of another key of estimates.json; give it another name")

@@ -21,15 +21,19 @@ from latticear.hamiltonians import AbstractHamiltonian
 from latticear.plotting import AXES, EXACT, LABELS, MODEL, Drawing, draw_figures
 from latticear.scaling import Collapse, Crossings, Curve, Limit, Peaks
 from latticear.workflows.analysis.run import Analysis
-from latticear.workflows.scan.plan import size_name
-from latticear.workflows.scan.run import ANALYSED
+from latticear.workflows.scan.point import size_name
+from latticear.workflows.scan.report import ANALYSED
 
 __all__ = ["analysis_figures"]
 
 N_LINE = 201
 """Number of points of a drawn curve."""
 
-FURTHER = {"correlation_length_per_size": r"correlation length $\xi / L$"}
+FURTHER = {
+    "correlation_length_per_size": r"correlation length $\xi / L$",
+    "overlap_binder_cumulant": "Binder cumulant of the overlap",
+    "glass_correlation_length_per_size": r"spin-glass correlation length $\xi / L$",
+}
 """Axis labels of what is not drawn for every scan."""
 
 

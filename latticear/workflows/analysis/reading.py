@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from latticear.arrays import Array
 from latticear.hamiltonians import AbstractHamiltonian
-from latticear.runs.config import parse_config
+from latticear.runs.config import parse_config, stored_config
+from latticear.runs.trees import DIGEST
 from latticear.scaling import Curve
-from latticear.workflows.scan.plan import size_name
+from latticear.workflows.scan.point import size_name
 from latticear.workflows.scan.records import fault_of, read_point, stored_settings
 from latticear.workflows.scan.refined import read_refinement
 from latticear.workflows.words import verdict_of
@@ -19,6 +23,9 @@ __all__ = ["LEAST_POINTS", "LeftOut", "Scan", "read_scan"]
 
 LEAST_POINTS = 4
 """Number of temperatures that a size needs."""
+
+DIVIDED = {"glass_correlation_length_per_size": "glass_correlation_length"}
+"""Quantities that are others divided by the extent L."""
 
 Tree = Mapping[str, Any]
 
@@ -52,6 +59,7 @@ class Scan(NamedTuple):
         points: the results of its finished points, `scan_run` describes them.
         n_planned: number of points of the finished scan.
         untrusted: points, by (size, temperature), whose values are not trusted, with the reason.
+        over_instances: whether the points are averages over instances, the same ones at all temperatures of a size.
     """
 
     folder: Path
@@ -59,6 +67,7 @@ class Scan(NamedTuple):
     points: Sequence[Tree]
     n_planned: int
     untrusted: dict[tuple[str, float], str]
+    over_instances: bool = False
 
     @property
     def system(self) -> AbstractHamiltonian:
@@ -72,7 +81,7 @@ class Scan(NamedTuple):
 
     def has(self, quantity: str) -> bool:
         """Whether the quantity was measured at any point."""
-        return any(quantity in point["estimates"] for point in self.points)
+        return any(DIVIDED.get(quantity, quantity) in point["estimates"] for point in self.points)
 
     def left_out(self, include_untrusted: bool) -> list[LeftOut]:
         """Points that are left out because they are not trusted."""
@@ -86,23 +95,18 @@ class Scan(NamedTuple):
         A size is its height, in which all lengths of the analysis are measured.
         """
         out: list[LeftOut] = []
-        values: dict[str, list[tuple[float, float, float]]] = {size: [] for size in self.sizes}
-        lengths = {_size(point): float(point["shape"][0]) for point in self.points}
+        taken: dict[str, list[Tree]] = {size: [] for size in self.sizes}
         for point in self.points:
             size, t = _size(point), float(point["temperature"])
             if (size, t) in self.untrusted and not include_untrusted:
                 continue
-            entry = point["estimates"].get(quantity) or {}
+            entry = point["estimates"].get(DIVIDED.get(quantity, quantity)) or {}
             why = _fault(entry, include_untrusted)
             if why:
                 out.append(LeftOut(size, t, quantity, why))
             else:
-                values[size].append((t, float(entry["value"]), float(entry["error"])))
-        curves = []
-        for size, rows in values.items():
-            if len(rows) >= LEAST_POINTS:
-                curves.append(Curve(lengths[size], *zip(*rows, strict=True)))
-        return curves, out
+                taken[size].append(point)
+        return [_curve(quantity, points) for points in taken.values() if len(points) >= LEAST_POINTS], out
 
 
 def read_scan(folder: Path) -> Scan:
@@ -132,13 +136,42 @@ def read_scan(folder: Path) -> Scan:
     shapes = [tuple(point["shape"]) for point in points]
     if len({height * shapes[0][1] == width * shapes[0][0] for height, width in shapes}) > 1:
         raise ValueError(f"{folder}: all sizes must have the same ratio of height to width, got {', '.join(planned)}")
-    systems = {size: parse_config(settings["configs"][size]).target.system for size in planned}
+    systems = {size: _system(folder, size, settings["configs"][size]) for size in planned}
     untrusted = {}
     for point in points:
         verdict = verdict_of(point["estimates"])
         if not verdict.reliable:
             untrusted[_size(point), float(point["temperature"])] = "; ".join(verdict.reasons)
-    return Scan(folder, systems, points, len(planned) * len(temperatures), untrusted)
+    n_planned, over_instances = len(planned) * len(temperatures), bool(settings.get("instances"))
+    return Scan(folder, systems, points, n_planned, untrusted, over_instances)
+
+
+def _system(folder: Path, size: str, config: dict[str, Any]) -> AbstractHamiltonian:
+    """The system of a size; one that has couplings of a file is read from one of its runs."""
+    if DIGEST in config["hamiltonian"]:
+        return stored_config(next((folder / size).rglob("run.toml"))).target.system
+    space: Any = parse_config(config).target.space
+    return space  # for a network for all instances, the disorder of which they are
+
+
+def _curve(quantity: str, points: Sequence[Tree]) -> Curve:
+    """The curve of one size, with the covariance of averages over the same instances."""
+    name = DIVIDED.get(quantity, quantity)
+    shape, unit = points[0]["shape"], 1.0
+    if quantity in DIVIDED:
+        unit = max(shape)
+    value, error = (np.array([point["estimates"][name][key] for point in points]) / unit for key in ("value", "error"))
+    return Curve(shape[0], [point["temperature"] for point in points], value, error, _covariance(name, points, unit))
+
+
+def _covariance(name: str, points: Sequence[Tree], unit: float) -> Array | None:
+    """The covariance of averages, by a jackknife over the instances that they share; None for one system."""
+    instances = [[row["digest"] for row in point.get("instances", ())] for point in points]
+    if not instances[0] or any(each != instances[0] for each in instances):
+        return None
+    left = np.array([point["without"][name] for point in points], dtype=np.float64) / unit
+    n = left.shape[1]
+    return np.atleast_2d(np.cov(left)) * (n - 1) ** 2 / n
 
 
 def _fault(entry: Tree, include_untrusted: bool) -> str:

@@ -25,11 +25,16 @@ from latticear.scaling import (
     thermodynamics,
 )
 from latticear.workflows.analysis.reading import LEAST_POINTS, LeftOut, Scan, read_scan
-from latticear.workflows.scan.plan import size_name
+from latticear.workflows.scan.point import size_name
 
 __all__ = ["ANALYSED", "DEFAULT", "Analysis", "analyse_scan"]
 
 Result = TypeVar("Result")
+
+SAME_INSTANCES = (
+    "averages over the same instances at all temperatures: no collapses and no curves over T, whose errors would take "
+    "the temperatures to be independent"
+)
 
 
 class Way(NamedTuple):
@@ -57,6 +62,8 @@ ANALYSED = {
     "susceptibility": Way(False, True, True, "gamma_over_nu", 1),
     "heat_capacity_per_site": Way(False, False, True, "alpha_over_nu", 1),
     "correlation_length_per_size": Way(True, True, False, "", 0),
+    "overlap_binder_cumulant": Way(True, True, False, "", 0),
+    "glass_correlation_length_per_size": Way(True, True, False, "", 0),
 }
 """The quantities that can be analysed."""
 
@@ -66,8 +73,14 @@ DEFAULT = (
     "abs_magnetization",
     "susceptibility",
     "heat_capacity_per_site",
+    "overlap_binder_cumulant",
+    "glass_correlation_length_per_size",
 )
 """Those that are, if none is named and the scan has them."""
+
+
+MEASURED_BY = {"overlap_binder_cumulant": "overlap", "glass_correlation_length_per_size": "overlap"}
+"""The observables that give quantities of another name."""
 
 
 @dataclass
@@ -131,14 +144,16 @@ def analyse_scan(folder: Path, quantity: str | None = None, *, include_untrusted
     scan = read_scan(folder)
     analysis = Analysis(scan, known_critical_point(scan.system), left_out=scan.left_out(include_untrusted))
     if quantity is not None and not scan.has(quantity):
-        raise ValueError(f"{folder} has no {quantity}: latticear scan --observable {quantity} measures it")
+        raise ValueError(
+            f"{folder} has no {quantity}: latticear scan --observable {MEASURED_BY.get(quantity, quantity)} measures it"
+        )
     for name in filter(scan.has, DEFAULT) if quantity is None else (quantity,):
         curves, left_out = scan.curves(name, include_untrusted)
         analysis.left_out += left_out
         if len(curves) >= min(2, len(scan.sizes)):
             analysis.curves[name] = curves
             _analyse(analysis, name, curves)
-    if quantity is None:
+    if quantity is None and not scan.over_instances:
         _add_thermodynamics(analysis, include_untrusted)
     if not analysis.curves:
         raise ValueError(
@@ -162,7 +177,8 @@ def _analyse(analysis: Analysis, name: str, curves: list[Curve]) -> None:
     low, high = max(c.temperature[0] for c in curves), min(c.temperature[-1] for c in curves)
     start = start if start is not None and low <= start <= high else None
     exponent = 0.0 if way.crosses else None
-    if way.collapses and (found := _tried(analysis, name, lambda: collapse(curves, exponent=exponent, start=start))):
+    collapses = way.collapses and not analysis.scan.over_instances
+    if collapses and (found := _tried(analysis, name, lambda: collapse(curves, exponent=exponent, start=start))):
         analysis.collapses[name] = found
     if way.has_peak and (tops := _tried(analysis, name, lambda: peaks(curves))):
         analysis.peaks[name] = tops

@@ -10,7 +10,7 @@ from latticear.estimation.numbers import with_error
 from latticear.scaling import Collapse, CriticalPoint, Peaks
 from latticear.scaling.corrections import OF_HEIGHT
 from latticear.tables import Table
-from latticear.workflows.analysis.run import ANALYSED, Analysis
+from latticear.workflows.analysis.run import ANALYSED, SAME_INSTANCES, Analysis
 
 __all__ = ["analysis_table"]
 
@@ -50,6 +50,8 @@ def analysis_table(analysis: Analysis) -> Table:
             f"errors contain corrections to scaling of {OF_HEIGHT:.0%} at the smallest size, as far as the data allow "
             f"them; analysis.json has their part"
         )
+    if scan.over_instances:
+        notes.append(SAME_INSTANCES)
     if len(scan.sizes) == 1:
         notes.append("one size: T_c and exponents need two or more")
     notes += [f"left out: {entry}" for entry in analysis.left_out[:MOST_LINES]]

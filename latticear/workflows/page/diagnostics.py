@@ -62,11 +62,15 @@ def diagnostics_of(estimates: Tree) -> list[Diagnostic]:
 
 
 def deviation_of(entry: Tree) -> float | None:
-    """(value - exact) / error of one quantity, as `Estimate.deviation`; None without an exact value."""
+    """(value - exact) / error of one quantity, as `Estimate.deviation`; None without an exact value.
+
+    The exact value of an average over instances is that of these very instances, so that their spread is no part of the
+    deviation.
+    """
     if entry.get("exact") is None:
         return None
     known = {"exact": entry["exact"], "exact_error": entry.get("exact_error")}
-    deviation = Estimate(entry["value"], entry["error"], n=1, ess=1.0, **known).deviation
+    deviation = Estimate(entry["value"], entry.get("thermal_error", entry["error"]), n=1, ess=1.0, **known).deviation
     return None if deviation is None else float(deviation)
 
 

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from latticear.hamiltonians import EdwardsAndersonDisorder
 from latticear.workflows import words
 from latticear.workflows.line_a_minute import duration
 from latticear.workflows.page import html
 from latticear.workflows.page.diagnostics import overall, reasons_of
 from latticear.workflows.page.run import banner_of, footer
 from latticear.workflows.page.tables import points_table
+from latticear.workflows.scan.averages_table import averages_table
+from latticear.workflows.scan.table import label_of, row_of
 
 __all__ = ["scan_page"]
 
@@ -58,7 +61,8 @@ def scan_page(
         f"{name[0].upper()}{name[1:]} {', '.join(sizes)}: a scan from T = {temperatures[0]:g} to {temperatures[-1]:g}"
     )
     total = len(sizes) * len(temperatures)
-    lead = f"{len(points)} of {total} points, {_drawn(settings)}, in {path}."
+    noun = "averages over instances" if "instances" in settings else "points"
+    lead = f"{len(points)} of {total} {noun}, {_drawn(settings)}, in {path}."
     estimates = [point["estimates"] for point in points]
     parts = [
         html.element("h1", html.escape(title)),
@@ -67,9 +71,10 @@ def scan_page(
         html.section("What was trained", html.definitions(_facts(settings, points))),
         html.section("Figure", html.figures([(figure, CAPTION, "wide")]) if figure else ""),
         html.section("Finite-size scaling and thermodynamics", *_analysis(analysis, note)),
+        html.section("Averages over instances", *_averages(settings, points)),
         html.section("Points", _table(points)),
         html.section("Can these be trusted?", *_distrusted(points)),
-        html.section("What to do next", *_commands(path, len(points) < total)),
+        html.section("What to do next", *_commands(path, len(points) < total, _run_of_a_point(settings))),
         footer(),
     ]
     return html.document(title, parts)
@@ -90,14 +95,19 @@ def _analysis(figures: Sequence[Path], note: str) -> list[str]:
 
 def _facts(settings: Tree, points: Sequence[Tree]) -> list[tuple[str, str]]:
     config = next(iter(settings["configs"].values()))
-    training = config["training"]
+    training, instances = config["training"], settings.get("instances", {})
     trained = {(tuple(p["shape"]), p["temperature"]): p["seconds"] for p in points}
     is_range = words.temperature(config).count(" to ") == 1
     if is_range:  # one network for all points of a size
         trained = {shape: seconds for (shape, _), seconds in trained.items()}
     return [
-        ("system", words.system(config, sized=False)),
+        ("system", words.system(_of_files(config) if instances else config, sized=False)),
         ("sizes", ", ".join(settings["sizes"])),
+        *(
+            [("instances", ", ".join(f"{len(some)} of {size}" for size, some in instances.items()))]
+            if instances
+            else []
+        ),
         ("temperatures", ", ".join(f"{t:g}" for t in settings["temperatures"])),
         ("network", words.network(config["model"]) + (", one for all temperatures of a size" if is_range else "")),
         ("objective", training["objective"]),
@@ -110,6 +120,24 @@ def _facts(settings: Tree, points: Sequence[Tree]) -> list[tuple[str, str]]:
         ("seed", str(config["seed"])),
         ("training time", f"{duration(sum(trained.values()))} in all"),
     ]
+
+
+def _of_files(config: Tree) -> Tree:
+    """The config of a scan over instances without what would draw couplings at random."""
+    section = {key: value for key, value in config["hamiltonian"].items() if key not in ("distribution", "seed")}
+    return {**config, "hamiltonian": section}
+
+
+def _averages(settings: Tree, points: Sequence[Tree]) -> list[str]:
+    """What is averaged over instances, with both errors."""
+    if "instances" not in settings or not points:
+        return []
+    table = averages_table(
+        [{"size": label_of(p["shape"]), "temperature": p["temperature"], **row_of(p)} for p in points]
+    )
+    columns = [html.Column(heading, "number") for heading in table.headings]
+    notes = [html.element("p", html.escape(note)) for note in table.notes]
+    return [html.table(columns, [list(map(html.escape, row)) for row in table.rows]), *notes]
 
 
 def _table(points: Sequence[Tree]) -> str:
@@ -132,11 +160,18 @@ def _place(point: Tree) -> str:
     return f"{'x'.join(map(str, point['shape']))}, T = {point['temperature']:g}"
 
 
-def _commands(path: Path, is_unfinished: bool) -> list[str]:
+def _run_of_a_point(settings: Tree) -> str:
+    """Where the run of a point is, with capitals for what depends on the point."""
+    config = next(iter(settings["configs"].values()))
+    has_own = "instances" in settings and config["hamiltonian"]["name"] != EdwardsAndersonDisorder.name
+    return "SIZE/instance-K/T..." if has_own else "SIZE/T..."
+
+
+def _commands(path: Path, is_unfinished: bool, run: str) -> list[str]:
     opened = f"python -c \"import xarray; print(xarray.open_dataset('{path}/table.h5'))\""
     lines = [
         ("All quantities of all points in Python; table.csv has the same for a spreadsheet:", opened),
-        ("The page of one point, with its own figures:", f"latticear report {path}/SIZE/T..."),
+        ("The page of one point, with its own figures:", f"latticear report {path}/{run}"),
         ("Critical temperature, exponents and thermodynamics, also on this page:", f"latticear analyse {path}"),
         ("This page again:", f"latticear report {path}"),
     ]

@@ -118,4 +118,5 @@ def fault_of(entry: Mapping[str, Any]) -> str:
 
 def write_record(path: Path, content: Tree) -> None:
     """Write a JSON object to a file, which is complete whenever it exists."""
+    path.parent.mkdir(exist_ok=True)
     write_atomically(path, json_bytes(content))

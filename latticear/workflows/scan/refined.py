@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from latticear.runs.trees import Tree
 from latticear.scaling import Curve, Feature, features_of, next_temperatures
-from latticear.workflows.scan.plan import Plan, Point, Shape, refined_point
+from latticear.workflows.scan.plan import Plan, refined_point
+from latticear.workflows.scan.point import Point, Shape
 from latticear.workflows.scan.records import fault_of, read_point, read_record, write_record
 from latticear.workflows.words import verdict_of
 
@@ -90,6 +91,11 @@ def check_number(plan: Plan, number: int) -> None:
     temperatures = plan.settings["temperatures"]
     if not 1 <= number <= MOST:
         raise ValueError(f"--refine must be from 1 to {MOST}, the number of further temperatures, got {number}")
+    if plan.instances.by_size:
+        raise ValueError(
+            "--refine chooses temperatures from the results of one system of each size: leave it out with --instances, "
+            "and give more temperatures"
+        )
     if len(temperatures) < 2:
         raise ValueError(
             f"--refine puts temperatures between others, and the grid has T = {temperatures[0]:g} alone: give "

@@ -6,6 +6,12 @@
         refined.json                  further temperatures, chosen from the results of the grid (`scan.refined`)
         table.h5  table.csv  scan.png  SHA256SUMS  report.html   written when all points are finished
 
+A scan over instances has besides them
+
+    OUT/8x8/instance-3/T0.5/          run directory of a point, but for a network for all instances
+        points/8x8-T0.5/              results of the instances, `scan.averages`; those beside it are averages over them
+        instances.csv                 the table of the instances
+
 Several processes communicate through this folder alone: each process works on its share of the chains, and one that
 finds all points finished chooses further temperatures, or writes the table.
 """
@@ -35,16 +41,20 @@ from latticear.runs.config import resolve_device
 from latticear.runs.directory import RunDirectory, write_atomically
 from latticear.runs.trees import Tree, differences
 from latticear.workflows.estimate import estimate_run, save_estimates
-from latticear.workflows.page.scan import scan_page
-from latticear.workflows.scan.figure import scan_figure
-from latticear.workflows.scan.plan import Plan, Point, Share, size_name
-from latticear.workflows.scan.records import SETTINGS, read_point, read_record, stored_settings, write_record
+from latticear.workflows.scan.averages import average_at
+from latticear.workflows.scan.figure import figure_size, scan_figure
+from latticear.workflows.scan.instance_table import instance_table_of
+from latticear.workflows.scan.instances import check_further, without_instances
+from latticear.workflows.scan.plan import Plan, Share
+from latticear.workflows.scan.point import Point, size_name
+from latticear.workflows.scan.records import SETTINGS, read_point, stored_settings, write_record
 from latticear.workflows.scan.refined import all_points, check_number, choose_round, read_refinement, want
+from latticear.workflows.scan.report import FIGURE, report_scan
 from latticear.workflows.scan.table import ScanTable, table_of
 from latticear.workflows.train import train_run
 from latticear.workflows.trained import Report, Say
 
-__all__ = ["finish_scan", "is_scan", "open_scan", "report_scan", "scan_run"]
+__all__ = ["finish_scan", "open_scan", "scan_run"]
 
 N_REFERENCE = 4000
 """Number of Monte Carlo configurations at a point where an exact value is missing."""
@@ -58,10 +68,8 @@ PATIENCE = 300.0
 TABLE = "table.csv"
 """The file that is written last; if it exists, all other files have been written."""
 
-FIGURE, PAGE = "scan.png", "report.html"
-
-ANALYSIS, ANALYSED = "analysis.json", ("crossing", "collapse", "peaks", "thermodynamics")
-"""The file and the figures of an analysis, which the page shows if there is one."""
+INSTANCES = "instances.csv"
+"""The table of the instances."""
 
 
 def open_scan(plan: Plan, *, resume: bool, refine: int | None = None, share: Share | None = None) -> None:
@@ -91,11 +99,28 @@ def open_scan(plan: Plan, *, resume: bool, refine: int | None = None, share: Sha
         _make(plan.out, settings)
     elif not resume:
         raise FileExistsError(f"{plan.out} already exists; continue it with --resume or name another --out")
-    for key, (new, old) in differences(settings, stored_settings(plan.out)).items():
+    for key, (new, old) in differences(without_instances(settings), stored_settings(plan.out)).items():
         raise ValueError(f"{plan.out} holds another scan: {key} is {old!r} there, got {new!r}; name another --out")
+    _add_instances(plan, settings)
     if refine is not None:
         with _locked(plan.out):
             want(plan, refine)
+
+
+def _add_instances(plan: Plan, settings: Tree) -> None:
+    """Note which instances there are, if some are new; what was made of those so far is made again later.
+
+    Raises:
+        ValueError: if the scan in the folder has others.
+    """
+    new, stored = settings.get("instances", {}), stored_settings(plan.out)
+    check_further(plan.out, new, stored.get("instances", {}))
+    if new == stored.get("instances", {}):
+        return
+    with _locked(plan.out):
+        for name in (TABLE, FIGURE, "table.h5", INSTANCES):
+            (plan.out / name).unlink(missing_ok=True)
+        write_record(plan.out / SETTINGS, stored | {"instances": new})
 
 
 def scan_run(
@@ -125,7 +150,8 @@ def scan_run(
 
     Yields:
         `shape`, `temperature`, `steps` and `seconds` of the training, `estimates` as in estimates.json, and
-        `monte_carlo`, the corresponding estimates of Markov chains, or None if all quantities have exact values.
+        `monte_carlo`, the corresponding estimates of Markov chains, or None if all quantities have exact values; for an
+        instance, `instance` besides, its file and number, and no chains but those of the check.
 
     Raises:
         FileExistsError, FileNotFoundError, ValueError: as `open_scan`.
@@ -195,54 +221,25 @@ def finish_scan(plan: Plan, *, report: Report, share: Share | None = None) -> Sc
     if not all(point.record.exists() for point in points):
         return None
     shapes = list(dict.fromkeys(point.shape for point in points))
-    temperatures = [point.temperature for point in points if point.shape == shapes[0]]
-    table = table_of(shapes, temperatures, [read_point(point.record) for point in points])
+    temperatures = list(dict.fromkeys(point.temperature for point in points))
     with _locked(plan.out):
+        places = {(point.shape, point.temperature): point for point in points}
+        results = [average_at(plan, point) for point in places.values()]
+        table = table_of(shapes, temperatures, [read_point(result) for result in results if result is not None])
+        if plan.instances.by_size:
+            table = table._replace(instances=instance_table_of(points, [read_point(point.record) for point in points]))
         if all((plan.out / name).exists() for name in (FIGURE, "table.h5", TABLE)):
             return table if share.world == 1 else None
         _draw(plan, table, report)
         write_atomically(plan.out / "table.h5", table.to_hdf5(plan.settings))
+        written = {name: plan.out / name for name in (FIGURE, "table.h5")}
+        if table.instances is not None:
+            write_atomically(plan.out / INSTANCES, table.instances.to_csv())
+            written[INSTANCES] = plan.out / INSTANCES
         report_scan(plan.out)
-        results = {name: plan.out / name for name in (FIGURE, "table.h5")}
-        write_atomically(plan.out / SUMS, sums_of({**results, TABLE: table.to_csv()}))
+        write_atomically(plan.out / SUMS, sums_of({**written, TABLE: table.to_csv()}))
         write_atomically(plan.out / TABLE, table.to_csv())
     return table
-
-
-def is_scan(folder: Path) -> bool:
-    """Whether a folder is that of a scan."""
-    return (folder / SETTINGS).is_file()
-
-
-def report_scan(folder: Path) -> Path:
-    """Write the page of a scan, `report.html`, from its points that are finished; returns its path.
-
-    Args:
-        folder: the folder of the scan.
-
-    Raises:
-        ValueError: if a file in it is damaged.
-        OSError: if a file cannot be read or written.
-    """
-    settings = read_record(folder / SETTINGS, ("configs", "sizes", "temperatures", "n", "chains"))
-    settings["temperatures"] = sorted([*settings["temperatures"], *read_refinement(folder).temperatures])
-    points = [read_point(file) for file in (folder / "points").glob("*.json")]
-    order = {size: k for k, size in enumerate(settings["sizes"])}
-    points.sort(key=lambda point: (order[size_name(point["shape"])], point["temperature"]))
-    figure = folder / FIGURE
-    page = scan_page(folder, settings, points, figure if figure.exists() else None, *_analysis_of(folder, len(points)))
-    write_atomically(folder / PAGE, page.encode())
-    return folder / PAGE
-
-
-def _analysis_of(folder: Path, n_points: int) -> tuple[list[Path], str]:
-    """The figures of the analysis of a scan, none if there is none, and how many points it has."""
-    if not (folder / ANALYSIS).exists():
-        return [], ""
-    analysed = read_record(folder / ANALYSIS, ("points",), "make it again with latticear analyse")["points"]
-    figures = [path for name in ANALYSED if (path := folder / f"{name}.png").exists()]
-    again = "" if analysed == n_points else f"; there are {n_points} now: latticear analyse {folder} takes them all"
-    return figures, f"From {analysed} points by latticear analyse{again}. The numbers are in {ANALYSIS}."
 
 
 def _wait_for(file: Path) -> None:
@@ -278,6 +275,8 @@ def _done(point: Point, plan: Plan, report: Report) -> Tree:
         raise KeyboardInterrupt
     row = _evaluated(point, plan, named_report)
     write_record(point.record, row)
+    with _locked(plan.out):
+        average_at(plan, point)
     return row
 
 
@@ -287,8 +286,7 @@ def _is_trained(point: Point) -> bool:
 
 def _evaluated(point: Point, plan: Plan, report: Report) -> Tree:
     """The results of a point whose network is trained."""
-    is_range = point.config.target.covers_range
-    seed = (point.config.seed + point.number) % 2**63  # another seed for each point, so that errors are independent
+    is_range, seed = point.config.target.covers_range, point.seed
     results = estimate_run(
         point.run,
         plan.n,
@@ -301,8 +299,9 @@ def _evaluated(point: Point, plan: Plan, report: Report) -> Tree:
         seed=seed,
         device=point.config.device,
         report=report,
+        instance=point.instance if point.is_for_all else None,
     )
-    if not is_range:
+    if not is_range and not point.is_for_all:
         save_estimates(point.run, results, seed=seed)
     is_exact = all(results[0][name].exact is not None for name in QUANTITIES)
     again = f"remove {point.run} and continue with --resume, which trains it again"
@@ -318,7 +317,8 @@ def _evaluated(point: Point, plan: Plan, report: Report) -> Tree:
         "steps": logged[-1]["step"],
         "seconds": logged[-1]["elapsed"],
         "estimates": results[0].to_dict(),
-        "monte_carlo": None if is_exact else _monte_carlo(point, seed),
+        "monte_carlo": None if is_exact or point.instance is not None else _monte_carlo(point, seed),
+        **({} if point.instance is None else {"instance": point.instance.to_dict()}),
     }
 
 
@@ -330,11 +330,14 @@ def _monte_carlo(point: Point, seed: int) -> Tree:
 
 
 def _draw(plan: Plan, table: ScanTable, report: Report) -> None:
-    hamiltonians = [config.target.system for config in {p.shape: p.config for p in plan.points}.values()]
-    curves = [list(_curve(h, table.temperatures, report)) for h in hamiltonians]
+    hamiltonians = [point.system for point in {point.shape: point for point in plan.points}.values()]
+    curves: list[list[ExactResult]] = [[] for _ in hamiltonians]
+    if not plan.instances.by_size:
+        curves = [list(_curve(h, table.temperatures, report)) for h in hamiltonians]
     sizes = " to ".join(dict.fromkeys(size_name(shape) for shape in (table.shapes[0], table.shapes[-1])))
     one = ", one network" if plan.points[0].config.target.covers_range else ""
-    drawing = (12.5, 6.6), lambda figure: scan_figure(figure, table, curves)
+    one += ", averages over instances" if plan.instances.by_size else ""
+    drawing = figure_size(table), lambda figure: scan_figure(figure, table, curves)
     for _ in draw_figures(plan.out, {"scan": drawing}, f"{type(hamiltonians[0].joint).__name__} {sizes}{one}"):
         pass
 
