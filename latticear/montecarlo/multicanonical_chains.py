@@ -131,9 +131,10 @@ def multicanonical(
 
 def _pair(temperatures: object) -> tuple[float, float]:
     """The two temperatures."""
-    if not isinstance(temperatures, Sequence) or len(temperatures) != 2:
+    pair = temperatures.tolist() if isinstance(temperatures, np.ndarray) else temperatures
+    if not isinstance(pair, Sequence) or len(pair) != 2:
         raise ValueError(f"temperatures must be two, the lower and the higher one, got {described(temperatures)}")
-    cold, hot = map(check_temperature, temperatures)
+    cold, hot = map(check_temperature, pair)
     if cold >= hot:
         raise ValueError(f"temperatures must be the lower and the higher one, got {cold:g} and {hot:g}")
     return cold, hot

@@ -163,7 +163,7 @@ def coexistence(
     if temperatures is not None:
         density = density_of_chains(data, temperatures)
     elif isinstance(data, Multicanonical):
-        density = density_of_multicanonical(data)
+        density = density_of_multicanonical(data, hamiltonian)
     else:
         density = density_of_samples(data, hamiltonian)
     found = _Analysis(density, hamiltonian, float(ratio))

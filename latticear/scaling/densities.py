@@ -14,6 +14,7 @@ from latticear.estimation.autocorrelation import integrated_autocorrelation_time
 from latticear.estimation.inputs import batches_of
 from latticear.estimation.weights import diagnose
 from latticear.hamiltonians import AbstractHamiltonian
+from latticear.hamiltonians.levels import energy_levels
 from latticear.montecarlo.multicanonical_chains import Multicanonical
 from latticear.samples import Samples
 from latticear.scaling.blocks import Blocks
@@ -199,8 +200,11 @@ def density_of_chains(data: object, temperatures: Sequence[float]) -> Density:
     return _AtTemperatures([_chains(each, k) for k, each in zip(t.tolist(), data, strict=True)], t)
 
 
-def density_of_multicanonical(drawn: Multicanonical) -> Density:
+def density_of_multicanonical(drawn: Multicanonical, hamiltonian: AbstractHamiltonian) -> Density:
     """The density of states from multicanonical chains."""
+    levels = energy_levels(hamiltonian)
+    if levels is None or not np.array_equal(levels.values, drawn.level):
+        raise ValueError(f"the energies were drawn for another system than {hamiltonian!r}: their levels differ")
     return _OfMulticanonical(drawn)
 
 

@@ -89,7 +89,8 @@ def test_wrong_input_is_told():
         ((la.Phi4((2, 2)), (0.5, 2.0), 100), "need bonds and equidistant energies"),
         ((la.FixedComposition(potts, composition=(3, 3, 3)), (0.5, 2.0), 100), "does not keep a fixed composition"),
         ((potts, (2.0, 0.5), 100), "the lower and the higher one, got 2 and 0.5"),
-        ((potts, 0.7, 100), "temperatures must be two"),
+        ((potts, 0.7, 100), "temperatures must be two, the lower and the higher one, got float"),
+        ((potts, np.array([0.01, 0.011, 2.0]), 100), "temperatures must be two"),
         ((potts, (0.5, 2.0), 8), "n must be"),
         ((potts, (0.01, 0.011), 100), "take temperatures that lie farther apart"),
     ):
