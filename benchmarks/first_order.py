@@ -6,8 +6,10 @@ of the infinite lattice, with how often chains changed phase. Ceiling: the exact
 size, which no method can pass and which all methods share.
 
 `limits`: multicanonical chains of several sizes, and what their results tell of the infinite lattice: `a + b / L^2`
-fitted to each, with the distance from the exact value in errors. Best possible: within two errors, with chi^2 near the
-number of degrees of freedom.
+fitted to each, with the distance from the exact value in errors. Beside the results of `la.coexistence` are those of
+the largest heat capacity: two phases of equal weight whose energies differ by l have `4 var(E) / N^2 = l^2 + O(1/N)`,
+at a temperature `T_t + O(1/N)`. Best possible: within two errors, with chi^2 near the number of degrees of freedom. The
+largest lattice gets `--seconds`, the others less, in proportion to their sites.
 
 `coverage`: 200 repeats of each error bar, against exact values: distributions and profiles of the 3x4 Ising model from
 weighted samples and from chains (bins of at least 25 expected configurations), and `la.coexistence` of energies that
@@ -33,14 +35,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 
 import latticear as la
+from latticear.estimation.numbers import with_error
 from latticear.exact import potts_transition
 from latticear.samples import Samples
 from latticear.scaling import limit_of
 from latticear.scaling.double_tangent import double_tangent
 
 NAMES = ("temperature", "temperature_equal_height", "latent_heat_per_site", "interface_tension")
+FLUCTUATIONS = ("temperature_largest_heat_capacity", "square_of_latent_heat")
 METHODS = ("swendsen-wang", "heat-bath", "parallel-tempering", "multicanonical", "tensor-network")
 N_CHAINS = 16
 PILOT = 500
@@ -92,6 +98,28 @@ def weighted(potts: la.Potts, t: float, seconds: float) -> Iterator[Samples]:
         yield model.sample(256, seed=seed)
 
 
+def largest_fluctuations(drawn: la.montecarlo.Multicanonical, n_sites: int, t: float) -> Row:
+    """Where the heat capacity is largest, and `4 var(E) / N^2` there; errors by leaving out one chain after another."""
+    n_chains = drawn.energies.shape[1]
+    k = np.searchsorted(drawn.level, drawn.energies - 1e-6)
+    counts = np.array([np.bincount(column, minlength=len(drawn.level)) for column in k.T])
+
+    def at(count: np.ndarray) -> np.ndarray:
+        e, log_g = drawn.level[count > 0], (np.log(count[count > 0]) - drawn.log_weight[count > 0])
+
+        def variance(beta: float) -> float:
+            p = softmax(log_g - beta * e)
+            return float(p @ (e - p @ e) ** 2)
+
+        beta = minimize_scalar(lambda beta: -variance(beta), bounds=(0.96 / t, 1.04 / t), method="bounded").x
+        return np.array([1 / beta, 4 * variance(beta) / n_sites**2])
+
+    value = at(counts.sum(0))
+    without = np.array([at(counts.sum(0) - count) for count in counts])
+    error = np.sqrt((n_chains - 1) * without.var(0))
+    return {name: (value[j], error[j]) for j, name in enumerate(FLUCTUATIONS)}
+
+
 def one(q: int, size: int, method: str, seconds: float, width: float) -> Row:
     potts, exact = la.Potts((size, size), q=q), potts_transition(q)
     t_start = time.process_time()
@@ -104,9 +132,10 @@ def one(q: int, size: int, method: str, seconds: float, width: float) -> Row:
                 row["ess"] = la.estimate(iter(batches), potts, exact.temperature, exact=None)["ess"].value
             found = la.coexistence(iter(batches), potts, ratio=q)
         elif method == "multicanonical":
-            chains_of_all = multicanonical(potts, exact.temperature, seconds, width)
-            row["n"], row["learning"] = chains_of_all.energies.size, chains_of_all.sweeps
-            found = la.coexistence(chains_of_all, potts, ratio=q)
+            drawn = multicanonical(potts, exact.temperature, seconds, width)
+            row["n"], row["learning"] = drawn.energies.size, drawn.sweeps
+            row |= largest_fluctuations(drawn, potts.n_sites, exact.temperature)
+            found = la.coexistence(drawn, potts, ratio=q)
             row["changes"] = found.changes
         else:
             energies, temperatures, row["n"] = chains(potts, exact.temperature, method, seconds)
@@ -125,7 +154,8 @@ def shown(row: Row) -> str:
     if "failed" in row:
         return f"{head}  {row['failed']}"
     many = f"{row['changes']:,} changes" if "changes" in row else f"ESS {row['ess']:.3f}"
-    values = "  ".join(f"{la.estimation.estimates.with_error(*row[name]):>12s}" for name in NAMES)
+    names = NAMES if FLUCTUATIONS[0] not in row else (*NAMES, *FLUCTUATIONS)
+    values = "  ".join(f"{with_error(*row[name]):>12s}" for name in names)
     return "\n".join([f"{head} {many:>14s}  {values}", *(f"     WARNING: {text}" for text in row["warnings"])])
 
 
@@ -135,6 +165,7 @@ def header(q: int) -> None:
     print(f"interface tension {exact.interface_tension:.6f}, correlation length {exact.correlation_length:.2f}")
     print(
         "  q    L  method              CPU s         n   phases         T, weight    T, height    latent heat  tension"
+        "       T, largest C  4 var(E)/N^2"
     )
 
 
@@ -149,20 +180,28 @@ def potts(options: argparse.Namespace) -> list[Row]:
 
 
 def limits(options: argparse.Namespace) -> dict[str, list[Row]]:
-    rows = potts(argparse.Namespace(**{**vars(options), "methods": ["multicanonical"]}))
+    header(options.q)
+    rows = []
+    for size in options.sizes:
+        seconds = options.seconds * size**2 / max(options.sizes) ** 2
+        rows.append(one(options.q, size, "multicanonical", seconds, options.width))
+        print(shown(rows[-1]), flush=True)
     exact = potts_transition(options.q)
     t, latent_heat = exact.temperature, exact.latent_heat_per_site
     known = dict(zip(NAMES, (t, t, latent_heat, exact.interface_tension), strict=True))
+    known |= dict(zip(FLUCTUATIONS, (t, latent_heat**2), strict=True))
     found = []
     for n in range(len(rows), 2, -1):
         used = rows[-n:]
         print(f"a + b / L^2, L = {', '.join(str(row['size']) for row in used)}")
-        for name in NAMES:
-            value, error = np.array([row[name] for row in used]).T
-            limit = limit_of([row["size"] for row in used], value, np.diag(error**2), exponent=2.0)
-            off = (limit.value - known[name]) / limit.error
-            print(f"  {name:25s} {limit!s:40s} exact {known[name]:.6f}  {off:+.1f} errors")
-            found.append({"name": name, "n_sizes": n, **limit._asdict(), "off": off})
+        for name, value in known.items():
+            y, error = np.array([row[name] for row in used]).T
+            limit = limit_of([row["size"] for row in used], y, np.diag(error**2), exponent=2.0)
+            found.append({"name": name, "n_sizes": n, **limit._asdict(), "off": (limit.value - value) / limit.error})
+            print(f"  {name:33s} {limit!s:40s} exact {value:.6f}  {found[-1]['off']:+.1f} errors")
+            if name == "square_of_latent_heat":
+                root = np.sqrt(max(0.0, limit.value))
+                print(f"  {'latent heat from it':33s} {with_error(root, limit.error / (2 * root))}")
     return {"sizes": rows, "limits": found}
 
 
