@@ -5,6 +5,12 @@ processor time: temperatures of equal weight and equal height, latent heat and i
 of the infinite lattice, with how often chains changed phase. Ceiling: the exact values up to corrections of finite
 size, which no method can pass and which all methods share.
 
+`limits`: multicanonical chains of several sizes, and what their results tell of the infinite lattice: `a + b / L^2`
+fitted to each, with the distance from the exact value in errors. Beside the results of `la.coexistence` are those of
+the largest heat capacity: two phases of equal weight whose energies differ by l have `4 var(E) / N^2 = l^2 + O(1/N)`,
+at a temperature `T_t + O(1/N)`. Best possible: within two errors, with chi^2 near the number of degrees of freedom. The
+largest lattice gets `--seconds`, the others less, in proportion to their sites.
+
 `coverage`: 200 repeats of each error bar, against exact values: distributions and profiles of the 3x4 Ising model from
 weighted samples and from chains (bins of at least 25 expected configurations), and `la.coexistence` of energies that
 are drawn from a known density of states with two phases, of weighted samples and of chains. Best possible: mean 0,
@@ -14,6 +20,7 @@ and 1.5 %.
 The last line is JSON.
 
     python benchmarks/first_order.py potts [--q 10] [--sizes 8 12 16] [--methods swendsen-wang ...] [--seconds 60]
+    python benchmarks/first_order.py limits [--q 10] [--sizes 12 16 20 24] [--seconds 60] [--width 0.03]
     python benchmarks/first_order.py coverage [--repeats 200]
 """
 
@@ -28,15 +35,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 
 import latticear as la
+from latticear.estimation.numbers import with_error
 from latticear.exact import potts_transition
 from latticear.samples import Samples
+from latticear.scaling import limit_of
 from latticear.scaling.double_tangent import double_tangent
 
 NAMES = ("temperature", "temperature_equal_height", "latent_heat_per_site", "interface_tension")
-METHODS = ("swendsen-wang", "heat-bath", "parallel-tempering", "tensor-network")
+FLUCTUATIONS = ("temperature_largest_heat_capacity", "square_of_latent_heat")
+METHODS = ("swendsen-wang", "heat-bath", "parallel-tempering", "multicanonical", "tensor-network")
 N_CHAINS = 16
+PILOT = 500
+"""Sweeps of each multicanonical chain that tell how many there are time for."""
 
 Row = dict[str, Any]
 
@@ -61,6 +75,19 @@ def chains(potts: la.Potts, t: float, method: str, seconds: float) -> tuple[list
     return [series[k] for k in near], [temperatures[k] for k in near], series[0].size
 
 
+def multicanonical(potts: la.Potts, t: float, seconds: float, width: float) -> la.montecarlo.Multicanonical:
+    """Multicanonical chains for so many seconds of processor time, about half of which may go into learning."""
+    ends = (1 - width) * t, (1 + width) * t
+    times = []
+    for sweeps in (2, PILOT):
+        t_start = time.process_time()
+        la.multicanonical(potts, ends, n=sweeps * N_CHAINS, n_chains=N_CHAINS, learning=0)
+        times.append(time.process_time() - t_start)
+    of_sweep = max(1e-9, times[1] - times[0]) / (PILOT - 2)
+    n = max(100, int(seconds / of_sweep / 2)) * N_CHAINS
+    return la.multicanonical(potts, ends, n=n, n_chains=N_CHAINS, seed=1)
+
+
 def weighted(potts: la.Potts, t: float, seconds: float) -> Iterator[Samples]:
     """Samples of a tensor network for so many seconds of processor time."""
     t_start = time.process_time()
@@ -71,7 +98,29 @@ def weighted(potts: la.Potts, t: float, seconds: float) -> Iterator[Samples]:
         yield model.sample(256, seed=seed)
 
 
-def one(q: int, size: int, method: str, seconds: float) -> Row:
+def largest_fluctuations(drawn: la.montecarlo.Multicanonical, n_sites: int, t: float) -> Row:
+    """Where the heat capacity is largest, and `4 var(E) / N^2` there; errors by leaving out one chain after another."""
+    n_chains = drawn.energies.shape[1]
+    k = np.searchsorted(drawn.level, drawn.energies - 1e-6)
+    counts = np.array([np.bincount(column, minlength=len(drawn.level)) for column in k.T])
+
+    def at(count: np.ndarray) -> np.ndarray:
+        e, log_g = drawn.level[count > 0], (np.log(count[count > 0]) - drawn.log_weight[count > 0])
+
+        def variance(beta: float) -> float:
+            p = softmax(log_g - beta * e)
+            return float(p @ (e - p @ e) ** 2)
+
+        beta = minimize_scalar(lambda beta: -variance(beta), bounds=(0.96 / t, 1.04 / t), method="bounded").x
+        return np.array([1 / beta, 4 * variance(beta) / n_sites**2])
+
+    value = at(counts.sum(0))
+    without = np.array([at(counts.sum(0) - count) for count in counts])
+    error = np.sqrt((n_chains - 1) * without.var(0))
+    return {name: (value[j], error[j]) for j, name in enumerate(FLUCTUATIONS)}
+
+
+def one(q: int, size: int, method: str, seconds: float, width: float) -> Row:
     potts, exact = la.Potts((size, size), q=q), potts_transition(q)
     t_start = time.process_time()
     row: Row = {"q": q, "size": size, "method": method}
@@ -82,6 +131,12 @@ def one(q: int, size: int, method: str, seconds: float) -> Row:
             with la.estimation.estimates.quiet():
                 row["ess"] = la.estimate(iter(batches), potts, exact.temperature, exact=None)["ess"].value
             found = la.coexistence(iter(batches), potts, ratio=q)
+        elif method == "multicanonical":
+            drawn = multicanonical(potts, exact.temperature, seconds, width)
+            row["n"], row["learning"] = drawn.energies.size, drawn.sweeps
+            row |= largest_fluctuations(drawn, potts.n_sites, exact.temperature)
+            found = la.coexistence(drawn, potts, ratio=q)
+            row["changes"] = found.changes
         else:
             energies, temperatures, row["n"] = chains(potts, exact.temperature, method, seconds)
             found = la.coexistence(energies, potts, temperatures, ratio=q)
@@ -99,23 +154,55 @@ def shown(row: Row) -> str:
     if "failed" in row:
         return f"{head}  {row['failed']}"
     many = f"{row['changes']:,} changes" if "changes" in row else f"ESS {row['ess']:.3f}"
-    values = "  ".join(f"{la.estimation.estimates.with_error(*row[name]):>12s}" for name in NAMES)
+    names = NAMES if FLUCTUATIONS[0] not in row else (*NAMES, *FLUCTUATIONS)
+    values = "  ".join(f"{with_error(*row[name]):>12s}" for name in names)
     return "\n".join([f"{head} {many:>14s}  {values}", *(f"     WARNING: {text}" for text in row["warnings"])])
 
 
-def potts(options: argparse.Namespace) -> list[Row]:
-    exact = potts_transition(options.q)
-    print(f"Potts q = {options.q}: exact T {exact.temperature:.6f}, latent heat {exact.latent_heat_per_site:.6f}, ")
+def header(q: int) -> None:
+    exact = potts_transition(q)
+    print(f"Potts q = {q}: exact T {exact.temperature:.6f}, latent heat {exact.latent_heat_per_site:.6f}, ")
     print(f"interface tension {exact.interface_tension:.6f}, correlation length {exact.correlation_length:.2f}")
     print(
         "  q    L  method              CPU s         n   phases         T, weight    T, height    latent heat  tension"
+        "       T, largest C  4 var(E)/N^2"
     )
+
+
+def potts(options: argparse.Namespace) -> list[Row]:
+    header(options.q)
     rows = []
     for size in options.sizes:
         for method in options.methods:
-            rows.append(one(options.q, size, method, options.seconds))
+            rows.append(one(options.q, size, method, options.seconds, options.width))
             print(shown(rows[-1]), flush=True)
     return rows
+
+
+def limits(options: argparse.Namespace) -> dict[str, list[Row]]:
+    header(options.q)
+    rows = []
+    for size in options.sizes:
+        seconds = options.seconds * size**2 / max(options.sizes) ** 2
+        rows.append(one(options.q, size, "multicanonical", seconds, options.width))
+        print(shown(rows[-1]), flush=True)
+    exact = potts_transition(options.q)
+    t, latent_heat = exact.temperature, exact.latent_heat_per_site
+    known = dict(zip(NAMES, (t, t, latent_heat, exact.interface_tension), strict=True))
+    known |= dict(zip(FLUCTUATIONS, (t, latent_heat**2), strict=True))
+    found = []
+    for n in range(len(rows), 2, -1):
+        used = rows[-n:]
+        print(f"a + b / L^2, L = {', '.join(str(row['size']) for row in used)}")
+        for name, value in known.items():
+            y, error = np.array([row[name] for row in used]).T
+            limit = limit_of([row["size"] for row in used], y, np.diag(error**2), exponent=2.0)
+            found.append({"name": name, "n_sizes": n, **limit._asdict(), "off": (limit.value - value) / limit.error})
+            print(f"  {name:33s} {limit!s:40s} exact {value:.6f}  {found[-1]['off']:+.1f} errors")
+            if name == "square_of_latent_heat":
+                root = np.sqrt(max(0.0, limit.value))
+                print(f"  {'latent heat from it':33s} {with_error(root, limit.error / (2 * root))}")
+    return {"sizes": rows, "limits": found}
 
 
 # --- coverage -------------------------------------------------------------------------------------------------------
@@ -241,17 +328,18 @@ def coverage(options: argparse.Namespace) -> dict[str, Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", choices=["potts", "coverage"])
+    parser.add_argument("study", choices=["potts", "limits", "coverage"])
     parser.add_argument("--q", type=int, default=10)
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 12, 16])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--width", type=float, default=0.03, help="of the window of multicanonical chains, in T_t")
     parser.add_argument("--of", nargs="+", choices=list(STUDIES), default=list(STUDIES))
     parser.add_argument("--repeats", type=int, default=200)
     options = parser.parse_args()
     torch.set_num_threads(1)
     t_start = time.perf_counter()
-    result = (potts if options.study == "potts" else coverage)(options)
+    result = {"potts": potts, "limits": limits, "coverage": coverage}[options.study](options)
     print(
         json.dumps(
             {

@@ -85,7 +85,7 @@ from .models import (
     check_autoregressive as check_autoregressive,
     transfer_weights as transfer_weights,
 )
-from .montecarlo import monte_carlo as monte_carlo
+from .montecarlo import monte_carlo as monte_carlo, multicanonical as multicanonical
 from .observables import correlation as correlation
 from .runs.directory import load_model as load_model
 from .samples import Samples as Samples

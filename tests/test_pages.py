@@ -10,6 +10,12 @@ from latticear.estimation.estimates import quiet
 from latticear.exact import T_C
 
 
+def words(text):
+    """The lines of a text without their numbers."""
+    number = re.compile(r"\d+(\.\d+)?(e-\d+)?")
+    return [number.sub("", line).split() for line in text.splitlines()]
+
+
 def test_interface_tension_by_derived_quantities():
     example = Example.run("derived.md")
     example.check()
@@ -25,6 +31,21 @@ def test_the_profile_from_plain_samples_is_that_of_fixed_composition():
     numbers = np.array([[float(x) for x in re.findall(r"-?\d+\.\d+", line)] for line in example.shown.splitlines()])
     _, value, error, canonical = numbers.T
     assert (np.abs(value - canonical) < 4 * error + 1e-4).all()
+
+
+def test_first_order_transition():
+    """Chains take another course on another processor, so that only the words of the table are compared."""
+    names, printed, shown = Example.run("distributions.md", after="## First-order transitions")
+    assert words(printed) == words(shown)
+    found, exact = names["found"], la.exact.potts_transition(20)
+    for name, value, of_size in (  # the last column: what 10x10 sites differ from the infinite lattice
+        ("temperature", exact.temperature, 0.001),
+        ("latent_heat_per_site", exact.latent_heat_per_site, 0.015),
+        ("interface_tension", exact.interface_tension, 0.006),
+    ):
+        assert abs(found.values[name] - value) < of_size + 4 * found.errors[name], name
+        assert found.errors[name] < 0.01
+    assert found.changes > 50
 
 
 def test_free_energy_profile_at_fixed_composition():
@@ -71,9 +92,7 @@ def test_finite_size_scaling():
     ):
         assert abs(value - exact) < 4 * error
         assert error < 0.2
-    number = re.compile(r"\d+(\.\d+)?(e-\d+)?")
-    words = [[number.sub("", line).split() for line in text.splitlines()] for text in (printed, shown)]
-    assert words[0] == words[1]
+    assert words(printed) == words(shown)
 
 
 def test_averages_over_instances():

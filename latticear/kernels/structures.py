@@ -35,7 +35,7 @@ __all__ = [
     "Step",
 ]
 
-INTERFACE = 13
+INTERFACE = 14
 """Version of the interface, increased with every change of this module.
 
 Some changes keep the sizes of the structures, such as another order of the fields or other arguments, and only this
@@ -242,5 +242,6 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "latticear_mersenne_columns": (None, *(_POINTER,) * 2, *(_INTEGER,) * 4, _POINTER),
     "latticear_swendsen_wang": (None, *(_INTEGER,) * 3, *(_POINTER,) * 8),
     "latticear_wolff": (_INTEGER, *(_INTEGER,) * 3, _REAL, *(_POINTER,) * 8),
+    "latticear_multicanonical": (None, *(_INTEGER,) * 8, _REAL, *(_POINTER,) * 13),
 }
 """For each C function by name: the type of its result, then the types of its arguments."""

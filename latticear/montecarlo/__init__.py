@@ -5,6 +5,7 @@ from latticear.montecarlo.clusters import SwendsenWang, Wolff, clusters_suit
 from latticear.montecarlo.heatbath import HeatBath
 from latticear.montecarlo.kawasaki import Kawasaki
 from latticear.montecarlo.metropolis import Metropolis
+from latticear.montecarlo.multicanonical_chains import Multicanonical, multicanonical
 from latticear.montecarlo.population import annealed_population, equally_weighted
 from latticear.montecarlo.potts_clusters import PottsSwendsenWang
 from latticear.montecarlo.replicas import ParallelTempering
@@ -25,6 +26,7 @@ __all__ = [
     "HeatBath",
     "Kawasaki",
     "Metropolis",
+    "Multicanonical",
     "ParallelTempering",
     "PottsSwendsenWang",
     "Simulation",
@@ -38,6 +40,7 @@ __all__ = [
     "method_for",
     "monte_carlo",
     "monte_carlo_data",
+    "multicanonical",
 ]
 
 deprecated.keep_names(__name__)

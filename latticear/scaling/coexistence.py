@@ -16,8 +16,9 @@ from latticear.arrays import Array
 from latticear.estimation.numbers import with_error
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.hamiltonians.base import check_is_hamiltonian
+from latticear.montecarlo.multicanonical_chains import Multicanonical
 from latticear.samples import Samples
-from latticear.scaling.densities import Density, density_of_chains, density_of_samples
+from latticear.scaling.densities import Density, density_of_chains, density_of_multicanonical, density_of_samples
 from latticear.scaling.double_tangent import DoubleTangent, LocalParabolas, double_tangent
 from latticear.tables import Table
 
@@ -115,7 +116,7 @@ class Coexistence:
 
 
 def coexistence(
-    data: Samples | Iterable[Samples] | Sequence[ArrayLike],
+    data: Samples | Iterable[Samples] | Sequence[ArrayLike] | Multicanonical,
     hamiltonian: AbstractHamiltonian,
     temperatures: Sequence[float] | None = None,
     *,
@@ -125,10 +126,10 @@ def coexistence(
 ) -> Coexistence:
     """Transition temperature, latent heat and interface tension from the distribution of the energy near a transition.
 
-    Samples of a model or chains at one or several temperatures give the entropy `S(E) = ln g(E)` up to a constant, and
-    with it P(E) at every temperature near theirs. Where two phases coexist S(E) is not concave, and P(E) has two
-    maxima: they have one height where 1/T is the slope of the double tangent of S, and its depth is
-    `ln(P_max / P_min)`. Configurations of the minimum are strips of one phase in the other, and so
+    Samples of a model, chains at one or several temperatures and multicanonical chains give the entropy
+    `S(E) = ln g(E)` up to a constant, and with it P(E) at every temperature near theirs. Where two phases coexist S(E)
+    is not concave, and P(E) has two maxima: they have one height where 1/T is the slope of the double tangent of S, and
+    its depth is `ln(P_max / P_min)`. Configurations of the minimum are strips of one phase in the other, and so
     `T ln(P_max / P_min)` divided by the length of their interfaces, 2 L on a torus, is the interface tension, up to
     corrections of the order of `ln L / L` and those of lattices that are not much larger than the correlation length.
     S is smoothed by parabolas over a fifth of the distance of the maxima before they are found; latent heat and equal
@@ -138,10 +139,11 @@ def coexistence(
     finite size.
 
     Args:
-        data: samples of a model, with `log_q`, or an iterator of batches of them; or for chains the extensive energies
-            of each temperature, `(length,)` or `(length, n_chains)`.
+        data: samples of a model, with `log_q`, or an iterator of batches of them; or what `la.multicanonical` returns;
+            or for chains the extensive energies of each temperature, `(length,)` or `(length, n_chains)`.
         hamiltonian: the system.
-        temperatures: T of each array of chains; None for samples of a model, whose weights know no temperature.
+        temperatures: T of each array of chains; None for samples of a model and for multicanonical chains, whose
+            weights know no temperature.
         ratio: how many times the disordered phase the ordered one weighs at `temperature`: the number of ordered
             phases, q for Potts, makes its corrections exponentially small in L (Borgs and Kotecky).
         n_bootstrap: number of replicas.
@@ -158,7 +160,12 @@ def coexistence(
     if not (isinstance(ratio, int | float) and math.isfinite(ratio) and ratio > 0):
         raise ValueError(f"ratio must be a positive number, got {ratio!r}")
     n_bootstrap, seed = check_integer("n_bootstrap", n_bootstrap, least=20), check_seed(seed)
-    density = density_of_samples(data, hamiltonian) if temperatures is None else density_of_chains(data, temperatures)
+    if temperatures is not None:
+        density = density_of_chains(data, temperatures)
+    elif isinstance(data, Multicanonical):
+        density = density_of_multicanonical(data, hamiltonian)
+    else:
+        density = density_of_samples(data, hamiltonian)
     found = _Analysis(density, hamiltonian, float(ratio))
     return found.result(n_bootstrap, seed)
 

@@ -14,11 +14,13 @@ from latticear.estimation.autocorrelation import integrated_autocorrelation_time
 from latticear.estimation.inputs import batches_of
 from latticear.estimation.weights import diagnose
 from latticear.hamiltonians import AbstractHamiltonian
+from latticear.hamiltonians.levels import energy_levels
+from latticear.montecarlo.multicanonical_chains import Multicanonical
 from latticear.samples import Samples
 from latticear.scaling.blocks import Blocks
 from latticear.scaling.free_energies import free_energies
 
-__all__ = ["Density", "density_of_chains", "density_of_samples"]
+__all__ = ["Density", "density_of_chains", "density_of_multicanonical", "density_of_samples"]
 
 MAX_LEVELS = 1000
 """Number of levels beyond which neighbouring ones are joined."""
@@ -93,35 +95,30 @@ class _OfSamples(Density):
 
 
 class _OfChains(Density):
-    """From chains at one or several temperatures, by multiple histograms."""
+    """From chains whose configurations of energy E come in proportion to `g(E) D(E)`, with D known or estimated."""
 
-    def __init__(self, chains: list[Array], temperatures: Array) -> None:
-        self._chains, self._betas = chains, 1 / temperatures
+    def __init__(self, chains: list[Array], names: list[str]) -> None:
+        self._chains = chains
         lengths, warnings = [], []
-        for energies, t in zip(chains, temperatures.tolist(), strict=True):
+        for energies, name in zip(chains, names, strict=True):
             length = int(np.ceil(TAUS * integrated_autocorrelation_time(energies).tau))
             if energies.size < LEAST_BLOCKS * length:
                 warnings.append(
-                    f"T = {t:g}: {energies.size:,} configurations are {energies.size / length:.0f} independent blocks; "
+                    f"{name}: {energies.size:,} configurations are {energies.size / length:.0f} independent blocks; "
                     f"errors need {LEAST_BLOCKS}"
                 )
             lengths.append(max(1, min(length, energies.size // LEAST_BLOCKS)))
         self._data, self.warnings = Blocks.of({"energy": chains}, lengths), tuple(warnings)
-        data, ones = self._data, np.ones(self._data.n)
-        self._count = data.numbers(ones)
-        self._start, log_denominator = free_energies(data.level, data.counts(ones), self._betas, self._count)
-        self.level, self._joined = _levels(data.level, data.counts(ones))
-        self._log_denominator = log_denominator
+        self.level, self._joined = _levels(self._data.level, self._data.counts(np.ones(self._data.n)))
+
+    @abstractmethod
+    def _log_denominator(self, counts: Array, weights: Array) -> Array:
+        """ln D of each level of the data, which has so many configurations, if each counts so many times."""
 
     def entropy(self, times: Array | None = None) -> tuple[Array, Array]:
-        data = self._data
-        counts, log_denominator = data.counts(np.ones(data.n)), self._log_denominator
-        if times is not None:
-            weights = times[data.block]
-            counts = data.counts(weights)
-            _, log_denominator = free_energies(
-                data.level, counts, self._betas, data.numbers(weights), start=self._start
-            )
+        weights = np.ones(self._data.n) if times is None else times[self._data.block]
+        counts = self._data.counts(weights)
+        log_denominator = self._log_denominator(counts, weights)
         top = np.full(len(self.level), -np.inf)
         np.maximum.at(top, self._joined, -log_denominator)
         g = np.bincount(self._joined, counts * np.exp(-log_denominator - top[self._joined]))
@@ -137,6 +134,34 @@ class _OfChains(Density):
 
     def changes(self, low: float, high: float) -> int | None:
         return sum(_crossings(chain, low, high) for chains in self._chains for chain in chains.T)
+
+
+class _AtTemperatures(_OfChains):
+    """At one or several temperatures: D is the sum of their Boltzmann factors, by multiple histograms."""
+
+    def __init__(self, chains: list[Array], temperatures: Array) -> None:
+        super().__init__(chains, [f"T = {t:g}" for t in temperatures.tolist()])
+        self._betas = 1 / temperatures
+        self._start: Array | None = None
+        ones = np.ones(self._data.n)
+        self._start, _ = self._free_energies(self._data.counts(ones), ones)
+
+    def _log_denominator(self, counts: Array, weights: Array) -> Array:
+        return self._free_energies(counts, weights)[1]
+
+    def _free_energies(self, counts: Array, weights: Array) -> tuple[Array, Array]:
+        return free_energies(self._data.level, counts, self._betas, self._data.numbers(weights), start=self._start)
+
+
+class _OfMulticanonical(_OfChains):
+    """From multicanonical chains: D is their weight."""
+
+    def __init__(self, drawn: Multicanonical) -> None:
+        super().__init__([drawn.energies], ["multicanonical chains"])
+        self._log_weight = drawn.log_weight[np.abs(drawn.level - self._data.level[:, None]).argmin(1)]
+
+    def _log_denominator(self, counts: Array, weights: Array) -> Array:
+        return self._log_weight
 
 
 def density_of_samples(data: object, hamiltonian: AbstractHamiltonian) -> Density:
@@ -172,7 +197,15 @@ def density_of_chains(data: object, temperatures: Sequence[float]) -> Density:
         raise ValueError(f"there must be one array of energies for each temperature, got {len(data)} and {t.size}")
     if not (np.isfinite(t).all() and (t > 0).all()) or len(np.unique(t)) < len(t):
         raise ValueError(f"temperatures must be positive and different, got {t.tolist()}")
-    return _OfChains([_chains(each, k) for k, each in zip(t.tolist(), data, strict=True)], t)
+    return _AtTemperatures([_chains(each, k) for k, each in zip(t.tolist(), data, strict=True)], t)
+
+
+def density_of_multicanonical(drawn: Multicanonical, hamiltonian: AbstractHamiltonian) -> Density:
+    """The density of states from multicanonical chains."""
+    levels = energy_levels(hamiltonian)
+    if levels is None or not np.array_equal(levels.values, drawn.level):
+        raise ValueError(f"the energies were drawn for another system than {hamiltonian!r}: their levels differ")
+    return _OfMulticanonical(drawn)
 
 
 def _chains(energies: ArrayLike, temperature: float) -> Array:

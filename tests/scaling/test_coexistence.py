@@ -67,6 +67,21 @@ def test_weighted_samples():
     assert found.changes is None
 
 
+def test_multicanonical_chains():
+    """Energies with a weight that is not quite that of equally frequent ones, on more levels than those that occur."""
+    level = np.arange(-128.0, 1.0)
+    log_weight = -0.7 * np.interp(level, LEVEL, LOG_P) - level  # of g w = P^0.3 at the levels that occur
+    p = np.exp(0.3 * LOG_P)
+    energies = RNG.choice(LEVEL, (4000, 2), p=p / p.sum())
+    drawn = la.montecarlo.Multicanonical(energies, level, log_weight, (-100.0, -50.0), (0.97, 1.03), 0)
+    found = la.coexistence(drawn, POTTS, ratio=10, n_bootstrap=40)
+    check(found)
+    assert found.changes > 1000
+    assert not found.warnings
+    with pytest.raises(ValueError, match="drawn for another system"):
+        la.coexistence(drawn, la.Potts((8, 7), q=10))
+
+
 def test_one_phase_is_refused_and_few_changes_are_told():
     binomial = np.repeat(np.arange(7), [10, 60, 150, 200, 150, 60, 10]).astype(float)  # ln of it is concave
     with pytest.raises(ValueError, match="one maximum at every temperature"):
