@@ -236,7 +236,7 @@ def main() -> None:
             continue
         with tempfile.NamedTemporaryFile() as file:
             ends[part] = run(part, options, Path(file.name), say)
-            rows += [json.loads(line) for line in Path(file.name).read_text().splitlines()]
+            rows += [json.loads(line) for line in Path(file.name).read_text(encoding="utf-8").splitlines()]
         say(f"{part}: {ends[part]}")
     say(json.dumps(whole | {"parts": ends, "rows": rows}))
     if lines is not None:

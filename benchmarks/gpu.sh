@@ -65,8 +65,7 @@ if ! has "$python" pytest hypothesis; then # the tests alone need them
 	over "$own" $needed pytest hypothesis && python=.venv-gpu/bin/python
 fi
 "$python" setup.py -q build_ext --inplace >/dev/null 2>&1 || # or, where setuptools is missing or old:
-	cc -O3 -std=gnu11 -fopenmp -fPIC -shared latticear/kernels/*.c -lm -o \
-		"latticear/_native$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')" 2>/dev/null ||
+	cc -O3 -std=gnu11 -fopenmp -fPIC -shared latticear/kernels/*.c -lm -o latticear/kernels/_native.abi3.so 2>/dev/null ||
 	echo "make gpu: the kernels for the CPU could not be compiled; PyTorch does their work" >&2
 # the package runs from here without being installed, but for its version, which is looked up in its metadata
 "$python" - <<-'END' || exit 1

@@ -155,7 +155,7 @@ def measured(name: str, row: Tree, model: Tree) -> Tree:
 def machine() -> str:
     """The hardware in words."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         cpu = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         cpu = platform.processor() or platform.machine()
@@ -276,7 +276,7 @@ def stored(path: Path) -> list[Tree]:
     """The last measurement of each line, in the order of the file."""
     last: dict[tuple[str, str], Tree] = {}
     if path.exists():
-        for text in path.read_text().splitlines():
+        for text in path.read_text(encoding="utf-8").splitlines():
             line = json.loads(text)
             last[line["row"], line["model"]] = line
     return list(last.values())

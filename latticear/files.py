@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["beside", "check_folder", "write_atomically", "write_durably"]
+__all__ = ["beside", "check_folder", "synchronise", "write_atomically", "write_durably"]
 
 FILES = (".csv", ".h5", ".hdf5", ".json", ".npy", ".npz", ".png", ".pt", ".toml", ".txt")
 """Endings of files, which a new folder may not have."""
@@ -21,6 +21,18 @@ def check_folder(path: Path) -> None:
 def beside(path: Path) -> Path:
     """Temporary path, in the same folder, at which a file or folder is made before it is renamed to `path`."""
     return path.with_name(f".{path.name}.new")
+
+
+def synchronise(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are stored on the disk; on Windows for files alone."""
+    is_folder = path.is_dir()
+    if is_folder and os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_durably(path: Path, content: bytes) -> None:

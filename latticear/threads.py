@@ -92,7 +92,7 @@ def _sleep(library: ctypes.CDLL, started: threading.Event) -> None:
 def _loaded(name: str) -> list[str]:
     """Paths of the shared libraries of this process with `name` in their file names, on Linux."""
     try:
-        lines = Path("/proc/self/maps").read_text().splitlines()
+        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return []
     paths = {fields[5] for line in lines if len(fields := line.split(maxsplit=5)) == 6}

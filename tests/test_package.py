@@ -16,7 +16,7 @@ SCRIPTS = sorted(path for folder in ("benchmarks", "docs") for path in (PACKAGE.
 
 FLOORS = (
     "arguments tables",
-    "arrays checksums deprecated files lattice processes samples threads kernels",
+    "arrays checksums deprecated files lattice locks processes samples threads kernels",
     "spaces observables random_numbers",
     "lookahead",
     "hamiltonians sampling",
@@ -38,7 +38,7 @@ def _floor(room: str) -> int:
 
 def _imports(path: Path) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("latticear."):
             found.add(node.module.split(".")[1])
         if isinstance(node, ast.ImportFrom) and node.module == "latticear":
@@ -89,6 +89,75 @@ def test_import_has_no_side_effects():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+WINDOWS = """
+import builtins, ctypes, importlib, os, pkgutil, signal, sys, types
+
+def import_all():
+    import latticear
+    names = [module.name for module in pkgutil.walk_packages(latticear.__path__, "latticear.")]
+    names = [name for name in names if not name.endswith(("__main__", "_native"))]
+    return len(list(map(importlib.import_module, names)))
+
+n = import_all()  # all that others have written is there now, as this system needs it
+for name in [name for name in sys.modules if name.split(".")[0] == "latticear"]:
+    del sys.modules[name]
+for name in ("fork", "sysconf", "waitpid", "WIFSIGNALED"):
+    delattr(os, name)
+for name in ("SIGUSR1", "SIGALRM", "alarm", "SIGKILL"):
+    delattr(signal, name)
+for name in ("fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"):
+    sys.modules[name] = None
+sys.platform = "win32"
+
+class Kernel:
+    def LockFileEx(self, handle, flags, _, low, high, place):
+        print("lock", handle.value, flags, low, high, place._obj.offset_high)
+        return 1
+
+ctypes.WinDLL = lambda name, use_last_error: Kernel()
+kernel = types.SimpleNamespace(GlobalMemoryStatusEx=lambda status: status.__setitem__(1, status[0]))
+ctypes.windll = types.SimpleNamespace(kernel32=kernel)
+sys.modules["msvcrt"] = types.SimpleNamespace(get_osfhandle=lambda descriptor: 7)
+assert import_all() == n
+
+from latticear.data.damage import death_of
+from latticear.locks import lock
+from latticear.runs.signals import NUMBERS
+from latticear.workflows.limits import most_samples
+with open(os.devnull, "rb") as file:
+    lock(file)
+    lock(file, shared=True, wait=True)
+print(NUMBERS == (signal.SIGINT, signal.SIGTERM), most_samples() >= 0, repr(death_of(None)))
+"""
+
+
+def test_every_module_can_be_imported_on_windows():
+    """Imitated: the modules and functions that it lacks are taken away, and two of its own are put in."""
+    done = subprocess.run([sys.executable, "-c", WINDOWS], capture_output=True, encoding="utf-8", check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["lock 7 3 1 0 2147483647", "lock 7 0 1 0 2147483647", "True True ''"]
+
+
+def test_texts_are_opened_as_utf8():
+    """Windows would take another encoding."""
+    for path in PACKAGE.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and _opens_text(call):
+                assert "encoding" in {keyword.arg for keyword in call.keywords}, f"{path}:{call.lineno}"
+
+
+def _opens_text(call: ast.Call) -> bool:
+    of, name = (
+        (call.func.value, call.func.attr) if isinstance(call.func, ast.Attribute) else (None, ast.unparse(call.func))
+    )
+    if name in ("read_text", "write_text"):
+        return of is not None
+    if name != "open" or (isinstance(of, ast.Name) and of.id in ("os", "gzip", "zipfile")):
+        return False
+    given = call.args[of is None :] + [keyword.value for keyword in call.keywords if keyword.arg == "mode"]
+    return not any("b" in ast.unparse(mode) for mode in given[:1])
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)

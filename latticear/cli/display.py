@@ -46,6 +46,7 @@ def one_line_errors() -> Iterator[None]:
     from latticear.checksums import ChangedFileWarning
     from latticear.data import ConversionNote
     from latticear.estimation.estimates import UnreliableEstimateWarning
+    from latticear.kernels.library import KernelsWarning
     from latticear.processes import ProcessesError, others_interrupted
     from latticear.sampling.receptive import ReceptiveFieldWarning
     from latticear.training import TrainingError
@@ -53,7 +54,7 @@ def one_line_errors() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnreliableEstimateWarning)  # the table of results has a warning
         warnings.simplefilter("ignore", ReceptiveFieldWarning)  # `notes` prints it for train, once
-        _print_once(ConversionNote, ChangedFileWarning)
+        _print_once(ConversionNote, ChangedFileWarning, KernelsWarning)
         try:
             yield
         except OverflowError as error:

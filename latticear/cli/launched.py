@@ -133,14 +133,14 @@ def status_of_interruption() -> int:
 
     Processes that share it, and have not stopped together, are told.
     """
-    from latticear.runs.signals import received
+    from latticear.runs.signals import OF_QUEUES, received
 
     if "latticear.processes" in sys.modules:
         from latticear.processes import say_interrupted
 
         say_interrupted()
     by_another = received() is None and int(os.environ.get("WORLD_SIZE", 1)) > 1
-    return AGAIN if by_another or received() in (signal.SIGTERM, signal.SIGUSR1) else INTERRUPTED
+    return AGAIN if by_another or received() in OF_QUEUES else INTERRUPTED
 
 
 @contextmanager
@@ -167,7 +167,7 @@ def _interruptible() -> Iterator[None]:
 def _silent() -> Iterator[None]:
     """Print nothing; `say_why` prints to the standard error of before."""
     before = sys.stdout, sys.stderr
-    with open(os.devnull, "w") as nowhere:
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
         _silenced.append(sys.stderr)
         sys.stdout = sys.stderr = nowhere
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -172,4 +173,7 @@ def scan(
 def _become_torchrun(workers: int) -> None:
     """Replace this process by torchrun, which starts `workers` processes with the same command line and --resume."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(workers)]
-    os.execv(sys.executable, [sys.executable, *launcher, "-m", "latticear", *sys.argv[1:], "--resume"])
+    command = [sys.executable, *launcher, "-m", "latticear", *sys.argv[1:], "--resume"]
+    if os.name == "nt":  # where the shell would take the replaced process for ended
+        raise typer.Exit(subprocess.call(command))
+    os.execv(sys.executable, command)

@@ -12,8 +12,8 @@ import faulthandler
 import itertools
 import math
 import os
-import resource
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -46,37 +46,41 @@ class DamagedRows(NamedTuple):
 def death_of(action: Callable[[], object]) -> str:
     """How a fork of this process dies when it does something; empty if it survives, whatever is raised in it.
 
-    A fork shares nothing with the process that it may harm, and takes milliseconds.
+    A fork shares nothing with the process that it may harm, and takes milliseconds. Windows has none.
     """
-    if not hasattr(os, "fork"):
-        return ""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which the fork does not use
-        try:
-            child = os.fork()
-        except OSError:
+    return "" if sys.platform == "win32" else _death_of_fork(action)
+
+
+if sys.platform != "win32":
+    import resource
+
+    def _death_of_fork(action: Callable[[], object]) -> str:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which the fork does not use
+            try:
+                child = os.fork()
+            except OSError:
+                return ""
+        if child == 0:
+            _try_and_exit(action)
+        status = os.waitpid(child, 0)[1]
+        if not os.WIFSIGNALED(status):
             return ""
-    if child == 0:
-        _try_and_exit(action)
-    status = os.waitpid(child, 0)[1]
-    if not os.WIFSIGNALED(status):
-        return ""
-    number = os.WTERMSIG(status)
-    if number == signal.SIGALRM:
-        return f"the HDF5 library does not end with it in {PATIENCE} s"
-    return f"it crashes the HDF5 library ({signal.Signals(number).name})"
+        number = os.WTERMSIG(status)
+        if number == signal.SIGALRM:
+            return f"the HDF5 library does not end with it in {PATIENCE} s"
+        return f"it crashes the HDF5 library ({signal.Signals(number).name})"
 
-
-def _try_and_exit(action: Callable[[], object]) -> None:
-    try:
-        faulthandler.disable()
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(PATIENCE)
-        with suppress(BaseException):
-            action()
-    finally:
-        os._exit(0)
+    def _try_and_exit(action: Callable[[], object]) -> None:
+        try:
+            faulthandler.disable()
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(PATIENCE)
+            with suppress(BaseException):
+                action()
+        finally:
+            os._exit(0)
 
 
 def check_index(h5: h5py.File) -> None:

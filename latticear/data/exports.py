@@ -13,7 +13,6 @@ interrupted, the configurations written so far are kept in a file of another nam
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -28,7 +27,7 @@ from torch import Tensor
 from latticear.checksums import sums_beside, sums_of
 from latticear.data.format import spin_table
 from latticear.data.writing import SampleWriter, rows_of
-from latticear.files import beside, write_atomically
+from latticear.files import beside, synchronise, write_atomically
 from latticear.samples import Samples
 from latticear.spaces import ConfigurationSpace
 
@@ -249,7 +248,7 @@ class ArchiveWriter(AbstractExport):
             for name, column in self._columns.items():
                 column.finish()
                 archive.write(column.path, f"{name}.npy")
-        _sync(self._temporary)
+        synchronise(self._temporary)
 
     def _close(self) -> None:
         for column in self._columns.values():
@@ -273,7 +272,7 @@ class TextWriter(AbstractExport):
 
     def _finish(self) -> None:
         self._file.close()
-        _sync(self._temporary)
+        synchronise(self._temporary)
 
     def _close(self) -> None:
         with suppress(OSError):
@@ -302,7 +301,7 @@ class Column:
         self._file.seek(0)
         self._file.write(self._header())
         self._file.close()
-        _sync(self.path)
+        synchronise(self.path)
 
     def close(self) -> None:
         with suppress(OSError):
@@ -313,8 +312,3 @@ class Column:
         described = {"descr": self._dtype.str, "fortran_order": False, "shape": (self._n, *self._shape)}
         np.lib.format.write_array_header_1_0(content, described)
         return content.getvalue()
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -15,12 +15,7 @@ import struct
 import zlib
 from pathlib import Path
 
-try:
-    import fcntl
-
-    _CAN_LOCK = True
-except ImportError:
-    _CAN_LOCK = False
+from latticear.locks import lock
 
 __all__ = ["JournaledFile", "journal_path"]
 
@@ -63,7 +58,7 @@ class JournaledFile:
         self._journal: io.FileIO | None = None
         self._journal_path = journal_path(path)
         try:
-            _lock(self._file, exclusive=writable)
+            lock(self._file, shared=not writable)
             self._size = self._committed = os.fstat(self._file.fileno()).st_size
             self._changed: dict[int, bytearray] = {}
             self._recover()
@@ -261,14 +256,3 @@ def _write_at(file: io.FileIO, start: int, data: bytes | bytearray | memoryview)
 
 def _truncate(file: io.FileIO, size: int) -> None:
     file.truncate(size)
-
-
-def _lock(file: io.FileIO, *, exclusive: bool) -> None:
-    if not _CAN_LOCK:
-        return  # not POSIX: two writers of one file are not prevented
-    try:
-        fcntl.flock(file.fileno(), (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:
-        return  # the file system does not support locks

@@ -4,9 +4,7 @@
 
 #include <stdint.h>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+#include "threads.h"
 
 #define ALIGNED(size) (((size) + 63) / 64 * 64)
 #define FIRST_ALIGNED(memory) ((memory) + (-(uintptr_t)(memory) & 63))

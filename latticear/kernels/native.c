@@ -8,11 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include "program.h"
+#include "threads.h"
 
 /* Sums over sites of logits, and products of normalisations, whose logarithm is taken when they grow large. */
 typedef struct {

@@ -8,11 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include "rows.h"
+#include "threads.h"
 
 enum { GROUP = 64 };  /* configurations of one thread, whose sums stay in its cache */
 enum { COLUMNS = 4 }; /* vectors that are multiplied by a matrix together */

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from latticear.kernels.library import library
+from latticear.kernels.library import library_for
 from latticear.lookahead.environments import Environments
 from latticear.lookahead.native_row import Choice, NativeRow
 from latticear.lookahead.torch_row import TorchRow
@@ -66,8 +66,7 @@ class Sweep:
         self._tokens = torch.zeros(n, *shape, dtype=torch.long, device=device)
         self._instances = environments.instances(n)
         self._known, self._begun = self._weights.site.new_empty(0), -1
-        compiled = device.type == "cpu" and library() is not None
-        self._row = (NativeRow if compiled else TorchRow)(environments, self._tokens, dtype)
+        self._row = (TorchRow if library_for(device) is None else NativeRow)(environments, self._tokens, dtype)
 
     @torch.no_grad()
     def run(

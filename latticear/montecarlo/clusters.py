@@ -19,13 +19,16 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from latticear.hamiltonians.base import AbstractHamiltonian
-from latticear.kernels.library import library
+from latticear.kernels.library import library_for
 from latticear.montecarlo.parts import part_of_stream
 from latticear.montecarlo.potts_clusters import is_unfrustrated_potts
 from latticear.processes import ALONE, Processes, Share
 from latticear.random_numbers import restore_generator, state_of
 
 __all__ = ["SwendsenWang", "Wolff", "clusters_suit"]
+
+CPU = torch.device("cpu")
+"""Clusters are found on the CPU, wherever the configurations are."""
 
 
 def clusters_suit(hamiltonian: AbstractHamiltonian) -> bool:
@@ -107,7 +110,7 @@ class SwendsenWang:
         # A random bit for every node; the bit of the node of lowest index decides whether its cluster flips.
         n_chains, n_nodes = self._nodes.shape
         coins = self._rng.integers(2, size=(self.share.n, n_nodes), dtype=np.bool_)[self.share.rows]
-        kernels, n_bonds = library(), len(self._bonds)
+        kernels, n_bonds = library_for(CPU), len(self._bonds)
         with part_of_stream(self._rng, self.share.rows.start * n_bonds, self.share.n * n_bonds):
             if kernels is None:
                 self._sweep(coins)
@@ -201,7 +204,7 @@ class Wolff:
         self._recent = np.zeros(2)  # numbers of clusters and of flipped sites in about the last ten sweeps
 
     def sweep(self) -> None:
-        kernels = library()
+        kernels = library_for(CPU)
         n_chains, n_sites = self._sites.shape
         if kernels is None:
             flipped = sum(map(self._sweep, self._sites))

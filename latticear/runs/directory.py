@@ -11,10 +11,8 @@ read; files of version 0.1.0, which have none, are read as they are.
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -41,7 +39,8 @@ from latticear.checksums import (
     sealed_toml,
     sums_of,
 )
-from latticear.files import beside, write_durably
+from latticear.files import beside, synchronise, write_durably
+from latticear.locks import lock
 from latticear.models import AbstractModel, model_from_dict
 from latticear.runs.checkpoints import checkpoints_in, step_of_checkpoint, way_on
 from latticear.runs.metrics import METRICS, Metrics
@@ -126,9 +125,9 @@ class RunDirectory:
         Raises:
             BlockingIOError: if another process is training it.
         """
-        with self.config_path.open() as file:
+        with self.config_path.open("rb") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file)
             except BlockingIOError as error:
                 raise BlockingIOError(f"{self.path} is being trained by another process") from error
             yield
@@ -227,7 +226,7 @@ class RunDirectory:
             for name, content in files.items():
                 write_durably(half / name, content)
             write_durably(half / SUMS, sums_of(files, {METRICS: self._metrics.read_bytes()}))
-            _sync(self._metrics)
+            synchronise(self._metrics)
             _publish(half, target)
         except OSError as error:
             shutil.rmtree(half, ignore_errors=True)
@@ -275,7 +274,7 @@ class RunDirectory:
             OSError: if the disk is full; `metrics` ignores an incomplete last line.
         """
         try:
-            with self._metrics.open("a") as file:
+            with self._metrics.open("a", encoding="utf-8", newline="\n") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
             raise _not_written(self._metrics, error, self.last_good()) from error
@@ -356,9 +355,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def _publish(half: Path, folder: Path) -> None:
     """Give a folder whose files are written its name, once the disk knows that they are in it."""
-    _sync(half)
+    synchronise(half)
     half.rename(folder)
-    _sync(folder.parent)
+    synchronise(folder.parent)
 
 
 def _remove(folder: Path) -> None:
@@ -384,14 +383,6 @@ def _not_written(path: Path, error: OSError, *remarks: str) -> OSError:
     """The error of a file that cannot be written; after remarks, the message says how to continue."""
     hints = [*remarks, "free space and continue with --resume"] if remarks else []
     return OSError(error.errno, "; ".join([f"cannot write {path} ({error.strerror})", *hints]))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _first_line(error: BaseException) -> str:

@@ -55,7 +55,7 @@ def _commit() -> str | None:
     source = Path(__file__).parent
     try:
         result = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=source, capture_output=True, text=True, timeout=5, check=False
+            ["git", "rev-parse", "HEAD"], cwd=source, capture_output=True, encoding="utf-8", timeout=5, check=False
         )
     except OSError:
         return None

@@ -6,10 +6,13 @@ import signal
 import threading
 from typing import Any
 
-__all__ = ["NUMBERS", "StopSignals", "forget", "interrupt", "received"]
+__all__ = ["NUMBERS", "OF_QUEUES", "StopSignals", "forget", "interrupt", "received"]
 
-NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""Ctrl-C, and the signals by which queues announce the end of a job."""
+OF_QUEUES = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
+"""The signals by which queues announce the end of a job; Windows has no SIGUSR1."""
+
+NUMBERS = (signal.SIGINT, *OF_QUEUES)
+"""Ctrl-C, and the signals of queues."""
 
 _received: list[int] = []
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from latticear.kernels import structures
-from latticear.kernels.library import library
+from latticear.kernels.library import library_for
 from latticear.kernels.structures import KINDS, MAX_INPUTS, MAX_TOKENS
 from latticear.sampling.schedule import Schedule
 from latticear.sampling.tracing import Node
@@ -86,8 +86,8 @@ def lower(schedule: Schedule, like: Tensor) -> list[Lowered] | None:
         like: a parameter of the network, which gives its device and type of numbers.
     """
     tokens, *others = schedule.graph.nodes
-    supported = library() is not None and like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
-    if not supported or tokens.channels // schedule.graph.n_components > MAX_TOKENS:
+    few = tokens.channels // schedule.graph.n_components <= MAX_TOKENS
+    if not few or like.dtype not in (torch.float32, torch.float64) or library_for(like.device) is None:
         return None
     lowering = _Lowering(tokens, math.prod(schedule.graph.shape))
     return lowering.nodes if all(map(lowering.add, others)) else None

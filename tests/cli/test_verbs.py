@@ -357,8 +357,8 @@ def test_shell_completion():
 def test_a_mistake_is_one_line_that_says_what_to_do(tmp_path, monkeypatch, run, data, command, words):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    Path("text").write_text("no numbers\n")
-    Path("text.h5").write_text("no numbers\n")
+    Path("text").write_text("no numbers\n", encoding="utf-8")
+    Path("text.h5").write_text("no numbers\n", encoding="utf-8")
     Path("binary").write_bytes(b"\xff\xfe\x00")
     Path("cut.h5").write_bytes(data.read_bytes()[:-2000])
     np.save("threes.npy", np.full((5, 4, 4), 3))

@@ -58,7 +58,7 @@ def truncated(path: Path) -> Path:
 
 
 def text(path: Path, content: str) -> Path:
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     return path
 
 

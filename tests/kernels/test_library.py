@@ -4,8 +4,9 @@ import ctypes
 
 import pytest
 
+import latticear as la
 import latticear.kernels.library
-from latticear.kernels.library import instruction_sets, library
+from latticear.kernels.library import KernelsWarning, instruction_sets, library
 from latticear.kernels.structures import INTERFACE, STRUCTURES, Phase
 
 BUILT = pytest.mark.skipif(library() is None, reason="the kernels were not built: there was no C compiler")
@@ -38,3 +39,41 @@ def test_a_structure_of_another_size_is_refused(monkeypatch, structure):
 def test_another_structure_is_no_argument():
     with pytest.raises(ctypes.ArgumentError):
         library().latticear_patches_size(ctypes.byref(Phase()), 0, 0, 1)
+
+
+@pytest.fixture
+def kernels_at(monkeypatch):
+    """A function that has the kernels looked for at another path, and what follows from it forgotten afterwards."""
+    cached = (library, latticear.kernels.library._say_missing)
+
+    def at(path):
+        monkeypatch.setattr(latticear.kernels.library, "_path", lambda: path)
+        for function in cached:
+            function.cache_clear()
+
+    yield at
+    for function in cached:
+        function.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(None, "there was no C compiler when it was installed"), (b"no library", "they cannot be loaded: .*")],
+)
+def test_missing_kernels_are_told_once(kernels_at, tmp_path, content, why):
+    if content is not None:
+        (tmp_path / "a.so").write_bytes(content)
+    kernels_at(None if content is None else str(tmp_path / "a.so"))
+    line = f"no compiled kernels .{why}.: .* slower; .*, install gcc .* pip install"
+    with pytest.warns(KernelsWarning, match=line) as said:
+        drawn = _draw_all()
+    assert len(said) == 1
+    assert (drawn[0].tokens == drawn[1].tokens).all()
+
+
+def _draw_all():
+    """What may miss the kernels: networks, cluster updates, tensor networks."""
+    drawn = [la.PixelCNN((3, 3), seed=seed).sample(4, seed=0) for seed in (0, 0, 1)]
+    la.monte_carlo(la.Ising((3, 3)), 2.0, n=4, method="swendsen-wang", seed=0)
+    la.TensorNetwork((3, 3), bias=la.Ising((3, 3)).bias(2.0, bond_dimension=2)).sample(2, seed=0)
+    return drawn

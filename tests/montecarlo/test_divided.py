@@ -80,7 +80,7 @@ def test_blocks_of_the_heat_bath_are_those_of_all_chains(case, monkeypatch):
 
 def test_clusters_without_compiled_kernels(monkeypatch):
     expected = drawn("in a field, swendsen-wang")
-    monkeypatch.setattr(clusters, "library", lambda: None)
+    monkeypatch.setattr(clusters, "library_for", lambda device: None)
     assert_same(side_by_side(2, lambda processes: drawn("in a field, swendsen-wang", processes))[0], expected)
 
 

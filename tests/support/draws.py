@@ -78,4 +78,4 @@ def run_all() -> None:
     """Do all of it in one of several processes; write what it has found in a file of its own."""
     with together() as processes:
         found = {"estimates": estimated(processes), "items": items(processes), "refusals": refusals(processes)}
-    Path(f"{os.environ['WORLD_SIZE']}-{os.environ['RANK']}.json").write_text(json.dumps(found))
+    Path(f"{os.environ['WORLD_SIZE']}-{os.environ['RANK']}.json").write_text(json.dumps(found), encoding="utf-8")

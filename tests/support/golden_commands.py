@@ -266,8 +266,8 @@ def _rescanned(words: tuple[Any, ...]) -> Any:
 
 def _compare(record: Record) -> None:
     """Of a run that is trained already: how many steps fit into a time is another number each time."""
-    config = Path("a", "run.toml").read_text()
-    Path("first.toml").write_text(config)
+    config = Path("a", "run.toml").read_text(encoding="utf-8")
+    Path("first.toml").write_text(config, encoding="utf-8")
     shutil.copytree("a", "compared/first")
     found = run("compare", "first.toml", "--minutes", 0.01, "-n", 400, "--out", "compared", "--json")
     for row in found["shown"]["rows"]:

@@ -73,4 +73,4 @@ def train_all() -> None:
     with together() as processes:
         found = {kind: trained(kind) for kind in KINDS}
         assert str(processes).startswith(str(processes.size))
-    Path(f"{os.environ['WORLD_SIZE']}-{os.environ['RANK']}.json").write_text(json.dumps(found))
+    Path(f"{os.environ['WORLD_SIZE']}-{os.environ['RANK']}.json").write_text(json.dumps(found), encoding="utf-8")

@@ -99,7 +99,7 @@ def test_a_file_lies_beside_its_config(folder):
     (folder / "configs").mkdir()
     shutil.move("glasses.h5", "configs/glasses.h5")
     lines = ['hamiltonian.name = "edwards_anderson"', "hamiltonian.shape = [4, 4]", "hamiltonian.index = 1"]
-    Path("configs/a.toml").write_text("\n".join([*lines, 'hamiltonian.couplings = "glasses.h5"']))
+    Path("configs/a.toml").write_text("\n".join([*lines, 'hamiltonian.couplings = "glasses.h5"']), encoding="utf-8")
     _write("glasses.h5", GLASSES.flip(0) + 1)
     assert torch.equal(load_config("configs/a.toml").target.system.couplings, GLASSES[1])
     shutil.move("configs/glasses.h5", "glasses.h5")
@@ -120,7 +120,7 @@ def test_a_scan_and_a_comparison_go_on_when_the_file_has_moved(folder):
     succeed(*moved, "--resume")
     _write("moved.h5", GLASSES.flip(0))
     assert "couplings_digest is" in refusal(*moved, "--resume")
-    Path("a.toml").write_text("")
+    Path("a.toml").write_text("", encoding="utf-8")
     words = ["compare", "a.toml", *WORDS, "--minutes", "0.001", "-n", "100"]
     words = [word.replace("glasses.h5", "moved.h5") for word in words]
     succeed(*words)
@@ -174,8 +174,8 @@ def test_a_matrix_and_a_list_of_bonds(folder, system, words):
     ],
 )
 def test_what_is_no_file_of_couplings(folder, sets, words):
-    Path("list.txt").write_text("0 1 1.0\n")
-    Path("twice.txt").write_text("0 1 1.0\n1 0 1.0\n")
+    Path("list.txt").write_text("0 1 1.0\n", encoding="utf-8")
+    Path("twice.txt").write_text("0 1 1.0\n1 0 1.0\n", encoding="utf-8")
     settings = ["couplings=glasses.h5", *sets]
     options = [word for setting in settings for word in ("--set", f"hamiltonian.{setting}")]
     assert words in refusal("exact", "--size", 4, "--temperature", 1, *options)

@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from latticear.hamiltonians import BoltzmannBias
 from latticear.kernels import structures
-from latticear.kernels.library import instruction_sets, library
+from latticear.kernels.library import instruction_sets, library, library_for
 from latticear.kernels.structures import LANES, MOST_TOKENS
 from latticear.models.multiscale.given import GivenInputs, GivenNetworks
 from latticear.models.multiscale.phases import PatchNetwork, PhaseModule
@@ -81,7 +81,7 @@ class CompiledPhases:
     def supports(n_tokens: int, bias: BoltzmannBias | None, like: Tensor) -> bool:
         """Whether kernels are installed that support n_tokens tokens and this bias, on the device of `like`."""
         few = n_tokens <= MOST_TOKENS and (bias is None or bias.sites.shape[1] <= MOST_BONDS)
-        return few and like.device.type == "cpu" and library() is not None
+        return few and library_for(like.device) is not None
 
     @property
     def parameters(self) -> list[Tensor]:

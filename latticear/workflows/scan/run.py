@@ -18,7 +18,6 @@ finds all points finished chooses further temperatures, or writes the table.
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
 import shutil
@@ -35,6 +34,7 @@ from latticear.estimation.estimates import quiet
 from latticear.exact import ExactResult, exact_result
 from latticear.exact.result import QUANTITIES
 from latticear.hamiltonians import AbstractHamiltonian, TemperatureRange
+from latticear.locks import lock
 from latticear.montecarlo.simulation import default_method, monte_carlo
 from latticear.plotting import draw_figures
 from latticear.runs.config import resolve_device
@@ -355,6 +355,6 @@ def _curve(hamiltonian: AbstractHamiltonian, temperatures: list[float], report: 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """A context in which no other process can write the table; waits while another process writes it."""
-    with (folder / SETTINGS).open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with (folder / SETTINGS).open("rb") as file:
+        lock(file, wait=True)
         yield

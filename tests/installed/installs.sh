@@ -1,0 +1,17 @@
+# Installs an sdist in clean environments, with a C compiler and without one, and tries each: sh installs.sh PYTHON SDIST
+set -eu
+python=$1
+sdist=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
+smoke=$(cd "$(dirname "$0")" && pwd)/smoke.py
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+for kernels in --kernels --none; do
+	rm -rf venv
+	"$python" -m venv venv
+	if [ $kernels = --none ]; then
+		export CC=no-such-compiler
+	fi
+	venv/bin/pip install -q --disable-pip-version-check --no-compile --no-cache-dir "$sdist"
+	venv/bin/python "$smoke" $kernels
+done
