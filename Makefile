@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test suite slow gpu lint docs clean
+.PHONY: demo test suite slow gpu pretrained lint docs clean
 
 $(READY): pyproject.toml setup.py constraints.txt $(wildcard latticear/kernels/*.[ch])
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,9 @@ slow: $(READY)
 
 gpu: # installs nothing before it has found a GPU
 	@PYTHON="$(PYTHON)" sh benchmarks/gpu.sh
+
+pretrained: $(READY) # trains what latticear/runs/shipped lacks, and goes on where it was interrupted
+	$(BIN)/python benchmarks/pretrained.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

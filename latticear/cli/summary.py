@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MOST", "file_lines", "run_lines"]
+__all__ = ["MOST", "card_lines", "file_lines", "run_lines", "shipped_lines"]
 
 MOST = 20
 """Largest number of lines."""
@@ -116,6 +116,52 @@ def _next(path: Path, content: Tree) -> Iterator[Line]:
         yield "next", words.estimate_command(path, content["config"])
     else:
         yield "next", f"latticear report {path}"
+
+
+def shipped_lines(cards: Mapping[str, Any]) -> list[str]:
+    """Lines about the runs that the package ships: a line for each, and how they are used."""
+    from latticear.runs.pretrained import PREFIX
+
+    lines = [(name, str(card)) for name, card in cards.items()]
+    first = next(iter(cards), "NAME")
+    return [
+        *_shown("trained runs that the package ships", lines),
+        f"card of one: latticear info {PREFIX}{first}; configurations: latticear sample {PREFIX}{first} -o samples.h5",
+    ]
+
+
+def card_lines(path: Path, content: Tree) -> list[str]:
+    """Lines about a run that the package ships: its card.
+
+    Args:
+        path: its folder.
+        content: what `describe` returns of it.
+    """
+    from latticear.runs.pretrained import named
+    from latticear.workflows import words
+
+    config, card = content["config"], content["card"]
+    lines: list[Line] = [
+        ("about", card["summary"]),
+        ("network", words.network(config["model"], card["parameters"])),
+        ("command", card["command"]),
+        ("training", f"{words.trained_for(card, None)}, {card['threads']} thread of {card['processor']}"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in card["versions"].items())),
+        ("weights", f"sha256 {card['weights']}"),
+    ]
+    lines += [(f"T = {each['temperature']:.6g}", _reached(each)) for each in card["reached"]]
+    lines.append(("use", f"latticear sample {named(path)} -n 1000 -o samples.h5"))
+    return _shown(f"{named(path)}: {words.system(config)}, {words.temperature(config)}", lines)
+
+
+def _reached(each: Tree) -> str:
+    """What a network reaches at one temperature, with the value of ln Z to compare with."""
+    from latticear.estimation.estimates import with_error
+
+    ess, log_z = with_error(each["ess"], each["ess_error"]), with_error(each["log_z"], each["log_z_error"])
+    value, error = each["log_z_exact"], each["exact_error"]
+    exact = f"{each['exact_by']} {with_error(value, error)}" if error else f"exact {value:.10g}"
+    return f"n = {each['n']}: ESS {ess}, ln Z {log_z}, {exact}"
 
 
 def file_lines(path: Path, content: Tree) -> list[str]:
