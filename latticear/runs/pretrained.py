@@ -167,7 +167,7 @@ def located(path: str | Path) -> Path:
         return Path(path)
     name = str(path).removeprefix(PREFIX)
     if name not in PRETRAINED:
-        problem = f"there is no pretrained run {name!r}" if name else f"a name is missing"
+        problem = f"there is no pretrained run {name!r}" if name else "a name is missing"
         names, hint = ", ".join(PRETRAINED), did_you_mean(name, PRETRAINED) if name else ""
         raise ValueError(f"{problem}: there are {names} (latticear info {PREFIX} says what they are){hint}")
     folder = FOLDER / name

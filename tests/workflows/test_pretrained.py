@@ -70,7 +70,7 @@ def test_couplings_of_the_glass_are_inside():
 
 def test_a_wrong_name_is_one_line():
     for call in (la.pretrained, la.load_run, la.load_model, la.cite, la.check_run):
-        with pytest.raises(ValueError, match="there is no pretrained run 'nothing': there are .*ising-critical-16"):
+        with pytest.raises(ValueError, match=r"there is no pretrained run 'nothing': there are .*ising-critical-16"):
             call(f"{PREFIX}nothing")
     with pytest.raises(ValueError, match="a name is missing: there are"):
         la.pretrained()
