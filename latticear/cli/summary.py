@@ -150,7 +150,8 @@ def card_lines(path: Path, content: Tree) -> list[str]:
         ("weights", f"sha256 {card['weights']}"),
     ]
     lines += [(f"T = {each['temperature']:.6g}", _reached(each)) for each in card["reached"]]
-    lines.append(("use", f"latticear sample {named(path)} -n 1000 -o samples.h5"))
+    at = "--temperature 2 " if len(card["reached"]) > 1 else ""
+    lines.append(("use", f"latticear sample {named(path)} {at}-n 1000 -o samples.h5"))
     return _shown(f"{named(path)}: {words.system(config)}, {words.temperature(config)}", lines)
 
 
