@@ -137,32 +137,14 @@ def card_lines(path: Path, content: Tree) -> list[str]:
         path: its folder.
         content: what `describe` returns of it.
     """
-    from latticear.runs.pretrained import named
+    from latticear.runs.pretrained import PRETRAINED, named
     from latticear.workflows import words
 
-    config, card = content["config"], content["card"]
-    lines: list[Line] = [
-        ("about", card["summary"]),
-        ("network", words.network(config["model"], card["parameters"])),
-        ("command", card["command"]),
-        ("training", f"{words.trained_for(card, None)}, {card['threads']} thread of {card['processor']}"),
-        ("versions", ", ".join(f"{name} {version}" for name, version in card["versions"].items())),
-        ("weights", f"sha256 {card['weights']}"),
-    ]
-    lines += [(f"T = {each['temperature']:.6g}", _reached(each)) for each in card["reached"]]
-    at = "--temperature 2 " if len(card["reached"]) > 1 else ""
-    lines.append(("use", f"latticear sample {named(path)} {at}-n 1000 -o samples.h5"))
+    config, card = content["config"], PRETRAINED[path.name]
+    at = "--temperature 2 " if len(card.reached) > 1 else ""
+    use = "use", f"latticear sample {named(path)} {at}-n 1000 -o samples.h5"
+    lines = [("network", words.network(config["model"])), *card.lines, use]
     return _shown(f"{named(path)}: {words.system(config)}, {words.temperature(config)}", lines)
-
-
-def _reached(each: Tree) -> str:
-    """What a network reaches at one temperature, with the value of ln Z to compare with."""
-    from latticear.estimation.estimates import with_error
-
-    ess, log_z = with_error(each["ess"], each["ess_error"]), with_error(each["log_z"], each["log_z_error"])
-    value, error = each["log_z_exact"], each["exact_error"]
-    exact = f"{each['exact_by']} {with_error(value, error)}" if error else f"exact {value:.10g}"
-    return f"n = {each['n']}: ESS {ess}, ln Z {log_z}, {exact}"
 
 
 def file_lines(path: Path, content: Tree) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Self
 
 from latticear.arguments import did_you_mean
 from latticear.checksums import DamagedError, digest_of, toml_is_as_written
+from latticear.estimation.numbers import with_error
 
 __all__ = [
     "CARD",
@@ -65,8 +66,15 @@ class Reached(NamedTuple):
     exact_error: float
     exact_by: str
 
+    def __str__(self) -> str:
+        value = f"exact {self.log_z_exact:.10g}"
+        if self.exact_error:
+            value = f"{self.exact_by} {with_error(self.log_z_exact, self.exact_error)}"
+        ess, log_z = with_error(self.ess, self.ess_error), with_error(self.log_z, self.log_z_error)
+        return f"n = {self.n}: ESS {ess}, ln Z {log_z}, {value}"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Card:
     """How a shipped run was made, and how good it is.
 
@@ -122,6 +130,23 @@ class Card:
     def ess(self) -> float:
         """The smallest ESS of all temperatures that were looked at."""
         return min(each.ess for each in self.reached)
+
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        """What it says, as labels and texts."""
+        trained = f"{self.seconds / 60:.0f} min on {self.threads} thread{'s' if self.threads > 1 else ''}"
+        return [
+            ("about", self.summary),
+            ("parameters", f"{self.parameters:,}"),
+            ("command", self.command),
+            ("training", f"{trained} of {self.processor}, finished {self.finished[:10]}"),
+            ("versions", ", ".join(f"{name} {version}" for name, version in self.versions.items())),
+            ("weights", f"sha256 {self.weights}"),
+            *((f"T = {each.temperature:.6g}", str(each)) for each in self.reached),
+        ]
+
+    def __repr__(self) -> str:
+        return "\n".join([f"{PREFIX}{self.name}", *(f"  {label:12s}  {text}" for label, text in self.lines)])
 
     def __str__(self) -> str:
         return f"{self.summary}; ESS {self.ess:.3f}{' or more' if len(self.reached) > 1 else ''}"

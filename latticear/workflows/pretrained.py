@@ -31,4 +31,4 @@ def pretrained(name: str = "", device: str = "cpu") -> Run:
         >>> bool(estimates["ess"].value > 0.9)
         True
     """
-    return load_run(located(PREFIX + name.removeprefix(PREFIX)), device)
+    return load_run(located(PREFIX + str(name).removeprefix(PREFIX)), device)

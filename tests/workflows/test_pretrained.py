@@ -74,6 +74,8 @@ def test_a_wrong_name_is_one_line():
             call(f"{PREFIX}nothing")
     with pytest.raises(ValueError, match="a name is missing: there are"):
         la.pretrained()
+    with pytest.raises(ValueError, match="there is no pretrained run '3'"):
+        la.pretrained(3)
     for words in (
         ["info"],
         ["estimate"],
@@ -92,6 +94,7 @@ def test_the_card_is_shown():
     text = "\n".join(lines)
     for shown in (card.summary, card.command, card.weights, card.processor, card.versions["torch"], "ESS 0.9", "exact"):
         assert shown in text
+    assert {line.strip() for line in repr(card).splitlines()[1:]} <= {line.strip() for line in lines}
     assert json.loads(succeed("info", f"{PREFIX}{SMALL}", "--json"))["card"] == card.to_dict()
     assert succeed("info", f"{PREFIX}{SMALL}", "--check").endswith("all as written\n")
     assert max(len(succeed("info", f"{PREFIX}{name}").splitlines()) for name in SHIPPED) <= 20
