@@ -3,9 +3,9 @@
     python benchmarks/pretrained.py [NAME ...]
 
 For each name: `latticear train configs/pretrained/NAME.toml --out runs/pretrained/NAME`, estimates, and a copy of what
-is needed in latticear/runs/shipped/NAME, with its card. What is there is left as it is, and a training that was
-interrupted goes on, so that the same command continues; to make one again, remove its two folders. About two hours of
-one core. Ceiling: ESS 1, ln Z within four errors. The last line is JSON.
+is needed in latticear/runs/shipped/NAME, with its card; then the table of docs/pretrained.md. What is there is left as
+it is, and a training that was interrupted goes on, so that the same command continues; to make one again, remove its
+two folders. About an hour of one quiet core. Ceiling: ESS 1, ln Z within four errors. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import tomli_w
 
 import latticear as la
 from latticear.checksums import digest_of, sealed_toml
+from latticear.estimation.estimates import with_error
 from latticear.hamiltonians import AbstractHamiltonian
 from latticear.runs.checkpoints import WEIGHTS
 from latticear.runs.pretrained import CARD, FOLDER, Card, Reached
@@ -32,6 +33,9 @@ from latticear.workflows.run import Run
 
 RUNS = Path("runs/pretrained")
 """Where they are trained."""
+
+PAGE = Path("docs/pretrained.md")
+"""The page with their table."""
 
 N_ROWS = 100
 """Number of rows of the metrics that are kept of a training."""
@@ -82,7 +86,8 @@ def main() -> None:
             train(name)
             ship(name)
         cards.append(Card.read(FOLDER / name / CARD))
-        print(f"{name:20s}{cards[-1]}")
+        print(f"{name:20s}{cards[-1]}", flush=True)
+    write_table()
     print(json.dumps([card.to_dict() for card in cards]))
 
 
@@ -114,7 +119,7 @@ def ship(name: str) -> None:
         environment["couplings"] |= {"file": Path(environment["couplings"]["file"]).name}
     half = RUNS / f".{name}.shipped"
     shutil.rmtree(half, ignore_errors=True)
-    about: dict[str, Any] = {"environment": environment, "estimates": content}
+    about: dict[str, Any] = {"step": run.metrics[-1]["step"], "environment": environment, "estimates": content}
     write_copy(half, run.config, run.model, metrics=thinned(run.metrics), **about)
     reached = [reached_at(run.hamiltonian, result) for result in results]
     (half / CARD).write_text(sealed_toml(tomli_w.dumps(card_of(name, run, half, environment, reached).to_dict())))
@@ -159,6 +164,27 @@ def reached_at(system: AbstractHamiltonian, result: la.Estimates) -> Reached:
         value, error, method = found.value, found.error, f"tensor network of bond dimension {BOND_DIMENSION}"
     numbers = (ess.value, ess.error, log_z.value, log_z.error, value, error)
     return Reached(t, result.n, *map(float, numbers), exact_by=method)
+
+
+def write_table() -> None:
+    """Replace the rows of the table of the page by those of all cards."""
+    rows = [row for name in la.PRETRAINED for row in rows_of(la.PRETRAINED[name])]
+    lines = [line for line in PAGE.read_text().splitlines() if not line.startswith("| `")]
+    below = next(k for k, line in enumerate(lines) if line.startswith("|---")) + 1
+    PAGE.write_text("\n".join([*lines[:below], *rows, *lines[below:]]) + "\n")
+
+
+def rows_of(card: Card) -> list[str]:
+    """The rows of a card, one for each temperature."""
+    rows = []
+    for each in card.reached:
+        time = "" if rows else f"{card.seconds / 60:.0f} min"
+        ess, log_z = with_error(each.ess, each.ess_error), with_error(each.log_z, each.log_z_error)
+        exact = f"{each.log_z_exact:.8g}"
+        if each.exact_error:
+            exact = f"{with_error(each.log_z_exact, each.exact_error)}, {each.exact_by}"
+        rows.append(f"| `{card.name}` | {each.temperature:.6g} | {time} | {ess} | {log_z} | {exact} |")
+    return rows
 
 
 def processor() -> str:

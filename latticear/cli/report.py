@@ -18,7 +18,9 @@ __all__ = ["report"]
 
 @app.command(cls=Verb, sharing="together")
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN|SCAN", help="A run directory made by train, or a scan.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN|SCAN", help="A run directory made by train, pretrained:NAME, or a scan.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FOLDER", help="A new folder: a copy of the run gets the page."),

@@ -19,6 +19,7 @@ def write_copy(
     config: RunConfig,
     model: AbstractModel,
     *,
+    step: int,
     metrics: Iterable[Mapping[str, Any]],
     estimates: Mapping[str, Any],
     environment: Mapping[str, Any],
@@ -29,7 +30,8 @@ def write_copy(
         path: the directory, which must not exist.
         config: the config of the run, whose file of couplings is copied.
         model: its network.
-        metrics: rows of the metrics, of which the last has the number of steps.
+        step: number of training steps behind its weights.
+        metrics: rows of the metrics; those of later steps are left out.
         estimates: content of estimates.json; empty for none.
         environment: content of environment.json.
 
@@ -43,10 +45,10 @@ def write_copy(
     if path.exists():
         raise FileExistsError(f"{path} already exists: give another path for the copy")
     run_toml, files = stored(config)
-    run, step = RunDirectory.create(path, run_toml, dict(environment), files), 0
+    run = RunDirectory.create(path, run_toml, dict(environment), files)
     for row in metrics:
-        run.log(dict(row))
-        step = row["step"]
+        if row["step"] <= step:
+            run.log(dict(row))
     checkpoint = run.save_checkpoint(model, model.state_dict(), {"step": step}, resumable=False)
     if estimates:
         run.write_json("estimates.json", dict(estimates) | {"checkpoint": checkpoint.name})

@@ -17,6 +17,7 @@ from latticear.estimation.limits import limits_of
 from latticear.estimation.quantity import Estimate
 from latticear.hamiltonians import HAMILTONIANS, LookaheadBias
 from latticear.models import MODELS, AbstractModel, check_is_model
+from latticear.runs.checkpoints import step_of_checkpoint
 from latticear.runs.config import RunConfig, build_model, parse_config, to_toml
 from latticear.runs.directory import RunDirectory
 from latticear.runs.pretrained import located, named
@@ -158,12 +159,14 @@ class Run:
             FileExistsError: if the path exists.
             OSError: if a file cannot be written.
         """
+        about: dict[str, Any] = {"metrics": self.metrics, "environment": self.environment}
         if self.path is None:
             results = [self.estimates] if isinstance(self.estimates, Estimates) else self.estimates
-            content = _content(results, self.target) if isinstance(results, list) else {}
+            about["estimates"] = _content(results, self.target) if isinstance(results, list) else {}
+            about["step"] = self.metrics[-1]["step"] if self.metrics else 0
         else:
-            content = RunDirectory(self.path).read_json("estimates.json")
-        about: dict[str, Any] = {"metrics": self.metrics, "environment": self.environment, "estimates": content}
+            about["estimates"] = RunDirectory(self.path).read_json("estimates.json")
+            about["step"] = step_of_checkpoint(RunDirectory(self.path).checkpoints()[-1])
         write_copy(path, self.config, self.model, **about)
         return load_run(path, self.model.rank.device.type)
 
