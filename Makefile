@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 CONSTRAINTS := constraints.txt
 
-.PHONY: demo test suite slow gpu lint docs results clean oldest newest matrix dist installs
+.PHONY: demo test suite slow gpu pretrained lint docs results clean oldest newest matrix dist installs
 
 $(READY): pyproject.toml setup.py $(CONSTRAINTS) $(wildcard latticear/kernels/*.[ch])
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,9 @@ slow: $(READY)
 
 gpu: # installs nothing before it has found a GPU
 	@PYTHON="$(PYTHON)" sh benchmarks/gpu.sh
+
+pretrained: $(READY) # trains what latticear/runs/shipped lacks, and goes on where it was interrupted
+	$(BIN)/python benchmarks/pretrained.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -88,6 +88,7 @@ from .models import (
 from .montecarlo import monte_carlo as monte_carlo, multicanonical as multicanonical
 from .observables import correlation as correlation
 from .runs.directory import load_model as load_model
+from .runs.pretrained import PRETRAINED as PRETRAINED
 from .samples import Samples as Samples
 from .scaling import coexistence as coexistence
 from .spaces import Grid as Grid
@@ -96,6 +97,7 @@ from .training import Step as Step, TrainingError as TrainingError, fit as fit
 from .workflows.call import train as train
 from .workflows.checked import check_run as check_run
 from .workflows.cite import cite as cite
+from .workflows.pretrained import pretrained as pretrained
 from .workflows.run import Run as Run, load_run as load_run, save_run as save_run
 
 __version__: str

@@ -6,7 +6,7 @@ import numpy as np
 from support.examples import DOCS, Example
 
 import latticear as la
-from latticear.estimation.estimates import quiet
+from latticear.estimation.estimates import quiet, with_error
 from latticear.exact import T_C
 
 
@@ -102,3 +102,32 @@ def test_averages_over_instances():
     assert average.n == 12
     assert abs(ratio.value - average["overlap_binder_cumulant"].value) < 1e-12
     assert "[chi_SG]" in example.printed
+
+
+def test_pretrained_runs():
+    """The configurations move with the processor by no more than rounding, so that each number is held to its error."""
+    names, printed, _ = Example.run("pretrained.md")
+    exact = la.kaufman((16, 16), T_C).free_energy_per_site
+    found = re.findall(r"-?\d+\.\d+(?:\(\d+\))?", printed.splitlines()[0])
+    assert found[1] == f"{exact:.6f}"
+    assert abs(float(found[0].partition("(")[0]) - exact) < 1e-4
+    assert [line.split(":")[0] for line in printed.splitlines()[1:]] == ["T = 1.8", "T = 2.3", "T = 3.0"]
+    log_z = names["estimates"]["log_z"]
+    assert abs(log_z.value - la.kaufman((8, 8), 3.0).log_z) < 4 * log_z.error
+
+
+def test_the_table_of_pretrained_runs_is_that_of_their_cards():
+    page = (DOCS / "pretrained.md").read_text()
+    rows = [row for name, card in la.PRETRAINED.items() for row in _rows(name, card)]
+    assert [line for line in page.splitlines() if line.startswith("| `")] == rows
+    assert not [name for name in la.PRETRAINED if f"`{name}`" not in page]
+
+
+def _rows(name, card):
+    for k, each in enumerate(card.reached):
+        training = "" if k else f"{card.seconds / 60:.0f} min"
+        ess, log_z = with_error(each.ess, each.ess_error), with_error(each.log_z, each.log_z_error)
+        exact = f"{each.log_z_exact:.8g}"
+        if each.exact_error:
+            exact = f"{with_error(each.log_z_exact, each.exact_error)}, {each.exact_by}"
+        yield f"| `{name}` | {each.temperature:.6g} | {training} | {ess} | {log_z} | {exact} |"

@@ -18,7 +18,9 @@ __all__ = ["cite"]
 
 @app.command(cls=Verb)
 def cite(
-    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run directory made by train.")] = None,
+    run: Annotated[
+        Path | None, typer.Argument(metavar="RUN", help="A run directory made by train, or pretrained:NAME.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print BibTeX of the package and, for a run, of the papers whose networks and methods it used."""

@@ -119,11 +119,12 @@ def estimate(
     from latticear.files import write_atomically
     from latticear.runs.config import stored_config
     from latticear.runs.directory import RunDirectory
+    from latticear.runs.pretrained import located, named
     from latticear.workflows import estimate_file, estimate_run, likelihood_run, save_estimates
 
     with one_line_errors():
         console = open_console(stderr=as_json)
-        given, observables = parameters_given(ctx), observables_of(observable)
+        given, observables, run = parameters_given(ctx), observables_of(observable), located(run)
         if run.is_file():
             _refuse(given, OF_RUNS, f"{run} is a file of configurations, not a run", "leave it out")
             if waits("the averages of a file"):
@@ -147,7 +148,12 @@ def estimate(
                 print_estimates(console, result)
             return
         if run.is_dir():
-            _refuse(given, OF_FILES, f"{run} is a run, which knows its system", "it goes with a file of configurations")
+            _refuse(
+                given,
+                OF_FILES,
+                f"{named(run)} is a run, which knows its system",
+                "it goes with a file of configurations",
+            )
         file = one_file(data)
         if not stored_config(RunDirectory(run).config_path).target.has_energy:
             if temperature is not None or method is not None or instance is not None or observables:

@@ -11,7 +11,7 @@ import typer
 from latticear.cli.app import app
 from latticear.cli.display import one_line_errors
 from latticear.cli.options import AsJson
-from latticear.cli.summary import file_lines, run_lines
+from latticear.cli.summary import card_lines, file_lines, run_lines, shipped_lines
 from latticear.cli.verb import Verb
 
 __all__ = ["info"]
@@ -20,23 +20,34 @@ __all__ = ["info"]
 @app.command(cls=Verb)
 def info(
     path: Annotated[
-        Path, typer.Argument(metavar="RUN|FILE", help="A run directory, a data file or, with --check, a scan.")
+        Path,
+        typer.Argument(
+            metavar="RUN|FILE",
+            help="A run directory, a data file or, with --check, a scan; pretrained: lists the runs of the package.",
+        ),
     ],
     check: Annotated[bool, typer.Option("--check", help="Verify the checksums of all its files.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Describe a run directory or a data file in a few lines; with --json completely. With --check verify its files."""
+    from latticear.runs.pretrained import PREFIX, PRETRAINED, located
     from latticear.workflows import describe
 
     with one_line_errors():
+        if str(path) == PREFIX and not check:
+            cards = {name: card.to_dict() for name, card in PRETRAINED.items()}
+            typer.echo(json.dumps(cards, indent=2) if as_json else "\n".join(shipped_lines(PRETRAINED)))
+            return
+        path = located(path)
         if check:
             _check(path, as_json)
             return
         content = describe(path)
         if as_json:
             typer.echo(json.dumps(content, indent=2))
-        else:
-            typer.echo("\n".join(run_lines(path, content) if path.is_dir() else file_lines(path, content)))
+            return
+        lines = card_lines if "card" in content else run_lines if path.is_dir() else file_lines
+        typer.echo("\n".join(lines(path, content)))
 
 
 def _check(path: Path, as_json: bool) -> None:

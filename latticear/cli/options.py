@@ -321,10 +321,13 @@ DatasetName = Annotated[
     str | None,
     typer.Option("--dataset", metavar="NAME", help="The array in the file --data, e.g. run1/spins. Default: /spins."),
 ]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory made by train.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory made by train, or pretrained:NAME.")]
 
 RunOrFile = Annotated[
-    Path, typer.Argument(metavar="RUN|FILE", help="A run directory made by train, or a file with chains of your own.")
+    Path,
+    typer.Argument(
+        metavar="RUN|FILE", help="A run directory made by train, pretrained:NAME, or a file with chains of your own."
+    ),
 ]
 
 

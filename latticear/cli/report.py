@@ -18,18 +18,28 @@ __all__ = ["report"]
 
 @app.command(cls=Verb, sharing="together")
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN|SCAN", help="A run directory made by train, or a scan.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN|SCAN", help="A run directory made by train, pretrained:NAME, or a scan.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FOLDER", help="A new folder: a copy of the run gets the page."),
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
     """Write the page of a run or a scan, report.html, with its figures: estimates, and whether to trust them."""
+    from latticear.runs.pretrained import located
     from latticear.workflows.report import report_run
     from latticear.workflows.scan.report import is_scan, report_scan
 
     with one_line_errors():
         console = open_console()
+        run = located(run)
+        if out is not None and is_scan(run):
+            raise ValueError(f"{run} is a scan, whose page needs its runs beside it: leave --out out")
         if not is_scan(run):
-            for path in report_run(run, seed=seed, device=device):
+            for path in report_run(run, out=out, seed=seed, device=device):
                 console.print(str(path))
         elif not waits("the page of a scan"):
             console.print(str(report_scan(run)))

@@ -45,6 +45,7 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Write independent configurations and their log-probabilities to a file."""
+    from latticear.runs.pretrained import located
     from latticear.workflows import sample_run
 
     with one_line_errors():
@@ -52,7 +53,7 @@ def sample(
         try:
             with continued_by("--append"), Progress(console, unit="samples") as progress:
                 written = sample_run(
-                    run,
+                    located(run),
                     out,
                     n,
                     seed=seed,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MOST", "file_lines", "run_lines"]
+__all__ = ["MOST", "card_lines", "file_lines", "run_lines", "shipped_lines"]
 
 MOST = 20
 """Largest number of lines."""
@@ -116,6 +116,35 @@ def _next(path: Path, content: Tree) -> Iterator[Line]:
         yield "next", words.estimate_command(path, content["config"])
     else:
         yield "next", f"latticear report {path}"
+
+
+def shipped_lines(cards: Mapping[str, Any]) -> list[str]:
+    """Lines about the runs that the package ships: a line for each, and how they are used."""
+    from latticear.runs.pretrained import PREFIX
+
+    lines = [(name, str(card)) for name, card in cards.items()]
+    first = next(iter(cards), "NAME")
+    return [
+        *_shown("trained runs that the package ships", lines),
+        f"card of one: latticear info {PREFIX}{first}; configurations: latticear sample {PREFIX}{first} -o samples.h5",
+    ]
+
+
+def card_lines(path: Path, content: Tree) -> list[str]:
+    """Lines about a run that the package ships: its card.
+
+    Args:
+        path: its folder.
+        content: what `describe` returns of it.
+    """
+    from latticear.runs.pretrained import PRETRAINED, named
+    from latticear.workflows import words
+
+    config, card = content["config"], PRETRAINED[path.name]
+    at = "--temperature 2 " if len(card.reached) > 1 else ""
+    use = "use", f"latticear sample {named(path)} {at}-n 1000 -o samples.h5"
+    lines = [("network", words.network(config["model"])), *card.lines, use]
+    return _shown(f"{named(path)}: {words.system(config)}, {words.temperature(config)}", lines)
 
 
 def file_lines(path: Path, content: Tree) -> list[str]:

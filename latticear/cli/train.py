@@ -61,7 +61,9 @@ def train(
     source: Annotated[
         Path | None,
         typer.Option(
-            "--from", metavar="RUN", help="Start from the weights (and the config) of a run; its lattice may differ."
+            "--from",
+            metavar="RUN",
+            help="Start from the weights (and the config) of a run, or pretrained:NAME; its lattice may differ.",
         ),
     ] = None,
     instance: InstanceFile = None,
@@ -81,6 +83,7 @@ def train(
     sets: Sets = None,
 ) -> None:
     """Train a model for a Hamiltonian at a temperature, or on data of a grid; Ctrl-C saves, --resume continues."""
+    from latticear.runs.pretrained import located
     from latticear.workflows import grow_run, train_run
 
     with one_line_errors():
@@ -104,7 +107,8 @@ def train(
             if grow:
                 finished = grow_run(out, config, sets or [], values, **options)
             else:
-                finished = train_run(out, config, sets or [], values, source=source, instance=couplings, **options)
+                options |= {"source": None if source is None else located(source), "instance": couplings}
+                finished = train_run(out, config, sets or [], values, **options)
         if progress.text:
             console.print(progress.text)
         if not finished:

@@ -44,6 +44,7 @@ from latticear.locks import lock
 from latticear.models import AbstractModel, model_from_dict
 from latticear.runs.checkpoints import checkpoints_in, step_of_checkpoint, way_on
 from latticear.runs.metrics import METRICS, Metrics
+from latticear.runs.pretrained import check_is_writable, located
 
 __all__ = ["RunDirectory", "load_model", "write_atomically"]
 
@@ -157,6 +158,7 @@ class RunDirectory:
         return self._folder("instances")
 
     def _folder(self, name: str) -> Path:
+        check_is_writable(self.path, name)
         folder = self.path / name
         folder.mkdir(exist_ok=True)
         return folder
@@ -189,6 +191,7 @@ class RunDirectory:
             return {}
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
+        check_is_writable(self.path, name)
         write_atomically(self.path / name, json_bytes(content))
 
     def checkpoints(self) -> list[Path]:
@@ -304,16 +307,16 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Abstract
     """Load the network of a run from its newest checkpoint or from a given one; no code in the files is executed.
 
     Args:
-        path: a run directory, or a checkpoint folder `checkpoints/step-N` in it.
+        path: a run directory, `pretrained:NAME`, or a checkpoint folder `checkpoints/step-N` in a run.
         device: device of the network.
 
     Raises:
         FileNotFoundError: if there is no run or no checkpoint.
         ValueError: if the file is damaged, or its weights do not have the shapes of the network that it describes.
     """
-    checkpoint = Path(path)
+    checkpoint = located(path)
     if not (checkpoint / "model.safetensors").is_file():
-        latest = RunDirectory(path).latest()
+        latest = RunDirectory(checkpoint).latest()
         if latest is None:
             raise FileNotFoundError(f"{path} has no checkpoint yet; continue it with train --resume")
         checkpoint = latest

@@ -14,6 +14,7 @@ from latticear.data.couplings import Instance
 from latticear.models import MODELS, AbstractModel
 from latticear.runs.config import load_config
 from latticear.runs.directory import RunDirectory
+from latticear.runs.pretrained import located
 from latticear.spaces import ConfigurationSpace
 from latticear.training import TrainingOptions
 from latticear.workflows.grow import grow_run
@@ -59,7 +60,7 @@ def train(
             of the training is given.
         seed: seed of initial weights and training. Default: 0.
         device: auto, cpu or cuda. Default: auto.
-        source: a run whose weights (and config) training starts from; its lattice may differ.
+        source: a run, or `pretrained:NAME`, whose weights (and config) training starts from; its lattice may differ.
         instance: a file of couplings, or (file, index), that the network of a source for a disorder is fine-tuned to.
         grow: train on smaller lattices first, doubling the extents.
         resume: continue the run in `out`, or begin it if there is none.
@@ -114,7 +115,7 @@ def _trained(
         if grow:
             finished = grow_run(out, path, [], values, resume=resume, report=report)
         else:
-            origin = None if source is None else Path(source)
+            origin = None if source is None else located(source)
             options: dict[str, Any] = {"source": origin, "instance": instance}
             finished = train_run(out, path, [], values, resume=resume, report=report, **options)
     if not finished:

@@ -34,7 +34,7 @@ def check_run(
     network have drawn them?
 
     Args:
-        run: a run, or its directory.
+        run: a run, its directory, or `pretrained:NAME`.
         n: number of samples of the network.
         n_check: number of independent configurations; by default as many as the error of ln Z asks for, at most 8000.
         temperature: T, for a run that covers a range of temperatures.

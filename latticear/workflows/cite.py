@@ -16,6 +16,7 @@ from latticear.montecarlo.replicas import ParallelTempering
 from latticear.montecarlo.simulation import CHAIN_METHODS, default_method
 from latticear.runs.config import RunConfig, stored_config
 from latticear.runs.directory import RunDirectory
+from latticear.runs.pretrained import located
 from latticear.runs.references import (
     LOOKAHEAD,
     OF_CHAINS,
@@ -44,7 +45,7 @@ def cite(run: Run | str | Path | None = None) -> str:
     training, a check or exact values of the estimates needed them.
 
     Args:
-        run: a run, or its directory; None for the package alone.
+        run: a run, its directory, or `pretrained:NAME`; None for the package alone.
 
     Raises:
         OSError: if the directory is not a run, or a file cannot be read.
@@ -70,7 +71,7 @@ def cited(run: Run | str | Path | None = None) -> list[tuple[Reference, list[str
 def _content(run: Run | str | Path) -> tuple[RunConfig, list[Mapping[str, Any]]]:
     """The config of a run and the contents of its estimates, one for each temperature."""
     if not isinstance(run, Run):
-        folder = RunDirectory(run)
+        folder = RunDirectory(located(run))
         content = folder.read_json("estimates.json")
         return stored_config(folder.config_path), content.get("estimates", [content] if content else [])
     results = run.estimates if isinstance(run.estimates, list) else [run.estimates]

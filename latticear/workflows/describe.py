@@ -8,6 +8,7 @@ from typing import Any
 from latticear.data.contents import described
 from latticear.runs.config import stored_config
 from latticear.runs.directory import RunDirectory, load_model
+from latticear.runs.pretrained import PRETRAINED, is_shipped
 from latticear.sampling.receptive import summary
 from latticear.workflows.run import estimates_in
 
@@ -26,7 +27,8 @@ def describe(path: Path) -> dict[str, Any]:
     metrics = run.metrics()
     latest = run.latest()
     config = stored_config(run.config_path)
-    content: dict[str, Any] = {
+    card = {"card": PRETRAINED[path.name].to_dict()} if is_shipped(path) else {}
+    content: dict[str, Any] = card | {
         "config": config.to_dict(),
         "environment": run.read_json("environment.json"),
         "checkpoint": None if latest is None else latest.name,

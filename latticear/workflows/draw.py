@@ -12,6 +12,7 @@ from latticear.data.couplings import Instance
 from latticear.data.exports import Writer, check_ending, writer_for
 from latticear.models import AbstractModel
 from latticear.processes import Processes, current
+from latticear.runs.pretrained import named
 from latticear.runs.provenance import command, fingerprint
 from latticear.runs.signals import StopSignals
 from latticear.samples import Samples
@@ -124,7 +125,7 @@ def _drawn(
 
 def _origin(path: Path, model: AbstractModel, held: Held | None) -> dict[str, Any]:
     """Attributes of a file of samples that describe their origin: network, weights and configurations held fixed."""
-    provenance = {"run": str(path), "checkpoint": step_of(path), "command": command()}
+    provenance = {"run": named(path), "checkpoint": step_of(path), "command": command()}
     return {
         "model": model.to_dict(),
         "weights": fingerprint(model),

@@ -34,6 +34,7 @@ from latticear.models.steps import DrawsInSteps
 from latticear.processes import Processes, current
 from latticear.runs.config import stored_config
 from latticear.runs.directory import RunDirectory
+from latticear.runs.pretrained import is_shipped, named
 from latticear.runs.provenance import fingerprint
 from latticear.runs.signals import StopSignals
 from latticear.samples import Samples
@@ -342,17 +343,23 @@ def save_estimates(
 
     For a run that covers a range, the file has a list `estimates` with one entry for each setting. Estimates of a run
     for one system with the couplings of a file are written into the folder `instances` beside it, each to a file named
-    by the digest of its couplings.
+    by the digest of its couplings. Estimates of a run that the package ships are not stored.
 
     Args:
         path: run directory.
         results: estimates, one for each temperature.
         seed: seed of the samples.
         instance: file of the couplings, for a run for a disorder or of a tensor network.
-        say: called with a line if estimates from more samples are replaced, or are written into a folder.
+        say: called with a line if estimates from more samples are replaced, are written into a folder, or not at all.
     """
     run, first = RunDirectory(path), results[0]
     if "free_energy_per_site" not in first:
+        return
+    if is_shipped(path):
+        say(
+            f"{named(path)} belongs to the package: its estimates are not stored (--csv FILE writes them, and "
+            f"a copy of the run stores them)"
+        )
         return
     origin: dict[str, Any] = {"seed": seed, "checkpoint": step_of(path)}
     origin |= {} if instance is None else {"instance": instance.to_dict()}

@@ -23,6 +23,7 @@ from latticear.estimation.precision import Plan
 from latticear.estimation.replicates import source_of
 from latticear.estimation.reweighting import Reweighting
 from latticear.files import write_atomically
+from latticear.runs.pretrained import is_shipped
 
 __all__ = ["FOLDER", "Kept"]
 
@@ -57,6 +58,8 @@ class _Content(NamedTuple):
 class Kept:
     """The measured samples of one key in the folder of a run.
 
+    For a run that the package ships nothing is kept.
+
     Args:
         run: the run directory.
         key: all that decides which samples these are, as JSON values.
@@ -66,6 +69,7 @@ class Kept:
         self.key: dict[str, Any] = json.loads(json.dumps(key))
         self.path = run / FOLDER / f"{digest(json.dumps(self.key, sort_keys=True).encode())[:16]}.safetensors"
         self._due, self._cost = time.monotonic() + KEEP_EVERY, 0.0
+        self._keeps = not is_shipped(run)
 
     def load(self, weighed: Reweighting) -> Plan | None:
         """Restore the sums that are kept; returns the plan, or None if there are none.
@@ -92,6 +96,8 @@ class Kept:
         Raises:
             OSError: if the disk is full; what was kept before stays.
         """
+        if not self._keeps:
+            return
         t_start = time.monotonic()
         arrays, values = weighed.state()
         arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -100,6 +106,12 @@ class Kept:
         write_atomically(self.path, save(arrays, {"content": json.dumps(content)}))
         self._cost = time.monotonic() - t_start
         self._due = time.monotonic() + max(KEEP_EVERY, self._cost / KEEP_SHARE)
+
+    def what_stays(self, n: int) -> str:
+        """What is left of n samples after an interruption, in words."""
+        if not self._keeps:
+            return f"nothing of the {n:,} samples is kept, since the run belongs to the package: copy it to go on later"
+        return f"{n:,} samples are kept in {self.path}; the same command goes on"
 
     def save_if_due(self, weighed: Reweighting, plan: Plan) -> None:
         """Replace what is kept, if that was not done just now."""

@@ -148,7 +148,7 @@ def precise(
             if processes.is_first and len(weighed):
                 kept.save(weighed, plan)
             n = plan.left_out + len(weighed)
-            raise KeyboardInterrupt(f"{n:,} samples are kept in {kept.path}; the same command goes on") from None
+            raise KeyboardInterrupt(kept.what_stays(n)) from None
     if processes.is_first:
         kept.save(weighed, plan)
     return _stated(reached, limits, processes)

@@ -37,6 +37,7 @@ from latticear.plotting import (
 )
 from latticear.processes import Processes, current
 from latticear.runs.directory import RunDirectory, write_atomically
+from latticear.runs.pretrained import check_is_writable
 from latticear.runs.provenance import fingerprint
 from latticear.samples import Samples
 from latticear.sampling.receptive import field_of
@@ -44,6 +45,7 @@ from latticear.targets import AbstractTarget, Setting
 from latticear.workflows.describe import describe
 from latticear.workflows.page.run import run_page
 from latticear.workflows.report_grid import panels, report_grid
+from latticear.workflows.run import load_run
 from latticear.workflows.shared import check_alike
 from latticear.workflows.trained import Trained, trained
 
@@ -65,7 +67,7 @@ CURVES = ("free_energy_per_site", "energy_per_site", "heat_capacity_per_site", "
 """Quantities that are drawn along a range."""
 
 
-def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[Path]:
+def report_run(path: Path, *, out: Path | None = None, seed: int = 0, device: str = "auto") -> Iterator[Path]:
     """Write the figures of a run into `figures/` and its page, `report.html`; yields each path when it is written.
 
     The figures show the training curve; samples and Monte Carlo configurations; histograms of energy and magnetisation;
@@ -79,9 +81,16 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
 
     Args:
         path: run directory.
+        out: a new directory for a copy of the run, which gets figures and page; None for the run itself.
         seed: seed of the samples and of the Monte Carlo simulation.
         device: device of the network: auto, cpu or cuda.
+
+    Raises:
+        FileExistsError: if `out` exists.
+        ValueError: for a run that the package ships, without `out`.
     """
+    path = path if out is None else _copied(path, out)
+    check_is_writable(path, "its page by --out FOLDER, a copy of the run")
     matplotlib.use("agg")
     loaded, run, processes = trained(path, device), RunDirectory(path), current()
     check_alike(processes, f"the network of {path}", fingerprint(loaded.model))
@@ -99,6 +108,15 @@ def report_run(path: Path, *, seed: int = 0, device: str = "auto") -> Iterator[P
     content = run_page(path, about, written, [estimates.to_dict() for estimates in drawn])
     write_atomically(path / PAGE, content.encode())
     yield path / PAGE
+
+
+def _copied(path: Path, out: Path) -> Path:
+    """The place of a copy that the first process makes."""
+    processes = current()
+    if processes.is_first:
+        load_run(path).copy_to(out)
+    processes.wait()
+    return out
 
 
 def _draw_for_first(loaded: Trained, seed: int, processes: Processes) -> None:

@@ -17,13 +17,16 @@ from latticear.estimation.limits import limits_of
 from latticear.estimation.quantity import Estimate
 from latticear.hamiltonians import HAMILTONIANS, LookaheadBias
 from latticear.models import MODELS, AbstractModel, check_is_model
+from latticear.runs.checkpoints import step_of_checkpoint
 from latticear.runs.config import RunConfig, build_model, parse_config, to_toml
 from latticear.runs.directory import RunDirectory
+from latticear.runs.pretrained import located, named
 from latticear.runs.provenance import environment
 from latticear.samples import Samples
 from latticear.spaces import ConfigurationSpace
 from latticear.targets import AbstractTarget, Asked
 from latticear.training import Step
+from latticear.workflows.copies import write_copy
 from latticear.workflows.lookahead import lookahead_of
 from latticear.workflows.trained import trained
 
@@ -118,7 +121,7 @@ class Run:
             progress: whether to show the progress.
 
         Returns:
-            Estimates, one for each temperature; estimates.json of the run has them too.
+            Estimates, one for each temperature; estimates.json of the run has them too, unless the package ships it.
 
         Raises:
             ValueError: for a run that is not on disk, and as `la.estimate`.
@@ -141,6 +144,32 @@ class Run:
             save_estimates(self.path, results, seed=seed)
         return results
 
+    def copy_to(self, path: str | Path) -> Run:
+        """Write a copy to give away, or to work with: all but the state of the training, and what was drawn.
+
+        It is a run directory like any other, except that its training cannot be resumed.
+
+        Args:
+            path: the directory of the copy, which must not exist.
+
+        Returns:
+            The copy, as `load_run` returns it.
+
+        Raises:
+            FileExistsError: if the path exists.
+            OSError: if a file cannot be written.
+        """
+        about: dict[str, Any] = {"metrics": self.metrics, "environment": self.environment}
+        if self.path is None:
+            results = [self.estimates] if isinstance(self.estimates, Estimates) else self.estimates
+            about["estimates"] = _content(results, self.target) if isinstance(results, list) else {}
+            about["step"] = self.metrics[-1]["step"] if self.metrics else 0
+        else:
+            about["estimates"] = RunDirectory(self.path).read_json("estimates.json")
+            about["step"] = step_of_checkpoint(RunDirectory(self.path).checkpoints()[-1])
+        write_copy(path, self.config, self.model, **about)
+        return load_run(path, self.model.rank.device.type)
+
     def __repr__(self) -> str:
         return "\n  ".join(self._lines)
 
@@ -155,7 +184,10 @@ class Run:
     @property
     def _lines(self) -> list[str]:
         done = self.metrics[-1]["step"] if self.metrics else 0
-        lines = [f"Run {self.path or '(not on disk)'}: {self.target}", *repr(self.model).split("\n  ")]
+        lines = [
+            f"Run {named(self.path) if self.path else '(not on disk)'}: {self.target}",
+            *repr(self.model).split("\n  "),
+        ]
         lines.append(f"{done} of {self.config.training['steps']} steps")
         if isinstance(self.estimates, Estimates):
             shown = {name: self.estimates[name] for name in ("free_energy_per_site", "ess") if name in self.estimates}
@@ -171,7 +203,8 @@ def load_run(path: str | Path, device: str = "cpu") -> Run:
     No code in the files is executed. `la.load_model` loads the network alone, and any of its checkpoints.
 
     Args:
-        path: a run directory that `latticear train`, `la.train` or `la.save_run` made, also with version 0.1.0.
+        path: a run directory that `latticear train`, `la.train` or `la.save_run` made, also with version 0.1.0; or
+            `pretrained:NAME`, a run that the package ships.
         device: device of the network: auto, cpu or cuda.
 
     Raises:
@@ -183,7 +216,7 @@ def load_run(path: str | Path, device: str = "cpu") -> Run:
         >>> run = la.load_run("runs/a")                                             # doctest: +SKIP
         >>> la.estimate(run.samples(10_000), run.hamiltonian, run.temperature)      # doctest: +SKIP
     """
-    path = Path(path)
+    path = located(path)
     directory = RunDirectory(path)
     config, model = trained(path, device)
     return Run(

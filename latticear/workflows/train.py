@@ -19,6 +19,7 @@ from latticear.models import MODELS, AbstractModel, transfer_weights
 from latticear.processes import current
 from latticear.runs.config import RunConfig, build_model, parse_config, resolve_device, stored, stored_config, to_toml
 from latticear.runs.directory import RunDirectory, load_model
+from latticear.runs.pretrained import check_is_writable, named
 from latticear.runs.provenance import environment
 from latticear.runs.trees import config_tree
 from latticear.targets.networks import AUTO
@@ -176,6 +177,7 @@ def check_out(out: Path, *, resume: bool) -> None:
         FileExistsError: if it exists and is not to be resumed.
         OSError: if it cannot be made.
     """
+    check_is_writable(out, "the run")
     check_folder(out)
     if out.exists() and not resume:
         if not (out / "run.toml").is_file():
@@ -267,7 +269,7 @@ def _origin(run: RunDirectory | None, source: Path | None) -> dict[str, Any]:
     """
     if run is not None:
         origin = run.read_json("environment.json").get("from", {})
-        if source is not None and origin.get("run") != str(source.resolve()):
+        if source is not None and origin.get("run") != _place(source):
             first = f"the weights of {origin['run']}" if origin else "fresh weights"
             raise ValueError(
                 f"--resume continues a run as it was: {run.path} began with {first}, got --from {source}; leave it out"
@@ -278,7 +280,12 @@ def _origin(run: RunDirectory | None, source: Path | None) -> dict[str, Any]:
     step = step_of(source)
     if step is None:
         raise ValueError(f"{source} has no checkpoint to take weights from; train it first")
-    return {"run": str(source.resolve()), "checkpoint": step}
+    return {"run": _place(source), "checkpoint": step}
+
+
+def _place(run: Path) -> str:
+    """The name of a run that leads to it from everywhere."""
+    return named(run.resolve())
 
 
 def asked_config(tree: dict[str, Any], run: RunDirectory | None = None, *, trains: bool = False) -> RunConfig:

@@ -19,7 +19,7 @@ from latticear.runs.config import (
 )
 from latticear.training import fit
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.toml"))
 
 
 def _load(*overrides: str, **values):
