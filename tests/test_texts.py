@@ -3,8 +3,6 @@
 from support.examples import DOCS
 from support.texts import is_shown, printed_texts
 
-import latticear
-
 PACKAGE = DOCS.parent / "latticear"
 SOURCES = [
     "estimation",
@@ -24,7 +22,6 @@ OTHER = (
     ": tokens alone have no log_q",
     " (one batch: an upper bound",
     "E/N of the",
-    "S(pi, pi + k_min)",
     "a periodic boundary, along which",
     "a square lattice, got",
     "bond dimension {}: {} (ESS of",
@@ -33,16 +30,13 @@ OTHER = (
     "crossing of {} of L",
     "disorder_average takes",
     "equal weight: the ordered phase",
-    "height ~ L^k",
     "importance sampling (la.estimate)",
     "la.monte_carlo(",
     "la.montecarlo.annealed_population",
     "make the check with the Hamiltonian",
-    "maximum of {} of L",
     "neural Metropolis (",
     "of it by corrections",
     "nothing is cut any more",
-    "or height = a + b ln L",
     "particles that are resampled",
     "pilot must be an integer tensor",
     "rows summed at bond dimension",
@@ -58,20 +52,17 @@ OTHER = (
 """Beginnings of texts that say nothing against a number: evidence for it, labels, progress, and refused arguments."""
 
 
-def _warnings():
-    texts = printed_texts(*(PACKAGE / source for source in SOURCES))
-    return [text for text in texts if not text.startswith(OTHER)]
+TEXTS = list(printed_texts(*(PACKAGE / source for source in SOURCES)))
+WARNINGS = [text for text in TEXTS if not text.startswith(OTHER)]
 
 
 def test_every_reason_and_warning_is_explained():
     page = (DOCS / "how-to" / "unreliable.md").read_text()
-    assert [text for text in _warnings() if not is_shown(text, page)] == []
+    assert [text for text in WARNINGS if not is_shown(text, page)] == []
 
 
 def test_the_texts_are_those_of_the_package():
-    texts = list(_warnings())
-    assert len(texts) > 90
-    assert "only {} effective samples (ESS {} of n = {})" in texts
+    assert len(WARNINGS) > 90
+    assert "only {} effective samples (ESS {} of n = {})" in WARNINGS
     assert not is_shown("only {} effective samples (ESS {} of n = {})", "few effective samples")
-    unused = [start for start in OTHER if not any(t.startswith(start) for t in printed_texts(PACKAGE))]
-    assert unused == []
+    assert [start for start in OTHER if not any(text.startswith(start) for text in TEXTS)] == []
