@@ -37,7 +37,7 @@ SECTIONS = {
 }
 
 BESIDES = {
-    "bond_dimension": "of the tensor network it begins with ([lookahead](../lookahead.md)); `auto`: found by trial",
+    "bond_dimension": "of the tensor network that it begins with ([lookahead](../lookahead.md)); `auto`: by trial",
     "boltzmann_bias": "whether the network holds the interactions with neighbours that are already drawn",
     "hamiltonian.composition": "fixes the number of sites in each state ([fixed composition](../fixed-composition.md))",
     "magnetization": "fixes the mean spin ([fixed composition](../fixed-composition.md))",

@@ -1,7 +1,7 @@
 """Pages that stand elsewhere in the repository, links to them, and names in code as links to the reference.
 
-A page links `../CONTRIBUTING.md`, which the site has as `development/contributing.md`; code such as `la.estimate(...)`
-leads to the entry of that name.
+A page links `../CONTRIBUTING.md`, which the site shows as `development/contributing.md`; code such as
+`la.estimate(...)` leads to the entry of that name.
 """
 
 import os
