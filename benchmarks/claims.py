@@ -160,7 +160,7 @@ def commit() -> str:
 
 def processor() -> str:
     info = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
+    names = re.findall(r"model name\s*: (.*)", info.read_text(encoding="utf-8")) if info.exists() else []
     return names[0] if names else platform.processor() or platform.machine()
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import tomli_w
+from claims import processor
 
 import latticear as la
 from latticear.checksums import digest_of, sealed_toml
@@ -112,7 +112,9 @@ def ship(name: str) -> None:
     content = json.loads((RUNS / name / "estimates.json").read_text())
     content.pop("sha256")
     environment = run.environment | {"command": " ".join(["latticear", *command_of(name)])}
-    environment["versions"] |= {"latticear": tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"]}
+    environment["versions"] |= {
+        "latticear": tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    }
     if "from" in environment:
         environment["from"] |= {"run": str(RUNS / SHIPPED[name].source)}
     if "couplings" in environment:
@@ -169,9 +171,9 @@ def reached_at(system: AbstractHamiltonian, result: la.Estimates) -> Reached:
 def write_table() -> None:
     """Replace the rows of the table of the page by those of all cards."""
     rows = [row for name in la.PRETRAINED for row in rows_of(la.PRETRAINED[name])]
-    lines = [line for line in PAGE.read_text().splitlines() if not line.startswith("| `")]
+    lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if not line.startswith("| `")]
     below = next(k for k, line in enumerate(lines) if line.startswith("|---")) + 1
-    PAGE.write_text("\n".join([*lines[:below], *rows, *lines[below:]]) + "\n")
+    PAGE.write_text("\n".join([*lines[:below], *rows, *lines[below:]]) + "\n", encoding="utf-8")
 
 
 def rows_of(card: Card) -> list[str]:
@@ -185,14 +187,6 @@ def rows_of(card: Card) -> list[str]:
             exact = f"{with_error(each.log_z_exact, each.exact_error)}, {each.exact_by}"
         rows.append(f"| `{card.name}` | {each.temperature:.6g} | {time} | {ess} | {log_z} | {exact} |")
     return rows
-
-
-def processor() -> str:
-    """The processor of this machine, by its name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":
