@@ -51,6 +51,7 @@ html_theme = "furo"
 html_title = "latticear"
 html_static_path = ["site_pages/static"]
 html_css_files = ["latticear.css"]
+html_js_files = ["latticear.js"]
 html_logo = "site_pages/static/logo.svg"
 html_favicon = "site_pages/static/logo.svg"
 html_copy_source = False

@@ -17,10 +17,10 @@ SOURCES = [
 ]
 
 OTHER = (
+    " (one batch: an upper bound",
     ", or judge a Markov chain by",
     ": draw them first",
     ": tokens alone have no log_q",
-    " (one batch: an upper bound",
     "E/N of the",
     "a periodic boundary, along which",
     "a square lattice, got",
@@ -35,8 +35,8 @@ OTHER = (
     "la.montecarlo.annealed_population",
     "make the check with the Hamiltonian",
     "neural Metropolis (",
-    "of it by corrections",
     "nothing is cut any more",
+    "of it by corrections",
     "particles that are resampled",
     "pilot must be an integer tensor",
     "rows summed at bond dimension",
@@ -46,6 +46,7 @@ OTHER = (
     "the exact value of ln Z",
     "the powers of L have",
     "the sum over all configurations",
+    "there is no estimate",
     "{} of the best of {} fits",
     "{} would take about",
 )

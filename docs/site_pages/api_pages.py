@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,6 +38,9 @@ ROOMS = [
     "processes",
 ]
 """In the order in which a user meets them."""
+
+SEVERAL = re.compile(r"^    \w+(?:, \w+)+:", re.MULTILINE)
+"""Several names that a docstring describes together; without spaces they are read as one."""
 
 PARTS = {"parameters": "param", "raises": "raises", "returns": "returns", "yields": "returns"}
 
@@ -74,10 +78,11 @@ The pages follow the rooms; a name is listed as it is typed.
 
 def page(room: str, module: ModuleType) -> str:
     title, _, text = inspect.cleandoc(module.__doc__ or "").partition("\n")
-    blocks = [f"# {room}", title, text]
+    blocks = [f"# la.{room}", title, text]
     for name in sorted(public(module), key=str.lower):
         short = getattr(la, name, None) is getattr(module, name)
-        blocks.append("\n".join(entry(f"la.{name}" if short else f"la.{room}.{name}", getattr(module, name))))
+        text = docstring_of_constant(module, name)
+        blocks.append("\n".join(entry(f"la.{name}" if short else f"la.{room}.{name}", getattr(module, name), text)))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -86,25 +91,77 @@ def public(module: ModuleType) -> list[str]:
     return [name for name in module.__all__ if inspect.getdoc(getattr(module, name)) and not inspect.ismodule(name)]
 
 
-def entry(name: str, found: Any) -> Iterator[str]:
-    """A name with its signature, its description and, for a class, its methods."""
+def docstring_of_constant(module: ModuleType, name: str) -> str:
+    """The text below the assignment of a name, in the module that a room takes it from; empty if there is none."""
+    body = ast.parse(inspect.getsource(module)).body
+    for node, below in zip(body, [*body[1:], None], strict=True):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+            return inspect.cleandoc(below.value.value) if is_text else ""
+        if isinstance(node, ast.ImportFrom) and any(name == (each.asname or each.name) for each in node.names):
+            return docstring_of_constant(importlib.import_module(str(node.module)), name)
+    return ""
+
+
+def entry(name: str, found: Any, text: str) -> Iterator[str]:
+    """A name with its signature, its description and, for a class, its methods; a constant with its text."""
     full = name.replace("la.", "latticear.", 1)
     yield f"## {name}"
     if inspect.isclass(found):
-        body = [*described(found), *(line for each in methods(found) for line in each)]
+        body = [*described(found), *inherited(found), *(line for each in methods(found) for line in each)]
         yield from directive("py:class", f"{full}{signature(found)}", body)
     elif callable(found):
         yield from directive("py:function", f"{full}{signature(found)}", described(found))
     else:
-        yield from directive(
-            "py:data", full, ["A " + type(found).__name__ + "." if not isinstance(found, float) else ""]
-        )
+        yield from directive("py:data", full, [text, "", contents(found)])
+
+
+def contents(found: Any) -> str:
+    """What a constant holds: a number, or the names in a list or dictionary."""
+    if isinstance(found, int | float):
+        return f"Its value is {found:.12g}."
+    if isinstance(found, Mapping | Sequence):
+        return "It holds " + ", ".join(f"`{getattr(each, '__name__', each)}`" for each in found) + "."
+    return ""
+
+
+def inherited(of: type) -> Iterator[str]:
+    """A line for each class of the package that a class is derived from, with what it has from there."""
+    own = {name for name in vars(of) if not name.startswith("_")}
+    for base in of.__mro__[1:]:
+        if base.__module__.startswith("latticear"):
+            names = [name for name in vars(base) if name not in own and is_public_member(base, name)]
+            own |= set(names)
+            if names:
+                yield from [f"Also, from {link(base)}: {', '.join(link(base, name) for name in names)}.", ""]
+
+
+def link(of: type, member: str = "") -> str:
+    """A class, or a member of it, as code; with a link where the class has an entry."""
+    room, name = of.__module__.split(".")[1], of.__name__
+    module = importlib.import_module(f"latticear.{room}")
+    if room not in ROOMS or name not in module.__all__:
+        return f"`{member or name}`"
+    full = f"latticear.{name}" if getattr(la, name, None) is of else f"latticear.{room}.{name}"
+    return f"{{py:obj}}`{member} <{full}.{member}>`" if member else f"{{py:obj}}`{name} <{full}>`"
+
+
+def is_public_member(of: type, name: str) -> bool:
+    """Whether a class defines a method or property for users by this name."""
+    found = vars(of)[name]
+    kinds = property | classmethod | staticmethod
+    return (
+        not name.startswith("_")
+        and bool(getattr(found, "__doc__", None))
+        and (isinstance(found, kinds) or inspect.isfunction(found))
+    )
 
 
 def methods(of: type) -> Iterator[list[str]]:
     """The public methods and properties that a class defines itself."""
     for name, found in vars(of).items():
-        if name.startswith("_") or not getattr(found, "__doc__", None):
+        if not is_public_member(of, name):
             continue
         if isinstance(found, property):
             yield list(directive("py:property", name, described(found)))
@@ -112,7 +169,7 @@ def methods(of: type) -> Iterator[list[str]]:
             kind = ":classmethod:" if isinstance(found, classmethod) else ":staticmethod:"
             call = f"{name}{signature(getattr(of, name))}"
             yield list(directive("py:method", call, described(found.__func__), kind))
-        elif inspect.isfunction(found):
+        else:
             yield list(directive("py:method", f"{name}{signature(found, bound=True)}", described(found)))
 
 
@@ -132,6 +189,8 @@ def signature(found: Any, *, bound: bool = False) -> str:
     """The arguments with their defaults and the annotations as they are written."""
     try:
         given = inspect.signature(found)
+        if inspect.isclass(found) and list(given.parameters) == ["args", "kwargs"]:  # those of its metaclass
+            given, bound = inspect.signature(found.__init__), True
     except (TypeError, ValueError):
         return "()"
     parameters = [
@@ -139,7 +198,8 @@ def signature(found: Any, *, bound: bool = False) -> str:
         for p in list(given.parameters.values())[int(bound) :]
     ]
     returned = inspect.Signature.empty if inspect.isclass(found) else given.return_annotation
-    return str(given.replace(parameters=parameters, return_annotation=returned)).replace("'", "")
+    shown = str(given.replace(parameters=parameters, return_annotation=returned))
+    return re.sub(r"ForwardRef\(([^()]*)\)", r"\1", shown.replace("'", ""))
 
 
 class Written:
@@ -156,7 +216,8 @@ class Written:
 
 def described(found: Any) -> Iterator[str]:
     """The docstring as Markdown: text, lists of fields, examples."""
-    for section in griffe.Docstring(inspect.getdoc(found) or "").parse("google", warnings=False):
+    text = SEVERAL.sub(lambda names: names[0].replace(", ", ","), inspect.getdoc(found) or "")
+    for section in griffe.Docstring(text).parse("google", warnings=False):
         kind = section.kind.value
         if kind == "text":
             yield from [*section.value.split("\n"), ""]
@@ -178,12 +239,14 @@ def example(text: str) -> list[str]:
 def field(kind: str, item: Any) -> list[str]:
     name = getattr(item, "name", None) or (str(item.annotation) if kind == "raises" else "")
     first, *rest = textwrap.dedent(item.description).split("\n") or [""]
-    return [f":{kind}{' ' + name if name else ''}: {first}", *("    " + line for line in rest)]
+    rest = ["    " + line for line in rest]
+    return [line for each in name.split(",") for line in (f":{kind}{' ' + each if each else ''}: {first}", *rest)]
 
 
 def attribute(item: Any) -> list[str]:
     first, *rest = textwrap.dedent(item.description).split("\n")
-    return [f"- `{item.name}`: {first}", *("  " + line for line in rest)]
+    names = ", ".join(f"`{name}`" for name in item.name.split(","))
+    return [f"- {names}: {first}", *("  " + line for line in rest)]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

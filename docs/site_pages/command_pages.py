@@ -18,6 +18,9 @@ example what they are for.
 """
 
 
+TYPES = {"path": "PATH", "str": "TEXT"}
+
+
 def page(app: Sphinx) -> None:
     group = typer.main.get_command(commands)
     context = typer.Context(group)
@@ -29,8 +32,10 @@ def page(app: Sphinx) -> None:
 
 
 def as_section(text: str) -> str:
-    """A command as a section of the page, with its options as code."""
-    return re.sub(r"^# `latticear (\S+)`", r"## latticear \1", text, flags=re.MULTILINE)
+    """A command as a section of the page; the types of arguments are written as `--help` writes them."""
+    text = re.sub(r"^# `latticear (\S+)`", r"## latticear \1", text, flags=re.MULTILINE)
+    text = re.sub(r"^\* `([A-Z.|]+) <[^>]*>`", r"* `\1`", text, flags=re.MULTILINE)
+    return re.sub(r"^\* `(.*) <(\w+)>`", lambda found: f"* `{found[1]} {TYPES[found[2]]}`", text, flags=re.MULTILINE)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -40,8 +41,8 @@ BESIDES = {
     "bond_dimension": "of the tensor network that it begins with ([lookahead](../lookahead.md)); `auto`: by trial",
     "boltzmann_bias": "whether the network holds the interactions with neighbours that are already drawn",
     "hamiltonian.composition": "fixes the number of sites in each state ([fixed composition](../fixed-composition.md))",
-    "magnetization": "fixes the mean spin ([fixed composition](../fixed-composition.md))",
-    "components": "number of independent copies of the system, drawn together",
+    "hamiltonian.magnetization": "fixes the mean spin ([fixed composition](../fixed-composition.md))",
+    "components": "C: a site with r^C states is drawn as C tokens of r values ([components](../systems.md#components))",
     "spin_flip_symmetric": "whether it has the symmetry of a flip of all spins; `auto`: where the system has it",
     "translation_invariant": "whether all sites share their weights; `auto`: where the lattice is periodic",
     "model.periodic": "boundaries of the convolutions; `auto`: those of the lattice",
@@ -63,9 +64,9 @@ def top() -> Iterator[str]:
     yield from ["## At the top", "", "| key | default | what it is |", "|---|---|---|"]
     places = {key: default for kind in TARGETS for key, default in kind.keys.items()}
     for key, default in places.items():
-        yield f'| `{key}` | {default:.6g} | T, with k_B = 1 and in units of the coupling, or a range, `"1.5:3.5"` |'
-    yield "| `seed` | 0 | seed of all random numbers |"
-    yield '| `device` | "auto" | `auto`, `cpu` or `cuda` |'
+        yield f'| `{key}` | `{default:.6g}` | T, with k_B = 1 and in units of the coupling, or a range, `"1.5:3.5"` |'
+    yield "| `seed` | `0` | seed of all random numbers |"
+    yield '| `device` | `"auto"` | `auto`, `cpu` or `cuda` |'
     yield "\n"
 
 
@@ -139,7 +140,12 @@ def words(annotation: Any) -> str:
 def default(field: FieldInfo) -> str:
     if field.is_required():
         return "to be given"
-    return "none" if field.default is None else f"`{field.default!r}`".replace("'", '"').replace("|", "\\|")
+    return "none" if field.default is None else f"`{toml(field.default)}`".replace("|", "\\|")
+
+
+def toml(value: Any) -> str:
+    """A value as TOML writes it."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -119,6 +119,7 @@ class Chains(Running, Protocol):
 CHAIN_METHODS: dict[str, type[Chains]] = {
     method.name: method for method in (Metropolis, HeatBath, SwendsenWang, Wolff, ParallelTempering, Kawasaki)
 }
+"""The methods of `monte_carlo` by name, the classes of their chains."""
 
 
 def monte_carlo(

@@ -14,6 +14,7 @@ from latticear.arguments import did_you_mean
 __all__ = ["MONTE_CARLO", "OBJECTIVES", "SCHEDULES", "TrainingOptions", "options_of", "takes_options"]
 
 OBJECTIVES = ("reverse-kl", "forward-kl", "forward-reverse-kl")
+"""Names of what a training minimises."""
 SCHEDULES = ("cosine", "constant")
 MONTE_CARLO = ("default", "tempering")
 
