@@ -107,7 +107,7 @@ def test_averages_over_instances():
 def test_pretrained_runs():
     """The configurations move with the processor by no more than rounding, so that each number is held to its error."""
     names, printed, _ = Example.run("pretrained.md")
-    exact = la.kaufman((16, 16), T_C).free_energy_per_site
+    exact = la.kaufman((64, 64), T_C).free_energy_per_site
     found = re.findall(r"-?\d+\.\d+(?:\(\d+\))?", printed.splitlines()[0])
     assert found[1] == f"{exact:.6f}"
     assert abs(float(found[0].partition("(")[0]) - exact) < 1e-4

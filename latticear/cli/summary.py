@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 __all__ = ["MOST", "card_lines", "file_lines", "run_lines", "shipped_lines"]
@@ -143,7 +144,8 @@ def card_lines(path: Path, content: Tree) -> list[str]:
     config, card = content["config"], PRETRAINED[path.name]
     at = "--temperature 2 " if len(card.reached) > 1 else ""
     use = "use", f"latticear sample {named(path)} {at}-n 1000 -o samples.h5"
-    lines = [("network", words.network(config["model"])), *card.lines, use]
+    whole = [("network", words.network(config["model"])), *card.lines, use]
+    lines = [(label if not k else "", part) for label, text in whole for k, part in enumerate(wrap(text, WIDTH))]
     return _shown(f"{named(path)}: {words.system(config)}, {words.temperature(config)}", lines)
 
 
