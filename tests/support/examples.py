@@ -7,11 +7,15 @@ import json
 import linecache
 import math
 import re
+import warnings
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from matplotlib import pyplot
+
+from latticear import UnreliableEstimateWarning
+from latticear.data.loading import ConversionNote
 
 __all__ = ["DOCS", "Example", "Notebook", "differences"]
 
@@ -75,10 +79,15 @@ class Notebook(NamedTuple):
         return cls(page, [code for _, code in found], tagged, json.loads(front[1])["quick"])
 
     def run(self) -> Example:
-        """Run the cells one after the other at the quick sizes; the last expression of a cell is shown, as its figures are."""
+        """Run the cells one after the other at the quick sizes; what a cell ends with is shown, and its figures drawn.
+
+        Notes on data, and warnings that so few configurations cannot be trusted, are no errors.
+        """
         names: dict[str, Any] = {}
         printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
+        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+            for said in (UnreliableEstimateWarning, ConversionNote):
+                warnings.simplefilter("ignore", said)
             for k, code in enumerate(self.cells):
                 self._run_cell(k, code, names)
                 if k == self.parameters:
