@@ -77,7 +77,7 @@ def unknown_script_options(text: str) -> list[str]:
 def _code(text: str) -> list[str]:
     """What stands in backquotes, and the lines of blocks."""
     joined = re.sub(r"\\\n\s*", " ", text)
-    blocks = re.findall(r"```\w*\n(.*?)```", joined, re.DOTALL)
+    blocks = re.findall(r"```[\w{} -]*\n(.*?)```", joined, re.DOTALL)
     spans = re.findall(r"`([^`]*)`", re.sub(r"```.*?```", "", joined, flags=re.DOTALL))
     return [re.sub(r"\s+", " ", span) for span in spans] + [line for block in blocks for line in block.splitlines()]
 

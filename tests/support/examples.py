@@ -1,14 +1,23 @@
-"""The examples of pages: they are run, and what they print is compared with what the page shows."""
+"""The examples of pages, and the cells of notebooks: they are run, and what they print is compared with the page."""
 
+import ast
 import contextlib
 import io
+import json
+import linecache
 import math
 import re
+import warnings
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["DOCS", "Example", "differences"]
+from matplotlib import pyplot
+
+from latticear import UnreliableEstimateWarning
+from latticear.data.loading import ConversionNote
+
+__all__ = ["DOCS", "Example", "Notebook", "differences"]
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -42,6 +51,64 @@ class Example(NamedTuple):
         """What it printed is what the page shows, within the errors."""
         assert self.shown
         assert differences(self.shown, self.printed) == []
+
+
+class Notebook(NamedTuple):
+    """A page of docs/ with cells, which the site runs at full size, and a test at the sizes of its front matter.
+
+    Attributes:
+        page: its path in docs/.
+        cells: the code of its cells.
+        parameters: the number of the cell that defines the sizes, the one with the tag `parameters`.
+        quick: the sizes of a quick run, by name: JSON in the line `latticear` of the front matter.
+    """
+
+    page: str
+    cells: list[str]
+    parameters: int
+    quick: dict[str, Any]
+
+    @classmethod
+    def read(cls, page: str, text: str | None = None) -> "Notebook":
+        """The notebook of a page; of another text, if one is given."""
+        text = (DOCS / page).read_text() if text is None else text
+        front = re.match(r"---\n(?:.*\n)*?latticear: (.*)\n(?:.*\n)*?---\n", text)
+        assert front is not None, f"{page}: the front matter has no line 'latticear: {{\"quick\": {{...}}}}'"
+        found = re.findall(r"^```\{code-cell\}.*\n((?::.*\n)*)((?:.*\n)*?)```$", text, re.MULTILINE)
+        (tagged,) = [k for k, (options, _) in enumerate(found) if "parameters" in options]
+        return cls(page, [code for _, code in found], tagged, json.loads(front[1])["quick"])
+
+    def run(self) -> Example:
+        """Run the cells one after the other at the quick sizes; what a cell ends with is shown, and its figures drawn.
+
+        Notes on data, and warnings that so few configurations cannot be trusted, are no errors.
+        """
+        names: dict[str, Any] = {}
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+            for said in (UnreliableEstimateWarning, ConversionNote):
+                warnings.simplefilter("ignore", said)
+            for k, code in enumerate(self.cells):
+                self._run_cell(k, code, names)
+                if k == self.parameters:
+                    unknown = self.quick.keys() - names.keys()
+                    assert not unknown, f"{self.page}: the cell of parameters does not define {sorted(unknown)}"
+                    names |= self.quick
+        return Example(names, printed.getvalue(), "")
+
+    def _run_cell(self, k: int, code: str, names: dict[str, Any]) -> None:
+        file = f"<{self.page}, cell {k + 1}>"
+        linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)  # for the traceback
+        tree = ast.parse(code, file)
+        shown = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, file, "exec"), names)
+        if isinstance(shown, ast.Expr):
+            value = eval(compile(ast.Expression(shown.value), file, "eval"), names)
+            if value is not None:
+                print(value._repr_html_() if hasattr(value, "_repr_html_") else repr(value))
+        for number in pyplot.get_fignums():
+            pyplot.figure(number).canvas.draw()
+        pyplot.close("all")
 
 
 NUMBER = re.compile(r"(?:(ESS|F/N) (?:<?= )?)?(-?\d+(?:\.(\d+))?)(?:\((\d+)\))?")
