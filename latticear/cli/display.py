@@ -175,7 +175,8 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if not self._bar.disable:  # before 14.3 rich ends also a bar that it has not drawn, by an empty line
+            self._bar.stop()
 
     def __call__(self, done: int, total: int, text: str = "") -> None:
         self.text = text

@@ -2,7 +2,7 @@
 set -eu
 python=$1
 sdist=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
-smoke=$(cd "$(dirname "$0")" && pwd)/smoke.py
+root=$(cd "$(dirname "$0")/../.." && pwd)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
@@ -12,6 +12,6 @@ for kernels in --kernels --none; do
 	if [ $kernels = --none ]; then
 		export CC=no-such-compiler
 	fi
-	venv/bin/pip install -q --disable-pip-version-check --no-compile --no-cache-dir "$sdist"
-	venv/bin/python "$smoke" $kernels
+	venv/bin/pip install -q --disable-pip-version-check --no-compile --no-cache-dir -c "$root/constraints.txt" "$sdist"
+	venv/bin/python "$root/tests/installed/smoke.py" $kernels
 done
