@@ -37,7 +37,7 @@ suppress_warnings = ["mystnb.unknown_mime_type"]
 
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(HERE / "_build" / "notebooks")
-nb_execution_timeout = 240
+nb_execution_timeout = 900  # of a cell, on a busy machine; a tutorial takes less than two minutes of a quiet one
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 
