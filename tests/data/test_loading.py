@@ -439,7 +439,7 @@ def test_a_subset_made_by_xarray_is_read(tmp_path: Path) -> None:
     with xarray.open_dataset(tmp_path / "a.h5", engine="h5netcdf") as data:
         data.isel(sample=slice(10, 30)).to_netcdf(tmp_path / "b.h5", engine="h5netcdf")
     with h5py.File(tmp_path / "b.h5") as h5:
-        assert np.shape(h5.attrs["format_version"]) == (1,)  # numbers come back as arrays of length one
+        assert np.shape(h5.attrs["format_version"]) in ((1,), ())  # of most versions numbers come back as arrays
     assert torch.equal(load_configurations(tmp_path / "b.h5", ISING, temperature=2.5), stream(30, 10).tokens)
     (batch,) = la.data.read_batches(tmp_path / "b.h5", 100)
     assert torch.equal(batch.tokens, stream(30, 10).tokens)

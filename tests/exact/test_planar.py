@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, reject, settings, strategies as st
 from support.pairs import Pairs, assert_same, boundary
 
 from latticear.exact import T_C, ExactResult, enumerate_states, kasteleyn, kaufman, transfer_matrix
@@ -56,8 +56,11 @@ def assert_digits(result: ExactResult, expected: ExactResult) -> None:
 def test_equals_enumeration(shape, periodic, kind, seed, temperature):
     system = spin_glass(shape, boundary(shape, periodic), kind, seed)
     exact = enumerate_states(system, temperature)
-    result = kasteleyn(system, temperature)
-    assert_same(result, exact, 1e-10)
+    try:
+        result = kasteleyn(system, temperature)
+    except ArithmeticError:  # too few digits of Z remain, as on odd tori of antiferromagnets in the cold
+        reject()
+    assert_same(result, exact, 1e-10 + 100 * 10**-result.digits)
     assert_digits(result, exact)
 
 
