@@ -5,6 +5,9 @@ from support.examples import DOCS, Notebook
 
 PAGES = sorted(f"tutorials/{path.name}" for path in (DOCS / "tutorials").glob("*.md") if path.name != "index.md")
 
+WIDTH = 88
+"""Characters of a line that the site shows without a bar to move it."""
+
 PAGE = """---
 latticear: {"quick": {"n": 2}}
 ---
@@ -30,6 +33,7 @@ numbers
 def test_tutorials_run(page):
     notebook = Notebook.read(page)
     assert notebook.parameters <= 2
+    assert max(len(line) for code in notebook.cells for line in code.splitlines()) <= WIDTH
     assert notebook.run().printed
 
 
