@@ -50,6 +50,7 @@ class Claim:
     """A number that is claimed.
 
     Attributes:
+        of: what is measured together with it, a heading of the page.
         says: what it is.
         command: what prints it, in the last line, as JSON.
         value: where it is there: keys, one below the other, `key=value` for the entry of a list that has this value; in
@@ -60,6 +61,7 @@ class Claim:
         quotes: by page the words that quote it, with `{}` for the number.
     """
 
+    of: str
     says: str
     command: str
     value: list[str]
@@ -112,7 +114,7 @@ def claims() -> list[Claim]:
         for each in group["claims"]:
             quotes, form, factor = each.get("quotes", {}), each.get("form", "{:.3g}"), each.get("factor", 1.0)
             take = each.get("take", "")
-            found.append(Claim(each["says"], group["command"], each["value"], take, form, factor, quotes))
+            found.append(Claim(group["of"], each["says"], group["command"], each["value"], take, form, factor, quotes))
     return found
 
 
@@ -167,17 +169,16 @@ def processor() -> str:
 def page(found: dict[str, dict[str, Any]]) -> str:
     """The page: a section for each command, with its numbers and how they were made."""
     blocks = [HEAD.rstrip()]
-    by_command: dict[str, list[Claim]] = {}
+    groups: dict[tuple[str, str], list[Claim]] = {}
     for claim in claims():
-        by_command.setdefault(claim.command, []).append(claim)
-    for command, group in by_command.items():
-        entry = found.get(command)
+        groups.setdefault((claim.of, claim.command), []).append(claim)
+    for (of, command), group in groups.items():
+        head, entry = f"## {of}\n`{command}`\n\n", found.get(command)
         if entry is None:
-            blocks.append(f"## `{command}`\nNot measured yet.")
+            blocks.append(f"{head}Not measured yet.")
             continue
         rows = [f"| {claim.says} | {claim.written(entry['result'])} | {quoted(claim)} |" for claim in group]
-        table = ["| number | | quoted in |", "|---|---|---|", *rows]
-        blocks.append("\n".join([f"## `{command}`", made(entry), "", *table]))
+        blocks.append("\n".join([head + made(entry), "", "| what | value | quoted in |", "|---|---|---|", *rows]))
     return "\n\n".join(blocks) + "\n"
 
 

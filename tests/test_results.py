@@ -82,7 +82,7 @@ def test_numbers_are_found_and_written():
     result = {"rows": [{"name": "a", "x": 1.0}, {"name": "b", "x": 2.5e-6}], "w: 1": 3.0, "w: 2": 4.0}
 
     def claim(value: list[str], take: str = "", form: str = "{:.2g}") -> "claims.Claim":
-        return claims.Claim("", "", value, take, form, 2.0, {})
+        return claims.Claim("", "", "", value, take, form, 2.0, {})
 
     assert claim(["rows", "name=b", "x"]).written(result) == "5e-6"
     assert claim(["w: *"], "min").written(result) == "6"
@@ -100,7 +100,7 @@ def test_a_command_that_fails_is_told(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(claims, "CLAIMS", tmp_path / "claims.toml")
     good, bad = """python -c 'print("{\\"x\\": 0.5}")'""", "python -c 'print(1); raise SystemExit(3)'"
     lines = [
-        f"[[measured]]\ncommand = '''{c}'''\n[[measured.claims]]\nsays = 's'\nvalue = ['x']\n" for c in (bad, good)
+        f"[[measured]]\nof = 'o'\ncommand = '''{c}'''\n[[measured.claims]]\nsays = 's'\nvalue = ['x']\n" for c in (bad, good)
     ]
     (tmp_path / "claims.toml").write_text("\n".join(lines))
     monkeypatch.setattr(claims, "PAGE", tmp_path / "claims.md")

@@ -75,11 +75,15 @@ def sections() -> Iterator[str]:
         yield from [f"## [{section}]", "", SECTIONS[section], ""]
         shared = {} if len(members) == 1 else common(section, members)
         if shared:
-            yield from [f"### Every {section}", "", *table(shared), ""]
+            yield from [f"### Every {section}", "", *table(section, shared), ""]
         for name, (of, schema) in members.items():
             rest = {key: row for key, row in rows(section, of, schema.model_fields).items() if key not in shared}
             yield from [f"### {name}", "", f"`{public_name(of)}`", ""] if name else []
-            yield from [*table(rest), ""] if rest else ["No keys of its own.", ""]
+            yield from (
+                [*table(section if name == "" else f"{section}.{name}", rest), ""]
+                if rest
+                else ["No keys of its own.", ""]
+            )
 
 
 Row = tuple[str, str, str]
@@ -91,8 +95,12 @@ def common(section: str, members: dict[str, Any]) -> dict[str, Row]:
     return {key: row for key, row in each[0].items() if all(other.get(key) == row for other in each)}
 
 
-def table(of: dict[str, Row]) -> list[str]:
-    lines = [f"| `{key}` | {kind} | {default} | {text} |" for key, (kind, default, text) in of.items()]
+def table(section: str, of: dict[str, Row]) -> list[str]:
+    """A table of keys, each of which a link `keys.html#section.key` leads to."""
+    lines = [
+        f'| <a id="{section}.{key}"></a>`{key}` | {kind} | {default} | {text} |'
+        for key, (kind, default, text) in of.items()
+    ]
     return ["| key | type | default | what it is |", "|---|---|---|---|", *lines]
 
 

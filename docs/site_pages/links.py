@@ -17,13 +17,13 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from site_pages.writing import write_if_changed
 
 ELSEWHERE = {
-    "README.md": "index.md",
+    "README.md": "readme.md",
     "CONTRIBUTING.md": "development/contributing.md",
     "VISION.md": "development/vision.md",
     "CHANGELOG.md": "development/changelog.md",
     "benchmarks/README.md": "results/benchmarks.md",
 }
-"""Files of the repository and the pages that show them; the site's first page stands for the README."""
+"""Files of the repository and the pages that show them."""
 
 LINK = re.compile(r"\]\((?!\w+:|#)([^)\s#]+)")
 NAME = re.compile(r"la((?:\.[A-Za-z_]\w*)+)(?:\(.*\))?")
@@ -33,9 +33,8 @@ def copies(app: Sphinx) -> None:
     """Write the pages that stand elsewhere, with their links."""
     docs = Path(app.srcdir)
     for file, page in ELSEWHERE.items():
-        if page != "index.md":
-            text = (docs.parent / file).read_text(encoding="utf-8")
-            write_if_changed(docs / page, moved(text, Path(file).parent, Path("docs", page).parent))
+        text = (docs.parent / file).read_text(encoding="utf-8")
+        write_if_changed(docs / page, moved(text, Path(file).parent, Path("docs", page).parent))
 
 
 def moved(text: str, old: Path, new: Path) -> str:
