@@ -99,10 +99,8 @@ def test_a_command_that_fails_is_told(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(claims, "STORE", tmp_path / "claims.jsonl")
     monkeypatch.setattr(claims, "CLAIMS", tmp_path / "claims.toml")
     good, bad = """python -c 'print("{\\"x\\": 0.5}")'""", "python -c 'print(1); raise SystemExit(3)'"
-    lines = [
-        f"[[measured]]\nof = 'o'\ncommand = '''{c}'''\n[[measured.claims]]\nsays = 's'\nvalue = ['x']\n" for c in (bad, good)
-    ]
-    (tmp_path / "claims.toml").write_text("\n".join(lines))
+    entry = "[[measured]]\nof = 'o'\ncommand = '''{}'''\n[[measured.claims]]\nsays = 's'\nvalue = ['x']\n"
+    (tmp_path / "claims.toml").write_text(entry.format(bad) + entry.format(good))
     monkeypatch.setattr(claims, "PAGE", tmp_path / "claims.md")
     monkeypatch.setattr(sys, "argv", ["claims.py"])
     assert claims.main() == 1
