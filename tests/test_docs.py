@@ -55,7 +55,7 @@ def unknown_options(text: str) -> list[str]:
     """Commands `latticear VERB` that there are not, and options `--name` that a command does not have."""
     unknown = []
     for code in _code(text):
-        for verb, rest in re.findall(r"(?<!import )latticear ([a-z]+)\b([^#]*)", code):
+        for verb, rest in re.findall(r"(?<!import )(?<!from )latticear ([a-z]+)\b([^#]*)", code):
             if verb not in COMMANDS:
                 unknown.append(f"latticear {verb}")
             else:
