@@ -80,7 +80,7 @@ def page(room: str, module: ModuleType) -> str:
     title, _, text = inspect.cleandoc(module.__doc__ or "").partition("\n")
     blocks = [f"# la.{room}", title, text]
     for name in sorted(public(module), key=str.lower):
-        short = getattr(la, name, None) is getattr(module, name)
+        short = name in la.__all__ and getattr(la, name) is getattr(module, name)
         text = docstring_of_constant(module, name)
         blocks.append("\n".join(entry(f"la.{name}" if short else f"la.{room}.{name}", getattr(module, name), text)))
     return "\n\n".join(blocks) + "\n"
@@ -143,7 +143,7 @@ def link(of: type, member: str = "") -> str:
     module = importlib.import_module(f"latticear.{room}")
     if room not in ROOMS or name not in module.__all__:
         return f"`{member or name}`"
-    full = f"latticear.{name}" if getattr(la, name, None) is of else f"latticear.{room}.{name}"
+    full = f"latticear.{name}" if name in la.__all__ and getattr(la, name) is of else f"latticear.{room}.{name}"
     return f"{{py:obj}}`{member} <{full}.{member}>`" if member else f"{{py:obj}}`{name} <{full}>`"
 
 

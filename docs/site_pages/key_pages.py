@@ -116,7 +116,7 @@ def rows(section: str, of: Callable[..., Any], fields: dict[str, FieldInfo]) -> 
 
 def public_name(of: Callable[..., Any]) -> str:
     room = of.__module__.split(".")[1]
-    return f"la.{of.__name__}" if hasattr(la, of.__name__) else f"la.{room}.{of.__name__}"
+    return f"la.{of.__name__}" if of.__name__ in la.__all__ else f"la.{room}.{of.__name__}"
 
 
 def arguments(of: Callable[..., Any]) -> dict[str, str]:
