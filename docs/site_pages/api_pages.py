@@ -15,7 +15,7 @@ from typing import Any
 import griffe
 from sphinx.application import Sphinx
 
-import latticear as la
+from site_pages.names import public_name
 from site_pages.writing import write_if_changed
 
 ROOMS = [
@@ -80,9 +80,8 @@ def page(room: str, module: ModuleType) -> str:
     title, _, text = inspect.cleandoc(module.__doc__ or "").partition("\n")
     blocks = [f"# la.{room}", title, text]
     for name in sorted(public(module), key=str.lower):
-        short = name in la.__all__ and getattr(la, name) is getattr(module, name)
-        text = docstring_of_constant(module, name)
-        blocks.append("\n".join(entry(f"la.{name}" if short else f"la.{room}.{name}", getattr(module, name), text)))
+        found, text = getattr(module, name), docstring_of_constant(module, name)
+        blocks.append("\n".join(entry(public_name(room, name, found), found, text)))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -143,7 +142,7 @@ def link(of: type, member: str = "") -> str:
     module = importlib.import_module(f"latticear.{room}")
     if room not in ROOMS or name not in module.__all__:
         return f"`{member or name}`"
-    full = f"latticear.{name}" if name in la.__all__ and getattr(la, name) is of else f"latticear.{room}.{name}"
+    full = public_name(room, name, of).replace("la.", "latticear.", 1)
     return f"{{py:obj}}`{member} <{full}.{member}>`" if member else f"{{py:obj}}`{name} <{full}>`"
 
 

@@ -14,11 +14,11 @@ import griffe
 from pydantic.fields import FieldInfo
 from sphinx.application import Sphinx
 
-import latticear as la
 from latticear.lattice import Lattice
 from latticear.models import AbstractModel
 from latticear.runs.schema import schemas
 from latticear.targets import TARGETS
+from site_pages.names import public_name
 from site_pages.writing import write_if_changed
 
 HEAD = """# Keys of a config
@@ -78,7 +78,11 @@ def sections() -> Iterator[str]:
             yield from [f"### Every {section}", "", *table(section, shared), ""]
         for name, (of, schema) in members.items():
             rest = {key: row for key, row in rows(section, of, schema.model_fields).items() if key not in shared}
-            yield from [f"### {name}", "", f"`{public_name(of)}`", ""] if name else []
+            yield from (
+                [f"### {name}", "", f"`{public_name(of.__module__.split('.')[1], of.__name__, of)}`", ""]
+                if name
+                else []
+            )
             yield from (
                 [*table(section if name == "" else f"{section}.{name}", rest), ""]
                 if rest
@@ -112,11 +116,6 @@ def rows(section: str, of: Callable[..., Any], fields: dict[str, FieldInfo]) -> 
             text = BESIDES.get(f"{section}.{key}") or described.get(key) or BESIDES.get(key, "")
             rows[key] = (words(field.annotation), default(field), text.replace("|", "\\|"))
     return rows
-
-
-def public_name(of: Callable[..., Any]) -> str:
-    room = of.__module__.split(".")[1]
-    return f"la.{of.__name__}" if of.__name__ in la.__all__ else f"la.{room}.{of.__name__}"
 
 
 def arguments(of: Callable[..., Any]) -> dict[str, str]:
